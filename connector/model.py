@@ -1,0 +1,243 @@
+"""The values that travel between the stages: scope, stream, listing request, checkpoint, report.
+
+Frozen, made of the standard library only; must not know AWS's wire, files, or SQL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+PASSING_STATUSES = frozenset({"CREATING", "DELETING"})
+
+
+class ListingKind(StrEnum):
+    """What a listing can prove. IMAGES is the list of a scope's images, the others are of versions."""
+
+    IMAGES = "images"
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+class Outcome(StrEnum):
+    """What a run proved about one stream. READING is the only one that a later run continues."""
+
+    READING = "reading"
+    COMPLETE = "complete"
+    DENIED = "denied"
+    GONE = "gone"
+    FAILED = "failed"
+    UNSTABLE = "unstable"
+    PARTIAL = "partial"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """One AWS account in one region: what credentials, rate limit and permission belong to."""
+
+    account_id: str
+    region: str
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.region}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stream:
+    """One image of a scope: the unit of listing, of watermark and of coverage."""
+
+    scope: Scope
+    image_name: str
+
+    def __str__(self) -> str:
+        return f"{self.scope}/{self.image_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListingRequest:
+    """Everything that a ListImageVersions chain must repeat unchanged with each token.
+
+    `since_ms` (UTC epoch milliseconds, whole seconds) is where an incremental listing, which reads newest
+    first, may stop; it is not sent to AWS (ARCHITECTURE, decision 3).
+    """
+
+    kind: ListingKind
+    page_size: int
+    since_ms: int | None = None
+
+    @property
+    def sort_by(self) -> str:
+        """AWS's SortBy: the immutable number for a full listing, the change time for an incremental one."""
+        return "VERSION" if self.kind is ListingKind.FULL else "LAST_MODIFIED_TIME"
+
+    @property
+    def sort_order(self) -> str:
+        """AWS's SortOrder."""
+        return "ASCENDING" if self.kind is ListingKind.FULL else "DESCENDING"
+
+    def fingerprint(self, stream: Stream) -> str:
+        """Identifies the request that a token belongs to; a token is never sent with another one."""
+        parts = (str(stream), self.sort_by, self.sort_order, str(self.page_size))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKnowledge:
+    """What the warehouse knows of a stream before a run. Instants in UTC epoch milliseconds."""
+
+    live_versions: int
+    watermark_ms: int | None = None
+    last_full_at_ms: int | None = None
+    highest_version: int | None = None
+    first_version_seen: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStream:
+    """One stream with the request that a run will make for it."""
+
+    stream: Stream
+    request: ListingRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far one stream of a run has been read. Lands in the same file as the rows it speaks of.
+
+    `reading` counts the times that the listing was begun; pages and rows are of the current reading.
+    Instants in UTC epoch milliseconds; `t0_ms` is the server's Date of the reading's first response minus
+    one second; `held_ms` is the LastModifiedTime of the oldest version still in a passing state.
+    """
+
+    stream: Stream
+    request: ListingRequest
+    outcome: Outcome = Outcome.READING
+    reading: int = 1
+    next_token: str | None = None
+    pages: int = 0
+    rows: int = 0
+    t0_ms: int | None = None
+    newest_ms: int | None = None
+    held_ms: int | None = None
+    last_version: int | None = None
+    last_modified_ms: int | None = None
+    highest_version: int | None = None
+    lowest_version: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Nothing of this stream is left to read in this run."""
+        return self.outcome is not Outcome.READING
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What a scope's calls cost. `by_operation` counts HTTP requests, retries included; `bytes` are of bodies."""
+
+    by_operation: Mapping[str, int] = field(default_factory=dict)
+    retries: int = 0
+    throttles: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Calls) -> Calls:
+        names = {**self.by_operation, **other.by_operation}
+        summed = {name: self.of(name) + other.of(name) for name in names}
+        return Calls(
+            by_operation=summed,
+            retries=self.retries + other.retries,
+            throttles=self.throttles + other.throttles,
+            bytes=self.bytes + other.bytes,
+        )
+
+    def of(self, operation: str) -> int:
+        """Requests made of one operation."""
+        return self.by_operation.get(operation, 0)
+
+    @property
+    def total(self) -> int:
+        """Requests made of all operations."""
+        return sum(self.by_operation.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """What a load did to rows of `image_versions`. `deleted` is None where deletions were not evaluated."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    reappeared: int = 0
+    deleted: int | None = None
+
+    def __add__(self, other: RowCounts) -> RowCounts:
+        evaluated = [count for count in (self.deleted, other.deleted) if count is not None]
+        return RowCounts(
+            inserted=self.inserted + other.inserted,
+            updated=self.updated + other.updated,
+            unchanged=self.unchanged + other.unchanged,
+            reappeared=self.reappeared + other.reappeared,
+            deleted=sum(evaluated) if evaluated else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One stream, or one scope's list of images (`image_name` None), that a run could not read whole."""
+
+    scope_name: str
+    image_name: str | None
+    outcome: Outcome
+    error_code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeReport:
+    """What one run did in one scope."""
+
+    scope: Scope
+    streams: int
+    calls: Calls
+    rows: RowCounts
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One `sync`, as printed and as `--json` gives it. Instants are aware, UTC.
+
+    `lock_seconds` is how long the warehouse was open for writing; `resumed` says that an unfinished run was
+    continued; `pending_runs` counts earlier runs whose landed rows this sync loaded too.
+    """
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    outcome: Outcome
+    mode: str
+    scopes: tuple[ScopeReport, ...]
+    duration_seconds: float
+    lock_seconds: float
+    resumed: bool = False
+    pending_runs: int = 0
+    unreadable_scopes: tuple[Failure, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Every stream and every scope that was not read whole."""
+        return (*self.unreadable_scopes, *(failure for scope in self.scopes for failure in scope.failures))
+
+    @property
+    def rows(self) -> RowCounts:
+        """The counts of all scopes together."""
+        return sum((scope.rows for scope in self.scopes), start=RowCounts())
+
+    @property
+    def calls(self) -> Calls:
+        """The calls of all scopes together."""
+        return sum((scope.calls for scope in self.scopes), start=Calls())

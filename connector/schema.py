@@ -1,0 +1,247 @@
+"""The one table of columns: name, AWS's member, type, null, key and meaning of everything that is stored.
+
+Plain values; must not know how any of it is read, written or queried. `Kind` maps to Arrow and to SQL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+
+class Kind(Enum):
+    """A column's type: (name in SQL, name in Arrow)."""
+
+    TEXT = ("VARCHAR", "string")
+    INTEGER = ("INTEGER", "int32")
+    BIGINT = ("BIGINT", "int64")
+    INSTANT = ("TIMESTAMP WITH TIME ZONE", "timestamp[ms, tz=UTC]")
+    TEXTS = ("VARCHAR[]", "list<string>")
+
+    @property
+    def sql(self) -> str:
+        """The type's name as DuckDB prints it."""
+        return self.value[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `member` is the AWS response member it holds, None for what we add."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    member: str | None = None
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: its grain in words, the columns that identify a row, and all columns in order."""
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError if there is none."""
+        return {column.name: column for column in self.columns}[name]
+
+
+def _text(name: str, meaning: str, member: str | None = None, *, nullable: bool = False) -> Column:
+    return Column(name, Kind.TEXT, meaning, member, nullable)
+
+
+def _instant(name: str, meaning: str, member: str | None = None, *, nullable: bool = False) -> Column:
+    return Column(name, Kind.INSTANT, meaning, member, nullable)
+
+
+def _count(name: str, meaning: str, *, nullable: bool = False) -> Column:
+    return Column(name, Kind.BIGINT, meaning, nullable=nullable)
+
+
+_SCOPE = (
+    _text("account_id", "AWS account, 12 digits"),
+    _text("region", "AWS region, as in us-east-1"),
+)
+_IMAGE = (*_SCOPE, _text("image_name", "Name of the image as AWS lists it, case kept", "ImageName"))
+_VERSION_KEY = (*_IMAGE, Column("version", Kind.INTEGER, "Version number within the image", "Version"))
+_VERSION_MEMBERS = (
+    _text("image_arn", "ARN of the image; AWS may lower-case the name in it", "ImageArn"),
+    _text(
+        "image_version_arn",
+        "ARN of the version; AWS may give the text None, and reuses it after a re-creation",
+        "ImageVersionArn",
+    ),
+    _text(
+        "image_version_status",
+        "CREATING, CREATED, CREATE_FAILED, DELETING, DELETE_FAILED, or what AWS adds later",
+        "ImageVersionStatus",
+    ),
+    _text("failure_reason", "Why the creation or deletion failed", "FailureReason", nullable=True),
+    _instant("creation_time", "When the version was created; tells incarnations apart", "CreationTime"),
+    _instant("last_modified_time", "When AWS last changed the version", "LastModifiedTime"),
+)
+_RUN_ID = _text("etl_run_id", "The sync that wrote this row (runs.etl_run_id)")
+
+IMAGE_VERSIONS = Table(
+    "image_versions",
+    "one row per version: its newest incarnation in its newest known state",
+    ("account_id", "region", "image_name", "version"),
+    (
+        *_VERSION_KEY,
+        *_VERSION_MEMBERS,
+        _instant("etl_first_seen_at", "When this incarnation was first loaded"),
+        _instant("etl_changed_at", "When the row last changed here"),
+        _instant("etl_deleted_at", "Since when it is known to be gone; null while it lives", nullable=True),
+        _text("etl_delete_evidence", "How the deletion was proved; null while it lives", nullable=True),
+        _RUN_ID,
+    ),
+)
+
+IMAGE_VERSION_EVENTS = Table(
+    "image_version_events",
+    "append-only: one row per observed state of a version",
+    ("account_id", "region", "image_name", "version", "etl_observed_at"),
+    (
+        *_VERSION_KEY,
+        *_VERSION_MEMBERS,
+        _instant("etl_valid_from", "From when this state held at AWS: creation, then each change"),
+        _instant("etl_certain_from", "Since when exactly these attributes are certain at AWS"),
+        _instant("etl_observed_at", "When we learned it: the time of the load, growing from run to run"),
+        _text("etl_change", "created, modified, deleted, recreated or reappeared"),
+        Column("etl_changed_columns", Kind.TEXTS, "Columns that differ from the state before, sorted"),
+        _RUN_ID,
+    ),
+)
+
+IMAGES = Table(
+    "images",
+    "one row per image",
+    ("account_id", "region", "image_name"),
+    (
+        *_IMAGE,
+        _text("image_arn", "ARN of the image", "ImageArn"),
+        _text("display_name", "Name shown in Studio", "DisplayName", nullable=True),
+        _text("description", "Free text of the owner", "Description", nullable=True),
+        _text("image_status", "CREATING, CREATED, CREATE_FAILED, UPDATING, ...", "ImageStatus"),
+        _text("failure_reason", "Why the last operation failed", "FailureReason", nullable=True),
+        _instant("creation_time", "When the image was created", "CreationTime"),
+        _instant("last_modified_time", "When AWS last changed the image", "LastModifiedTime"),
+        _instant("etl_first_seen_at", "When the image was first loaded"),
+        _instant("etl_changed_at", "When the row last changed here"),
+        _RUN_ID,
+    ),
+)
+
+RUNS = Table(
+    "runs",
+    "one row per sync, written in the transaction that loads its rows",
+    ("etl_run_id",),
+    (
+        _text("etl_run_id", "Identifies the sync; sorts by its start"),
+        _instant("started_at", "When the sync began, by the local clock"),
+        _instant("finished_at", "When its rows were loaded; etl_observed_at of its events"),
+        _text("outcome", "complete, or partial when a stream could not be read whole"),
+        _text("mode", "incremental, or full when every image was listed whole"),
+        _count("streams", "Images that the run planned to list"),
+        _count("inserted", "Versions seen for the first time, re-created ones included"),
+        _count("updated", "Versions whose attributes changed"),
+        _count("unchanged", "Versions read again and found as stored"),
+        _count("reappeared", "Versions that had been marked deleted and were listed again"),
+        _count("deleted", "Versions marked deleted; null where deletions were not evaluated", nullable=True),
+        _count("list_images_calls", "ListImages requests, retries included"),
+        _count("list_image_versions_calls", "ListImageVersions requests, retries included"),
+        _count("describe_image_calls", "DescribeImage requests, retries included"),
+        _count("retries", "Requests repeated after a transient failure"),
+        _count("throttles", "Answers that asked for a slower pace"),
+        _count("bytes_received", "Bytes of response bodies"),
+        _text("connector_version", "Version of image-history that wrote the run"),
+        _text("duckdb_version", "Version of DuckDB that wrote the run"),
+        _text("host", "Name of the machine that ran the sync"),
+    ),
+)
+
+COVERAGE = Table(
+    "coverage",
+    "one row per run and stream, and one per run and scope (image_name null) for its list of images",
+    ("etl_run_id", "account_id", "region", "image_name"),
+    (
+        _text("etl_run_id", "The sync (runs.etl_run_id)"),
+        *_SCOPE,
+        _text("image_name", "The image; null for the scope's list of images", nullable=True),
+        _text("listing", "images, full or incremental"),
+        _text("outcome", "complete, partial, denied, gone, failed or unstable"),
+        _count("pages", "Pages accepted"),
+        _count("rows", "Rows landed"),
+        _instant(
+            "t0", "Everything changed at AWS before this is covered; null if unread", nullable=True
+        ),
+        _instant("watermark", "Watermark of the stream after the run", nullable=True),
+        _text("error_code", "AWS's or our code of what went wrong", nullable=True),
+        _text("error_message", "What went wrong, in a sentence", nullable=True),
+    ),
+)
+
+STREAMS = Table(
+    "streams",
+    "one row per stream that was ever listed",
+    ("account_id", "region", "image_name"),
+    (
+        *_IMAGE,
+        _instant("watermark", "Every change at AWS up to here has been read", nullable=True),
+        _instant(
+            "last_full_at",
+            "T0 of the last full listing; kept up for images of more than one page, coverage has each",
+            nullable=True,
+        ),
+        Column("highest_version", Kind.INTEGER, "Highest version number ever seen", nullable=True),
+        Column("first_version_seen", Kind.INTEGER, "Lowest version number ever seen", nullable=True),
+        _count("live_versions", "Versions not marked deleted"),
+        _RUN_ID,
+    ),
+)
+
+TABLES = (IMAGE_VERSIONS, IMAGE_VERSION_EVENTS, IMAGES, RUNS, COVERAGE, STREAMS)
+
+# What one landed row of a version carries beside its key and members: the order in which it was read.
+LANDED_ORDER = (
+    Column("etl_reading", Kind.INTEGER, "Which reading of the listing the row comes from, from 1"),
+    Column("etl_page", Kind.INTEGER, "Which page of the reading, from 1"),
+)
+LANDED_VERSIONS = Table(
+    "landed_versions",
+    "one row per version and page, as read",
+    (),
+    (*_VERSION_KEY, *_VERSION_MEMBERS, *LANDED_ORDER),
+)
+LANDED_IMAGES = Table(
+    "landed_images",
+    "one row per image, as read",
+    (),
+    tuple(column for column in IMAGES.columns if not column.name.startswith("etl_")),
+)
+
+
+def arrow_schema(table: Table) -> pa.Schema:
+    """The table's Arrow schema; instants are milliseconds in UTC; each field carries its meaning."""
+    import pyarrow as pa
+
+    types = {
+        Kind.TEXT: pa.string(),
+        Kind.INTEGER: pa.int32(),
+        Kind.BIGINT: pa.int64(),
+        Kind.INSTANT: pa.timestamp("ms", tz="UTC"),
+        Kind.TEXTS: pa.list_(pa.string()),
+    }
+    return pa.schema(
+        pa.field(column.name, types[column.kind], column.nullable, {"comment": column.meaning})
+        for column in table.columns
+    )
