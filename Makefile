@@ -1,0 +1,127 @@
+# `make` alone prints what there is. Everything is written inside this folder (pip's own cache aside).
+
+PYTHON ?= python3
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+DUCKDB2 := $(VENV)/duckdb2
+LOCKS := requirements
+
+export TMPDIR := $(CURDIR)/.cache/tmp
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
+export PYTHONNOUSERSITE := 1
+# An activated environment or a caller's path must not leak into the one that is built here.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+
+# Names the interpreter in the environment's stamp: another PYTHON means another environment.
+TAG := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+PACKAGES := $(VENV)/.packages-$(TAG)
+PROJECT := $(VENV)/.project-$(TAG)
+TOOLS := $(VENV)/.tools-$(TAG)
+OVERLAY := $(VENV)/.duckdb2-$(TAG)
+
+# Wheels only: building from source would need packages that no lock file names.
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+
+.PHONY: help
+help: ## print this
+	@echo 'image-history: the history of Amazon SageMaker image versions in DuckDB and Parquet'
+	@echo
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
+		printf '%-14s %s\n' "$$target" "$$text"; done
+	@echo
+	@echo 'PYTHON=python3.12 picks another interpreter (3.11 to 3.13); JOBS=4 runs more tests at once.'
+
+.PHONY: demo
+demo: $(PROJECT) ## run the main job against a simulated AWS: no account, no credentials
+	@$(BIN)/image-history demo
+
+.PHONY: venv
+venv: $(PROJECT) $(TOOLS) ## build the development environment in .venv from the lock files
+
+.PHONY: test
+test: check unit unit-duckdb2 ## prove the project: format, lint, types, layers, docs, tests on both DuckDB lines
+
+.PHONY: check
+check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, layers, docs
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	@generated=$$(grep -l '\[\[\[cog' -- *.md); if [ -n "$$generated" ]; then \
+		set -x; $(BIN)/cog --check $$generated; fi
+
+.PHONY: unit
+unit: $(PROJECT) $(TOOLS) ## only the tests, on the locked DuckDB
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile
+
+.PHONY: unit-duckdb2
+unit-duckdb2: $(PROJECT) $(TOOLS) $(OVERLAY) ## only the tests that need DuckDB, on its second line
+	PYTHONPATH=$(CURDIR)/$(DUCKDB2) $(BIN)/pytest -q -n $(JOBS) --dist loadfile -m duckdb
+
+.PHONY: format
+format: $(PROJECT) $(TOOLS) ## format the code, mend what ruff can mend, write the generated parts of the docs
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	@generated=$$(grep -l '\[\[\[cog' -- *.md); if [ -n "$$generated" ]; then \
+		set -x; $(BIN)/cog -r $$generated; fi
+
+.PHONY: build
+build: $(PROJECT) ## build the wheel and the source distribution into dist/
+	@rm -rf dist
+	$(BIN)/hatchling build
+
+# A lock may hold versions and hashes only. So no setting of the caller's may name another index or folder.
+UV_COMPILE = env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
+	UV_CUSTOM_COMPILE_COMMAND='make lock' \
+	$(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --constraints $(LOCKS)/constraints.in $(UPGRADE)
+
+.PHONY: lock
+lock: $(TOOLS) ## write the lock files anew after a change of pyproject.toml; UPGRADE=--upgrade takes newer versions
+	$(UV_COMPILE) pyproject.toml --group dev -o $(LOCKS)/dev.txt
+	$(UV_COMPILE) pyproject.toml --constraints $(LOCKS)/dev.txt -o $(LOCKS)/runtime.txt
+	$(UV_COMPILE) --group build --constraints $(LOCKS)/dev.txt -o $(LOCKS)/build.txt
+	$(subst --constraints $(LOCKS)/constraints.in,,$(UV_COMPILE)) $(LOCKS)/duckdb2.in -o $(LOCKS)/duckdb2.txt
+
+.PHONY: clean
+clean: ## remove the environment, caches and built files
+	rm -rf $(VENV) .cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: python
+python:
+	@command -v $(firstword $(PYTHON)) >/dev/null || { echo >&2 \
+		'There is no $(PYTHON) on the PATH; name a Python of 3.11 to 3.13, as in: make PYTHON=python3.12'; exit 1; }
+	@case '$(TAG)' in 3.11|3.12|3.13) ;; *) echo >&2 \
+		'image-history runs on Python 3.11 to 3.13 and $(PYTHON) is $(or $(TAG),none that starts); name another, as in: make PYTHON=python3.12'; exit 1; esac
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo >&2 \
+		'$(PYTHON) cannot make environments; install its venv module (on Debian: apt-get install python3-venv)'; exit 1; }
+	@mkdir -p "$$TMPDIR"
+
+$(PACKAGES): $(LOCKS)/runtime.txt $(LOCKS)/build.txt | python
+	@echo 'Building $(VENV) with Python $(TAG) from the lock files ...'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP_INSTALL) --require-hashes --only-binary :all: -r $(LOCKS)/runtime.txt -r $(LOCKS)/build.txt
+	@touch $@
+
+$(PROJECT): $(PACKAGES) pyproject.toml | python
+	@$(PIP_INSTALL) --no-build-isolation --no-deps --no-index --editable .
+	@touch $@
+
+$(TOOLS): $(PACKAGES) $(LOCKS)/dev.txt | python
+	@echo 'Adding the development tools ...'
+	@$(PIP_INSTALL) --require-hashes --only-binary :all: -r $(LOCKS)/dev.txt
+	@touch $@
+
+$(OVERLAY): $(PACKAGES) $(LOCKS)/duckdb2.txt | python
+	@echo 'Adding the second DuckDB line ...'
+	@rm -rf $(DUCKDB2)
+	@$(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps --target $(DUCKDB2) -r $(LOCKS)/duckdb2.txt
+	@touch $@
