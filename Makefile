@@ -27,7 +27,7 @@ TOOLS := $(VENV)/.tools-$(TAG)
 OVERLAY := $(VENV)/.duckdb2-$(TAG)
 
 # Wheels only: building from source would need packages that no lock file names.
-PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+PIP_INSTALL := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install
 
 .PHONY: help
 help: ## print this
@@ -97,10 +97,10 @@ clean: ## remove the environment, caches and built files
 
 .PHONY: python
 python:
-	@command -v $(firstword $(PYTHON)) >/dev/null || { echo >&2 \
-		'There is no $(PYTHON) on the PATH; name a Python of 3.11 to 3.13, as in: make PYTHON=python3.12'; exit 1; }
-	@case '$(TAG)' in 3.11|3.12|3.13) ;; *) echo >&2 \
-		'image-history runs on Python 3.11 to 3.13 and $(PYTHON) is $(or $(TAG),none that starts); name another, as in: make PYTHON=python3.12'; exit 1; esac
+	@case '$(TAG)' in 3.11|3.12|3.13) ;; \
+		'') echo >&2 '$(PYTHON) does not start; name a Python of 3.11 to 3.13, as in: make PYTHON=python3.12'; exit 1;; \
+		*) echo >&2 'image-history runs on Python 3.11 to 3.13, and $(PYTHON) is $(TAG);' \
+			'name another, as in: make PYTHON=python3.12'; exit 1;; esac
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo >&2 \
 		'$(PYTHON) cannot make environments; install its venv module (on Debian: apt-get install python3-venv)'; exit 1; }
 	@mkdir -p "$$TMPDIR"

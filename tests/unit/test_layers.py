@@ -1,0 +1,85 @@
+"""Imports point one way, foreign packages stop at one file, and heavy ones load only when they are used."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+DISTRIBUTIONS = {"yaml": "pyyaml", "botocore": "boto3"}
+
+# What breaks each contract of pyproject.toml: an import, and the file that may not have it.
+VIOLATIONS = {
+    "Imports follow the way of a row": ("connector/model.py", "import connector.sync"),
+    "The simulator knows nothing": ("connector/simulator/__init__.py", "import connector.model"),
+    "The error tree stands alone": ("connector/errors.py", "import msgspec"),
+    "imports boto3 and botocore": ("connector/extract/retry.py", "import botocore.exceptions"),
+    "imports duckdb": ("connector/landing.py", "import duckdb"),
+    "imports aiohttp": ("connector/sync.py", "import aiohttp"),
+    "imports click and rich": ("connector/load/__init__.py", "import rich.table"),
+}
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run import-linter in a folder with connector/ and pyproject.toml."""
+    command = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    return subprocess.run(
+        [sys.executable, "-c", command], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def foreign_imports() -> set[str]:
+    """The top-level packages, neither ours nor the standard library's, that connector/ imports."""
+    names: set[str] = set()
+    for path in (ROOT / "connector").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"connector"}
+
+
+def test_layers_hold() -> None:
+    """Every contract on imports in pyproject.toml is kept."""
+    outcome = lint_imports(ROOT)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+def test_layers_break_where_an_import_is_forbidden(tmp_path: Path) -> None:
+    """Every contract notices an import that it is there to forbid."""
+    shutil.copytree(ROOT / "connector", tmp_path / "connector")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name, statement in VIOLATIONS.values():
+        with (tmp_path / name).open("a", encoding="utf-8") as source:
+            source.write(f"\n{statement}\n")
+    summary = re.sub(r"\s+", " ", lint_imports(tmp_path).stdout.partition("Broken contracts")[0])
+    broken = {contract for contract in VIOLATIONS if re.search(f"{contract}[^.]*? BROKEN", summary)}
+    assert broken == set(VIOLATIONS)
+    assert len(VIOLATIONS) == len(PROJECT["tool"]["importlinter"]["contracts"])
+
+
+@pytest.mark.parametrize("module", ["connector", "connector.cli"])
+def test_heavy_packages_stay_unloaded_at_import(module: str) -> None:
+    """Neither the library's face nor the command loads a heavy package before it is used."""
+    heavy = {"aiohttp", "boto3", "botocore", "duckdb", "numpy", "pandas", "pyarrow", "rich"}
+    command = f"import sys, {module}; print(*{heavy!r} & sys.modules.keys())"
+    loaded = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split() == []
+
+
+def test_dependencies_are_the_imported_packages() -> None:
+    """What connector/ imports is declared, and nothing is declared that it doesn't import."""
+    declared = {Requirement(line).name.lower() for line in PROJECT["project"]["dependencies"]}
+    assert {DISTRIBUTIONS.get(name, name) for name in foreign_imports()} == declared

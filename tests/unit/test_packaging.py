@@ -1,0 +1,186 @@
+"""Locks, wheel, Makefile and the build server's entry, as a user meets them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import connector
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCKS = ("build", "dev", "duckdb2", "runtime")
+
+
+def lock_text(name: str) -> str:
+    """The lock file as it is."""
+    return (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def locked(name: str) -> dict[Requirement, frozenset[str]]:
+    """The requirements of a lock file, each with its hashes."""
+    lines = re.sub(r"^#.*\n", "", lock_text(name), flags=re.MULTILINE).replace("\\\n", " ").splitlines()
+    return {
+        Requirement(line.partition("--hash")[0].strip()): frozenset(re.findall(r"--hash=(\S+)", line))
+        for line in lines
+        if line.strip()
+    }
+
+
+def pins(name: str) -> dict[tuple[str, str], frozenset[str]]:
+    """(distribution, version) -> hashes, whatever the environment marker."""
+    return {(entry.name, str(entry.specifier)): hashes for entry, hashes in locked(name).items()}
+
+
+def clean_run(
+    *command: str | Path, folder: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with an almost empty environment: no flags of the make that runs the tests."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | variables
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
+    """The wheel that `make build` makes, read through its archive."""
+    folder = tmp_path_factory.mktemp("dist")
+    built = clean_run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
+    assert built.returncode == 0, built.stderr
+    (path,) = folder.glob("*.whl")
+    return zipfile.Path(path)
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_lock_names_versions_and_hashes_only(name: str) -> None:
+    """A lock file holds no address, no folder and no option of pip but hashes."""
+    entry = re.compile(r"[a-z0-9._-]+==[a-z0-9.!+]+( ; [\w .<>='!]+)? \\")
+    continuation = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
+    lines = [line for line in lock_text(name).splitlines() if not line.startswith("#")]
+    assert [line for line in lines if not entry.fullmatch(line) and not continuation.fullmatch(line)] == []
+    assert all(locked(name).values())
+
+
+@pytest.mark.parametrize("name", ["build", "runtime"])
+def test_development_lock_agrees_with(name: str) -> None:
+    """Development adds packages to a smaller lock and changes none of it."""
+    assert pins(name).items() <= pins("dev").items()
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_runtime_lock_satisfies_the_dependencies(python: str, platform: str) -> None:
+    """On every supported Python and system, each dependency is locked once, at a version that it allows."""
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.9",
+        "sys_platform": platform,
+        "platform_python_implementation": "CPython",
+    }
+    versions = [
+        (canonicalize_name(entry.name), str(entry.specifier).removeprefix("=="))
+        for entry in locked("runtime")
+        if entry.marker is None or entry.marker.evaluate(environment)
+    ]
+    assert len(dict(versions)) == len(versions)
+    for line in PROJECT["project"]["dependencies"]:
+        dependency = Requirement(line)
+        assert dependency.specifier.contains(dict(versions)[canonicalize_name(dependency.name)]), line
+
+
+def test_locks_hold_both_duckdb_lines() -> None:
+    """The runtime lock stays on 1.5, and the second line is a 2.x that the dependency allows."""
+    (dependency,) = (Requirement(line) for line in PROJECT["project"]["dependencies"] if "duckdb" in line)
+    first = dict(pins("runtime").keys())["duckdb"].removeprefix("==")
+    second = dict(pins("duckdb2").keys())["duckdb"].removeprefix("==")
+    assert first.startswith("1.5.")
+    assert second.startswith("2.")
+    assert {first, second} == set(dependency.specifier.filter([first, second]))
+
+
+def test_wheel_holds_code_statements_and_licence(wheel: zipfile.Path) -> None:
+    """The wheel has every module, every SQL file beside them, the licence, and nothing else."""
+    installed = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "connector").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    statements = {f"connector/{path.relative_to(ROOT)}" for path in (ROOT / "sql").rglob("*.sql")}
+    packed = set(wheel.root.namelist())
+    information = {name for name in packed if ".dist-info/" in name}
+    assert packed - information == installed | statements
+    assert any(name.endswith("licenses/LICENSE") for name in information)
+
+
+def test_wheel_reads_its_own_statements(wheel: zipfile.Path, tmp_path: Path) -> None:
+    """Installed away from the checkout, the connector finds the same SQL files inside its package."""
+    wheel.root.extractall(tmp_path)
+    command = "from connector import statements; print(statements.folder())"
+    answer = clean_run(sys.executable, "-P", "-c", command, folder=tmp_path, PYTHONPATH=str(tmp_path))
+    assert Path(answer.stdout.strip()) == tmp_path / "connector" / "sql", answer.stderr
+    texts = {path.relative_to(ROOT / "sql"): path.read_bytes() for path in (ROOT / "sql").rglob("*.sql")}
+    assert {path: (tmp_path / "connector/sql" / path).read_bytes() for path in texts} == texts
+
+
+def test_wheel_states_version_and_command(wheel: zipfile.Path) -> None:
+    """The distribution carries the package's own version, and its one command is `image-history`."""
+    (folder,) = (path for path in wheel.iterdir() if path.name.endswith(".dist-info"))
+    metadata = (folder / "METADATA").read_text(encoding="utf-8")
+    assert f"\nName: sagemaker-image-history\nVersion: {connector.__version__}\n" in metadata
+    scripts = (folder / "entry_points.txt").read_text(encoding="utf-8").split()
+    assert scripts == ["[console_scripts]", "image-history", "=", "connector.cli:main"]
+
+
+def test_make_prints_every_target() -> None:
+    """`make` alone writes nothing and prints each public target with one line."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^\.PHONY: (\S+)", text, flags=re.MULTILINE)) - {"python"}
+    printed = clean_run("make").stdout
+    assert set(re.findall(r"^  make (\S+)", printed, flags=re.MULTILINE)) == targets
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        pytest.param("echo 3.9", r"runs on Python 3\.11 to 3\.13, and \S+ is 3\.9; name another", id="old"),
+        pytest.param("echo 3.14", r"runs on Python 3\.11 to 3\.13, and \S+ is 3\.14; name another", id="new"),
+        pytest.param("exit 1", r"\S+ does not start; name a Python of 3\.11 to 3\.13", id="broken"),
+    ],
+)
+def test_make_names_what_is_wrong_with_python(tmp_path: Path, answer: str, sentence: str) -> None:
+    """An interpreter that cannot be used ends in one clear sentence, before anything is built."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f"#!/bin/sh\n{answer}\n", encoding="utf-8")
+    interpreter.chmod(0o755)
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    shutil.copy(ROOT / "Makefile", clone)
+    shutil.copytree(ROOT / "requirements", clone / "requirements")
+    (clone / "pyproject.toml").touch()
+    outcome = clean_run("make", "demo", f"PYTHON={interpreter}", folder=clone)
+    assert outcome.returncode != 0
+    first, *others = outcome.stderr.splitlines()
+    assert re.search(sentence, first)
+    assert all(line.startswith("make: ***") for line in others)
+    assert not (clone / ".venv").exists()
+
+
+@pytest.mark.parametrize("status", [0, 7], ids=["pass", "fail"])
+def test_build_server_entry_passes_the_outcome_on(tmp_path: Path, status: int) -> None:
+    """`.ci/run` runs `make test` with CI=true from any folder, and fails if and only if that fails."""
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    (tmp_path / "Makefile").write_text(
+        f'test:\n\t@echo "CI is $$CI in $$PWD"; exit {status}\n', encoding="utf-8"
+    )
+    outcome = clean_run(tmp_path / ".ci" / "run", folder=Path("/"))
+    assert (outcome.returncode == 0) == (status == 0)
+    assert f"CI is true in {tmp_path}" in outcome.stdout

@@ -1,0 +1,53 @@
+"""The sizes that CONVENTIONS promise: short functions in short files."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONNECTOR = sorted((ROOT / "connector").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+def by_path(paths: list[Path]) -> list[object]:
+    """One parameter for each file, named by its path in the checkout."""
+    return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in paths]
+
+
+def body_lengths(path: Path) -> dict[str, int]:
+    """The lines of each function's body, without signature and docstring."""
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return {f"{node.name}:{node.lineno}": body_length(node) for node in functions}
+
+
+def body_length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from the first statement after the docstring to the last; 0 if there is only a docstring."""
+    statements = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (statements[-1].end_lineno or 0) - statements[0].lineno + 1 if statements else 0
+
+
+@pytest.mark.parametrize("path", by_path(CONNECTOR + TESTS))
+def test_file_is_short(path: Path) -> None:
+    """No file has 400 lines."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
+
+
+@pytest.mark.parametrize("path", by_path(CONNECTOR))
+def test_function_is_short(path: Path) -> None:
+    """No function's body is over 40 lines."""
+    assert {name: length for name, length in body_lengths(path).items() if length > 40} == {}
+
+
+def test_functions_are_small_on_the_whole() -> None:
+    """Half of all bodies are under 8 lines, and nine in ten under 25."""
+    lengths = sorted(length for path in CONNECTOR for length in body_lengths(path).values())
+    assert median(lengths) < 8
+    assert lengths[len(lengths) * 9 // 10] < 25
