@@ -1,0 +1,70 @@
+"""Rules that concern several settings at once, checked on the finished configuration.
+
+Must not know how values are written; the tree serves only to say where the fault stands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.config.document import Mapping, Place, Sequence, Value
+
+if TYPE_CHECKING:
+    from connector.config.model import Account, Config
+
+
+def check_paths(config: Config, root: Mapping) -> None:
+    """The warehouse must be able to be a file, and the landing folder must be another path."""
+    if config.warehouse.name in {"", ".."}:
+        raise _place(root, "warehouse").fault("warehouse names a folder; it must be the path of a file.")
+    if config.landing_folder == config.warehouse:
+        at = _place(root, "warehouse" if config.landing is None else "landing")
+        raise at.fault(
+            f"the landing folder and the warehouse would both be {config.warehouse}; name another one."
+        )
+
+
+def check_accounts(config: Config, root: Mapping) -> None:
+    """Each entry is of one kind, and no two entries read the same region with the same identity."""
+    items = _member(root, "accounts")
+    if not isinstance(items, Sequence):
+        return
+    seen: dict[tuple[str, str | None], int] = {}
+    for index, (account, item) in enumerate(zip(config.accounts, items.items, strict=True)):
+        _check_role(account, item, index)
+        for region in account.regions or (None,):
+            first = seen.setdefault((account.identity, region), index)
+            if first != index or (account.regions or ()).count(region or "") > 1:
+                raise _twice(account, region, (first, index), item)
+
+
+def _check_role(account: Account, item: Value, index: int) -> None:
+    if account.role_arn is not None and account.profile is not None:
+        raise _place(item, "profile").fault(
+            f"accounts[{index}] has both profile and role_arn; keep one, and name the profile that "
+            "assumes the role as source_profile."
+        )
+    for name in ("external_id", "source_profile"):
+        if getattr(account, name) is not None and account.role_arn is None:
+            raise _place(item, name).fault(f"accounts[{index}].{name} needs a role_arn beside it.")
+
+
+def _twice(account: Account, region: str | None, entries: tuple[int, int], item: Value) -> Exception:
+    where = "the default region" if region is None else region
+    first, second = entries
+    which = f"within accounts[{first}]" if first == second else f"by accounts[{first}] and accounts[{second}]"
+    return _place(item, "regions").fault(
+        f"{where} with {account.identity} is covered twice, {which}; keep one, with all image patterns."
+    )
+
+
+def _member(value: Value, name: str) -> Value | None:
+    if not isinstance(value, Mapping):
+        return None
+    return next((entry.value for entry in value.entries if entry.key == name), None)
+
+
+def _place(value: Value, name: str) -> Place:
+    """Where the member `name` stands, or else what it would belong to."""
+    member = _member(value, name)
+    return value.place if member is None else member.place

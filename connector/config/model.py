@@ -1,0 +1,199 @@
+"""The configuration as a frozen value: every setting with its type, default, bounds and meaning.
+
+Must not know where values come from: no YAML, no environment, no clock, no AWS.
+"""
+
+# Annotations are read at run time: the reader, the JSON Schema and the list of settings are built from them.
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+_ARN = (
+    r"^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/"
+    r"([\x21-\x7e]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,64}$"
+)
+
+Profile = Annotated[
+    str,
+    Meta(min_length=1, max_length=256, extra={"expected": "the name of a profile of your AWS configuration"}),
+]
+RoleArn = Annotated[
+    str,
+    Meta(
+        pattern=_ARN,
+        extra={"expected": "the ARN of an IAM role, such as arn:aws:iam::123456789012:role/image-history"},
+    ),
+]
+ExternalId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_+=,.@:/-]{2,1224}$",
+        extra={"expected": "the external id of a role: 2 to 1224 letters, digits and _+=,.@:/-"},
+    ),
+]
+Region = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z]{2,10}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$",
+        extra={"expected": "the name of one AWS region, such as us-east-1"},
+    ),
+]
+Glob = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9.*?\[\]!-]{1,256}$",
+        extra={
+            "expected": "a pattern for image names: letters, digits, '.', '-', and *, ? or [abc] as wildcards"
+        },
+    ),
+]
+PositiveDuration = Annotated[timedelta, Meta(extra={"least": timedelta(milliseconds=1)})]
+
+
+class Images(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which images of an account are read: those that match `include` and don't match `exclude`."""
+
+    include: Annotated[
+        tuple[Glob, ...],
+        Meta(min_length=1, description="Images to read: names or patterns, upper and lower case told apart."),
+    ] = ("*",)
+    exclude: Annotated[
+        tuple[Glob, ...], Meta(description="Images to leave out, even though `include` matches them.")
+    ] = ()
+
+
+class Account(Struct, frozen=True, forbid_unknown_fields=True):
+    """One set of credentials and the regions to read with it. All defaults: what the AWS CLI would use."""
+
+    profile: Annotated[
+        Profile | None,
+        Meta(description="Profile of your AWS configuration. Default: AWS's own credential chain."),
+    ] = None
+    role_arn: Annotated[
+        RoleArn | None, Meta(description="Role to assume instead of a profile; any partition.")
+    ] = None
+    external_id: Annotated[
+        ExternalId | None, Meta(description="External id that the role asks for. Only beside `role_arn`.")
+    ] = None
+    source_profile: Annotated[
+        Profile | None,
+        Meta(
+            description="Profile whose credentials assume the role. Only beside `role_arn`. "
+            "Default: AWS's own credential chain."
+        ),
+    ] = None
+    regions: Annotated[
+        Annotated[tuple[Region, ...], Meta(min_length=1)] | None,
+        Meta(description="Regions to read. Default: the one region of the profile or of the environment."),
+    ] = None
+    images: Annotated[Images, Meta(description="Which images are read.")] = Images()
+
+    @property
+    def identity(self) -> str:
+        """Whose credentials these are, in words: the role, else the profile."""
+        if self.role_arn is not None:
+            return f"role {self.role_arn}"
+        return "the default credentials" if self.profile is None else f"profile {self.profile}"
+
+
+class Rate(Struct, frozen=True, forbid_unknown_fields=True):
+    """Calls a second that one scope, an account in a region, may make at most."""
+
+    list_per_second: Annotated[
+        float, Meta(gt=0, le=10_000, description="List calls a second in one account and region.")
+    ] = 2.0
+    describe_per_second: Annotated[
+        float, Meta(gt=0, le=10_000, description="Describe calls a second in one account and region.")
+    ] = 5.0
+
+
+class Retry(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long one call is repeated when AWS throttles or fails."""
+
+    attempts: Annotated[
+        int, Meta(ge=1, le=100, description="Attempts of one call, the first one included.")
+    ] = 8
+    max_wait: Annotated[
+        PositiveDuration,
+        Meta(
+            description="Longest wait between two attempts; the waits grow up to it and are random below it."
+        ),
+    ] = timedelta(seconds=60)
+
+
+class Timeout(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the network may stay silent."""
+
+    connect: Annotated[PositiveDuration, Meta(description="Longest wait for a connection to AWS.")] = (
+        timedelta(seconds=5)
+    )
+    read: Annotated[PositiveDuration, Meta(description="Longest wait for an answer of AWS.")] = timedelta(
+        seconds=30
+    )
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings. `Config()` is what runs without any configuration."""
+
+    warehouse: Annotated[Path, Meta(description="The DuckDB file that holds the history.")] = Path(
+        "image-history.duckdb"
+    )
+    landing: Annotated[
+        Path | None,
+        Meta(
+            description="Folder for fetched rows until they are loaded. "
+            "Default: beside the warehouse, named after it, such as ./image-history.landing."
+        ),
+    ] = None
+    accounts: Annotated[
+        tuple[Account, ...], Meta(min_length=1, description="Whose images are read, and where.")
+    ] = (Account(),)
+    page_size: Annotated[
+        int, Meta(ge=1, le=100, description="Rows that one list call asks for. Fewer rows mean more calls.")
+    ] = 100
+    concurrency: Annotated[int, Meta(ge=1, le=256, description="Images that are read at the same time.")] = 16
+    lookback: Annotated[
+        timedelta,
+        Meta(description="How far before its watermark an image is read again, for changes shown late."),
+    ] = timedelta(minutes=15)
+    reconcile_every: Annotated[
+        timedelta,
+        Meta(
+            description="How often an image of more than one page is listed in full, which finds deletions. "
+            "0s: every time."
+        ),
+    ] = timedelta(hours=24)
+    resume_within: Annotated[
+        timedelta,
+        Meta(
+            description="How old an interrupted run may be to be continued where it stopped; an older one "
+            "keeps its rows and lists its unfinished images anew. 0s: never continue."
+        ),
+    ] = timedelta(hours=24)
+    checkpoint_rows: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="Fetched rows are secured on disk when there are this many ..."),
+    ] = 10_000
+    checkpoint_seconds: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="... or when this many seconds have passed, whichever is first."),
+    ] = 5.0
+    lock_wait: Annotated[
+        timedelta,
+        Meta(
+            description="How long a load waits while another program has the warehouse open. 0s: not at all. "
+            "The fetched rows stay safe in the landing folder."
+        ),
+    ] = timedelta(seconds=30)
+    rate: Annotated[Rate, Meta(description="Pace: most calls a second in one account and region.")] = Rate()
+    retry: Annotated[Retry, Meta(description="What happens to a call that AWS throttles or fails.")] = Retry()
+    timeout: Annotated[Timeout, Meta(description="How long the network may stay silent.")] = Timeout()
+
+    @property
+    def landing_folder(self) -> Path:
+        """`landing`, or its default beside the warehouse; follows a replaced warehouse."""
+        if self.landing is not None:
+            return self.landing
+        return self.warehouse.parent / f"{self.warehouse.stem}.landing"
