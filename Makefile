@@ -80,7 +80,7 @@ build: $(PROJECT) ## build the wheel and the source distribution into dist/
 # A lock may hold versions and hashes only. So no setting of the caller's may name another index or folder.
 UV_COMPILE = env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
 	UV_CUSTOM_COMPILE_COMMAND='make lock' \
-	$(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv --no-config --system-certs pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --constraints $(LOCKS)/constraints.in $(UPGRADE)
 
 .PHONY: lock

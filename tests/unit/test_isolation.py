@@ -28,6 +28,12 @@ class Greeter(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def guarded(pytester: pytest.Pytester) -> None:
+    """Give the inner pytest the conftest under test, and an ini file of its own: not the checkout's above it."""
+    pytester.makeconftest(Path(__file__).parents[1].joinpath("conftest.py").read_text(encoding="utf-8"))
+    pytester.makeini("[pytest]\nmarkers = duckdb")
+
+
 @pytest.mark.parametrize(
     ("family", "address"),
     [
@@ -65,7 +71,7 @@ def test_asyncio_connection_beyond_loopback_is_refused(network_guard: Any) -> No
 
 def test_swallowed_refusal_fails_the_test(pytester: pytest.Pytester) -> None:
     """Code under test that takes the refusal for an outage doesn't make the test pass."""
-    pytester.makeconftest(Path(__file__).parents[1].joinpath("conftest.py").read_text(encoding="utf-8"))
+    guarded(pytester)
     pytester.makepyfile(
         """
         import socket
@@ -105,7 +111,7 @@ def test_seed_is_replayed_from_the_environment(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The printed seed, given back, yields the same numbers, in workers of xdist too."""
-    pytester.makeconftest(Path(__file__).parents[1].joinpath("conftest.py").read_text(encoding="utf-8"))
+    guarded(pytester)
     expected = random.Random("4711 test_seed.py::test_rng").random()
     pytester.makepyfile(
         test_seed=f"def test_rng(rng, seed): assert (seed, rng.random()) == (4711, {expected!r})"
@@ -119,8 +125,7 @@ def test_seed_is_replayed_from_the_environment(
 
 def test_duckdb_mark_is_set_where_duckdb_is_imported(pytester: pytest.Pytester) -> None:
     """What runs on the second DuckDB line as well is found by imports, so that no file can be forgotten."""
-    pytester.makeconftest(Path(__file__).parents[1].joinpath("conftest.py").read_text(encoding="utf-8"))
-    pytester.makeini("[pytest]\nmarkers = duckdb")
+    guarded(pytester)
     pytester.makepyfile(
         test_direct="def test_one():\n    import duckdb",
         test_load="from connector import load\ndef test_two(): pass",

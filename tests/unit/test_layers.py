@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DISTRIBUTIONS = {"yaml": "pyyaml", "botocore": "boto3"}
+# DuckDB and pyarrow import pandas themselves, where a user asks for a data frame.
+IMPORTED_BY_OTHERS = {"pandas"}
 
 # What breaks each contract of pyproject.toml: an import, and the file that may not have it.
 VIOLATIONS = {
@@ -80,6 +82,7 @@ def test_heavy_packages_stay_unloaded_at_import(module: str) -> None:
 
 
 def test_dependencies_are_the_imported_packages() -> None:
-    """What connector/ imports is declared, and nothing is declared that it doesn't import."""
+    """What connector/ imports is declared, and nothing is declared that nobody imports."""
     declared = {Requirement(line).name.lower() for line in PROJECT["project"]["dependencies"]}
-    assert {DISTRIBUTIONS.get(name, name) for name in foreign_imports()} == declared
+    imported = {DISTRIBUTIONS.get(name, name) for name in foreign_imports()}
+    assert imported | IMPORTED_BY_OTHERS == declared

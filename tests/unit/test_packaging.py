@@ -115,7 +115,7 @@ def test_wheel_holds_code_statements_and_licence(wheel: zipfile.Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     statements = {f"connector/{path.relative_to(ROOT)}" for path in (ROOT / "sql").rglob("*.sql")}
-    packed = set(wheel.root.namelist())
+    packed = {name for name in wheel.root.namelist() if not name.endswith("/")}
     information = {name for name in packed if ".dist-info/" in name}
     assert packed - information == installed | statements
     assert any(name.endswith("licenses/LICENSE") for name in information)
