@@ -29,7 +29,7 @@ class Greeter(BaseHTTPRequestHandler):
 
 
 def guarded(pytester: pytest.Pytester) -> None:
-    """Give the inner pytest the conftest under test, and an ini file of its own: not the checkout's above it."""
+    """Give the inner pytest the conftest under test, and an ini file that hides the checkout's."""
     pytester.makeconftest(Path(__file__).parents[1].joinpath("conftest.py").read_text(encoding="utf-8"))
     pytester.makeini("[pytest]\nmarkers = duckdb")
 
