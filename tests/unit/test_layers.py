@@ -70,6 +70,19 @@ def test_layers_break_where_an_import_is_forbidden(tmp_path: Path) -> None:
     assert len(VIOLATIONS) == len(PROJECT["tool"]["importlinter"]["contracts"])
 
 
+def test_face_is_imported_for_its_version_only() -> None:
+    """Inside the package, `from connector import` takes modules and __version__, no re-exported name."""
+    modules = {path.stem for path in (ROOT / "connector").iterdir()}
+    taken = {
+        alias.name
+        for path in (ROOT / "connector").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "connector"
+        for alias in node.names
+    }
+    assert taken - modules <= {"__version__"}
+
+
 @pytest.mark.parametrize("module", ["connector", "connector.cli"])
 def test_heavy_packages_stay_unloaded_at_import(module: str) -> None:
     """Neither the library's face nor the command loads a heavy package before it is used."""
