@@ -74,7 +74,6 @@ def _write_new(target: Path, content: bytes) -> None:
         _give_name(temporary, target, content)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(target.parent)
 
 
 def _give_name(temporary: Path, target: Path, content: bytes) -> None:
@@ -89,15 +88,11 @@ def _give_name(temporary: Path, target: Path, content: bytes) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise

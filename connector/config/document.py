@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import yaml
 
+from connector.config.quoting import shorten
 from connector.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_DEPTH = 12
-SHOWN = 60
 
 Kind: TypeAlias = Literal["text", "int", "float", "bool", "null", "timestamp"]
 
@@ -183,12 +183,6 @@ class _Builder:
 
     def _fault(self, event: yaml.Event, sentence: str) -> ConfigError:
         return self._where(event).fault(sentence)
-
-
-def shorten(text: str) -> str:
-    """`text` fit to be quoted in a sentence: at most `SHOWN` characters, control characters escaped."""
-    visible = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:SHOWN])
-    return f"{visible}…" if len(text) > SHOWN else visible
 
 
 _NO_ALIAS = (

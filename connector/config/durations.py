@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from connector.config.quoting import shorten
 from connector.errors import ConfigError
 
 _UNITS = {
@@ -19,8 +20,6 @@ _UNITS = {
 }
 _WRITTEN = re.compile("(?=.)" + "".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
 _BARE_NUMBER = re.compile(r"[+-]?[0-9][0-9_]*(\.[0-9]*)?")
-_SHOWN = 60
-
 # A start of a listing is computed as an instant minus a duration; ten years keep that far from year 1.
 LONGEST = timedelta(days=3650)
 
@@ -41,7 +40,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def _complaint(text: str) -> str:
-    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    shown = shorten(text)
     if _BARE_NUMBER.fullmatch(text):
         return f"'{shown}' has no unit; write for example {_suggestion(text)}."
     return (

@@ -22,8 +22,8 @@ from connector.config.document import (
     Value,
     guess_kind,
     parse,
-    shorten,
 )
+from connector.config.quoting import shorten
 from connector.config.refusal import nearest, refuse_secret_name
 from connector.config.settings import PREFIX, Setting, settings
 
@@ -94,7 +94,7 @@ def _overrides(environ: Environ[str, str]) -> Iterator[tuple[Setting, Value]]:
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in _NO_SETTINGS:
             continue
-        place = Place(name, Path())
+        place = Place(shorten(name), Path())
         if name not in known:
             refuse_secret_name(name, place)
             raise place.fault(

@@ -11,8 +11,9 @@ import msgspec
 from msgspec import inspect
 
 from connector.config.checks import check_accounts, check_paths
-from connector.config.document import Entry, Mapping, Scalar, Sequence, Value, shorten
+from connector.config.document import Entry, Mapping, Scalar, Sequence, Value
 from connector.config.model import Config
+from connector.config.quoting import shorten
 from connector.config.refusal import nearest
 from connector.config.scalars import read_scalar, wrong
 from connector.config.settings import Shape, fields_of, settings, shape_of

@@ -9,7 +9,8 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from connector.config.document import Entry, Mapping, Place, Scalar, Sequence, Value, shorten
+from connector.config.document import Entry, Mapping, Place, Scalar, Sequence, Value
+from connector.config.quoting import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +21,8 @@ _SECRET_NAME = re.compile(
 # Access key ids of users and of sessions; the secret half has no telling form.
 _SECRET_VALUE = re.compile(r"(?<![A-Z0-9])(AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])")
 _INSTEAD = (
-    "credentials don't belong in this configuration; name a profile of your AWS configuration (profile: NAME) "
-    "or a role (role_arn: ARN), or let AWS's own variables and files provide them."
+    "credentials don't belong in this configuration; name a profile of your AWS configuration (profile: NAME)"
+    " or a role (role_arn: ARN), or let AWS's own variables and files provide them."
 )
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import inspect
 
-from connector.config.document import Mapping, Scalar, Sequence, Value, shorten
+from connector.config.document import Mapping, Scalar, Sequence, Value
 from connector.config.durations import parse_duration
+from connector.config.quoting import shorten
 from connector.config.settings import Shape, shape_of
 from connector.errors import ConfigError
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec import inspect, to_builtins
+from msgspec import inspect, json
 
 from connector.config.model import Config
 from connector.config.settings import Setting, Shape, fields_of, shape_of
@@ -51,7 +51,7 @@ def _member(setting: Setting) -> JsonSchema:
 def _default(setting: Setting) -> object:
     if isinstance(setting.shape.core, inspect.TimeDeltaType | inspect.CustomType):
         return setting.default_text
-    return to_builtins(setting.default)
+    return json.decode(json.encode(setting.default))
 
 
 def _value(shape: Shape) -> JsonSchema:

@@ -1,0 +1,137 @@
+"""config.example.yaml, the JSON Schema and the model say the same."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from connector.config import Config, example, example_text, json_schema, load_config, settings
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+
+
+def accepted(document: object) -> bool:
+    """Whether the JSON Schema accepts the document."""
+    return bool(Draft202012Validator(json_schema()).is_valid(document))
+
+
+def names_in(node: Any, above: str = "") -> set[str]:
+    """The names of all settings in a parsed file, as `settings()` writes them."""
+    names: set[str] = set()
+    for key, value in node.items():
+        name = f"{above}{key}"
+        names.add(name)
+        if isinstance(value, dict):
+            names |= names_in(value, f"{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            names |= names_in(value[0], f"{name}[].")
+    return names
+
+
+def test_example_is_exactly_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example, used as it is, changes nothing."""
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(example_text(), encoding="utf-8")
+    assert load_config(None, {}) == Config()
+
+
+def test_example_has_every_setting_and_no_other() -> None:
+    """Each setting stands in the example under its own name, and nothing else does."""
+    assert names_in(yaml.safe_load(example_text())) == {setting.name for setting in settings()}
+
+
+def test_example_explains_every_setting() -> None:
+    """Above each line with a value there is a comment, of its own or of its group."""
+    lines = example_text().splitlines()
+    unexplained = [
+        line
+        for before, line in pairwise(lines)
+        if line and not line.lstrip().startswith("#") and not before.strip()
+    ]
+    assert unexplained == []
+
+
+def test_example_text_is_the_file_at_the_top() -> None:
+    """`init` writes the very file that the repository shows."""
+    assert example_text() == EXAMPLE.read_text(encoding="utf-8")
+
+
+def test_example_text_is_found_inside_an_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the wheel has put a copy into the package, that copy is read."""
+    (tmp_path / "config.example.yaml").write_text("# packed", encoding="utf-8")
+    monkeypatch.setattr(example, "_PACKAGE", tmp_path)
+    assert example_text() == "# packed"
+
+
+def test_json_schema_is_valid_and_serialisable() -> None:
+    """The schema is itself valid draft 2020-12, and plain JSON."""
+    Draft202012Validator.check_schema(json_schema())
+    assert json.loads(json.dumps(json_schema())) == json_schema()
+
+
+def test_json_schema_accepts_example_and_empty_file() -> None:
+    """What the loader takes for the defaults, the schema takes too."""
+    assert accepted(yaml.safe_load(example_text()))
+    assert accepted({})
+    assert accepted(None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "page_size: ${SIZE}",
+        "lookback: ${BACK:-5m}",
+        "accounts: [{role_arn: '${ROLE}', regions: ['${REGION}', us-gov-east-1]}]",
+        "lookback: 1h30m",
+        "rate: null",
+    ],
+)
+def test_json_schema_accepts(text: str) -> None:
+    """Variables, durations and empty groups are fine for the schema."""
+    assert accepted(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "details: true",
+        "rate: {burst: 3}",
+        "accounts: [{aws_access_key_id: x}]",
+        "accounts: [{images: {only: [a]}}]",
+        "accounts: []",
+        "accounts: [null]",
+        "accounts: [{regions: []}]",
+        "page_size: 0",
+        "page_size: 101",
+        "page_size: '50'",
+        "page_size: null",
+        "rate: {list_per_second: 0}",
+        "lookback: 15",
+        "lookback: 15 minutes",
+        "accounts: [{regions: all}]",
+        "accounts: [{role_arn: 'arn:aws:iam::1:user/x'}]",
+        "[]",
+    ],
+)
+def test_json_schema_rejects(text: str) -> None:
+    """Unknown settings, wrong types and values out of bounds are refused by the schema as by the loader."""
+    assert not accepted(yaml.safe_load(text))
+
+
+def test_json_schema_states_meaning_and_default_of_every_setting() -> None:
+    """An editor can show what each setting means and what it is if left out."""
+    for setting in settings():
+        node: Any = {"properties": json_schema()["properties"]}
+        for part in setting.path:
+            node = node["properties"][part.removesuffix("[]")]
+            node = node["items"] if part.endswith("[]") else node
+        assert node["description"] == setting.shape.meaning != ""
+        assert "default" in node or setting.default is None or "properties" in node

@@ -1,0 +1,158 @@
+"""`init` writes the example once, whole, and for its owner only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from click.testing import CliRunner
+
+from connector.cli.init import command, write_new
+from connector.config import Config, example_text, load_config
+from connector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `init` asks of the global options."""
+
+    config_path: Path | None = None
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(config_path: Path | None = None) -> Result:
+    """`image-history [--config PATH] init`."""
+    return CliRunner().invoke(command, obj=Options(config_path))
+
+
+def failing(error_number: int) -> Callable[..., None]:
+    """A function that fails as the system does."""
+
+    def fail(*arguments: object) -> NoReturn:
+        raise OSError(error_number, os.strerror(error_number))
+
+    return fail
+
+
+def test_init_writes_the_example(folder: Path) -> None:
+    """./config.yaml is the example, readable by its owner only, and loads as the defaults."""
+    result = run()
+    assert result.exit_code == 0
+    assert (folder / "config.yaml").read_text(encoding="utf-8") == example_text()
+    assert stat.S_IMODE((folder / "config.yaml").stat().st_mode) == 0o600
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+    assert load_config(None, {}) == Config()
+
+
+def test_init_says_what_to_do_next() -> None:
+    """The output names the file and the next commands."""
+    output = run().output
+    assert output.startswith("Wrote config.yaml: ")
+    assert "  2. image-history sync\n" in output
+
+
+def test_init_writes_the_file_that_is_asked_for(folder: Path) -> None:
+    """With --config it is that file, and the next commands name it, quoted for a shell."""
+    result = run(Path("my config.yaml"))
+    assert (folder / "my config.yaml").is_file()
+    assert "image-history --config 'my config.yaml' sync" in result.output
+
+
+def test_init_writes_the_file_of_the_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With IMAGE_HISTORY_CONFIG it is the file that the other commands will read."""
+    monkeypatch.setenv("IMAGE_HISTORY_CONFIG", "named.yaml")
+    result = run()
+    assert (folder / "named.yaml").is_file()
+    assert "  2. image-history sync\n" in result.output
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling"])
+def test_init_never_overwrites(folder: Path, kind: str) -> None:
+    """Whatever has the name already stays as it is; the exit code is 2."""
+    target = folder / "config.yaml"
+    match kind:
+        case "file":
+            target.write_text("page_size: 5", encoding="utf-8")
+        case "folder":
+            target.mkdir()
+        case _:
+            target.symlink_to("elsewhere.yaml")
+    before = target.lstat()
+    error = run().exception
+    assert isinstance(error, ConfigError)
+    assert error.exit_code == 2
+    assert error.message.startswith("config.yaml is already there and was left as it is;")
+    assert target.lstat() == before
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize(
+    "link_error", [None, errno.EPERM, errno.EOPNOTSUPP], ids=["links", "eperm", "enotsup"]
+)
+def test_write_new_loses_a_race_politely(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, link_error: int | None
+) -> None:
+    """A file that appears at the last moment is not overwritten, with or without hard links."""
+    monkeypatch.setattr(os.path, "lexists", lambda _: False)
+    if link_error is not None:
+        monkeypatch.setattr(os, "link", failing(link_error))
+    write_new(Path("config.yaml"), "first")
+    with pytest.raises(ConfigError, match="already there"):
+        write_new(Path("config.yaml"), "second")
+    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == {
+        "config.yaml": "first"
+    }
+    assert stat.S_IMODE((folder / "config.yaml").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("full_after", [0, 1], ids=["temporary-file", "file-without-links"])
+def test_write_new_leaves_nothing_behind_when_the_disk_is_full(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, full_after: int
+) -> None:
+    """A write that fails is one sentence, and neither a part of the file nor a temporary one stays."""
+    synced: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) > full_after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(ConfigError, match=r"'config\.yaml' cannot be written: No space left on device"):
+        write_new(Path("config.yaml"), "text")
+    assert list(folder.iterdir()) == []
+    assert len(synced) == full_after + 1
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        pytest.param("missing/config.yaml", "there is no folder missing; make it first", id="no-folder"),
+        pytest.param("file/config.yaml", "Not a directory", id="file-as-folder"),
+        pytest.param("nul\0.yaml", "cannot be written", id="impossible-name"),
+    ],
+)
+def test_init_into_an_impossible_place_fails(folder: Path, target: str, sentence: str) -> None:
+    """A place that cannot hold the file is one sentence, and nothing is made."""
+    (folder / "file").touch()
+    error = run(Path(target)).exception
+    assert isinstance(error, ConfigError)
+    assert sentence in error.message
+    assert [path.name for path in folder.iterdir()] == ["file"]
