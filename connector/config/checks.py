@@ -59,9 +59,8 @@ def _twice(account: Account, region: str | None, entries: tuple[int, int], item:
 
 
 def _member(value: Value, name: str) -> Value | None:
-    if not isinstance(value, Mapping):
-        return None
-    return next((entry.value for entry in value.entries if entry.key == name), None)
+    entries = value.entries if isinstance(value, Mapping) else ()
+    return next((entry.value for entry in entries if entry.key == name), None)
 
 
 def _place(value: Value, name: str) -> Place:

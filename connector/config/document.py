@@ -141,16 +141,13 @@ class _Builder:
     def _value(self, event: yaml.Event, *, depth: int) -> Value:
         self._refuse(event, depth)
         place = self._where(event)
-        match event:
-            case yaml.SequenceStartEvent():
-                return Sequence(tuple(self._items(depth + 1)), place)
-            case yaml.MappingStartEvent():
-                return self._mapping(place, depth + 1)
-            case yaml.ScalarEvent(value=text, style=style):
-                plain = style is None
-                return Scalar(text, guess_kind(text) if plain else "text", place, quoted=not plain)
-            case _:
-                raise self._fault(event, "a value is expected here.")
+        if isinstance(event, yaml.SequenceStartEvent):
+            return Sequence(tuple(self._items(depth + 1)), place)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(place, depth + 1)
+        assert isinstance(event, yaml.ScalarEvent)  # noqa: S101 - the grammar has nothing else here
+        plain = event.style is None
+        return Scalar(event.value, guess_kind(event.value) if plain else "text", place, quoted=not plain)
 
     def _refuse(self, event: yaml.Event, depth: int) -> None:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:

@@ -37,12 +37,12 @@ _FOUND = {
 def read_scalar(scalar: Scalar, shape: Shape, name: str) -> object:
     """The value as the shape's type. ConfigError says what was found and what is allowed."""
     match shape.core:
-        case inspect.IntType() | inspect.FloatType():
-            return _number(scalar, shape, name)
+        case inspect.IntType() | inspect.FloatType() as core:
+            return _number(scalar, core, shape, name)
         case inspect.TimeDeltaType():
             return _duration(scalar, shape, name)
-        case inspect.StrType():
-            return _matching_text(scalar, shape, name)
+        case inspect.StrType() as core:
+            return _matching_text(scalar, core, shape, name)
         case _:
             return _path(scalar, shape, name)
 
@@ -85,20 +85,19 @@ def _would_fit(text: str, item: inspect.Type) -> bool:
     return isinstance(core, inspect.StrType) and re.search(core.pattern or "", text) is not None
 
 
-def _number(scalar: Scalar, shape: Shape, name: str) -> int | float:
-    pattern = _WHOLE if isinstance(shape.core, inspect.IntType) else _NUMBER
+def _number(
+    scalar: Scalar, core: inspect.IntType | inspect.FloatType, shape: Shape, name: str
+) -> int | float:
+    pattern = _WHOLE if isinstance(core, inspect.IntType) else _NUMBER
     if not pattern.fullmatch(scalar.text) or (scalar.quoted and not scalar.untyped):
         raise wrong(scalar, shape, name)
     number = int(scalar.text) if pattern is _WHOLE else float(scalar.text)
-    if not _within(number, shape):
+    if not _within(number, core):
         raise wrong(replace(scalar, kind="float"), shape, name)
     return number
 
 
-def _within(number: float, shape: Shape) -> bool:
-    core = shape.core
-    if not isinstance(core, inspect.IntType | inspect.FloatType):
-        return True
+def _within(number: float, core: inspect.IntType | inspect.FloatType) -> bool:
     above = core.gt is None or number > core.gt
     return above and (core.ge is None or number >= core.ge) and (core.le is None or number <= core.le)
 
@@ -123,10 +122,8 @@ def _text(scalar: Scalar, shape: Shape, name: str) -> str:
     return scalar.text
 
 
-def _matching_text(scalar: Scalar, shape: Shape, name: str) -> str:
+def _matching_text(scalar: Scalar, core: inspect.StrType, shape: Shape, name: str) -> str:
     text = _text(scalar, shape, name)
-    core = shape.core
-    assert isinstance(core, inspect.StrType)  # noqa: S101 - read_scalar comes here for no other type
     fits = len(text) >= (core.min_length or 0) and (core.max_length is None or len(text) <= core.max_length)
     if not fits or (core.pattern is not None and not re.search(core.pattern, text)):
         raise wrong(scalar, shape, name)

@@ -133,6 +133,12 @@ def test_override_repairs_a_wrong_value_in_the_file() -> None:
     assert load("page_size: many", IMAGE_HISTORY_PAGE_SIZE="5").page_size == 5
 
 
+def test_override_of_member_leaves_a_wrong_group_to_the_reader() -> None:
+    """A member's variable doesn't paper over a group that the file has wrong."""
+    message = complaint("rate: 5", IMAGE_HISTORY_RATE__LIST_PER_SECOND="4")
+    assert message.startswith("config.yaml:1: rate must be a mapping")
+
+
 def test_every_setting_outside_lists_has_a_variable() -> None:
     """Each setting's default, written as it is listed, is accepted from its variable."""
     for setting in settings():

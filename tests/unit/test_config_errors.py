@@ -100,6 +100,17 @@ def complaint(folder: Path, content: str | bytes) -> str:
             id="list-for-number",
         ),
         pytest.param(
+            "page_size: {rows: 5}",
+            "config.yaml:1: page_size must be a whole number from 1 to 100, but it is a mapping.",
+            id="mapping-for-number",
+        ),
+        pytest.param(
+            "lookback: yes",
+            "config.yaml:1: lookback must be a duration, such as 30s, 15m, 26h or 7d, "
+            "but it is yes, which YAML reads as true or false.",
+            id="boolean-for-duration",
+        ),
+        pytest.param(
             "accounts:\n- regions: us-east-1",
             "config.yaml:2: accounts[0].regions must be a list "
             "(each item: the name of one AWS region, such as us-east-1), "
