@@ -5,7 +5,7 @@ Knows nothing of how any switch is carried out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
 
 from connector.errors import ConfigError
@@ -26,7 +26,7 @@ class Rules:
     create_ms: int = 0
     delete_ms: int = 0
     alias_bumps_last_modified: bool = False
-    arns: ArnStyle = ArnStyle()
+    arns: ArnStyle = field(default_factory=ArnStyle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +64,8 @@ class Behaviour:
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
-        for field in fields(self):
-            _check(field.name, getattr(self, field.name), hints[field.name])
+        for switch in fields(self):
+            _check(switch.name, getattr(self, switch.name), hints[switch.name])
         if self.list_lag_ms > MAX_LIST_LAG_MS:
             raise ConfigError(f"list_lag_ms is {self.list_lag_ms}; at most {MAX_LIST_LAG_MS} is kept")
 

@@ -27,21 +27,33 @@ if TYPE_CHECKING:
 
     from connector.simulator.clock import VirtualClock
 
-_TEAMS = "fraud search pricing ads vision speech forecast churn geo risk ranking nlp".split()
-_PURPOSES = "training inference notebook batch features eval labeling base".split()
-_FRAMEWORKS = "PyTorch TensorFlow XGBoost JAX MXNet".split()
-_REGIONS = "us-east-1 eu-west-1 us-west-2 eu-central-1 ap-southeast-2 us-gov-west-1 cn-north-1".split()
+_TEAMS = ("fraud", "search", "pricing", "ads", "vision", "speech", "forecast", "churn", "geo", "risk", "nlp")
+_PURPOSES = ("training", "inference", "notebook", "batch", "features", "eval", "labeling", "base")
+_FRAMEWORKS = ("PyTorch", "TensorFlow", "XGBoost", "JAX", "MXNet")
+_REGIONS = (
+    DEFAULT_REGION,
+    "eu-west-1",
+    "us-west-2",
+    "eu-central-1",
+    "ap-southeast-2",
+    "us-gov-west-1",
+    "cn-north-1",
+)
 _FAILURES = (
     "SageMaker is unable to perform: sts:AssumeRole on the role arn:aws:iam::{account}:role/ImageBuilder.",
     "Unsupported manifest media type application/vnd.oci.image.manifest.v1+json for image {image}:{version}",
     "The repository {image} does not exist in the registry with id {account}, or access to it is denied.",
     'Layer 7 of {image}:{version} is broken: "sha256" differs; expected <none>, found \N{SNOWMAN}',
 )
+_NAME_STYLES = (*["plain"] * 7, *["framework"] * 2, "capitals")
 _NOTES = ("Security patches", "New CUDA base", "Pinned dependencies", "Rolled numpy back", None, None)
 # 2023-01-02 and 2026-06-30, so that a generated world lies in the past of every test.
 _FIRST_MS = 1_672_617_600_000
 _LAST_MS = 1_782_777_600_000
 _TOUCHED_SHARE = 0.05
+_NAMED_SHARE = 0.7
+_DESCRIBED_SHARE = 0.5
+_HOROVOD_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +77,14 @@ def generate(  # noqa: PLR0913 - the shape of a world, all by name
 ) -> World:
     """Make a world. ConfigError for counts below zero.
 
-    `accounts` and `regions` are names or how many; `images` counts for each account and region. Every image has
-    exactly versions_per_image versions, other than the first of each region, which has `largest` where given.
+    `accounts` and `regions` are names or how many; `images` counts for each account and region. Every image
+    has exactly versions_per_image versions, but for the first of each region, which has `largest` if given.
     """
     if min(images, versions_per_image, largest or 0) < 0:
         raise ConfigError("a generated world cannot have fewer than zero images or versions")
     world = World(accounts=_account_ids(accounts), regions=_region_names(regions), clock=clock)
     for scope in world.scopes:
-        names = _image_names(random.Random(f"{seed}/{scope}"), images)
+        names = _image_names(_rng(f"{seed}/{scope}"), images)
         for number, name in enumerate(names):
             count = largest if number == 0 and largest is not None else versions_per_image
             draft = _Draft(f"{seed}/{scope}/{name}", scope, name, shares)
@@ -88,7 +100,7 @@ class _Draft:
     shares: Shares
 
     def image(self, count: int) -> ImageRecord:
-        rng = random.Random(self.seed)
+        rng = _rng(self.seed)
         born_ms = _FIRST_MS + rng.randrange((_LAST_MS - _FIRST_MS) // 3)
         contents = ImageContents(derive_details=partial(_details, self.seed, self.scope, self.name))
         contents.versions.load(self.versions(rng, count, born_ms))
@@ -102,8 +114,10 @@ class _Draft:
             creation_ms=born_ms,
             last_modified_ms=born_ms + rng.randint(363, 371),
             contents=contents,
-            display_name=self.name.replace("-", " ").title() if rng.random() < 0.7 else None,
-            description=f"Built by the {self.name.split('-')[0]} team" if rng.random() < 0.5 else None,
+            display_name=self.name.replace("-", " ").title() if rng.random() < _NAMED_SHARE else None,
+            description=f"Built by the {self.name.split('-')[0]} team"
+            if rng.random() < _DESCRIBED_SHARE
+            else None,
             role_arn=f"arn:aws:iam::{self.scope.account_id}:role/ImageBuilder",
         )
 
@@ -129,6 +143,10 @@ class _Draft:
         return text.format(account=self.scope.account_id, image=self.name, version=version)
 
 
+def _rng(seed: str) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - replayable, not secret
+
+
 def _modified_ms(rng: random.Random, created_ms: int) -> int:
     if rng.random() < _TOUCHED_SHARE:
         return created_ms + 371 + int(rng.random() * (_LAST_MS - created_ms))
@@ -143,7 +161,7 @@ def _account_ids(accounts: Sequence[str] | int) -> Sequence[str]:
 
 def _region_names(regions: Sequence[str] | int) -> Sequence[str]:
     if isinstance(regions, int):
-        return [DEFAULT_REGION, *_REGIONS[1:]][:regions]
+        return _REGIONS[:regions]
     return regions
 
 
@@ -151,10 +169,10 @@ def _image_names(rng: random.Random, count: int) -> list[str]:
     names: dict[str, None] = {}
     while len(names) < count:
         stem = f"{rng.choice(_TEAMS)}-{rng.choice(_PURPOSES)}"
-        style = rng.random()
-        if style < 0.15:
+        style = rng.choice(_NAME_STYLES)
+        if style == "framework":
             stem = f"{rng.choice(_FRAMEWORKS)}-{rng.randint(1, 3)}.{rng.randint(0, 12)}-{stem}"
-        elif style < 0.25:
+        elif style == "capitals":
             stem = stem.title().replace("-", "")
         names[stem if stem not in names else f"{stem}-{len(names)}"] = None
     return list(names)
@@ -162,7 +180,7 @@ def _image_names(rng: random.Random, count: int) -> list[str]:
 
 def _details(seed: str, scope: Scope, name: str, version: int) -> VersionDetails:
     digest = hashlib.sha256(f"{seed}/{version}".encode()).hexdigest()
-    rng = random.Random(digest)
+    rng = _rng(digest)
     registry = f"{scope.account_id}.dkr.ecr.{scope.region}.amazonaws.com/{name.lower()}"
     return VersionDetails(
         base_image=f"{registry}:{version}",
@@ -171,7 +189,7 @@ def _details(seed: str, scope: Scope, name: str, version: int) -> VersionDetails
         ml_framework=f"{rng.choice(_FRAMEWORKS)} {rng.randint(1, 3)}.{rng.randint(0, 12)}",
         programming_lang=rng.choice(("Python 3.10", "Python 3.11", "Python 3.12", None)),
         processor=rng.choice(("CPU", "GPU", None)),
-        horovod=rng.random() < 0.05,
+        horovod=rng.random() < _HOROVOD_SHARE,
         vendor_guidance=rng.choice(("NOT_PROVIDED", "STABLE", "TO_BE_ARCHIVED", "ARCHIVED", None)),
         release_notes=rng.choice(_NOTES),
     )

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 XML_TYPE = "text/xml"
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 _CREDENTIAL = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)/aws4_request,"
+    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)"
+    r"/aws4_request,"
 )
 _INVALID_TOKEN = "The security token included in the request is invalid."  # noqa: S105 - AWS's words
 
@@ -46,7 +47,7 @@ def signer_of(authorization: str | None) -> Signer:
 def _signer(credential: str) -> Signer:
     found = _CREDENTIAL.match(credential)
     if found is None:
-        text = "Authorization header requires a 'Credential' of the form KEY/DATE/REGION/SERVICE/aws4_request."
+        text = "Authorization header requires a Credential of the form KEY/DATE/REGION/SERVICE/aws4_request."
         raise AwsError("IncompleteSignatureException", text)
     return Signer(found["key"], found["region"], found["service"])
 

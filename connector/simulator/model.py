@@ -37,7 +37,9 @@ def access_key_of(account_id: str) -> str:
     return f"AKIASIMULATOR{account_id}"
 
 
-class VersionDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class VersionDetails(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """What only DescribeImageVersion tells of a version; absent members are None."""
 
     base_image: str | None = None
@@ -102,7 +104,7 @@ class ImageTruth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArnStyle(msgspec.Struct, frozen=True, kw_only=True):
-    """How ARNs are written: partition (None: by region), names in lower case, version ARNs as the text None."""
+    """How ARNs are written: partition (None: the region's), in lower case, version ARNs as the text None."""
 
     partition: str | None = None
     lowercase: bool = False

@@ -49,9 +49,10 @@ class Operations:
         image = self._listed_image(call)
         rows, token = self._pager.select(call, image.contents.versions.at(call.visible_ms))
         arns = self._world.rules.arns
+        writer = protocol.VersionWriter(call.scope, image.name, arns)
         for record in rows:
             if record.encoded_for is not arns:
-                record.encoded = protocol.encode(protocol.version_row(record, call.scope, image.name, arns))
+                record.encoded = writer.write(record)
                 record.encoded_for = arns
         return _list_answer(b"ImageVersions", [record.encoded for record in rows], token)
 

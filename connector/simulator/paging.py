@@ -6,14 +6,18 @@ Knows nothing of what a row looks like when it is sent.
 from __future__ import annotations
 
 import secrets
+from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from connector.simulator import protocol
 from connector.simulator.calls import Call
 from connector.simulator.table import Index, Order, Table, Timed
 from connector.simulator.tokens import Position, TokenBox, binding_of, refusal
+
+if TYPE_CHECKING:
+    from connector.simulator.table import Field
 
 DEFAULT_PAGE = 10
 _SNAPSHOTS_KEPT = 1_000
@@ -93,12 +97,12 @@ class Names(Listing[str]):
     """A listing of sorted texts."""
 
     def __init__(self, names: list[str]) -> None:
-        self._index = Index[str](names, names)
+        self._names = names
 
     @property
     def records(self) -> list[str]:
         """All of them."""
-        return self._index.records
+        return self._names
 
     def position(self, record: str) -> Position:
         """Where a listing goes on behind the text."""
@@ -106,7 +110,7 @@ class Names(Listing[str]):
 
     def start(self, position: Position) -> int:
         """How many texts lie before the position."""
-        return self._index.after(position.identity)
+        return bisect_right(self._names, str(position.identity))
 
 
 class Pager:
@@ -180,7 +184,7 @@ def order_of(call: Call[protocol.ListRequest]) -> Order:
     """Read the order of a list request; by default newest creation first."""
     behaviour = call.behaviour
     return Order(
-        call.request.sort_by or "CREATION_TIME",  # type: ignore[arg-type] - validated before
+        cast("Field", call.request.sort_by or "CREATION_TIME"),
         call.request.sort_order != "ASCENDING",
         behaviour.tie_order,
         behaviour.tie_seed,

@@ -6,8 +6,9 @@ Knows nothing of what it serves.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from aiohttp import web
 
@@ -127,7 +128,8 @@ class Simulator:
         self._listening.wait(_START_SECONDS)
         if self._failure is not None:
             self._thread.join()
-            text = f"the simulator cannot listen on {HOST}:{self._port}: {self._failure.strerror}"
+            reason = os.strerror(self._failure.errno or 0).lower()
+            text = f"the simulator cannot listen on port {self._port} of {HOST}: {reason}"
             raise ConfigError(f"{text}; choose another port, or 0 for a free one") from self._failure
         if self._script is not None:
             self.play(self._script)
@@ -174,7 +176,7 @@ class Simulator:
         server.close()
 
     def _protocol_factory(self, runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
-        make, counters = runner.server, self._service.counters
+        make, counters = cast("web.Server", runner.server), self._service.counters
 
         def connected() -> asyncio.BaseProtocol:
             counters.connected()

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
@@ -220,6 +220,6 @@ def _http_date(seconds: int) -> str:
 
 def _subject(body: bytes) -> str | None:
     try:
-        return cast("str | None", msgspec.json.decode(body, type=_Subject).image_name)
+        return msgspec.json.decode(body, type=_Subject).image_name
     except msgspec.DecodeError:
         return None

@@ -20,13 +20,18 @@ class Timed(Protocol):
     """What every record can be filtered by."""
 
     @property
-    def creation_ms(self) -> int: ...
+    def creation_ms(self) -> int:
+        """When it was created."""
+
     @property
-    def last_modified_ms(self) -> int: ...
+    def last_modified_ms(self) -> int:
+        """When it was changed last."""
 
 
 R = TypeVar("R", bound=Timed)
 I = TypeVar("I", int, str)  # noqa: E741 - the identity of a record
+
+_SELECTIONS_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,13 @@ class Index(Generic[R]):
         return bisect_right(self.keys, key)
 
     def insert(self, key: Any, record: R) -> None:
+        """Add a record at its place."""
         position = bisect_left(self.keys, key)
         self.keys.insert(position, key)
         self.records.insert(position, record)
 
     def remove(self, key: Any) -> None:
+        """Take out the record with the key."""
         position = bisect_left(self.keys, key)
         del self.keys[position]
         del self.records[position]
@@ -125,12 +132,10 @@ class Table(Generic[I, R]):
         if found is None:
             whole = self.ordered(order)
             pairs = [
-                (key, record)
-                for key, record in zip(whole.keys, whole.records, strict=True)
-                if admits(record)
+                (key, record) for key, record in zip(whole.keys, whole.records, strict=True) if admits(record)
             ]
             found = Index([key for key, _ in pairs], [record for _, record in pairs])
-            if len(self._filtered) >= 64:
+            if len(self._filtered) >= _SELECTIONS_KEPT:
                 self._filtered.clear()
             self._filtered[order, question] = found
         return found

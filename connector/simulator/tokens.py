@@ -20,7 +20,7 @@ _KEY = b"image-history simulator tokens"
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
-    """Where a listing goes on: behind a key (value, identity), or after so many rows, of a snapshot perhaps."""
+    """Where a listing goes on: behind a key (value, identity), or after so many rows (of a snapshot)."""
 
     value: int | str | None = None
     identity: int | str | None = None

@@ -128,7 +128,8 @@ class World(Registry):
         """Set one version to exactly this state, whatever it was, times in the past or future included."""
         with self.settled() as now_ms:
             contents = self._image(image_name, scope).contents
-            contents.versions.put(record, now_ms)
+            # A copy, for the caller may put the same record into another image.
+            contents.versions.put(msgspec.structs.replace(record, encoded=b"", encoded_for=None), now_ms)
             contents.next_version = max(contents.next_version, record.version + 1)
 
     def update_version(
@@ -169,9 +170,7 @@ class World(Registry):
                 return
             changes = {"status": "DELETING", "last_modified_ms": now_ms}
             leaving = transitions.change_version(contents, record, now_ms, **changes)
-            self.schedule(
-                now_ms + self.rules.delete_ms, partial(transitions.drop_version, contents, leaving)
-            )
+            self.schedule(now_ms + self.rules.delete_ms, partial(transitions.drop_version, contents, leaving))
 
     def move_alias(self, image_name: str, alias: str, version: int, *, scope: Scope | None = None) -> None:
         """Point an alias, new or old, at a version."""

@@ -7,7 +7,7 @@ Knows nothing of servers. Columns are matched without regard to case, spaces, hy
     image_name                    required; a row with nothing else makes an image without versions
     version                       a whole number from 0
     status                        default CREATED
-    creation_time                 ISO 8601 (UTC where it names no offset) or epoch seconds, or epoch milliseconds
+    creation_time                 ISO 8601 (UTC where it names no offset), epoch seconds or milliseconds
     last_modified_time            as creation_time, which is its default
     failure_reason                text
     aliases                       separated by spaces (CSV), or a list (JSON)
