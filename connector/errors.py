@@ -11,8 +11,7 @@ Imports nothing, and must not know AWS, DuckDB, or the command line.
     |- SkippableError                     4  this stream ends here, the others go on
     |  |- AccessDeniedError                  coverage `denied`
     |  |- ImageNotFoundError                 coverage `gone`
-    |  |- RequestRejectedError               AWS calls the request invalid; never retried
-    |  |  `- TokenRejectedError              ... a token: dropped once, the listing starts over
+    |  |- RequestRejectedError               AWS calls the request invalid; a token in it is dropped once
     |  `- ListingUnstableError               coverage `unstable`; the watermark stays
     `- FatalError                         1  the run ends; what was landed stays on disk
        |- CredentialsError                3  none, expired, or of another account
@@ -96,10 +95,6 @@ class ImageNotFoundError(SkippableError):
 
 class RequestRejectedError(SkippableError):
     """AWS calls the request itself invalid; repeating it is useless."""
-
-
-class TokenRejectedError(RequestRejectedError):
-    """AWS refuses a pagination token: it is expired, garbled, or belongs to another request."""
 
 
 class ListingUnstableError(SkippableError):

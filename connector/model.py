@@ -1,15 +1,19 @@
 """The values that travel between the stages: scope, stream, listing request, checkpoint, report.
 
-Frozen, made of the standard library only; must not know AWS's wire, files, or SQL.
+Frozen but for `Stop`, made of the standard library only; must not know AWS's wire, files, or SQL.
 """
 
 from __future__ import annotations
 
 import hashlib
+import signal
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from connector.errors import InterruptedRunError
 
 PASSING_STATUSES = frozenset({"CREATING", "DELETING"})
 
@@ -32,6 +36,33 @@ class Outcome(StrEnum):
     FAILED = "failed"
     UNSTABLE = "unstable"
     PARTIAL = "partial"
+
+
+@dataclass(slots=True)
+class Stop:
+    """Whether the run was asked to end, and by which signal. Shared by all threads of a run."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+    signal_number: int = signal.SIGINT
+
+    def request(self, signal_number: int) -> None:
+        """Ask the run to end: no new call is begun, what was read is written."""
+        self.signal_number = signal_number
+        self.event.set()
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run was asked to end."""
+        return self.event.is_set()
+
+    def check(self) -> None:
+        """Raise InterruptedRunError if the run was asked to end."""
+        if self.requested:
+            name = signal.Signals(self.signal_number).name
+            raise InterruptedRunError(
+                f"Interrupted by {name}: what was read is kept, run sync again to go on.",
+                signal_number=self.signal_number,
+            )
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,0 +1,129 @@
+"""What a page adds to a listing, and when the listing is proved complete.
+
+A fold of pages over a checkpoint, pure; must not know calls, threads or files. A page has been validated
+before it comes here (wire.py); here it is held against the pages before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from connector.errors import SkippableError
+from connector.model import PASSING_STATUSES, Checkpoint, ListingKind, Outcome, PlannedStream
+from connector.wire import ImageVersion, epoch_ms
+
+MAX_READINGS = 5
+_DAY_MS = 24 * 3600 * 1000
+_T0_MARGIN_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PageRead:
+    """One page: the rows to keep, and the checkpoint that continues after them."""
+
+    rows: Sequence[ImageVersion]
+    checkpoint: Checkpoint
+
+
+def begin(planned: PlannedStream) -> Checkpoint:
+    """The checkpoint of a listing of which nothing has been read."""
+    return Checkpoint(planned.stream, planned.request)
+
+
+def read_again(checkpoint: Checkpoint) -> Checkpoint:
+    """Start the listing over: its rows stay landed, its token and its proofs are dropped."""
+    return Checkpoint(checkpoint.stream, checkpoint.request, reading=checkpoint.reading + 1)
+
+
+def ended(checkpoint: Checkpoint, outcome: Outcome, error: SkippableError | Exception) -> Checkpoint:
+    """The listing ends without proof; its watermark will not move."""
+    code = getattr(error, "context", {}).get("code") or type(error).__name__
+    return replace(
+        checkpoint, outcome=outcome, next_token=None, error_code=str(code), error_message=str(error)
+    )
+
+
+def advance(
+    checkpoint: Checkpoint, rows: Sequence[ImageVersion], next_token: str | None, *, date_ms: int
+) -> PageRead | None:
+    """Fold one page into the checkpoint; None if it contradicts the pages before it.
+
+    `date_ms` is the server's Date of the page (UTC epoch milliseconds). An empty page with a token goes on;
+    only a page without one, or an incremental listing's first row older than its start, is the end.
+    """
+    if not _in_order(checkpoint, rows):
+        return None
+    kept, reached_start = _within(checkpoint, rows)
+    done = next_token is None or reached_start
+    folded = _folded(checkpoint, kept)
+    return PageRead(
+        kept,
+        replace(
+            folded,
+            outcome=Outcome.COMPLETE if done else Outcome.READING,
+            next_token=None if done else next_token,
+            pages=checkpoint.pages + 1,
+            t0_ms=checkpoint.t0_ms if checkpoint.t0_ms is not None else date_ms - _T0_MARGIN_MS,
+        ),
+    )
+
+
+def _in_order(checkpoint: Checkpoint, rows: Sequence[ImageVersion]) -> bool:
+    if checkpoint.request.kind is ListingKind.FULL:
+        before = checkpoint.last_version if checkpoint.last_version is not None else -1
+        numbers = [before, *(row.Version for row in rows)]
+        return all(first < second for first, second in zip(numbers, numbers[1:], strict=False))
+    times = [epoch_ms(row.LastModifiedTime) for row in rows]
+    if checkpoint.last_modified_ms is not None:
+        times.insert(0, checkpoint.last_modified_ms)
+    newest_first = all(first >= second for first, second in zip(times, times[1:], strict=False))
+    return newest_first and len({row.Version for row in rows}) == len(rows)
+
+
+def _within(checkpoint: Checkpoint, rows: Sequence[ImageVersion]) -> tuple[Sequence[ImageVersion], bool]:
+    since_ms = checkpoint.request.since_ms
+    if since_ms is None or not rows or epoch_ms(rows[-1].LastModifiedTime) >= since_ms:
+        return rows, False
+    return [row for row in rows if epoch_ms(row.LastModifiedTime) >= since_ms], True
+
+
+def _folded(checkpoint: Checkpoint, rows: Sequence[ImageVersion]) -> Checkpoint:
+    if not rows:
+        return checkpoint
+    modified = [epoch_ms(row.LastModifiedTime) for row in rows]
+    passing = [epoch_ms(row.LastModifiedTime) for row in rows if row.ImageVersionStatus in PASSING_STATUSES]
+    numbers = [row.Version for row in rows]
+    return replace(
+        checkpoint,
+        rows=checkpoint.rows + len(rows),
+        newest_ms=_most(checkpoint.newest_ms, max(modified)),
+        held_ms=_least(checkpoint.held_ms, passing),
+        last_version=numbers[-1],
+        last_modified_ms=modified[-1],
+        highest_version=_most(checkpoint.highest_version, max(numbers)),
+        lowest_version=_least(checkpoint.lowest_version, numbers),
+    )
+
+
+def _most(before: int | None, now: int) -> int:
+    return now if before is None else max(before, now)
+
+
+def _least(before: int | None, now: Sequence[int]) -> int | None:
+    return min([*now, *([] if before is None else [before])], default=None)
+
+
+def watermark_ms(checkpoint: Checkpoint) -> int | None:
+    """Up to where every change has been read, UTC epoch milliseconds; None if the listing proves nothing.
+
+    The greatest LastModifiedTime seen, but never past T0 (a time in the future must not blind later runs),
+    and held at a version that is still CREATING or DELETING, for a day at the most.
+    """
+    if checkpoint.outcome is not Outcome.COMPLETE or checkpoint.newest_ms is None:
+        return None
+    assert checkpoint.t0_ms is not None
+    reached = min(checkpoint.newest_ms, checkpoint.t0_ms)
+    if checkpoint.held_ms is not None and checkpoint.held_ms > checkpoint.t0_ms - _DAY_MS:
+        return min(reached, checkpoint.held_ms)
+    return reached

@@ -1,0 +1,229 @@
+"""The command line `image-history`: the root, its global options, and what becomes of an error.
+
+Verbs are modules of their own, imported when they are called; must not know what a verb does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connector import __version__
+from connector.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from connector.config import Config
+
+PROGRAM = "image-history"
+_TRACEBACK_VERBOSITY = 2
+_BROKEN_PIPE = 141
+
+# Name -> (module whose `command` it is, its line in --help). Kept here so that --help imports no verb.
+VERBS: dict[str, tuple[str, str]] = {
+    "demo": ("connector.cli.demo", "See the main job at work; needs no AWS account."),
+    "export": ("connector.cli.export", "Write a table, view or query to Parquet, CSV or JSON lines."),
+    "init": ("connector.cli.init", "Write a commented config.yaml."),
+    "list": ("connector.cli.list", "List an image's versions straight from AWS."),
+    "query": ("connector.cli.query", "Ask the warehouse in SQL; read-only and locked down."),
+    "schema": ("connector.cli.schema", "Show every table and column with its meaning."),
+    "simulate": ("connector.cli.simulate", "Serve SageMaker's image API on a loopback port."),
+    "sync": ("connector.cli.sync", "Read what changed at AWS and load it; the main job."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """The options that every verb takes. `verbosity` is -1 for -q, 0, 1 for -v, 2 for -vv."""
+
+    config_path: Path | None = None
+    warehouse: Path | None = None
+    log_format: str = "text"
+    verbosity: int = 0
+
+    def config(self) -> Config:
+        """The configuration, with --warehouse in place of its warehouse. Raises ConfigError."""
+        import msgspec
+
+        from connector.config import load_config
+
+        config = load_config(self.config_path, os.environ)
+        if self.warehouse is None:
+            return config
+        return msgspec.structs.replace(config, warehouse=self.warehouse)
+
+
+def _option(*names: str, **settings: Any) -> click.Option:
+    """A global option: it changes `ctx.obj`, whether it stands before the verb or after it."""
+    change: Callable[[Globals, Any], Globals] = settings.pop("change")
+
+    def apply(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None and value != 0:
+            context.obj = change(context.obj or Globals(), value)
+
+    return click.Option(names, callback=apply, expose_value=False, **settings)
+
+
+def global_options() -> list[click.Parameter]:
+    """The options that the root and every verb take."""
+    path = click.Path(path_type=Path)
+    return [
+        _option(
+            "--config",
+            type=path,
+            metavar="FILE",
+            help="Configuration; default ./config.yaml if it is there.",
+            change=lambda old, value: replace(old, config_path=value),
+        ),
+        _option(
+            "--warehouse",
+            type=path,
+            metavar="PATH",
+            help="The DuckDB file, in place of the configured one.",
+            change=lambda old, value: replace(old, warehouse=value),
+        ),
+        _option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            help="How log lines on stderr look.",
+            change=lambda old, value: replace(old, log_format=value),
+        ),
+        _option(
+            "-v",
+            "--verbose",
+            count=True,
+            help="Log more: -v each step, -vv each page, and tracebacks.",
+            change=lambda old, value: replace(old, verbosity=value),
+        ),
+        _option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            default=None,
+            help="Log errors only, and show no progress.",
+            change=lambda old, _: replace(old, verbosity=-1),
+        ),
+    ]
+
+
+class Verb(click.Command):
+    """A verb: takes the global options after its name as well as before it."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params = [*self.params, *global_options()]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from connector.cli.logs import configure
+
+        ctx.obj = ctx.obj or Globals()
+        configure(ctx.obj.log_format, ctx.obj.verbosity)
+        return super().invoke(ctx)
+
+
+class Root(click.Group):
+    """The root command; imports a verb only to run it or to show its own help."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = import_module(VERBS[name][0]).command
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, VERBS[name][1]) for name in sorted(VERBS)])
+
+
+root = Root(
+    name=PROGRAM,
+    params=[
+        *global_options(),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            help="Show the version.",
+            callback=lambda context, _, wanted: _show_version(context, wanted=wanted),
+        ),
+    ],
+    help="Amazon SageMaker image versions, with a history, in DuckDB and Parquet.",
+    epilog="Exit codes: 0 ok, 1 unexpected, 2 usage or configuration, 3 no credentials or permission, "
+    "4 partial, 5 warehouse locked, 6 AWS unreachable or throttled, 7 another sync is running, "
+    "130/143 interrupted. After 4 to 7, 130 and 143 nothing is lost: run sync again.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(context: click.Context, *, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"{PROGRAM} {__version__}")
+        context.exit()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _BROKEN_PIPE
+    if code >= 128:
+        # A call that hangs on a worker thread must not keep an interrupted process alive.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; whatever went wrong is one sentence on stderr."""
+    os.umask(0o077)
+    try:
+        result = root.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=None)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _complain("Interrupted.", 130)
+    except BrokenPipeError:
+        return _BROKEN_PIPE
+    except ConnectorError as error:
+        return _complain(error.message, error.exit_code)
+    except Exception as error:  # the one place where the unexpected is caught: it becomes a sentence
+        return _complain(
+            f"Unexpected {type(error).__name__}: {error}. Please report this, with the traceback of -vv.", 1
+        )
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str, code: int) -> int:
+    if code != _BROKEN_PIPE and _wants_traceback():
+        import traceback
+
+        traceback.print_exc()
+    click.echo(f"{PROGRAM}: {printable(message)}", err=True)
+    return code
+
+
+def _wants_traceback() -> bool:
+    return any(
+        argument.startswith("-") and not argument.startswith("--") and argument.count("v") >= _TRACEBACK_VERBOSITY
+        for argument in sys.argv[1:]
+    ) and sys.exc_info()[0] is not None
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)

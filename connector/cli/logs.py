@@ -1,0 +1,57 @@
+"""How log records look on stderr: one line each, text or JSON, without control characters.
+
+The only place that configures logging; must not know which events there are.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+_LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
+_OWN_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def fields(record: logging.LogRecord) -> dict[str, object]:
+    """What a record carries beside its event name."""
+    return {name: value for name, value in record.__dict__.items() if name not in _OWN_ATTRIBUTES}
+
+
+def _instant(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds")
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-11-23T10:00:00.000+00:00 WARNING call_failed operation=ListImages reason="..."`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, safe for a terminal."""
+        words = [f"{name}={_word(value)}" for name, value in fields(record).items()]
+        line = " ".join([_instant(record), record.levelname, record.getMessage(), *words])
+        return "".join(character if character.isprintable() else " " for character in line)
+
+
+def _word(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "=') else text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, event, and the record's fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON."""
+        line = {"time": _instant(record), "level": record.levelname, "event": record.getMessage()}
+        return json.dumps({**line, **fields(record)}, default=str)
+
+
+def configure(log_format: str, verbosity: int) -> None:
+    """Send our own records to stderr; other libraries' stay silent, botocore's above all."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    ours = logging.getLogger("connector")
+    ours.handlers = [handler]
+    ours.propagate = False
+    ours.setLevel(_LEVELS.get(verbosity, logging.DEBUG))

@@ -1,0 +1,365 @@
+"""Sessions, clients and single calls: the only module that knows boto3 and botocore.
+
+Makes one HTTP request for one call and translates what can go wrong; must not know retry, pages or streams.
+botocore's own retries are off, so that every request is one that we decided to make.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config as BotoConfig
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    DeferredRefreshableCredentials,
+)
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+
+from connector import __version__
+from connector.errors import (
+    ConfigError,
+    ConnectorError,
+    CredentialsError,
+    MalformedResponseError,
+    SourceError,
+    TransientError,
+)
+from connector.extract.faults import CLOCK_CODES, EXCEPTIONS, EXPIRED_CODES, error_class
+from connector.wire import BODIES, Answer, decode_body
+
+logger = logging.getLogger(__name__)
+
+_METHODS = {
+    "ListImageVersions": "list_image_versions",
+    "ListImages": "list_images",
+    "DescribeImage": "describe_image",
+}
+_ANSWER = "ImageHistoryAnswer"
+_SKEW_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to get at one account: a profile, or a role assumed from a profile; neither means AWS's default chain."""
+
+    profile: str | None = None
+    role_arn: str | None = None
+    external_id: str | None = None
+    source_profile: str | None = None
+
+    def __str__(self) -> str:
+        if self.role_arn is not None:
+            return f"role {self.role_arn}"
+        return f"profile {self.profile}" if self.profile is not None else "the default credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to connect, and seconds between two reads of a socket (not for the whole call)."""
+
+    connect_seconds: float = 5
+    read_seconds: float = 30
+
+
+class _RoleProvider(CredentialProvider):
+    """Credentials of an assumed role, renewed by botocore before they expire."""
+
+    METHOD = "image-history-assume-role"
+
+    def __init__(self, source: botocore.session.Session, access: Access) -> None:
+        super().__init__()
+        self._source = source
+        self._access = access
+
+    def load(self) -> DeferredRefreshableCredentials:
+        extra = {"RoleSessionName": "image-history"}
+        if self._access.external_id is not None:
+            extra["ExternalId"] = self._access.external_id
+        fetcher = AssumeRoleCredentialFetcher(
+            client_creator=self._source.create_client,
+            source_credentials=self._source.get_credentials(),
+            role_arn=self._access.role_arn,
+            extra_args=extra,
+        )
+        return DeferredRefreshableCredentials(
+            method=self.METHOD, refresh_using=fetcher.fetch_credentials
+        )
+
+
+def open_session(access: Access) -> boto3.Session:
+    """A boto3 session whose timestamps, where botocore parses any, are UTC.
+
+    Raises ConfigError for an unknown profile. No request is made.
+    """
+    try:
+        return boto3.Session(botocore_session=_botocore_session(access))
+    except BotoCoreError as error:
+        raise translate(error, str(access)) from error
+
+
+def _botocore_session(access: Access) -> botocore.session.Session:
+    profile = access.source_profile if access.role_arn is not None else access.profile
+    session = botocore.session.Session(profile=profile)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_utc)
+    if access.role_arn is None:
+        return session
+    assumed = botocore.session.Session(profile=profile)
+    assumed.get_component("credential_provider").insert_before("env", _RoleProvider(session, access))
+    return assumed
+
+
+def _utc(value: float | str) -> datetime:
+    return datetime.fromtimestamp(float(value), tz=UTC)
+
+
+def default_region(session: boto3.Session, access: Access) -> str:
+    """The region of the profile or the environment; ConfigError if there is none."""
+    region = session.region_name
+    if region is None:
+        raise ConfigError(
+            f"No region is configured for {access}: name one under accounts[].regions, "
+            "in AWS_DEFAULT_REGION, or in the profile."
+        )
+    return str(region)
+
+
+def caller_account(session: boto3.Session, region: str, timeouts: Timeouts) -> str | None:
+    """The account that the credentials belong to, from STS; None where STS is denied or out of reach.
+
+    Raises CredentialsError if there are no credentials or AWS doesn't know them.
+    """
+    try:
+        client = session.client("sts", region_name=region, config=_client_config(timeouts, pool=1))
+        return str(client.get_caller_identity()["Account"])
+    except (ClientError, BotoCoreError) as error:
+        translated = translate(error, f"sts GetCallerIdentity in {region}")
+        if isinstance(translated, CredentialsError | ConfigError):
+            raise translated from error
+        logger.warning("account_not_told_by_sts", extra={"region": region, "reason": str(translated)})
+        return None
+
+
+def _client_config(timeouts: Timeouts, *, pool: int) -> BotoConfig:
+    return BotoConfig(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=timeouts.connect_seconds,
+        read_timeout=timeouts.read_seconds,
+        tcp_keepalive=True,
+        max_pool_connections=pool,
+        parameter_validation=True,
+        user_agent_extra=f"image-history/{__version__}",
+    )
+
+
+class ImageApi:
+    """SageMaker's image operations in one region, one request a call. Safe to share between threads.
+
+    `where` names the scope in messages. Expired credentials are rebuilt once, by `reopen`.
+    """
+
+    def __init__(self, access: Access, region: str, *, timeouts: Timeouts, pool: int) -> None:
+        self.region = region
+        self.where = f"{access} in {region}"
+        self._access = access
+        self._timeouts = timeouts
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._reopened = False
+        self._client = self._open(open_session(access))
+
+    def _open(self, session: boto3.Session) -> Any:
+        config = _client_config(self._timeouts, pool=self._pool)
+        try:
+            client = session.client("sagemaker", region_name=self.region, config=config)
+        except (BotoCoreError, ValueError) as error:
+            raise translate(error, self.where) from error
+        _refuse_plain_http(client.meta.endpoint_url)
+        for operation in BODIES:
+            client.meta.events.register(f"before-parse.sagemaker.{operation}", _decode_answer)
+        return client
+
+    def call(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
+        """Make one request and return its validated answer.
+
+        Raises a TransientError that another attempt may cure, a SkippableError for this resource, or a
+        FatalError for the scope.
+        """
+        client = self._client
+        try:
+            return self._request(client, operation, parameters)
+        except ClientError as error:
+            if _code(error) in EXPIRED_CODES and self._reopen(client):
+                return self._retry_once(operation, parameters)
+            raise translate(error, self._place(operation, parameters)) from error
+        except (BotoCoreError, ValueError) as error:
+            raise translate(error, self._place(operation, parameters)) from error
+
+    def _retry_once(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
+        try:
+            return self._request(self._client, operation, parameters)
+        except (ClientError, BotoCoreError, ValueError) as error:
+            raise translate(error, self._place(operation, parameters)) from error
+
+    def _reopen(self, stale: object) -> bool:
+        """Rebuild the session once; True if `stale` is no longer the client to use."""
+        with self._lock:
+            if self._client is not stale:
+                return True
+            if self._reopened:
+                return False
+            logger.warning("credentials_expired", extra={"where": self.where, "action": "session rebuilt"})
+            self._client = self._open(open_session(self._access))
+            self._reopened = True
+            return True
+
+    def _request(self, client: Any, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
+        response = getattr(client, _METHODS[operation])(**parameters)
+        answer: Answer[Any] = response[_ANSWER]
+        return answer
+
+    def _place(self, operation: str, parameters: Mapping[str, object]) -> str:
+        image = parameters.get("ImageName")
+        return f"{operation} of image {image} with {self.where}" if image else f"{operation} with {self.where}"
+
+
+def _refuse_plain_http(endpoint: str) -> None:
+    parts = urlsplit(endpoint)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            f"The endpoint {endpoint} is plain http: requests would be readable on the way. "
+            "Use https, or http on this machine's loopback only."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _decode_answer(
+    operation_model: Any,
+    response_dict: dict[str, Any],
+    customized_response_dict: dict[str, Any],
+    **_: object,
+) -> None:
+    """Decode a success before botocore does, and hand botocore an empty object in its place.
+
+    botocore parses 100 versions in 3 ms, and takes malformed bodies for an empty last page.
+    """
+    status = response_dict["status_code"]
+    if status >= 300:
+        return
+    customized_response_dict[_ANSWER] = _answer(operation_model.name, status, response_dict)
+    response_dict["body"] = b"{}"
+
+
+def _answer(operation: str, status: int, response: Mapping[str, Any]) -> Answer[Any]:
+    headers, body = response["headers"], response["body"]
+    request_id = headers.get("x-amzn-requestid")
+    announced = headers.get("content-length")
+    if announced is not None and announced != str(len(body)):
+        problem = f"{len(body)} of {announced} announced bytes"
+    elif status != 200:
+        problem = f"HTTP status {status}"
+    elif not request_id:
+        problem = "no request id"
+    else:
+        decoded = decode_body(operation, body)
+        return Answer(decoded, request_id, _date_ms(operation, headers.get("date")), len(body))
+    raise MalformedResponseError(f"{operation} answered with {problem}", operation=operation)
+
+
+def _date_ms(operation: str, header: str | None) -> int:
+    try:
+        return int(parsedate_to_datetime(header or "").timestamp()) * 1000
+    except ValueError as error:
+        raise MalformedResponseError(f"{operation} answered without a valid Date", operation=operation) from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def translate(error: Exception, place: str) -> ConnectorError:
+    """Our error for one of botocore's; its message says what happened, where, and what to do."""
+    if isinstance(error, ClientError):
+        return _translate_answer(error, place)
+    if not isinstance(error, BotoCoreError | HTTPClientError | ConnectionError):
+        return SourceError(f"{place} failed inside botocore: {error}.")
+    kind = next(
+        (EXCEPTIONS[base.__name__] for base in type(error).__mro__ if base.__name__ in EXCEPTIONS),
+        SourceError,
+    )
+    return kind(f"{place} failed: {_sentence(error)}{_hint(kind)}", code=type(error).__name__)
+
+
+def _translate_answer(error: ClientError, place: str) -> ConnectorError:
+    code = _code(error)
+    metadata = error.response.get("ResponseMetadata", {})
+    status, headers = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {})
+    kind = error_class(code, status)
+    said = error.response.get("Error", {}).get("Message", "")
+    message = f"{place} failed: {code}{f': {said}' if said else ''} (HTTP {status})".rstrip(".")
+    if issubclass(kind, TransientError):
+        return kind(f"{message}.", retry_after_seconds=_retry_after(headers), code=code)
+    hint = _clock_hint(headers.get("date")) if code in CLOCK_CODES else _hint(kind)
+    return kind(f"{message}.{hint}", code=code)
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{text}."
+
+
+def _hint(kind: type[ConnectorError]) -> str:
+    hints: dict[type[ConnectorError], str] = {
+        CredentialsError: " Set AWS_PROFILE, log in again, or name a profile or role under accounts in the configuration.",
+        ConfigError: " Check the profile and region in the configuration and in AWS's own config files.",
+    }
+    return hints.get(kind, "")
+
+
+def _clock_hint(date: str | None) -> str:
+    try:
+        server = parsedate_to_datetime(date or "")
+    except ValueError:
+        return _hint(CredentialsError)
+    skew = (datetime.now(UTC) - server).total_seconds()
+    if abs(skew) < _SKEW_SECONDS:
+        return _hint(CredentialsError)
+    return f" This machine's clock is {abs(skew) / 60:.0f} minutes {'ahead of' if skew > 0 else 'behind'} AWS's: set it."
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    readers: tuple[tuple[str, Callable[[str], float]], ...] = (
+        ("x-amz-retry-after", lambda text: float(text) / 1000),
+        ("retry-after", _seconds),
+    )
+    for name, read in readers:
+        if name in headers:
+            try:
+                return max(0.0, read(headers[name]))
+            except ValueError:
+                continue
+    return None
+
+
+def _seconds(text: str) -> float:
+    if text.strip().isdigit():
+        return float(text)
+    return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()

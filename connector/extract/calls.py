@@ -1,0 +1,158 @@
+"""One scope's calls: paced, retried and counted, one validated answer at a time.
+
+Must not know streams, checkpoints, or how many scopes there are.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from connector.errors import ImageNotFoundError, ThrottledError, TransientError
+from connector.extract.pace import Pacer
+from connector.extract.retry import RetryPolicy
+from connector.model import Calls, ListingRequest, Stop
+from connector.wire import Answer, Image, ImagesBody, ImageVersionsBody
+
+logger = logging.getLogger(__name__)
+
+IMAGES_PAGE_SIZE = 100
+
+
+class Source(Protocol):
+    """Where answers come from: `aws.ImageApi`, or a plain object in a test."""
+
+    where: str
+
+    def call(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
+        """Make one request; see `aws.ImageApi.call`."""
+
+
+class Meter:
+    """Counts what a scope's calls cost, across threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._operations: Counter[str] = Counter()
+        self._retries = self._throttles = self._bytes = 0
+
+    def called(self, operation: str) -> None:
+        """A request is about to be made."""
+        with self._lock:
+            self._operations[operation] += 1
+
+    def answered(self, size_bytes: int) -> None:
+        """A success came back."""
+        with self._lock:
+            self._bytes += size_bytes
+
+    def failed(self, *, throttled: bool) -> None:
+        """A request failed in a way that another attempt may cure."""
+        with self._lock:
+            self._retries += 1
+            self._throttles += throttled
+
+    def take(self) -> Calls:
+        """What was counted since the last take."""
+        with self._lock:
+            taken = Calls(dict(self._operations), self._retries, self._throttles, self._bytes)
+            self._operations.clear()
+            self._retries = self._throttles = self._bytes = 0
+            return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The two rates of a scope: list calls and describe calls are throttled apart."""
+
+    lists: Pacer
+    describes: Pacer
+
+    def of(self, operation: str) -> Pacer:
+        """The pacer of an operation."""
+        return self.lists if operation.startswith("List") else self.describes
+
+
+class ScopeCalls:
+    """The calls of one scope. Safe to share between threads.
+
+    Every method raises what `RetryPolicy.run` and `Source.call` raise; nothing is ever turned into an empty
+    answer.
+    """
+
+    def __init__(
+        self, source: Source, *, policy: RetryPolicy, pace: Pace, stop: Stop
+    ) -> None:
+        self.meter = Meter()
+        self.where = source.where
+        self._source = source
+        self._policy = policy
+        self._pace = pace
+        self._stop = stop
+
+    def list_images(self, next_token: str | None) -> Answer[ImagesBody]:
+        """One page of the scope's images, oldest first: an order that no change disturbs."""
+        parameters = {
+            "MaxResults": IMAGES_PAGE_SIZE,
+            "SortBy": "CREATION_TIME",
+            "SortOrder": "ASCENDING",
+            **_token(next_token),
+        }
+        return self._call("ListImages", parameters)
+
+    def list_image_versions(
+        self, image_name: str, request: ListingRequest, next_token: str | None
+    ) -> Answer[ImageVersionsBody]:
+        """One page of an image's versions."""
+        parameters = {
+            "ImageName": image_name,
+            "MaxResults": request.page_size,
+            "SortBy": request.sort_by,
+            "SortOrder": request.sort_order,
+            **_token(next_token),
+        }
+        return self._call("ListImageVersions", parameters)
+
+    def list_image_versions_with(self, parameters: Mapping[str, object]) -> Answer[ImageVersionsBody]:
+        """One page for exactly these request members, as `image-history list` passes them on."""
+        return self._call("ListImageVersions", parameters)
+
+    def image_exists(self, image_name: str) -> bool:
+        """Whether DescribeImage finds the image."""
+        try:
+            self._describe(image_name)
+        except ImageNotFoundError:
+            return False
+        return True
+
+    def _describe(self, image_name: str) -> Answer[Image]:
+        return self._call("DescribeImage", {"ImageName": image_name})
+
+    def _call(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
+        pacer = self._pace.of(operation)
+
+        def attempt() -> Answer[Any]:
+            pacer.wait()
+            self._stop.check()
+            self.meter.called(operation)
+            return self._source.call(operation, parameters)
+
+        def failed(error: TransientError) -> None:
+            throttled = isinstance(error, ThrottledError)
+            self.meter.failed(throttled=throttled)
+            if throttled:
+                pacer.throttled()
+            logger.warning("call_failed", extra={"operation": operation, "reason": str(error)})
+
+        answer = self._policy.run(attempt, stop=self._stop.event, failed=failed)
+        pacer.succeeded()
+        self.meter.answered(answer.size_bytes)
+        return answer
+
+
+def _token(next_token: str | None) -> dict[str, str]:
+    return {} if next_token is None else {"NextToken": next_token}

@@ -1,0 +1,64 @@
+"""Which images a scope has: its list of images, read whole or not at all.
+
+Must not know the warehouse, or what is done with an image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connector.errors import ListingUnstableError
+from connector.extract.calls import ScopeCalls
+from connector.extract.plan import ImageFilter
+from connector.wire import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """A scope's images that pass its filter, sorted by name. Instants in UTC epoch milliseconds.
+
+    `t0_ms` is the server's Date of the first page less one second, `now_ms` that of the last page.
+    """
+
+    images: tuple[Image, ...]
+    pages: int
+    t0_ms: int
+    now_ms: int
+
+    @property
+    def account_id(self) -> str | None:
+        """The account in the first well-formed ARN; None if there is none."""
+        accounts = (_account(image.ImageArn) for image in self.images)
+        return next((account for account in accounts if account is not None), None)
+
+
+def _account(arn: str) -> str | None:
+    parts = arn.split(":")
+    is_account = len(parts) > 5 and len(parts[4]) == 12 and parts[4].isdigit()
+    return parts[4] if is_account else None
+
+
+def discover(calls: ScopeCalls, wanted: ImageFilter) -> Discovery:
+    """List the scope's images to the end.
+
+    Raises ListingUnstableError for a token that repeats, and what `ScopeCalls.list_images` raises; a list
+    that could not be read to its end is never returned.
+    """
+    answers = [calls.list_images(None)]
+    seen: set[str] = set()
+    while (token := answers[-1].body.NextToken) is not None:
+        if token in seen:
+            raise ListingUnstableError(
+                f"ListImages with {calls.where} repeats a pagination token after {len(answers)} pages: "
+                "the list has no end, so nothing in this scope was read."
+            )
+        seen.add(token)
+        answers.append(calls.list_images(token))
+    by_name = {image.ImageName: image for answer in answers for image in answer.body.Images}
+    wanted_names = sorted(name for name in by_name if wanted.accepts(name))
+    return Discovery(
+        images=tuple(by_name[name] for name in wanted_names),
+        pages=len(answers),
+        t0_ms=answers[0].date_ms - 1000,
+        now_ms=answers[-1].date_ms,
+    )

@@ -1,0 +1,285 @@
+"""The page loop of a stream, and the bounded pool on which streams run.
+
+Hands each page with the checkpoint after it to a sink; must not know segments, Arrow or the warehouse.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import TypeVar
+
+from connector.errors import (
+    AccessDeniedError,
+    FatalError,
+    ImageNotFoundError,
+    InterruptedRunError,
+    ListingUnstableError,
+    MalformedResponseError,
+    RequestRejectedError,
+    SkippableError,
+    SourceError,
+    TransientError,
+)
+from connector.acceptance import MAX_READINGS, PageRead, advance, begin, ended, read_again
+from connector.extract.calls import ScopeCalls
+from connector.model import Checkpoint, Outcome, PlannedStream, Scope, Stop, Stream
+from connector.wire import ImageVersion
+
+logger = logging.getLogger(__name__)
+
+_STREAMS_LOST_BEFORE_SCOPE_IS_DOWN = 3
+_GRACE_SECONDS = 3.0
+_POLL_SECONDS = 0.5
+
+
+Sink = Callable[[PageRead], None]
+Result = TypeVar("Result")
+
+
+def together(jobs: Sequence[Callable[[], Result]], threads: int, stop: Stop) -> list[Result]:
+    """Run the jobs on so many threads; their results in order, or the first exception that one raises.
+
+    Returns soon after `stop` is requested, with the results there are, even if a call hangs.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="scope")
+    futures = [pool.submit(job) for job in jobs]
+    try:
+        pending = set(futures)
+        while pending and not stop.requested:
+            done, pending = wait(pending, timeout=_POLL_SECONDS, return_when="FIRST_EXCEPTION")
+            _raise_first(done)
+        done, _ = wait(pending, timeout=_GRACE_SECONDS)
+        _raise_first(done)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return [future.result() for future in futures if future.done() and not future.cancelled()]
+
+
+def _raise_first(done: Iterable[Future[Result]]) -> None:
+    for future in done:
+        if not future.cancelled():
+            future.result()
+
+
+@dataclass(slots=True)
+class _ScopeState:
+    """Whether a scope still answers. A scope is given up when several streams in a row got no answer at all."""
+
+    calls: ScopeCalls
+    lost_in_a_row: int = 0
+    error: FatalError | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answered(self) -> None:
+        with self.lock:
+            self.lost_in_a_row = 0
+
+    def lost(self, error: TransientError) -> None:
+        with self.lock:
+            self.lost_in_a_row += 1
+            if self.lost_in_a_row >= _STREAMS_LOST_BEFORE_SCOPE_IS_DOWN and self.error is None:
+                self.error = SourceError(
+                    f"AWS no longer answers {self.calls.where}: {error} "
+                    "What was read is kept; run sync again to go on.",
+                    **error.context,
+                )
+
+    def broke(self, error: FatalError) -> None:
+        with self.lock:
+            self.error = self.error or error
+
+
+@dataclass(frozen=True, slots=True)
+class Extractor:
+    """Reads streams concurrently into `sink`, which must be safe to call from many threads."""
+
+    scopes: Mapping[Scope, ScopeCalls]
+    sink: Sink
+    stop: Stop
+    concurrency: int
+
+    def run(self, checkpoints: Iterable[Checkpoint]) -> Mapping[Scope, FatalError]:
+        """Read every unfinished stream on from its checkpoint; return the scopes that had to be given up.
+
+        Returns when all is read, or soon after `stop` is set, even if a call hangs. Raises what the sink
+        raises.
+        """
+        states = {scope: _ScopeState(calls) for scope, calls in self.scopes.items()}
+        tasks = _Tasks(_fair(checkpoints))
+        try:
+            together([lambda: self._work(tasks, states)] * self.concurrency, self.concurrency, self.stop)
+        finally:
+            tasks.close()
+        return {scope: state.error for scope, state in states.items() if state.error is not None}
+
+    def _work(self, tasks: _Tasks, states: Mapping[Scope, _ScopeState]) -> None:
+        for checkpoint in tasks:
+            state = states[checkpoint.stream.scope]
+            if self.stop.requested:
+                return
+            if state.error is None:
+                self._read(checkpoint, state)
+
+    def _read(self, checkpoint: Checkpoint, state: _ScopeState) -> None:
+        reading = StreamReading(state.calls, self.sink, self.stop)
+        try:
+            reading.run(checkpoint)
+        except InterruptedRunError:
+            return
+        except FatalError as error:
+            state.broke(error)
+            return
+        except TransientError as error:
+            self._fail(reading.last or checkpoint, error, state)
+            return
+        state.answered()
+
+    def _fail(self, checkpoint: Checkpoint, error: TransientError, state: _ScopeState) -> None:
+        if self.stop.requested:
+            return
+        if not isinstance(error, MalformedResponseError):
+            state.lost(error)
+            if state.error is not None:
+                return
+        logger.warning("stream_failed", extra={"stream": str(checkpoint.stream), "reason": str(error)})
+        self.sink(PageRead((), ended(checkpoint, Outcome.FAILED, error)))
+
+
+@dataclass(slots=True)
+class StreamReading:
+    """Reads one stream to its end. `last` is the newest checkpoint that was handed to the sink."""
+
+    calls: ScopeCalls
+    sink: Sink
+    stop: Stop
+    last: Checkpoint | None = None
+
+    def run(self, checkpoint: Checkpoint) -> None:
+        """Go on from the checkpoint until the listing is accepted, given up, or `stop` is set.
+
+        Raises a TransientError whose attempts are used up, and a FatalError; every SkippableError becomes
+        the outcome of the stream.
+        """
+        try:
+            self._pages(checkpoint)
+        except RequestRejectedError as error:
+            current = self.last or checkpoint
+            if current.next_token is None or current.reading >= MAX_READINGS:
+                self._end(current, Outcome.FAILED, error)
+                return
+            logger.warning("token_refused", extra={"stream": str(current.stream), "action": "listing starts over"})
+            self.run(read_again(current))
+        except ImageNotFoundError as error:
+            self._end(self.last or checkpoint, self._missing(checkpoint), error)
+        except AccessDeniedError as error:
+            self._end(self.last or checkpoint, Outcome.DENIED, error)
+        except ListingUnstableError as error:
+            self._end(self.last or checkpoint, Outcome.UNSTABLE, error)
+
+    def _pages(self, checkpoint: Checkpoint) -> None:
+        current = checkpoint
+        seen = _Seen()
+        while not current.finished and not self.stop.requested:
+            answer = self.calls.list_image_versions(
+                current.stream.image_name, current.request, current.next_token
+            )
+            body = answer.body
+            step = advance(current, body.ImageVersions, body.NextToken, date_ms=answer.date_ms)
+            if step is None or seen.again(body.NextToken, body.ImageVersions):
+                current, seen = self._start_over(current), _Seen()
+                continue
+            current = step.checkpoint
+            self.last = current
+            self.sink(step)
+
+    def _start_over(self, checkpoint: Checkpoint) -> Checkpoint:
+        if checkpoint.reading >= MAX_READINGS:
+            raise ListingUnstableError(
+                f"ListImageVersions of {checkpoint.stream} contradicted itself in {MAX_READINGS} readings: "
+                "its rows are kept, its watermark stays, and the next sync reads it again."
+            )
+        logger.warning("listing_contradicts_itself", extra={"stream": str(checkpoint.stream)})
+        self.last = read_again(checkpoint)
+        return self.last
+
+    def _missing(self, checkpoint: Checkpoint) -> Outcome:
+        try:
+            exists = self.calls.image_exists(checkpoint.stream.image_name)
+        except AccessDeniedError:
+            return Outcome.FAILED
+        return Outcome.FAILED if exists else Outcome.GONE
+
+    def _end(self, checkpoint: Checkpoint, outcome: Outcome, error: SkippableError) -> None:
+        logger.warning("stream_skipped", extra={"stream": str(checkpoint.stream), "outcome": outcome.value})
+        self.last = ended(checkpoint, outcome, error)
+        self.sink(PageRead((), self.last))
+
+
+class _Seen:
+    """What one reading has met: a token or a version that comes again is a contradiction."""
+
+    def __init__(self) -> None:
+        self._tokens: set[str] = set()
+        self._versions: set[int] = set()
+
+    def again(self, token: str | None, rows: Sequence[ImageVersion]) -> bool:
+        numbers = {row.Version for row in rows}
+        repeated = token in self._tokens or not self._versions.isdisjoint(numbers)
+        self._versions |= numbers
+        if token is not None:
+            self._tokens.add(token)
+        return repeated
+
+
+class _Tasks:
+    """An iterator that many threads share, and that can be closed."""
+
+    def __init__(self, checkpoints: Iterable[Checkpoint]) -> None:
+        self._checkpoints = iter(checkpoints)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __iter__(self) -> Iterator[Checkpoint]:
+        return self
+
+    def __next__(self) -> Checkpoint:
+        with self._lock:
+            if self._closed:
+                raise StopIteration
+            return next(self._checkpoints)
+
+    def close(self) -> None:
+        self._closed = True
+
+
+def _fair(checkpoints: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
+    """The unfinished streams, scopes taking turns."""
+    by_scope: dict[Scope, list[Checkpoint]] = {}
+    for checkpoint in checkpoints:
+        if not checkpoint.finished:
+            by_scope.setdefault(checkpoint.stream.scope, []).append(checkpoint)
+    for turn in zip_longest(*by_scope.values()):
+        yield from (checkpoint for checkpoint in turn if checkpoint is not None)
+
+
+def resumed(
+    planned: Iterable[PlannedStream], landed: Mapping[Stream, Checkpoint], *, tokens_live: bool
+) -> Iterator[Checkpoint]:
+    """Where each planned stream goes on: from its landed checkpoint, or from its start.
+
+    With `tokens_live` false (the run is older than `resume_within`) unfinished streams start over; what
+    they had landed stays, as true rows.
+    """
+    for stream in planned:
+        checkpoint = landed.get(stream.stream)
+        if checkpoint is None:
+            yield begin(stream)
+        elif checkpoint.finished or tokens_live:
+            yield checkpoint
+        else:
+            yield read_again(checkpoint)

@@ -1,0 +1,241 @@
+"""Opens, locks, migrates and asks the warehouse: the only module that knows duckdb.
+
+The file is open for writing only inside `writing`. Must not know what a load consists of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import tenacity
+
+from connector import __version__
+from connector.errors import LoadError, WarehouseError, WarehouseLockedError
+from connector.schema import SCHEMA_VERSION
+from connector.statements import names, statement
+
+DUCKDB_VERSION = duckdb.__version__
+
+# Files are written so that the DuckDB 1.5 line can open what the 2.0 line wrote.
+_WRITING = {"storage_compatibility_version": "v1.5.0", "autoinstall_known_extensions": "false"}
+_READING = {"autoinstall_known_extensions": "false"}
+_LEDGER = "schema_migrations"
+_POLL_SECONDS = 0.1
+
+Parameters = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open warehouse. Statements are named files under sql/; instants are UTC."""
+
+    duck: duckdb.DuckDBPyConnection
+
+    def run(self, name: str, parameters: Parameters | None = None) -> None:
+        """Run one statement for its effect."""
+        self.duck.execute(statement(name), parameters or {}).fetchall()
+
+    def table(self, name: str, parameters: Parameters | None = None) -> pa.Table:
+        """Run one query and return all its rows."""
+        return self.duck.sql(statement(name), params=parameters or {}).to_arrow_table()
+
+    def offer(self, name: str, rows: pa.Table) -> None:
+        """Make an Arrow table readable under `name` for the statements that follow."""
+        self.duck.register(name, rows)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: commits at the end, rolls back whatever is raised.
+
+        A failure inside DuckDB is raised as LoadError.
+        """
+        self.duck.begin()
+        try:
+            yield
+            self.duck.commit()
+        except duckdb.Error as error:
+            self._undo()
+            raise LoadError(f"The load was rolled back, nothing of it is stored: {_first_line(error)}") from error
+        except BaseException:
+            self._undo()
+            raise
+
+    def _undo(self) -> None:
+        try:
+            self.duck.rollback()
+        except duckdb.Error:
+            # DuckDB has already ended a transaction that failed to commit.
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseFile:
+    """The DuckDB file of a warehouse. `lock_wait_seconds` bounds the wait for another process."""
+
+    path: Path
+    lock_wait_seconds: float = 30.0
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open for writing, making or migrating the file if need be; private to its owner.
+
+        Raises WarehouseLockedError when the wait is over, and WarehouseError for a file that is not ours,
+        is newer than this program, or cannot be written. Until then nothing has been changed.
+        """
+        with _private_files(), _closing(self._open_waiting(read_only=False)) as connection:
+            _migrate(connection, self.path)
+            yield connection
+
+    @contextmanager
+    def reading(self, *, wait_seconds: float | None = None) -> Iterator[Connection]:
+        """Open read-only. Raises as `writing` does, and WarehouseError if there is no file yet."""
+        if not self.path.exists():
+            raise WarehouseError(f"There is no warehouse at {self.path} yet: run image-history sync first.")
+        duck = self._open_waiting(read_only=True, wait_seconds=wait_seconds)
+        with _closing(duck) as connection:
+            _require_ours(connection, self.path)
+            yield connection
+
+    def _open_waiting(
+        self, *, read_only: bool, wait_seconds: float | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        bound = self.lock_wait_seconds if wait_seconds is None else wait_seconds
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(WarehouseLockedError),
+            stop=tenacity.stop_after_delay(bound),
+            wait=tenacity.wait_random(_POLL_SECONDS / 2, _POLL_SECONDS),
+            reraise=True,
+        )
+        return retrying(_open, self.path, read_only=read_only)
+
+
+def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(path, read_only=read_only, config=dict(_READING if read_only else _WRITING))
+    except duckdb.Error as error:
+        raise _opening(error, path) from error
+
+
+def _opening(error: duckdb.Error, path: Path) -> WarehouseError:
+    text = str(error)
+    if "lock" in text.lower() and isinstance(error, duckdb.IOException):
+        holder = re.search(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)", text)
+        who = f"{holder['program']} (process {holder['pid']})" if holder else "another process"
+        return WarehouseLockedError(
+            f"The warehouse {path} is held by {who}. Close it there; rows that were read are safe in the "
+            "landing folder, and the next sync loads them.",
+            holder=who,
+        )
+    if "not a valid DuckDB database" in text:
+        return WarehouseError(
+            f"{path} is not a DuckDB database. Name another file with --warehouse, or move that one away."
+        )
+    if "read versions between" in text or "newer version of DuckDB" in text:
+        return WarehouseError(
+            f"{path} was written by a DuckDB whose files {DUCKDB_VERSION} cannot read: upgrade duckdb."
+        )
+    return WarehouseError(
+        f"Cannot open the warehouse {path}: {_reason(path, error)}. "
+        "Check that its folder exists and is writable, or name another file with --warehouse."
+    )
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if path.is_dir():
+        return "it is a folder"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return "permission denied"
+    return _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
+
+
+@contextmanager
+def _closing(duck: duckdb.DuckDBPyConnection) -> Iterator[Connection]:
+    connection = Connection(duck)
+    try:
+        connection.run("session/utc")
+        yield connection
+    finally:
+        duck.close()
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """DuckDB makes its file and its log readable by all; ours are not."""
+    before = os.umask(stat.S_IRWXG | stat.S_IRWXO)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _tables(connection: Connection) -> list[str]:
+    names_column: list[str] = connection.table("session/tables")["table_name"].to_pylist()
+    return names_column
+
+
+def _require_ours(connection: Connection, path: Path) -> None:
+    if _LEDGER not in _tables(connection):
+        raise WarehouseError(
+            f"{path} is a DuckDB database of another program. Name another file with --warehouse."
+        )
+    _newest_migration(connection, path)
+
+
+def _newest_migration(connection: Connection, path: Path) -> int:
+    newest = connection.table("session/applied_migrations")["newest"][0].as_py()
+    if newest is not None and newest > SCHEMA_VERSION:
+        raise WarehouseError(
+            f"{path} has schema {newest}, and this image-history {__version__} knows {SCHEMA_VERSION}: "
+            "upgrade image-history. The file was not changed."
+        )
+    return -1 if newest is None else int(newest)
+
+
+def _migrate(connection: Connection, path: Path) -> None:
+    """Bring the schema up to date, each migration in its own transaction together with its record."""
+    tables = _tables(connection)
+    if tables and _LEDGER not in tables:
+        _require_ours(connection, path)
+    newest = _newest_migration(connection, path) if tables else -1
+    for name in names("migrations"):
+        number = int(Path(name).name.split("_")[0])
+        if number > newest:
+            with connection.transaction():
+                connection.duck.execute(statement(name)).fetchall()
+                record = {"number": number, "name": name, "connector_version": __version__}
+                connection.run("session/record_migration", record)
+    _refresh_objects(connection)
+
+
+def _refresh_objects(connection: Connection) -> None:
+    """Make views, macros and comments anew where they differ from this program's."""
+    texts = [statement(name) for name in (*names("views"), *names("comments"))]
+    fingerprint = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    if connection.table("session/objects_fingerprint")["fingerprint"].to_pylist() == [fingerprint]:
+        return
+    with connection.transaction():
+        for text in texts:
+            connection.duck.execute(text).fetchall()
+        connection.run("session/forget_objects")
+        connection.run("session/record_objects", {"fingerprint": fingerprint})
+
+
+def now_ms() -> int:
+    """The local clock, UTC epoch milliseconds; only for when we learned something, never for data."""
+    return time.time_ns() // 1_000_000

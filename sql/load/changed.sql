@@ -1,0 +1,34 @@
+-- What: the landed versions that differ from what is stored, with what differs.
+-- Parameters: none; reads the temporary tables `landed` and `listed`.
+-- Returns: nothing; makes the temporary table `changed`, one row a version.
+-- A row of an older incarnation, and one that an incremental listing shows in an older state, is stale.
+CREATE OR REPLACE TEMP TABLE changed AS
+SELECT
+    source.*,
+    CASE
+        WHEN target.version IS NULL THEN 'created'
+        WHEN source.creation_time > target.creation_time THEN 'recreated'
+        WHEN target.etl_deleted_at IS NOT NULL THEN 'reappeared'
+        ELSE 'modified'
+    END AS etl_change,
+    list_sort(list_filter([
+        CASE WHEN source.image_arn IS DISTINCT FROM target.image_arn THEN 'image_arn' END,
+        CASE WHEN source.image_version_arn IS DISTINCT FROM target.image_version_arn THEN 'image_version_arn' END,
+        CASE WHEN source.image_version_status IS DISTINCT FROM target.image_version_status THEN 'image_version_status' END,
+        CASE WHEN source.failure_reason IS DISTINCT FROM target.failure_reason THEN 'failure_reason' END,
+        CASE WHEN source.creation_time IS DISTINCT FROM target.creation_time THEN 'creation_time' END,
+        CASE WHEN source.last_modified_time IS DISTINCT FROM target.last_modified_time THEN 'last_modified_time' END
+    ], lambda name: name IS NOT NULL)) AS etl_changed_columns,
+    target.last_modified_time AS stored_last_modified_time,
+    target.etl_first_seen_at AS stored_first_seen_at
+FROM landed AS source
+LEFT JOIN image_versions AS target USING (account_id, region, image_name, version)
+LEFT JOIN listed USING (account_id, region, image_name)
+WHERE
+    target.version IS NULL
+    OR source.creation_time > target.creation_time
+    OR (
+        source.creation_time = target.creation_time
+        AND (len(etl_changed_columns) > 0 OR target.etl_deleted_at IS NOT NULL)
+        AND (source.last_modified_time >= target.last_modified_time OR listed.listing = 'full')
+    );

@@ -1,0 +1,10 @@
+-- What: takes the stored rows of changed versions away; insert_changed_versions puts the new ones in.
+-- Parameters: none; reads the temporary table `changed`.
+-- Returns: nothing.
+DELETE FROM image_versions AS target
+USING changed AS source
+WHERE
+    target.account_id = source.account_id
+    AND target.region = source.region
+    AND target.image_name = source.image_name
+    AND target.version = source.version;

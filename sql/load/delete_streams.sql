@@ -1,0 +1,9 @@
+-- What: takes away the rows of streams that insert_streams writes anew.
+-- Parameters: none; reads the temporary table `streams_after`.
+-- Returns: nothing.
+DELETE FROM streams AS target
+USING streams_after AS source
+WHERE
+    target.account_id = source.account_id
+    AND target.region = source.region
+    AND target.image_name = source.image_name;

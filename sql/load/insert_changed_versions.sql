@@ -1,0 +1,23 @@
+-- What: puts the changed versions in, sorted by key so that zone maps stay narrow.
+-- Parameters: $run_id, $observed_at (UTC).
+-- Returns: nothing; runs after delete_changed_versions.
+INSERT INTO image_versions BY NAME
+SELECT
+    account_id,
+    region,
+    image_name,
+    version,
+    image_arn,
+    image_version_arn,
+    image_version_status,
+    failure_reason,
+    creation_time,
+    last_modified_time,
+    CASE
+        WHEN etl_change = 'recreated' THEN $observed_at::TIMESTAMPTZ
+        ELSE coalesce(stored_first_seen_at, $observed_at::TIMESTAMPTZ)
+    END AS etl_first_seen_at,
+    $observed_at::TIMESTAMPTZ AS etl_changed_at,
+    $run_id AS etl_run_id
+FROM changed
+ORDER BY account_id, region, image_name, version;

@@ -1,0 +1,27 @@
+-- What: one event for each changed version.
+-- Grain: one row per version and load.
+-- Parameters: $run_id, $observed_at (UTC, greater than that of every earlier run).
+-- Returns: nothing; appends to image_version_events.
+INSERT INTO image_version_events BY NAME
+SELECT
+    account_id,
+    region,
+    image_name,
+    version,
+    image_arn,
+    image_version_arn,
+    image_version_status,
+    failure_reason,
+    creation_time,
+    last_modified_time,
+    CASE
+        WHEN etl_change IN ('created', 'recreated') THEN creation_time
+        ELSE greatest(last_modified_time, stored_last_modified_time)
+    END AS etl_valid_from,
+    last_modified_time AS etl_certain_from,
+    $observed_at::TIMESTAMPTZ AS etl_observed_at,
+    etl_change,
+    CASE WHEN etl_change = 'created' THEN [] ELSE etl_changed_columns END AS etl_changed_columns,
+    $run_id AS etl_run_id
+FROM changed
+ORDER BY account_id, region, image_name, version;

@@ -1,0 +1,3 @@
+-- What: forgets which views and comments the warehouse holds, before they are made anew.
+-- Parameters: none. Returns: nothing.
+DELETE FROM schema_objects;

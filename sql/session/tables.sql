@@ -1,0 +1,7 @@
+-- What: the tables of the file; tells a warehouse from another program's database.
+-- Parameters: none.
+-- Returns: table_name, sorted.
+SELECT table_name
+FROM duckdb_tables()
+WHERE NOT internal AND NOT temporary
+ORDER BY table_name;
