@@ -116,6 +116,7 @@ def sync(
     folder and is used by the next sync.
     """
     landing = Landing(config.landing_folder)
+    WarehouseFile(config.warehouse).require_writable()
     with landing.locked():
         run = _Sync(config, options or SyncOptions(), progress or Silent(), stop or Stop(), landing)
         return run.run()

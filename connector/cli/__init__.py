@@ -5,6 +5,7 @@ Verbs are modules of their own, imported when they are called; must not know wha
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -138,6 +139,16 @@ class Root(click.Group):
             return None
         command: click.Command = import_module(VERBS[name][0]).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name not in VERBS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]}?" if near else f" The verbs are {', '.join(sorted(VERBS))}."
+            raise click.UsageError(f"There is no verb {name}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

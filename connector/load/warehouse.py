@@ -85,6 +85,19 @@ class WarehouseFile:
     path: Path
     lock_wait_seconds: float = 30.0
 
+    def require_writable(self) -> None:
+        """Raise WarehouseError if the file could not be written; nothing is opened."""
+        folder = self.path.parent
+        if not folder.is_dir():
+            problem = f"there is no folder {folder}"
+        elif self.path.is_dir():
+            problem = "it is a folder"
+        elif not os.access(self.path if self.path.exists() else folder, os.W_OK):
+            problem = "permission denied"
+        else:
+            return
+        raise _unusable(self.path, problem)
+
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open for writing, making or migrating the file if need be; private to its owner.
@@ -144,20 +157,14 @@ def _opening(error: duckdb.Error, path: Path) -> WarehouseError:
         return WarehouseError(
             f"{path} was written by a DuckDB whose files {DUCKDB_VERSION} cannot read: upgrade duckdb."
         )
+    return _unusable(path, _first_line(error))
+
+
+def _unusable(path: Path, problem: str) -> WarehouseError:
     return WarehouseError(
-        f"Cannot open the warehouse {path}: {_reason(path, error)}. "
+        f"Cannot open the warehouse {path}: {problem}. "
         "Check that its folder exists and is writable, or name another file with --warehouse."
     )
-
-
-def _reason(path: Path, error: Exception) -> str:
-    if path.is_dir():
-        return "it is a folder"
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent}"
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        return "permission denied"
-    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

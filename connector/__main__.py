@@ -1,0 +1,5 @@
+"""`python -m connector` is `image-history`."""
+
+from connector.cli import main
+
+main()

@@ -1,0 +1,146 @@
+"""What the tests of whole syncs share: a simulated AWS, a warehouse in a folder, and the comparison of both.
+
+Must not know what a test changes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pytest
+
+from connector.config import Config, Rate, Retry
+from connector.model import RunReport
+from connector.simulator import Behaviour, Simulator, World
+from connector.sync import SyncOptions, sync
+
+Row = tuple[object, ...]
+
+STORED = """
+SELECT account_id, region, image_name, version, image_arn, image_version_arn, image_version_status,
+       failure_reason, epoch_ms(creation_time), epoch_ms(last_modified_time)
+FROM image_versions WHERE etl_deleted_at IS NULL
+"""
+FAST = Rate(list_per_second=10_000, describe_per_second=10_000)
+
+
+def true_rows(world: World) -> set[Row]:
+    """Every version that the simulated AWS has, as the warehouse should hold it."""
+    return {
+        (
+            row.account_id,
+            row.region,
+            row.image_name,
+            row.version,
+            row.image_arn,
+            row.image_version_arn,
+            row.status,
+            row.failure_reason,
+            row.creation_ms,
+            row.last_modified_ms,
+        )
+        for row in world.truth()
+    }
+
+
+@dataclass(slots=True)
+class Site:
+    """A folder with a configuration and a warehouse, and the simulated AWS that it is synced from."""
+
+    folder: Path
+    simulator: Simulator
+    config: Config
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def world(self) -> World:
+        return self.simulator.world
+
+    def sync(self, **changes: object) -> RunReport:
+        """One sync in this process; the simulator's counters start at zero."""
+        options = {name: changes.pop(name) for name in ("full", "images", "fresh") if name in changes}
+        self.simulator.counters.reset()
+        config = msgspec.structs.replace(self.config, **changes)
+        return sync(config, options=SyncOptions(**options))  # type: ignore[arg-type]  # a test's own options
+
+    def ask(self, sql: str) -> list[Row]:
+        """The rows of a query on the warehouse."""
+        with duckdb.connect(self.config.warehouse, read_only=True) as connection:
+            rows: list[Row] = connection.execute(sql).fetchall()
+            return rows
+
+    def stored(self) -> set[Row]:
+        """Every live version that the warehouse holds."""
+        rows = self.ask(STORED)
+        assert len(rows) == len(set(rows)), "a version is stored twice"
+        return set(rows)
+
+    def assert_true(self) -> None:
+        """The warehouse holds exactly what the simulated AWS has."""
+        assert self.stored() == true_rows(self.world)
+
+    def calls(self, operation: str, image: str | None = None) -> int:
+        """Requests that the simulator answered since the last sync began."""
+        return self.simulator.counters.calls(operation, image)
+
+    def command(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start `image-history` with these arguments as its own process in the folder."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "connector", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **self.environment, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `image-history` with these arguments to its end."""
+        process = self.command(*arguments, **variables)
+        output, errors = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServeWorld]:
+    """Serves worlds for the length of a test."""
+    serving = ServeWorld(tmp_path, monkeypatch)
+    yield serving
+    serving.close()
+
+
+@dataclass(slots=True)
+class ServeWorld:
+    """Starts simulators and makes sites of them."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+    running: list[Simulator] = field(default_factory=list)
+
+    def __call__(self, world: World, behaviour: Behaviour | None = None) -> Site:
+        simulator = Simulator(world, behaviour=behaviour or Behaviour())
+        simulator.__enter__()
+        self.running.append(simulator)
+        environment = simulator.environment()
+        for name, value in environment.items():
+            self.monkeypatch.setenv(name, value)
+        config = Config(
+            warehouse=self.folder / "image-history.duckdb", rate=FAST, retry=Retry(attempts=3)
+        )
+        fast = {
+            "IMAGE_HISTORY_RATE__LIST_PER_SECOND": "10000",
+            "IMAGE_HISTORY_RATE__DESCRIBE_PER_SECOND": "10000",
+        }
+        path = f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        return Site(self.folder, simulator, config, {**environment, **fast, "PYTHONPATH": path})
+
+    def close(self) -> None:
+        for simulator in self.running:
+            simulator.__exit__(None, None, None)

@@ -1,0 +1,249 @@
+"""Whole syncs against the simulated AWS: what reaches the table, at what cost, and what a quiet run leaves alone."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from connector.model import Outcome
+from connector.simulator import Behaviour, VersionRecord, VirtualClock, generate
+from tests.behaviour.harness import ServeWorld, Site
+
+pytestmark = pytest.mark.duckdb
+
+NOON_MS = 1_790_000_000_000
+WORLDS = [
+    pytest.param(Behaviour(tokens=tokens, filtering=filtering), id=f"{tokens}-{filtering}")  # type: ignore[arg-type]
+    for tokens in ("keyset", "offset", "snapshot")
+    for filtering in ("filter_then_page", "page_then_filter")
+]
+
+
+def busy_site(served: ServeWorld, behaviour: Behaviour | None = None, *, largest: int = 450) -> Site:
+    """A site of 12 images, one of them larger than four pages, at a time that stands still."""
+    clock = VirtualClock(frozen_at=NOON_MS)
+    return served(generate(11, images=12, versions_per_image=30, largest=largest, clock=clock), behaviour)
+
+
+def largest_image(site: Site) -> str:
+    """The name of the image with the most versions."""
+    counts: dict[str, int] = {}
+    for row in site.world.truth():
+        counts[row.image_name] = counts.get(row.image_name, 0) + 1
+    return max(counts, key=lambda name: counts[name])
+
+
+def image_names(site: Site) -> list[str]:
+    """All images, sorted."""
+    return sorted({row.image_name for row in site.world.truth()})
+
+
+def change_everything(site: Site, rng: random.Random, count: int) -> int:
+    """Touch that many different versions, half of them in the largest image."""
+    large = largest_image(site)
+    rows = [(row.image_name, row.version) for row in site.world.truth()]
+    chosen = rng.sample([row for row in rows if row[0] == large], count // 2)
+    chosen += rng.sample([row for row in rows if row[0] != large], count - count // 2)
+    for name, version in chosen:
+        site.world.set_status(name, version, "CREATE_FAILED", failure_reason=f"broken {version}")
+    return count
+
+
+@pytest.mark.parametrize("behaviour", WORLDS)
+def test_sync_equals_the_truth_in_every_mode_of_paging(served: ServeWorld, behaviour: Behaviour) -> None:
+    """Three syncs with changes in between hold exactly what AWS holds, whatever its tokens and filters are."""
+    site, rng = busy_site(served, behaviour), random.Random(5)  # noqa: S311
+    for _ in range(3):
+        report = site.sync()
+        assert report.outcome is Outcome.COMPLETE
+        site.assert_true()
+        site.simulator.clock.advance(3_600_000)
+        change_everything(site, rng, 10)
+        site.world.create_version(largest_image(site))
+    site.sync()
+    site.assert_true()
+
+
+def test_quiet_sync_costs_one_call_an_image_and_writes_no_row(served: ServeWorld) -> None:
+    """With nothing changed there are as many calls as images and pages of images, and no row is written."""
+    site = busy_site(served)
+    site.sync()
+    tables = ("image_versions", "image_version_events", "images", "streams")
+    before = {name: site.ask(f"SELECT rowid, * FROM {name} ORDER BY rowid") for name in tables}  # noqa: S608
+    report = site.sync()
+    assert (report.rows.inserted, report.rows.updated, report.rows.reappeared) == (0, 0, 0)
+    assert site.calls("ListImageVersions") == len(image_names(site))
+    assert site.calls("ListImages") == 1
+    assert report.calls.total == len(image_names(site)) + 1
+    for name, rows in before.items():
+        assert site.ask(f"SELECT rowid, * FROM {name} ORDER BY rowid") == rows, name  # noqa: S608
+
+
+@pytest.mark.parametrize("changes", [1, 2, 7, 40])
+def test_sync_after_changes_writes_exactly_those_rows(
+    served: ServeWorld, rng: random.Random, changes: int
+) -> None:
+    """After k changes exactly k rows are updated, and k events are written."""
+    site = busy_site(served)
+    site.sync()
+    events = len(site.ask("FROM image_version_events"))
+    site.simulator.clock.advance(3_600_000)
+    change_everything(site, rng, changes)
+    report = site.sync()
+    assert (report.rows.inserted, report.rows.updated) == (0, changes)
+    assert len(site.ask("FROM image_version_events")) == events + changes
+    site.assert_true()
+
+
+def test_large_image_is_read_newest_first_until_the_lookback(served: ServeWorld) -> None:
+    """A large image with few changes costs one call, newest first, without a filter that AWS may misapply."""
+    site = busy_site(served)
+    site.sync()
+    name = largest_image(site)
+    site.simulator.clock.advance(3_600_000)
+    site.world.update_version(name, 7)
+    report = site.sync()
+    assert site.calls("ListImageVersions", name) == 1
+    asked = next(record for record in site.simulator.counters.log if record.image_name == name)
+    assert asked.parameters["SortBy"] == "LAST_MODIFIED_TIME"
+    assert asked.parameters["SortOrder"] == "DESCENDING"
+    assert report.rows.updated == 1
+
+
+def test_large_image_is_listed_whole_when_reconciling_is_due(served: ServeWorld) -> None:
+    """A full listing of a large image comes with --full, and when the last one is older than configured."""
+    site = busy_site(served)
+    site.sync()
+    name = largest_image(site)
+    site.sync(full=True)
+    assert site.calls("ListImageVersions", name) == 5
+    site.simulator.clock.advance(2 * 3_600_000)
+    site.sync(reconcile_every=timedelta(hours=1))
+    assert site.calls("ListImageVersions", name) == 5
+    site.sync(reconcile_every=timedelta(hours=1))
+    assert site.calls("ListImageVersions", name) == 1
+
+
+def test_new_image_gets_a_listing_of_its_own(served: ServeWorld) -> None:
+    """An image that appears later is read whole: it inherits nobody's watermark."""
+    site = busy_site(served)
+    site.sync()
+    site.world.create_image("late-comer")
+    for number in range(1, 131):
+        old = VersionRecord(version=number, creation_ms=1_700_000_000_000 + number, last_modified_ms=1_700_000_000_500)
+        site.world.put_version("late-comer", old)
+    report = site.sync()
+    assert report.rows.inserted == 130
+    site.assert_true()
+
+
+def test_recreated_image_starts_a_new_incarnation(served: ServeWorld) -> None:
+    """A deleted and re-created image reuses number and ARN; the row is the new one, the event says so."""
+    site = busy_site(served)
+    name = next(image for image in image_names(site) if image != largest_image(site))
+    site.sync()
+    site.simulator.clock.advance(60_000)
+    site.world.delete_image(name)
+    site.world.create_image(name)
+    site.world.create_version(name)
+    report = site.sync()
+    assert report.rows.inserted == 1
+    events = site.ask(
+        f"SELECT etl_change FROM image_version_events WHERE image_name = '{name}' AND version = 1 "  # noqa: S608
+        "ORDER BY etl_observed_at"
+    )
+    assert events == [("created",), ("recreated",)]
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu", "UTC"])
+def test_every_member_is_exact_in_any_time_zone(
+    served: ServeWorld, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    """Every member reaches the table to the millisecond, in the hour that a clock change repeats as well."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    fold_ms = 1_793_511_000_000  # 2026-11-01 05:30 UTC, 01:30 in New York for the first time of two
+    clock = VirtualClock(frozen_at=NOON_MS + 10**10)
+    site = served(generate(3, images=1, versions_per_image=0, clock=clock))
+    name = "fold"
+    site.world.create_image(name)
+    for number, offset in enumerate((0, 1, 999, 3_600_000, 3_600_123), start=1):
+        record = VersionRecord(
+            version=number,
+            creation_ms=fold_ms + offset,
+            last_modified_ms=fold_ms + offset + 371,
+            status="CREATE_FAILED",
+            failure_reason='=cmd|"<script>" \N{SNOWMAN} ' + "x" * 900,
+        )
+        site.world.put_version(name, record)
+    site.sync()
+    site.assert_true()
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_rows_touched_while_they_are_read_are_there_after_the_next_run(served: ServeWorld) -> None:
+    """Versions that change between two pages are caught by this run or by the next, in offset paging too."""
+    site = busy_site(served, Behaviour(tokens="offset"))
+    name = largest_image(site)
+    touched = iter(range(1, 400, 7))
+
+    def touch(_: object) -> None:
+        site.world.update_version(name, next(touched))
+
+    site.simulator.fault = _after_each_page_of(name, touch)
+    site.sync()
+    site.simulator.fault = None
+    site.simulator.clock.advance(1000)
+    site.sync()
+    site.assert_true()
+
+
+def _after_each_page_of(name: str, act: Callable[[object], None]) -> object:
+    async def fault(_: object, exchange: object) -> None:
+        if getattr(exchange, "operation", "") == "ListImageVersions" and getattr(exchange, "image_name", "") == name:
+            act(exchange)
+
+    return fault
+
+
+def test_future_modification_time_does_not_blind_later_runs(served: ServeWorld) -> None:
+    """A LastModifiedTime a day ahead is stored, and changes after it are still seen."""
+    site = busy_site(served)
+    name = largest_image(site)
+    record = VersionRecord(
+        version=900, creation_ms=NOON_MS, last_modified_ms=NOON_MS + 86_400_000, status="CREATED"
+    )
+    site.world.put_version(name, record)
+    site.sync()
+    site.simulator.clock.advance(3_600_000)
+    site.world.update_version(name, 3)
+    assert site.sync().rows.updated == 1
+    site.assert_true()
+
+
+def test_creating_versions_are_followed_until_they_are_created(served: ServeWorld) -> None:
+    """A version seen as CREATING is seen again when it is CREATED, however late that is."""
+    site = busy_site(served, Behaviour(create_ms=5 * 3_600_000))
+    name = largest_image(site)
+    site.world.create_version(name)
+    site.sync()
+    site.simulator.clock.advance(6 * 3_600_000)
+    report = site.sync()
+    assert report.rows.updated == 1
+    site.assert_true()
+
+
+def test_behaviour_switches_leave_the_key_alone(served: ServeWorld) -> None:
+    """Lower-cased ARNs and the ARN None change no key: names keep their case, numbers stay apart."""
+    site = busy_site(served, Behaviour(lowercase_arns=True, arn_none=True))
+    site.sync()
+    site.assert_true()
+    site.simulator.behaviour = replace(site.simulator.behaviour, arn_none=False)
+    site.sync(full=True)
+    site.assert_true()
