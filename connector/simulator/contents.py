@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 # the value, then 32 bits that break ties, then the version.
 _LARGEST_VALUE = 1 << 62
 _LARGEST_VERSION = 0xFFFF_FFFF
-# Odd, so that multiplying by it is a permutation of 32-bit numbers.
-_SCATTER = 2_654_435_761
+# Odd, so that multiplying by them permutes the 32-bit numbers.
+_SCATTER, _SCATTER_AGAIN = 2_654_435_761, 2_246_822_507
 
 
 class VersionTable(Table[int, VersionRecord]):
@@ -51,7 +51,7 @@ class VersionTable(Table[int, VersionRecord]):
         if order.ties == "descending":
             tie = _LARGEST_VERSION - identity
         elif order.ties == "shuffled":
-            tie = (identity * _SCATTER ^ order.seed) & _LARGEST_VERSION
+            tie = _scattered(identity, order.seed)
         return int(rank << 64 | tie << 32 | identity)
 
 
@@ -137,6 +137,11 @@ class ImageTable(Table[str, ImageRecord]):
         if order.ties == "shuffled":
             return (rank, zlib.crc32(identity.encode(), order.seed & 0xFFFF_FFFF), identity)
         return (rank, identity)
+
+
+def _scattered(number: int, seed: int) -> int:
+    mixed = (number + seed * _SCATTER_AGAIN) * _SCATTER & _LARGEST_VERSION
+    return (mixed ^ mixed >> 16) * _SCATTER_AGAIN & _LARGEST_VERSION
 
 
 def _reversed(name: str) -> tuple[int, ...]:

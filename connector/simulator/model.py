@@ -5,12 +5,19 @@ Knows nothing of HTTP, JSON pages or tokens.
 
 from __future__ import annotations
 
+import re
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from connector.errors import ConfigError
+
 DEFAULT_ACCOUNT = "111122223333"
 DEFAULT_REGION = "us-east-1"
+ACCOUNT_DIGITS = 12
+# The API's own pattern.
+NAME_PATTERN = "[a-zA-Z0-9]([-.]?[a-zA-Z0-9]){0,62}"
+MAX_NAME = 63
 
 VersionStatus = Literal["CREATING", "CREATED", "CREATE_FAILED", "DELETING", "DELETE_FAILED"]
 ImageStatus = Literal[
@@ -23,6 +30,18 @@ VERSION_STATUSES: tuple[VersionStatus, ...] = (
     "DELETING",
     "DELETE_FAILED",
 )
+
+
+def check_image_name(name: str) -> None:
+    """Raise ConfigError for a name under which no request could reach an image."""
+    if len(name) > MAX_NAME or re.fullmatch(NAME_PATTERN, name) is None:
+        raise ConfigError(f"{name!r} cannot be the name of an image: 1 to 63 letters, digits, - and .")
+
+
+def check_account(account_id: str) -> None:
+    """Raise ConfigError for what cannot be an account."""
+    if not (len(account_id) == ACCOUNT_DIGITS and account_id.isascii() and account_id.isdigit()):
+        raise ConfigError(f"the account {account_id!r} is not {ACCOUNT_DIGITS} digits")
 
 
 class Scope(NamedTuple):

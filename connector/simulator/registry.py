@@ -23,12 +23,11 @@ from connector.simulator.model import (
     VersionRecord,
     VersionTruth,
     access_key_of,
+    check_account,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-ACCOUNT_DIGITS = 12
 
 
 class Registry:
@@ -68,8 +67,7 @@ class Registry:
 
     def add_account(self, account_id: str, *, access_key: str | None = None) -> str:
         """Make an account known, with its access key id, which is returned."""
-        if not (len(account_id) == ACCOUNT_DIGITS and account_id.isdigit()):
-            raise ConfigError(f"the account {account_id!r} is not {ACCOUNT_DIGITS} digits")
+        check_account(account_id)
         with self.lock:
             key = access_key or access_key_of(account_id)
             self._keys[key] = account_id

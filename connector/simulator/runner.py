@@ -123,16 +123,17 @@ class Simulator:
         script.start(self._service)
 
     def __enter__(self) -> Self:
+        if self._script is not None:
+            self.play(self._script)
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
         self._thread.start()
-        self._listening.wait(_START_SECONDS)
+        if not self._listening.wait(_START_SECONDS):
+            raise ConfigError(f"the simulator did not start within {_START_SECONDS} seconds")
         if self._failure is not None:
             self._thread.join()
             reason = os.strerror(self._failure.errno or 0).lower()
             text = f"the simulator cannot listen on port {self._port} of {HOST}: {reason}"
             raise ConfigError(f"{text}; choose another port, or 0 for a free one") from self._failure
-        if self._script is not None:
-            self.play(self._script)
         return self
 
     def __exit__(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from connector.simulator.model import MAX_NAME, NAME_PATTERN
 from connector.simulator.protocol import (
     AwsError,
     DescribeImage,
@@ -25,7 +26,6 @@ from connector.simulator.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME_PATTERN = "[a-zA-Z0-9]([-.]?[a-zA-Z0-9]){0,62}"
 ALIAS_PATTERN = "(?!^[.-])^([a-zA-Z0-9-_.]+)"
 MAX_PAGE = 100
 
@@ -58,7 +58,7 @@ class Constraint:
             yield f"Member must satisfy enum value set: [{', '.join(self.choices)}]"
 
 
-_NAME = Constraint(member="image_name", required=True, least=1, most=63, pattern=NAME_PATTERN)
+_NAME = Constraint(member="image_name", required=True, least=1, most=MAX_NAME, pattern=NAME_PATTERN)
 _PAGING = (
     Constraint(member="max_results", least=1, most=MAX_PAGE),
     Constraint(member="next_token", most=8192, pattern=".*"),

@@ -13,7 +13,7 @@ import msgspec
 from connector.errors import ConfigError
 from connector.simulator import transitions
 from connector.simulator.contents import ImageContents, ImageRecord, ImageTable
-from connector.simulator.model import Scope, VersionDetails, VersionRecord
+from connector.simulator.model import Scope, VersionDetails, VersionRecord, check_image_name
 from connector.simulator.registry import Registry
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class World(Registry):
         role_arn: str | None = None,
     ) -> None:
         """Create an image without versions: after `create_ms` of CREATING, or at once."""
+        check_image_name(name)
         with self.settled() as now_ms:
             images = self._region(scope)
             if images.get(name) is not None:

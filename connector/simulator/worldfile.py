@@ -29,7 +29,15 @@ import msgspec
 from connector.errors import ConfigError
 from connector.simulator.clock import VirtualClock, to_ms
 from connector.simulator.contents import ImageContents, ImageRecord
-from connector.simulator.model import DEFAULT_ACCOUNT, DEFAULT_REGION, Scope, VersionDetails, VersionRecord
+from connector.simulator.model import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_REGION,
+    Scope,
+    VersionDetails,
+    VersionRecord,
+    check_account,
+    check_image_name,
+)
 from connector.simulator.world import World
 
 if TYPE_CHECKING:
@@ -52,6 +60,7 @@ _COLUMNS = {
 }
 # Seconds beyond this would lie in the year 5138: the number must mean milliseconds.
 _SECONDS_END = 100_000_000_000
+_END_MS = 253_402_300_800_000
 
 
 def load_world(path: Path, *, clock: VirtualClock | None = None) -> World:
@@ -107,27 +116,27 @@ def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
 
 
 def _json_rows(path: Path, text: str) -> Iterator[_Row]:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}, line {error.lineno}: {error.msg} at character {error.colno}") from error
+    # Read once more, entry by entry, for their lines.
     decoder, position = json.JSONDecoder(parse_float=Decimal), _skip(text, 0)
     if text[position : position + 1] != "[":
         raise ConfigError(f"{path}, line 1: a world file in JSON is a list of objects")
     position = _skip(text, position + 1)
     while text[position : position + 1] != "]":
         line = text.count("\n", 0, position) + 1
-        try:
-            entry, position = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{path}, line {error.lineno}, column {error.colno}: {error.msg}") from error
+        entry, position = decoder.raw_decode(text, position)
         if not isinstance(entry, dict):
             raise ConfigError(f"{path}, line {line}: this entry is not an object")
         cells = {_column(path, line, name): cell for name, cell in entry.items() if cell is not None}
         yield _Row(path, line, cells)
-        position = _skip(text, position)
-        if text[position : position + 1] == ",":
-            position = _skip(text, position + 1)
+        position = _skip(text, position, but=",")
 
 
-def _skip(text: str, position: int) -> int:
-    while text[position : position + 1].isspace():
+def _skip(text: str, position: int, *, but: str = "") -> int:
+    while text[position : position + 1].isspace() or text[position : position + 1] == but != "":
         position += 1
     return position
 
@@ -144,25 +153,39 @@ def _parsed(row: _Row) -> _Entry:
     name = row.cells.get("image_name")
     if not isinstance(name, str):
         raise row.mistake("image_name", "the name of the image is missing")
-    scope = Scope(
-        str(row.cells.get("account_id", DEFAULT_ACCOUNT)), str(row.cells.get("region", DEFAULT_REGION))
-    )
+    scope = Scope(_text(row, "account_id") or DEFAULT_ACCOUNT, _text(row, "region") or DEFAULT_REGION)
+    for column, check, value in (
+        ("image_name", check_image_name, name),
+        ("account_id", check_account, scope.account_id),
+    ):
+        try:
+            check(value)
+        except ConfigError as error:
+            raise row.mistake(column, error.message) from error
     return _Entry(row, scope, name, _record(row), _aliases(row))
 
 
 def _record(row: _Row) -> VersionRecord | None:
     if "version" not in row.cells:
         return None
+    version = _version(row)
     created_ms = _instant_ms(row, "creation_time")
     modified_ms = _instant_ms(row, "last_modified_time") if "last_modified_time" in row.cells else created_ms
     return VersionRecord(
-        version=_version(row),
+        version=version,
         creation_ms=created_ms,
         last_modified_ms=modified_ms,
-        status=str(row.cells.get("status", "CREATED")),
-        failure_reason=row.cells.get("failure_reason"),
+        status=_text(row, "status") or "CREATED",
+        failure_reason=_text(row, "failure_reason"),
         details=_details(row),
     )
+
+
+def _text(row: _Row, column: str) -> str | None:
+    cell = row.cells.get(column)
+    if cell is not None and not isinstance(cell, str):
+        raise row.mistake(column, f"{cell!r} is not a text")
+    return cell
 
 
 def _version(row: _Row) -> int:
@@ -177,16 +200,24 @@ def _instant_ms(row: _Row, column: str) -> int:
     if cell is None:
         raise row.mistake(column, "the time is missing")
     try:
-        number = Decimal(str(cell))
-        return int(number if number >= _SECONDS_END else number * 1000)
-    except (InvalidOperation, ValueError, OverflowError):
-        pass
-    try:
-        instant = datetime.fromisoformat(str(cell))
+        found = _epoch_ms(str(cell))
     except ValueError as error:
-        text = f"{cell!r} is neither ISO 8601 (2026-01-31T12:00:00.250Z) nor an epoch number"
+        text = f"{str(cell)!r} is neither ISO 8601 (2026-01-31T12:00:00.250Z) nor an epoch number"
         raise row.mistake(column, text) from error
-    return to_ms(instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC))
+    if not 0 <= found < _END_MS:
+        raise row.mistake(column, f"{str(cell)!r} lies outside of the years 1970 to 9999")
+    return found
+
+
+def _epoch_ms(text: str) -> int:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        instant = datetime.fromisoformat(text)
+        return to_ms(instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC))
+    if not number.is_finite():
+        raise ValueError(text)
+    return int(number if number >= _SECONDS_END else number * 1000)
 
 
 def _details(row: _Row) -> VersionDetails | None:
@@ -203,7 +234,10 @@ def _details(row: _Row) -> VersionDetails | None:
 
 def _aliases(row: _Row) -> tuple[str, ...]:
     cell = row.cells.get("aliases", "")
-    return tuple(cell.split()) if isinstance(cell, str) else tuple(map(str, cell))
+    names = cell.split() if isinstance(cell, str) else cell
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise row.mistake("aliases", f"{cell!r} is not a list of texts")
+    return tuple(names)
 
 
 def _world(entries: list[_Entry], clock: VirtualClock | None) -> World:
@@ -213,10 +247,7 @@ def _world(entries: list[_Entry], clock: VirtualClock | None) -> World:
     for entry in entries:
         images.setdefault((entry.scope, entry.image_name), []).append(entry)
     for (scope, name), rows in images.items():
-        try:
-            world.load_image(_image(name, rows), scope=scope)
-        except ConfigError as error:
-            raise rows[0].row.mistake("account_id", error.message) from error
+        world.load_image(_image(name, rows), scope=scope)
     return world
 
 

@@ -1,0 +1,437 @@
+"""Every switch of the simulated service, seen through unmodified boto3."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from connector.errors import ConfigError
+from connector.simulator import Behaviour, Simulator, VersionRecord, VirtualClock, World
+
+Serve = Callable[..., Simulator]
+Clients = Callable[..., Any]
+Pages = Callable[..., list[list[int]]]
+ASCENDING = {"SortBy": "VERSION", "SortOrder": "ASCENDING", "MaxResults": 2}
+
+
+def refused(call: Callable[[], Any]) -> str:
+    """The code of the error that a call ends with."""
+    with pytest.raises(ClientError) as caught:
+        call()
+    return str(caught.value.response["Error"]["Code"])
+
+
+def first_page(client: Any, **parameters: Any) -> tuple[list[int], str]:
+    """The version numbers of the first page of `base`, and its token."""
+    page = client.list_image_versions(**{"ImageName": "base", **ASCENDING, **parameters})
+    return [row["Version"] for row in page["ImageVersions"]], page["NextToken"]
+
+
+def next_page(client: Any, token: str, **parameters: Any) -> list[int]:
+    """The version numbers of the page that the token leads to."""
+    page = client.list_image_versions(**{"ImageName": "base", **ASCENDING, "NextToken": token, **parameters})
+    return [row["Version"] for row in page["ImageVersions"]]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "following"), [("keyset", [3, 4]), ("offset", [4, 5]), ("snapshot", [3, 4])]
+)
+def test_tokens_deletion_before_the_cursor(
+    world: World, serve: Serve, client: Clients, tokens: str, following: list[int]
+) -> None:
+    """When a row that was read is deleted, only offset tokens skip one."""
+    sagemaker = client(serve(world, tokens=tokens))
+    _, token = first_page(sagemaker)
+    world.delete_version("base", 1)
+    assert next_page(sagemaker, token) == following
+
+
+@pytest.mark.parametrize(
+    ("tokens", "following"), [("keyset", [4, 5]), ("offset", [4, 5]), ("snapshot", [3, 4])]
+)
+def test_tokens_deletion_behind_the_cursor(
+    world: World, serve: Serve, client: Clients, tokens: str, following: list[int]
+) -> None:
+    """A snapshot still tells a row that was deleted before it was read."""
+    sagemaker = client(serve(world, tokens=tokens))
+    _, token = first_page(sagemaker)
+    world.delete_version("base", 3)
+    assert next_page(sagemaker, token) == following
+
+
+@pytest.mark.parametrize(
+    ("tokens", "seen"),
+    [("keyset", [1, 2, 3, 4, 5, 1]), ("offset", [1, 2, 4, 5, 1]), ("snapshot", [1, 2, 3, 4, 5])],
+)
+def test_tokens_row_moved_to_the_end(
+    world: World, serve: Serve, client: Clients, tokens: str, seen: list[int]
+) -> None:
+    """A row touched after it was read comes again with keyset tokens, and hides another with offsets."""
+    sagemaker = client(serve(world, tokens=tokens))
+    found, token = first_page(sagemaker, SortBy="LAST_MODIFIED_TIME")
+    world.clock.advance(1)
+    world.update_version("base", 1)
+    page = {"NextToken": token}
+    while "NextToken" in page:
+        page = sagemaker.list_image_versions(
+            ImageName="base", **{**ASCENDING, "SortBy": "LAST_MODIFIED_TIME"}, NextToken=page["NextToken"]
+        )
+        found += [row["Version"] for row in page["ImageVersions"]]  # type: ignore[misc]
+    assert found == seen
+
+
+@pytest.mark.parametrize("tokens", ["keyset", "offset", "snapshot"])
+def test_tokens_look_like_the_real_ones(world: World, serve: Serve, client: Clients, tokens: str) -> None:
+    """A token is some six hundred characters of base64, begins like every other, and is never the same."""
+    sagemaker = client(serve(world, tokens=tokens))
+    found = [first_page(sagemaker)[1] for _ in range(3)]
+    assert all(600 <= len(token) <= 8192 and re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", token) for token in found)
+    assert len(set(found)) == 3
+    assert len({token[:18] for token in found}) == 1
+
+
+@pytest.mark.parametrize("tokens", ["keyset", "offset", "snapshot"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"MaxResults": 3}, id="page-size"),
+        pytest.param({"SortOrder": "DESCENDING"}, id="order"),
+        pytest.param({"SortBy": "CREATION_TIME"}, id="sort"),
+        pytest.param({"CreationTimeAfter": 1}, id="filter"),
+        pytest.param({"ImageName": "other"}, id="image"),
+    ],
+)
+def test_tokens_other_request(
+    world: World, serve: Serve, client: Clients, tokens: str, change: dict[str, Any]
+) -> None:
+    """A token is refused with a ValidationException when anything else in the request has changed."""
+    world.create_image("other")
+    sagemaker = client(serve(world, tokens=tokens))
+    _, token = first_page(sagemaker)
+    assert refused(lambda: next_page(sagemaker, token, **change)) == "ValidationException"
+    assert next_page(sagemaker, token) == [3, 4]
+
+
+def test_tokens_other_operation_or_scope(world: World, serve: Serve, client: Clients) -> None:
+    """A token of one operation or region is no token of another."""
+    world.create_image("base", scope=("111122223333", "eu-west-1"))
+    for alias in ("a", "b", "c"):
+        world.move_alias("base", alias, 1)
+    simulator = serve(world)
+    sagemaker = client(simulator)
+    page = sagemaker.list_aliases(ImageName="base", MaxResults=2)
+    assert page["SageMakerImageVersionAliases"] == ["a", "b"]
+    token = page["NextToken"]
+    rest = sagemaker.list_aliases(ImageName="base", MaxResults=2, NextToken=token)
+    assert (rest["SageMakerImageVersionAliases"], "NextToken" in rest) == (["c"], False)
+    europe = client(simulator, region="eu-west-1")
+    for call in (
+        lambda: sagemaker.list_image_versions(ImageName="base", MaxResults=2, NextToken=token),
+        lambda: europe.list_aliases(ImageName="base", MaxResults=2, NextToken=token),
+        lambda: sagemaker.list_aliases(ImageName="base", MaxResults=2, NextToken=token[:-4] + "AAAA"),
+        lambda: sagemaker.list_aliases(ImageName="base", MaxResults=2, NextToken="None!"),
+    ):
+        assert refused(call) == "ValidationException"
+
+
+@pytest.mark.parametrize("tokens", ["keyset", "offset", "snapshot"])
+def test_tokens_expire(world: World, serve: Serve, client: Clients, tokens: str) -> None:
+    """A token lives as long as the switch says, in virtual time."""
+    sagemaker = client(serve(world, tokens=tokens, token_lifetime_seconds=60))
+    _, token = first_page(sagemaker)
+    world.clock.advance(59_999)
+    assert next_page(sagemaker, token) == [3, 4]
+    world.clock.advance(1)
+    assert refused(lambda: next_page(sagemaker, token)) == "ValidationException"
+
+
+@pytest.mark.parametrize("tokens", ["keyset", "offset"])
+def test_tokens_outlive_their_server(world: World, serve: Serve, client: Clients, tokens: str) -> None:
+    """Like those of AWS, tokens don't depend on the process that issued them; snapshots do."""
+    _, token = first_page(client(serve(world, tokens=tokens)))
+    assert next_page(client(serve(world, tokens=tokens)), token) == [3, 4]
+    _, stored = first_page(client(serve(world, tokens="snapshot")))
+    assert refused(lambda: next_page(client(serve(world)), stored)) == "ValidationException"
+
+
+def test_tokens_switched_during_a_listing(world: World, serve: Serve, client: Clients) -> None:
+    """A listing that began with one kind of token ends well with another."""
+    simulator = serve(world)
+    sagemaker = client(simulator)
+    _, token = first_page(sagemaker)
+    simulator.behaviour = replace(simulator.behaviour, tokens="offset")
+    page = sagemaker.list_image_versions(ImageName="base", **ASCENDING, NextToken=token)
+    assert next_page(sagemaker, page["NextToken"]) == [5]
+
+
+def test_filtering_after_paging_gives_empty_pages(
+    world: World, serve: Serve, client: Clients, pages: Pages
+) -> None:
+    """Pages are taken before the filter: short and empty ones still have a token."""
+    simulator = serve(world)
+    sagemaker = client(simulator)
+    after = (world.truth()[3].last_modified_ms + 999) // 1000
+    wanted = {**ASCENDING, "LastModifiedTimeAfter": after, "MaxResults": 1}
+    assert pages(sagemaker, **wanted) == [[5]]
+    simulator.behaviour = replace(simulator.behaviour, filtering="page_then_filter")
+    assert pages(sagemaker, **wanted) == [[], [], [], [], [5]]
+
+
+@pytest.mark.parametrize(
+    ("filters", "after", "before"),
+    [("inclusive", [3, 4, 5], [1, 2, 3]), ("exclusive", [4, 5], [1, 2]), ("ignored", [1, 2, 3, 4, 5], None)],
+)
+@pytest.mark.parametrize("member", ["CreationTime", "LastModifiedTime"])
+def test_filters_at_their_bounds(
+    serve: Serve,
+    client: Clients,
+    pages: Pages,
+    filters: str,
+    after: list[int],
+    before: list[int] | None,
+    member: str,
+) -> None:
+    """A version exactly at a bound passes an inclusive filter, and no exclusive one."""
+    world = World(clock=VirtualClock(frozen_at=1_790_000_000_000))
+    world.create_image("base")
+    for _ in range(5):
+        world.clock.advance(1_000)
+        world.create_version("base")
+    sagemaker = client(serve(world, filters=filters))
+    bound = 1_790_000_003
+    order = {**ASCENDING, "MaxResults": 100}
+    assert pages(sagemaker, **order, **{f"{member}After": bound}) == [after]
+    assert pages(sagemaker, **order, **{f"{member}Before": bound}) == [before or after]
+
+
+def test_filters_compare_milliseconds(world: World, serve: Serve, client: Clients, pages: Pages) -> None:
+    """A version a fraction after a whole second is not before it."""
+    sagemaker = client(serve(world))
+    second = world.truth()[2].creation_ms // 1000
+    assert world.truth()[2].creation_ms % 1000
+    order = {**ASCENDING, "MaxResults": 100}
+    assert pages(sagemaker, **order, CreationTimeBefore=second) == [[1, 2]]
+    assert pages(sagemaker, **order, CreationTimeAfter=second) == [[3, 4, 5]]
+
+
+def test_ties_follow_the_switch(serve: Serve, client: Clients, pages: Pages) -> None:
+    """Equal times sort by version upwards, downwards, or shuffled by seed; in both sort orders alike."""
+    world = World(clock=VirtualClock(frozen_at=1_790_000_000_000))
+    world.create_image("base")
+    for _ in range(30):
+        world.create_version("base")
+    simulator = serve(world)
+    sagemaker = client(simulator)
+    found = {}
+    for tie_order, tie_seed in (("ascending", 0), ("descending", 0), ("shuffled", 1), ("shuffled", 2)):
+        simulator.behaviour = Behaviour(tie_order=tie_order, tie_seed=tie_seed)  # type: ignore[arg-type]
+        for order in ("ASCENDING", "DESCENDING"):
+            listed = pages(sagemaker, SortBy="CREATION_TIME", SortOrder=order, MaxResults=7)
+            found[tie_order, tie_seed, order] = [version for page in listed for version in page]
+    assert found["ascending", 0, "DESCENDING"] == list(range(1, 31))
+    assert found["descending", 0, "ASCENDING"] == list(range(30, 0, -1))
+    shuffled = found["shuffled", 1, "ASCENDING"]
+    assert sorted(shuffled) == list(range(1, 31))
+    assert shuffled not in (list(range(1, 31)), found["shuffled", 2, "ASCENDING"])
+
+
+def test_arns_follow_the_switches(world: World, serve: Serve, client: Clients) -> None:
+    """Names in ARNs keep their case or lose it; version ARNs may be the text None; the truth says the same."""
+    world.create_image("Py-Torch")
+    world.create_version("Py-Torch")
+    simulator = serve(world)
+    sagemaker = client(simulator)
+    cases = {
+        "Py-Torch/1": {},
+        "py-torch/1": {"lowercase_arns": True},
+        "None": {"arn_none": True},
+    }
+    for ending, switches in cases.items():
+        simulator.behaviour = replace(Behaviour(), **switches)
+        row = sagemaker.list_image_versions(ImageName="Py-Torch")["ImageVersions"][0]
+        described = sagemaker.describe_image_version(ImageName="Py-Torch")
+        truth = world.truth(image_name="Py-Torch")[0]
+        assert row["ImageVersionArn"].endswith(ending)
+        assert row["ImageVersionArn"] == described["ImageVersionArn"] == truth.image_version_arn
+        assert row["ImageArn"] == described["ImageArn"] == truth.image_arn
+        assert sagemaker.describe_image(ImageName="Py-Torch")["ImageName"] == "Py-Torch"
+
+
+@pytest.mark.parametrize(
+    ("region", "forced", "partition"),
+    [
+        ("eu-west-1", None, "aws"),
+        ("us-gov-west-1", None, "aws-us-gov"),
+        ("cn-north-1", None, "aws-cn"),
+        ("eu-west-1", "aws-iso", "aws-iso"),
+    ],
+)
+def test_partition_follows_the_region(
+    serve: Serve, client: Clients, region: str, forced: str | None, partition: str
+) -> None:
+    """ARNs of SageMaker and STS bear the region's partition, or the forced one."""
+    world = World(regions=[region])
+    world.create_image("base")
+    simulator = serve(world, partition=forced)
+    arn = client(simulator).describe_image(ImageName="base")["ImageArn"]
+    assert arn == f"arn:{partition}:sagemaker:{region}:111122223333:image/base"
+    identity = client(simulator, service="sts").get_caller_identity()
+    assert identity["Arn"].startswith(f"arn:{partition}:iam::111122223333:")
+
+
+@pytest.mark.parametrize("bumps", [False, True])
+def test_alias_moves_bump_last_modified(world: World, serve: Serve, client: Clients, bumps: bool) -> None:  # noqa: FBT001
+    """A moved alias touches both versions that it concerns, if the switch says so."""
+    world.move_alias("base", "stable", 1)
+    sagemaker = client(serve(world, alias_bumps_last_modified=bumps))
+    before = {row.version: row.last_modified_ms for row in world.truth()}
+    world.clock.advance(5_000)
+    world.move_alias("base", "stable", 2)
+    after = {row.version: row.last_modified_ms for row in world.truth()}
+    assert [version for version in after if after[version] != before[version]] == ([1, 2] if bumps else [])
+    assert sagemaker.list_aliases(ImageName="base", Version=1)["SageMakerImageVersionAliases"] == []
+    assert sagemaker.list_aliases(ImageName="base", Version=2)["SageMakerImageVersionAliases"] == ["stable"]
+    assert sagemaker.describe_image_version(ImageName="base", Alias="stable")["Version"] == 2
+
+
+def test_lists_lag_behind_describe(world: World, serve: Serve, client: Clients, pages: Pages) -> None:
+    """For as long as the lag, lists tell the former state of versions, aliases and images; Describe never."""
+    sagemaker = client(serve(world, list_lag_ms=3_000))
+    world.clock.advance(10_000)
+    world.create_version("base", aliases=["new"])
+    world.delete_version("base", 2)
+    world.set_status("base", 3, "DELETE_FAILED")
+    world.create_image("late")
+    everything = {**ASCENDING, "MaxResults": 100}
+
+    def seen() -> tuple[Any, ...]:
+        rows = sagemaker.list_image_versions(ImageName="base", **everything)["ImageVersions"]
+        return (
+            [row["Version"] for row in rows],
+            {row["ImageVersionStatus"] for row in rows},
+            sagemaker.list_aliases(ImageName="base")["SageMakerImageVersionAliases"],
+            sorted(image["ImageName"] for image in sagemaker.list_images()["Images"]),
+        )
+
+    assert sagemaker.describe_image_version(ImageName="base")["Version"] == 6
+    assert (
+        refused(lambda: sagemaker.describe_image_version(ImageName="base", Version=2)) == "ResourceNotFound"
+    )
+    world.clock.advance(2_999)
+    assert seen() == ([1, 2, 3, 4, 5], {"CREATED"}, [], ["base"])
+    assert refused(lambda: sagemaker.list_image_versions(ImageName="late")) == "ResourceNotFound"
+    world.clock.advance(1)
+    assert seen() == ([1, 3, 4, 5, 6], {"CREATED", "DELETE_FAILED"}, ["new"], ["base", "late"])
+    world.delete_image("base")
+    assert pages(sagemaker, **everything) == [[1, 3, 4, 5, 6]]
+    assert refused(lambda: sagemaker.describe_image(ImageName="base")) == "ResourceNotFound"
+
+
+def test_rate_limits_are_per_kind_and_scope(world: World, serve: Serve, client: Clients) -> None:
+    """Beyond the rate, calls are refused with a ThrottlingException; other kinds and regions go on."""
+    simulator = serve(world, list_per_second=0.001, describe_per_second=0.001)
+    sagemaker, europe = client(simulator), client(simulator, region="eu-west-1")
+    sagemaker.list_images()
+    with pytest.raises(ClientError) as caught:
+        sagemaker.list_image_versions(ImageName="base")
+    assert caught.value.response["Error"] == {"Message": "Rate exceeded", "Code": "ThrottlingException"}
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert caught.value.response["ResponseMetadata"]["HTTPHeaders"]["content-length"] == "58"
+    sagemaker.describe_image(ImageName="base")
+    assert refused(lambda: sagemaker.describe_image(ImageName="base")) == "ThrottlingException"
+    europe.list_images()
+    assert simulator.counters.errors("ThrottlingException") == 2
+
+
+def test_latency_delays_the_answer(
+    world: World, serve: Serve, client: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer waits as long as the switch says."""
+    waited = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("connector.simulator.server.asyncio.sleep", wait)
+    client(serve(world, latency_ms=250)).list_images()
+    assert waited == [0.25]
+
+
+def test_versions_pass_through_their_states(world: World, serve: Serve, client: Clients) -> None:
+    """Creation and deletion take virtual time; each step moves the time of last modification."""
+    sagemaker = client(serve(world, create_ms=370, delete_ms=2_000))
+    created_ms = world.clock.now_ms()
+    assert world.create_version("base") == 6
+    assert world.create_version("base", failure_reason="no permission") == 7
+
+    def state(version: int) -> tuple[str, int, str | None]:
+        row = sagemaker.describe_image_version(ImageName="base", Version=version)
+        modified_ms = round(row["LastModifiedTime"].timestamp() * 1000)
+        return row["ImageVersionStatus"], modified_ms - created_ms, row.get("FailureReason")
+
+    world.clock.advance(369)
+    assert (state(6), state(7)) == (("CREATING", 0, None), ("CREATING", 0, None))
+    world.clock.advance(10_000)
+    assert (state(6), state(7)) == (("CREATED", 370, None), ("CREATE_FAILED", 370, "no permission"))
+    world.delete_version("base", 6)
+    assert state(6) == ("DELETING", 10_369, None)
+    world.clock.advance(2_000)
+    assert refused(lambda: state(6)) == "ResourceNotFound"
+
+
+def test_images_take_their_versions_with_them(world: World, serve: Serve, client: Clients) -> None:
+    """A deleted image and its versions are DELETING for a while, then gone; its name starts again at 1."""
+    sagemaker = client(serve(world, delete_ms=1_000))
+    arn = sagemaker.describe_image(ImageName="base")["ImageArn"]
+    first_creation = sagemaker.describe_image_version(ImageName="base", Version=1)["CreationTime"]
+    world.delete_image("base")
+    assert sagemaker.describe_image(ImageName="base")["ImageStatus"] == "DELETING"
+    rows = sagemaker.list_image_versions(ImageName="base")["ImageVersions"]
+    assert {row["ImageVersionStatus"] for row in rows} == {"DELETING"}
+    world.clock.advance(1_000)
+    assert sagemaker.list_images()["Images"] == []
+    assert refused(lambda: sagemaker.list_image_versions(ImageName="base")) == "ResourceNotFound"
+    world.create_image("base")
+    assert sagemaker.list_image_versions(ImageName="base")["ImageVersions"] == []
+    assert world.create_version("base") == 1
+    again = sagemaker.describe_image_version(ImageName="base")
+    assert (again["Version"], again["ImageArn"]) == (1, arn)
+    assert again["CreationTime"] > first_creation
+
+
+def test_version_numbers_are_never_reused(world: World) -> None:
+    """Not even the highest number comes back while the image lives."""
+    world.delete_version("base", 5)
+    assert world.create_version("base") == 6
+
+
+def test_put_version_sets_any_state(world: World, serve: Serve, client: Clients) -> None:
+    """Unknown statuses, hard texts and times in the future reach the client as they are."""
+    reason = 'a"b\\c\n<script> \N{SNOWMAN}' + "x" * 900
+    record = VersionRecord(
+        version=9,
+        creation_ms=1_600_000_000_001,
+        last_modified_ms=4_000_000_000_999,
+        status="ODD",
+        failure_reason=reason,
+    )
+    world.put_version("base", record)
+    row = client(serve(world)).list_image_versions(ImageName="base", SortBy="VERSION")["ImageVersions"][0]
+    assert (row["Version"], row["ImageVersionStatus"], row["FailureReason"]) == (9, "ODD", reason)
+    assert round(row["LastModifiedTime"].timestamp() * 1000) == 4_000_000_000_999
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [{"tokens": "page"}, {"latency_ms": -1}, {"list_lag_ms": 4_000_000}, {"filtering": "never"}],
+    ids=str,
+)
+def test_switches_wrong_value(switches: dict[str, Any]) -> None:
+    """A value that a switch cannot have is refused in one sentence."""
+    with pytest.raises(ConfigError, match=next(iter(switches))):
+        Behaviour(**switches)

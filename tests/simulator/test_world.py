@@ -1,0 +1,248 @@
+"""Worlds: seeds, scopes, the clock, and changes from several threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from connector.errors import ConfigError
+from connector.simulator import Shares, Simulator, VirtualClock, World, generate
+
+Serve = Callable[..., Simulator]
+Clients = Callable[..., Any]
+
+
+def test_generate_same_seed_same_world() -> None:
+    """The same arguments make the same world, to the millisecond and in every detail; another seed doesn't."""
+    shape: dict[str, Any] = {"accounts": 2, "regions": 2, "images": 5, "versions_per_image": 20}
+    first, second, other = generate(4, **shape), generate(4, **shape), generate(5, **shape)
+    assert first.truth() == second.truth()
+    assert first.image_truth() == second.image_truth()
+    assert first.truth() != other.truth()
+
+
+def test_generate_has_the_asked_shape() -> None:
+    """Counts are exact; names are legal and differ in case; some versions have failed, for a reason."""
+    world = generate(
+        1,
+        accounts=["000000000001", "000000000002"],
+        regions=["eu-west-1"],
+        images=30,
+        versions_per_image=9,
+        largest=50,
+    )
+    images = world.image_truth()
+    assert len(images) == 60
+    assert sorted({image.version_count for image in images}) == [9, 50]
+    assert any(image.image_name != image.image_name.lower() for image in images)
+    failed = [row for row in world.truth() if row.status == "CREATE_FAILED"]
+    assert failed
+    assert all(row.failure_reason for row in failed)
+    assert all(row.creation_ms < row.last_modified_ms for row in world.truth())
+    assert {row.aliases for row in world.truth() if row.version == 50} == {("latest",)}
+
+
+def test_generate_deleted_share_leaves_gaps() -> None:
+    """Numbers that are gone are missing, while the count of existing versions stays exact."""
+    world = generate(1, images=1, versions_per_image=100, shares=Shares(deleted=0.2))
+    versions = [row.version for row in world.truth()]
+    assert len(versions) == 100 < max(versions)
+    assert world.create_version(world.image_truth()[0].image_name) == max(versions) + 1
+
+
+def test_scopes_are_told_apart(serve: Serve, client: Clients) -> None:
+    """The access key decides the account and the signature's scope the region; each sees only its own."""
+    world = generate(2, accounts=2, regions=["us-east-1", "eu-west-1"], images=3, versions_per_image=2)
+    simulator = serve(world)
+    for scope in world.scopes:
+        sagemaker = client(simulator, account_id=scope.account_id, region=scope.region)
+        listed = {image["ImageArn"] for image in sagemaker.list_images()["Images"]}
+        assert listed == {
+            image.image_arn for image in world.image_truth(account_id=scope.account_id, region=scope.region)
+        }
+        identity = client(simulator, service="sts", account_id=scope.account_id).get_caller_identity()
+        assert identity["Account"] == scope.account_id
+    assert client(simulator, region="ap-south-1").list_images()["Images"] == []
+
+
+def test_unknown_access_key_is_refused(world: World, serve: Serve, session: Any) -> None:
+    """A key of no account is refused by SageMaker and by STS in the words of each."""
+    simulator = serve(world)
+    keys = {"aws_access_key_id": "AKIANOBODY", "aws_secret_access_key": "x", "region_name": "us-east-1"}
+    found = {}
+    for service, method in (("sagemaker", "list_images"), ("sts", "get_caller_identity")):
+        client = session.client(service, endpoint_url=simulator.url, **keys)
+        with pytest.raises(ClientError) as caught:
+            getattr(client, method)()
+        client.close()
+        found[service] = caught.value.response["Error"]["Code"]
+        assert "security token included in the request is invalid" in str(caught.value)
+    assert found == {"sagemaker": "UnrecognizedClientException", "sts": "InvalidClientTokenId"}
+
+
+def test_unsigned_request_is_refused(world: World, serve: Serve, session: Any) -> None:
+    """A request without an Authorization header is refused."""
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    client = session.client(
+        "sagemaker",
+        endpoint_url=serve(world).url,
+        region_name="us-east-1",
+        config=Config(signature_version=UNSIGNED),
+    )
+    with pytest.raises(ClientError, match="MissingAuthenticationToken"):
+        client.list_images()
+    client.close()
+
+
+def test_date_header_follows_the_clock(serve: Serve, client: Clients) -> None:
+    """The server's Date is the virtual time, which can be frozen, advanced, set and let go."""
+    world = World(clock=VirtualClock(frozen_at=datetime(2030, 5, 6, 7, 8, 9, tzinfo=UTC)))
+    sagemaker = client(serve(world))
+
+    def date() -> datetime:
+        headers = sagemaker.list_images()["ResponseMetadata"]["HTTPHeaders"]
+        return parsedate_to_datetime(headers["date"])
+
+    assert date() == date() == datetime(2030, 5, 6, 7, 8, 9, tzinfo=UTC)
+    world.clock.advance(61_000)
+    assert date() == datetime(2030, 5, 6, 7, 9, 10, tzinfo=UTC)
+    world.clock.set(datetime(2020, 1, 1, tzinfo=UTC))
+    assert date() == datetime(2020, 1, 1, tzinfo=UTC)
+    world.clock.resume()
+    assert not world.clock.frozen
+    assert date() >= datetime(2020, 1, 1, tzinfo=UTC)
+    world.clock.advance(3_600_000)
+    assert date() >= datetime(2020, 1, 1, 1, tzinfo=UTC)
+
+
+def test_clock_naive_time_is_refused() -> None:
+    """A time without a zone is refused, for nobody can know what it means."""
+    with pytest.raises(ConfigError, match="no time zone"):
+        VirtualClock(frozen_at=datetime(2030, 1, 1))  # noqa: DTZ001 - the point of the test
+
+
+def test_transitions_happen_at_their_own_time(world: World, serve: Serve) -> None:
+    """Whatever the clock jumps over happens at the instant at which it was due, in order."""
+    serve(world, create_ms=100)
+    started_ms = world.clock.now_ms()
+    seen = []
+    world.schedule(started_ms + 50, lambda at_ms: seen.append((at_ms, world.create_version("base"))))
+    world.create_version("base")
+    world.clock.advance(1_000_000)
+    modified = {row.version: row.last_modified_ms - started_ms for row in world.truth()}
+    assert seen == [(started_ms + 50, 7)]
+    assert (modified[6], modified[7]) == (100, 150)
+
+
+def test_mistakes_are_config_errors(world: World) -> None:
+    """What names something that doesn't exist fails, and tells what."""
+    cases: list[tuple[Callable[[], object], str]] = [
+        (lambda: world.create_version("nope"), "no image nope"),
+        (lambda: world.delete_version("base", 77), "no version 77"),
+        (lambda: world.create_image("base"), "already exists"),
+        (lambda: world.delete_alias("base", "x"), "no alias x"),
+        (lambda: world.add_account("12"), "twelve|12 digits"),
+        (lambda: world.access_key("999999999999"), "no account 999999999999"),
+        (lambda: generate(images=-1), "zero"),
+    ]
+    for call, text in cases:
+        with pytest.raises(ConfigError, match=text):
+            call()
+
+
+def test_changes_from_threads_while_it_is_read(world: World, serve: Serve, client: Clients) -> None:
+    """Writers and readers at once: no number is given twice, and every listing holds what was there before."""
+    simulator = serve(world, tokens="keyset")
+    sagemaker = client(simulator)
+
+    def write(_: int) -> list[int]:
+        return [world.create_version("base") for _ in range(50)]
+
+    def read(_: int) -> set[int]:
+        paginator = sagemaker.get_paginator("list_image_versions")
+        pages = paginator.paginate(ImageName="base", SortBy="VERSION", SortOrder="ASCENDING")
+        return {row["Version"] for page in pages for row in page["ImageVersions"]}
+
+    with ThreadPoolExecutor(8) as pool:
+        writers, readers = (
+            [pool.submit(write, each) for each in range(4)],
+            [pool.submit(read, each) for each in range(4)],
+        )
+        written = [version for each in writers for version in each.result()]
+        assert all({1, 2, 3, 4, 5} <= each.result() for each in readers)
+    assert sorted(written) == list(range(6, 206))
+    assert read(0) == set(range(1, 206))
+    assert simulator.counters.rows >= 205
+
+
+def test_counters_tell_what_was_asked(world: World, serve: Serve, client: Clients) -> None:
+    """Calls are counted by operation and image, and logged in order with their parameters; reset forgets."""
+    simulator = serve(world)
+    sagemaker = client(simulator)
+    world.create_image("other")
+    sagemaker.list_images()
+    sagemaker.list_image_versions(ImageName="base", MaxResults=2)
+    sagemaker.list_image_versions(ImageName="other")
+    with pytest.raises(ClientError):
+        sagemaker.describe_image(ImageName="nope")
+    counters = simulator.counters
+    assert counters.calls() == 4
+    assert counters.calls("ListImageVersions") == 2
+    assert counters.calls("ListImageVersions", "base") == counters.calls(image="base") == 1
+    assert (counters.rows, counters.errors(), counters.connections) == (4, 1, 1)
+    assert [(entry.operation, entry.parameters, entry.status, entry.rows) for entry in counters.log[1:]] == [
+        ("ListImageVersions", {"ImageName": "base", "MaxResults": 2}, 200, 2),
+        ("ListImageVersions", {"ImageName": "other"}, 200, 0),
+        ("DescribeImage", {"ImageName": "nope"}, 400, 0),
+    ]
+    assert counters.log[3].error_code == "ResourceNotFound"
+    counters.reset()
+    assert (counters.calls(), counters.rows, counters.log) == (0, 0, [])
+
+
+def test_server_in_use_port(world: World, serve: Serve) -> None:
+    """A port that is taken is told in one sentence."""
+    port = serve(world).port
+    with (
+        pytest.raises(ConfigError, match=f"cannot listen on port {port} .*already in use"),
+        Simulator(world, port=port),
+    ):
+        pass
+
+
+def test_server_stops_with_open_connections(world: World, client: Clients) -> None:
+    """Leaving the block ends the server, idle connections or not, and frees the port."""
+    with Simulator(world) as simulator:
+        client(simulator).list_images()
+        port = simulator.port
+    with Simulator(world, port=port) as again:
+        assert client(again).list_images()["Images"]
+
+
+def test_fault_hook_replaces_an_answer(world: World, serve: Serve, client: Clients) -> None:
+    """The hook sees each exchange and may answer instead, or let it pass."""
+    from aiohttp import web
+
+    from connector.simulator import Exchange
+
+    async def fail(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
+        if exchange.operation != "DescribeImage":
+            return None
+        return web.Response(status=503, body=b"<html>busy</html>")
+
+    simulator = serve(world)
+    sagemaker = client(simulator)
+    simulator.fault = fail
+    assert sagemaker.list_images()["Images"]
+    with pytest.raises(ClientError, match="503"):
+        sagemaker.describe_image(ImageName="base")
+    simulator.fault = None
+    assert sagemaker.describe_image(ImageName="base")
