@@ -200,7 +200,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; whatever went wrong is one sentence on stderr."""
     os.umask(0o077)
     try:
-        result = root.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=None)
+        result = root.main([*arguments], prog_name=PROGRAM, standalone_mode=False, obj=None)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
