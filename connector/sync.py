@@ -160,10 +160,24 @@ class _Sync:
         if self.options.fresh:
             for run_id in self.landing.forget_unfinished():
                 logger.warning("unfinished_run_forgotten", extra={"run_id": run_id})
-        runs = self.landing.runs()
+        runs = self._without_loaded(self.landing.runs())
         unfinished = [run for run in runs if not run.finished and run.plan.selection == selection]
         current = unfinished[-1] if unfinished else None
         return current, tuple(run for run in runs if run is not current)
+
+    def _without_loaded(self, runs: Sequence[LandedRun]) -> Sequence[LandedRun]:
+        """Remove the folders of runs that the warehouse holds: a kill came between commit and clean-up."""
+        if not runs or not self.config.warehouse.exists():
+            return runs
+        try:
+            with self.warehouse.reading(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
+                loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
+        except WarehouseLockedError:
+            return runs
+        for run in runs:
+            if run.plan.run_id in loaded:
+                self.landing.remove(run)
+        return [run for run in runs if run.plan.run_id not in loaded]
 
     def _knowledge(self, waiting: Sequence[LandedRun]) -> Mapping[Stream, StreamKnowledge]:
         """What is known of the streams, after loading what waits; while locked, what was known lately."""

@@ -1,0 +1,212 @@
+"""Wrong input and wrong circumstances: the right exit code, one clear sentence, and nothing half-written."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from connector.landing import Landing
+from connector.simulator import Behaviour, generate
+from tests.behaviour.harness import ServeWorld, Site
+
+pytestmark = pytest.mark.duckdb
+
+
+@pytest.fixture
+def site(served: ServeWorld) -> Site:
+    """A small site."""
+    return served(generate(17, images=3, versions_per_image=5))
+
+
+def assert_refused(outcome: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """The process left with that code and one sentence that holds all the words; no traceback."""
+    assert outcome.returncode == code, outcome.stderr
+    assert outcome.stdout == ""
+    last = outcome.stderr.strip().splitlines()[-1]
+    assert last.startswith(("image-history: ", "Error: ")), outcome.stderr
+    for word in words:
+        assert word in last
+    assert "Traceback" not in outcome.stderr
+
+
+@contextmanager
+def held(path: Path) -> Iterator[int]:
+    """Another process that has the warehouse open for writing, as a DuckDB shell would; its process id."""
+    script = f"import duckdb; c = duckdb.connect({str(path)!r}); print('open', flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "open\n"
+    try:
+        yield holder.pid
+    finally:
+        holder.communicate("\n", timeout=20)
+
+
+def test_sync_without_credentials_says_so(site: Site) -> None:
+    """No credentials: exit 3, and where they could come from."""
+    outcome = site.run("sync", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    assert_refused(outcome, 3, "credentials", "AWS_PROFILE")
+    assert not site.config.warehouse.exists()
+
+
+def test_sync_with_an_unknown_key_says_so(site: Site) -> None:
+    """Credentials that AWS doesn't know: exit 3."""
+    assert_refused(site.run("sync", AWS_ACCESS_KEY_ID="AKIANOBODYNOBODYNOBO"), 3, "InvalidClientTokenId")
+
+
+def test_sync_with_an_unknown_profile_names_it(site: Site) -> None:
+    """A profile that is not there: exit 2, with its name."""
+    assert_refused(site.run("sync", AWS_PROFILE="no-such-profile"), 2, "no-such-profile")
+
+
+def test_sync_with_an_unreachable_endpoint_is_resumable(site: Site) -> None:
+    """Nobody listens: exit 6 after the attempts are used up."""
+    outcome = site.run(
+        "sync",
+        AWS_ENDPOINT_URL="http://127.0.0.1:9",
+        IMAGE_HISTORY_RETRY__ATTEMPTS="2",
+        IMAGE_HISTORY_RETRY__MAX_WAIT="10ms",
+    )
+    assert_refused(outcome, 6, "127.0.0.1:9", "run sync again")
+    assert not site.config.warehouse.exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        pytest.param("lookbak: 1h", ("config.yaml:1", "lookbak", "lookback"), id="unknown-key"),
+        pytest.param("lookback: 15", ("config.yaml:1", "lookback", "15m"), id="duration-without-unit"),
+        pytest.param("page_size: 101", ("config.yaml:1", "page_size", "100"), id="out-of-range"),
+    ],
+)
+def test_sync_with_a_wrong_configuration_names_the_line(
+    site: Site, setting: str, words: tuple[str, ...]
+) -> None:
+    """A wrong configuration: exit 2, with file, line, and what would be right."""
+    (site.folder / "config.yaml").write_text(setting + "\n", encoding="utf-8")
+    assert_refused(site.run("sync"), 2, *words)
+
+
+def test_sync_of_unknown_images_says_so(site: Site) -> None:
+    """A glob that matches nothing: exit 2, and no run is recorded."""
+    assert_refused(site.run("sync", "--image", "no-such-image"), 2, "no-such-image")
+    assert not site.config.warehouse.exists()
+
+
+def test_sync_into_a_missing_folder_says_so(site: Site) -> None:
+    """A warehouse in a folder that is not there: exit 2, and the folder is not made."""
+    missing = site.folder / "missing"
+    assert_refused(site.run("sync", "--warehouse", str(missing / "w.duckdb")), 2, str(missing))
+    assert not missing.exists()
+
+
+def test_sync_into_a_folder_says_so(site: Site) -> None:
+    """A folder in place of the warehouse file: exit 2."""
+    assert_refused(site.run("sync", "--warehouse", str(site.folder)), 2, "folder")
+
+
+def test_sync_into_a_file_that_is_not_duckdb_leaves_it_alone(site: Site) -> None:
+    """A file of another kind: exit 2, the file unchanged, and AWS not asked."""
+    site.config.warehouse.write_text("not a database\n" * 500, encoding="utf-8")
+    before = site.config.warehouse.read_bytes()
+    assert_refused(site.run("sync"), 2, "not a DuckDB database")
+    assert site.config.warehouse.read_bytes() == before
+    assert site.calls("ListImages") == 0
+
+
+def test_sync_into_another_programs_database_leaves_it_alone(site: Site) -> None:
+    """Somebody else's DuckDB file: exit 2, and no table is added."""
+    with duckdb.connect(site.config.warehouse) as connection:
+        connection.execute("CREATE TABLE theirs (i INTEGER)").fetchall()
+    assert_refused(site.run("sync"), 2, "another program")
+    assert site.ask("SELECT table_name FROM duckdb_tables()") == [("theirs",)]
+
+
+def test_sync_into_a_newer_schema_leaves_it_alone(site: Site) -> None:
+    """A warehouse of a later version: exit 2, upgrade, unchanged."""
+    site.sync()
+    with duckdb.connect(site.config.warehouse) as connection:
+        connection.execute(
+            "INSERT INTO schema_migrations SELECT 999, 'future', applied_at, '9.0' FROM schema_migrations LIMIT 1"
+        ).fetchall()
+    before = site.config.warehouse.read_bytes()
+    site.simulator.counters.reset()
+    assert_refused(site.run("sync"), 2, "999", "upgrade")
+    assert site.config.warehouse.read_bytes() == before
+    assert site.calls("ListImages") == 0
+
+
+def test_locked_warehouse_keeps_the_rows_for_the_next_sync(site: Site) -> None:
+    """A warehouse open elsewhere: exit 5 naming the process, rows kept; the next sync loads both runs."""
+    site.sync()
+    site.simulator.clock.advance(60_000)
+    site.world.create_version(site.world.truth()[0].image_name)
+    with held(site.config.warehouse) as holder:
+        outcome = site.run("sync", IMAGE_HISTORY_LOCK_WAIT="200ms")
+        assert_refused(outcome, 5, str(holder), "next sync")
+        assert site.calls("ListImageVersions") == 6, "planning from memory needs one call an image"
+    assert len(Landing(site.config.landing_folder).runs()) == 1
+    outcome = site.run("sync")
+    assert outcome.returncode == 0
+    assert "also loaded 1 earlier run" in outcome.stdout
+    site.assert_true()
+    assert site.ask("SELECT count(*) FROM runs") == [(3,)]
+    assert site.ask("SELECT inserted FROM runs ORDER BY started_at") == [(15,), (1,), (0,)]
+
+
+def test_locked_warehouse_that_is_freed_in_time_is_waited_for(site: Site) -> None:
+    """A short lock delays the load and nothing else."""
+    site.sync()
+    with held(site.config.warehouse):
+        process = site.command("sync", IMAGE_HISTORY_LOCK_WAIT="20s")
+        while site.calls("ListImageVersions") < 6 and process.poll() is None:
+            pass
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_second_sync_beside_the_first_leaves_at_once(served: ServeWorld) -> None:
+    """Two syncs on one landing folder: one works, the other leaves with 7 and names the first."""
+    site = served(generate(17, images=10, versions_per_image=5), Behaviour(latency_ms=400))
+    first = site.command("sync", IMAGE_HISTORY_CONCURRENCY="1")
+    while site.calls("ListImages") == 0 and first.poll() is None:
+        pass
+    assert_refused(site.run("sync"), 7, str(first.pid))
+    first.communicate(timeout=30)
+    assert first.returncode == 0
+    site.assert_true()
+
+
+def test_unknown_verb_and_option_name_the_nearest(site: Site) -> None:
+    """A slip of the finger: exit 2 and the right name."""
+    assert_refused(site.run("snyc"), 2, "sync")
+    assert_refused(site.run("sync", "--ful"), 2, "--full")
+
+
+def test_plain_http_beyond_loopback_is_refused(site: Site) -> None:
+    """An endpoint that would send signatures in the clear: exit 2."""
+    assert_refused(site.run("sync", AWS_ENDPOINT_URL="http://aws.invalid"), 2, "plain http")
+
+
+def test_two_entries_of_one_scope_are_refused(site: Site) -> None:
+    """Two entries that turn out to be the same account and region: exit 2, naming both."""
+    (site.folder / "config.yaml").write_text(
+        "accounts:\n  - {}\n  - {regions: [us-east-1]}\n", encoding="utf-8"
+    )
+    assert_refused(site.run("sync"), 2, "111122223333", "us-east-1")
+
+
+def test_files_are_private_to_their_owner(site: Site) -> None:
+    """The warehouse, the landing folder and everything in them can be read by their owner only."""
+    site.run("sync")
+    for path in (site.config.warehouse, site.config.landing_folder, *site.config.landing_folder.rglob("*")):
+        assert re.fullmatch(r"0o[67]00", oct(path.stat().st_mode & 0o777)), path
