@@ -33,9 +33,10 @@ class Call(Generic[Q_co]):
         return self.request.image_name or ""
 
     @property
-    def visible_ms(self) -> int:
-        """The instant whose state a list tells."""
-        return self.now_ms - self.behaviour.list_lag_ms
+    def visible_ms(self) -> int | None:
+        """The instant whose state a list tells; None for the present one."""
+        lag_ms = self.behaviour.list_lag_ms
+        return self.now_ms - lag_ms if lag_ms else None
 
 
 @dataclass(frozen=True, slots=True)

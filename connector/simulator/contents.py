@@ -69,8 +69,10 @@ class Aliases:
         self._journal.append((at_ms, self.targets))
         self.targets = targets
 
-    def at(self, visible_ms: int) -> dict[str, int]:
-        """Return them as they stood at that instant, at most an hour back."""
+    def at(self, visible_ms: int | None) -> dict[str, int]:
+        """Return them as they stood at that instant, at most an hour back; None for now."""
+        if visible_ms is None:
+            return self.targets
         return next((targets for at_ms, targets in self._journal if at_ms > visible_ms), self.targets)
 
     def by_version(self) -> dict[int, tuple[str, ...]]:

@@ -9,7 +9,7 @@ import hashlib
 import random
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from connector.errors import ConfigError
 from connector.simulator.contents import ImageContents, ImageRecord
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from connector.simulator.clock import VirtualClock
+
+T = TypeVar("T")
 
 _TEAMS = ("fraud", "search", "pricing", "ads", "vision", "speech", "forecast", "churn", "geo", "risk", "nlp")
 _PURPOSES = ("training", "inference", "notebook", "batch", "features", "eval", "labeling", "base")
@@ -53,7 +55,8 @@ _LAST_MS = 1_782_777_600_000
 _TOUCHED_SHARE = 0.05
 _NAMED_SHARE = 0.7
 _DESCRIBED_SHARE = 0.5
-_HOROVOD_SHARE = 0.05
+# Of 256.
+_HOROVOD_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +182,22 @@ def _image_names(rng: random.Random, count: int) -> list[str]:
 
 
 def _details(seed: str, scope: Scope, name: str, version: int) -> VersionDetails:
-    digest = hashlib.sha256(f"{seed}/{version}".encode()).hexdigest()
-    rng = _rng(digest)
+    # Straight from the digest: seeding a generator for each of a million versions would take a minute.
+    digest = hashlib.sha256(f"{seed}/{version}".encode()).digest()
     registry = f"{scope.account_id}.dkr.ecr.{scope.region}.amazonaws.com/{name.lower()}"
+    job_type, framework, language, processor, guidance, notes = digest[:6]
     return VersionDetails(
         base_image=f"{registry}:{version}",
-        container_image=f"{registry}@sha256:{digest}",
-        job_type=rng.choice(("TRAINING", "INFERENCE", "NOTEBOOK_KERNEL", None)),
-        ml_framework=f"{rng.choice(_FRAMEWORKS)} {rng.randint(1, 3)}.{rng.randint(0, 12)}",
-        programming_lang=rng.choice(("Python 3.10", "Python 3.11", "Python 3.12", None)),
-        processor=rng.choice(("CPU", "GPU", None)),
-        horovod=rng.random() < _HOROVOD_SHARE,
-        vendor_guidance=rng.choice(("NOT_PROVIDED", "STABLE", "TO_BE_ARCHIVED", "ARCHIVED", None)),
-        release_notes=rng.choice(_NOTES),
+        container_image=f"{registry}@sha256:{digest.hex()}",
+        job_type=_pick(("TRAINING", "INFERENCE", "NOTEBOOK_KERNEL", None), job_type),
+        ml_framework=f"{_pick(_FRAMEWORKS, framework)} {digest[6] % 3 + 1}.{digest[7] % 13}",
+        programming_lang=_pick(("Python 3.10", "Python 3.11", "Python 3.12", None), language),
+        processor=_pick(("CPU", "GPU", None), processor),
+        horovod=digest[8] < _HOROVOD_BYTES,
+        vendor_guidance=_pick(("NOT_PROVIDED", "STABLE", "TO_BE_ARCHIVED", "ARCHIVED", None), guidance),
+        release_notes=_pick(_NOTES, notes),
     )
+
+
+def _pick(choices: Sequence[T], byte: int) -> T:
+    return choices[byte % len(choices)]

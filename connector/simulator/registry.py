@@ -104,7 +104,7 @@ class Registry:
         with self.lock:
             heapq.heappush(self._due, (at_ms, next(self._sequence), happen))
 
-    def images(self, scope: Scope | None = None) -> ImageTable:
+    def images(self, scope: tuple[str, str] | None = None) -> ImageTable:
         """Return the images of a scope, empty where nothing was ever made. Only for use within `settled`."""
         table = self._regions.get(self.default_scope if scope is None else Scope(*scope))
         return ImageTable() if table is None else table

@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from connector.simulator.behaviour import MAX_LIST_LAG_MS, TieOrder
@@ -32,6 +33,7 @@ R = TypeVar("R", bound=Timed)
 I = TypeVar("I", int, str)  # noqa: E741 - the identity of a record
 
 _SELECTIONS_KEPT = 64
+_INDEXES_KEPT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ class Table(Generic[I, R]):
         """All records in this order."""
         index = self._indexes.get(order)
         if index is None:
+            if len(self._indexes) >= _INDEXES_KEPT:
+                self._indexes.clear()
             index = self._indexes[order] = self._index_of(order, self._rows.values())
         return index
 
@@ -140,15 +144,17 @@ class Table(Generic[I, R]):
             self._filtered[order, question] = found
         return found
 
-    def at(self, visible_ms: int) -> Table[I, R]:
+    def at(self, visible_ms: int | None) -> Table[I, R]:
         """The table as it stood at that instant, at most an hour back; itself when nothing changed since."""
-        undone = [entry for entry in self._journal if entry[0] > visible_ms]
+        if visible_ms is None:
+            return self
+        undone = list(takewhile(lambda entry: entry[0] > visible_ms, reversed(self._journal)))
         if not undone:
             return self
         if self._past is None or self._past[0] != len(undone):
             past = type(self)()
             rows = dict(self._rows)
-            for _, identity, before in reversed(undone):
+            for _, identity, before in undone:
                 if before is None:
                     rows.pop(identity, None)
                 else:

@@ -27,7 +27,7 @@ class World(Registry):
     never passes for a quiet world.
     """
 
-    def load_image(self, image: ImageRecord, *, scope: Scope | None = None) -> None:
+    def load_image(self, image: ImageRecord, *, scope: tuple[str, str] | None = None) -> None:
         """Take in a whole image as if it had always been there."""
         with self.settled():
             self._region(scope).load([image])
@@ -36,7 +36,7 @@ class World(Registry):
         self,
         name: str,
         *,
-        scope: Scope | None = None,
+        scope: tuple[str, str] | None = None,
         display_name: str | None = None,
         description: str | None = None,
         role_arn: str | None = None,
@@ -65,7 +65,7 @@ class World(Registry):
         self,
         name: str,
         *,
-        scope: Scope | None = None,
+        scope: tuple[str, str] | None = None,
         display_name: str | None = None,
         description: str | None = None,
     ) -> None:
@@ -80,7 +80,7 @@ class World(Registry):
             )
             self._region(scope).put(changed, now_ms)
 
-    def delete_image(self, name: str, *, scope: Scope | None = None) -> None:
+    def delete_image(self, name: str, *, scope: tuple[str, str] | None = None) -> None:
         """Delete an image and all of its versions: after `delete_ms` of DELETING, or at once."""
         with self.settled() as now_ms:
             image, images = self._image(name, scope), self._region(scope)
@@ -95,7 +95,7 @@ class World(Registry):
         self,
         image_name: str,
         *,
-        scope: Scope | None = None,
+        scope: tuple[str, str] | None = None,
         failure_reason: str | None = None,
         aliases: Iterable[str] = (),
         details: VersionDetails | None = None,
@@ -125,7 +125,9 @@ class World(Registry):
                 finish(now_ms)
             return record.version
 
-    def put_version(self, image_name: str, record: VersionRecord, *, scope: Scope | None = None) -> None:
+    def put_version(
+        self, image_name: str, record: VersionRecord, *, scope: tuple[str, str] | None = None
+    ) -> None:
         """Set one version to exactly this state, whatever it was, times in the past or future included."""
         with self.settled() as now_ms:
             contents = self._image(image_name, scope).contents
@@ -138,7 +140,7 @@ class World(Registry):
         image_name: str,
         version: int,
         *,
-        scope: Scope | None = None,
+        scope: tuple[str, str] | None = None,
         details: VersionDetails | None = None,
     ) -> None:
         """Touch a version as UpdateImageVersion does: its time of last modification moves to now."""
@@ -154,7 +156,7 @@ class World(Registry):
         status: str,
         *,
         failure_reason: str | None = None,
-        scope: Scope | None = None,
+        scope: tuple[str, str] | None = None,
     ) -> None:
         """Move a version to a status, known to AWS or not, with its time of last modification."""
         with self.settled() as now_ms:
@@ -162,7 +164,7 @@ class World(Registry):
             changes = {"status": status, "failure_reason": failure_reason, "last_modified_ms": now_ms}
             transitions.change_version(contents, record, now_ms, **changes)
 
-    def delete_version(self, image_name: str, version: int, *, scope: Scope | None = None) -> None:
+    def delete_version(self, image_name: str, version: int, *, scope: tuple[str, str] | None = None) -> None:
         """Delete a version and its aliases: after `delete_ms` of DELETING, or at once."""
         with self.settled() as now_ms:
             contents, record = self._version(image_name, version, scope)
@@ -173,7 +175,9 @@ class World(Registry):
             leaving = transitions.change_version(contents, record, now_ms, **changes)
             self.schedule(now_ms + self.rules.delete_ms, partial(transitions.drop_version, contents, leaving))
 
-    def move_alias(self, image_name: str, alias: str, version: int, *, scope: Scope | None = None) -> None:
+    def move_alias(
+        self, image_name: str, alias: str, version: int, *, scope: tuple[str, str] | None = None
+    ) -> None:
         """Point an alias, new or old, at a version."""
         with self.settled() as now_ms:
             contents, _ = self._version(image_name, version, scope)
@@ -181,7 +185,7 @@ class World(Registry):
             contents.aliases.change({**contents.aliases.targets, alias: version}, now_ms)
             self._bump_aliased(contents, {version, before}, now_ms)
 
-    def delete_alias(self, image_name: str, alias: str, *, scope: Scope | None = None) -> None:
+    def delete_alias(self, image_name: str, alias: str, *, scope: tuple[str, str] | None = None) -> None:
         """Remove an alias."""
         with self.settled() as now_ms:
             contents = self._image(image_name, scope).contents
@@ -200,7 +204,7 @@ class World(Registry):
             if record is not None:
                 transitions.change_version(contents, record, now_ms, last_modified_ms=now_ms)
 
-    def _region(self, scope: Scope | None) -> ImageTable:
+    def _region(self, scope: tuple[str, str] | None) -> ImageTable:
         if scope is None:
             return self._regions[self.default_scope]
         wanted = Scope(*scope)
@@ -208,15 +212,15 @@ class World(Registry):
             self.add_account(wanted.account_id)
         return self._regions.setdefault(wanted, ImageTable())
 
-    def _image(self, name: str, scope: Scope | None) -> ImageRecord:
-        image = self._region(scope).get(name)
+    def _image(self, name: str, scope: tuple[str, str] | None) -> ImageRecord:
+        image = self.images(scope).get(name)
         if image is None:
             where = "/".join(self.default_scope if scope is None else scope)
             raise ConfigError(f"the simulated world has no image {name} in {where}")
         return image
 
     def _version(
-        self, image_name: str, version: int, scope: Scope | None
+        self, image_name: str, version: int, scope: tuple[str, str] | None
     ) -> tuple[ImageContents, VersionRecord]:
         contents = self._image(image_name, scope).contents
         record = contents.versions.get(version)

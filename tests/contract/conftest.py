@@ -12,11 +12,10 @@ from typing import Any
 import botocore.session
 import pytest
 
-OPERATIONS = ("ListImages", "ListImageVersions", "DescribeImage", "DescribeImageVersion", "ListAliases")
-
 
 @pytest.fixture(scope="session")
 def model() -> Any:
+    """The service model that botocore ships."""
     return botocore.session.get_session().get_service_model("sagemaker")
 
 
@@ -29,7 +28,7 @@ def violations() -> Callable[..., list[str]]:
 
 
 def _violations(shape: Any, value: Any, path: str, *, patterns: bool) -> Iterator[str]:
-    kinds = {
+    kinds: dict[str, type | tuple[type, ...]] = {
         "structure": dict,
         "list": list,
         "string": str,
@@ -37,9 +36,8 @@ def _violations(shape: Any, value: Any, path: str, *, patterns: bool) -> Iterato
         "boolean": bool,
         "timestamp": (int, float),
     }
-    if not isinstance(value, kinds[shape.type_name]) or (
-        isinstance(value, bool) and shape.type_name != "boolean"
-    ):
+    fits: bool = isinstance(value, kinds[shape.type_name])
+    if not fits or (isinstance(value, bool) and shape.type_name != "boolean"):
         yield f"{path}: {value!r} is no {shape.type_name}"
     elif shape.type_name == "structure":
         yield from (f"{path}: {name} is missing" for name in shape.required_members if name not in value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -46,6 +45,7 @@ class RawClient:
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
+    """One server for all; each test sets the switches that it needs."""
     world = generate(3, images=6, versions_per_image=30, shares=Shares(failed=0.3, deleted=0.1))
     with Simulator(world) as simulator:
         yield simulator
@@ -53,6 +53,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def raw(simulator: Simulator) -> Iterator[RawClient]:
+    """A client of that server."""
     client = RawClient(simulator)
     yield client
     client.close()
@@ -122,12 +123,20 @@ def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return operation, chosen
 
 
+BEHAVIOURS = st.builds(
+    Behaviour,
+    lowercase_arns=st.just(value=True),
+    arn_none=st.booleans(),
+    filtering=st.sampled_from(["filter_then_page", "page_then_filter"]),
+    tokens=st.sampled_from(["keyset", "offset", "snapshot"]),
+)
+
+
 @settings(max_examples=400)
-@given(request_=requests(), none=st.booleans(), page_then_filter=st.booleans())
-def test_responses_satisfy_the_model(
+@given(request_=requests(), behaviour=BEHAVIOURS)
+def test_responses_satisfy_the_model(  # noqa: PLR0917 - fixtures
     request_: tuple[str, dict[str, Any]],
-    none: bool,
-    page_then_filter: bool,
+    behaviour: Behaviour,
     simulator: Simulator,
     raw: RawClient,
     model: Any,
@@ -139,8 +148,7 @@ def test_responses_satisfy_the_model(
     if "ImageName" in parameters:
         parameters = {**parameters, "ImageName": [*names, "no-such-image"][parameters["ImageName"]]}
     assert not violations(model.operation_model(operation).input_shape, parameters)
-    filtering = "page_then_filter" if page_then_filter else "filter_then_page"
-    simulator.behaviour = replace(Behaviour(), lowercase_arns=True, arn_none=none, filtering=filtering)
+    simulator.behaviour = behaviour
     status, _, body = raw.call(operation, parameters)
     if status == 200:
         assert not violations(model.operation_model(operation).output_shape, body)
@@ -263,7 +271,7 @@ def test_responses_upper_case_names_break_only_the_arn_pattern(
         ),
     ],
 )
-def test_errors_have_the_service_s_words(
+def test_errors_have_the_service_s_words(  # noqa: PLR0917 - the columns of the table
     simulator: Simulator, raw: RawClient, operation: str, parameters: dict[str, Any], code: str, text: str
 ) -> None:
     """Errors are a 400 with AWS's code and text, in a compact body."""

@@ -26,7 +26,7 @@ Admin = Callable[..., Any]
 
 @pytest.fixture
 def world() -> World:
-    """One account and region, one image `base` with versions 1 to 5, made a second apart; time stands still."""
+    """One scope, one image `base` with versions 1 to 5, made a second apart; time stands still."""
     world = World(clock=VirtualClock(frozen_at=T0_MS))
     world.create_image("base")
     for _ in range(5):
@@ -101,7 +101,8 @@ def pages() -> Callable[..., list[list[int]]]:
     """List the versions of `base`, as the version numbers of each page."""
 
     def listed(client: Any, **parameters: Any) -> list[list[int]]:
-        found, token = [], {}
+        found: list[list[int]] = []
+        token: dict[str, str] = {}
         while True:
             page = client.list_image_versions(**{"ImageName": "base", **parameters, **token})
             found.append([row["Version"] for row in page["ImageVersions"]])

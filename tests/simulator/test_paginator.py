@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from connector.simulator import Simulator, VersionTruth, generate
+
+if TYPE_CHECKING:
+    import boto3
 
 SORTS = {
     "CREATION_TIME": lambda row: row.creation_ms,
@@ -27,22 +30,26 @@ SUBSETS = [
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
+    """One server, whose world never changes."""
     with Simulator(generate(11, images=2, versions_per_image=57)) as simulator:
         yield simulator
 
 
 @pytest.fixture(scope="module")
 def image(simulator: Simulator) -> str:
+    """The image that is listed."""
     return simulator.world.image_truth()[0].image_name
 
 
 @pytest.fixture(scope="module")
 def truth(simulator: Simulator, image: str) -> list[VersionTruth]:
+    """Its versions, by number."""
     return simulator.world.truth(image_name=image)
 
 
 @pytest.fixture(scope="module")
 def paginator(simulator: Simulator, session: boto3.Session) -> Any:
+    """The paginator of an unmodified client."""
     environment = simulator.environment()
     sagemaker = session.client(
         "sagemaker",
@@ -68,6 +75,7 @@ def bounds(truth: list[VersionTruth], subset: tuple[str, ...]) -> dict[str, date
 
 
 def passes(row: VersionTruth, limits: dict[str, datetime]) -> bool:
+    """Whether a version satisfies all filters, in whole milliseconds."""
     ms = {name: int(limit.timestamp()) * 1000 for name, limit in limits.items()}
     return (
         row.creation_ms >= ms.get("CreationTimeAfter", 0)
@@ -78,13 +86,14 @@ def passes(row: VersionTruth, limits: dict[str, datetime]) -> bool:
 
 
 def versions(pages: Any) -> list[int]:
+    """The version numbers of all pages."""
     return [row["Version"] for page in pages for row in page["ImageVersions"]]
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
 @pytest.mark.parametrize("order", ["ASCENDING", "DESCENDING"])
 @pytest.mark.parametrize("sort", SORTS)
-def test_paginate_any_filters_and_order(
+def test_paginate_any_filters_and_order(  # noqa: PLR0917 - fixtures
     paginator: Any, image: str, truth: list[VersionTruth], sort: str, order: str, subset: tuple[str, ...]
 ) -> None:
     """Every combination of the four filters, sort keys and orders gives what the truth says."""
@@ -107,7 +116,7 @@ def test_paginate_no_parameters_is_newest_first_by_ten(
         [row["Version"] for row in page["ImageVersions"]] for page in paginator.paginate(ImageName=image)
     ]
     assert [len(page) for page in pages] == [10, 10, 10, 10, 10, 7]
-    assert sum(pages, []) == [row.version for row in reversed(truth)]
+    assert list(chain.from_iterable(pages)) == [row.version for row in reversed(truth)]
 
 
 @pytest.mark.parametrize(("items", "size"), [(1, 100), (20, 10), (25, 10), (56, 7), (57, 57), (1000, 100)])
@@ -125,7 +134,7 @@ def test_paginate_max_items_resumes(
         token = result.get("NextToken")
         if token is None:
             break
-    assert sum(found, []) == [row.version for row in truth]
+    assert list(chain.from_iterable(found)) == [row.version for row in truth]
     assert all(len(part) == items for part in found[:-1])
 
 

@@ -57,6 +57,7 @@ def aws(environment: dict[str, str], *arguments: str) -> Any:
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
+    """A server for the AWS CLI."""
     with Simulator(generate(9, images=12, versions_per_image=23)) as simulator:
         yield simulator
 
@@ -134,7 +135,7 @@ def test_simulate_tells_how_to_use_it(tmp_path: Path) -> None:
     ]
     with simulate(*arguments, *switches) as process:
         assert process.stdout is not None
-        lines = []
+        lines: list[str] = []
         while not lines or not lines[-1].startswith("Ctrl-C"):
             lines.append(process.stdout.readline())
         url = lines[0].split()[-1]
@@ -172,7 +173,7 @@ def test_simulate_mistake(simulator: Simulator, tmp_path: Path, arguments: list[
 
 def test_simulate_imports_no_server_for_help() -> None:
     """The help text costs no import of the HTTP library."""
-    code = "import sys, connector.cli.simulate; print([n for n in ('aiohttp', 'msgspec', 'boto3') if n in sys.modules])"
+    code = "import sys, connector.cli.simulate; print('aiohttp' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -180,4 +181,4 @@ def test_simulate_imports_no_server_for_help() -> None:
         text=True,
         check=True,
     )
-    assert result.stdout == "[]\n"
+    assert result.stdout == "False\n"

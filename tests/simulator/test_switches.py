@@ -81,7 +81,7 @@ def test_tokens_row_moved_to_the_end(
         page = sagemaker.list_image_versions(
             ImageName="base", **{**ASCENDING, "SortBy": "LAST_MODIFIED_TIME"}, NextToken=page["NextToken"]
         )
-        found += [row["Version"] for row in page["ImageVersions"]]  # type: ignore[misc]
+        found += [row["Version"] for row in page["ImageVersions"]]
     assert found == seen
 
 
@@ -187,7 +187,7 @@ def test_filtering_after_paging_gives_empty_pages(
     [("inclusive", [3, 4, 5], [1, 2, 3]), ("exclusive", [4, 5], [1, 2]), ("ignored", [1, 2, 3, 4, 5], None)],
 )
 @pytest.mark.parametrize("member", ["CreationTime", "LastModifiedTime"])
-def test_filters_at_their_bounds(
+def test_filters_at_their_bounds(  # noqa: PLR0917 - fixtures
     serve: Serve,
     client: Clients,
     pages: Pages,
@@ -241,12 +241,12 @@ def test_ties_follow_the_switch(serve: Serve, client: Clients, pages: Pages) -> 
 
 
 def test_arns_follow_the_switches(world: World, serve: Serve, client: Clients) -> None:
-    """Names in ARNs keep their case or lose it; version ARNs may be the text None; the truth says the same."""
+    """Names in ARNs keep or lose their case; version ARNs may be the text None; the truth says the same."""
     world.create_image("Py-Torch")
     world.create_version("Py-Torch")
     simulator = serve(world)
     sagemaker = client(simulator)
-    cases = {
+    cases: dict[str, dict[str, Any]] = {
         "Py-Torch/1": {},
         "py-torch/1": {"lowercase_arns": True},
         "None": {"arn_none": True},

@@ -19,7 +19,7 @@ Clients = Callable[..., Any]
 
 
 def test_generate_same_seed_same_world() -> None:
-    """The same arguments make the same world, to the millisecond and in every detail; another seed doesn't."""
+    """The same arguments make the same world, to the millisecond and detail; another seed makes another."""
     shape: dict[str, Any] = {"accounts": 2, "regions": 2, "images": 5, "versions_per_image": 20}
     first, second, other = generate(4, **shape), generate(4, **shape), generate(5, **shape)
     assert first.truth() == second.truth()
@@ -159,7 +159,7 @@ def test_mistakes_are_config_errors(world: World) -> None:
 
 
 def test_changes_from_threads_while_it_is_read(world: World, serve: Serve, client: Clients) -> None:
-    """Writers and readers at once: no number is given twice, and every listing holds what was there before."""
+    """Writers and readers at once: no number is given twice, and every listing holds what was there."""
     simulator = serve(world, tokens="keyset")
     sagemaker = client(simulator)
 

@@ -25,6 +25,10 @@ JSON = """[
 ]"""
 
 
+HEADER = "image_name,version,creation_time\n"
+DETAILED = "image_name,version,creation_time,details\n"
+
+
 def written(folder: Path, name: str, text: str) -> Path:
     """A file with this text."""
     path = folder / name
@@ -83,30 +87,73 @@ def test_load_serves_the_file(tmp_path: Path, client: Callable[..., Any]) -> Non
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
-        pytest.param("w.csv", "image_name,versoin\n", "line 1: there is no column 'versoin'; the columns are", id="column"),
+        pytest.param(
+            "w.csv",
+            "image_name,versoin\n",
+            "line 1: there is no column 'versoin'; the columns are",
+            id="column",
+        ),
         pytest.param("w.csv", "version\n1\n", "line 1: there is no column image_name", id="no-name-column"),
-        pytest.param("w.csv", "image_name,version,creation_time\na,1,5\na,x,5\n", "line 3, column version: 'x'", id="number"),
-        pytest.param("w.csv", "image_name,version,creation_time\na,1,soon\n", "line 2, column creation_time: 'soon'", id="time"),
-        pytest.param("w.csv", "image_name,version\na,1\n", "line 2, column creation_time: the time is missing", id="no-time"),
-        pytest.param("w.csv", "image_name,version,creation_time\na,1,5\na,1,6\n", "line 3, column version: version 1 of a stands on line 2", id="twice"),
-        pytest.param("w.csv", "image_name,version,creation_time\n,1,5\n", "line 2, column image_name", id="no-name"),
+        pytest.param("w.csv", HEADER + "a,1,5\na,x,5\n", "line 3, column version: 'x'", id="number"),
+        pytest.param("w.csv", HEADER + "a,1,soon\n", "line 2, column creation_time: 'soon'", id="time"),
+        pytest.param(
+            "w.csv",
+            "image_name,version\na,1\n",
+            "line 2, column creation_time: the time is missing",
+            id="no-time",
+        ),
+        pytest.param(
+            "w.csv",
+            HEADER + "a,1,5\na,1,6\n",
+            "line 3, column version: version 1 of a stands on line 2",
+            id="twice",
+        ),
+        pytest.param("w.csv", HEADER + ",1,5\n", "line 2, column image_name", id="no-name"),
         pytest.param("w.csv", "image_name\na,b\n", "line 2: 2 cells under 1 column", id="cells"),
-        pytest.param("w.csv", 'image_name,version,creation_time,details\na,1,5,"{""cpu"": 1}"\n', "line 2, column details: .*unknown field `cpu`", id="details"),
-        pytest.param("w.csv", "image_name,account_id\na,12\n", "line 2, column account_id: the account '12'", id="account"),
+        pytest.param(
+            "w.csv",
+            DETAILED + 'a,1,5,"{""cpu"": 1}"\n',
+            "line 2, column details: .*unknown field `cpu`",
+            id="details",
+        ),
+        pytest.param(
+            "w.csv",
+            "image_name,account_id\na,12\n",
+            "line 2, column account_id: the account '12'",
+            id="account",
+        ),
         pytest.param("w.json", '[\n{"image": "a"},\n{"image": "b",}]', "line 3", id="json"),
         pytest.param("w.json", '[\n{"image": "a"},\n7]', "line 3: this entry is not an object", id="entry"),
         pytest.param("w.json", '{"image": "a"}', "line 1: a world file in JSON is a list", id="no-list"),
         pytest.param("w.json", '[{"image": "a"}', "line 1", id="open-list"),
         pytest.param("w.json", '[{"image": "a", "version": true}]', "line 1, column version", id="bool"),
-        pytest.param("w.json", '[{"image": "a"} {"image": "b"}]', "line 1: Expecting ',' delimiter at character 17", id="comma"),
-        pytest.param("w.json", '[{"image": "a", "aliases": 5}]', "line 1, column aliases: 5 is not a list", id="aliases"),
-        pytest.param("w.json", '[{"image": "a", "version": 1, "creation_time": 5, "status": 1}]', "line 1, column status: 1 is not a text", id="text"),
-        pytest.param("w.csv", "image_name,version,creation_time\na,1,-5\n", "line 2, column creation_time: '-5' lies outside", id="before-1970"),
-        pytest.param("w.csv", "image_name,version,creation_time\na,1,NaN\n", "line 2, column creation_time: 'NaN' is neither", id="nan"),
-        pytest.param("w.csv", "image_name\na_b\n", "line 2, column image_name: 'a_b' cannot be the name", id="name"),
+        pytest.param(
+            "w.json", '[{"image": "a"} {"image": "b"}]', "line 1: Expecting .* at character 17", id="comma"
+        ),
+        pytest.param(
+            "w.json",
+            '[{"image": "a", "aliases": 5}]',
+            "line 1, column aliases: 5 is not a list",
+            id="aliases",
+        ),
+        pytest.param(
+            "w.json",
+            '[{"image": "a", "version": 1, "creation_time": 5, "status": 1}]',
+            "line 1, column status: 1 is not a text",
+            id="text",
+        ),
+        pytest.param(
+            "w.csv", HEADER + "a,1,-5\n", "line 2, column creation_time: '-5' lies outside", id="before-1970"
+        ),
+        pytest.param(
+            "w.csv", HEADER + "a,1,NaN\n", "line 2, column creation_time: 'NaN' is neither", id="nan"
+        ),
+        pytest.param(
+            "w.csv", "image_name\na_b\n", "line 2, column image_name: 'a_b' cannot be the name", id="name"
+        ),
         pytest.param("w.txt", "", "neither .csv nor .json", id="suffix"),
     ],
-)  # fmt: skip
+)
 def test_load_mistake(tmp_path: Path, name: str, text: str, complaint: str) -> None:
     """Every mistake names the file, the line, and where there is one the column."""
     path = written(tmp_path, name, text)
