@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from connector.cli import run
+from connector.simulator import Exchange, Simulator, generate
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def simulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulator]:
+    """A simulated AWS, used by the environment; a failed call is not made again."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMAGE_HISTORY_RATE__LIST_PER_SECOND", "10000")
+    monkeypatch.setenv("IMAGE_HISTORY_RETRY__ATTEMPTS", "1")
+    with Simulator(generate(5, images=1, versions_per_image=12)) as simulator:
+        for name, value in simulator.environment().items():
+            monkeypatch.setenv(name, value)
+        yield simulator
+
+
+def image(simulator: Simulator) -> str:
+    """The one image that there is."""
+    return simulator.world.image_truth()[0].image_name
+
+
+def refused(capsys: Capture, *arguments: str) -> tuple[int, str]:
+    """The exit code of a command that must fail, and its last line on stderr; stdout must be empty."""
+    code = run(["list", *arguments])
+    said = capsys.readouterr()
+    assert said.out == ""
+    return code, said.err.splitlines()[-1]
+
+
+def answering(simulator: Simulator, status: int, content: dict[str, Any]) -> None:
+    """Let the simulator give this answer to everything."""
+
+    async def answer(_: web.Request, exchange: Exchange) -> web.StreamResponse:
+        return web.Response(status=status, headers=exchange.headers, body=json.dumps(content).encode())
+
+    simulator.fault = answer
+
+
+def test_list_of_an_unknown_image(simulator: Simulator, capsys: Capture) -> None:
+    """An image that AWS doesn't know is one clear sentence and exit code 2."""
+    code, line = refused(capsys, "nope")
+    assert code == 2
+    assert line == (
+        "image-history: There is no image nope for the default credentials in us-east-1; "
+        "upper and lower case matter."
+    )
+
+
+def test_list_without_credentials(
+    simulator: Simulator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without credentials the exit code is 3, and the sentence says what to do."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    code, line = refused(capsys, image(simulator))
+    assert code == 3
+    assert "Unable to locate credentials" in line
+    assert "Set AWS_PROFILE" in line
+
+
+def test_list_where_access_is_denied(simulator: Simulator, capsys: Capture) -> None:
+    """A denied call is exit code 3 and names the action to allow."""
+    answering(simulator, 400, {"__type": "AccessDeniedException", "message": "User: x is not authorized"})
+    code, line = refused(capsys, image(simulator))
+    assert code == 3
+    assert line.endswith("User: x is not authorized (HTTP 400). Allow sagemaker:ListImageVersions.")
+
+
+def test_list_where_nobody_listens(
+    simulator: Simulator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that cannot be reached is exit code 6."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        code, line = refused(capsys, image(simulator))
+    assert code == 6
+    assert "Could not connect to the endpoint URL" in line
+
+
+def test_list_of_malformed_answers(simulator: Simulator, capsys: Capture) -> None:
+    """A success that is none is exit code 6, never an empty list."""
+    answering(simulator, 200, {})
+    code, line = refused(capsys, image(simulator))
+    assert code == 6
+    assert "no valid answer" in line
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_list_of_repeated_tokens(simulator: Simulator, capsys: Capture, length: int) -> None:
+    """Tokens that go round, whatever the length of the cycle, are an error and no endless listing."""
+
+    async def cycle(_: web.Request, exchange: Exchange) -> web.StreamResponse:
+        content = {"ImageVersions": [], "NextToken": f"token {exchange.number % length}"}
+        return web.Response(headers=exchange.headers, body=json.dumps(content).encode())
+
+    simulator.fault = cycle
+    code, line = refused(capsys, image(simulator))
+    assert code == 6
+    assert "repeats a pagination token" in line
+    assert simulator.counters.calls() <= length + 1
+
+
+def test_list_with_a_token_that_aws_refuses(simulator: Simulator, capsys: Capture) -> None:
+    """A refused token is exit code 2, with what a token depends on."""
+    code, line = refused(capsys, image(simulator), "--starting-token", "stale")
+    assert code == 2
+    assert "A token goes on only with the options that it was made with" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["a b"], "Member must satisfy regular expression pattern"),
+        ([""], "Invalid length for parameter ImageName"),
+        (["x", "--starting-token", ""], "The starting token has 0 characters"),
+        (["x", "--page-size", "101"], "101 is not in the range 1<=x<=100"),
+        (["x", "--max-items", "0"], "0 is not in the range x>=1"),
+        (["x", "--sort-by", "SIZE"], "'SIZE' is not one of"),
+        (
+            ["x", "--creation-time-before", "2026-01-01T00:00:00.5"],
+            "Invalid value for '--creation-time-before'",
+        ),
+        (["x", "--profile", "a", "--role-arn", "b"], "--profile and --role-arn exclude each other"),
+        (["x", "--profile", "nobody"], "The config profile (nobody) could not be found"),
+    ],
+)
+def test_list_with_wrong_arguments(
+    simulator: Simulator, capsys: Capture, arguments: list[str], reason: str
+) -> None:
+    """Wrong usage is exit code 2 and names what is wrong."""
+    code, line = refused(capsys, *arguments)
+    assert code == 2
+    assert reason in line
+
+
+def test_list_with_several_scopes_asks_for_one(simulator: Simulator, capsys: Capture, tmp_path: Path) -> None:
+    """A configuration of several scopes needs a choice, and the error names them."""
+    text = "accounts:\n  - regions: [us-east-1, eu-west-1]\n"
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    code, line = refused(capsys, image(simulator))
+    assert code == 2
+    assert "the default credentials in us-east-1, the default credentials in eu-west-1" in line
+    assert run(["list", image(simulator), "--region", "us-east-1"]) == 0
