@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connector.cli import Verb
 from connector.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Options:
     print_env: bool
 
 
-@click.command("simulate")
+@click.command("simulate", cls=Verb)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; 0 for a free one.")
 @click.option("--seed", type=int, help="Another seed makes another world.  [default: 0]")
 @click.option("--images", type=click.IntRange(0), help="Images in each account and region.  [default: 40]")
@@ -72,7 +73,7 @@ class Options:
     show_default=True,
     help="What a NextToken holds: the last key, a number of rows, or a copy of the result.",
 )
-@click.option("--token-lifetime", type=click.IntRange(0), default=86_400, help="Seconds.  [default: 86400]")
+@click.option("--token-lifetime", type=click.IntRange(0), default=86_400, help="Seconds; 86400 if left out.")
 @click.option("--page-then-filter", is_flag=True, help="Filter within pages, which may then be empty.")
 @click.option(
     "--filters",
@@ -95,8 +96,12 @@ class Options:
 @click.option("--latency", type=click.FloatRange(0), default=0, help="Milliseconds before each answer.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="List calls a second and scope.")
 @click.option("--describe-rate", type=click.FloatRange(0, min_open=True), help="Describe calls a second.")
-@click.option("--create-ms", type=click.IntRange(0), default=370, help="Milliseconds in CREATING.")
-@click.option("--delete-ms", type=click.IntRange(0), default=2000, help="Milliseconds in DELETING.")
+@click.option(
+    "--create-ms", type=click.IntRange(0), default=370, show_default=True, help="Milliseconds in CREATING."
+)
+@click.option(
+    "--delete-ms", type=click.IntRange(0), default=2000, show_default=True, help="Milliseconds in DELETING."
+)
 @click.option("--print-env", is_flag=True, help="Print only KEY=VALUE lines, for programs.")
 def command(**given: Any) -> None:
     """Serve SageMaker's image API on this machine.

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 XML_TYPE = "text/xml"
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+_FORBIDDEN = 403
+# STS has names of its own for the same refusals.
+_STS_CODES = {
+    "UnrecognizedClientException": "InvalidClientTokenId",
+    "MissingAuthenticationTokenException": "MissingAuthenticationToken",
+    "IncompleteSignatureException": "IncompleteSignature",
+}
 _CREDENTIAL = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)"
     r"/aws4_request,"
@@ -78,15 +85,16 @@ def caller_identity(operation: str, scope: Scope, arns: ArnStyle, request_id: st
     ).encode()
 
 
+def sts_status(error: AwsError) -> int:
+    """Return the HTTP status of an error of STS."""
+    return _FORBIDDEN if error.code in _STS_CODES else error.status
+
+
 def sts_error(error: AwsError, request_id: str) -> bytes:
     """Write an error as the Query protocol does."""
-    # STS has names of its own for the same refusals.
-    codes = {
-        "UnrecognizedClientException": "InvalidClientTokenId",
-        "MissingAuthenticationTokenException": "MissingAuthenticationToken",
-    }
     return (
         f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>Sender</Type>'
-        f"<Code>{codes.get(error.code, error.code)}</Code><Message>{escape(error.message)}</Message></Error>"
+        f"<Code>{_STS_CODES.get(error.code, error.code)}</Code><Message>{escape(error.message)}</Message>"
+        "</Error>"
         f"<RequestId>{request_id}</RequestId></ErrorResponse>"
     ).encode()

@@ -34,11 +34,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_d
     max_results: int | None = None
     next_token: str | None = None
 
-    @property
-    def subject(self) -> str | None:
-        """The image that the request is about, if it is about one."""
-        return self.image_name
-
 
 class ListRequest(Request, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
     """A list with times to filter by, in epoch seconds."""

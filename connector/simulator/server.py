@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _TARGET = "SageMaker."
-_STS_FORBIDDEN = 403
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,12 +158,13 @@ class Service:
     def _sts(self, authorization: str | None, body: bytes) -> Exchange:
         request_id, operation = _request_id(), identity.sts_operation(body)
         scope: Scope | None = None
-        status, code = 200, None
+        status, code = 200, ""
         try:
             scope = identity.scope_of(identity.signer_of(authorization), self.world)
             answer = identity.caller_identity(operation, scope, self.world.rules.arns, request_id)
         except AwsError as error:
-            status, code, answer = _STS_FORBIDDEN, error.code, identity.sts_error(error, request_id)
+            status, code = identity.sts_status(error), error.code
+            answer = identity.sts_error(error, request_id)
         return Exchange(
             number=next(self._numbers),
             operation=operation,
@@ -174,7 +174,7 @@ class Service:
             status=status,
             headers=self._headers(identity.XML_TYPE, request_id),
             body=answer,
-            error_code=code,
+            error_code=code or None,
         )
 
     def _admit(self, operation: str, scope: Scope) -> None:

@@ -150,6 +150,19 @@ def test_simulate_tells_how_to_use_it(tmp_path: Path) -> None:
         assert process.wait(20) == 0
 
 
+def test_simulate_serves_a_file(tmp_path: Path) -> None:
+    """--world serves what a file holds, the scope included."""
+    world = tmp_path / "world.csv"
+    world.write_text("image,version,creation time,account id,region\na,1,5,123456789012,eu-west-3\n")
+    with simulate("--world", str(world), "--create-ms", "0") as process:
+        assert process.stdout is not None
+        text = "".join(process.stdout.readline() for _ in range(8))
+        assert "1 images and 1 versions in 123456789012/eu-west-3" in text
+        assert "export AWS_DEFAULT_REGION=eu-west-3" in text
+        process.terminate()
+        assert process.wait(20) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -404,6 +404,91 @@ def test_images_take_their_versions_with_them(world: World, serve: Serve, client
     assert again["CreationTime"] > first_creation
 
 
+def test_images_pass_through_creating(world: World, serve: Serve, client: Clients) -> None:
+    """A new image is CREATING for a while; one that is deleted meanwhile does not come back."""
+    sagemaker = client(serve(world, create_ms=400, delete_ms=100))
+    created_ms = world.clock.now_ms()
+    world.create_image("slow")
+    world.create_image("gone")
+    world.delete_image("gone")
+    assert sagemaker.describe_image(ImageName="slow")["ImageStatus"] == "CREATING"
+    world.clock.advance(400)
+    image = sagemaker.describe_image(ImageName="slow")
+    assert image["ImageStatus"] == "CREATED"
+    assert round(image["LastModifiedTime"].timestamp() * 1000) == created_ms + 400
+    assert {row["ImageName"] for row in sagemaker.list_images()["Images"]} == {"base", "slow"}
+
+
+def test_deletion_can_fail(world: World, serve: Serve, client: Clients) -> None:
+    """A version that is moved to another state while it is DELETING stays."""
+    sagemaker = client(serve(world, delete_ms=100))
+    world.delete_version("base", 2)
+    world.set_status("base", 2, "DELETE_FAILED", failure_reason="in use")
+    world.clock.advance(1_000)
+    row = sagemaker.describe_image_version(ImageName="base", Version=2)
+    assert (row["ImageVersionStatus"], row["FailureReason"]) == ("DELETE_FAILED", "in use")
+
+
+def test_failed_creation_overtaken(world: World, serve: Serve) -> None:
+    """A version that is given a status while it is CREATING keeps it."""
+    serve(world, create_ms=100)
+    version = world.create_version("base")
+    world.set_status("base", version, "CREATE_FAILED", failure_reason="first")
+    world.clock.advance(1_000)
+    assert world.truth()[-1].failure_reason == "first"
+
+
+def test_image_ties_follow_the_switch(serve: Serve, client: Clients) -> None:
+    """Images of equal time sort by name upwards, downwards, or shuffled by seed."""
+    world = World(clock=VirtualClock(frozen_at=1_790_000_000_000))
+    names = [f"image-{number:02}" for number in range(20)] + ["image-02-a"]
+    for name in names:
+        world.create_image(name)
+    simulator = serve(world)
+    sagemaker = client(simulator)
+
+    def listed(**switches: Any) -> list[str]:
+        simulator.behaviour = Behaviour(**switches)
+        pages = sagemaker.get_paginator("list_images").paginate(PaginationConfig={"PageSize": 4})
+        return [row["ImageName"] for page in pages for row in page["Images"]]
+
+    assert listed() == sorted(names)
+    assert listed(tie_order="descending") == sorted(names, reverse=True)
+    shuffled = listed(tie_order="shuffled", tie_seed=1)
+    assert sorted(shuffled) == sorted(names)
+    assert shuffled not in (sorted(names), listed(tie_order="shuffled", tie_seed=2))
+
+
+def test_lists_lag_long_after_many_changes(world: World, serve: Serve, client: Clients) -> None:
+    """Changes older than any lag are forgotten without a trace in what lists tell."""
+    sagemaker = client(serve(world, list_lag_ms=3_600_000))
+    for _ in range(4):
+        world.clock.advance(1_800_000)
+        world.move_alias("base", "now", world.create_version("base"))
+    rows = sagemaker.list_image_versions(ImageName="base", SortBy="VERSION")["ImageVersions"]
+    assert [row["Version"] for row in rows] == [7, 6, 5, 4, 3, 2, 1]
+    assert sagemaker.list_aliases(ImageName="base", Version=7)["SageMakerImageVersionAliases"] == ["now"]
+    assert refused(lambda: sagemaker.list_aliases(ImageName="base", Version=8)) == "ResourceNotFound"
+
+
+def test_clock_moved_back_hides_nothing(world: World, serve: Serve, client: Clients) -> None:
+    """What has happened stays, also when the clock is set to before it."""
+    sagemaker = client(serve(world))
+    world.clock.set(1_000)
+    assert len(sagemaker.list_image_versions(ImageName="base")["ImageVersions"]) == 5
+
+
+def test_snapshots_are_bounded(
+    world: World, serve: Serve, client: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only so many copies are kept: the token of the oldest is refused, as an expired one would be."""
+    monkeypatch.setattr("connector.simulator.paging._SNAPSHOTS_KEPT", 2)
+    sagemaker = client(serve(world, tokens="snapshot"))
+    first, *rest = (first_page(sagemaker)[1] for _ in range(3))
+    assert refused(lambda: next_page(sagemaker, first)) == "ValidationException"
+    assert [next_page(sagemaker, token) for token in rest] == [[3, 4], [3, 4]]
+
+
 def test_version_numbers_are_never_reused(world: World) -> None:
     """Not even the highest number comes back while the image lives."""
     world.delete_version("base", 5)

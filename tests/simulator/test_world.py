@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -84,6 +87,25 @@ def test_unknown_access_key_is_refused(world: World, serve: Serve, session: Any)
         found[service] = caught.value.response["Error"]["Code"]
         assert "security token included in the request is invalid" in str(caught.value)
     assert found == {"sagemaker": "UnrecognizedClientException", "sts": "InvalidClientTokenId"}
+
+
+def test_other_sts_operation_is_refused(world: World, serve: Serve, client: Clients) -> None:
+    """STS knows GetCallerIdentity only."""
+    with pytest.raises(
+        ClientError, match=r"InvalidAction.*Could not find operation GetSessionToken"
+    ) as caught:
+        client(serve(world), service="sts").get_session_token()
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_garbled_signature_is_refused(world: World, serve: Serve) -> None:
+    """An Authorization header without a credential scope is refused."""
+    request = urllib.request.Request(serve(world).url, b"{}", {"Authorization": "Bearer x"})
+    request.add_header("X-Amz-Target", "SageMaker.ListImages")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    with caught.value as answer:
+        assert json.load(answer)["__type"] == "IncompleteSignatureException"
 
 
 def test_unsigned_request_is_refused(world: World, serve: Serve, session: Any) -> None:
