@@ -123,9 +123,6 @@ def command(**given: Any) -> None:
             signal.signal(number, handler)
 
 
-simulate = command
-
-
 def _simulator(options: Options) -> Simulator:
     from connector.simulator import Simulator
 
