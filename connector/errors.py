@@ -18,6 +18,7 @@ Imports nothing, and must not know AWS, DuckDB, or the command line.
        |- SourceError                     6  AWS unreachable or throttled beyond the budget
        |- WarehouseError                  2  not a warehouse, of a newer schema, not writable
        |  `- WarehouseLockedError         5  another process holds it; rows are safe in landing
+       |- QueryError                      2  a query that is refused, wrong, too long or too large
        |- LandingError                    2  a segment or its folder cannot be written or read
        |- LoadError                       1  a check failed inside the transaction; rolled back
        |- OutputError                     2  a report or an export cannot be written
@@ -127,6 +128,12 @@ class WarehouseLockedError(WarehouseError):
     """Another process has the warehouse open. Landed rows are safe; the next `sync` loads them."""
 
     exit_code = 5
+
+
+class QueryError(FatalError):
+    """A query is not answered: not one that only reads, wrong, or beyond its limits of time and memory."""
+
+    exit_code = 2
 
 
 class LandingError(FatalError):

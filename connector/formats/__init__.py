@@ -1,0 +1,19 @@
+"""How rows look outside: an Arrow stream becomes aligned text, CSV, JSON, JSON lines, Markdown or Parquet.
+
+Must not know where rows come from, nor the terminal: what is drawn on one is the command line's.
+"""
+
+from connector.formats.files import replaced_file
+from connector.formats.rows import Capped, Rows, as_rows
+from connector.formats.writing import SUFFIXES, Format, format_of, write_rows
+
+__all__ = [
+    "SUFFIXES",
+    "Capped",
+    "Format",
+    "Rows",
+    "as_rows",
+    "format_of",
+    "replaced_file",
+    "write_rows",
+]

@@ -1,0 +1,107 @@
+"""Rows as text for people: aligned columns without lines, and Markdown.
+
+Nothing is shortened. A cell stays on its line, and control characters are gone. Must not know the terminal.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+from connector.formats.cells import is_number, printable, texts
+from connector.formats.rows import Rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NULL = "NULL"
+_GAP = "  "
+_MARKDOWN = re.compile(r"[\\`*\[\]|~]")
+_EXPLAIN = ["explain_key", "explain_value"]
+
+
+def cells(batch: pa.RecordBatch) -> Iterator[tuple[str | None, ...]]:
+    """The rows of a batch as texts that are safe to print; None is a null."""
+    columns = [
+        [None if text is None else printable(text) for text in texts(column).to_pylist()]
+        for column in batch.columns
+    ]
+    return zip(*columns, strict=True)
+
+
+def is_explanation(schema: pa.Schema) -> bool:
+    """Whether the rows are a query plan: a drawing of many lines, to be shown as it is."""
+    return bool(schema.names == _EXPLAIN)
+
+
+def write_explanation(rows: Rows, sink: BinaryIO) -> int:
+    """Write the drawings of query plans; returns their number."""
+    plans = [text for batch in rows for text in batch.column(1).to_pylist()]
+    for plan in plans:
+        lines = [printable(line).rstrip() for line in plan.splitlines()]
+        sink.write(("\n".join(lines) + "\n").encode())
+    return len(plans)
+
+
+def write_plain(rows: Rows, sink: BinaryIO) -> int:
+    """Write a header and aligned columns, numbers to the right; returns the number of rows."""
+    if is_explanation(rows.schema):
+        return write_explanation(rows, sink)
+    header = [printable(name) for name in rows.schema.names]
+    lines = [tuple(_shown(cell) for cell in row) for batch in rows for row in cells(batch)]
+    right = [is_number(field.type) for field in rows.schema]
+    sink.writelines(line.encode() + b"\n" for line in aligned(header, lines, right))
+    return len(lines)
+
+
+def aligned(
+    header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[bool] = ()
+) -> Iterator[str]:
+    """The lines, header first, with each column as wide as its widest cell; numbers go to the right."""
+    sides = list(right) or [False] * len(header)
+    widths = [max(map(_width, column)) for column in zip(header, *lines, strict=True)]
+    for line in (header, *lines):
+        yield _GAP.join(map(_padded, line, widths, sides)).rstrip()
+
+
+def _padded(text: str, width: int, to_the_right: bool) -> str:  # noqa: FBT001  # an argument of map
+    filling = " " * (width - _width(text))
+    return filling + text if to_the_right else text + filling
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal; CJK characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def _shown(cell: str | None) -> str:
+    return NULL if cell is None else cell
+
+
+def write_markdown(rows: Rows, sink: BinaryIO) -> int:
+    """Write a table of GitHub's Markdown, with what is markup in a cell made text; returns its rows."""
+    header = [printable(name) for name in rows.schema.names]
+    rules = ["---:" if is_number(field.type) else "---" for field in rows.schema]
+    sink.write(_row(map(markdown, header)) + _row(rules))
+    count = 0
+    for batch in rows:
+        for row in cells(batch):
+            sink.write(_row(markdown(_shown(cell)) for cell in row))
+            count += 1
+    return count
+
+
+def _row(cells_of_row: Iterator[str] | Sequence[str]) -> bytes:
+    return f"| {' | '.join(cells_of_row)} |\n".encode()
+
+
+def markdown(text: str) -> str:
+    """The text as Markdown shows it: no markup, no HTML."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN.sub(r"\\\g<0>", escaped)

@@ -1,0 +1,82 @@
+"""A stream of Arrow batches with its schema, cut where a reader has seen enough.
+
+Must not know any format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PIECE_BYTES = 32 << 20
+
+
+class Rows(Protocol):
+    """Rows to write, readable once. A pyarrow.RecordBatchReader is one."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns, known before the first batch."""
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """The rows, in their order."""
+
+
+def as_rows(table: pa.Table) -> Rows:
+    """A table in memory as a stream."""
+    rows: Rows = table.to_reader()
+    return rows
+
+
+class Capped:
+    """The first `limit` rows of a stream; `more` tells, once it was read, whether there were others."""
+
+    def __init__(self, rows: Rows, limit: int) -> None:
+        self._rows = rows
+        self._limit = limit
+        self.more = False
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The stream's own."""
+        return self._rows.schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        left = self._limit
+        for batch in self._rows:
+            if batch.num_rows > left:
+                self.more = True
+                if left:
+                    yield batch.slice(0, left)
+                return
+            left -= batch.num_rows
+            yield batch
+
+
+def pieces(rows: Rows) -> Iterator[pa.RecordBatch]:
+    """The batches, those with very long texts in slices, so that one slice as text fits Arrow's offsets."""
+    for batch in rows:
+        count = max(1, min(batch.num_rows, -(-batch.nbytes // _PIECE_BYTES)))
+        size = -(-batch.num_rows // count)
+        for start in range(0, batch.num_rows, size or 1):
+            yield batch.slice(start, size)
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, numbered where one repeats an earlier one in any case: a, A_1, a_2.
+
+    For formats in which a second column of a name would replace the first.
+    """
+    taken: set[str] = set()
+    unique: list[str] = []
+    for name in names:
+        candidate, number = name, 0
+        while candidate.casefold() in taken:
+            number += 1
+            candidate = f"{name}_{number}"
+        taken.add(candidate.casefold())
+        unique.append(candidate)
+    return unique
