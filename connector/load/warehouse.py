@@ -34,6 +34,9 @@ _POLL_SECONDS = 0.1
 
 Parameters = Mapping[str, object]
 
+# What anything run on a `Connection` raises, for those that may not import duckdb.
+EngineError = duckdb.Error
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -105,22 +108,28 @@ class WarehouseFile:
         Raises WarehouseLockedError when the wait is over, and WarehouseError for a file that is not ours,
         is newer than this program, or cannot be written. Until then nothing has been changed.
         """
-        with _private_files(), _closing(self._open_waiting(read_only=False)) as connection:
+        with _private_files(), _closing(self._open_waiting(_WRITING, read_only=False)) as connection:
             _migrate(connection, self.path)
             yield connection
 
     @contextmanager
-    def reading(self, *, wait_seconds: float | None = None) -> Iterator[Connection]:
-        """Open read-only. Raises as `writing` does, and WarehouseError if there is no file yet."""
+    def reading(
+        self, *, wait_seconds: float | None = None, settings: Mapping[str, str] | None = None
+    ) -> Iterator[Connection]:
+        """Open read-only, with further `settings` of DuckDB if given.
+
+        Raises as `writing` does, and WarehouseError if there is no file yet.
+        """
         if not self.path.exists():
             raise WarehouseError(f"There is no warehouse at {self.path} yet: run image-history sync first.")
-        duck = self._open_waiting(read_only=True, wait_seconds=wait_seconds)
+        config = _READING | dict(settings or {})
+        duck = self._open_waiting(config, read_only=True, wait_seconds=wait_seconds)
         with _closing(duck) as connection:
             _require_ours(connection, self.path)
             yield connection
 
     def _open_waiting(
-        self, *, read_only: bool, wait_seconds: float | None = None
+        self, config: Mapping[str, str], *, read_only: bool, wait_seconds: float | None = None
     ) -> duckdb.DuckDBPyConnection:
         bound = self.lock_wait_seconds if wait_seconds is None else wait_seconds
         retrying = tenacity.Retrying(
@@ -129,12 +138,12 @@ class WarehouseFile:
             wait=tenacity.wait_random(_POLL_SECONDS / 2, _POLL_SECONDS),
             reraise=True,
         )
-        return retrying(_open, self.path, read_only=read_only)
+        return retrying(_open, self.path, config, read_only=read_only)
 
 
-def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _open(path: Path, config: Mapping[str, str], *, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
-        return duckdb.connect(path, read_only=read_only, config=dict(_READING if read_only else _WRITING))
+        return duckdb.connect(path, read_only=read_only, config=dict(config))
     except duckdb.Error as error:
         raise _opening(error, path) from error
 
