@@ -20,11 +20,16 @@ _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Token = Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
 
+_SHOWN_BYTES = 200
+
 Body = TypeVar("Body", covariant=True)
 
 
 class ImageVersion(msgspec.Struct, frozen=True, gc=False):
-    """One item of ListImageVersions. Times are epoch seconds with milliseconds, as AWS sends them."""
+    """One item of ListImageVersions, and what DescribeImageVersion says of the same.
+
+    Times are epoch seconds with milliseconds, as AWS sends them.
+    """
 
     Version: _Number
     ImageArn: _Text
@@ -66,6 +71,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "ListImageVersions": ImageVersionsBody,
     "ListImages": ImagesBody,
     "DescribeImage": Image,
+    "DescribeImageVersion": ImageVersion,
 }
 _DECODERS = {operation: msgspec.json.Decoder(body) for operation, body in BODIES.items()}
 
@@ -92,6 +98,25 @@ def decode_body(operation: str, body: bytes) -> msgspec.Struct:
             f"{operation} answered 200 with a body that is no valid answer ({len(body)} bytes): {error}",
             operation=operation,
         ) from error
+
+
+class _ErrorBody(msgspec.Struct, rename={"code": "__type", "text": "message", "capital": "Message"}):
+    code: str | None = None
+    text: str | None = None
+    capital: str | None = None
+
+
+def readable_error(body: bytes) -> bytes:
+    """An error's body as an object of texts, whatever was sent: what a proxy says becomes the message."""
+    if not body.strip():
+        return body
+    try:
+        told = msgspec.json.decode(body, type=_ErrorBody)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        shown = body[:_SHOWN_BYTES].decode(errors="replace")
+        return msgspec.json.encode({"message": " ".join(shown.split())})
+    members = {"__type": told.code, "message": told.text or told.capital}
+    return msgspec.json.encode({name: text for name, text in members.items() if text is not None})
 
 
 def epoch_ms(seconds: float) -> int:

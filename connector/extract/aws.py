@@ -9,10 +9,9 @@ from __future__ import annotations
 import ipaddress
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,9 +21,11 @@ from botocore.config import Config as BotoConfig
 from botocore.credentials import (
     AssumeRoleCredentialFetcher,
     CredentialProvider,
+    CredentialResolver,
     DeferredRefreshableCredentials,
 )
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, SSLError
+from botocore.parsers import ResponseParserError
 
 from connector import __version__
 from connector.errors import (
@@ -32,11 +33,13 @@ from connector.errors import (
     ConnectorError,
     CredentialsError,
     MalformedResponseError,
+    SkippableError,
     SourceError,
     TransientError,
 )
 from connector.extract.faults import CLOCK_CODES, EXCEPTIONS, EXPIRED_CODES, error_class
-from connector.wire import BODIES, Answer, decode_body
+from connector.extract.headers import clock_hint, http_date, retry_after_seconds
+from connector.wire import BODIES, Answer, decode_body, readable_error
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +47,15 @@ _METHODS = {
     "ListImageVersions": "list_image_versions",
     "ListImages": "list_images",
     "DescribeImage": "describe_image",
+    "DescribeImageVersion": "describe_image_version",
 }
+_ASKED_OPERATIONS = frozenset({*BODIES, "GetCallerIdentity"})
 _ANSWER = "ImageHistoryAnswer"
-_SKEW_SECONDS = 300
+# What botocore raises beside ClientError; ResponseParserError is for XML of STS that is none.
+_FAULTS = (BotoCoreError, ResponseParserError, ValueError)
+# A certificate that is not trusted now will not be a minute later; other faults of TLS may pass.
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_TRUST_HINT = " If a proxy of yours signs certificates, name its authority in AWS_CA_BUNDLE."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +86,22 @@ class _RoleProvider(CredentialProvider):
 
     METHOD = "image-history-assume-role"
 
-    def __init__(self, source: botocore.session.Session, access: Access) -> None:
+    def __init__(self, source: botocore.session.Session, access: Access, region: str | None) -> None:
         super().__init__()
         self._source = source
         self._access = access
+        self._region = region
 
     def load(self) -> DeferredRefreshableCredentials:
+        source_credentials = self._source.get_credentials()
+        if source_credentials is None:
+            raise NoCredentialsError
         extra = {"RoleSessionName": "image-history"}
         if self._access.external_id is not None:
             extra["ExternalId"] = self._access.external_id
         fetcher = AssumeRoleCredentialFetcher(
-            client_creator=self._source.create_client,
-            source_credentials=self._source.get_credentials(),
+            client_creator=self._client,
+            source_credentials=source_credentials,
             role_arn=self._access.role_arn,
             extra_args=extra,
         )
@@ -96,31 +109,55 @@ class _RoleProvider(CredentialProvider):
             method=self.METHOD, refresh_using=fetcher.fetch_credentials
         )
 
+    def _client(self, service: str, **credentials: Any) -> Any:
+        """The client of STS; without a region it would need one of the environment's."""
+        config = _client_config(Timeouts(), pool=1)
+        return self._source.create_client(service, region_name=self._region, config=config, **credentials)
 
-def open_session(access: Access) -> boto3.Session:
-    """A boto3 session whose timestamps, where botocore parses any, are UTC.
 
-    Raises ConfigError for an unknown profile. No request is made.
+def open_session(access: Access, region: str | None = None) -> boto3.Session:
+    """A boto3 session; a role is assumed at the STS of `region`, None for the profile's or environment's.
+
+    Raises ConfigError for an unknown profile. No request is made; any that one of its clients, STS's too,
+    would send over plain http is refused with ConfigError.
     """
     try:
-        return boto3.Session(botocore_session=_botocore_session(access))
+        return boto3.Session(botocore_session=_botocore_session(access, region))
     except BotoCoreError as error:
         raise translate(error, str(access)) from error
 
 
-def _botocore_session(access: Access) -> botocore.session.Session:
+def _botocore_session(access: Access, region: str | None) -> botocore.session.Session:
     profile = access.source_profile if access.role_arn is not None else access.profile
-    session = botocore.session.Session(profile=profile)
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_utc)
+    session = _guarded_session(profile)
     if access.role_arn is None:
         return session
-    assumed = botocore.session.Session(profile=profile)
-    assumed.get_component("credential_provider").insert_before("env", _RoleProvider(session, access))
+    assumed = _guarded_session(profile)
+    provider = _RoleProvider(session, access, region)
+    # In place of botocore's chain: its order depends on whether a profile is named.
+    assumed.register_component("credential_provider", CredentialResolver([provider]))
     return assumed
 
 
-def _utc(value: float | str) -> datetime:
-    return datetime.fromtimestamp(float(value), tz=UTC)
+def _guarded_session(profile: str | None) -> botocore.session.Session:
+    session = botocore.session.Session(profile=profile)
+    session.register("before-send", _refuse_readable_request)
+    return session
+
+
+def _refuse_readable_request(request: Any, **_: object) -> None:
+    _refuse_plain_http(request.url)
+
+
+def _new_client(session: boto3.Session, service: str, region: str, config: BotoConfig) -> Any:
+    try:
+        return session.client(service, region_name=region, config=config)
+    except BotoCoreError as error:
+        raise translate(error, f"A client of {service} in {region}") from error
+    except ValueError as error:
+        raise ConfigError(
+            f"{_sentence(error)} Check AWS_ENDPOINT_URL and endpoint_url in AWS's own config files."
+        ) from error
 
 
 def default_region(session: boto3.Session, access: Access) -> str:
@@ -139,10 +176,10 @@ def caller_account(session: boto3.Session, region: str, timeouts: Timeouts) -> s
 
     Raises CredentialsError if there are no credentials or AWS doesn't know them.
     """
+    client = _new_client(session, "sts", region, _client_config(timeouts, pool=1))
     try:
-        client = session.client("sts", region_name=region, config=_client_config(timeouts, pool=1))
         return str(client.get_caller_identity()["Account"])
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, *_FAULTS) as error:
         translated = translate(error, f"sts GetCallerIdentity in {region}")
         if isinstance(translated, CredentialsError | ConfigError):
             raise translated from error
@@ -176,14 +213,11 @@ class ImageApi:
         self._pool = pool
         self._lock = threading.Lock()
         self._reopened = False
-        self._client = self._open(open_session(access))
+        self._client = self._open(open_session(access, region))
 
     def _open(self, session: boto3.Session) -> Any:
         config = _client_config(self._timeouts, pool=self._pool)
-        try:
-            client = session.client("sagemaker", region_name=self.region, config=config)
-        except (BotoCoreError, ValueError) as error:
-            raise translate(error, self.where) from error
+        client = _new_client(session, "sagemaker", self.region, config)
         _refuse_plain_http(client.meta.endpoint_url)
         for operation in BODIES:
             client.meta.events.register(f"before-parse.sagemaker.{operation}", _decode_answer)
@@ -202,13 +236,13 @@ class ImageApi:
             if _code(error) in EXPIRED_CODES and self._reopen(client):
                 return self._retry_once(operation, parameters)
             raise translate(error, self._place(operation, parameters)) from error
-        except (BotoCoreError, ValueError) as error:
+        except _FAULTS as error:
             raise translate(error, self._place(operation, parameters)) from error
 
     def _retry_once(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
         try:
             return self._request(self._client, operation, parameters)
-        except (ClientError, BotoCoreError, ValueError) as error:
+        except (ClientError, *_FAULTS) as error:
             raise translate(error, self._place(operation, parameters)) from error
 
     def _reopen(self, stale: object) -> bool:
@@ -219,7 +253,7 @@ class ImageApi:
             if self._reopened:
                 return False
             logger.warning("credentials_expired", extra={"where": self.where, "action": "session rebuilt"})
-            self._client = self._open(open_session(self._access))
+            self._client = self._open(open_session(self._access, self.region))
             self._reopened = True
             return True
 
@@ -237,7 +271,7 @@ def _refuse_plain_http(endpoint: str) -> None:
     parts = urlsplit(endpoint)
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ConfigError(
-            f"The endpoint {endpoint} is plain http: requests would be readable on the way. "
+            f"The endpoint {parts.scheme}://{parts.netloc} is plain http: requests would be readable on the way. "
             "Use https, or http on this machine's loopback only."
         )
 
@@ -259,10 +293,12 @@ def _decode_answer(
 ) -> None:
     """Decode a success before botocore does, and hand botocore an empty object in its place.
 
-    botocore parses 100 versions in 3 ms, and takes malformed bodies for an empty last page.
+    botocore parses 100 versions in 3 ms, takes malformed bodies for an empty last page, and trips over error
+    bodies that are no object of texts.
     """
     status = response_dict["status_code"]
     if status >= 300:
+        response_dict["body"] = readable_error(response_dict["body"])
         return
     customized_response_dict[_ANSWER] = _answer(operation_model.name, status, response_dict)
     response_dict["body"] = b"{}"
@@ -285,10 +321,10 @@ def _answer(operation: str, status: int, response: Mapping[str, Any]) -> Answer[
 
 
 def _date_ms(operation: str, header: str | None) -> int:
-    try:
-        return int(parsedate_to_datetime(header or "").timestamp()) * 1000
-    except ValueError as error:
-        raise MalformedResponseError(f"{operation} answered without a valid Date", operation=operation) from error
+    moment = http_date(header)
+    if moment is None:
+        raise MalformedResponseError(f"{operation} answered without a valid Date", operation=operation)
+    return int(moment.timestamp()) * 1000
 
 
 def _code(error: ClientError) -> str:
@@ -299,8 +335,12 @@ def translate(error: Exception, place: str) -> ConnectorError:
     """Our error for one of botocore's; its message says what happened, where, and what to do."""
     if isinstance(error, ClientError):
         return _translate_answer(error, place)
-    if not isinstance(error, BotoCoreError | HTTPClientError | ConnectionError):
-        return SourceError(f"{place} failed inside botocore: {error}.")
+    if isinstance(error, ResponseParserError):
+        return MalformedResponseError(f"{place} failed: {_sentence(error)}")
+    if not isinstance(error, BotoCoreError):
+        return SourceError(f"{place} failed inside botocore: {_sentence(error)}")
+    if isinstance(error, SSLError) and _UNTRUSTED in str(error):
+        return SourceError(f"{place} failed: {_sentence(error)}{_TRUST_HINT}", code=type(error).__name__)
     kind = next(
         (EXCEPTIONS[base.__name__] for base in type(error).__mro__ if base.__name__ in EXCEPTIONS),
         SourceError,
@@ -313,12 +353,16 @@ def _translate_answer(error: ClientError, place: str) -> ConnectorError:
     metadata = error.response.get("ResponseMetadata", {})
     status, headers = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {})
     kind = error_class(code, status)
+    if issubclass(kind, SkippableError) and error.operation_name not in _ASKED_OPERATIONS:
+        # A role that cannot be assumed says nothing about an image.
+        kind = CredentialsError
     said = error.response.get("Error", {}).get("Message", "")
     message = f"{place} failed: {code}{f': {said}' if said else ''} (HTTP {status})".rstrip(".")
     if issubclass(kind, TransientError):
-        return kind(f"{message}.", retry_after_seconds=_retry_after(headers), code=code)
-    hint = _clock_hint(headers.get("date")) if code in CLOCK_CODES else _hint(kind)
-    return kind(f"{message}.{hint}", code=code)
+        asked = retry_after_seconds(headers, now=datetime.now(UTC))
+        return kind(f"{message}.", retry_after_seconds=asked, code=code)
+    skewed = clock_hint(headers.get("date"), now=datetime.now(UTC)) if code in CLOCK_CODES else None
+    return kind(f"{message}.{skewed or _hint(kind)}", code=code)
 
 
 def _sentence(error: Exception) -> str:
@@ -328,38 +372,8 @@ def _sentence(error: Exception) -> str:
 
 def _hint(kind: type[ConnectorError]) -> str:
     hints: dict[type[ConnectorError], str] = {
-        CredentialsError: " Set AWS_PROFILE, log in again, or name a profile or role under accounts in the configuration.",
+        CredentialsError: " Set AWS_PROFILE, log in again, or name a profile or role under accounts in the "
+        "configuration.",
         ConfigError: " Check the profile and region in the configuration and in AWS's own config files.",
     }
     return hints.get(kind, "")
-
-
-def _clock_hint(date: str | None) -> str:
-    try:
-        server = parsedate_to_datetime(date or "")
-    except ValueError:
-        return _hint(CredentialsError)
-    skew = (datetime.now(UTC) - server).total_seconds()
-    if abs(skew) < _SKEW_SECONDS:
-        return _hint(CredentialsError)
-    return f" This machine's clock is {abs(skew) / 60:.0f} minutes {'ahead of' if skew > 0 else 'behind'} AWS's: set it."
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    readers: tuple[tuple[str, Callable[[str], float]], ...] = (
-        ("x-amz-retry-after", lambda text: float(text) / 1000),
-        ("retry-after", _seconds),
-    )
-    for name, read in readers:
-        if name in headers:
-            try:
-                return max(0.0, read(headers[name]))
-            except ValueError:
-                continue
-    return None
-
-
-def _seconds(text: str) -> float:
-    if text.strip().isdigit():
-        return float(text)
-    return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()

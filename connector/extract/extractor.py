@@ -173,7 +173,9 @@ class StreamReading:
                 self._end(current, Outcome.FAILED, error)
                 return
             logger.warning("token_refused", extra={"stream": str(current.stream), "action": "listing starts over"})
-            self.run(read_again(current))
+            # The newest checkpoint from now on: a refusal without a token must not be taken for the old one's.
+            self.last = read_again(current)
+            self.run(self.last)
         except ImageNotFoundError as error:
             self._end(self.last or checkpoint, self._missing(checkpoint), error)
         except AccessDeniedError as error:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from connector.config import Account, Config
+from connector.errors import ConfigError, CredentialsError
 from connector.extract.aws import Access, ImageApi, Timeouts, caller_account, default_region, open_session
 from connector.extract.calls import Pace, ScopeCalls
 from connector.extract.discover import Discovery, discover
 from connector.extract.pace import Pacer
 from connector.extract.plan import ImageFilter
 from connector.extract.retry import RetryPolicy
-from connector.errors import ConfigError, CredentialsError
 from connector.model import Scope, Stop
 
 
@@ -89,7 +89,7 @@ def open_scope(target: Target, config: Config, stop: Stop) -> OpenScope:
     Raises CredentialsError if neither tells, and what discovery raises.
     """
     calls = scope_calls(target, config, stop)
-    account_id = caller_account(open_session(target.access), target.region, timeouts(config))
+    account_id = caller_account(open_session(target.access, target.region), target.region, timeouts(config))
     if account_id is not None:
         return OpenScope(target, Scope(account_id, target.region), calls)
     discovery = discover(calls, target.images)

@@ -1,0 +1,150 @@
+"""A server that gives scripted answers byte by byte, for what no real service should ever answer.
+
+Must not know who asks, nor what is made of an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
+DATE_MS = 1_795_435_200_000
+JSON = "application/x-amz-json-1.1"
+ARN = "arn:aws:sagemaker:us-east-1:111122223333:image/base"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer. A header that is None is left out; `length` is what Content-Length claims to be."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    length: int | None = None
+    reset: bool = False
+
+    def raw(self) -> bytes:
+        """The answer as it goes over the wire."""
+        headers = {
+            "x-amzn-RequestId": "11111111-2222-3333-4444-555555555555",
+            "Content-Type": JSON,
+            "Content-Length": str(len(self.body) if self.length is None else self.length),
+            "Date": DATE,
+            # Else the client might take up the connection again just before it is closed.
+            "Connection": "close",
+            **self.headers,
+        }
+        lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
+        return "\r\n".join([f"HTTP/1.1 {self.status} Scripted", *lines, "", ""]).encode() + self.body
+
+
+def answer(**members: object) -> Reply:
+    """A success with this JSON object."""
+    return Reply(body=json.dumps(members).encode())
+
+
+def error(code: str, status: int = 400, **headers: str) -> Reply:
+    """An error of AWS."""
+    body = json.dumps({"__type": code, "message": "said by the script"}).encode()
+    return Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def item(version: int = 1, **changes: object) -> dict[str, object]:
+    """A well-formed item of ListImageVersions; a member that is set to None stays away."""
+    members: dict[str, object] = {
+        "Version": version,
+        "ImageArn": ARN,
+        "ImageVersionArn": f"{ARN.replace('image/', 'image-version/')}/{version}",
+        "ImageVersionStatus": "CREATED",
+        "CreationTime": 1_666_064_247.19,
+        "LastModifiedTime": 1_666_064_247.561,
+        **changes,
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+PAGE = answer(ImageVersions=[item()])
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request that came in; header names in lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def parameters(self) -> Any:
+        """The body of a SageMaker request."""
+        return json.loads(self.body)
+
+
+Answering = Callable[[Request], Reply | bytes]
+
+
+@dataclass(slots=True)
+class Scripted:
+    """The server's address, and what it was asked."""
+
+    url: str = ""
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which boto3 uses this server."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "AKIASCRIPTED00000000",
+            "AWS_SECRET_ACCESS_KEY": "scripted",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+
+@contextmanager
+def scripted(answering: Answering) -> Iterator[Scripted]:
+    """Serve on loopback; each connection gets one answer and is closed, bytes are sent as they are."""
+    state, lock = Scripted(), threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            request = Request(
+                {name.lower(): value for name, value in self.headers.items()}, self.rfile.read(length)
+            )
+            with lock:
+                state.requests.append(request)
+                reply = answering(request)
+            self.wfile.write(reply if isinstance(reply, bytes) else reply.raw())
+            self.close_connection = True
+            if isinstance(reply, Reply) and reply.reset:
+                # Closing with unsent linger time of zero makes the kernel send a reset.
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                self.connection.close()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        state.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield state
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def in_turn(*replies: Reply | bytes) -> Answering:
+    """Give these answers one after another, the last one for ever."""
+    left = list(replies)
+    return lambda _: left.pop(0) if len(left) > 1 else left[0]

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from botocore.exceptions import SSLError
+
+from connector.errors import (
+    ConfigError,
+    ConnectorError,
+    CredentialsError,
+    ServiceUnavailableError,
+    SourceError,
+)
+from connector.extract.aws import Access, ImageApi, Timeouts, caller_account, open_session, translate
+from tests.behaviour.scripted import PAGE, Answering, Reply, Request, Scripted, error, in_turn, scripted
+
+ROLE = "arn:aws:iam::111122223333:role/reader"
+TIMEOUTS = Timeouts(5, 5)
+ASSUMED = Reply(
+    body=b"<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAASSUMED</AccessKeyId>"
+    b"<SecretAccessKey>s</SecretAccessKey><SessionToken>assumed-token</SessionToken>"
+    b"<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>",
+    headers={"Content-Type": "text/xml"},
+)
+MAKES_A_CLIENT_OF: dict[str, Callable[[], object]] = {
+    "SAGEMAKER": lambda: ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1),
+    "STS": lambda: caller_account(open_session(Access()), "us-east-1", TIMEOUTS),
+}
+IDENTITY = b"<R><GetCallerIdentityResult><Account>111122223333</Account></GetCallerIdentityResult></R>"
+Serve = Callable[[Answering], Scripted]
+
+
+def sts_error(code: str) -> Reply:
+    """An error of STS."""
+    body = f"<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
+    return Reply(403, body.encode(), {"Content-Type": "text/xml"})
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Start scripted servers, each used by the environment from then on."""
+    with ExitStack() as stack:
+
+        def start(answering: Answering) -> Scripted:
+            server = stack.enter_context(scripted(answering))
+            for name, value in server.environment.items():
+                monkeypatch.setenv(name, value)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """AWS's own file with one profile, which has keys and no region."""
+    path = tmp_path / "aws-config"
+    path.write_text(
+        "[profile source]\naws_access_key_id = AKIASOURCE\naws_secret_access_key = s\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    return path
+
+
+def listed(access: Access) -> Any:
+    """The answer to one call with this access."""
+    api = ImageApi(access, "eu-west-1", timeouts=TIMEOUTS, pool=1)
+    return api.call("ListImageVersions", {"ImageName": "base"})
+
+
+def assuming(request: Request) -> Reply:
+    """Answer AssumeRole and ListImageVersions."""
+    return PAGE if "x-amz-target" in request.headers else ASSUMED
+
+
+@pytest.mark.parametrize("source", [None, "source"])
+def test_role_is_assumed_from_its_source(
+    serve: Serve, profiles: Path, monkeypatch: pytest.MonkeyPatch, source: str | None
+) -> None:
+    """Role, external id and source profile make one AssumeRole, signed by the source, in the region."""
+    server = serve(assuming)
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    listed(Access(role_arn=ROLE, external_id="tenant-7", source_profile=source))
+    assume, list_versions = server.requests
+    form = parse_qs(assume.body.decode())
+    assert (form["Action"], form["RoleArn"], form["ExternalId"]) == (["AssumeRole"], [ROLE], ["tenant-7"])
+    assert form["RoleSessionName"] == ["image-history"]
+    key = "AKIASOURCE" if source else "AKIASCRIPTED00000000"
+    assert f"Credential={key}/" in assume.headers["authorization"]
+    assert "/eu-west-1/sts/" in assume.headers["authorization"]
+    assert "Credential=ASIAASSUMED/" in list_versions.headers["authorization"]
+    assert list_versions.headers["x-amz-security-token"] == "assumed-token"
+
+
+def test_role_without_external_id_sends_none(serve: Serve) -> None:
+    """An external id that isn't configured isn't sent."""
+    server = serve(assuming)
+    listed(Access(role_arn=ROLE))
+    assert "ExternalId" not in parse_qs(server.requests[0].body.decode())
+
+
+def test_role_is_assumed_once_for_many_calls(serve: Serve) -> None:
+    """An assumed role's credentials are used until they are about to expire."""
+    server = serve(assuming)
+    api = ImageApi(Access(role_arn=ROLE), "eu-west-1", timeouts=TIMEOUTS, pool=1)
+    for _ in range(3):
+        api.call("ListImageVersions", {"ImageName": "base"})
+    assert len(server.requests) == 4
+
+
+def test_role_that_may_not_be_assumed_is_a_fault_of_credentials(serve: Serve) -> None:
+    """A denied AssumeRole says nothing about an image: it ends the scope, not the stream."""
+    server = serve(in_turn(sts_error("AccessDenied")))
+    with pytest.raises(CredentialsError, match="AccessDenied"):
+        listed(Access(role_arn=ROLE))
+    assert len(server.requests) == 1
+
+
+def test_role_without_source_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role needs credentials to be assumed with; without any the error says so."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with pytest.raises(CredentialsError, match="Unable to locate credentials"):
+        listed(Access(role_arn=ROLE))
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SAGEMAKER"])
+def test_plain_http_is_refused_before_any_request(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """An endpoint of plain http beyond loopback is refused when the client is made."""
+    monkeypatch.setenv(variable, "http://sagemaker.example.com:8080/x")
+    with pytest.raises(ConfigError, match=r"The endpoint http://sagemaker.example.com:8080 is plain http"):
+        ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "[::1]"])
+def test_plain_http_is_allowed_on_loopback(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """This machine's own addresses may be asked over plain http."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:8080")
+    assert ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1).region == "us-east-1"
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "localhost.example.com", "example.com", "169.254.169.254"])
+def test_plain_http_is_refused_elsewhere(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """A private, a link-local or an oddly named host is not loopback."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:8080")
+    with pytest.raises(ConfigError, match="is plain http"):
+        ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1)
+
+
+@pytest.mark.parametrize("role", [None, ROLE])
+def test_plain_http_is_refused_for_sts(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, role: str | None
+) -> None:
+    """STS, whose answer may hold credentials, isn't asked over plain http either."""
+    server = serve(assuming)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://sts.example.com")
+    with pytest.raises(ConfigError, match=r"http://sts.example.com is plain http"):
+        caller_account(open_session(Access(role_arn=role), "us-east-1"), "us-east-1", TIMEOUTS)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("service", MAKES_A_CLIENT_OF)
+def test_endpoint_that_is_no_url(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    """An endpoint that is no URL is wrong configuration, and the sentence names the setting."""
+    monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", "sagemaker")
+    with pytest.raises(ConfigError, match=r"Invalid endpoint: sagemaker\. Check AWS_ENDPOINT_URL"):
+        MAKES_A_CLIENT_OF[service]()
+
+
+def expired_until(last: int) -> Answering:
+    """Refuse the first requests as expired, then answer."""
+    return in_turn(*[error("ExpiredTokenException")] * last, PAGE)
+
+
+def test_expired_credentials_are_rebuilt_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ExpiredToken the session is made anew, with the credentials that the environment then has."""
+    server = serve(expired_until(1))
+    api = ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIARENEWED")
+    assert len(api.call("ListImageVersions", {"ImageName": "base"}).body.ImageVersions) == 1
+    assert ["AKIARENEWED" in request.headers["authorization"] for request in server.requests] == [False, True]
+
+
+def test_credentials_that_stay_expired(serve: Serve) -> None:
+    """A second ExpiredToken is not answered by another session: the error says what to do."""
+    server = serve(expired_until(9))
+    api = ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1)
+    for requests in (2, 3):
+        with pytest.raises(CredentialsError, match=r"ExpiredTokenException.*log in again"):
+            api.call("ListImageVersions", {"ImageName": "base"})
+        assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Reply(body=IDENTITY), "111122223333"),
+        (sts_error("AccessDenied"), None),
+        (Reply(body=b"<html>a captive portal<br></html>"), None),
+        (Reply(500, b""), None),
+        (b"", None),
+    ],
+)
+def test_account_from_sts(serve: Serve, reply: Reply | bytes, expected: str | None) -> None:
+    """STS tells the account; where it is denied or out of reach, there is none and no error."""
+    serve(in_turn(reply))
+    assert caller_account(open_session(Access()), "us-east-1", TIMEOUTS) == expected
+
+
+def test_account_of_unknown_credentials(serve: Serve) -> None:
+    """Credentials that STS doesn't know are an error, not a missing account."""
+    serve(in_turn(sts_error("InvalidClientTokenId")))
+    with pytest.raises(CredentialsError, match="InvalidClientTokenId"):
+        caller_account(open_session(Access()), "us-east-1", TIMEOUTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate", SourceError),
+        ("EOF occurred in violation of protocol (_ssl.c:1006)", ServiceUnavailableError),
+    ],
+)
+def test_untrusted_certificate_is_not_tried_again(text: str, expected: type[ConnectorError]) -> None:
+    """A certificate that isn't trusted ends the scope at once; other faults of TLS may pass."""
+    fault = SSLError(endpoint_url="https://api.sagemaker.us-east-1.amazonaws.com/", error=text)
+    assert type(translate(fault, "here")) is expected
