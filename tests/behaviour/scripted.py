@@ -146,5 +146,5 @@ def scripted(answering: Answering) -> Iterator[Scripted]:
 
 def in_turn(*replies: Reply | bytes) -> Answering:
     """Give these answers one after another, the last one for ever."""
-    left = list(replies)
+    left = [*replies] or [Reply()]
     return lambda _: left.pop(0) if len(left) > 1 else left[0]

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from connector.errors import (
+    AccessDeniedError,
+    ConnectorError,
+    CredentialsError,
+    ImageNotFoundError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    ThrottledError,
+    TransientError,
+)
+from connector.extract.aws import Access, ImageApi, Timeouts
+from connector.model import Stop
+from tests.behaviour.scripted import PAGE, Reply, Request, error, scripted
+from tests.behaviour.stage import Stage, Waits, staged, unpaced_calls
+
+THROTTLED = [
+    "ThrottlingException",
+    "Throttling",
+    "ThrottledException",
+    "RequestThrottledException",
+    "RequestThrottled",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "SlowDown",
+    "BandwidthLimitExceeded",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "PriorRequestNotComplete",
+    "TransactionInProgressException",
+    "EC2ThrottledException",
+]
+UNAVAILABLE = [
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServiceError",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+]
+CREDENTIALS = [
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+]
+DENIED = ["AccessDeniedException", "AccessDenied", "NotAuthorized", "OptInRequired"]
+REJECTED = [
+    "ValidationException",
+    "ResourceInUse",
+    "ResourceLimitExceeded",
+    "UnknownOperationException",
+    "SomethingNew",
+]
+# No table names them: beside a 4xx they are refusals, beside a 5xx outages.
+UNLISTED = ["ResourceInUse", "ResourceLimitExceeded", "UnknownOperationException", "SomethingNew"]
+MEANING: dict[str, type[ConnectorError]] = {
+    **dict.fromkeys(THROTTLED, ThrottledError),
+    **dict.fromkeys(UNAVAILABLE, ServiceUnavailableError),
+    **dict.fromkeys(CREDENTIALS, CredentialsError),
+    **dict.fromkeys(DENIED, AccessDeniedError),
+    **dict.fromkeys(REJECTED, RequestRejectedError),
+    "ResourceNotFound": ImageNotFoundError,
+}
+STATUSES: dict[int, type[ConnectorError]] = {
+    **dict.fromkeys((429, 509), ThrottledError),
+    **dict.fromkeys((408, 425, 500, 502, 503, 504, 507, 520, 599), ServiceUnavailableError),
+    **dict.fromkeys((401, 403), AccessDeniedError),
+    **dict.fromkeys((301, 302, 307, 400, 404, 405, 413, 501, 505), RequestRejectedError),
+}
+BODIES = {
+    "empty": b"",
+    "html": b"<html><body>Bad gateway</body></html>",
+    "latin": b"<h1>D\xe9sol\xe9</h1>",
+    "list": b"[]",
+    "null": b"null",
+    "nan": b"NaN",
+    "text": b'"busy"',
+    "object": b"{}",
+    "odd-types": b'{"__type": 5, "message": [1]}',
+    "cut": b'{"__type": "Throt',
+}
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """One server and one client, whose environment asks for seven attempts of botocore's own."""
+    with staged(AWS_MAX_ATTEMPTS="7", AWS_RETRY_MODE="legacy") as stage:
+        yield stage
+
+
+def refusal(stage: Stage, reply: Reply | bytes) -> ConnectorError:
+    """The error of one call, which must have made one request."""
+    stage.play(reply)
+    with pytest.raises(ConnectorError) as refused:
+        stage.call()
+    assert len(stage.server.requests) == 1
+    return refused.value
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_code_means_the_same_with_any_status(stage: Stage, status: int) -> None:
+    """It is the code that says what to do, and exactly one request is made to learn it."""
+    known = MEANING if status == 400 else {code: MEANING[code] for code in MEANING if code not in UNLISTED}
+    assert {code: type(refusal(stage, error(code, status))) for code in known} == known
+
+
+@pytest.mark.parametrize("form", ["com.amazon.coral.service#{}", "{}:http://internal.amazon.com/", "ns#{}:x"])
+def test_code_in_every_form(stage: Stage, form: str) -> None:
+    """A namespace before a code and an address behind it change nothing."""
+    assert type(refusal(stage, error(form.format("ThrottlingException")))) is ThrottledError
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_status_decides_without_a_known_code(stage: Stage, status: int) -> None:
+    """Without a code, or with one that nobody knows, the status decides; what is unknown isn't repeated."""
+    assert type(refusal(stage, Reply(status, b""))) is STATUSES[status]
+    assert type(refusal(stage, error("SomethingNew", status))) is STATUSES[status]
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_body_of_an_error_may_be_anything(stage: Stage, name: str) -> None:
+    """A proxy's 502 is an outage, whatever stands in it."""
+    found = refusal(stage, Reply(502, BODIES[name]))
+    assert type(found) is ServiceUnavailableError
+    assert found.message.endswith(".")
+
+
+@pytest.mark.parametrize("capital", [False, True])
+def test_message_is_told_with_its_place(stage: Stage, capital: bool) -> None:  # noqa: FBT001 - a parameter
+    """The sentence says what was asked of whom, and what AWS answered."""
+    member = b'"Message"' if capital else b'"message"'
+    reply = error("ValidationException")
+    found = refusal(stage, Reply(400, reply.body.replace(b'"message"', member)))
+    assert found.message == (
+        "ListImageVersions of image base with the default credentials in us-east-1 failed: "
+        "ValidationException: said by the script (HTTP 400)."
+    )
+    assert found.context["code"] == "ValidationException"
+
+
+def test_clock_that_is_wrong_is_told(stage: Stage) -> None:
+    """A signature refused beside a Date that is far away says by how much the clock is wrong."""
+    ahead = format_datetime(datetime.now(UTC) - timedelta(minutes=20), usegmt=True)
+    found = refusal(stage, error("RequestExpired", Date=ahead))
+    assert "This machine's clock is 20 minutes ahead of AWS's: set it." in found.message
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 23 Nov 2026 12:00:00 -0000"])
+def test_clock_fault_beside_a_useless_date(stage: Stage, date: str) -> None:
+    """A Date that says little is no second fault."""
+    assert type(refusal(stage, error("InvalidSignatureException", Date=date))) is CredentialsError
+
+
+BROKEN: dict[str, Reply | bytes] = {
+    "closed": b"",
+    "garbage": b"I am no HTTP\r\n\r\n",
+    "reset": Reply(body=PAGE.body, length=9999, reset=True),
+    "cut-chunk": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nx-amzn-RequestId: r\r\n\r\n50\r\n{"Ima',
+    "short-error": Reply(500, b"{}", length=99),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_connection_may_be_tried_again(stage: Stage, name: str) -> None:
+    """A connection that is cut before or within an answer is one request, and worth another attempt."""
+    assert isinstance(refusal(stage, BROKEN[name]), TransientError)
+    stage.play(BROKEN[name], PAGE)
+    assert (
+        len(unpaced_calls(stage.api).list_image_versions_with({"ImageName": "base"}).body.ImageVersions) == 1
+    )
+    assert len(stage.server.requests) == 2
+
+
+def test_refused_connection_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listening is an outage."""
+    with socket.socket() as closed, scripted(lambda _: PAGE) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), pool=1)
+        with pytest.raises(ServiceUnavailableError, match="Could not connect"):
+            api.call("ListImageVersions", {"ImageName": "base"})
+
+
+def test_silent_server_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes a request and says nothing is given up after the read timeout."""
+    over = threading.Event()
+
+    def silent(_: Request) -> Reply:
+        over.wait(10)
+        return PAGE
+
+    with scripted(silent) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 0.05), pool=1)
+        with pytest.raises(ServiceUnavailableError, match="Read timeout"):
+            api.call("ListImageVersions", {"ImageName": "base"})
+        over.set()
+
+
+def in_an_hour() -> str:
+    """An HTTP date."""
+    return format_datetime(datetime.now(UTC) + timedelta(minutes=4), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "bounds"),
+    [
+        ({"Retry-After": "7"}, (7, 7)),
+        ({"x-amz-retry-after": "7000"}, (7, 7)),
+        ({"Retry-After": "3", "x-amz-retry-after": "9000"}, (9, 9)),
+        ({"Retry-After": "FUTURE"}, (235, 240)),
+        ({"Retry-After": "Mon, 23 Nov 2020 12:00:00 GMT"}, (0, 0.5)),
+        ({"Retry-After": "Mon, 23 Nov 2020 12:00:00 -0000"}, (0, 0.5)),
+        ({"Retry-After": "100000"}, (300, 300)),
+        ({"Retry-After": "soon"}, (0, 0.5)),
+        ({"Retry-After": "-5"}, (0, 0.5)),
+        ({"x-amz-retry-after": "nan"}, (0, 0.5)),
+        ({}, (0, 0.5)),
+    ],
+)
+@pytest.mark.parametrize(("code", "status"), [("ServiceUnavailable", 503), ("ThrottlingException", 400)])
+def test_wait_that_the_server_asks_for(
+    stage: Stage, headers: dict[str, str], bounds: tuple[float, float], code: str, status: int
+) -> None:
+    """Retry-After (seconds or a date) and x-amz-retry-after (milliseconds) are waited for, up to 300 s."""
+    headers = {name: value.replace("FUTURE", in_an_hour()) for name, value in headers.items()}
+    stage.play(Reply(status, error(code).body, headers), PAGE)
+    waits = Waits()
+    unpaced_calls(stage.api, stop=Stop(event=waits)).list_image_versions_with({"ImageName": "base"})
+    (seconds,) = waits.seconds
+    assert bounds[0] <= seconds <= bounds[1]
+
+
+def test_attempts_are_the_only_requests(stage: Stage) -> None:
+    """So many attempts are so many requests; botocore adds none, whatever the environment asks for."""
+    stage.play(error("ThrottlingException"))
+    calls = unpaced_calls(stage.api, attempts=4)
+    with pytest.raises(ThrottledError):
+        calls.list_image_versions_with({"ImageName": "base"})
+    assert len(stage.server.requests) == 4
+    cost = calls.meter.take()
+    assert (cost.by_operation, cost.throttles) == ({"ListImageVersions": 4}, 4)
+    assert {request.headers["amz-sdk-request"] for request in stage.server.requests} == {"attempt=1; max=1"}
+
+
+@pytest.mark.parametrize("code", [*CREDENTIALS, *DENIED, *REJECTED, "ResourceNotFound"])
+def test_permanent_error_is_one_request(stage: Stage, code: str) -> None:
+    """What another attempt cannot change isn't attempted again."""
+    stage.play(error(code))
+    with pytest.raises(MEANING[code]):
+        unpaced_calls(stage.api).list_image_versions_with({"ImageName": "base"})
+    assert len(stage.server.requests) == 1
