@@ -4,14 +4,16 @@ Must not know where rows come from, nor the terminal: what is drawn on one is th
 """
 
 from connector.formats.files import replaced_file
-from connector.formats.rows import Capped, Rows, as_rows
+from connector.formats.rows import Capped, Recast, Rows, Sink, as_rows
 from connector.formats.writing import SUFFIXES, Format, format_of, write_rows
 
 __all__ = [
     "SUFFIXES",
     "Capped",
     "Format",
+    "Recast",
     "Rows",
+    "Sink",
     "as_rows",
     "format_of",
     "replaced_file",

@@ -5,13 +5,11 @@ Free text is quoted, so that an empty text ("") differs from null (nothing). Mus
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connector.formats.cells import is_free_text, texts
-from connector.formats.rows import Rows, pieces
+from connector.formats.rows import Rows, Sink, pieces
 
 _END = "\r\n"
 # OWASP's list of what starts a formula, the full-width forms of CJK keyboards included.
@@ -21,7 +19,7 @@ _FORMULA = (
 )
 
 
-def write_csv(rows: Rows, sink: BinaryIO) -> int:
+def write_csv(rows: Rows, sink: Sink) -> int:
     """Write header and rows; returns the number of rows."""
     names = pa.array(rows.schema.names, pa.string())
     sink.write(",".join(_quoted(names).to_pylist()).encode() + _END.encode())

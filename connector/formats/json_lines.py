@@ -5,12 +5,12 @@ Numbers stay numbers, nulls are null. Must not know the terminal.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from connector.formats.cells import jsonable
-from connector.formats.rows import Rows, distinct, pieces
+from connector.formats.rows import Rows, Sink, distinct, pieces
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-def write_json_lines(rows: Rows, sink: BinaryIO) -> int:
+def write_json_lines(rows: Rows, sink: Sink) -> int:
     """Write one object a line; returns the number of rows."""
     names, count = distinct(rows.schema.names), 0
     for batch in pieces(rows):
@@ -27,7 +27,7 @@ def write_json_lines(rows: Rows, sink: BinaryIO) -> int:
     return count
 
 
-def write_json(rows: Rows, sink: BinaryIO) -> int:
+def write_json(rows: Rows, sink: Sink) -> int:
     """Write one array, an object on each of its lines; returns the number of rows."""
     names, count = distinct(rows.schema.names), 0
     for batch in pieces(rows):

@@ -5,19 +5,17 @@ Must not know what the rows mean.
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connector.formats.cells import texts
-from connector.formats.rows import Rows, distinct
+from connector.formats.rows import Rows, Sink, distinct
 
 # DuckDB's own; what reads it can skip groups, and a group fits memory many times over.
 ROW_GROUP_ROWS = 122_880
 
 
-def write_parquet(rows: Rows, sink: BinaryIO) -> int:
+def write_parquet(rows: Rows, sink: Sink) -> int:
     """Write the rows; returns their number. The schema's field metadata travels in the file.
 
     What Parquet has no type for, intervals and unions, is written as text.

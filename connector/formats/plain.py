@@ -6,18 +6,17 @@ Nothing is shortened. A cell stays on its line, and control characters are gone.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from connector.formats.cells import is_number, printable, texts
-from connector.formats.rows import Rows
+from connector.formats.layout import aligned
+from connector.formats.rows import Rows, Sink
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 NULL = "NULL"
-_GAP = "  "
 _MARKDOWN = re.compile(r"[\\`*\[\]|~]")
 _EXPLAIN = ["explain_key", "explain_value"]
 
@@ -36,7 +35,7 @@ def is_explanation(schema: pa.Schema) -> bool:
     return bool(schema.names == _EXPLAIN)
 
 
-def write_explanation(rows: Rows, sink: BinaryIO) -> int:
+def write_explanation(rows: Rows, sink: Sink) -> int:
     """Write the drawings of query plans; returns their number."""
     plans = [text for batch in rows for text in batch.column(1).to_pylist()]
     for plan in plans:
@@ -45,46 +44,22 @@ def write_explanation(rows: Rows, sink: BinaryIO) -> int:
     return len(plans)
 
 
-def write_plain(rows: Rows, sink: BinaryIO) -> int:
+def write_plain(rows: Rows, sink: Sink) -> int:
     """Write a header and aligned columns, numbers to the right; returns the number of rows."""
     if is_explanation(rows.schema):
         return write_explanation(rows, sink)
     header = [printable(name) for name in rows.schema.names]
     lines = [tuple(_shown(cell) for cell in row) for batch in rows for row in cells(batch)]
     right = [is_number(field.type) for field in rows.schema]
-    sink.writelines(line.encode() + b"\n" for line in aligned(header, lines, right))
+    sink.write("".join(f"{line}\n" for line in aligned(header, lines, right)).encode())
     return len(lines)
-
-
-def aligned(
-    header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[bool] = ()
-) -> Iterator[str]:
-    """The lines, header first, with each column as wide as its widest cell; numbers go to the right."""
-    sides = list(right) or [False] * len(header)
-    widths = [max(map(_width, column)) for column in zip(header, *lines, strict=True)]
-    for line in (header, *lines):
-        yield _GAP.join(map(_padded, line, widths, sides)).rstrip()
-
-
-def _padded(text: str, width: int, to_the_right: bool) -> str:  # noqa: FBT001  # an argument of map
-    filling = " " * (width - _width(text))
-    return filling + text if to_the_right else text + filling
-
-
-def _width(text: str) -> int:
-    """Columns of a terminal; CJK characters take two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
 
 
 def _shown(cell: str | None) -> str:
     return NULL if cell is None else cell
 
 
-def write_markdown(rows: Rows, sink: BinaryIO) -> int:
+def write_markdown(rows: Rows, sink: Sink) -> int:
     """Write a table of GitHub's Markdown, with what is markup in a cell made text; returns its rows."""
     header = [printable(name) for name in rows.schema.names]
     rules = ["---:" if is_number(field.type) else "---" for field in rows.schema]

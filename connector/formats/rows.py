@@ -25,6 +25,13 @@ class Rows(Protocol):
         """The rows, in their order."""
 
 
+class Sink(Protocol):
+    """Where bytes go: a file, a pipe, a terminal."""
+
+    def write(self, content: bytes, /) -> int:
+        """Write all of it; each call holds whole characters, and whole rows of text formats."""
+
+
 def as_rows(table: pa.Table) -> Rows:
     """A table in memory as a stream."""
     rows: Rows = table.to_reader()
@@ -54,6 +61,17 @@ class Capped:
                 return
             left -= batch.num_rows
             yield batch
+
+
+class Recast:
+    """A stream in another schema of the same columns, exactly: what would lose a digit is an error."""
+
+    def __init__(self, rows: Rows, schema: pa.Schema) -> None:
+        self._rows = rows
+        self.schema = schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return (batch.cast(self.schema) for batch in self._rows)
 
 
 def pieces(rows: Rows) -> Iterator[pa.RecordBatch]:

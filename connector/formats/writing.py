@@ -9,9 +9,8 @@ from collections.abc import Callable
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO
 
-from connector.formats.rows import Rows
+from connector.formats.rows import Rows, Sink
 
 
 class Format(Enum):
@@ -56,7 +55,7 @@ def format_of(path: Path) -> Format | None:
     return SUFFIXES.get(path.suffix.lower())
 
 
-def write_rows(rows: Rows, sink: BinaryIO, how: Format) -> int:
+def write_rows(rows: Rows, sink: Sink, how: Format) -> int:
     """Write all rows in a format; returns their number. Only TABLE holds them in memory.
 
     Raises what reading the rows and writing to the sink raise.
@@ -64,8 +63,8 @@ def write_rows(rows: Rows, sink: BinaryIO, how: Format) -> int:
     return _writer(how)(rows, sink)
 
 
-def _writer(how: Format) -> Callable[[Rows, BinaryIO], int]:
+def _writer(how: Format) -> Callable[[Rows, Sink], int]:
     """Look the writer up in the one module that has it."""
     module, name = _WRITERS[how]
-    writer: Callable[[Rows, BinaryIO], int] = getattr(import_module(f"connector.formats.{module}"), name)
+    writer: Callable[[Rows, Sink], int] = getattr(import_module(f"connector.formats.{module}"), name)
     return writer

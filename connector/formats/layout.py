@@ -1,0 +1,35 @@
+"""Columns of text under one another, on a terminal's grid.
+
+Must not know Arrow, nor what the texts are.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+_GAP = "  "
+
+
+def aligned(
+    header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[bool] = ()
+) -> Iterator[str]:
+    """The lines, header first, with each column as wide as its widest cell; numbers go to the right."""
+    sides = list(right) or [False] * len(header)
+    widths = [max(map(_width, column)) for column in zip(header, *lines, strict=True)]
+    for line in (header, *lines):
+        yield _GAP.join(map(_padded, line, widths, sides)).rstrip()
+
+
+def _padded(text: str, width: int, to_the_right: bool) -> str:  # noqa: FBT001  # an argument of map
+    filling = " " * (width - _width(text))
+    return filling + text if to_the_right else text + filling
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal; CJK characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )

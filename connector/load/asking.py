@@ -1,0 +1,203 @@
+"""Answers a stranger's SQL: read-only, locked down, bounded in time and memory, as a stream of Arrow batches.
+
+Must not know the command line, nor how an answer is printed. The warehouse's own statements don't pass here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from connector.config import format_duration
+from connector.errors import QueryError
+from connector.load.refusals import READING, bound, explained, first_word, refusal, require_reading
+from connector.load.saved import Question
+from connector.load.warehouse import DUCKDB_VERSION, Connection, EngineError, WarehouseFile
+
+T = TypeVar("T")
+
+_MEBIBYTE = 1 << 20
+_BATCH_ROWS = 10_000
+_GRACE_SECONDS = 5.0
+# An error inside a stream reaches us as one of pyarrow's, with DuckDB's text.
+_FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
+_SWITCHED_OFF = dict.fromkeys(
+    (
+        "enable_external_access",
+        "autoinstall_known_extensions",
+        "autoload_known_extensions",
+        "allow_community_extensions",
+        "allow_unsigned_extensions",
+        "python_enable_replacements",
+    ),
+    "false",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one query may cost. `timeout` counts DuckDB's time, not that of who reads the answer.
+
+    `abandon` is called when a query goes on although it was interrupted; it must not return. Without it the
+    query is waited for.
+    """
+
+    timeout: timedelta = timedelta(minutes=5)
+    memory_bytes: int = 1024 * _MEBIBYTE
+    spill_bytes: int = 8 * 1024 * _MEBIBYTE
+    threads: int = field(default_factory=lambda: min(4, os.cpu_count() or 1))
+    abandon: Callable[[BaseException], object] | None = None
+
+    def settings(self, spill_folder: str) -> Mapping[str, str]:
+        """DuckDB's settings for such a query."""
+        return _SWITCHED_OFF | {
+            "memory_limit": f"{self.memory_bytes // _MEBIBYTE}MiB",
+            "max_temp_directory_size": f"{self.spill_bytes // _MEBIBYTE}MiB",
+            "temp_directory": spill_folder,
+            "threads": str(self.threads),
+        }
+
+
+class Answer:
+    """The rows of a query, readable once; instants are UTC. Reading them may raise QueryError."""
+
+    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+        self.schema = schema
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self._batches
+
+
+@contextmanager
+def asking(warehouse: WarehouseFile, question: Question, limits: Limits | None = None) -> Iterator[Answer]:
+    """Ask one question that only reads; its answer can be read inside the block.
+
+    Raises QueryError for what is refused, wrong, too long or too large, and WarehouseError as `reading` does.
+    """
+    allowed = limits or Limits()
+    with (
+        tempfile.TemporaryDirectory(prefix="image-history-", ignore_cleanup_errors=True) as spill,
+        warehouse.reading(settings=allowed.settings(spill)) as connection,
+    ):
+        connection.run("session/lock_settings")
+        with _Asked(connection, replace(allowed, abandon=_clearing(spill, allowed.abandon))).running(
+            question
+        ) as answer:
+            yield answer
+
+
+def _clearing(
+    folder: str, abandon: Callable[[BaseException], object] | None
+) -> Callable[[BaseException], object] | None:
+    """`abandon`, which ends the process, after removing what would be left behind."""
+    if abandon is None:
+        return None
+
+    def clear_and_abandon(error: BaseException) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        abandon(error)
+
+    return clear_and_abandon
+
+
+class _Asked:
+    """One question while it is answered: DuckDB works on a thread, so that waiting for it can end."""
+
+    def __init__(self, connection: Connection, limits: Limits) -> None:
+        self._connection = connection
+        self._limits = limits
+        self._seconds_left = limits.timeout.total_seconds()
+        self._worker = ThreadPoolExecutor(1, "query")
+        self._ahead: Future[Any] = Future()
+        self._reader: pa.RecordBatchReader | None = None
+
+    @contextmanager
+    def running(self, question: Question) -> Iterator[Answer]:
+        """The answer; whatever ends the block ends the query."""
+        parameters = self._checked(question)
+        try:
+            self._reader = self._wait(self._later(_reader, self._connection, question.sql, parameters))
+            yield Answer(self._reader.schema, self._batches(self._reader))
+            self._end(None)
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    def _checked(self, question: Question) -> Mapping[str, str]:
+        """The values to bind. Raises QueryError for what is not one statement that reads."""
+        try:
+            statements = self._connection.duck.extract_statements(question.sql)
+        except EngineError as error:
+            # To look at some statements DuckDB 1.5 already runs a part of them.
+            if "Parser Error" not in str(error) and first_word(question.sql) not in READING:
+                raise refusal(first_word(question.sql)) from error
+            raise explained(str(error), {}) from error
+        require_reading(question.sql, statements)
+        return bound(question.parameters, statements[0].named_parameters)
+
+    def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """The batches, of which DuckDB makes the next one while the one before is used."""
+        self._later(next, reader, None)
+        while (batch := self._wait(self._ahead)) is not None:
+            self._later(next, reader, None)
+            yield batch
+
+    def _later(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
+        future = self._worker.submit(work, *arguments)
+        self._ahead = future
+        return future
+
+    def _wait(self, future: Future[T]) -> T:
+        started = time.monotonic()
+        try:
+            wait_for([future], max(0.0, self._seconds_left))
+            if not future.done():
+                raise QueryError(
+                    f"The query was stopped after {format_duration(self._limits.timeout)}: ask for less, or "
+                    "give it more time with --timeout."
+                )
+            return future.result()
+        except _FAILURES as error:
+            raise explained(str(error) or "Out of Memory", self._relations()) from error
+        finally:
+            self._seconds_left -= time.monotonic() - started
+
+    def _relations(self) -> Mapping[str, list[str]]:
+        """Tables and views with their columns; none if the failure took the connection with it."""
+        relations: dict[str, list[str]] = {}
+        try:
+            for row in self._connection.table("session/relations").to_pylist():
+                relations.setdefault(row["table_name"], []).append(row["column_name"])
+        except _FAILURES:
+            return {}
+        return relations
+
+    def _end(self, error: BaseException | None) -> None:
+        """Stop DuckDB if it still works; closing the connection would wait for it."""
+        if self._ahead.running():
+            self._connection.duck.interrupt()
+            wait_for([self._ahead], _GRACE_SECONDS)
+            if self._ahead.running() and self._limits.abandon is not None:
+                self._limits.abandon(error or QueryError("The query does not end."))
+        self._worker.shutdown()
+        if self._reader is not None:
+            self._reader.close()
+
+
+def _reader(connection: Connection, sql: str, parameters: Mapping[str, str]) -> pa.RecordBatchReader:
+    """Start the query by the one call that streams it: that differs between DuckDB's lines."""
+    if DUCKDB_VERSION.startswith("1."):
+        return connection.duck.execute(sql, parameters).to_arrow_reader(_BATCH_ROWS)
+    return connection.duck.sql(sql, params=parameters).to_arrow_reader(_BATCH_ROWS)
