@@ -119,6 +119,7 @@ EXCEPTIONS: dict[str, type[ConnectorError]] = {
     "UnknownCredentialError": CredentialsError,
     "InvalidIMDSEndpointError": CredentialsError,
     "InvalidIMDSEndpointModeError": CredentialsError,
+    "UnknownTokenProviderError": CredentialsError,
     "UnknownSignatureVersionError": CredentialsError,
     "UnsupportedSignatureVersionError": CredentialsError,
     # configuration: ours, AWS's files, the environment
@@ -134,6 +135,8 @@ EXCEPTIONS: dict[str, type[ConnectorError]] = {
     "BaseEndpointResolverError": ConfigError,
     "EndpointProviderError": ConfigError,
     "EndpointVariantError": ConfigError,
+    "InvalidChecksumConfigError": ConfigError,
+    "InvalidEndpointDiscoveryConfigurationError": ConfigError,
     "InvalidProxiesConfigError": ConfigError,
     "InvalidRetryConfigurationError": ConfigError,
     "InvalidRetryModeError": ConfigError,

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.extract.pace import Pacer
+
+
+class Clock:
+    """A clock that only moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+
+
+def paced(per_second: float) -> tuple[Pacer, Clock]:
+    """A pacer and its clock."""
+    clock = Clock()
+    return Pacer(per_second, clock=clock, sleep=clock.sleep), clock
+
+
+def starts(pacer: Pacer, clock: Clock, count: int) -> list[float]:
+    """When the next calls start, in seconds since the clock began."""
+    found = []
+    for _ in range(count):
+        pacer.wait()
+        found.append(round(clock.now - 1_000, 6))
+    return found
+
+
+def test_calls_start_at_the_rate() -> None:
+    """The first call starts at once, the others an interval apart."""
+    assert starts(*paced(2), 5) == [0, 0.5, 1, 1.5, 2]
+
+
+def test_pause_is_not_made_up_for() -> None:
+    """After a pause there is no burst: the rate holds from the next call on."""
+    pacer, clock = paced(2)
+    starts(pacer, clock, 2)
+    clock.now += 60
+    assert starts(pacer, clock, 3) == [60.5, 61, 61.5]
+
+
+def test_throttling_halves_the_rate() -> None:
+    """Each throttled answer doubles the distance of calls, to sixteen times at the most."""
+    pacer, clock = paced(1)
+    factors = []
+    for _ in range(6):
+        pacer.throttled()
+        factors.append(pacer.factor)
+    assert factors == [1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 16, 1 / 16]
+    assert starts(pacer, clock, 3) == [0, 16, 32]
+
+
+def test_success_wins_the_rate_back() -> None:
+    """Each success wins back five per cent of what is left of the rate, and never more than the whole."""
+    pacer, _ = paced(1)
+    pacer.throttled()
+    recovered = 0
+    while pacer.factor < 1:
+        pacer.succeeded()
+        recovered += 1
+    assert recovered == 15
+    pacer.succeeded()
+    assert pacer.factor == 1
+
+
+@given(
+    st.floats(0.1, 1_000), st.lists(st.sampled_from(["call", "throttled", "succeeded", "pause"]), max_size=60)
+)
+def test_rate_is_never_exceeded(per_second: float, events: list[str]) -> None:
+    """Whatever happens, two calls never start closer together than the rate allows."""
+    pacer, clock = paced(per_second)
+    before: float | None = None
+    for event in events:
+        if event == "pause":
+            clock.now += 0.7 / per_second
+        elif event == "call":
+            pacer.wait()
+            assert before is None or clock.now - before >= (1 - 1e-6) / per_second - 1e-9
+            before = clock.now
+        else:
+            getattr(pacer, event)()
+        assert 1 / 16 <= pacer.factor <= 1
+
+
+def test_threads_share_one_schedule() -> None:
+    """Threads that ask together get start times of their own, an interval apart."""
+    waits: list[float] = []
+    pacer = Pacer(4, clock=lambda: 0.0, sleep=waits.append)
+    threads = [threading.Thread(target=pacer.wait) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(waits) == pytest.approx([0.25 * number for number in range(1, 8)])

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from connector.extract.plan import ImageFilter, PlanSettings, plan_stream
+from connector.model import ListingKind, ListingRequest, Scope, Stream, StreamKnowledge
+
+HOUR_MS = 3_600_000
+NOW_MS = 1_795_435_200_123
+STREAM = Stream(Scope("111122223333", "us-east-1"), "base")
+SETTINGS = PlanSettings(page_size=100, lookback_ms=HOUR_MS // 4, reconcile_every_ms=24 * HOUR_MS)
+LARGE = StreamKnowledge(
+    live_versions=100, watermark_ms=NOW_MS - 5 * HOUR_MS + 999, last_full_at_ms=NOW_MS - 24 * HOUR_MS
+)
+FULL = ListingRequest(ListingKind.FULL, 100)
+SINCE_MS = (NOW_MS - 5 * HOUR_MS + 999 - HOUR_MS // 4) // 1000 * 1000
+INCREMENTAL = ListingRequest(ListingKind.INCREMENTAL, 100, SINCE_MS)
+
+
+@pytest.mark.parametrize(
+    ("known", "settings", "expected"),
+    [
+        pytest.param(None, SETTINGS, FULL, id="new"),
+        pytest.param(replace(LARGE, live_versions=0), SETTINGS, FULL, id="empty"),
+        pytest.param(replace(LARGE, live_versions=99), SETTINGS, FULL, id="one-page"),
+        pytest.param(LARGE, SETTINGS, INCREMENTAL, id="large"),
+        pytest.param(LARGE, replace(SETTINGS, full=True), FULL, id="asked-for"),
+        pytest.param(replace(LARGE, watermark_ms=None), SETTINGS, FULL, id="no-watermark"),
+        pytest.param(replace(LARGE, last_full_at_ms=None), SETTINGS, FULL, id="never-full"),
+        pytest.param(
+            replace(LARGE, last_full_at_ms=NOW_MS - 24 * HOUR_MS - 1), SETTINGS, FULL, id="reconcile"
+        ),
+        pytest.param(LARGE, replace(SETTINGS, reconcile_every_ms=0), FULL, id="reconcile-always"),
+        pytest.param(
+            LARGE, replace(SETTINGS, page_size=101), replace(FULL, page_size=101), id="larger-pages"
+        ),
+    ],
+)
+def test_request_is_the_cheapest_that_proves_the_most(
+    known: StreamKnowledge | None, settings: PlanSettings, expected: ListingRequest
+) -> None:
+    """Full wherever it costs no more than one page or is due, else newest first from the watermark."""
+    planned = plan_stream(STREAM, known, settings, now_ms=NOW_MS)
+    assert (planned.stream, planned.request) == (STREAM, expected)
+
+
+def test_start_is_a_whole_second_before_the_watermark() -> None:
+    """The start is floored to a second, never later than the watermark less the lookback."""
+    assert SINCE_MS % 1000 == 0
+    assert 0 <= LARGE.watermark_ms - SETTINGS.lookback_ms - SINCE_MS < 1000  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sort_by", "sort_order"),
+    [
+        (ListingKind.FULL, "VERSION", "ASCENDING"),
+        (ListingKind.INCREMENTAL, "LAST_MODIFIED_TIME", "DESCENDING"),
+    ],
+)
+def test_listing_is_sorted_by_what_it_proves(kind: ListingKind, sort_by: str, sort_order: str) -> None:
+    """A full listing goes by the immutable number, an incremental one from the newest change."""
+    request = ListingRequest(kind, 100)
+    assert (request.sort_by, request.sort_order) == (sort_by, sort_order)
+
+
+def test_fingerprint_is_that_of_what_is_sent() -> None:
+    """Stream, order and page size change the fingerprint; the start, which isn't sent, doesn't."""
+    others = [
+        replace(INCREMENTAL, page_size=99).fingerprint(STREAM),
+        replace(INCREMENTAL, kind=ListingKind.FULL).fingerprint(STREAM),
+        INCREMENTAL.fingerprint(replace(STREAM, image_name="Base")),
+        INCREMENTAL.fingerprint(replace(STREAM, scope=Scope("111122223333", "eu-west-1"))),
+        INCREMENTAL.fingerprint(STREAM),
+    ]
+    assert len(set(others)) == 5
+    assert replace(INCREMENTAL, since_ms=0).fingerprint(STREAM) == INCREMENTAL.fingerprint(STREAM)
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "accepted"),
+    [
+        (("*",), (), {"base", "Base", "scratch-1", "x.y"}),
+        (("b*",), (), {"base"}),
+        (("[bB]ase", "x.?"), (), {"base", "Base", "x.y"}),
+        (("*",), ("scratch-*", "x*"), {"base", "Base"}),
+        (("base",), ("base",), set()),
+    ],
+)
+def test_filter_takes_what_is_included_and_not_excluded(
+    include: tuple[str, ...], exclude: tuple[str, ...], accepted: set[str]
+) -> None:
+    """Globs tell upper and lower case apart, and an exclusion wins."""
+    wanted = ImageFilter(include, exclude)
+    assert {name for name in ("base", "Base", "scratch-1", "x.y") if wanted.accepts(name)} == accepted
