@@ -6,14 +6,16 @@ Must not know the warehouse, nor how pages are read or rows are written.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli import Globals, Verb
+from connector.cli import Globals, Verb, printable
 from connector.errors import (
     AccessDeniedError,
     ConfigError,
@@ -28,6 +30,7 @@ from connector.errors import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from connector.cli.delivery import Delivery
     from connector.config import Config
     from connector.extract.browse import Browse, Listing, ResumeToken
     from connector.extract.scopes import Target
@@ -67,7 +70,7 @@ class Options:
     profile: str | None
     role_arn: str | None
     region: str | None
-    format: str
+    format: str | None
     output: Path | None
 
 
@@ -118,10 +121,12 @@ def _choice(names: tuple[str, ...]) -> click.Choice[str]:
 @click.option("--role-arn", metavar="ARN", help="Role of the configuration, instead of a profile.")
 @click.option("--region", help="AWS region.")
 @click.option(
-    "--format", type=click.Choice(_FORMATS), default="table", show_default=True, help="How rows look."
+    "--format",
+    type=click.Choice(_FORMATS),
+    help="How rows look.  [default: by the suffix of --output, else table]",
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE, not to stdout."
+    "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE, whole or not at all."
 )
 @click.pass_obj
 def command(shared: Globals, /, **given: Any) -> None:
@@ -132,9 +137,12 @@ def command(shared: Globals, /, **given: Any) -> None:
 
     Without --profile, --role-arn and --region it is the one account and region of the configuration.
     """
+    from connector.cli.delivery import Delivery
     from connector.extract.browse import ResumeToken
 
     options = Options(**given)
+    # All rows: --max-items is what limits them.
+    delivery = Delivery.chosen(options.output, options.format, sys.maxsize)
     start = ResumeToken() if options.starting_token is None else ResumeToken.decode(options.starting_token)
     wanted, config = _wanted(options), shared.config()
     target = _target(options, config)
@@ -142,7 +150,7 @@ def command(shared: Globals, /, **given: Any) -> None:
         listing = _listing(config, target, wanted, start=start, max_items=options.max_items)
     except ConnectorError as error:
         raise _translated(error, options, target) from error
-    write_listing(_table(target, wanted, listing), listing, options)
+    _deliver(_table(target, wanted, listing), listing.next_token, delivery)
     if listing.next_token is not None:
         click.echo(_note(listing.next_token, listing.page_size), err=True)
 
@@ -217,16 +225,33 @@ def _note(token: str, page_size: int | None) -> str:
     )
 
 
-def write_listing(table: pa.Table, listing: Listing, options: Options) -> None:
-    """Print the rows; `--format json` is one object that holds the token to go on with."""
-    rows = [{name: _plain(value) for name, value in row.items()} for row in table.to_pylist()]
-    if options.format == "json":
-        token = {} if listing.next_token is None else {"NextToken": listing.next_token}
-        click.echo(json.dumps({"ImageVersions": rows, **token}, indent=2))
+def _deliver(table: pa.Table, next_token: str | None, delivery: Delivery) -> None:
+    """Write the rows; JSON is one object that holds the token to go on with."""
+    from connector.formats import Format, as_rows
+
+    if delivery.how is not Format.JSON:
+        delivery.deliver(as_rows(table))
         return
-    for row in rows:
-        click.echo(json.dumps(row))
+    content = _json_object(table, next_token)
+    if delivery.path is not None:
+        _replace(delivery.path, content)
+        return
+    lines = content.decode().splitlines()
+    click.echo("\n".join(map(printable, lines)) if sys.stdout.isatty() else content, nl=sys.stdout.isatty())
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else value
+def _json_object(table: pa.Table, next_token: str | None) -> bytes:
+    from connector.formats import Format, as_rows, write_rows
+
+    array = BytesIO()
+    write_rows(as_rows(table), array, Format.JSON)
+    token = "" if next_token is None else f',\n"NextToken": {json.dumps(next_token)}'
+    return b'{"ImageVersions": ' + array.getvalue().rstrip() + token.encode() + b"}\n"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    from connector.formats import replaced_file
+
+    with replaced_file(path) as file:
+        file.write(content)
+    click.echo(f"Wrote {len(content):,} bytes: {printable(str(path))}")
