@@ -75,7 +75,7 @@ def _timestamps(column: pa.Array) -> pa.Array:
     if not pc.any(beyond).as_py():
         return marked
     # Arrow has no text for DuckDB's infinity, nor for years of six digits.
-    signs = pc.if_else(pc.greater(naive.cast(pa.int64()), 0), "infinity", "-infinity")
+    signs = pc.if_else(pc.greater(column.cast(pa.int64()), 0), "infinity", "-infinity")
     return pc.if_else(beyond, signs, marked)
 
 

@@ -53,10 +53,10 @@ def _require_file(path: Path) -> None:
     """A rename would replace a link, a device or a pipe by a file, which is never what was meant."""
     try:
         mode = path.lstat().st_mode
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         mode = stat.S_IFREG
-    except ValueError as error:
-        raise _unwritable(path, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, getattr(error, "strerror", None) or str(error)) from error
     if stat.S_ISDIR(mode):
         raise _unwritable(path, "it is a folder")
     if stat.S_ISLNK(mode):
