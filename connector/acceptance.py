@@ -56,7 +56,8 @@ def advance(
         return None
     kept, reached_start = _within(checkpoint, rows)
     done = next_token is None or reached_start
-    folded = _folded(checkpoint, kept)
+    t0_ms = checkpoint.t0_ms if checkpoint.t0_ms is not None else date_ms - _T0_MARGIN_MS
+    folded = _folded(checkpoint, kept, held_since_ms=t0_ms - _DAY_MS)
     return PageRead(
         kept,
         replace(
@@ -64,7 +65,7 @@ def advance(
             outcome=Outcome.COMPLETE if done else Outcome.READING,
             next_token=None if done else next_token,
             pages=checkpoint.pages + 1,
-            t0_ms=checkpoint.t0_ms if checkpoint.t0_ms is not None else date_ms - _T0_MARGIN_MS,
+            t0_ms=t0_ms,
         ),
     )
 
@@ -88,11 +89,16 @@ def _within(checkpoint: Checkpoint, rows: Sequence[ImageVersion]) -> tuple[Seque
     return [row for row in rows if epoch_ms(row.LastModifiedTime) >= since_ms], True
 
 
-def _folded(checkpoint: Checkpoint, rows: Sequence[ImageVersion]) -> Checkpoint:
+def _folded(checkpoint: Checkpoint, rows: Sequence[ImageVersion], *, held_since_ms: int) -> Checkpoint:
+    """Rows that are stuck in a passing state since before `held_since_ms` hold nothing back."""
     if not rows:
         return checkpoint
     modified = [epoch_ms(row.LastModifiedTime) for row in rows]
-    passing = [epoch_ms(row.LastModifiedTime) for row in rows if row.ImageVersionStatus in PASSING_STATUSES]
+    passing = [
+        modified_ms
+        for row, modified_ms in zip(rows, modified, strict=True)
+        if row.ImageVersionStatus in PASSING_STATUSES and modified_ms > held_since_ms
+    ]
     numbers = [row.Version for row in rows]
     return replace(
         checkpoint,
@@ -124,6 +130,4 @@ def watermark_ms(checkpoint: Checkpoint) -> int | None:
         return None
     assert checkpoint.t0_ms is not None
     reached = min(checkpoint.newest_ms, checkpoint.t0_ms)
-    if checkpoint.held_ms is not None and checkpoint.held_ms > checkpoint.t0_ms - _DAY_MS:
-        return min(reached, checkpoint.held_ms)
-    return reached
+    return reached if checkpoint.held_ms is None else min(reached, checkpoint.held_ms)

@@ -1,0 +1,87 @@
+"""A source of answers without HTTP, for tests of what is made of answers.
+
+Must not know what is tested.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from connector.extract.calls import Pace, ScopeCalls
+from connector.extract.pace import Pacer
+from connector.extract.retry import RetryPolicy
+from connector.model import Stop
+from connector.wire import Answer, Image, ImagesBody, ImageVersion, ImageVersionsBody
+
+DATE_MS = 1_795_435_200_000
+Parameters = Mapping[str, Any]
+Answering = Callable[[str, Parameters], Answer[Any]]
+
+
+def version(number: int, *, modified_ms: int | None = None, status: str = "CREATED") -> ImageVersion:
+    """One well-formed item, by default modified a second after the one before it."""
+    modified = number * 1000 if modified_ms is None else modified_ms
+    arn = f"arn:aws:sagemaker:us-east-1:111122223333:image-version/base/{number}"
+    return ImageVersion(number, arn, arn, status, 0.0, modified / 1000)
+
+
+def image(name: str, account_id: str = "111122223333") -> Image:
+    """One well-formed image."""
+    arn = f"arn:aws:sagemaker:us-east-1:{account_id}:image/{name.lower()}"
+    return Image(name, arn, "CREATED", 0.0, 0.0)
+
+
+def answer(body: Any, date_ms: int = DATE_MS) -> Answer[Any]:
+    """A validated success."""
+    return Answer(body, "request-id", date_ms, 100)
+
+
+def page(rows: Sequence[ImageVersion], token: str | None = None, date_ms: int = DATE_MS) -> Answer[Any]:
+    """One page of versions."""
+    return answer(ImageVersionsBody(tuple(rows), token), date_ms)
+
+
+def images_page(names: Sequence[str], token: str | None = None, date_ms: int = DATE_MS) -> Answer[Any]:
+    """One page of images."""
+    return answer(ImagesBody(tuple(map(image, names)), token), date_ms)
+
+
+class FakeSource:
+    """Answers as a function says, and remembers what was asked."""
+
+    def __init__(self, answering: Answering, where: str = "profile test in us-east-1") -> None:
+        self.where = where
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self._answering = answering
+        self._lock = threading.Lock()
+
+    def call(self, operation: str, parameters: Parameters) -> Answer[Any]:
+        """Answer one call."""
+        with self._lock:
+            self.asked.append((operation, dict(parameters)))
+        return self._answering(operation, parameters)
+
+    def operations(self) -> list[str]:
+        """The operations, in the order of the calls."""
+        return [operation for operation, _ in self.asked]
+
+
+def in_turn(*results: Answer[Any] | Exception) -> Answering:
+    """Give these results one after another, the last one for ever; an exception is raised."""
+    left = list(results)
+
+    def answering(_: str, __: Parameters) -> Answer[Any]:
+        result = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return answering
+
+
+def scope_calls(source: FakeSource, *, attempts: int = 1, stop: Stop | None = None) -> ScopeCalls:
+    """The calls of a scope that never wait between them."""
+    pace = Pace(lists=Pacer(1e9), describes=Pacer(1e9))
+    return ScopeCalls(source, policy=RetryPolicy(attempts), pace=pace, stop=stop or Stop())

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from connector.errors import (
+    AccessDeniedError,
+    ImageNotFoundError,
+    InterruptedRunError,
+    ServiceUnavailableError,
+    ThrottledError,
+)
+from connector.extract.calls import Pace, ScopeCalls
+from connector.extract.pace import Pacer
+from connector.extract.retry import RetryPolicy
+from connector.model import ListingKind, ListingRequest, Stop
+from tests.unit.fakes import FakeSource, answer, image, images_page, in_turn, page, scope_calls, version
+from tests.unit.test_retry import Waits
+
+
+@pytest.mark.parametrize(
+    ("kind", "sorting"),
+    [
+        (ListingKind.FULL, {"SortBy": "VERSION", "SortOrder": "ASCENDING"}),
+        (ListingKind.INCREMENTAL, {"SortBy": "LAST_MODIFIED_TIME", "SortOrder": "DESCENDING"}),
+    ],
+)
+@pytest.mark.parametrize("token", [None, "token"])
+def test_page_of_versions_is_asked_for_as_planned(
+    kind: ListingKind, sorting: dict[str, str], token: str | None
+) -> None:
+    """Every request of a chain has the same members; the token is there from the second on."""
+    source = FakeSource(in_turn(page([])))
+    scope_calls(source).list_image_versions("Base", ListingRequest(kind, 50, 1000), token)
+    expected = {"ImageName": "Base", "MaxResults": 50, **sorting}
+    assert source.asked == [
+        ("ListImageVersions", expected if token is None else {**expected, "NextToken": token})
+    ]
+
+
+def test_page_of_images_is_asked_for_oldest_first() -> None:
+    """Images are listed by creation, an order that no change disturbs, a hundred a page."""
+    source = FakeSource(in_turn(images_page([])))
+    scope_calls(source).list_images("token")
+    expected = {"MaxResults": 100, "SortBy": "CREATION_TIME", "SortOrder": "ASCENDING", "NextToken": "token"}
+    assert source.asked == [("ListImages", expected)]
+
+
+def test_image_exists_if_describe_finds_it() -> None:
+    """Only AWS's own "not found" is a no; any other error stays one."""
+    assert scope_calls(FakeSource(in_turn(answer(image("base"))))).image_exists("base")
+    assert not scope_calls(FakeSource(in_turn(ImageNotFoundError("gone")))).image_exists("base")
+    with pytest.raises(AccessDeniedError):
+        scope_calls(FakeSource(in_turn(AccessDeniedError("no")))).image_exists("base")
+
+
+def test_cost_counts_every_request() -> None:
+    """Requests are counted when they are made, retries and throttles when they fail, bytes when they come."""
+    down, slow = ServiceUnavailableError("down"), ThrottledError("slow")
+    source = FakeSource(in_turn(down, slow, page([version(1)]), images_page([])))
+    calls = scope_calls(source, attempts=3, stop=Stop(event=Waits()))
+    calls.list_image_versions_with({"ImageName": "base"})
+    calls.list_images(None)
+    cost = calls.meter.take()
+    assert cost.by_operation == {"ListImageVersions": 3, "ListImages": 1}
+    assert (cost.retries, cost.throttles, cost.bytes) == (2, 1, 200)
+    assert calls.meter.take().total == 0
+
+
+def test_throttling_slows_its_own_kind_only() -> None:
+    """A throttled list call halves the list rate, and every answer wins some back; describe is untouched."""
+    pace = Pace(lists=Pacer(1e9), describes=Pacer(1e9))
+    source = FakeSource(in_turn(ThrottledError("slow"), page([]), answer(image("base"))))
+    calls = ScopeCalls(source, policy=RetryPolicy(2), pace=pace, stop=Stop(event=Waits()))
+    calls.list_image_versions_with({"ImageName": "base"})
+    assert (pace.lists.factor, pace.describes.factor) == (0.5 * 1.05, 1)
+    calls.image_exists("base")
+    assert pace.lists.factor == 0.5 * 1.05
+
+
+def test_outage_does_not_slow_the_pace() -> None:
+    """A server that is down is waited for between attempts, and no slower asked afterwards."""
+    pace = Pace(lists=Pacer(1e9), describes=Pacer(1e9))
+    source = FakeSource(in_turn(ServiceUnavailableError("down"), page([])))
+    calls = ScopeCalls(source, policy=RetryPolicy(2), pace=pace, stop=Stop(event=Waits()))
+    calls.list_image_versions_with({"ImageName": "base"})
+    assert pace.lists.factor == 1
+
+
+def test_every_attempt_waits_its_turn() -> None:
+    """Attempts are paced like first calls."""
+    turns: list[float] = []
+    pace = Pace(lists=Pacer(2, clock=lambda: 0.0, sleep=turns.append), describes=Pacer(1e9))
+    source = FakeSource(in_turn(ServiceUnavailableError("down"), ServiceUnavailableError("down"), page([])))
+    ScopeCalls(source, policy=RetryPolicy(3), pace=pace, stop=Stop(event=Waits())).list_image_versions_with(
+        {}
+    )
+    assert turns == [0.5, 1]
+
+
+def test_no_call_is_begun_after_a_stop() -> None:
+    """Once the run was asked to end, a call raises instead of asking AWS."""
+    stop, source = Stop(), FakeSource(in_turn(page([])))
+    stop.request(15)
+    with pytest.raises(InterruptedRunError, match="SIGTERM") as interrupted:
+        scope_calls(source, stop=stop).list_images(None)
+    assert (source.asked, interrupted.value.exit_code) == ([], 143)
+
+
+def test_failed_call_is_logged_without_its_token(caplog: pytest.LogCaptureFixture) -> None:
+    """Each failed attempt is a warning, and no log line holds a pagination token."""
+    source = FakeSource(in_turn(ServiceUnavailableError("down"), images_page([])))
+    with caplog.at_level(logging.DEBUG, logger="connector"):
+        scope_calls(source, attempts=2, stop=Stop(event=Waits())).list_images("secret-token")
+    assert [record.getMessage() for record in caplog.records] == ["call_failed"]
+    assert "secret-token" not in str(caplog.records[0].__dict__)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from connector.errors import AccessDeniedError, ListingUnstableError, MalformedResponseError
+from connector.extract.discover import discover
+from connector.extract.plan import ImageFilter
+from connector.wire import ImagesBody
+from tests.unit.fakes import DATE_MS, FakeSource, answer, image, images_page, in_turn, scope_calls
+
+ALL = ImageFilter()
+
+
+def test_images_of_all_pages_sorted_by_name() -> None:
+    """Every page counts, empty ones go on, an image that moved between pages is there once."""
+    pages = [images_page(["b", "a"], "1"), images_page([], "2"), images_page(["C", "a"])]
+    source = FakeSource(in_turn(*pages))
+    found = discover(scope_calls(source), ALL)
+    assert [found_image.ImageName for found_image in found.images] == ["C", "a", "b"]
+    assert found.pages == 3
+    assert [parameters.get("NextToken") for _, parameters in source.asked] == [None, "1", "2"]
+
+
+def test_instants_are_the_servers() -> None:
+    """T0 is a second before the first page, now is the last page's."""
+    pages = [images_page(["a"], "1", DATE_MS), images_page(["b"], None, DATE_MS + 7_000)]
+    found = discover(scope_calls(FakeSource(in_turn(*pages))), ALL)
+    assert (found.t0_ms, found.now_ms) == (DATE_MS - 1_000, DATE_MS + 7_000)
+
+
+def test_filter_leaves_images_out() -> None:
+    """Images that the configuration excludes are not found."""
+    found = discover(
+        scope_calls(FakeSource(in_turn(images_page(["a", "ab", "b"])))), ImageFilter(("a*",), ("ab",))
+    )
+    assert [found_image.ImageName for found_image in found.images] == ["a"]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_tokens_that_go_round_are_an_error(length: int) -> None:
+    """A cycle of tokens, whatever its length, ends the discovery; no part of the list is returned."""
+    calls = iter(range(1000))
+    source = FakeSource(lambda *_: images_page(["a"], f"token {next(calls) % length}"))
+    with pytest.raises(ListingUnstableError, match=f"repeats a pagination token after {length + 1} pages"):
+        discover(scope_calls(source), ALL)
+
+
+@pytest.mark.parametrize("error", [AccessDeniedError("no"), MalformedResponseError("html")])
+def test_list_that_breaks_off_is_not_returned(error: Exception) -> None:
+    """An error on a later page is raised: part of a list would look like deleted images."""
+    with pytest.raises(type(error)):
+        discover(scope_calls(FakeSource(in_turn(images_page(["a"], "1"), error))), ALL)
+
+
+def test_account_is_that_of_the_first_proper_arn() -> None:
+    """An ARN that names no account is passed over; without any there is no account."""
+    odd = [image("a", "None"), image("b", "12345"), image("c", "444455556666")]
+    assert (
+        discover(scope_calls(FakeSource(in_turn(answer(ImagesBody(tuple(odd)))))), ALL).account_id
+        == "444455556666"
+    )
+    assert discover(scope_calls(FakeSource(in_turn(images_page([])))), ALL).account_id is None

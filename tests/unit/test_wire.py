@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from botocore.parsers import JSONParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector import wire
+from connector.errors import MalformedResponseError
+from connector.wire import epoch_ms, readable_error
+
+YEAR_2100_MS = 4_102_444_800_000
+
+
+@given(st.integers(0, YEAR_2100_MS))
+def test_milliseconds_survive_the_float(milliseconds: int) -> None:
+    """Every millisecond until 2100 comes back exactly from the seconds that AWS writes."""
+    assert epoch_ms(float(f"{milliseconds / 1000:.3f}")) == milliseconds
+    assert (
+        epoch_ms(msgspec.json.decode(f"{milliseconds // 1000}.{milliseconds % 1000:03d}".encode()))
+        == milliseconds
+    )
+
+
+def test_milliseconds_are_those_of_datetime(rng: random.Random) -> None:
+    """The integer is that of Python's own conversion."""
+    for _ in range(1_000):
+        seconds = rng.randrange(YEAR_2100_MS) / 1000
+        expected = datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=0).timestamp() * 1000
+        assert epoch_ms(seconds) // 1000 * 1000 == expected
+
+
+@pytest.mark.parametrize("operation", sorted(wire.BODIES))
+@pytest.mark.parametrize("body", [b"", b"{}", b"null", b"[]", b"<html>", b"\xff", b'{"Images":null}', b"NaN"])
+def test_body_of_every_operation_is_judged(operation: str, body: bytes) -> None:
+    """No operation takes a body that lacks what its success always holds."""
+    with pytest.raises(MalformedResponseError, match=operation) as refused:
+        wire.decode_body(operation, body)
+    assert refused.value.context["operation"] == operation
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.builds(
+            msgspec.json.encode,
+            st.dictionaries(
+                st.sampled_from(["__type", "message", "Message", "x"]),
+                st.none() | st.integers() | st.text() | st.lists(st.text()),
+                max_size=4,
+            ),
+        ),
+    )
+)
+def test_error_body_is_readable_for_botocore(body: bytes) -> None:
+    """Whatever an error's body is, botocore finds a code and a message of text in what is made of it."""
+    response = {"status_code": 502, "headers": {}, "body": readable_error(body)}
+    error = JSONParser().parse(response, None)["Error"]
+    assert isinstance(error["Code"], str)
+    assert isinstance(error["Message"], str)
+
+
+def test_error_body_keeps_code_and_message() -> None:
+    """A well-formed error loses nothing."""
+    body = b'{"__type":"ns#Code","Message":"said","other":[1]}'
+    assert msgspec.json.decode(readable_error(body)) == {"__type": "ns#Code", "message": "said"}
