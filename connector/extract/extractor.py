@@ -18,6 +18,7 @@ from connector.errors import (
     FatalError,
     ImageNotFoundError,
     InterruptedRunError,
+    LandingError,
     ListingUnstableError,
     MalformedResponseError,
     RequestRejectedError,
@@ -131,6 +132,9 @@ class Extractor:
             reading.run(checkpoint)
         except InterruptedRunError:
             return
+        except LandingError:
+            # The sink's, not the scope's: what is read can no longer be kept.
+            raise
         except FatalError as error:
             state.broke(error)
             return

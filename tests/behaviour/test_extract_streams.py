@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from connector.acceptance import PageRead, begin, read_again
+from connector.errors import (
+    AccessDeniedError,
+    CredentialsError,
+    ImageNotFoundError,
+    LandingError,
+    MalformedResponseError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    SourceError,
+)
+from connector.extract import extractor
+from connector.extract.extractor import Extractor, resumed
+from connector.model import (
+    Checkpoint,
+    ListingKind,
+    ListingRequest,
+    Outcome,
+    PlannedStream,
+    Scope,
+    Stop,
+    Stream,
+)
+from connector.wire import Answer
+from tests.unit.fakes import FakeSource, answer, image, in_turn, page, scope_calls, version
+
+SCOPE = Scope("111122223333", "us-east-1")
+OTHER = Scope("444455556666", "us-east-1")
+FULL = ListingRequest(ListingKind.FULL, 2)
+
+
+def planned(name: str = "base", scope: Scope = SCOPE) -> PlannedStream:
+    """A stream to be listed in full."""
+    return PlannedStream(Stream(scope, name), FULL)
+
+
+def read(source: FakeSource, checkpoints: Iterable[Checkpoint] | None = None) -> list[PageRead]:
+    """Everything that reaches the sink; the scope must not be given up."""
+    pages: list[PageRead] = []
+    chosen = [begin(planned())] if checkpoints is None else checkpoints
+    assert Extractor({SCOPE: scope_calls(source)}, pages.append, Stop(), 1).run(chosen) == {}
+    return pages
+
+
+def numbers(pages: Iterable[PageRead]) -> list[int]:
+    """The version numbers that were handed on."""
+    return [row.Version for page_read in pages for row in page_read.rows]
+
+
+def test_pages_go_to_the_sink_with_what_continues_them() -> None:
+    """Each page is handed on at once, with the token after it; empty pages too."""
+    source = FakeSource(in_turn(page([version(1), version(2)], "a"), page([], "b"), page([version(3)])))
+    pages = read(source)
+    assert numbers(pages) == [1, 2, 3]
+    assert [each.checkpoint.next_token for each in pages] == ["a", "b", None]
+    assert [parameters.get("NextToken") for _, parameters in source.asked] == [None, "a", "b"]
+
+
+def test_two_hundred_empty_pages_are_no_end() -> None:
+    """A service that filters after it pages may send empty pages for long."""
+    tokens = [f"token {number}" for number in range(200)]
+    source = FakeSource(in_turn(*[page([], token) for token in tokens], page([version(1)])))
+    pages = read(source)
+    assert numbers(pages) == [1]
+    assert not pages[-1].checkpoint.readable
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+@pytest.mark.parametrize("kind", [ListingKind.FULL, ListingKind.INCREMENTAL])
+def test_cycle_of_tokens_ends_as_unstable(length: int, kind: ListingKind) -> None:
+    """Tokens that go round, in any length, are read five times and then prove nothing."""
+    calls = iter(range(10_000))
+    source = FakeSource(lambda *_: page([], f"token {next(calls) % length}"))
+    request = ListingRequest(kind, 2, 0)
+    pages = read(source, [begin(PlannedStream(Stream(SCOPE, "base"), request))])
+    assert len(source.asked) == 5 * (length + 1)
+    assert pages[-1].checkpoint.outcome is Outcome.UNSTABLE
+    assert pages[-1].checkpoint.error_code == "ListingUnstableError"
+
+
+def test_contradiction_is_read_once_more() -> None:
+    """A listing that contradicts itself starts over from its first page, and may then be clean."""
+    source = FakeSource(
+        in_turn(
+            page([version(1), version(2)], "a"),
+            page([version(2)], "b"),
+            page([version(1), version(2)], "c"),
+            page([version(3)]),
+        )
+    )
+    pages = read(source)
+    assert [parameters.get("NextToken") for _, parameters in source.asked] == [None, "a", None, "c"]
+    end = pages[-1].checkpoint
+    assert (end.readable, end.reading, end.rows, end.pages) == (False, 2, 3, 2)
+
+
+def test_version_that_comes_twice_is_a_contradiction() -> None:
+    """Newest first, a row that comes again on a later page shows that rows moved meanwhile."""
+    request = ListingRequest(ListingKind.INCREMENTAL, 2, 0)
+    first = page([version(2, modified_ms=9_000)], "a")
+    source = FakeSource(
+        in_turn(first, page([version(2, modified_ms=8_000)]), page([version(2, modified_ms=9_500)]))
+    )
+    pages = read(source, [begin(PlannedStream(Stream(SCOPE, "base"), request))])
+    assert pages[-1].checkpoint.reading == 2
+
+
+def test_refused_token_starts_the_listing_over() -> None:
+    """A checkpointed token that AWS no longer takes is dropped, and the listing begins anew."""
+    stale = read(FakeSource(in_turn(page([version(1)], "stale"), page([version(2)]))))[0].checkpoint
+    rejected = RequestRejectedError("Invalid pagination token", code="ValidationException")
+    source = FakeSource(in_turn(rejected, page([version(1)], "fresh"), page([version(2)])))
+    pages = read(source, [stale])
+    assert [parameters.get("NextToken") for _, parameters in source.asked] == ["stale", None, "fresh"]
+    assert numbers(pages) == [1, 2]
+    assert pages[-1].checkpoint.reading == 2
+
+
+def test_request_refused_without_a_token_fails_the_stream() -> None:
+    """What AWS calls invalid without any token is not asked for again."""
+    source = FakeSource(in_turn(RequestRejectedError("no", code="ValidationException")))
+    (end,) = read(source)
+    assert (len(source.asked), end.checkpoint.outcome) == (1, Outcome.FAILED)
+    assert end.checkpoint.error_code == "ValidationException"
+
+
+def test_request_refused_after_its_token_was_fails_the_stream() -> None:
+    """Refused with its token and then without, the stream fails after one start over."""
+    rejected = RequestRejectedError("no", code="ValidationException")
+    source = FakeSource(in_turn(page([version(1)], "a"), rejected))
+    pages = read(source)
+    assert [parameters.get("NextToken") for _, parameters in source.asked] == [None, "a", None]
+    assert pages[-1].checkpoint.outcome is Outcome.FAILED
+
+
+def test_token_refused_every_time_fails_the_stream() -> None:
+    """A service whose tokens never work is read five times, and no further."""
+
+    def refusing(_: str, parameters: Any) -> Answer[Any]:
+        if "NextToken" in parameters:
+            raise RequestRejectedError("no", code="ValidationException")
+        return page([version(1)], "never good")
+
+    source = FakeSource(refusing)
+    assert read(source)[-1].checkpoint.outcome is Outcome.FAILED
+    assert len(source.asked) == 10
+
+
+def described(result: Answer[Any] | Exception) -> Callable[[str, Any], Answer[Any]]:
+    """The list doesn't know the image; Describe answers this."""
+    describe = in_turn(result)
+
+    def answering(operation: str, parameters: Any) -> Answer[Any]:
+        if operation == "DescribeImage":
+            return describe(operation, parameters)
+        raise ImageNotFoundError("does not exist", code="ResourceNotFound")
+
+    return answering
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [
+        pytest.param(ImageNotFoundError("no"), Outcome.GONE, id="gone"),
+        pytest.param(answer(image("base")), Outcome.FAILED, id="there"),
+        pytest.param(AccessDeniedError("no"), Outcome.FAILED, id="denied"),
+    ],
+)
+def test_missing_image_is_gone_only_if_describe_agrees(
+    result: Answer[Any] | Exception, outcome: Outcome
+) -> None:
+    """An image that the list doesn't know is gone if, and only if, DescribeImage doesn't know it either."""
+    source = FakeSource(described(result))
+    (end,) = read(source)
+    assert end.checkpoint.outcome is outcome
+    assert end.checkpoint.error_code == "ResourceNotFound"
+    assert source.operations() == ["ListImageVersions", "DescribeImage"]
+
+
+def test_missing_image_whose_describe_gets_no_answer_is_not_gone() -> None:
+    """An outage in the confirmation is an outage of the stream."""
+    (end,) = read(FakeSource(described(ServiceUnavailableError("down"))))
+    assert end.checkpoint.outcome is Outcome.FAILED
+    assert end.checkpoint.error_code == "ServiceUnavailableError"
+
+
+def test_denied_image_leaves_the_others_alone() -> None:
+    """AccessDenied is the outcome of its stream, with AWS's code; the next stream is read."""
+    denied = AccessDeniedError("no", code="AccessDeniedException")
+    source = FakeSource(in_turn(denied, page([version(1)])))
+    first, second = read(source, [begin(planned("a")), begin(planned("b"))])
+    assert (first.checkpoint.outcome, first.checkpoint.error_code) == (
+        Outcome.DENIED,
+        "AccessDeniedException",
+    )
+    assert not second.checkpoint.readable
+
+
+def streams(count: int, scope: Scope = SCOPE) -> list[Checkpoint]:
+    """So many streams of one scope."""
+    return [begin(planned(f"image-{number}", scope)) for number in range(count)]
+
+
+def test_scope_that_no_longer_answers_is_given_up() -> None:
+    """After three streams in a row without an answer the scope is left, its other streams stay resumable."""
+    down, live = FakeSource(in_turn(ServiceUnavailableError("down"))), FakeSource(in_turn(page([version(1)])))
+    pages: list[PageRead] = []
+    calls = {SCOPE: scope_calls(down), OTHER: scope_calls(live)}
+    lost = Extractor(calls, pages.append, Stop(), 1).run([*streams(6), *streams(6, OTHER)])
+    assert list(lost) == [SCOPE]
+    assert isinstance(lost[SCOPE], SourceError)
+    assert "AWS no longer answers profile test in us-east-1: down" in str(lost[SCOPE])
+    assert (len(down.asked), len(live.asked)) == (3, 6)
+    failed = [each.checkpoint for each in pages if each.checkpoint.stream.scope == SCOPE]
+    assert [checkpoint.outcome for checkpoint in failed] == [Outcome.FAILED] * 2
+
+
+def test_scope_that_answers_in_between_is_kept() -> None:
+    """Only failures in a row give a scope up."""
+    down = ServiceUnavailableError("down")
+    source = FakeSource(in_turn(down, down, page([]), down, down, page([])))
+    pages = read(source, streams(6))
+    assert sum(each.checkpoint.outcome is Outcome.FAILED for each in pages) == 4
+
+
+def test_scope_is_not_given_up_for_malformed_answers() -> None:
+    """A scope that answers, if only nonsense, is reached: each stream fails for itself."""
+    pages = read(FakeSource(in_turn(MalformedResponseError("html"))), streams(5))
+    assert [each.checkpoint.outcome for each in pages] == [Outcome.FAILED] * 5
+
+
+def test_scope_without_credentials_is_left_at_once() -> None:
+    """A fault of the whole scope ends it at its first stream, which stays resumable."""
+    source, pages = FakeSource(in_turn(CredentialsError("expired"))), list[PageRead]()
+    lost = Extractor({SCOPE: scope_calls(source)}, pages.append, Stop(), 1).run(streams(4))
+    assert isinstance(lost[SCOPE], CredentialsError)
+    assert (len(source.asked), pages) == (1, [])
+
+
+def test_scopes_take_turns() -> None:
+    """A scope with many streams doesn't keep the others waiting."""
+    source = FakeSource(in_turn(page([])))
+    calls = scope_calls(source)
+    chosen = [*streams(4), *streams(2, OTHER)]
+    turns: list[Scope] = []
+    Extractor(
+        {SCOPE: calls, OTHER: calls}, lambda each: turns.append(each.checkpoint.stream.scope), Stop(), 1
+    ).run(chosen)
+    assert turns == [SCOPE, OTHER, SCOPE, OTHER, SCOPE, SCOPE]
+
+
+def test_error_of_the_sink_ends_the_run() -> None:
+    """A page that cannot be kept is no reason to read on."""
+    source = FakeSource(in_turn(page([version(1)], "a"), page([])))
+
+    def full(_: PageRead) -> None:
+        raise LandingError("disk full")
+
+    with pytest.raises(LandingError, match="disk full"):
+        Extractor({SCOPE: scope_calls(source)}, full, Stop(), 1).run(streams(5))
+    assert len(source.asked) == 1
+
+
+def test_stop_between_pages_leaves_a_checkpoint_to_go_on_from() -> None:
+    """After a stop no call is begun, and the last page's checkpoint continues the listing later."""
+    stop, pages = Stop(), list[PageRead]()
+
+    def stopping(page_read: PageRead) -> None:
+        pages.append(page_read)
+        stop.request(15)
+
+    source = FakeSource(in_turn(page([version(1)], "a"), page([version(2)])))
+    Extractor({SCOPE: scope_calls(source, stop=stop)}, stopping, stop, 1).run(streams(3))
+    assert (len(source.asked), pages[-1].checkpoint.next_token) == (1, "a")
+    assert numbers(read(source, [pages[-1].checkpoint])) == [2]
+
+
+def test_stop_does_not_wait_for_a_call_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop ends the run soon although one call never returns."""
+    monkeypatch.setattr(extractor, "_GRACE_SECONDS", 0.01)
+    monkeypatch.setattr(extractor, "_POLL_SECONDS", 0.01)
+    stop, hanging, released = Stop(), threading.Event(), threading.Event()
+
+    def answering(_: str, parameters: Any) -> Answer[Any]:
+        if parameters["ImageName"] == "image-0":
+            hanging.set()
+            released.wait(30)
+        else:
+            assert hanging.wait(30)
+            stop.request(15)
+        return page([])
+
+    source = FakeSource(answering)
+    try:
+        Extractor({SCOPE: scope_calls(source, stop=stop)}, lambda _: None, stop, 2).run(streams(9))
+        assert not released.is_set()
+        assert len(source.asked) <= 3
+    finally:
+        released.set()
+
+
+def test_concurrent_streams_lose_no_page() -> None:
+    """However many threads read, every page of every stream reaches the sink, in the order of its stream."""
+
+    def answering(_: str, parameters: Any) -> Answer[Any]:
+        number = int(parameters.get("NextToken", "0"))
+        return page([version(number + 1)], str(number + 1) if number < 4 else None)
+
+    pages, lock = dict[str, list[int]](), threading.Lock()
+
+    def sink(each: PageRead) -> None:
+        with lock:
+            pages.setdefault(each.checkpoint.stream.image_name, []).extend(numbers([each]))
+
+    Extractor({SCOPE: scope_calls(FakeSource(answering))}, sink, Stop(), 16).run(streams(60))
+    assert pages == {f"image-{number}": [1, 2, 3, 4, 5] for number in range(60)}
+
+
+def test_resumed_run_goes_on_where_it_was() -> None:
+    """Streams begin, go on, or stay finished, each from what was landed; too old a token is dropped."""
+    going = read(FakeSource(in_turn(page([version(1)], "a"), page([version(2)]))))
+    names = ["new", "going", "done"]
+    landed = {
+        Stream(SCOPE, "going"): going[0].checkpoint,
+        Stream(SCOPE, "done"): going[-1].checkpoint,
+    }
+    live = list(resumed(map(planned, names), landed, tokens_live=True))
+    assert live == [begin(planned("new")), going[0].checkpoint, going[-1].checkpoint]
+    aged = list(resumed(map(planned, names), landed, tokens_live=False))
+    assert aged == [begin(planned("new")), read_again(going[0].checkpoint), going[-1].checkpoint]
