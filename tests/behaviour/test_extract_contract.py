@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import botocore.session
+import msgspec
+import pytest
+
+from connector import wire
+from connector.cli.list import command
+from connector.extract.aws import _METHODS
+from connector.extract.browse import SORT_KEYS, SORT_ORDERS, Browse
+from connector.extract.faults import EXCEPTIONS
+
+LISTS: dict[str, tuple[str, type[msgspec.Struct]]] = {
+    "ListImageVersions": ("ImageVersions", wire.ImageVersion),
+    "ListImages": ("Images", wire.Image),
+}
+# How the command names what the paginator takes beside the operation's own members.
+PAGING = {"MaxResults": "page_size", "NextToken": "starting_token"}
+
+
+@cache
+def model() -> Any:
+    """The service model of SageMaker as botocore ships it."""
+    return botocore.session.Session().get_service_model("sagemaker")
+
+
+def output(operation: str) -> Any:
+    """The output shape of an operation."""
+    return model().operation_model(operation).output_shape
+
+
+def members(kind: type[msgspec.Struct]) -> set[str]:
+    """The members of AWS's that a struct holds."""
+    return {field.encode_name for field in msgspec.structs.fields(kind) if field.encode_name.isidentifier()}
+
+
+def demanded(kind: type[msgspec.Struct]) -> set[str]:
+    """The members without which a struct is malformed."""
+    return {field.encode_name for field in msgspec.structs.fields(kind) if field.required}
+
+
+@pytest.mark.parametrize("operation", sorted(wire.BODIES))
+def test_every_member_of_an_answer_is_known(operation: str) -> None:
+    """A member that botocore's model knows is decoded, so a new botocore tells of new members."""
+    assert members(wire.BODIES[operation]) == set(output(operation).members)
+
+
+@pytest.mark.parametrize("operation", LISTS)
+def test_items_are_those_of_the_model(operation: str) -> None:
+    """Items have the model's members, and exactly those that it requires are demanded."""
+    name, kind = LISTS[operation]
+    shape = output(operation).members[name].member
+    assert members(kind) == set(shape.members)
+    assert demanded(kind) == set(shape.required_members)
+    assert demanded(wire.BODIES[operation]) == {name}
+
+
+def test_every_operation_has_its_method() -> None:
+    """Each operation that is decoded can be called, under the name that boto3 gives it."""
+    assert _METHODS.keys() == wire.BODIES.keys()
+    names = {operation: botocore.xform_name(operation) for operation in wire.BODIES}
+    assert names == _METHODS
+
+
+def test_list_has_an_option_for_every_parameter() -> None:
+    """Every member of the request, and every setting of the paginator, is an option of `list`."""
+    shape = model().operation_model("ListImageVersions").input_shape
+    everything = Browse(
+        image_name="base",
+        creation_time_after=0,
+        creation_time_before=0,
+        last_modified_time_after=0,
+        last_modified_time_before=0,
+        sort_by="VERSION",
+        sort_order="ASCENDING",
+        page_size=1,
+    )
+    assert {*everything.parameters(), "NextToken"} == set(shape.members)
+    options = {parameter.name for parameter in command.params}
+    wanted = {PAGING.get(name, botocore.xform_name(name)) for name in shape.members if name != "ImageName"}
+    assert wanted | {"image", "max_items"} <= options
+    assert shape.members["SortBy"].enum == [*SORT_KEYS]
+    assert shape.members["SortOrder"].enum == [*SORT_ORDERS]
+
+
+def test_page_size_is_within_the_bounds_of_the_model() -> None:
+    """AWS takes 1 to 100 rows a page, as the option does."""
+    shape = model().shape_for("MaxResults")
+    assert (shape.metadata["min"], shape.metadata["max"]) == (1, 100)
+
+
+def test_token_may_be_as_long_as_the_model_says() -> None:
+    """The longest token of the model is taken, and a longer one is not."""
+    longest = model().shape_for("NextToken").metadata["max"]
+    body = b'{"ImageVersions":[],"NextToken":"%s"}'
+    wire.decode_body("ListImageVersions", body % (b"x" * longest))
+    with pytest.raises(Exception, match="length <= 8192"):
+        wire.decode_body("ListImageVersions", body % (b"x" * (longest + 1)))
+
+
+def test_modelled_errors_have_a_meaning() -> None:
+    """The one error that the model knows for these operations is that of a missing image."""
+    errors = {
+        error.name for operation in wire.BODIES for error in model().operation_model(operation).error_shapes
+    }
+    assert errors == {"ResourceNotFound"}
+    assert errors.isdisjoint(EXCEPTIONS)
