@@ -1,16 +1,27 @@
-"""What a page adds to a listing, and when the listing is proved complete.
+"""What a page adds to a listing, and up to where an accepted listing has read.
 
 A fold of pages over a checkpoint, pure; must not know calls, threads or files. A page has been validated
-before it comes here (wire.py); here it is held against the pages before it.
+before it comes here (wire.py); here it is held against the pages before it. Whether a listing that was read
+to its end is accepted is settled against what is stored (verdict.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from connector.errors import SkippableError
-from connector.model import PASSING_STATUSES, Checkpoint, ListingKind, Outcome, PlannedStream
+from connector.model import (
+    PASSING_STATUSES,
+    Absence,
+    Checkpoint,
+    Drift,
+    ListingKind,
+    ListingRequest,
+    Outcome,
+    PlannedStream,
+)
 from connector.wire import ImageVersion, epoch_ms
 
 MAX_READINGS = 5
@@ -20,10 +31,12 @@ _T0_MARGIN_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class PageRead:
-    """One page: the rows to keep, and the checkpoint that continues after them."""
+    """One page, or what settled a listing: the rows to keep, the checkpoint after them, and what is proved."""
 
     rows: Sequence[ImageVersion]
     checkpoint: Checkpoint
+    absences: tuple[Absence, ...] = ()
+    drift: tuple[Drift, ...] = ()
 
 
 def begin(planned: PlannedStream) -> Checkpoint:
@@ -31,9 +44,18 @@ def begin(planned: PlannedStream) -> Checkpoint:
     return Checkpoint(planned.stream, planned.request)
 
 
-def read_again(checkpoint: Checkpoint) -> Checkpoint:
-    """Start the listing over: its rows stay landed, its token and its proofs are dropped."""
-    return Checkpoint(checkpoint.stream, checkpoint.request, reading=checkpoint.reading + 1)
+def read_again(checkpoint: Checkpoint, request: ListingRequest | None = None) -> Checkpoint:
+    """Start the listing over, maybe with another request: its rows stay landed, its token is dropped.
+
+    A reading that came to its end without a contradiction is remembered: the next may agree with it.
+    """
+    to_its_end = checkpoint.outcome is Outcome.READ
+    return Checkpoint(
+        checkpoint.stream,
+        request if request is not None else checkpoint.request,
+        reading=checkpoint.reading + 1,
+        t0_before_ms=checkpoint.t0_ms if to_its_end else None,
+    )
 
 
 def ended(checkpoint: Checkpoint, outcome: Outcome, error: SkippableError | Exception) -> Checkpoint:
@@ -62,9 +84,10 @@ def advance(
         kept,
         replace(
             folded,
-            outcome=Outcome.COMPLETE if done else Outcome.READING,
+            outcome=Outcome.READ if done else Outcome.READING,
             next_token=None if done else next_token,
             pages=checkpoint.pages + 1,
+            empty_tail=done and checkpoint.rows > 0 and not rows,
             t0_ms=t0_ms,
         ),
     )
@@ -74,11 +97,11 @@ def _in_order(checkpoint: Checkpoint, rows: Sequence[ImageVersion]) -> bool:
     if checkpoint.request.kind is ListingKind.FULL:
         before = checkpoint.last_version if checkpoint.last_version is not None else -1
         numbers = [before, *(row.Version for row in rows)]
-        return all(first < second for first, second in zip(numbers, numbers[1:], strict=False))
+        return all(first < second for first, second in pairwise(numbers))
     times = [epoch_ms(row.LastModifiedTime) for row in rows]
     if checkpoint.last_modified_ms is not None:
         times.insert(0, checkpoint.last_modified_ms)
-    newest_first = all(first >= second for first, second in zip(times, times[1:], strict=False))
+    newest_first = all(first >= second for first, second in pairwise(times))
     return newest_first and len({row.Version for row in rows}) == len(rows)
 
 
@@ -126,8 +149,7 @@ def watermark_ms(checkpoint: Checkpoint) -> int | None:
     The greatest LastModifiedTime seen, but never past T0 (a time in the future must not blind later runs),
     and held at a version that is still CREATING or DELETING, for a day at the most.
     """
-    if checkpoint.outcome is not Outcome.COMPLETE or checkpoint.newest_ms is None:
+    if checkpoint.outcome is not Outcome.COMPLETE or checkpoint.newest_ms is None or checkpoint.t0_ms is None:
         return None
-    assert checkpoint.t0_ms is not None
     reached = min(checkpoint.newest_ms, checkpoint.t0_ms)
     return reached if checkpoint.held_ms is None else min(reached, checkpoint.held_ms)

@@ -61,9 +61,7 @@ class TransientError(ConnectorError):
 
     exit_code = 6
 
-    def __init__(
-        self, message: str, *, retry_after_seconds: float | None = None, **context: object
-    ) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None, **context: object) -> None:
         super().__init__(message, **context)
         self.retry_after_seconds = retry_after_seconds
 

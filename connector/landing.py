@@ -17,7 +17,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connector.errors import LandingError, SyncRunningError
-from connector.model import Calls, Checkpoint, Failure, ListingKind, PlannedStream, Scope, Stream
+from connector.model import (
+    Absence,
+    Calls,
+    Checkpoint,
+    Drift,
+    Failure,
+    ListingKind,
+    PlannedStream,
+    Scope,
+    Stream,
+)
 
 FORMAT = 1
 _METADATA_KEY = b"image-history"
@@ -42,9 +52,13 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class ScopePlan:
-    """What discovery found in one scope. Instants in UTC epoch milliseconds."""
+    """What discovery found in one scope. Instants in UTC epoch milliseconds.
+
+    `identity` names the configured profile or role, None for AWS's default chain.
+    """
 
     scope: Scope
+    identity: str | None
     pages: int
     images: int
     t0_ms: int
@@ -66,6 +80,7 @@ class RunPlan:
     scopes: tuple[ScopePlan, ...]
     streams: tuple[PlannedStream, ...]
     unreadable: tuple[Failure, ...] = ()
+    drift: tuple[Drift, ...] = ()
     format: int = FORMAT
 
 
@@ -85,18 +100,22 @@ class SegmentHeader:
     number: int
     checkpoints: tuple[Checkpoint, ...]
     costs: tuple[ScopeCost, ...] = ()
+    absences: tuple[Absence, ...] = ()
+    drift: tuple[Drift, ...] = ()
     format: int = FORMAT
 
 
 @dataclass(frozen=True, slots=True)
 class LandedRun:
-    """A run's folder, read back. `checkpoints` holds each stream's newest; `costs` the sum of all segments."""
+    """A run's folder, read back: each stream's newest checkpoint, and the sums of all segments."""
 
     folder: Path
     plan: RunPlan
     segments: tuple[Path, ...]
     checkpoints: Mapping[Stream, Checkpoint]
     costs: Mapping[Scope, Calls]
+    absences: tuple[Absence, ...] = ()
+    drift: tuple[Drift, ...] = ()
     closed: bool = False
 
     @property
@@ -108,7 +127,9 @@ class LandedRun:
     def finished(self) -> bool:
         """Nothing will be added: every planned stream has an outcome, or the run was handed to the loader."""
         known = self.checkpoints
-        return self.closed or all(planned.stream in known and known[planned.stream].finished for planned in self.plan.streams)
+        return self.closed or all(
+            planned.stream in known and known[planned.stream].finished for planned in self.plan.streams
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +180,9 @@ class Landing:
 
     def forget_unfinished(self) -> tuple[str, ...]:
         """Remove every run that was not read to its end, or that cannot be read; return their ids."""
-        forgotten = [path.parent for path in sorted(self.folder.glob(f"*/{_PLAN}")) if not _is_whole(path.parent)]
+        forgotten = [
+            path.parent for path in sorted(self.folder.glob(f"*/{_PLAN}")) if not _is_whole(path.parent)
+        ]
         for folder in forgotten:
             self._remove(folder)
         return tuple(folder.name for folder in forgotten)
@@ -226,12 +249,18 @@ def read_run(folder: Path) -> LandedRun:
     segments = tuple(sorted(folder.glob("segment-*.parquet")))
     checkpoints: dict[Stream, Checkpoint] = {}
     costs: dict[Scope, Calls] = {}
+    absences: list[Absence] = []
+    drift: list[Drift] = list(plan.drift)
     for path in segments:
         header = read_header(path)
+        absences += header.absences
+        drift += header.drift
         checkpoints.update({checkpoint.stream: checkpoint for checkpoint in header.checkpoints})
         for cost in header.costs:
             costs[cost.scope] = costs.get(cost.scope, Calls()) + cost.calls
-    return LandedRun(folder, plan, segments, checkpoints, costs, (folder / _CLOSED).exists())
+    return LandedRun(
+        folder, plan, segments, checkpoints, costs, tuple(absences), tuple(drift), (folder / _CLOSED).exists()
+    )
 
 
 def read_header(path: Path) -> SegmentHeader:

@@ -27,15 +27,33 @@ class ListingKind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a run proved about one stream. READING is the only one that a later run continues."""
+    """What a run proved about one stream.
+
+    READING has pages left, READ was read to its end but not settled against what is stored; a later sync
+    goes on with these two. Only a COMPLETE listing moves a watermark or proves an absence.
+    """
 
     READING = "reading"
+    READ = "read"
     COMPLETE = "complete"
     DENIED = "denied"
     GONE = "gone"
     FAILED = "failed"
     UNSTABLE = "unstable"
     PARTIAL = "partial"
+
+
+class Evidence(StrEnum):
+    """How it was proved that a version number has no version.
+
+    SINGLE_PAGE is for numbers that never were seen: the one answer that held the whole listing lacked them.
+    The others are for versions that lived as well.
+    """
+
+    DESCRIBE_NOT_FOUND = "describe_not_found"
+    IMAGE_NOT_FOUND = "image_not_found"
+    ABSENT_TWICE = "absent_twice"
+    SINGLE_PAGE = "single_page"
 
 
 @dataclass(slots=True)
@@ -124,6 +142,7 @@ class StreamKnowledge:
     last_full_at_ms: int | None = None
     highest_version: int | None = None
     first_version_seen: int | None = None
+    image_live: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +159,10 @@ class Checkpoint:
 
     `reading` counts the times that the listing was begun; pages and rows are of the current reading.
     Instants in UTC epoch milliseconds; `t0_ms` is the server's Date of the reading's first response minus
-    one second; `held_ms` is the LastModifiedTime of the oldest version still in a passing state.
+    one second; `held_ms` is the LastModifiedTime of the oldest version still in a passing state;
+    `t0_before_ms` is the T0 of the reading before, if that was read to its end without a contradiction;
+    `empty_tail` says that the last page held nothing although pages before it did; `phantoms` counts
+    versions that the listing lacked and Describe found.
     """
 
     stream: Stream
@@ -151,19 +173,54 @@ class Checkpoint:
     pages: int = 0
     rows: int = 0
     t0_ms: int | None = None
+    t0_before_ms: int | None = None
     newest_ms: int | None = None
     held_ms: int | None = None
     last_version: int | None = None
     last_modified_ms: int | None = None
     highest_version: int | None = None
     lowest_version: int | None = None
+    empty_tail: bool = False
+    phantoms: int = 0
     error_code: str | None = None
     error_message: str | None = None
 
     @property
+    def readable(self) -> bool:
+        """Pages of this stream are left to read."""
+        return self.outcome is Outcome.READING
+
+    @property
     def finished(self) -> bool:
-        """Nothing of this stream is left to read in this run."""
-        return self.outcome is not Outcome.READING
+        """Nothing of this stream is left to do in this run."""
+        return self.outcome not in {Outcome.READING, Outcome.READ}
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A member (`value` None) or a value of an answer that this version doesn't know, and how often it came."""
+
+    operation: str
+    member: str
+    value: str | None
+    occurrences: int
+
+
+Numbers = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Proof that the version numbers `first` to `last` of a stream have no version.
+
+    `t0_ms` (UTC epoch milliseconds) is the T0 of the listing that lacked them: since then they are gone.
+    """
+
+    stream: Stream
+    first: int
+    last: int
+    evidence: Evidence
+    t0_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +286,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ScopeReport:
-    """What one run did in one scope."""
+    """What one run did in one scope.
+
+    `spared` counts the deletions that the mass-delete breaker held back; none was made then.
+    """
 
     scope: Scope
     streams: int
     calls: Calls
     rows: RowCounts
     failures: tuple[Failure, ...] = ()
+    spared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +304,8 @@ class RunReport:
     """One `sync`, as printed and as `--json` gives it. Instants are aware, UTC.
 
     `lock_seconds` is how long the warehouse was open for writing; `resumed` says that an unfinished run was
-    continued; `pending_runs` counts earlier runs whose landed rows this sync loaded too.
+    continued; `pending_runs` counts earlier runs whose landed rows this sync loaded too; `drift` is what AWS
+    sent for the first time and this version doesn't know.
     """
 
     run_id: str
@@ -257,6 +319,7 @@ class RunReport:
     resumed: bool = False
     pending_runs: int = 0
     unreadable_scopes: tuple[Failure, ...] = ()
+    drift: tuple[Drift, ...] = ()
 
     @property
     def failures(self) -> tuple[Failure, ...]:

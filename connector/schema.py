@@ -23,6 +23,7 @@ class Kind(Enum):
     BIGINT = ("BIGINT", "int64")
     INSTANT = ("TIMESTAMP WITH TIME ZONE", "timestamp[ms, tz=UTC]")
     TEXTS = ("VARCHAR[]", "list<string>")
+    BOOLEAN = ("BOOLEAN", "bool")
 
     @property
     def sql(self) -> str:
@@ -89,6 +90,15 @@ _VERSION_MEMBERS = (
     _instant("creation_time", "When the version was created; tells incarnations apart", "CreationTime"),
     _instant("last_modified_time", "When AWS last changed the version", "LastModifiedTime"),
 )
+_RAW = _text("etl_raw", "JSON of members that AWS sent and that have no column here", nullable=True)
+_GONE = (
+    _instant("etl_deleted_at", "Since when it is known to be gone; null while it lives", nullable=True),
+    _text(
+        "etl_delete_evidence",
+        "How that was proved: describe_not_found, image_not_found or absent_twice; null while it lives",
+        nullable=True,
+    ),
+)
 _RUN_ID = _text("etl_run_id", "The sync that wrote this row (runs.etl_run_id)")
 
 IMAGE_VERSIONS = Table(
@@ -98,10 +108,11 @@ IMAGE_VERSIONS = Table(
     (
         *_VERSION_KEY,
         *_VERSION_MEMBERS,
+        _instant("etl_valid_from", "From when this state held at AWS; its event has the same"),
         _instant("etl_first_seen_at", "When this incarnation was first loaded"),
         _instant("etl_changed_at", "When the row last changed here"),
-        _instant("etl_deleted_at", "Since when it is known to be gone; null while it lives", nullable=True),
-        _text("etl_delete_evidence", "How the deletion was proved; null while it lives", nullable=True),
+        *_GONE,
+        _RAW,
         _RUN_ID,
     ),
 )
@@ -118,6 +129,13 @@ IMAGE_VERSION_EVENTS = Table(
         _instant("etl_observed_at", "When we learned it: the time of the load, growing from run to run"),
         _text("etl_change", "created, modified, deleted, recreated or reappeared"),
         Column("etl_changed_columns", Kind.TEXTS, "Columns that differ from the state before, sorted"),
+        _instant(
+            "etl_last_seen_at",
+            "Of a deletion: when AWS still listed the version; it went between then and etl_valid_from",
+            nullable=True,
+        ),
+        _text("etl_delete_evidence", "Of a deletion: how it was proved", nullable=True),
+        _RAW,
         _RUN_ID,
     ),
 )
@@ -137,6 +155,8 @@ IMAGES = Table(
         _instant("last_modified_time", "When AWS last changed the image", "LastModifiedTime"),
         _instant("etl_first_seen_at", "When the image was first loaded"),
         _instant("etl_changed_at", "When the row last changed here"),
+        *_GONE,
+        _RAW,
         _RUN_ID,
     ),
 )
@@ -160,6 +180,7 @@ RUNS = Table(
         _count("list_images_calls", "ListImages requests, retries included"),
         _count("list_image_versions_calls", "ListImageVersions requests, retries included"),
         _count("describe_image_calls", "DescribeImage requests, retries included"),
+        _count("describe_image_version_calls", "DescribeImageVersion requests, retries included"),
         _count("retries", "Requests repeated after a transient failure"),
         _count("throttles", "Answers that asked for a slower pace"),
         _count("bytes_received", "Bytes of response bodies"),
@@ -179,11 +200,12 @@ COVERAGE = Table(
         _text("image_name", "The image; null for the scope's list of images", nullable=True),
         _text("listing", "images, full or incremental"),
         _text("outcome", "complete, partial, denied, gone, failed or unstable"),
-        _count("pages", "Pages accepted"),
-        _count("rows", "Rows landed"),
-        _instant(
-            "t0", "Everything changed at AWS before this is covered; null if unread", nullable=True
-        ),
+        _count("pages", "Pages of the accepted reading"),
+        _count("rows", "Rows of the accepted reading"),
+        _count("readings", "How often the listing was read until it agreed with itself"),
+        _count("phantoms", "Versions that the listing lacked and Describe found alive"),
+        _count("deleted", "Versions marked deleted; null where not evaluated", nullable=True),
+        _instant("t0", "Everything changed at AWS before this is covered; null if unread", nullable=True),
         _instant("watermark", "Watermark of the stream after the run", nullable=True),
         _text("error_code", "AWS's or our code of what went wrong", nullable=True),
         _text("error_message", "What went wrong, in a sentence", nullable=True),
@@ -209,7 +231,60 @@ STREAMS = Table(
     ),
 )
 
-TABLES = (IMAGE_VERSIONS, IMAGE_VERSION_EVENTS, IMAGES, RUNS, COVERAGE, STREAMS)
+ABSENT_VERSIONS = Table(
+    "absent_versions",
+    "one row per range of version numbers that never were seen and are proved not to exist",
+    ("account_id", "region", "image_name", "first_version"),
+    (
+        *_IMAGE,
+        Column("first_version", Kind.INTEGER, "First number of the range"),
+        Column("last_version", Kind.INTEGER, "Last number of the range"),
+        _text("evidence", "describe_not_found, absent_twice, or single_page (one atomic answer lacked it)"),
+        _instant("proved_at", "T0 of the listing that lacked them"),
+        _RUN_ID,
+    ),
+)
+
+SCOPE_ACCOUNTS = Table(
+    "scope_accounts",
+    "one row per configured access and region: the account that it led to",
+    ("access", "region"),
+    (
+        _text("access", "The profile, role or default credentials, in words"),
+        _text("region", "AWS region"),
+        _text("account_id", "AWS account, 12 digits"),
+        _RUN_ID,
+    ),
+)
+
+SCHEMA_DRIFT = Table(
+    "schema_drift",
+    "one row per value or member of AWS's answers that this version does not know",
+    ("operation", "member", "value"),
+    (
+        _text("operation", "The operation whose answer held it"),
+        _text("member", "The member, as in ImageVersions[].ImageVersionStatus"),
+        _text("value", "The unknown value; null where the member itself is unknown", nullable=True),
+        _instant("first_seen_at", "When it was first loaded"),
+        _count("occurrences", "How often it was met, all runs together"),
+        _RUN_ID,
+    ),
+)
+
+TABLES = (
+    IMAGE_VERSIONS,
+    IMAGE_VERSION_EVENTS,
+    IMAGES,
+    RUNS,
+    COVERAGE,
+    STREAMS,
+    ABSENT_VERSIONS,
+    SCOPE_ACCOUNTS,
+    SCHEMA_DRIFT,
+)
+
+# What AWS says of a version and what is compared to tell whether it changed.
+TRACKED = (*(column.name for column in _VERSION_MEMBERS), _RAW.name)
 
 # What one landed row of a version carries beside its key and members: the order in which it was read.
 LANDED_ORDER = (
@@ -220,13 +295,13 @@ LANDED_VERSIONS = Table(
     "landed_versions",
     "one row per version and page, as read",
     (),
-    (*_VERSION_KEY, *_VERSION_MEMBERS, *LANDED_ORDER),
+    (*_VERSION_KEY, *_VERSION_MEMBERS, _RAW, *LANDED_ORDER),
 )
 LANDED_IMAGES = Table(
     "landed_images",
     "one row per image, as read",
     (),
-    tuple(column for column in IMAGES.columns if not column.name.startswith("etl_")),
+    (*(column for column in IMAGES.columns if not column.name.startswith("etl_")), _RAW),
 )
 
 
@@ -240,6 +315,7 @@ def arrow_schema(table: Table) -> pa.Schema:
         Kind.BIGINT: pa.int64(),
         Kind.INSTANT: pa.timestamp("ms", tz="UTC"),
         Kind.TEXTS: pa.list_(pa.string()),
+        Kind.BOOLEAN: pa.bool_(),
     }
     return pa.schema(
         pa.field(column.name, types[column.kind], column.nullable, {"comment": column.meaning})

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from connector.acceptance import PageRead
 from connector.errors import LandingError
 from connector.landing import LandedRun, ScopeCost, SegmentHeader, write_segment
-from connector.model import Calls, Checkpoint, Scope, Stream
+from connector.model import Absence, Calls, Checkpoint, Drift, Scope, Stream
 from connector.transform import VersionPage, version_table
 
 _QUEUED_PAGES = 64
@@ -38,6 +39,8 @@ class _Collected:
 
     pages: list[VersionPage] = field(default_factory=list)
     checkpoints: dict[Stream, Checkpoint] = field(default_factory=dict)
+    absences: list[Absence] = field(default_factory=list)
+    drift: list[Drift] = field(default_factory=list)
     rows: int = 0
     due: float | None = None
 
@@ -60,7 +63,7 @@ class SegmentWriter:
         self._failure: LandingError | None = None
         self._thread = threading.Thread(target=self._write, name="segments", daemon=True)
 
-    def __enter__(self) -> SegmentWriter:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -96,6 +99,8 @@ class SegmentWriter:
     def _collect(self, collected: _Collected, page: PageRead) -> None:
         checkpoint = page.checkpoint
         collected.checkpoints[checkpoint.stream] = checkpoint
+        collected.absences += page.absences
+        collected.drift += page.drift
         if page.rows:
             landed = VersionPage(checkpoint.stream, page.rows, checkpoint.reading, checkpoint.pages)
             collected.pages.append(landed)
@@ -122,5 +127,7 @@ class SegmentWriter:
             return
         self._number += 1
         checkpoints = tuple(collected.checkpoints.values())
-        header = SegmentHeader(self._run_id, self._number, checkpoints, costs)
+        header = SegmentHeader(
+            self._run_id, self._number, checkpoints, costs, tuple(collected.absences), tuple(collected.drift)
+        )
         write_segment(self._folder, header, version_table(collected.pages))

@@ -50,8 +50,10 @@ def version_table(pages: Iterable[VersionPage]) -> pa.Table:
         spread[column.name] if column.name in spread else _member(column, rows)
         for column in LANDED_VERSIONS.columns
     ]
-    return pa.table([array.cast(field.type) for array, field in zip(arrays, VERSIONS_SCHEMA, strict=True)],
-                    schema=VERSIONS_SCHEMA)
+    return pa.table(
+        [array.cast(field.type) for array, field in zip(arrays, VERSIONS_SCHEMA, strict=True)],
+        schema=VERSIONS_SCHEMA,
+    )
 
 
 def image_table(scope: Scope, images: Sequence[Image]) -> pa.Table:
@@ -77,7 +79,7 @@ def _spread(pages: Sequence[VersionPage], of: Any) -> pa.Array:
 
 
 def _member(column: Column, rows: Sequence[Any]) -> pa.Array:
-    values = list(map(attrgetter(column.member or ""), rows))
+    values = list(map(attrgetter(column.member or column.name), rows))
     if column.kind is Kind.INSTANT:
         milliseconds = np.rint(np.array(values, dtype=np.float64) * 1000).astype(np.int64)
         return pa.array(milliseconds).cast(pa.timestamp("ms", tz="UTC"))

@@ -2,17 +2,21 @@
 
 Pure decoding of bytes; must not know HTTP, botocore, or what becomes of a row. botocore turns a malformed
 success into an empty last page without an error (HTML, cut JSON, `{}`, a null list), so bodies are decoded
-here instead, and whatever doesn't fit raises `MalformedResponseError`.
+here instead, and whatever doesn't fit raises `MalformedResponseError`. What AWS may add later is no fault:
+unknown members are kept as JSON, and unknown values as text, and both are reported as drift.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
 from connector.errors import MalformedResponseError
+from connector.model import Drift
 
 # An epoch in milliseconds, as a broken service may send, lies beyond; 4102444800 is the year 2100.
 _Epoch = Annotated[float, msgspec.Meta(ge=0, le=4_102_444_800)]
@@ -20,15 +24,21 @@ _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Token = Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
 
+Body_co = TypeVar("Body_co", covariant=True)
 _SHOWN_BYTES = 200
 
-Body = TypeVar("Body", covariant=True)
+VERSION_STATUSES = frozenset({"CREATING", "CREATED", "CREATE_FAILED", "DELETING", "DELETE_FAILED"})
+IMAGE_STATUSES = VERSION_STATUSES | {"UPDATING", "UPDATE_FAILED"}
+
+# No member of AWS's can have this name, so only `_with_raws` fills the field.
+_RAW_NAME = "(members unknown here)"
+_RAW = msgspec.field(name=_RAW_NAME, default=None)
 
 
-class ImageVersion(msgspec.Struct, frozen=True, gc=False):
-    """One item of ListImageVersions, and what DescribeImageVersion says of the same.
+class ImageVersion(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """One item of ListImageVersions. Times are epoch seconds with milliseconds, as AWS sends them.
 
-    Times are epoch seconds with milliseconds, as AWS sends them.
+    `etl_raw` is JSON of members that are not known here.
     """
 
     Version: _Number
@@ -38,10 +48,25 @@ class ImageVersion(msgspec.Struct, frozen=True, gc=False):
     CreationTime: _Epoch
     LastModifiedTime: _Epoch
     FailureReason: str | None = None
+    etl_raw: str | None = _RAW
 
 
-class Image(msgspec.Struct, frozen=True, gc=False):
-    """One item of ListImages, and what DescribeImage answers. Times are epoch seconds with milliseconds."""
+class DescribedImageVersion(ImageVersion, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What DescribeImageVersion answers: the same as the list, and details."""
+
+    BaseImage: str | None = None
+    ContainerImage: str | None = None
+    Horovod: bool | None = None
+    JobType: str | None = None
+    MLFramework: str | None = None
+    Processor: str | None = None
+    ProgrammingLang: str | None = None
+    ReleaseNotes: str | None = None
+    VendorGuidance: str | None = None
+
+
+class Image(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """One item of ListImages. Times are epoch seconds with milliseconds; `etl_raw` as in ImageVersion."""
 
     ImageName: _Text
     ImageArn: _Text
@@ -51,16 +76,23 @@ class Image(msgspec.Struct, frozen=True, gc=False):
     Description: str | None = None
     DisplayName: str | None = None
     FailureReason: str | None = None
+    etl_raw: str | None = _RAW
 
 
-class ImageVersionsBody(msgspec.Struct, frozen=True):
+class DescribedImage(Image, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What DescribeImage answers."""
+
+    RoleArn: str | None = None
+
+
+class ImageVersionsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a ListImageVersions success; an empty result still carries its list."""
 
     ImageVersions: tuple[ImageVersion, ...]
     NextToken: _Token | None = None
 
 
-class ImagesBody(msgspec.Struct, frozen=True):
+class ImagesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a ListImages success; an empty result still carries its list."""
 
     Images: tuple[Image, ...]
@@ -70,34 +102,114 @@ class ImagesBody(msgspec.Struct, frozen=True):
 BODIES: dict[str, type[msgspec.Struct]] = {
     "ListImageVersions": ImageVersionsBody,
     "ListImages": ImagesBody,
-    "DescribeImage": Image,
-    "DescribeImageVersion": ImageVersion,
+    "DescribeImage": DescribedImage,
+    "DescribeImageVersion": DescribedImageVersion,
+}
+_ITEMS: dict[str, tuple[str, type[msgspec.Struct]]] = {
+    "ListImageVersions": ("ImageVersions", ImageVersion),
+    "ListImages": ("Images", Image),
 }
 _DECODERS = {operation: msgspec.json.Decoder(body) for operation, body in BODIES.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[Body]):
+class Answer(Generic[Body_co]):
     """One validated success: its typed body, AWS's request id, the server's Date and the body's size.
 
-    `date_ms` is UTC epoch milliseconds with the whole seconds that HTTP gives.
+    `date_ms` is UTC epoch milliseconds with the whole seconds that HTTP gives. `drift` is what the body held
+    that is not known here.
     """
 
-    body: Body
+    body: Body_co
     request_id: str
     date_ms: int
     size_bytes: int
+    drift: tuple[Drift, ...] = ()
 
 
-def decode_body(operation: str, body: bytes) -> msgspec.Struct:
-    """Decode one success body of `operation`; MalformedResponseError says what doesn't fit, and where."""
+def decode_body(operation: str, body: bytes) -> tuple[msgspec.Struct, tuple[Drift, ...]]:
+    """Decode one success body of `operation`, with what in it is not known here.
+
+    MalformedResponseError says what doesn't fit, and where.
+    """
     try:
-        return _DECODERS[operation].decode(body)
+        decoded = _DECODERS[operation].decode(body)
+        unknown: tuple[Drift, ...] = ()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedResponseError(
-            f"{operation} answered 200 with a body that is no valid answer ({len(body)} bytes): {error}",
-            operation=operation,
-        ) from error
+        decoded, unknown = _decode_newer(operation, body, error)
+    return decoded, (*unknown, *_unknown_statuses(operation, decoded))
+
+
+def _malformed(operation: str, body: bytes, error: Exception) -> MalformedResponseError:
+    return MalformedResponseError(
+        f"{operation} answered 200 with a body that is no valid answer ({len(body)} bytes): {error}",
+        operation=operation,
+    )
+
+
+def _decode_newer(operation: str, body: bytes, error: Exception) -> tuple[msgspec.Struct, tuple[Drift, ...]]:
+    """Decode a body that has members which this version doesn't know; anything else about it must be right."""
+    if not isinstance(error, msgspec.ValidationError) or "unknown field" not in str(error):
+        raise _malformed(operation, body, error) from error
+    try:
+        answer: dict[str, Any] = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as invalid:
+        raise _malformed(operation, body, invalid) from invalid
+    unknown: Counter[str] = Counter()
+    known = {name: value for name, value in answer.items() if name in _members(BODIES[operation])}
+    unknown.update(answer.keys() - known.keys())
+    raws: list[str | None] = []
+    name, item = _ITEMS.get(operation, ("", ImageVersion))
+    entries = known.get(name)
+    # A list that is missing or null stays so: it must be refused, and never become an empty one.
+    if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
+        split = [_split(entry, item) for entry in entries]
+        unknown.update(f"{name}[].{member}" for _, extra in split for member in extra)
+        raws = [msgspec.json.encode(extra).decode() if extra else None for _, extra in split]
+        known[name] = [entry for entry, _ in split]
+    try:
+        decoded = msgspec.convert(known, BODIES[operation])
+    except msgspec.ValidationError as invalid:
+        raise _malformed(operation, body, invalid) from invalid
+    drift = tuple(Drift(operation, member, None, count) for member, count in sorted(unknown.items()))
+    return _with_raws(operation, decoded, raws), drift
+
+
+def _members(kind: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind)) - {_RAW_NAME}
+
+
+def _split(entry: dict[str, Any], kind: type[msgspec.Struct]) -> tuple[dict[str, Any], dict[str, Any]]:
+    members = _members(kind)
+    extra = {name: value for name, value in entry.items() if name not in members}
+    return {name: value for name, value in entry.items() if name in members}, extra
+
+
+def _with_raws(operation: str, decoded: msgspec.Struct, raws: Iterable[str | None]) -> msgspec.Struct:
+    if operation not in _ITEMS:
+        return decoded
+    name, _ = _ITEMS[operation]
+    items = [
+        msgspec.structs.replace(item, etl_raw=raw) if raw is not None else item
+        for item, raw in zip(getattr(decoded, name), raws, strict=True)
+    ]
+    return msgspec.structs.replace(decoded, **{name: tuple(items)})
+
+
+def _unknown_statuses(operation: str, decoded: msgspec.Struct) -> Iterator[Drift]:
+    """Statuses that are not known here, each with how often it came; they are kept as they are."""
+    if isinstance(decoded, ImageVersionsBody):
+        statuses = [row.ImageVersionStatus for row in decoded.ImageVersions]
+        known, member = VERSION_STATUSES, "ImageVersions[].ImageVersionStatus"
+    elif isinstance(decoded, ImagesBody):
+        statuses = [row.ImageStatus for row in decoded.Images]
+        known, member = IMAGE_STATUSES, "Images[].ImageStatus"
+    else:
+        return
+    if not known.issuperset(statuses):
+        counted = Counter(status for status in statuses if status not in known)
+        for status, count in sorted(counted.items()):
+            yield Drift(operation, member, status, count)
 
 
 class _ErrorBody(msgspec.Struct, rename={"code": "__type", "text": "message", "capital": "Message"}):

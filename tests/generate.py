@@ -8,9 +8,7 @@ from __future__ import annotations
 from connector.schema import TABLES
 from connector.statements import folder
 
-_HEADER = (
-    "-- The meaning of every table and column, from connector/schema.py: written by `python -m tests.generate`."
-)
+_HEADER = "-- The meaning of every table and column, from connector/schema.py: written by `python -m tests.generate`."
 
 
 def _quoted(text: str) -> str:

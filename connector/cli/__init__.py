@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PROGRAM = "image-history"
 _TRACEBACK_VERBOSITY = 2
 _BROKEN_PIPE = 141
+_BY_SIGNAL = 128
 
 # Name -> (module whose `command` it is, its line in --help). Kept here so that --help imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
@@ -121,6 +122,7 @@ class Verb(click.Command):
         self.params = [*self.params, *global_options()]
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Configure logging, then run."""
         from connector.cli.logs import configure
 
         ctx.obj = ctx.obj or Globals()
@@ -132,9 +134,11 @@ class Root(click.Group):
     """The root command; imports a verb only to run it or to show its own help."""
 
     def list_commands(self, _: click.Context) -> list[str]:
+        """The verbs' names."""
         return sorted(VERBS)
 
     def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        """Import a verb."""
         if name not in VERBS:
             return None
         command: click.Command = import_module(VERBS[name][0]).command
@@ -143,6 +147,7 @@ class Root(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb that is meant; a slip of the finger gets the nearest name."""
         name = args[0] if args else ""
         if name not in VERBS and not name.startswith("-"):
             near = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.5)
@@ -151,6 +156,7 @@ class Root(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl([(name, VERBS[name][1]) for name in sorted(VERBS)])
 
@@ -189,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _BROKEN_PIPE
-    if code >= 128:
+    if code >= _BY_SIGNAL:
         # A call that hangs on a worker thread must not keep an interrupted process alive.
         sys.stderr.flush()
         os._exit(code)
@@ -208,15 +214,19 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _complain("Interrupted.", 130)
-    except BrokenPipeError:
-        return _BROKEN_PIPE
-    except ConnectorError as error:
-        return _complain(error.message, error.exit_code)
-    except Exception as error:  # the one place where the unexpected is caught: it becomes a sentence
-        return _complain(
-            f"Unexpected {type(error).__name__}: {error}. Please report this, with the traceback of -vv.", 1
-        )
+    except Exception as error:  # noqa: BLE001 - the one place where the unexpected is caught
+        return _failed(error)
     return result if isinstance(result, int) else 0
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, BrokenPipeError):
+        return _BROKEN_PIPE
+    if isinstance(error, ConnectorError):
+        return _complain(error.message, error.exit_code)
+    return _complain(
+        f"Unexpected {type(error).__name__}: {error}. Please report this, with the traceback of -vv.", 1
+    )
 
 
 def _complain(message: str, code: int) -> int:
@@ -229,10 +239,15 @@ def _complain(message: str, code: int) -> int:
 
 
 def _wants_traceback() -> bool:
-    return any(
-        argument.startswith("-") and not argument.startswith("--") and argument.count("v") >= _TRACEBACK_VERBOSITY
-        for argument in sys.argv[1:]
-    ) and sys.exc_info()[0] is not None
+    return (
+        any(
+            argument.startswith("-")
+            and not argument.startswith("--")
+            and argument.count("v") >= _TRACEBACK_VERBOSITY
+            for argument in sys.argv[1:]
+        )
+        and sys.exc_info()[0] is not None
+    )
 
 
 def printable(text: str) -> str:

@@ -16,19 +16,27 @@ import click
 from connector.cli import printable
 from connector.model import Calls, Failure, RowCounts, RunReport
 
-_HEADINGS = ("scope", "images", "calls", "retries", "throttles", "inserted", "updated", "unchanged", "deleted")
+_HEADINGS = (
+    "scope",
+    "images",
+    "calls",
+    "retries",
+    "throttles",
+    "inserted",
+    "updated",
+    "unchanged",
+    "deleted",
+)
 _SHOWN_FAILURES = 20
 
 
 def print_report(report: RunReport) -> None:
     """Print the summary to stdout."""
-    lines = [
-        _cells(str(scope.scope), scope.streams, scope.calls, scope.rows) for scope in report.scopes
-    ]
+    lines = [_cells(str(scope.scope), scope.streams, scope.calls, scope.rows) for scope in report.scopes]
     total = _cells("total", sum(scope.streams for scope in report.scopes), report.calls, report.rows)
     click.echo("\n".join(_aligned([_HEADINGS, *lines, total])))
     click.echo(_footer(report))
-    for line in _failures(report.failures):
+    for line in (*_failures(report.failures), *_spared(report), *_drift(report)):
         click.echo(line)
 
 
@@ -42,7 +50,10 @@ def _cells(name: str, streams: int, calls: Calls, rows: RowCounts) -> Sequence[s
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        cells = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+        ]
         yield "  ".join(cells).rstrip()
 
 
@@ -65,10 +76,29 @@ def _footer(report: RunReport) -> str:
 
 def _failures(failures: Sequence[Failure]) -> Iterable[str]:
     for failure in failures[:_SHOWN_FAILURES]:
-        name = failure.scope_name if failure.image_name is None else f"{failure.scope_name}/{failure.image_name}"
+        name = (
+            failure.scope_name if failure.image_name is None else f"{failure.scope_name}/{failure.image_name}"
+        )
         yield printable(f"{failure.outcome.value}: {name}: {failure.message}")
     if len(failures) > _SHOWN_FAILURES:
         yield f"... and {len(failures) - _SHOWN_FAILURES} more; table coverage has them all."
+
+
+def _spared(report: RunReport) -> Iterable[str]:
+    for scope in report.scopes:
+        if scope.spared:
+            yield (
+                f"stopped: {scope.scope} lacks {scope.spared:,} versions, more than 30 % of those that live there: "
+                "nothing was marked deleted. If they are gone indeed, run sync --allow-mass-delete."
+            )
+
+
+def _drift(report: RunReport) -> Iterable[str]:
+    for drift in report.drift:
+        what = f"member {drift.member}" if drift.value is None else f"value {drift.value} of {drift.member}"
+        yield printable(
+            f"new at AWS: {drift.operation} sends the {what}; it is kept, see table schema_drift."
+        )
 
 
 def _plain(value: object) -> str:
@@ -78,4 +108,6 @@ def _plain(value: object) -> str:
 def report_json(report: RunReport) -> str:
     """The report as one JSON object; instants in ISO 8601, UTC."""
     totals = {"rows": asdict(report.rows), "calls": asdict(report.calls)}
-    return json.dumps({**asdict(report), "totals": totals}, default=_plain, indent=2 if sys.stdout.isatty() else None)
+    return json.dumps(
+        {**asdict(report), "totals": totals}, default=_plain, indent=2 if sys.stdout.isatty() else None
+    )

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,10 +34,12 @@ from connector.errors import (
     ConnectorError,
     CredentialsError,
     MalformedResponseError,
+    ServiceUnavailableError,
     SkippableError,
     SourceError,
     TransientError,
 )
+from connector.extract.deadline import within
 from connector.extract.faults import CLOCK_CODES, EXCEPTIONS, EXPIRED_CODES, error_class
 from connector.extract.headers import clock_hint, http_date, retry_after_seconds
 from connector.wire import BODIES, Answer, decode_body, readable_error
@@ -75,10 +78,11 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to connect, and seconds between two reads of a socket (not for the whole call)."""
+    """Seconds to connect, seconds between two reads of a socket, and seconds for one whole call."""
 
     connect_seconds: float = 5
     read_seconds: float = 30
+    call_seconds: float = 120
 
 
 class _RoleProvider(CredentialProvider):
@@ -105,9 +109,7 @@ class _RoleProvider(CredentialProvider):
             role_arn=self._access.role_arn,
             extra_args=extra,
         )
-        return DeferredRefreshableCredentials(
-            method=self.METHOD, refresh_using=fetcher.fetch_credentials
-        )
+        return DeferredRefreshableCredentials(method=self.METHOD, refresh_using=fetcher.fetch_credentials)
 
     def _client(self, service: str, **credentials: Any) -> Any:
         """The client of STS; without a region it would need one of the environment's."""
@@ -258,13 +260,20 @@ class ImageApi:
             return True
 
     def _request(self, client: Any, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
-        response = getattr(client, _METHODS[operation])(**parameters)
+        method, limit = getattr(client, _METHODS[operation]), self._timeouts.call_seconds
+        try:
+            response = within(limit, lambda: method(**parameters))
+        except TimeoutError:
+            place = self._place(operation, parameters)
+            raise ServiceUnavailableError(f"{place} failed: no whole answer within {limit:g} s.") from None
         answer: Answer[Any] = response[_ANSWER]
         return answer
 
     def _place(self, operation: str, parameters: Mapping[str, object]) -> str:
         image = parameters.get("ImageName")
-        return f"{operation} of image {image} with {self.where}" if image else f"{operation} with {self.where}"
+        return (
+            f"{operation} of image {image} with {self.where}" if image else f"{operation} with {self.where}"
+        )
 
 
 def _refuse_plain_http(endpoint: str) -> None:
@@ -297,7 +306,7 @@ def _decode_answer(
     bodies that are no object of texts.
     """
     status = response_dict["status_code"]
-    if status >= 300:
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
         response_dict["body"] = readable_error(response_dict["body"])
         return
     customized_response_dict[_ANSWER] = _answer(operation_model.name, status, response_dict)
@@ -310,13 +319,13 @@ def _answer(operation: str, status: int, response: Mapping[str, Any]) -> Answer[
     announced = headers.get("content-length")
     if announced is not None and announced != str(len(body)):
         problem = f"{len(body)} of {announced} announced bytes"
-    elif status != 200:
+    elif status != HTTPStatus.OK:
         problem = f"HTTP status {status}"
     elif not request_id:
         problem = "no request id"
     else:
-        decoded = decode_body(operation, body)
-        return Answer(decoded, request_id, _date_ms(operation, headers.get("date")), len(body))
+        decoded, drift = decode_body(operation, body)
+        return Answer(decoded, request_id, _date_ms(operation, headers.get("date")), len(body), drift)
     raise MalformedResponseError(f"{operation} answered with {problem}", operation=operation)
 
 

@@ -16,7 +16,7 @@ from connector.errors import ImageNotFoundError, ThrottledError, TransientError
 from connector.extract.pace import Pacer
 from connector.extract.retry import RetryPolicy
 from connector.model import Calls, ListingRequest, Stop
-from connector.wire import Answer, Image, ImagesBody, ImageVersionsBody
+from connector.wire import Answer, Image, ImagesBody, ImageVersion, ImageVersionsBody
 
 logger = logging.getLogger(__name__)
 
@@ -84,9 +84,7 @@ class ScopeCalls:
     answer.
     """
 
-    def __init__(
-        self, source: Source, *, policy: RetryPolicy, pace: Pace, stop: Stop
-    ) -> None:
+    def __init__(self, source: Source, *, policy: RetryPolicy, pace: Pace, stop: Stop) -> None:
         self.meter = Meter()
         self.where = source.where
         self._source = source
@@ -131,6 +129,10 @@ class ScopeCalls:
 
     def _describe(self, image_name: str) -> Answer[Image]:
         return self._call("DescribeImage", {"ImageName": image_name})
+
+    def describe_image_version(self, image_name: str, version: int) -> Answer[ImageVersion]:
+        """One version by its number; ImageNotFoundError if there is none."""
+        return self._call("DescribeImageVersion", {"ImageName": image_name, "Version": version})
 
     def _call(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
         pacer = self._pace.of(operation)

@@ -5,11 +5,13 @@ Must not know the warehouse, or what is done with an image.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from connector.errors import ListingUnstableError
 from connector.extract.calls import ScopeCalls
 from connector.extract.plan import ImageFilter
+from connector.model import Drift
 from connector.wire import Image
 
 
@@ -17,13 +19,16 @@ from connector.wire import Image
 class Discovery:
     """A scope's images that pass its filter, sorted by name. Instants in UTC epoch milliseconds.
 
-    `t0_ms` is the server's Date of the first page less one second, `now_ms` that of the last page.
+    `names` are those of all images, whatever the filter. `t0_ms` is the server's Date of the first page less
+    one second, `now_ms` that of the last page.
     """
 
     images: tuple[Image, ...]
+    names: frozenset[str]
     pages: int
     t0_ms: int
     now_ms: int
+    drift: tuple[Drift, ...] = ()
 
     @property
     def account_id(self) -> str | None:
@@ -33,9 +38,8 @@ class Discovery:
 
 
 def _account(arn: str) -> str | None:
-    parts = arn.split(":")
-    is_account = len(parts) > 5 and len(parts[4]) == 12 and parts[4].isdigit()
-    return parts[4] if is_account else None
+    told = re.match(r"arn:[^:]+:sagemaker:[^:]*:(?P<account>[0-9]{12}):", arn)
+    return told["account"] if told is not None else None
 
 
 def discover(calls: ScopeCalls, wanted: ImageFilter) -> Discovery:
@@ -58,7 +62,9 @@ def discover(calls: ScopeCalls, wanted: ImageFilter) -> Discovery:
     wanted_names = sorted(name for name in by_name if wanted.accepts(name))
     return Discovery(
         images=tuple(by_name[name] for name in wanted_names),
+        names=frozenset(by_name),
         pages=len(answers),
         t0_ms=answers[0].date_ms - 1000,
         now_ms=answers[-1].date_ms,
+        drift=tuple(drift for answer in answers for drift in answer.drift),
     )

@@ -9,10 +9,11 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TypeVar
 
+from connector.acceptance import MAX_READINGS, PageRead, advance, begin, ended, read_again
 from connector.errors import (
     AccessDeniedError,
     FatalError,
@@ -26,7 +27,6 @@ from connector.errors import (
     SourceError,
     TransientError,
 )
-from connector.acceptance import MAX_READINGS, PageRead, advance, begin, ended, read_again
 from connector.extract.calls import ScopeCalls
 from connector.model import Checkpoint, Outcome, PlannedStream, Scope, Stop, Stream
 from connector.wire import ImageVersion
@@ -176,7 +176,9 @@ class StreamReading:
             if current.next_token is None or current.reading >= MAX_READINGS:
                 self._end(current, Outcome.FAILED, error)
                 return
-            logger.warning("token_refused", extra={"stream": str(current.stream), "action": "listing starts over"})
+            logger.warning(
+                "token_refused", extra={"stream": str(current.stream), "action": "listing starts over"}
+            )
             # The newest checkpoint from now on: a refusal without a token must not be taken for the old one's.
             self.last = read_again(current)
             self.run(self.last)
@@ -190,7 +192,7 @@ class StreamReading:
     def _pages(self, checkpoint: Checkpoint) -> None:
         current = checkpoint
         seen = _Seen()
-        while not current.finished and not self.stop.requested:
+        while current.readable and not self.stop.requested:
             answer = self.calls.list_image_versions(
                 current.stream.image_name, current.request, current.next_token
             )
@@ -201,7 +203,7 @@ class StreamReading:
                 continue
             current = step.checkpoint
             self.last = current
-            self.sink(step)
+            self.sink(replace(step, drift=answer.drift) if answer.drift else step)
 
     def _start_over(self, checkpoint: Checkpoint) -> Checkpoint:
         if checkpoint.reading >= MAX_READINGS:
@@ -264,10 +266,10 @@ class _Tasks:
 
 
 def _fair(checkpoints: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
-    """The unfinished streams, scopes taking turns."""
+    """The streams with pages left, scopes taking turns."""
     by_scope: dict[Scope, list[Checkpoint]] = {}
     for checkpoint in checkpoints:
-        if not checkpoint.finished:
+        if checkpoint.readable:
             by_scope.setdefault(checkpoint.stream.scope, []).append(checkpoint)
     for turn in zip_longest(*by_scope.values()):
         yield from (checkpoint for checkpoint in turn if checkpoint is not None)
@@ -285,7 +287,7 @@ def resumed(
         checkpoint = landed.get(stream.stream)
         if checkpoint is None:
             yield begin(stream)
-        elif checkpoint.finished or tokens_live:
+        elif not checkpoint.readable or tokens_live:
             yield checkpoint
         else:
             yield read_again(checkpoint)

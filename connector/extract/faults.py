@@ -6,6 +6,8 @@ botocore is installed. Codes and exceptions were sorted by what a second attempt
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from connector.errors import (
     AccessDeniedError,
     ConfigError,
@@ -91,7 +93,9 @@ def error_class(code: str, status: int) -> type[ConnectorError]:
             return kind
     if status in _THROTTLING_STATUSES:
         return ThrottledError
-    if status in _TRANSIENT_STATUSES or (status >= 500 and status not in _PERMANENT_SERVER_STATUSES):
+    if status in _TRANSIENT_STATUSES or (
+        status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PERMANENT_SERVER_STATUSES
+    ):
         return ServiceUnavailableError
     if status in {401, 403}:
         return AccessDeniedError

@@ -49,9 +49,9 @@ class RetryPolicy:
         return retrying(call)
 
     def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
-        jitter = tenacity.wait_random_exponential(
-            multiplier=_FIRST_WAIT_SECONDS, max=self.max_wait_seconds
-        )(state)
+        jitter = tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=self.max_wait_seconds)(
+            state
+        )
         return max(jitter, min(_asked_seconds(state), _LONGEST_RETRY_AFTER_SECONDS))
 
 

@@ -5,7 +5,7 @@ Must not know what the warehouse holds, or what will be listed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from connector.config import Account, Config
@@ -18,6 +18,9 @@ from connector.extract.plan import ImageFilter
 from connector.extract.retry import RetryPolicy
 from connector.model import Scope, Stop
 
+# How often a server may use its time to read up before a call is given up; a page is a few reads long.
+_READS_PER_CALL = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -29,6 +32,12 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.access} in {self.region}"
+
+    @property
+    def identity(self) -> str | None:
+        """What the configuration names: a profile or a role; None for AWS's default chain."""
+        named = self.access.profile is not None or self.access.role_arn is not None
+        return str(self.access) if named else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,13 @@ def _regions(account: Account) -> Sequence[str]:
 
 def timeouts(config: Config) -> Timeouts:
     """The network's bounds as the client takes them."""
-    return Timeouts(config.timeout.connect.total_seconds(), config.timeout.read.total_seconds())
+    connect, read = config.timeout.connect.total_seconds(), config.timeout.read.total_seconds()
+    return Timeouts(connect, read, call_seconds=connect + _READS_PER_CALL * read)
 
 
 def scope_calls(target: Target, config: Config, stop: Stop) -> ScopeCalls:
     """The calls of one target: its own client, pace and counters. No request is made."""
-    source = ImageApi(
-        target.access, target.region, timeouts=timeouts(config), pool=config.concurrency
-    )
+    source = ImageApi(target.access, target.region, timeouts=timeouts(config), pool=config.concurrency)
     policy = RetryPolicy(config.retry.attempts, config.retry.max_wait.total_seconds())
     pace = Pace(
         lists=Pacer(config.rate.list_per_second, sleep=stop.event.wait),
@@ -111,3 +119,17 @@ def require_distinct(scopes: Sequence[OpenScope]) -> None:
                 f"{opened.scope.region}: keep one of the two under accounts in the configuration."
             )
         seen[opened.scope] = opened.target
+
+
+def require_same_account(opened: OpenScope, accounts: Mapping[tuple[str, str], str]) -> None:
+    """CredentialsError if a configured profile or role leads to another account than it did before.
+
+    `accounts` holds, by identity and region, where they led. Nothing has been written when it is raised.
+    """
+    identity, scope = opened.target.identity, opened.scope
+    before = accounts.get((identity, scope.region)) if identity is not None else None
+    if before is not None and before != scope.account_id:
+        raise CredentialsError(
+            f"{opened.target} led to account {before} so far, and now leads to {scope.account_id}: nothing of "
+            "it was read. If that is meant, run sync --accept-account."
+        )

@@ -1,4 +1,4 @@
-"""Loads one landed run: rows, events, streams, coverage and the run's record in one transaction.
+"""Loads one landed run: rows, events, deletions, streams, coverage and the run's record in one transaction.
 
 Wires the statements of sql/load in their order; must not know AWS, threads, or the command line.
 """
@@ -7,19 +7,29 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from connector import __version__
 from connector.errors import LoadError
-from connector.acceptance import watermark_ms
-from connector.landing import LandedRun, ScopePlan
+from connector.landing import LandedRun
+from connector.load.records import (
+    accounts_table,
+    calls_by_scope,
+    checkpoints,
+    drift_table,
+    listed_table,
+    outcome,
+    proofs_table,
+    scopes_table,
+    table_of,
+)
 from connector.load.warehouse import DUCKDB_VERSION, Connection, now_ms
 from connector.model import (
     Calls,
     Checkpoint,
+    Drift,
     Failure,
     ListingKind,
     Outcome,
@@ -30,19 +40,28 @@ from connector.model import (
     Stream,
     StreamKnowledge,
 )
-from connector.schema import COVERAGE, RUNS, Column, Kind, Table, arrow_schema
+from connector.schema import RUNS
 from connector.statements import names
 from connector.transform import VERSIONS_SCHEMA
+from connector.verdict import may_delete
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _NOT_A_FAILURE = frozenset({Outcome.COMPLETE, Outcome.GONE})
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One run as it was loaded: its rows scope by scope, and when (UTC epoch milliseconds)."""
+    """One run as it was loaded: its rows scope by scope, the deletions that the breaker held back, and when.
+
+    `drift` is what this run was the first to meet; `observed_ms` is UTC epoch milliseconds.
+    """
 
     run: LandedRun
     rows: Mapping[Scope, RowCounts]
+    spared: Mapping[Scope, int]
+    drift: tuple[Drift, ...]
     observed_ms: int
 
 
@@ -52,12 +71,24 @@ def loaded_runs(connection: Connection, run_ids: Iterable[str]) -> frozenset[str
     return frozenset(found["etl_run_id"].to_pylist())
 
 
-def known_streams(connection: Connection) -> dict[Stream, StreamKnowledge]:
-    """What the warehouse knows of every stream."""
-    return knowledge(connection.table("load/known_streams"))
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What planning needs to know: every stream, and which account each profile or role and region led to."""
+
+    streams: Mapping[Stream, StreamKnowledge] = field(default_factory=dict)
+    accounts: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
-def knowledge(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
+def known(connection: Connection) -> Knowledge:
+    """What the warehouse knows."""
+    accounts = connection.table("load/known_accounts").to_pylist()
+    return Knowledge(
+        streams=known_streams(connection.table("load/known_streams")),
+        accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
+    )
+
+
+def known_streams(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
     """The rows of sql/load/known_streams.sql as values."""
     return {
         Stream(Scope(row["account_id"], row["region"]), row["image_name"]): StreamKnowledge(
@@ -66,30 +97,30 @@ def knowledge(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
             last_full_at_ms=row["last_full_at_ms"],
             highest_version=row["highest_version"],
             first_version_seen=row["first_version_seen"],
+            image_live=row["image_live"],
         )
         for row in rows.to_pylist()
     }
 
 
-def load_run(connection: Connection, run: LandedRun) -> Loaded:
+def load_run(connection: Connection, run: LandedRun, *, allow_mass_delete: bool = False) -> Loaded:
     """Load everything that the run landed, whether it was read to its end or not.
 
-    One transaction: after an exception (LoadError) nothing of the run is stored. Streams without a finished
-    checkpoint are covered as `partial` and keep their watermark.
+    One transaction: after an exception (LoadError) nothing of the run is stored. Streams that were not
+    settled are covered as `partial`, keep their watermark, and have nothing deleted. A scope that would lose
+    more than the mass-delete breaker allows has nothing deleted either.
     """
     with connection.transaction():
-        observed_ms = _observed_ms(connection)
-        stamp = {"run_id": run.plan.run_id, "observed_at": _iso(observed_ms)}
-        _merge_versions(connection, run, stamp)
-        _merge_images(connection, run, stamp)
-        rows = _counts(connection)
-        _merge_streams(connection, stamp)
-        connection.offer("covered_arrow", _covered(run))
-        connection.run("load/insert_coverage", {"run_id": run.plan.run_id})
-        connection.offer("run_arrow", _run_record(run, rows, observed_ms))
-        connection.run("load/insert_run")
-        _check(connection)
-    return Loaded(run, rows, observed_ms)
+        load = _Load(connection, run, _observed_ms(connection))
+        load.versions()
+        load.images()
+        spared = load.deletions(allow_mass_delete=allow_mass_delete)
+        rows = load.counts()
+        load.streams()
+        drift = load.drift()
+        load.record(rows)
+        load.check()
+    return Loaded(run, rows, spared, drift, load.observed_ms)
 
 
 def _observed_ms(connection: Connection) -> int:
@@ -98,52 +129,115 @@ def _observed_ms(connection: Connection) -> int:
     return now_ms() if newest is None else max(now_ms(), int(newest) + 1)
 
 
-def _merge_versions(connection: Connection, run: LandedRun, stamp: Mapping[str, object]) -> None:
-    connection.offer("listed_arrow", _listed(run))
-    connection.run("load/listed")
-    if run.segments:
-        connection.run("load/landed", {"segments": [str(path) for path in run.segments]})
-    else:
-        connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
-        connection.run("load/nothing_landed")
-    for name in ("changed", "touched"):
-        connection.run(f"load/{name}")
-    connection.run("load/insert_events", stamp)
-    connection.run("load/delete_changed_versions")
-    connection.run("load/insert_changed_versions", stamp)
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """The steps of one load, inside its transaction.
 
+    Deletions are observed a millisecond after everything else, so that a version that was still listed when
+    a run began, and was gone when it ended, has both events in their order.
+    """
 
-def _merge_images(connection: Connection, run: LandedRun, stamp: Mapping[str, object]) -> None:
-    connection.run("load/changed_images", {"images": str(run.images)})
-    connection.run("load/delete_changed_images")
-    connection.run("load/insert_changed_images", stamp)
+    connection: Connection
+    run: LandedRun
+    observed_ms: int
 
+    @property
+    def finished_ms(self) -> int:
+        return self.observed_ms + 1
 
-def _merge_streams(connection: Connection, stamp: Mapping[str, object]) -> None:
-    connection.run("load/streams_after")
-    connection.run("load/delete_streams")
-    connection.run("load/insert_streams", {"run_id": stamp["run_id"]})
+    def _stamp(self, milliseconds: int) -> dict[str, object]:
+        return {"run_id": self.run.plan.run_id, "observed_at": _iso(milliseconds)}
 
+    def versions(self) -> None:
+        stamp = self._stamp(self.observed_ms)
+        self.connection.offer("listed_arrow", listed_table(checkpoints(self.run)))
+        self.connection.run("load/listed")
+        if self.run.segments:
+            self.connection.run("load/landed", {"segments": [str(path) for path in self.run.segments]})
+        else:
+            self.connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
+            self.connection.run("load/nothing_landed")
+        self.connection.run("load/changed")
+        self.connection.run("load/insert_events", stamp)
+        self.connection.run("load/delete_changed_versions")
+        self.connection.run("load/insert_changed_versions", stamp)
 
-def _check(connection: Connection) -> None:
-    """Run every check of sql/checks on what was touched; a row that one returns undoes the load."""
-    for name in names("checks"):
-        wrong = connection.table(name)
-        if wrong.num_rows:
-            raise LoadError(
-                f"The check {name} found {wrong.num_rows} contradictions, the first: {wrong.slice(0, 1).to_pylist()[0]}. "
-                "The load was rolled back and its rows stay in the landing folder. Please report this.",
-                check=name,
+    def deletions(self, *, allow_mass_delete: bool) -> dict[Scope, int]:
+        stamp = self._stamp(self.finished_ms)
+        self.connection.offer("proofs_arrow", proofs_table(self.run))
+        self.connection.run("load/deleted")
+        spared = self._spare(allow_mass_delete=allow_mass_delete)
+        self.connection.run("load/insert_deletions", stamp)
+        self.connection.run("load/mark_deleted", stamp)
+        self.connection.run("load/mark_deleted_images", stamp)
+        self.connection.run("load/insert_absent_versions", {"run_id": self.run.plan.run_id})
+        return spared
+
+    def _spare(self, *, allow_mass_delete: bool) -> dict[Scope, int]:
+        """Take out the deletions of scopes that would lose too much."""
+        spared: dict[Scope, int] = {}
+        for row in self.connection.table("load/deletions_by_scope").to_pylist():
+            if not may_delete(row["deletions"], row["live_versions"], allowed=allow_mass_delete):
+                scope = Scope(row["account_id"], row["region"])
+                spared[scope] = row["deletions"]
+                parameters = {"account_id": scope.account_id, "region": scope.region}
+                self.connection.run("load/spare_deletions", parameters)
+        return spared
+
+    def images(self) -> None:
+        self.connection.run("load/changed_images", {"images": str(self.run.images)})
+        self.connection.run("load/delete_changed_images")
+        self.connection.run("load/insert_changed_images", self._stamp(self.observed_ms))
+
+    def streams(self) -> None:
+        self.connection.run("load/touched")
+        self.connection.run("load/streams_after")
+        self.connection.run("load/delete_streams")
+        self.connection.run("load/insert_streams", {"run_id": self.run.plan.run_id})
+
+    def drift(self) -> tuple[Drift, ...]:
+        if not self.run.drift:
+            return ()
+        self.connection.offer("drift_arrow", drift_table(self.run))
+        self.connection.run("load/drifted", self._stamp(self.observed_ms))
+        self.connection.run("load/delete_drifted")
+        self.connection.run("load/insert_drifted")
+        return tuple(Drift(**row) for row in self.connection.table("load/new_drift").to_pylist())
+
+    def counts(self) -> dict[Scope, RowCounts]:
+        evaluated = _evaluated(self.run)
+        counted = {
+            Scope(row["account_id"], row["region"]): RowCounts(
+                row["inserted"], row["updated"], row["unchanged"], row["reappeared"], row["deleted"]
             )
+            for row in self.connection.table("load/counts").to_pylist()
+        }
+        return {
+            scope: rows if scope in evaluated or rows.deleted else replace(rows, deleted=None)
+            for scope, rows in {**dict.fromkeys(evaluated, RowCounts(deleted=0)), **counted}.items()
+        }
 
+    def record(self, rows: Mapping[Scope, RowCounts]) -> None:
+        run_id = self.run.plan.run_id
+        self.connection.offer("accounts_arrow", accounts_table(self.run))
+        self.connection.run("load/delete_accounts")
+        self.connection.run("load/insert_accounts", {"run_id": run_id})
+        self.connection.offer("scopes_arrow", scopes_table(self.run))
+        self.connection.run("load/insert_coverage", {"run_id": run_id})
+        self.connection.offer("run_arrow", table_of(RUNS, [_run_record(self.run, rows, self.finished_ms)]))
+        self.connection.run("load/insert_run")
 
-def _counts(connection: Connection) -> dict[Scope, RowCounts]:
-    return {
-        Scope(row["account_id"], row["region"]): RowCounts(
-            row["inserted"], row["updated"], row["unchanged"], row["reappeared"]
-        )
-        for row in connection.table("load/counts").to_pylist()
-    }
+    def check(self) -> None:
+        """Run every check of sql/checks on what was touched; a row that one returns undoes the load."""
+        for name in names("checks"):
+            wrong = self.connection.table(name)
+            if wrong.num_rows:
+                raise LoadError(
+                    f"The check {name} found {wrong.num_rows} contradictions, the first: "
+                    f"{wrong.slice(0, 1).to_pylist()[0]}. The load was rolled back and its rows stay in the "
+                    "landing folder. Please report this.",
+                    check=name,
+                )
 
 
 def _iso(milliseconds: int) -> str:
@@ -154,92 +248,29 @@ def _instant(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
 
 
-def _outcome(checkpoint: Checkpoint) -> Outcome:
-    return checkpoint.outcome if checkpoint.finished else Outcome.PARTIAL
-
-
-def _key(stream: Stream) -> dict[str, object]:
-    scope = stream.scope
-    return {"account_id": scope.account_id, "region": scope.region, "image_name": stream.image_name}
-
-
-def _proved(checkpoint: Checkpoint) -> dict[str, object]:
-    return {
-        **_key(checkpoint.stream),
-        "listing": checkpoint.request.kind.value,
-        "outcome": _outcome(checkpoint).value,
-        "pages": checkpoint.pages,
-        "rows": checkpoint.rows,
-        "t0": checkpoint.t0_ms,
-        "watermark": watermark_ms(checkpoint),
-        "error_code": checkpoint.error_code,
-        "error_message": checkpoint.error_message,
-    }
-
-
-def _checkpoints(run: LandedRun) -> list[Checkpoint]:
-    """Every planned stream's newest checkpoint; a stream that was never begun has an empty one."""
-    return [
-        run.checkpoints.get(planned.stream, Checkpoint(planned.stream, planned.request))
-        for planned in run.plan.streams
-    ]
-
-
-def _listed(run: LandedRun) -> pa.Table:
-    return _table(COVERAGE, [_proved(checkpoint) for checkpoint in _checkpoints(run)])
-
-
-def _covered(run: LandedRun) -> pa.Table:
-    scopes = [_scope_covered(plan) for plan in run.plan.scopes]
-    return _table(COVERAGE, [*scopes, *(_proved(checkpoint) for checkpoint in _checkpoints(run))])
-
-
-def _scope_covered(plan: ScopePlan) -> dict[str, object]:
-    return {
-        "account_id": plan.scope.account_id,
-        "region": plan.scope.region,
-        "listing": ListingKind.IMAGES.value,
-        "outcome": Outcome.COMPLETE.value,
-        "pages": plan.pages,
-        "rows": plan.images,
-        "t0": plan.t0_ms,
-    }
-
-
-def _table(table: Table, records: list[dict[str, object]]) -> pa.Table:
-    """Records as Arrow, instants given in milliseconds; the run id, which statements add, is left out."""
-    columns = [column for column in table.columns if column.name != "etl_run_id"]
-    arrays = [_array(column, [record.get(column.name) for record in records]) for column in columns]
-    return pa.table(dict(zip((column.name for column in columns), arrays, strict=True)))
-
-
-def _array(column: Column, values: list[object]) -> pa.Array:
-    kind = arrow_schema(Table("", "", (), (column,))).field(0).type
-    return pa.array(values, pa.int64()).cast(kind) if column.kind is Kind.INSTANT else pa.array(values, kind)
-
-
-def run_calls(run: LandedRun) -> dict[Scope, Calls]:
-    """What each scope of the run cost: discovery and segments together."""
-    return {
-        plan.scope: plan.calls + run.costs.get(plan.scope, Calls())
-        for plan in run.plan.scopes
-    }
+def _evaluated(run: LandedRun) -> frozenset[Scope]:
+    """The scopes in which some listing could have proved a deletion."""
+    return frozenset(
+        mark.stream.scope
+        for mark in checkpoints(run)
+        if mark.outcome is Outcome.GONE
+        or (mark.outcome is Outcome.COMPLETE and mark.request.kind is ListingKind.FULL)
+    )
 
 
 def run_outcome(run: LandedRun) -> Outcome:
     """COMPLETE if every scope and every stream was read whole, else PARTIAL."""
-    whole = not run.plan.unreadable and all(
-        checkpoint.outcome in _NOT_A_FAILURE for checkpoint in _checkpoints(run)
-    )
+    whole = not run.plan.unreadable and all(mark.outcome in _NOT_A_FAILURE for mark in checkpoints(run))
     return Outcome.COMPLETE if whole else Outcome.PARTIAL
 
 
-def _run_record(run: LandedRun, rows: Mapping[Scope, RowCounts], observed_ms: int) -> pa.Table:
+def _run_record(run: LandedRun, rows: Mapping[Scope, RowCounts], finished_ms: int) -> dict[str, object]:
     counts = sum(rows.values(), start=RowCounts())
-    calls = sum(run_calls(run).values(), start=Calls())
-    record = {
+    calls = sum(calls_by_scope(run).values(), start=Calls())
+    return {
+        "etl_run_id": run.plan.run_id,
         "started_at": run.plan.started_at_ms,
-        "finished_at": observed_ms,
+        "finished_at": finished_ms,
         "outcome": run_outcome(run).value,
         "mode": run.plan.mode.value,
         "streams": len(run.plan.streams),
@@ -251,6 +282,7 @@ def _run_record(run: LandedRun, rows: Mapping[Scope, RowCounts], observed_ms: in
         "list_images_calls": calls.of("ListImages"),
         "list_image_versions_calls": calls.of("ListImageVersions"),
         "describe_image_calls": calls.of("DescribeImage"),
+        "describe_image_version_calls": calls.of("DescribeImageVersion"),
         "retries": calls.retries,
         "throttles": calls.throttles,
         "bytes_received": calls.bytes,
@@ -258,43 +290,49 @@ def _run_record(run: LandedRun, rows: Mapping[Scope, RowCounts], observed_ms: in
         "duckdb_version": DUCKDB_VERSION,
         "host": socket.gethostname(),
     }
-    return _table(RUNS, [record]).append_column("etl_run_id", pa.array([run.plan.run_id]))
 
 
 def report(loaded: Loaded, *, duration_seconds: float, lock_seconds: float, resumed: bool) -> RunReport:
     """What a loaded run did, for people and for programs."""
-    run = loaded.run
-    calls = run_calls(run)
-    failures = [_failure(checkpoint) for checkpoint in _checkpoints(run) if _outcome(checkpoint) not in _NOT_A_FAILURE]
-    scopes = tuple(
-        ScopeReport(
-            scope=plan.scope,
-            streams=sum(planned.stream.scope == plan.scope for planned in run.plan.streams),
-            calls=calls[plan.scope],
-            rows=loaded.rows.get(plan.scope, RowCounts()),
-            failures=tuple(failure for failure in failures if failure.scope_name == str(plan.scope)),
-        )
-        for plan in run.plan.scopes
-    )
+    plan = loaded.run.plan
     return RunReport(
-        run_id=run.plan.run_id,
-        started_at=_instant(run.plan.started_at_ms),
-        finished_at=_instant(loaded.observed_ms),
-        outcome=run_outcome(run),
-        mode=run.plan.mode.value,
-        scopes=scopes,
+        run_id=plan.run_id,
+        started_at=_instant(plan.started_at_ms),
+        finished_at=_instant(loaded.observed_ms + 1),
+        outcome=run_outcome(loaded.run),
+        mode=plan.mode.value,
+        scopes=_scope_reports(loaded),
         duration_seconds=duration_seconds,
         lock_seconds=lock_seconds,
         resumed=resumed,
-        unreadable_scopes=run.plan.unreadable,
+        unreadable_scopes=plan.unreadable,
+        drift=loaded.drift,
     )
 
 
-def _failure(checkpoint: Checkpoint) -> Failure:
+def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
+    calls = calls_by_scope(loaded.run)
+    by_scope: dict[Scope, list[Checkpoint]] = {scope: [] for scope in calls}
+    for mark in checkpoints(loaded.run):
+        by_scope[mark.stream.scope].append(mark)
+    return tuple(
+        ScopeReport(
+            scope=scope,
+            streams=len(marks),
+            calls=calls[scope],
+            rows=loaded.rows.get(scope, RowCounts()),
+            failures=tuple(_failure(mark) for mark in marks if outcome(mark) not in _NOT_A_FAILURE),
+            spared=loaded.spared.get(scope, 0),
+        )
+        for scope, marks in by_scope.items()
+    )
+
+
+def _failure(mark: Checkpoint) -> Failure:
     return Failure(
-        scope_name=str(checkpoint.stream.scope),
-        image_name=checkpoint.stream.image_name,
-        outcome=_outcome(checkpoint),
-        error_code=checkpoint.error_code or "Unfinished",
-        message=checkpoint.error_message or "It was not read to its end.",
+        scope_name=str(mark.stream.scope),
+        image_name=mark.stream.image_name,
+        outcome=outcome(mark),
+        error_code=mark.error_code or "Unfinished",
+        message=mark.error_message or "It was not read to its end.",
     )

@@ -14,15 +14,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow as pa
 import tenacity
 
 from connector import __version__
 from connector.errors import LoadError, WarehouseError, WarehouseLockedError
 from connector.schema import SCHEMA_VERSION
 from connector.statements import names, statement
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DUCKDB_VERSION = duckdb.__version__
 
@@ -68,7 +71,9 @@ class Connection:
             self.duck.commit()
         except duckdb.Error as error:
             self._undo()
-            raise LoadError(f"The load was rolled back, nothing of it is stored: {_first_line(error)}") from error
+            raise LoadError(
+                f"The load was rolled back, nothing of it is stored: {_first_line(error)}"
+            ) from error
         except BaseException:
             self._undo()
             raise

@@ -11,10 +11,12 @@ COMMENT ON COLUMN image_versions.image_version_status IS 'CREATING, CREATED, CRE
 COMMENT ON COLUMN image_versions.failure_reason IS 'Why the creation or deletion failed';
 COMMENT ON COLUMN image_versions.creation_time IS 'When the version was created; tells incarnations apart';
 COMMENT ON COLUMN image_versions.last_modified_time IS 'When AWS last changed the version';
+COMMENT ON COLUMN image_versions.etl_valid_from IS 'From when this state held at AWS; its event has the same';
 COMMENT ON COLUMN image_versions.etl_first_seen_at IS 'When this incarnation was first loaded';
 COMMENT ON COLUMN image_versions.etl_changed_at IS 'When the row last changed here';
 COMMENT ON COLUMN image_versions.etl_deleted_at IS 'Since when it is known to be gone; null while it lives';
-COMMENT ON COLUMN image_versions.etl_delete_evidence IS 'How the deletion was proved; null while it lives';
+COMMENT ON COLUMN image_versions.etl_delete_evidence IS 'How that was proved: describe_not_found, image_not_found or absent_twice; null while it lives';
+COMMENT ON COLUMN image_versions.etl_raw IS 'JSON of members that AWS sent and that have no column here';
 COMMENT ON COLUMN image_versions.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
 
 COMMENT ON TABLE image_version_events IS 'append-only: one row per observed state of a version';
@@ -33,6 +35,9 @@ COMMENT ON COLUMN image_version_events.etl_certain_from IS 'Since when exactly t
 COMMENT ON COLUMN image_version_events.etl_observed_at IS 'When we learned it: the time of the load, growing from run to run';
 COMMENT ON COLUMN image_version_events.etl_change IS 'created, modified, deleted, recreated or reappeared';
 COMMENT ON COLUMN image_version_events.etl_changed_columns IS 'Columns that differ from the state before, sorted';
+COMMENT ON COLUMN image_version_events.etl_last_seen_at IS 'Of a deletion: when AWS still listed the version; it went between then and etl_valid_from';
+COMMENT ON COLUMN image_version_events.etl_delete_evidence IS 'Of a deletion: how it was proved';
+COMMENT ON COLUMN image_version_events.etl_raw IS 'JSON of members that AWS sent and that have no column here';
 COMMENT ON COLUMN image_version_events.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
 
 COMMENT ON TABLE images IS 'one row per image';
@@ -48,6 +53,9 @@ COMMENT ON COLUMN images.creation_time IS 'When the image was created';
 COMMENT ON COLUMN images.last_modified_time IS 'When AWS last changed the image';
 COMMENT ON COLUMN images.etl_first_seen_at IS 'When the image was first loaded';
 COMMENT ON COLUMN images.etl_changed_at IS 'When the row last changed here';
+COMMENT ON COLUMN images.etl_deleted_at IS 'Since when it is known to be gone; null while it lives';
+COMMENT ON COLUMN images.etl_delete_evidence IS 'How that was proved: describe_not_found, image_not_found or absent_twice; null while it lives';
+COMMENT ON COLUMN images.etl_raw IS 'JSON of members that AWS sent and that have no column here';
 COMMENT ON COLUMN images.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
 
 COMMENT ON TABLE runs IS 'one row per sync, written in the transaction that loads its rows';
@@ -65,6 +73,7 @@ COMMENT ON COLUMN runs.deleted IS 'Versions marked deleted; null where deletions
 COMMENT ON COLUMN runs.list_images_calls IS 'ListImages requests, retries included';
 COMMENT ON COLUMN runs.list_image_versions_calls IS 'ListImageVersions requests, retries included';
 COMMENT ON COLUMN runs.describe_image_calls IS 'DescribeImage requests, retries included';
+COMMENT ON COLUMN runs.describe_image_version_calls IS 'DescribeImageVersion requests, retries included';
 COMMENT ON COLUMN runs.retries IS 'Requests repeated after a transient failure';
 COMMENT ON COLUMN runs.throttles IS 'Answers that asked for a slower pace';
 COMMENT ON COLUMN runs.bytes_received IS 'Bytes of response bodies';
@@ -79,8 +88,11 @@ COMMENT ON COLUMN coverage.region IS 'AWS region, as in us-east-1';
 COMMENT ON COLUMN coverage.image_name IS 'The image; null for the scope''s list of images';
 COMMENT ON COLUMN coverage.listing IS 'images, full or incremental';
 COMMENT ON COLUMN coverage.outcome IS 'complete, partial, denied, gone, failed or unstable';
-COMMENT ON COLUMN coverage.pages IS 'Pages accepted';
-COMMENT ON COLUMN coverage.rows IS 'Rows landed';
+COMMENT ON COLUMN coverage.pages IS 'Pages of the accepted reading';
+COMMENT ON COLUMN coverage.rows IS 'Rows of the accepted reading';
+COMMENT ON COLUMN coverage.readings IS 'How often the listing was read until it agreed with itself';
+COMMENT ON COLUMN coverage.phantoms IS 'Versions that the listing lacked and Describe found alive';
+COMMENT ON COLUMN coverage.deleted IS 'Versions marked deleted; null where not evaluated';
 COMMENT ON COLUMN coverage.t0 IS 'Everything changed at AWS before this is covered; null if unread';
 COMMENT ON COLUMN coverage.watermark IS 'Watermark of the stream after the run';
 COMMENT ON COLUMN coverage.error_code IS 'AWS''s or our code of what went wrong';
@@ -96,3 +108,27 @@ COMMENT ON COLUMN streams.highest_version IS 'Highest version number ever seen';
 COMMENT ON COLUMN streams.first_version_seen IS 'Lowest version number ever seen';
 COMMENT ON COLUMN streams.live_versions IS 'Versions not marked deleted';
 COMMENT ON COLUMN streams.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
+
+COMMENT ON TABLE absent_versions IS 'one row per range of version numbers that never were seen and are proved not to exist';
+COMMENT ON COLUMN absent_versions.account_id IS 'AWS account, 12 digits';
+COMMENT ON COLUMN absent_versions.region IS 'AWS region, as in us-east-1';
+COMMENT ON COLUMN absent_versions.image_name IS 'Name of the image as AWS lists it, case kept';
+COMMENT ON COLUMN absent_versions.first_version IS 'First number of the range';
+COMMENT ON COLUMN absent_versions.last_version IS 'Last number of the range';
+COMMENT ON COLUMN absent_versions.evidence IS 'describe_not_found, absent_twice, or single_page (one atomic answer lacked it)';
+COMMENT ON COLUMN absent_versions.proved_at IS 'T0 of the listing that lacked them';
+COMMENT ON COLUMN absent_versions.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
+
+COMMENT ON TABLE scope_accounts IS 'one row per configured access and region: the account that it led to';
+COMMENT ON COLUMN scope_accounts.access IS 'The profile, role or default credentials, in words';
+COMMENT ON COLUMN scope_accounts.region IS 'AWS region';
+COMMENT ON COLUMN scope_accounts.account_id IS 'AWS account, 12 digits';
+COMMENT ON COLUMN scope_accounts.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
+
+COMMENT ON TABLE schema_drift IS 'one row per value or member of AWS''s answers that this version does not know';
+COMMENT ON COLUMN schema_drift.operation IS 'The operation whose answer held it';
+COMMENT ON COLUMN schema_drift.member IS 'The member, as in ImageVersions[].ImageVersionStatus';
+COMMENT ON COLUMN schema_drift.value IS 'The unknown value; null where the member itself is unknown';
+COMMENT ON COLUMN schema_drift.first_seen_at IS 'When it was first loaded';
+COMMENT ON COLUMN schema_drift.occurrences IS 'How often it was met, all runs together';
+COMMENT ON COLUMN schema_drift.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';

@@ -1,6 +1,8 @@
 -- What: the landed versions that differ from what is stored, with what differs.
 -- Parameters: none; reads the temporary tables `landed` and `listed`.
 -- Returns: nothing; makes the temporary table `changed`, one row a version.
+-- A state is valid from its LastModifiedTime, but never from before the state that it follows; one that
+-- reappears undoes the deletion from the deletion's own instant on.
 -- A row of an older incarnation, and one that an incremental listing shows in an older state, is stale.
 CREATE OR REPLACE TEMP TABLE changed AS
 SELECT
@@ -17,9 +19,15 @@ SELECT
         CASE WHEN source.image_version_status IS DISTINCT FROM target.image_version_status THEN 'image_version_status' END,
         CASE WHEN source.failure_reason IS DISTINCT FROM target.failure_reason THEN 'failure_reason' END,
         CASE WHEN source.creation_time IS DISTINCT FROM target.creation_time THEN 'creation_time' END,
-        CASE WHEN source.last_modified_time IS DISTINCT FROM target.last_modified_time THEN 'last_modified_time' END
+        CASE WHEN source.last_modified_time IS DISTINCT FROM target.last_modified_time THEN 'last_modified_time' END,
+        CASE WHEN source.etl_raw IS DISTINCT FROM target.etl_raw THEN 'etl_raw' END
     ], lambda name: name IS NOT NULL)) AS etl_changed_columns,
-    target.last_modified_time AS stored_last_modified_time,
+    CASE
+        WHEN target.version IS NULL THEN source.creation_time
+        WHEN source.creation_time > target.creation_time THEN greatest(source.creation_time, target.etl_valid_from)
+        WHEN target.etl_deleted_at IS NOT NULL THEN target.etl_valid_from
+        ELSE greatest(source.last_modified_time, target.etl_valid_from)
+    END AS etl_valid_from,
     target.etl_first_seen_at AS stored_first_seen_at
 FROM landed AS source
 LEFT JOIN image_versions AS target USING (account_id, region, image_name, version)

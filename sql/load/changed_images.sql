@@ -17,4 +17,6 @@ WHERE
     OR source.image_status IS DISTINCT FROM target.image_status
     OR source.failure_reason IS DISTINCT FROM target.failure_reason
     OR source.creation_time IS DISTINCT FROM target.creation_time
-    OR source.last_modified_time IS DISTINCT FROM target.last_modified_time;
+    OR source.last_modified_time IS DISTINCT FROM target.last_modified_time
+    OR source.etl_raw IS DISTINCT FROM target.etl_raw
+    OR target.etl_deleted_at IS NOT NULL;

@@ -13,6 +13,8 @@ SELECT
     failure_reason,
     creation_time,
     last_modified_time,
+    etl_valid_from,
+    etl_raw,
     CASE
         WHEN etl_change = 'recreated' THEN $observed_at::TIMESTAMPTZ
         ELSE coalesce(stored_first_seen_at, $observed_at::TIMESTAMPTZ)

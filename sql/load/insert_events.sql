@@ -14,14 +14,12 @@ SELECT
     failure_reason,
     creation_time,
     last_modified_time,
-    CASE
-        WHEN etl_change IN ('created', 'recreated') THEN creation_time
-        ELSE greatest(last_modified_time, stored_last_modified_time)
-    END AS etl_valid_from,
+    etl_valid_from,
     last_modified_time AS etl_certain_from,
     $observed_at::TIMESTAMPTZ AS etl_observed_at,
     etl_change,
     CASE WHEN etl_change = 'created' THEN [] ELSE etl_changed_columns END AS etl_changed_columns,
+    etl_raw,
     $run_id AS etl_run_id
 FROM changed
 ORDER BY account_id, region, image_name, version;

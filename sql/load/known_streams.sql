@@ -1,13 +1,16 @@
 -- What: what the warehouse knows of every stream; what the planner decides on.
 -- Parameters: none.
--- Returns: the rows of streams that planning needs, instants as UTC epoch milliseconds.
+-- Returns: the columns of streams that planning needs, instants as UTC epoch milliseconds, and image_live:
+-- whether the image is not known to be deleted.
 SELECT
-    account_id,
-    region,
-    image_name,
-    live_versions,
-    epoch_ms(watermark) AS watermark_ms,
-    epoch_ms(last_full_at) AS last_full_at_ms,
-    highest_version,
-    first_version_seen
-FROM streams;
+    streams.account_id,
+    streams.region,
+    streams.image_name,
+    streams.live_versions,
+    epoch_ms(streams.watermark) AS watermark_ms,
+    epoch_ms(streams.last_full_at) AS last_full_at_ms,
+    streams.highest_version,
+    streams.first_version_seen,
+    images.image_name IS NOT NULL AND images.etl_deleted_at IS NULL AS image_live
+FROM streams
+LEFT JOIN images USING (account_id, region, image_name);

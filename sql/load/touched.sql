@@ -1,6 +1,9 @@
 -- What: the streams whose versions this load changes; the checks look at these.
--- Parameters: none; reads the temporary table `changed`.
+-- Parameters: none; reads the temporary tables `changed` and `deleted`.
 -- Returns: nothing; makes the temporary table `touched`, one row a stream.
 CREATE OR REPLACE TEMP TABLE touched AS
-SELECT DISTINCT account_id, region, image_name
-FROM changed;
+SELECT account_id, region, image_name
+FROM changed
+UNION
+SELECT account_id, region, image_name
+FROM deleted;

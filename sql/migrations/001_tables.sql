@@ -11,10 +11,12 @@ CREATE TABLE image_versions (
     failure_reason VARCHAR,
     creation_time TIMESTAMP WITH TIME ZONE NOT NULL,
     last_modified_time TIMESTAMP WITH TIME ZONE NOT NULL,
+    etl_valid_from TIMESTAMP WITH TIME ZONE NOT NULL,
     etl_first_seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
     etl_changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
     etl_deleted_at TIMESTAMP WITH TIME ZONE,
     etl_delete_evidence VARCHAR,
+    etl_raw VARCHAR,
     etl_run_id VARCHAR NOT NULL
 );
 
@@ -34,6 +36,9 @@ CREATE TABLE image_version_events (
     etl_observed_at TIMESTAMP WITH TIME ZONE NOT NULL,
     etl_change VARCHAR NOT NULL,
     etl_changed_columns VARCHAR[] NOT NULL,
+    etl_last_seen_at TIMESTAMP WITH TIME ZONE,
+    etl_delete_evidence VARCHAR,
+    etl_raw VARCHAR,
     etl_run_id VARCHAR NOT NULL
 );
 
@@ -50,6 +55,9 @@ CREATE TABLE images (
     last_modified_time TIMESTAMP WITH TIME ZONE NOT NULL,
     etl_first_seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
     etl_changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    etl_deleted_at TIMESTAMP WITH TIME ZONE,
+    etl_delete_evidence VARCHAR,
+    etl_raw VARCHAR,
     etl_run_id VARCHAR NOT NULL
 );
 
@@ -68,6 +76,7 @@ CREATE TABLE runs (
     list_images_calls BIGINT NOT NULL,
     list_image_versions_calls BIGINT NOT NULL,
     describe_image_calls BIGINT NOT NULL,
+    describe_image_version_calls BIGINT NOT NULL,
     retries BIGINT NOT NULL,
     throttles BIGINT NOT NULL,
     bytes_received BIGINT NOT NULL,
@@ -85,6 +94,9 @@ CREATE TABLE coverage (
     outcome VARCHAR NOT NULL,
     pages BIGINT NOT NULL,
     rows BIGINT NOT NULL,
+    readings BIGINT NOT NULL,
+    phantoms BIGINT NOT NULL,
+    deleted BIGINT,
     t0 TIMESTAMP WITH TIME ZONE,
     watermark TIMESTAMP WITH TIME ZONE,
     error_code VARCHAR,
@@ -100,5 +112,32 @@ CREATE TABLE streams (
     highest_version INTEGER,
     first_version_seen INTEGER,
     live_versions BIGINT NOT NULL,
+    etl_run_id VARCHAR NOT NULL
+);
+
+CREATE TABLE absent_versions (
+    account_id VARCHAR NOT NULL,
+    region VARCHAR NOT NULL,
+    image_name VARCHAR NOT NULL,
+    first_version INTEGER NOT NULL,
+    last_version INTEGER NOT NULL,
+    evidence VARCHAR NOT NULL,
+    proved_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    etl_run_id VARCHAR NOT NULL
+);
+
+CREATE TABLE scope_accounts (
+    access VARCHAR NOT NULL,
+    region VARCHAR NOT NULL,
+    account_id VARCHAR NOT NULL,
+    etl_run_id VARCHAR NOT NULL
+);
+
+CREATE TABLE schema_drift (
+    operation VARCHAR NOT NULL,
+    member VARCHAR NOT NULL,
+    value VARCHAR,
+    first_seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    occurrences BIGINT NOT NULL,
     etl_run_id VARCHAR NOT NULL
 );

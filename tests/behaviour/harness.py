@@ -131,9 +131,7 @@ class ServeWorld:
         environment = simulator.environment()
         for name, value in environment.items():
             self.monkeypatch.setenv(name, value)
-        config = Config(
-            warehouse=self.folder / "image-history.duckdb", rate=FAST, retry=Retry(attempts=3)
-        )
+        config = Config(warehouse=self.folder / "image-history.duckdb", rate=FAST, retry=Retry(attempts=3))
         fast = {
             "IMAGE_HISTORY_RATE__LIST_PER_SECOND": "10000",
             "IMAGE_HISTORY_RATE__DESCRIBE_PER_SECOND": "10000",

@@ -9,7 +9,7 @@ import json
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -87,7 +87,7 @@ class Request:
         return json.loads(self.body)
 
 
-Answering = Callable[[Request], Reply | bytes]
+Answering = Callable[[Request], Reply | bytes | Iterator[bytes]]
 
 
 @dataclass(slots=True)
@@ -108,6 +108,13 @@ class Scripted:
         }
 
 
+def parts(reply: Reply | bytes | Iterator[bytes]) -> Iterable[bytes]:
+    """What goes over the wire, one after another."""
+    if isinstance(reply, Reply):
+        return [reply.raw()]
+    return [reply] if isinstance(reply, bytes) else reply
+
+
 @contextmanager
 def scripted(answering: Answering) -> Iterator[Scripted]:
     """Serve on loopback; each connection gets one answer and is closed, bytes are sent as they are."""
@@ -122,7 +129,12 @@ def scripted(answering: Answering) -> Iterator[Scripted]:
             with lock:
                 state.requests.append(request)
                 reply = answering(request)
-            self.wfile.write(reply if isinstance(reply, bytes) else reply.raw())
+            try:
+                for part in parts(reply):
+                    self.wfile.write(part)
+            except OSError:
+                # The client has left, as it may.
+                return
             self.close_connection = True
             if isinstance(reply, Reply) and reply.reset:
                 # Closing with unsent linger time of zero makes the kernel send a reset.

@@ -52,7 +52,7 @@ class Stage:
         self.answering = in_turn(*replies)
         self.server.requests.clear()
 
-    def reply(self, request: Request) -> Reply | bytes:
+    def reply(self, request: Request) -> Reply | bytes | Iterator[bytes]:
         return self.answering(request)
 
     def call(self) -> Any:

@@ -268,3 +268,22 @@ def test_permanent_error_is_one_request(stage: Stage, code: str) -> None:
     with pytest.raises(MEANING[code]):
         unpaced_calls(stage.api).list_image_versions_with({"ImageName": "base"})
     assert len(stage.server.requests) == 1
+
+
+def test_dripping_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends a byte now and then never exceeds a read timeout, and still ends in an error."""
+    over = threading.Event()
+
+    def dripping(_: Request) -> Iterator[bytes]:
+        yield PAGE.raw()[:-1]
+        while not over.wait(0.01):
+            yield b" "
+
+    with scripted(dripping) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        timeouts = Timeouts(5, 30, call_seconds=0.1)
+        api = ImageApi(Access(), "us-east-1", timeouts=timeouts, pool=1)
+        with pytest.raises(ServiceUnavailableError, match=r"no whole answer within 0\.1 s"):
+            api.call("ListImageVersions", {"ImageName": "base"})
+        over.set()

@@ -210,3 +210,27 @@ def test_files_are_private_to_their_owner(site: Site) -> None:
     site.run("sync")
     for path in (site.config.warehouse, site.config.landing_folder, *site.config.landing_folder.rglob("*")):
         assert re.fullmatch(r"0o[67]00", oct(path.stat().st_mode & 0o777)), path
+
+
+def test_profile_that_leads_elsewhere_stops_its_scope(served: ServeWorld) -> None:
+    """A profile of another account than before: exit 3 and nothing written, unless it is accepted."""
+    accounts = ["111122223333", "444455556666"]
+    site = served(generate(17, accounts=accounts, images=2, versions_per_image=5))
+    (site.folder / "config.yaml").write_text("accounts: [{profile: team}]\n", encoding="utf-8")
+    credentials = site.folder / "credentials"
+    keys = {name: site.simulator.environment(name)["AWS_ACCESS_KEY_ID"] for name in accounts}
+    own = {
+        "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+        "AWS_ACCESS_KEY_ID": "",
+        "AWS_SECRET_ACCESS_KEY": "",
+    }
+    outcomes = []
+    for account in accounts:
+        text = f"[team]\naws_access_key_id = {keys[account]}\naws_secret_access_key = x\n"
+        credentials.write_text(text, encoding="utf-8")
+        outcomes.append(site.run("sync", **own))
+    assert outcomes[0].returncode == 0
+    assert_refused(outcomes[1], 3, "111122223333", "444455556666", "--accept-account")
+    assert site.ask("SELECT DISTINCT account_id FROM image_versions") == [("111122223333",)]
+    assert site.run("sync", "--accept-account", **own).returncode == 0
+    assert len(site.ask("SELECT DISTINCT account_id FROM image_versions")) == 2

@@ -11,14 +11,14 @@ from datetime import timedelta
 import pytest
 
 from connector.model import Outcome
-from connector.simulator import Behaviour, VersionRecord, VirtualClock, generate
+from connector.simulator import Behaviour, Exchange, Fault, VersionRecord, VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb
 
 NOON_MS = 1_790_000_000_000
 WORLDS = [
-    pytest.param(Behaviour(tokens=tokens, filtering=filtering), id=f"{tokens}-{filtering}")  # type: ignore[arg-type]
+    pytest.param(Behaviour(tokens=tokens, filtering=filtering), id=f"{tokens}-{filtering}")
     for tokens in ("keyset", "offset", "snapshot")
     for filtering in ("filter_then_page", "page_then_filter")
 ]
@@ -57,7 +57,7 @@ def change_everything(site: Site, rng: random.Random, count: int) -> int:
 @pytest.mark.parametrize("behaviour", WORLDS)
 def test_sync_equals_the_truth_in_every_mode_of_paging(served: ServeWorld, behaviour: Behaviour) -> None:
     """Three syncs with changes in between hold exactly what AWS holds, whatever its tokens and filters are."""
-    site, rng = busy_site(served, behaviour), random.Random(5)  # noqa: S311
+    site, rng = busy_site(served, behaviour), random.Random(5)
     for _ in range(3):
         report = site.sync()
         assert report.outcome is Outcome.COMPLETE
@@ -74,14 +74,14 @@ def test_quiet_sync_costs_one_call_an_image_and_writes_no_row(served: ServeWorld
     site = busy_site(served)
     site.sync()
     tables = ("image_versions", "image_version_events", "images", "streams")
-    before = {name: site.ask(f"SELECT rowid, * FROM {name} ORDER BY rowid") for name in tables}  # noqa: S608
+    before = {name: site.ask(f"SELECT rowid, * FROM {name} ORDER BY rowid") for name in tables}
     report = site.sync()
     assert (report.rows.inserted, report.rows.updated, report.rows.reappeared) == (0, 0, 0)
     assert site.calls("ListImageVersions") == len(image_names(site))
     assert site.calls("ListImages") == 1
     assert report.calls.total == len(image_names(site)) + 1
     for name, rows in before.items():
-        assert site.ask(f"SELECT rowid, * FROM {name} ORDER BY rowid") == rows, name  # noqa: S608
+        assert site.ask(f"SELECT rowid, * FROM {name} ORDER BY rowid") == rows, name
 
 
 @pytest.mark.parametrize("changes", [1, 2, 7, 40])
@@ -135,7 +135,9 @@ def test_new_image_gets_a_listing_of_its_own(served: ServeWorld) -> None:
     site.sync()
     site.world.create_image("late-comer")
     for number in range(1, 131):
-        old = VersionRecord(version=number, creation_ms=1_700_000_000_000 + number, last_modified_ms=1_700_000_000_500)
+        old = VersionRecord(
+            version=number, creation_ms=1_700_000_000_000 + number, last_modified_ms=1_700_000_000_500
+        )
         site.world.put_version("late-comer", old)
     report = site.sync()
     assert report.rows.inserted == 130
@@ -154,7 +156,7 @@ def test_recreated_image_starts_a_new_incarnation(served: ServeWorld) -> None:
     report = site.sync()
     assert report.rows.inserted == 1
     events = site.ask(
-        f"SELECT etl_change FROM image_version_events WHERE image_name = '{name}' AND version = 1 "  # noqa: S608
+        f"SELECT etl_change FROM image_version_events WHERE image_name = '{name}' AND version = 1 "
         "ORDER BY etl_observed_at"
     )
     assert events == [("created",), ("recreated",)]
@@ -193,7 +195,7 @@ def test_rows_touched_while_they_are_read_are_there_after_the_next_run(served: S
     name = largest_image(site)
     touched = iter(range(1, 400, 7))
 
-    def touch(_: object) -> None:
+    def touch(_: Exchange) -> None:
         site.world.update_version(name, next(touched))
 
     site.simulator.fault = _after_each_page_of(name, touch)
@@ -204,9 +206,9 @@ def test_rows_touched_while_they_are_read_are_there_after_the_next_run(served: S
     site.assert_true()
 
 
-def _after_each_page_of(name: str, act: Callable[[object], None]) -> object:
-    async def fault(_: object, exchange: object) -> None:
-        if getattr(exchange, "operation", "") == "ListImageVersions" and getattr(exchange, "image_name", "") == name:
+def _after_each_page_of(name: str, act: Callable[[Exchange], None]) -> Fault:
+    async def fault(_: object, exchange: Exchange) -> None:
+        if exchange.operation == "ListImageVersions" and exchange.image_name == name:
             act(exchange)
 
     return fault

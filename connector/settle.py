@@ -1,0 +1,149 @@
+"""Settles listings that were read to their end: accepts them, asks about suspects, or has them read again.
+
+The thin loop of effects around verdict.py; must not know SQL, segments, or boto3.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from connector.acceptance import PageRead, ended, read_again
+from connector.errors import (
+    AccessDeniedError,
+    ImageNotFoundError,
+    ListingUnstableError,
+    SkippableError,
+    TransientError,
+)
+from connector.extract.calls import ScopeCalls
+from connector.extract.extractor import Sink, together
+from connector.model import Checkpoint, ListingKind, ListingRequest, Outcome, Scope, Stop, Stream
+from connector.verdict import Described, Findings, Step, absences, accepted, may_delete, next_step
+from connector.wire import ImageVersion
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What Describe said of one number, with the row if it found one."""
+
+    number: int
+    said: Described
+    row: ImageVersion | None = None
+
+
+@dataclass(slots=True)
+class Settler:
+    """Settles the listings of one run, round by round. `sink` takes verdicts as it takes pages.
+
+    Deletions beyond the mass-delete breaker are not even asked for: `spared` counts them by scope.
+    """
+
+    scopes: Mapping[Scope, ScopeCalls]
+    sink: Sink
+    stop: Stop
+    concurrency: int
+    allow_mass_delete: bool = False
+    spared: dict[Scope, int] = field(default_factory=dict)
+    _undescribable: set[Scope] = field(default_factory=set)
+
+    def settle(
+        self,
+        waiting: Sequence[Checkpoint],
+        findings: Mapping[Stream, Findings],
+        live: Mapping[Scope, int],
+    ) -> tuple[Checkpoint, ...]:
+        """One round over all listings in outcome READ; returns those that must be read again.
+
+        A stream whose suspects AWS does not answer for ends as failed. Raises a FatalError; what was settled
+        by then has been handed to the sink.
+        """
+        self._spare(findings, live)
+        again: list[Checkpoint] = []
+        for checkpoint in waiting:
+            if checkpoint.stream.scope not in self.scopes:
+                continue
+            self.stop.check()
+            verdict = self._try(checkpoint, findings.get(checkpoint.stream, Findings()))
+            if verdict.checkpoint.readable:
+                again.append(verdict.checkpoint)
+            self.sink(verdict)
+        return tuple(again)
+
+    def _spare(self, findings: Mapping[Stream, Findings], live: Mapping[Scope, int]) -> None:
+        """Trip the breaker of every scope that lacks too many of its live versions."""
+        missing: dict[Scope, int] = {}
+        for stream, finding in findings.items():
+            missing[stream.scope] = missing.get(stream.scope, 0) + len(finding.missing)
+        for scope, count in missing.items():
+            if not may_delete(count, live.get(scope, 0), allowed=self.allow_mass_delete):
+                logger.error("mass_delete_stopped", extra={"scope": str(scope), "versions": count})
+                self.spared[scope] = count
+
+    def _try(self, checkpoint: Checkpoint, findings: Findings) -> PageRead:
+        spared = checkpoint.stream.scope in self.spared
+        try:
+            return self._verdict(checkpoint, replace(findings, missing=()) if spared else findings)
+        except (TransientError, SkippableError) as error:
+            logger.warning(
+                "stream_not_settled", extra={"stream": str(checkpoint.stream), "reason": str(error)}
+            )
+            return PageRead((), ended(checkpoint, Outcome.FAILED, error))
+
+    def _verdict(self, checkpoint: Checkpoint, findings: Findings) -> PageRead:
+        scope = checkpoint.stream.scope
+        step = next_step(checkpoint, findings, may_describe=scope not in self._undescribable)
+        if step in {Step.DESCRIBE_MISSING, Step.DESCRIBE_ALL}:
+            answers = self._describe(checkpoint.stream, _asked(findings, step))
+            if all(answer.said is not Described.DENIED for answer in answers):
+                return _accept(checkpoint, findings, answers)
+            self._undescribable.add(scope)
+            return self._verdict(checkpoint, findings)
+        if step is Step.ACCEPT:
+            return _accept(checkpoint, findings, ())
+        return PageRead((), _unproved(checkpoint, step))
+
+    def _describe(self, stream: Stream, numbers: Sequence[int]) -> list[_Answer]:
+        calls = self.scopes[stream.scope]
+        jobs = [lambda n=number: _ask(calls, stream.image_name, n) for number in numbers]
+        answers = together(jobs, max(1, min(self.concurrency, len(jobs))), self.stop)
+        self.stop.check()
+        return answers
+
+
+def _asked(findings: Findings, step: Step) -> list[int]:
+    gaps = findings.gaps if step is Step.DESCRIBE_ALL else ()
+    return [*findings.missing, *(number for first, last in gaps for number in range(first, last + 1))]
+
+
+def _ask(calls: ScopeCalls, image_name: str, number: int) -> _Answer:
+    try:
+        answer = calls.describe_image_version(image_name, number)
+    except ImageNotFoundError:
+        return _Answer(number, Described.NOT_FOUND)
+    except AccessDeniedError:
+        return _Answer(number, Described.DENIED)
+    return _Answer(number, Described.FOUND, answer.body)
+
+
+def _accept(checkpoint: Checkpoint, findings: Findings, answers: Sequence[_Answer]) -> PageRead:
+    """The accepted listing with what it proves, and the rows that only Describe found."""
+    described = {answer.number: answer.said for answer in answers}
+    found = [answer.row for answer in answers if answer.row is not None]
+    complete = replace(accepted(checkpoint, findings), phantoms=len(found))
+    return PageRead(found, complete, absences(complete, findings, described))
+
+
+def _unproved(checkpoint: Checkpoint, step: Step) -> Checkpoint:
+    if step is Step.GIVE_UP:
+        error = ListingUnstableError(
+            f"{checkpoint.reading} readings of {checkpoint.stream} differ from each other: its rows are kept, "
+            "its watermark stays, nothing of it is deleted, and the next sync reads it again."
+        )
+        return ended(checkpoint, Outcome.UNSTABLE, error)
+    if step is Step.READ_IN_FULL:
+        return read_again(checkpoint, ListingRequest(ListingKind.FULL, checkpoint.request.page_size))
+    return read_again(checkpoint)

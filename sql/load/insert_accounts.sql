@@ -1,0 +1,7 @@
+-- What: writes which account each configured profile or role and region led to, where that is new.
+-- Parameters: $run_id.
+-- Returns: nothing; reads the registered Arrow table `accounts_arrow`, runs after delete_accounts.
+INSERT INTO scope_accounts BY NAME
+SELECT *, $run_id AS etl_run_id
+FROM accounts_arrow
+ANTI JOIN scope_accounts USING (access, region);

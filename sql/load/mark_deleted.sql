@@ -1,0 +1,16 @@
+-- What: marks deleted versions in the table of newest states.
+-- Parameters: $run_id, $observed_at (UTC).
+-- Returns: nothing.
+UPDATE image_versions AS target
+SET
+    etl_deleted_at = source.gone_since,
+    etl_delete_evidence = source.evidence,
+    etl_valid_from = source.gone_since,
+    etl_changed_at = $observed_at::TIMESTAMPTZ,
+    etl_run_id = $run_id
+FROM deleted AS source
+WHERE
+    target.account_id = source.account_id
+    AND target.region = source.region
+    AND target.image_name = source.image_name
+    AND target.version = source.version;

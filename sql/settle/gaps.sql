@@ -1,0 +1,44 @@
+-- What: ranges of version numbers, up to the highest listed, of which nothing is known.
+-- Grain: one row per stream and range.
+-- Parameters: none; reads the temporary tables `listed` (streams to be settled) and `landed_numbers`.
+-- Returns: account_id, region, image_name, first_version, last_version, sorted.
+-- A full listing answers for every number from the first ever seen; an incremental one for the new ones.
+WITH known AS (
+    SELECT account_id, region, image_name, version
+    FROM landed_numbers
+    UNION
+    SELECT account_id, region, image_name, version
+    FROM image_versions
+    SEMI JOIN (FROM listed WHERE listing = 'full') USING (account_id, region, image_name)
+    UNION
+    SELECT account_id, region, image_name, highest_version
+    FROM streams
+    SEMI JOIN (FROM listed WHERE listing = 'incremental') USING (account_id, region, image_name)
+),
+following AS (
+    SELECT
+        *,
+        lead(version) OVER (PARTITION BY account_id, region, image_name ORDER BY version) AS next_version
+    FROM known
+)
+SELECT
+    following.account_id,
+    following.region,
+    following.image_name,
+    following.version + 1 AS first_version,
+    following.next_version - 1 AS last_version
+FROM following
+JOIN listed USING (account_id, region, image_name)
+LEFT JOIN streams USING (account_id, region, image_name)
+LEFT JOIN absent_versions AS absent
+    ON absent.account_id = following.account_id
+    AND absent.region = following.region
+    AND absent.image_name = following.image_name
+    AND absent.first_version <= following.version + 1
+    AND absent.last_version >= following.next_version - 1
+WHERE
+    following.next_version - following.version > 1
+    AND following.next_version <= listed.highest_version
+    AND (listed.listing = 'full' OR following.next_version > streams.highest_version)
+    AND absent.image_name IS NULL
+ORDER BY ALL;

@@ -1,0 +1,247 @@
+"""What a query cannot do: read or write anything else, change a setting, go on for ever, eat the machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from connector.errors import QueryError
+from connector.load.asking import Limits, asking
+from connector.load.saved import Question
+from connector.load.warehouse import WarehouseFile
+from tests.behaviour.asking import Desk, ask, built
+
+__all__ = ["ask", "built"]
+
+pytestmark = pytest.mark.duckdb
+
+# What an attacker would write; {folder} is an empty folder that must stay empty, {file} a file with a secret.
+HOSTILE = {
+    "read-text": "FROM read_text('{file}')",
+    "read-blob": "FROM read_blob('{file}')",
+    "read-csv": "FROM read_csv('{file}')",
+    "read-json": "FROM read_json('{file}')",
+    "read-parquet": "FROM read_parquet('{file}')",
+    "sniff-csv": "FROM sniff_csv('{file}')",
+    "file-as-table": "FROM '{file}'",
+    "url-as-table": "FROM 'https://example.com/x.parquet'",
+    "glob": "FROM glob('{folder}/../*')",
+    "secrets": "FROM duckdb_secrets()",
+    "copy-to": "COPY image_versions TO '{folder}/x.csv'",
+    "copy-query": "COPY (SELECT 1) TO '{folder}/x.csv'",
+    "copy-from": "COPY runs FROM '{file}'",
+    "explain-copy": "EXPLAIN ANALYZE COPY image_versions TO '{folder}/x.csv'",
+    "export-database": "EXPORT DATABASE '{folder}/x'",
+    "import-database": "IMPORT DATABASE '{folder}'",
+    "attach": "ATTACH '{folder}/x.duckdb' AS x",
+    "attach-self": "ATTACH '{file}' AS x (READ_WRITE)",
+    "detach": "DETACH memory",
+    "use": "USE memory",
+    "set": "SET enable_external_access = true",
+    "set-timezone": "SET timezone = 'America/New_York'",
+    "reset": "RESET memory_limit",
+    "set-variable": "SET VARIABLE x = 1",
+    "pragma": "PRAGMA database_list",
+    "pragma-setting": "PRAGMA enable_profiling",
+    "commented-pragma": "/* SELECT */ -- SELECT\n ;PRAGMA database_list",
+    "call": "CALL pragma_version()",
+    "install": "INSTALL httpfs",
+    "load": "LOAD httpfs",
+    "load-file": "LOAD '{file}'",
+    "insert": "INSERT INTO runs FROM runs",
+    "insert-after-with": "WITH x AS (SELECT 1) INSERT INTO runs FROM runs",
+    "insert-in-with": "WITH x AS (INSERT INTO runs FROM runs RETURNING *) FROM x",
+    "update": "UPDATE runs SET host = 'x'",
+    "delete": "DELETE FROM runs",
+    "truncate": "TRUNCATE runs",
+    "merge": "MERGE INTO runs USING runs AS r ON false WHEN NOT MATCHED THEN INSERT",
+    "drop": "DROP TABLE runs",
+    "alter": "ALTER TABLE runs ADD COLUMN x INTEGER",
+    "comment": "COMMENT ON TABLE runs IS 'x'",
+    "create": "CREATE TABLE x (i INTEGER)",
+    "create-temporary": "CREATE TEMP TABLE x AS SELECT 1",
+    "create-macro": "CREATE TEMP MACRO x() AS 1",
+    "create-secret": "CREATE SECRET (TYPE s3, KEY_ID 'x', SECRET 'x')",
+    "explain-insert": "EXPLAIN INSERT INTO runs FROM runs",
+    "query-function": "FROM query('INSERT INTO runs FROM runs')",
+    "prepare": "PREPARE x AS SELECT 1",
+    "execute": "EXECUTE x",
+    "begin": "BEGIN TRANSACTION",
+    "checkpoint": "CHECKPOINT",
+    "force-checkpoint": "FROM force_checkpoint()",
+    "vacuum": "VACUUM",
+    "python-variable": "FROM victim",
+    "second-statement": "SELECT 1; DROP TABLE runs",
+    "statement-after-comment": "SELECT 1 --\n; DELETE FROM runs",
+}
+# Functions that are harmless only because what they would do is switched off.
+POWERLESS = {
+    "log-to-file": "SELECT (SELECT count(*) FROM enable_logging(storage = 'file', storage_path = '{folder}/log')),"
+    " write_log('x')",
+    "profile-to-file": "FROM enable_profiling(format = 'json', save_location = '{folder}/profile.json')",
+    "checkpoint-function": "FROM checkpoint()",
+    "replacement-in-function": "FROM query_table('victim')",
+}
+SHORT = Limits(timeout=timedelta(seconds=1), memory_bytes=128 << 20, spill_bytes=16 << 20)
+
+
+@pytest.fixture
+def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """An empty folder, a file with a secret, and a home that must stay empty."""
+    names = {"folder": tmp_path / "empty", "file": tmp_path / "secret.csv", "home": tmp_path / "home"}
+    names["folder"].mkdir()
+    names["home"].mkdir()
+    names["file"].write_text("secret\nhunter2\n")
+    monkeypatch.setenv("HOME", str(names["home"]))
+    return {name: str(path) for name, path in names.items()}
+
+
+@pytest.mark.parametrize("sql", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_query_is_refused(ask: Desk, filled: dict[str, str], sql: str) -> None:
+    """Exit 2, one sentence, no row; nothing is written anywhere, and the warehouse stays the same to the byte."""
+    victim = __import__("pyarrow").table({"secret": ["hunter2"]})
+    answered = ask("query", sql.format(**filled))
+    assert victim.num_rows == 1
+    assert answered.code == 2, answered.out
+    assert answered.out == ""
+    assert len(answered.err.splitlines()) == 1
+    assert "Unexpected" not in answered.err
+    assert "hunter2" not in answered.err
+    assert os.listdir(filled["folder"]) == os.listdir(filled["home"]) == []  # noqa: PTH208
+
+
+@pytest.mark.parametrize("sql", POWERLESS.values(), ids=POWERLESS)
+def test_function_with_side_effects_has_none(ask: Desk, filled: dict[str, str], sql: str) -> None:
+    """Functions that log, profile or checkpoint write nothing, whether DuckDB refuses them or not."""
+    answered = ask("query", sql.format(**filled))
+    assert answered.code in {0, 2}
+    assert "hunter2" not in answered.out
+    assert os.listdir(filled["folder"]) == os.listdir(filled["home"]) == []  # noqa: PTH208
+
+
+def test_settings_are_locked_and_bounded(ask: Desk) -> None:
+    """What is switched off can be seen to be off."""
+    off = ["enable_external_access", "autoinstall_known_extensions", "autoload_known_extensions"]
+    off += ["allow_community_extensions", "allow_unsigned_extensions", "python_enable_replacements"]
+    sql = "SELECT " + ", ".join(f"current_setting('{name}')::BOOLEAN AS {name}" for name in off)
+    assert ask("query", sql, "--format", "csv").lines[1] == ",".join(["false"] * len(off))
+    bounded = "SELECT current_setting('lock_configuration'), current_setting('memory_limit'), "
+    bounded += "current_setting('timezone')"
+    assert ask("query", bounded).lines[1].split("  ")[0] == "true"
+    assert "1.0 GiB" in ask("query", bounded).out
+    assert "UTC" in ask("query", bounded).out
+
+
+ENDLESS = {
+    "recursion": "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t",
+    "count": "SELECT count(*) FROM range(1_000_000_000_000) WHERE range % 3 = 7",
+    "stream": "FROM range(1_000_000_000_000) WHERE range > 900_000_000_000",
+    "join": "SELECT count(*) FROM range(10_000_000) a, range(10_000_000) b WHERE a.range * b.range = -1",
+}
+
+
+@pytest.mark.parametrize("sql", ENDLESS.values(), ids=ENDLESS)
+def test_endless_query_is_stopped_in_time(ask: Desk, sql: str) -> None:
+    """A query without an end is ended by --timeout, with exit 2 and what to do."""
+    started = time.monotonic()
+    answered = ask("query", sql, "--timeout", "500ms", "--output", "x.csv")
+    assert time.monotonic() - started < 6
+    assert answered.code == 2
+    assert answered.err == (
+        "image-history: The query was stopped after 500ms: ask for less, or give it more time with --timeout.\n"
+    )
+    assert not Path("x.csv").exists()
+
+
+GREEDY = {
+    "list": "SELECT list(range) FROM range(1_000_000_000)",
+    "aggregate": "SELECT string_agg(repeat('x', 100_000), '') FROM range(100_000)",
+    "groups": "SELECT range || repeat('x', 500) AS x, count(*) FROM range(50_000_000) GROUP BY x",
+}
+
+
+@pytest.mark.parametrize("sql", GREEDY.values(), ids=GREEDY)
+def test_greedy_query_is_refused_its_memory(built: tuple[Path, str, object], sql: str) -> None:
+    """More memory and more temporary files than allowed is an error, and the temporary files are gone."""
+    limits = Limits(timeout=timedelta(seconds=30), memory_bytes=128 << 20, spill_bytes=16 << 20)
+    with (
+        pytest.raises(QueryError, match="needs more memory"),
+        asking(WarehouseFile(built[0]), Question(sql), limits) as answer,
+    ):
+        list(answer)
+
+
+def command(warehouse: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The query verb as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "connector", "--warehouse", str(warehouse), "query", *arguments],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the process's size is known on Linux only")
+def test_giant_value_does_not_take_the_machine(built: tuple[Path, str, object]) -> None:
+    """One value of gigabytes, which DuckDB doesn't count, meets the process's own bound."""
+    process = command(built[0], "SELECT length(repeat('a', 2_000_000_000) || repeat('b', 2_000_000_000))")
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (2, "")
+    assert "needs more memory" in errors
+
+
+def test_deaf_query_is_left(built: tuple[Path, str, object], tmp_path: Path) -> None:
+    """A function that no interrupt reaches doesn't keep the process: it leaves with the same sentence."""
+    process = command(
+        built[0], "SELECT levenshtein(repeat('a', 2_000_000), repeat('b', 2_000_000))", "--timeout", "300ms"
+    )
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (2, "")
+    assert errors.startswith("image-history: The query was stopped after 300ms")
+
+
+def test_interrupted_query_leaves_at_once(built: tuple[Path, str, object]) -> None:
+    """Ctrl-C ends a query that still works, with 130."""
+    process = command(built[0], "FROM range(1_000_000_000_000)", "--format", "csv")
+    assert process.stdout is not None
+    assert process.stdout.readline() == '"range"\n'
+    drain = threading.Thread(target=process.stdout.read)
+    drain.start()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    drain.join()
+
+
+def test_reader_who_takes_his_time_is_not_stopped(built: tuple[Path, str, object]) -> None:
+    """The timeout counts DuckDB's time: a reader slower than it still gets all rows."""
+    limits = Limits(timeout=timedelta(seconds=1))
+    with asking(WarehouseFile(built[0]), Question("FROM range(50_000)"), limits) as answer:
+        rows = 0
+        for batch in answer:
+            rows += batch.num_rows
+            until = time.monotonic() + 0.4
+            while time.monotonic() < until:
+                pass
+    assert rows == 50_000
+
+
+def test_answer_may_be_left_unread(built: tuple[Path, str, object]) -> None:
+    """A reader may stop early; the warehouse can be asked again at once."""
+    warehouse = WarehouseFile(built[0])
+    for _ in range(3):
+        with asking(warehouse, Question("FROM range(1_000_000_000_000)"), SHORT) as answer:
+            assert next(iter(answer)).num_rows > 0
+    with asking(warehouse, Question("SELECT 1 AS x"), SHORT) as answer:
+        assert [batch.to_pylist() for batch in answer] == [[{"x": 1}]]

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from connector.extract.deadline import within
+
+
+def test_outcome_of_a_call_is_its_own() -> None:
+    """In time, the call's result or exception is what comes out, the very object."""
+    error = KeyError("mine")
+
+    def failing() -> None:
+        raise error
+
+    assert within(30, lambda: "answer") == "answer"
+    with pytest.raises(KeyError) as raised:
+        within(30, failing)
+    assert raised.value is error
+
+
+def test_overdue_call_is_left_behind() -> None:
+    """A call that hangs is given up on time; its thread keeps no process alive."""
+    released, threads = threading.Event(), list[threading.Thread]()
+
+    def hanging() -> bool:
+        threads.append(threading.current_thread())
+        return released.wait(30)
+
+    with pytest.raises(TimeoutError):
+        within(0.02, hanging)
+    assert threads[0].daemon
+    released.set()
+    threads[0].join()
