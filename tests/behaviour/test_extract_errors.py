@@ -275,7 +275,7 @@ def test_dripping_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
 
     def dripping(_: Request) -> Iterator[bytes]:
-        yield PAGE.raw()[:-1]
+        yield Reply(body=b"", length=1_000_000).raw()
         while not over.wait(0.01):
             yield b" "
 
