@@ -35,7 +35,8 @@ def print_report(report: RunReport) -> None:
     lines = [_cells(str(scope.scope), scope.streams, scope.calls, scope.rows) for scope in report.scopes]
     total = _cells("total", sum(scope.streams for scope in report.scopes), report.calls, report.rows)
     click.echo("\n".join(_aligned([_HEADINGS, *lines, total])))
-    click.echo(_footer(report))
+    for line in _footer(report):
+        click.echo(line)
     for line in (*_failures(report.failures), *_spared(report), *_drift(report)):
         click.echo(line)
 
@@ -57,21 +58,21 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
         yield "  ".join(cells).rstrip()
 
 
-def _footer(report: RunReport) -> str:
+def _footer(report: RunReport) -> Iterable[str]:
     counts = report.rows
+    deleted = "" if counts.deleted is None else f" deleted {counts.deleted}"
+    reappeared = f" reappeared {counts.reappeared}" if counts.reappeared else ""
+    yield f"inserted {counts.inserted} updated {counts.updated}{deleted}{reappeared}"
     notes = [
-        f"inserted {counts.inserted} updated {counts.updated}",
         f"{report.outcome.value} in {report.duration_seconds:.1f} s",
         f"warehouse open for {report.lock_seconds:.2f} s",
         f"run {report.run_id}",
     ]
-    if counts.reappeared:
-        notes.insert(1, f"reappeared {counts.reappeared}")
     if report.resumed:
         notes.append("continued an unfinished run")
     if report.pending_runs:
         notes.append(f"also loaded {report.pending_runs} earlier run{'s' if report.pending_runs > 1 else ''}")
-    return "; ".join(notes)
+    yield "; ".join(notes)
 
 
 def _failures(failures: Sequence[Failure]) -> Iterable[str]:

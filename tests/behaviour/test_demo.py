@@ -1,0 +1,57 @@
+"""The demo, as the README's first command runs it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.duckdb
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The demo as its own process, without any of AWS's variables."""
+    return subprocess.run(
+        [sys.executable, "-m", "connector", "demo", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": "/usr/bin", "PYTHONPATH": ":".join([str(ROOT), *sys.path[1:]]), "TMPDIR": str(folder)},
+    )
+
+
+def test_demo_shows_a_first_sync_a_change_and_exactly_that_change(tmp_path: Path) -> None:
+    """At least 40 images and 3,000 versions, one image above 1,000; the second sync counts what was announced."""
+    outcome = run_demo(tmp_path)
+    assert outcome.returncode == 0, outcome.stderr
+    announced = re.search(r"account with (\d+) images and ([\d,]+) image versions", outcome.stdout)
+    assert announced is not None
+    assert int(announced[1]) >= 40
+    versions = int(announced[2].replace(",", ""))
+    assert versions >= 3000
+    assert max(map(int, re.findall(r":(\d+)", outcome.stdout))) > 1000
+    built = int(re.findall(r"(\d+) versions are built", outcome.stdout)[0])
+    changed = int(re.findall(r"(\d+) versions are changed", outcome.stdout)[0])
+    failed = int(re.findall(r"(\d+) version fails", outcome.stdout)[0])
+    deleted = int(re.findall(r"(\d+) version is deleted", outcome.stdout)[0])
+    assert re.findall(r"^inserted .*$", outcome.stdout, re.MULTILINE) == [
+        f"inserted {versions} updated 0 deleted 0",
+        f"inserted {built + failed} updated {changed} deleted {deleted}",
+    ]
+    assert outcome.stdout.count("SELECT") >= 3
+    assert "image_version_history" in outcome.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_keeps_its_warehouse_when_asked(tmp_path: Path) -> None:
+    """With --keep the warehouse stays and can be asked."""
+    outcome = run_demo(tmp_path, "--keep", "kept")
+    assert outcome.returncode == 0, outcome.stderr
+    assert (tmp_path / "kept" / "image-history.duckdb").exists()
