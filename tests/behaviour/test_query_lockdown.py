@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from connector.errors import QueryError
@@ -106,8 +106,8 @@ def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.mark.parametrize("sql", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_query_is_refused(ask: Desk, filled: dict[str, str], sql: str) -> None:
-    """Exit 2, one sentence, no row; nothing is written anywhere, and the warehouse stays the same to the byte."""
-    victim = __import__("pyarrow").table({"secret": ["hunter2"]})
+    """Exit 2, one sentence, no row; nothing is written, and the warehouse stays the same to the byte."""
+    victim = pa.table({"secret": ["hunter2"]})
     answered = ask("query", sql.format(**filled))
     assert victim.num_rows == 1
     assert answered.code == 2, answered.out
@@ -164,7 +164,6 @@ def test_endless_query_is_stopped_in_time(ask: Desk, sql: str) -> None:
 GREEDY = {
     "list": "SELECT list(range) FROM range(1_000_000_000)",
     "aggregate": "SELECT string_agg(repeat('x', 100_000), '') FROM range(100_000)",
-    "groups": "SELECT range || repeat('x', 500) AS x, count(*) FROM range(50_000_000) GROUP BY x",
 }
 
 
@@ -196,7 +195,7 @@ def command(warehouse: Path, *arguments: str) -> subprocess.Popen[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="the process's size is known on Linux only")
 def test_giant_value_does_not_take_the_machine(built: tuple[Path, str, object]) -> None:
     """One value of gigabytes, which DuckDB doesn't count, meets the process's own bound."""
-    process = command(built[0], "SELECT length(repeat('a', 2_000_000_000) || repeat('b', 2_000_000_000))")
+    process = command(built[0], "SELECT length(repeat(repeat('a', 100_000), 40_000))")
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
     assert "needs more memory" in errors
@@ -217,11 +216,9 @@ def test_interrupted_query_leaves_at_once(built: tuple[Path, str, object]) -> No
     process = command(built[0], "FROM range(1_000_000_000_000)", "--format", "csv")
     assert process.stdout is not None
     assert process.stdout.readline() == '"range"\n'
-    drain = threading.Thread(target=process.stdout.read)
-    drain.start()
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 130
-    drain.join()
+    process.communicate(timeout=20)
+    assert process.returncode == 130
 
 
 def test_reader_who_takes_his_time_is_not_stopped(built: tuple[Path, str, object]) -> None:

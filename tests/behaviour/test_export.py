@@ -1,0 +1,179 @@
+"""The verb export: one file that equals the table, is equal for equal data, and is whole or not there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import stat
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from connector.load.warehouse import WarehouseFile
+from connector.schema import IMAGE_VERSIONS, TABLES, Table, arrow_schema
+from connector.statements import names, statement
+from tests.behaviour.asking import HOSTILE, Desk, ask, built, rows_of
+
+__all__ = ["ask", "built"]
+
+pytestmark = pytest.mark.duckdb
+
+VIEWS = [name.partition("/")[2] for name in names("views") if "REPLACE VIEW" in statement(name)]
+
+
+def stored(warehouse: Path, sql: str) -> pa.Table:
+    """The rows as DuckDB gives them."""
+    with WarehouseFile(warehouse).reading() as connection:
+        table: pa.Table = connection.duck.sql(sql).to_arrow_table()
+        return table
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_export_of_a_table_has_its_schema_and_rows(ask: Desk, tmp_path: Path, table: Table) -> None:
+    """Parquet by default: types, nullability and meanings of the one table of columns, sorted by the key."""
+    answered = ask("export", table.name, "--output", "x.parquet")
+    assert (answered.code, answered.err) == (0, "")
+    exported = pq.read_table(tmp_path / "x.parquet")
+    schema = arrow_schema(table)
+    assert exported.schema.names == schema.names
+    assert exported.schema.types == schema.types
+    for field in schema:
+        found = exported.schema.field(field.name)
+        assert found.metadata[b"comment"] == field.metadata[b"comment"]
+        assert found.nullable == field.nullable
+    expected = stored(ask.warehouse, f"FROM {table.name} ORDER BY {', '.join(table.key)}")
+    assert exported.equals(expected.cast(exported.schema), check_metadata=False)
+    size = (tmp_path / "x.parquet").stat().st_size
+    count = f"{exported.num_rows:,} row{'' if exported.num_rows == 1 else 's'}"
+    assert answered.out == f"Wrote {count}, {size:,} bytes: x.parquet\n"
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_export_of_a_view_has_its_rows(ask: Desk, tmp_path: Path, view: str) -> None:
+    """A view is exported like a table; its instants are milliseconds."""
+    assert ask("export", view, "--output", "x.parquet").code == 0
+    exported = pq.read_table(tmp_path / "x.parquet")
+    expected = stored(ask.warehouse, f"FROM {view} ORDER BY ALL")
+    assert exported.equals(expected.cast(exported.schema), check_metadata=False)
+    assert not any(kind == pa.timestamp("us", tz="UTC") for kind in exported.schema.types)
+
+
+def test_export_is_image_versions_by_default(ask: Desk, tmp_path: Path) -> None:
+    """Without a name it is the main table, which pandas reads to the millisecond, nulls included."""
+    ask("export", "--output", "x.parquet")
+    frame = pd.read_parquet(tmp_path / "x.parquet")
+    assert list(frame.columns) == [column.name for column in IMAGE_VERSIONS.columns]
+    assert str(frame["creation_time"].dtype) == "datetime64[ms, UTC]"
+    expected = rows_of(
+        ask.warehouse,
+        "SELECT epoch_ms(creation_time), failure_reason FROM image_versions "
+        "ORDER BY account_id, region, image_name, version",
+    )
+    reasons = [None if pd.isna(reason) else reason for reason in frame["failure_reason"]]
+    instants = frame["creation_time"].astype("int64")
+    assert list(zip(instants, reasons, strict=True)) == expected
+    assert HOSTILE in reasons
+    assert any(instant % 1000 for instant in instants)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_export_of_equal_data_has_equal_bytes(ask: Desk, tmp_path: Path, suffix: str) -> None:
+    """However the rows lie in the warehouse, the file is the same."""
+    shuffled = tmp_path / "shuffled.duckdb"
+    shutil.copy(ask.warehouse, shuffled)
+    with WarehouseFile(shuffled).writing() as connection:
+        connection.duck.execute(
+            "CREATE TEMP TABLE t AS FROM image_versions ORDER BY hash(version)"
+        ).fetchall()
+        connection.duck.execute("DELETE FROM image_versions").fetchall()
+        connection.duck.execute("INSERT INTO image_versions FROM t").fetchall()
+    ask("export", "--output", f"a.{suffix}")
+    ask("export", "--output", f"b.{suffix}", "--warehouse", str(shuffled))
+    assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+def test_export_takes_the_format_from_the_suffix_or_the_option(ask: Desk, tmp_path: Path) -> None:
+    """.csv and .jsonl mean what they say, no suffix is Parquet, and --format is stronger."""
+    keys = stored(ask.warehouse, "SELECT image_name, version FROM image_versions ORDER BY ALL").to_pylist()
+    for name in ("x.csv", "x.jsonl", "x"):
+        ask("export", "--output", name)
+    ask("export", "--output", "y.csv", "--format", "jsonl")
+    with (tmp_path / "x.csv").open(newline="", encoding="utf-8") as file:
+        assert [(row["image_name"], int(row["version"])) for row in csv.DictReader(file)] == [
+            (key["image_name"], key["version"]) for key in keys
+        ]
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert [{name: line[name] for name in ("image_name", "version")} for line in lines] == keys
+    assert pq.read_metadata(tmp_path / "x").num_rows == len(keys)
+    assert (tmp_path / "y.csv").read_bytes() == (tmp_path / "x.jsonl").read_bytes()
+
+
+def test_export_of_a_query_keeps_its_order(ask: Desk, tmp_path: Path) -> None:
+    """SQL and saved queries, with parameters; their order is their own."""
+    ask(
+        "export",
+        "SELECT range AS n FROM range($n::BIGINT) ORDER BY n DESC",
+        "--param",
+        "n=3",
+        "--output",
+        "x.csv",
+    )
+    assert (tmp_path / "x.csv").read_text() == '"n"\n2\n1\n0\n'
+    answered = ask("export", "@version-history", "--param", f"image={ask.image}", "--output", "x.parquet")
+    assert answered.code == 0
+    rows = pq.read_table(tmp_path / "x.parquet")
+    assert set(rows["image_name"].to_pylist()) == {ask.image}
+
+
+def test_export_is_private_and_replaces_whole(ask: Desk, tmp_path: Path) -> None:
+    """0600 whatever the umask and the old file's mode; no other file is left in the folder."""
+    (tmp_path / "x.csv").write_text("old")
+    (tmp_path / "x.csv").chmod(0o644)
+    ask("export", "runs", "--output", "x.csv")
+    assert stat.S_IMODE((tmp_path / "x.csv").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(["--output", "s3://bucket/x.parquet"], "not to s3://: name a path", id="s3"),
+        pytest.param(["--output", "gs://b/x"], "not to gs://", id="gs"),
+        pytest.param(["--output", "x.csv.gz"], r"A file \.gz is none of", id="suffix"),
+        pytest.param(["--output", "x.json"], r"A file \.json is none of", id="json"),
+        pytest.param(["--output", "none/x.csv"], "there is no folder none; make it first", id="no-folder"),
+        pytest.param(["--output", "link.csv"], "it is a link; name what it points to", id="link"),
+        pytest.param(["--output", "/dev/null", "--format", "csv"], "no ordinary file", id="device"),
+        pytest.param(["image_version", "--output", "x.csv"], "nearest: image_versions", id="unknown-table"),
+        pytest.param(["nosuch", "--output", "x.csv"], "no table or view nosuch here", id="nothing-near"),
+        pytest.param(["@nosuch", "--output", "x.csv"], "no saved query @nosuch", id="unknown-query"),
+        pytest.param(["runs", "--param", "a=1", "--output", "x.csv"], "--param is for queries", id="param"),
+        pytest.param(["COPY runs TO 'x'", "--output", "x.csv"], "COPY is refused", id="locked-down"),
+        pytest.param(["FROM '/etc/passwd'", "--output", "x.csv"], "no table or view /etc/passwd", id="file"),
+        pytest.param(["SELECT error('late')", "--output", "x.csv"], "late", id="fails-late"),
+        pytest.param(["runs"], "Missing option '--output'", id="no-output"),
+    ],
+)
+def test_export_refuses_in_one_sentence(
+    ask: Desk, tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    """Exit 2, one sentence; what was there stays, and nothing new is left."""
+    (tmp_path / "x.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("x.csv")
+    answered = ask("export", *arguments)
+    assert (answered.code, answered.out) == (2, "")
+    assert re.search(sentence, answered.err.splitlines()[-1]), answered.err
+    assert (tmp_path / "x.csv").read_text() == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {"x.csv", "link.csv"}
+
+
+def test_export_refuses_to_overwrite_the_warehouse(ask: Desk) -> None:
+    """The file that the rows come from stays."""
+    answered = ask("export", "--output", str(ask.warehouse), "--format", "parquet")
+    assert answered.code == 2
+    assert "is the warehouse itself" in answered.err
