@@ -1,0 +1,7 @@
+-- What: what one run could not read whole, and why.
+-- Parameters: $run_id.
+-- Returns: the columns of coverage.
+SELECT *
+FROM coverage
+WHERE etl_run_id = $run_id AND outcome NOT IN ('complete', 'gone')
+ORDER BY account_id, region, image_name NULLS FIRST;

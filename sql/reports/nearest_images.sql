@@ -1,0 +1,12 @@
+-- What: the images whose name is nearest to one that is not there, the nearest first.
+-- Parameters: $image.
+-- Returns: account_id, region, image_name; at most five rows.
+SELECT account_id, region, image_name
+FROM images
+ORDER BY
+    damerau_levenshtein(lower(image_name), lower($image)),
+    damerau_levenshtein(image_name, $image),
+    image_name,
+    account_id,
+    region
+LIMIT 5;
