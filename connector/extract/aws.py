@@ -46,6 +46,8 @@ from connector.wire import BODIES, Answer, decode_body, readable_error
 
 logger = logging.getLogger(__name__)
 
+Session = boto3.Session
+
 _METHODS = {
     "ListImageVersions": "list_image_versions",
     "ListImages": "list_images",
@@ -204,10 +206,19 @@ def _client_config(timeouts: Timeouts, *, pool: int) -> BotoConfig:
 class ImageApi:
     """SageMaker's image operations in one region, one request a call. Safe to share between threads.
 
-    `where` names the scope in messages. Expired credentials are rebuilt once, by `reopen`.
+    `where` names the scope in messages. `session` is one of `open_session` that is at hand, for the next
+    client of a session costs a tenth of the first. Expired credentials are rebuilt once.
     """
 
-    def __init__(self, access: Access, region: str, *, timeouts: Timeouts, pool: int) -> None:
+    def __init__(
+        self,
+        access: Access,
+        region: str,
+        *,
+        timeouts: Timeouts,
+        pool: int,
+        session: boto3.Session | None = None,
+    ) -> None:
         self.region = region
         self.where = f"{access} in {region}"
         self._access = access
@@ -215,7 +226,7 @@ class ImageApi:
         self._pool = pool
         self._lock = threading.Lock()
         self._reopened = False
-        self._client = self._open(open_session(access, region))
+        self._client = self._open(open_session(access, region) if session is None else session)
 
     def _open(self, session: boto3.Session) -> Any:
         config = _client_config(self._timeouts, pool=self._pool)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from connector.config import Account, Config
 from connector.errors import ConfigError, CredentialsError
-from connector.extract.aws import Access, ImageApi, Timeouts, caller_account, default_region, open_session
+from connector.extract.aws import Access, ImageApi, Session, Timeouts, caller_account, default_region, open_session
 from connector.extract.calls import Pace, ScopeCalls
 from connector.extract.discover import Discovery, discover
 from connector.extract.pace import Pacer
@@ -80,9 +80,13 @@ def timeouts(config: Config) -> Timeouts:
     return Timeouts(connect, read, call_seconds=connect + _READS_PER_CALL * read)
 
 
-def scope_calls(target: Target, config: Config, stop: Stop) -> ScopeCalls:
+def scope_calls(
+    target: Target, config: Config, stop: Stop, *, session: Session | None = None
+) -> ScopeCalls:
     """The calls of one target: its own client, pace and counters. No request is made."""
-    source = ImageApi(target.access, target.region, timeouts=timeouts(config), pool=config.concurrency)
+    source = ImageApi(
+        target.access, target.region, timeouts=timeouts(config), pool=config.concurrency, session=session
+    )
     policy = RetryPolicy(config.retry.attempts, config.retry.max_wait.total_seconds())
     pace = Pace(
         lists=Pacer(config.rate.list_per_second, sleep=stop.event.wait),
@@ -96,8 +100,9 @@ def open_scope(target: Target, config: Config, stop: Stop) -> OpenScope:
 
     Raises CredentialsError if neither tells, and what discovery raises.
     """
-    calls = scope_calls(target, config, stop)
-    account_id = caller_account(open_session(target.access, target.region), target.region, timeouts(config))
+    session = open_session(target.access, target.region)
+    calls = scope_calls(target, config, stop, session=session)
+    account_id = caller_account(session, target.region, timeouts(config))
     if account_id is not None:
         return OpenScope(target, Scope(account_id, target.region), calls)
     discovery = discover(calls, target.images)

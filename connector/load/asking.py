@@ -30,6 +30,7 @@ T = TypeVar("T")
 _MEBIBYTE = 1 << 20
 _BATCH_ROWS = 10_000
 _GRACE_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 # An error inside a stream reaches us as one of pyarrow's, with DuckDB's text.
 _FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
 _SWITCHED_OFF = dict.fromkeys(
@@ -120,7 +121,7 @@ class _Asked:
         self._limits = limits
         self._seconds_left = limits.timeout.total_seconds()
         self._worker = ThreadPoolExecutor(1, "query")
-        self._ahead: Future[Any] = Future()
+        self._ahead: Future[Any] | None = None
         self._reader: pa.RecordBatchReader | None = None
 
     @contextmanager
@@ -149,9 +150,9 @@ class _Asked:
 
     def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         """The batches, of which DuckDB makes the next one while the one before is used."""
-        self._later(next, reader, None)
-        while (batch := self._wait(self._ahead)) is not None:
-            self._later(next, reader, None)
+        ahead = self._later(next, reader, None)
+        while (batch := self._wait(ahead)) is not None:
+            ahead = self._later(next, reader, None)
             yield batch
 
     def _later(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
@@ -186,14 +187,21 @@ class _Asked:
 
     def _end(self, error: BaseException | None) -> None:
         """Stop DuckDB if it still works; closing the connection would wait for it."""
-        if self._ahead.running():
-            self._connection.duck.interrupt()
-            wait_for([self._ahead], _GRACE_SECONDS)
-            if self._ahead.running() and self._limits.abandon is not None:
-                self._limits.abandon(error or QueryError("The query does not end."))
+        if not self._stopped() and self._limits.abandon is not None:
+            self._limits.abandon(error or QueryError("The query does not end."))
         self._worker.shutdown()
         if self._reader is not None:
             self._reader.close()
+
+    def _stopped(self) -> bool:
+        """Interrupt until nothing runs: an interrupt that comes before the work it is for is lost."""
+        work, until = self._ahead, time.monotonic() + _GRACE_SECONDS
+        while work is not None and not (work.cancel() or work.done()):
+            if time.monotonic() > until:
+                return False
+            self._connection.duck.interrupt()
+            wait_for([work], _POLL_SECONDS)
+        return True
 
 
 def _reader(connection: Connection, sql: str, parameters: Mapping[str, str]) -> pa.RecordBatchReader:

@@ -1,4 +1,4 @@
--- What: puts the changed versions in, sorted by key so that zone maps stay narrow.
+-- What: puts the changed versions in, in the order of `changed`.
 -- Parameters: $run_id, $observed_at (UTC).
 -- Returns: nothing; runs after delete_changed_versions.
 INSERT INTO image_versions BY NAME
@@ -21,5 +21,4 @@ SELECT
     END AS etl_first_seen_at,
     $observed_at::TIMESTAMPTZ AS etl_changed_at,
     $run_id AS etl_run_id
-FROM changed
-ORDER BY account_id, region, image_name, version;
+FROM changed;

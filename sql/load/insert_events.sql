@@ -21,5 +21,4 @@ SELECT
     CASE WHEN etl_change = 'created' THEN [] ELSE etl_changed_columns END AS etl_changed_columns,
     etl_raw,
     $run_id AS etl_run_id
-FROM changed
-ORDER BY account_id, region, image_name, version;
+FROM changed;

@@ -19,6 +19,7 @@ import pytest
 from connector.config import Config, Rate, Retry
 from connector.model import RunReport
 from connector.simulator import Behaviour, Simulator, World
+from connector.statements import names, statement
 from connector.sync import SyncOptions, sync
 
 Row = tuple[object, ...]
@@ -83,8 +84,10 @@ class Site:
         return set(rows)
 
     def assert_true(self) -> None:
-        """The warehouse holds exactly what the simulated AWS has."""
+        """The warehouse holds exactly what the simulated AWS has, and its tables agree with each other."""
         assert self.stored() == true_rows(self.world)
+        for name in names("audit"):
+            assert self.ask(statement(name)) == [], name
 
     def calls(self, operation: str, image: str | None = None) -> int:
         """Requests that the simulator answered since the last sync began."""

@@ -1,13 +1,10 @@
 -- What: stored versions that differ from their newest event.
--- Parameters: none; within a load it looks at the streams in the temporary table `touched` only.
+-- Parameters: none. Reads every event, so that a load does not run it; the tests do, after each sync.
 -- Returns: account_id, region, image_name, version; no row when healthy.
 SELECT target.account_id, target.region, target.image_name, target.version
-FROM (
-    FROM image_versions SEMI JOIN touched USING (account_id, region, image_name)
-) AS target
+FROM image_versions AS target
 LEFT JOIN (
     FROM image_version_events
-    SEMI JOIN touched USING (account_id, region, image_name)
     QUALIFY row_number() OVER (
         PARTITION BY account_id, region, image_name, version ORDER BY etl_observed_at DESC
     ) = 1
