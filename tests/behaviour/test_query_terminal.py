@@ -1,0 +1,109 @@
+"""What a terminal shows: fitted to its width, coloured unless that is unwanted, deaf to what rows say."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from tests.behaviour.asking import HOSTILE, Desk, ask, built
+
+__all__ = ["ask", "built"]
+
+pytestmark = pytest.mark.duckdb
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def on_terminal(warehouse: Path, *arguments: str, columns: int = 80, **variables: str) -> tuple[int, str]:
+    """Exit code and screen of a command whose stdout is a terminal of that width."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, columns))
+    path = f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "connector", "--warehouse", str(warehouse), *arguments],
+        env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": path, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    screen = b""
+    while chunk := read_some(ours):
+        screen += chunk
+    os.close(ours)
+    return process.wait(timeout=30), screen.decode().replace("\r\n", "\n")
+
+
+def read_some(terminal: int) -> bytes:
+    """What is there to read; nothing once the other side is closed, which Linux reports as an error."""
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:
+        return b""
+
+
+def assert_fits(screen: str, columns: int) -> None:
+    """No line is wider than the terminal, and only colours are obeyed by it."""
+    for line in COLOUR.sub("", screen).splitlines():
+        assert cell_len(line) <= columns, line
+        assert line.isprintable(), line
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_rows_fit_the_terminal(ask: Desk, columns: int) -> None:
+    """At any width a narrow and a wide result fit, and every value is there, wrapped where it has to be."""
+    wide = "FROM image_versions WHERE version = 2 ORDER BY image_name"
+    narrow = "SELECT image_name, version, failure_reason FROM failed_versions"
+    for sql in (narrow, wide):
+        assert_fits(on_terminal(ask.warehouse, "query", sql, columns=columns)[1], columns)
+    code, screen = on_terminal(ask.warehouse, "query", wide, columns=columns)
+    assert code == 0
+    assert "image_version_status" in screen
+    assert re.sub(r"\s", "", f"image-version/{ask.image}/2") in re.sub(r"\s", "", COLOUR.sub("", screen))
+
+
+def test_hostile_rows_do_nothing_to_the_terminal(ask: Desk) -> None:
+    """Escape sequences from a FailureReason are gone in every format that a terminal can show."""
+    sql = "SELECT DISTINCT failure_reason FROM image_version_events WHERE failure_reason IS NOT NULL"
+    for how in ("table", "csv", "json", "jsonl", "markdown"):
+        _, screen = on_terminal(ask.warehouse, "query", sql, "--format", how)
+        assert "red" in screen
+        assert all(line.isprintable() for line in COLOUR.sub("", screen).splitlines())
+        assert "\x1b[31m" not in screen
+    assert "\x1b[31m" in HOSTILE
+
+
+def test_no_color_means_no_escape_code(ask: Desk) -> None:
+    """NO_COLOR leaves not one escape code; without it there are some."""
+    sql = "SELECT 1 AS a, NULL AS b"
+    assert "\x1b[" in on_terminal(ask.warehouse, "query", sql)[1]
+    assert "\x1b" not in on_terminal(ask.warehouse, "query", sql, NO_COLOR="1")[1]
+    assert "\x1b" not in on_terminal(ask.warehouse, "schema", NO_COLOR="1")[1]
+
+
+def test_no_rows_are_said_to_be_none(ask: Desk) -> None:
+    """An empty result tells its columns."""
+    screen = on_terminal(ask.warehouse, "query", "SELECT 1 AS a WHERE false", NO_COLOR="1")[1]
+    assert screen == "no rows (a)\n"
+
+
+def test_parquet_is_kept_from_the_terminal(ask: Desk) -> None:
+    """Parquet needs a file or a pipe: exit 2 and what to do."""
+    code, screen = on_terminal(ask.warehouse, "query", "SELECT 1", "--format", "parquet")
+    assert code == 2
+    assert "--output" in screen
+
+
+def test_schema_fits_the_terminal(ask: Desk) -> None:
+    """The schema is readable at 80 columns."""
+    code, screen = on_terminal(ask.warehouse, "schema")
+    assert code == 0
+    assert_fits(screen, 80)
