@@ -275,9 +275,13 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One stream, or one scope's list of images (`image_name` None), that a run could not read whole."""
+    """One stream, or one scope's list of images (`image_name` None), that a run could not read whole.
 
-    scope_name: str
+    `scope` is None where not even the account became known; `where` names it in words then as well.
+    """
+
+    where: str
+    scope: Scope | None
     image_name: str | None
     outcome: Outcome
     error_code: str

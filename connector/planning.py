@@ -30,7 +30,7 @@ from connector.extract.extractor import together
 from connector.extract.plan import PlanSettings, plan_stream
 from connector.extract.scopes import OpenScope, Target, open_scope, require_distinct, require_same_account
 from connector.landing import RunPlan, ScopePlan
-from connector.model import Failure, ListingKind, Outcome, Stop, Stream, StreamKnowledge
+from connector.model import Failure, ListingKind, Outcome, Scope, Stop, Stream, StreamKnowledge
 from connector.transform import empty_images, image_table
 
 Accounts = Mapping[tuple[str, str], str]
@@ -79,26 +79,45 @@ def open_scopes(
     attempts = together(jobs, len(wanted), stop)
     stop.check()
     opened = [attempt for attempt in attempts if isinstance(attempt, OpenScope)]
-    errors = [
-        (target, attempt)
-        for target, attempt in zip(wanted, attempts, strict=True)
-        if isinstance(attempt, ConnectorError)
-    ]
-    if errors and not opened:
-        raise _fatal(errors[0][1]) from errors[0][1]
+    lost = [attempt for attempt in attempts if isinstance(attempt, _Lost)]
+    if lost and not opened:
+        raise _fatal(lost[0].error) from lost[0].error
     require_distinct(opened)
-    return Opened(_selected(opened, options), tuple(_failure(str(target), error) for target, error in errors))
+    asked = [each for each in lost if not options.scopes or str(each.scope) in options.scopes]
+    return Opened(_selected(opened, options), tuple(each.failure() for each in asked))
 
 
-def _try_open(target: Target, config: Config, accounts: Accounts, stop: Stop) -> OpenScope | ConnectorError:
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A target that could not be opened; `scope` None where not even its account became known."""
+
+    target: Target
+    scope: Scope | None
+    error: ConnectorError
+
+    def failure(self) -> Failure:
+        denied = isinstance(self.error, AccessDeniedError | CredentialsError)
+        return Failure(
+            where=str(self.scope or self.target),
+            scope=self.scope,
+            image_name=None,
+            outcome=Outcome.DENIED if denied else Outcome.FAILED,
+            error_code=str(self.error.context.get("code", type(self.error).__name__)),
+            message=str(self.error),
+        )
+
+
+def _try_open(target: Target, config: Config, accounts: Accounts, stop: Stop) -> OpenScope | _Lost:
+    scope: Scope | None = None
     try:
         opened = open_scope(target, config, stop)
+        scope = opened.scope
         require_same_account(opened, accounts)
         return replace(opened, discovery=opened.images())
     except ConfigError:
         raise
     except (TransientError, SkippableError, FatalError) as error:
-        return error
+        return _Lost(target, scope, error)
 
 
 def _selected(opened: Sequence[OpenScope], options: SyncOptions) -> tuple[OpenScope, ...]:
@@ -110,12 +129,6 @@ def _selected(opened: Sequence[OpenScope], options: SyncOptions) -> tuple[OpenSc
         there = ", ".join(sorted(str(scope.scope) for scope in opened))
         raise ConfigError(f"No scope {', '.join(sorted(missing))} is configured; there are: {there}.")
     return chosen
-
-
-def _failure(where: str, error: ConnectorError) -> Failure:
-    denied = isinstance(error, AccessDeniedError | CredentialsError)
-    code = str(error.context.get("code", type(error).__name__))
-    return Failure(where, None, Outcome.DENIED if denied else Outcome.FAILED, code, str(error))
 
 
 def _fatal(error: ConnectorError) -> ConnectorError:

@@ -77,10 +77,7 @@ def _footer(report: RunReport) -> Iterable[str]:
 
 def _failures(failures: Sequence[Failure]) -> Iterable[str]:
     for failure in failures[:_SHOWN_FAILURES]:
-        name = (
-            failure.scope_name if failure.image_name is None else f"{failure.scope_name}/{failure.image_name}"
-        )
-        yield printable(f"{failure.outcome.value}: {name}: {failure.message}")
+        yield printable(f"{failure.outcome.value}: {failure.where}: {failure.message}")
     if len(failures) > _SHOWN_FAILURES:
         yield f"... and {len(failures) - _SHOWN_FAILURES} more; table coverage has them all."
 

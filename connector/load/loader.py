@@ -332,7 +332,8 @@ def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
 
 def _failure(mark: Checkpoint) -> Failure:
     return Failure(
-        scope_name=str(mark.stream.scope),
+        where=str(mark.stream),
+        scope=mark.stream.scope,
         image_name=mark.stream.image_name,
         outcome=outcome(mark),
         error_code=mark.error_code or "Unfinished",

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from connector.acceptance import watermark_ms
 from connector.landing import LandedRun, ScopePlan
-from connector.model import Absence, Calls, Checkpoint, Evidence, ListingKind, Outcome, Scope, Stream
+from connector.model import Absence, Calls, Checkpoint, Evidence, Failure, ListingKind, Outcome, Scope, Stream
 from connector.schema import COVERAGE, SCHEMA_DRIFT, SCOPE_ACCOUNTS, Column, Kind, Table, arrow_schema
 
 _HIGHEST_NUMBER = 2**31 - 1
@@ -127,8 +127,12 @@ def _listed(mark: Checkpoint) -> Record:
 
 
 def scopes_table(run: LandedRun) -> pa.Table:
-    """One row a scope: that its list of images was read whole."""
-    return table_of(_LISTED, [_scope_listed(plan) for plan in run.plan.scopes])
+    """One row a scope whose account is known: whether its list of images was read whole."""
+    read = [_scope_listed(plan) for plan in run.plan.scopes]
+    unread = [
+        _scope_unread(failure.scope, failure) for failure in run.plan.unreadable if failure.scope is not None
+    ]
+    return table_of(_LISTED, [*read, *unread])
 
 
 def _scope_listed(plan: ScopePlan) -> Record:
@@ -143,6 +147,22 @@ def _scope_listed(plan: ScopePlan) -> Record:
         "phantoms": 0,
         "t0": plan.t0_ms,
         "comparable": False,
+    }
+
+
+def _scope_unread(scope: Scope, failure: Failure) -> Record:
+    return {
+        "account_id": scope.account_id,
+        "region": scope.region,
+        "listing": ListingKind.IMAGES.value,
+        "outcome": failure.outcome.value,
+        "pages": 0,
+        "rows": 0,
+        "readings": 1,
+        "phantoms": 0,
+        "comparable": False,
+        "error_code": failure.error_code,
+        "error_message": failure.message,
     }
 
 
