@@ -30,12 +30,16 @@ _BY_SIGNAL = 128
 # Name -> (module whose `command` it is, its line in --help). Kept here so that --help imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
     "demo": ("connector.cli.demo", "See the main job at work; needs no AWS account."),
+    "diff": ("connector.cli.diff", "Show what changed over all images since a time."),
     "export": ("connector.cli.export", "Write a table, view or query to Parquet, CSV or JSON lines."),
     "init": ("connector.cli.init", "Write a commented config.yaml."),
     "list": ("connector.cli.list", "List an image's versions straight from AWS."),
+    "log": ("connector.cli.log", "Show what happened to one image, the newest first."),
     "query": ("connector.cli.query", "Ask the warehouse in SQL; read-only and locked down."),
+    "runs": ("connector.cli.runs", "Show what the last syncs did."),
     "schema": ("connector.cli.schema", "Show every table and column with its meaning."),
     "simulate": ("connector.cli.simulate", "Serve SageMaker's image API on a loopback port."),
+    "status": ("connector.cli.status", "Show how fresh each scope is; --max-age for monitoring."),
     "sync": ("connector.cli.sync", "Read what changed at AWS and load it; the main job."),
 }
 
@@ -177,7 +181,8 @@ root = Root(
     help="Amazon SageMaker image versions, with a history, in DuckDB and Parquet.",
     epilog="Exit codes: 0 ok, 1 unexpected, 2 usage or configuration, 3 no credentials or permission, "
     "4 partial, 5 warehouse locked, 6 AWS unreachable or throttled, 7 another sync is running, "
-    "130/143 interrupted. After 4 to 7, 130 and 143 nothing is lost: run sync again.",
+    "8 stale, 9 too many deletions at once, 130/143 interrupted. After 4 to 7, 130 "
+    "and 143 nothing is lost: run sync again.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 

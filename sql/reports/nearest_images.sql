@@ -1,6 +1,6 @@
 -- What: the images whose name is nearest to one that is not there, the nearest first.
 -- Parameters: $image.
--- Returns: account_id, region, image_name; at most five rows.
+-- Returns: account_id, region, image_name; at most three rows.
 SELECT account_id, region, image_name
 FROM images
 ORDER BY
@@ -9,4 +9,4 @@ ORDER BY
     image_name,
     account_id,
     region
-LIMIT 5;
+LIMIT 3;
