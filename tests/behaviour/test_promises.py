@@ -1,0 +1,142 @@
+"""What the documents promise about a load and about history, seen from outside."""
+
+from __future__ import annotations
+
+import random
+
+import duckdb
+import pytest
+
+from connector.errors import LoadError
+from connector.landing import Landing
+from connector.simulator import VirtualClock, generate
+from tests.behaviour.harness import Row, ServeWorld, Site
+
+pytestmark = pytest.mark.duckdb
+
+NOON_MS = 1_790_000_000_000
+MINUTE_MS = 60_000
+
+
+@pytest.fixture
+def site(served: ServeWorld) -> Site:
+    """Four images of twenty versions, at a time that stands still."""
+    clock = VirtualClock(frozen_at=NOON_MS)
+    return served(generate(23, images=4, versions_per_image=20, clock=clock))
+
+
+def image_names(site: Site) -> list[str]:
+    """All images, sorted."""
+    return sorted({row.image_name for row in site.world.truth()})
+
+
+def everything(site: Site) -> dict[str, list[Row]]:
+    """Every row of every table."""
+    tables = [str(name) for (name,) in site.ask("SELECT table_name FROM duckdb_tables() ORDER BY 1")]
+    return {name: site.ask(f"FROM {name} ORDER BY ALL") for name in tables}
+
+
+def change(site: Site, rng: random.Random) -> None:
+    """A minute later one version is touched, one is built, and one is deleted."""
+    site.simulator.clock.advance(MINUTE_MS)
+    touched, built, deleted = rng.sample(image_names(site), 3)
+    site.world.update_version(touched, rng.choice(numbers(site, touched)))
+    site.world.create_version(built)
+    site.world.delete_version(deleted, rng.choice(numbers(site, deleted)))
+
+
+def numbers(site: Site, name: str) -> list[int]:
+    """The versions that an image has now."""
+    return [row.version for row in site.world.truth() if row.image_name == name]
+
+
+def test_load_that_fails_its_checks_writes_nothing(site: Site) -> None:
+    """A contradiction found at the end of a load undoes all of it; the rows wait in the landing for the next."""
+    site.sync()
+    name = image_names(site)[0]
+    double = f"image_versions WHERE image_name = '{name}' AND version = 3"
+    with duckdb.connect(site.config.warehouse) as connection:
+        connection.execute(f"INSERT INTO image_versions FROM {double}").fetchall()
+    before = everything(site)
+    site.simulator.clock.advance(MINUTE_MS)
+    site.world.create_version(name)
+    with pytest.raises(LoadError, match="unique_versions"):
+        site.sync()
+    assert everything(site) == before
+    assert len(Landing(site.config.landing_folder).runs()) == 1
+    with duckdb.connect(site.config.warehouse) as connection:
+        connection.execute(
+            f"DELETE FROM image_versions WHERE rowid = (SELECT max(rowid) FROM {double})"
+        ).fetchall()
+    report = site.sync()
+    assert report.pending_runs == 1
+    site.assert_true()
+    assert site.ask("SELECT inserted FROM runs ORDER BY started_at") == [(80,), (1,), (0,)]
+
+
+def test_known_at_never_changes_its_answer(site: Site, rng: random.Random) -> None:
+    """What was known at an instant is the same answer after every later sync, deletions included."""
+    answers: dict[str, list[Row]] = {}
+    for _ in range(6):
+        site.sync()
+        ((instant,),) = site.ask("SELECT CAST(max(finished_at) AS VARCHAR) FROM runs")
+        answers[str(instant)] = known_at(site, str(instant))
+        assert len(answers[str(instant)]) == len(site.world.truth())
+        change(site, rng)
+    site.sync()
+    assert {instant: known_at(site, instant) for instant in answers} == answers
+
+
+def known_at(site: Site, instant: str) -> list[Row]:
+    """What the warehouse says that it knew then."""
+    return site.ask(f"FROM image_versions_known_at('{instant}') ORDER BY ALL")
+
+
+def test_events_are_only_ever_added(site: Site, rng: random.Random) -> None:
+    """No sync changes or removes an event that an earlier one wrote."""
+    events: list[Row] = []
+    for _ in range(4):
+        site.sync()
+        written = site.ask("FROM image_version_events ORDER BY etl_observed_at, image_name, version")
+        assert written[: len(events)] == events
+        events = written
+        change(site, rng)
+
+
+def test_changes_between_two_syncs_are_one_event(site: Site) -> None:
+    """Of several changes between two syncs the last one is seen, and no row is made up for the others."""
+    site.sync()
+    name = image_names(site)[0]
+    for _ in range(3):
+        site.simulator.clock.advance(MINUTE_MS)
+        site.world.update_version(name, 7)
+    assert site.sync().rows.updated == 1
+    assert site.ask(
+        f"SELECT epoch_ms(etl_valid_from) FROM image_version_events WHERE image_name = '{name}' AND version = 7 "
+        "AND etl_change = 'modified'"
+    ) == [(site.simulator.clock.now_ms(),)]
+    site.assert_true()
+
+
+def test_state_is_true_at_aws_from_its_change_until_the_next(site: Site) -> None:
+    """As-of answers with the state of then: before a change, after it, and after a deletion."""
+    name = image_names(site)[0]
+    site.sync()
+    site.simulator.clock.advance(MINUTE_MS)
+    site.world.set_status(name, 5, "CREATE_FAILED", failure_reason="gone wrong")
+    site.sync()
+    site.simulator.clock.advance(MINUTE_MS)
+    site.world.delete_version(name, 5)
+    site.sync()
+    seen = [status_as_of(site, name, NOON_MS + offset) for offset in (-1, MINUTE_MS, 3 * MINUTE_MS)]
+    assert seen[1:] == ["CREATE_FAILED", None]
+    assert seen[0] not in {"CREATE_FAILED", None}
+
+
+def status_as_of(site: Site, name: str, instant_ms: int) -> object:
+    """The status of version 5 at an instant, UTC epoch milliseconds; None if it was not there."""
+    rows = site.ask(
+        f"SELECT image_version_status FROM image_versions_as_of(make_timestamptz({instant_ms * 1000})) "
+        f"WHERE image_name = '{name}' AND version = 5"
+    )
+    return rows[0][0] if rows else None

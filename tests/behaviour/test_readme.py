@@ -1,0 +1,175 @@
+"""The README's commands do what it shows: its session is run, and its crontab line too."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.duckdb
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SERVER, SESSION = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+# Stands for every line that the README leaves out.
+LEFT_OUT = "..."
+# The simulated worlds end in June 2026, so whatever is later is the time of the session itself.
+CURL = """
+import sys, urllib.request as web
+url = next(word for word in sys.argv if word.startswith("http"))
+body = sys.argv[sys.argv.index("--data") + 1].encode()
+print(web.urlopen(web.Request(url, data=body)).read().decode())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of a session, and the lines that it prints."""
+
+    command: str
+    printed: str
+
+
+def steps(block: str) -> list[Step]:
+    """The commands of a block, each from its `$` to where its quotes are closed."""
+    parts = re.findall(r"^\$ (.*?)\n(?=\$ |\Z)", block, re.DOTALL | re.MULTILINE)
+    return [Step(*_split(part)) for part in parts]
+
+
+def _split(part: str) -> tuple[str, str]:
+    lines = part.splitlines()
+    ends = (
+        count
+        for count in range(1, len(lines) + 1)
+        if all("\n".join(lines[:count]).count(quote) % 2 == 0 for quote in "\"'")
+    )
+    count = next(ends)
+    return "\n".join(lines[:count]), "\n".join(lines[count:])
+
+
+def stable(text: str) -> str:
+    """The text without what differs from run to run: present instants, durations, sizes, run ids."""
+    without_ids = re.sub(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}", "RUN", text.strip())
+    durations = re.sub(r"\d+\.\d+ s\b", "SECONDS", without_ids)
+    sizes = re.sub(r"[\d,]+ bytes", "BYTES", durations)
+    return re.sub(
+        r"\d{4}-\d\d-\d\dT[\d:.]+Z", lambda found: found[0] if found[0] < "2026-07-02" else "NOW", sizes
+    )
+
+
+def shown(text: str) -> re.Pattern[str]:
+    """What the README shows, as a pattern of what is to be printed."""
+    lines = [".*" if line == LEFT_OUT else re.escape(line) for line in stable(text).splitlines()]
+    return re.compile("\n".join(lines), re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """A user's shell in a folder, with the command installed; a curl that needs no curl."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run one line."""
+        return subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+
+def install(folder: Path) -> dict[str, str]:
+    """The commands that the README uses, and the environment that finds them."""
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "curl.py").write_text(CURL, encoding="utf-8")
+    for name, arguments in (("image-history", "-m connector"), ("curl", str(programs / "curl.py"))):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n', encoding="utf-8")
+        program.chmod(0o755)
+    search = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {
+        **os.environ,
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": search,
+        "IMAGE_HISTORY_RATE__LIST_PER_SECOND": "10000",
+    }
+
+
+@contextmanager
+def served(environment: dict[str, str]) -> Iterator[str]:
+    """What the README's `simulate` prints, on a port that is free, while it runs."""
+    (step,) = steps(SERVER)
+    command = re.sub(r"--port \d+", "--port 0", step.command)
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f"exec {command}"], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline()]
+            while lines[-1] and not lines[-1].startswith("Ctrl-C"):
+                lines.append(process.stdout.readline())
+            yield "".join(lines)
+        finally:
+            process.terminate()
+
+
+def port(text: str) -> str:
+    """The simulator's port in a command or in its output."""
+    found = re.search(r"127\.0\.0\.1:(\d+)", text)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell after the `export` lines of the README's simulator, in an empty folder."""
+    environment = install(tmp_path)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with served(environment) as printed:
+        assert shown(steps(SERVER)[0].printed).fullmatch(
+            stable(printed.replace(port(printed), port(SERVER))), 0
+        ), printed
+        exported = re.findall(r"^export (\w+)=(\S+)$", printed, re.MULTILINE)
+        yield Shell(folder, environment | dict(exported))
+
+
+def test_session_prints_what_the_readme_shows(shell: Shell) -> None:
+    """Every command of the README's session, in its order, prints what stands below it."""
+    here = port(shell.environment["AWS_ENDPOINT_URL"])
+    for step in steps(SESSION):
+        outcome = shell.run(step.command.replace(port(SESSION), here))
+        assert outcome.returncode == 0, outcome.stderr
+        assert shown(step.printed).fullmatch(stable(outcome.stdout)), f"{step.command}\n{outcome.stdout}"
+
+
+def test_session_shows_the_main_verbs() -> None:
+    """The session is one: it syncs twice, asks about the past and exports."""
+    verbs = [step.command.split()[1] for step in steps(SESSION) if step.command.startswith("image-history")]
+    assert verbs.count("sync") == 2
+    assert {"query", "export"} <= set(verbs)
+
+
+def test_crontab_line_appends_one_json_object_a_run(shell: Shell) -> None:
+    """The README's crontab line writes one line of JSON for each run, and nothing to its log when all is well."""
+    (line,) = re.findall(r"^    17 \* \* \* \* +(.*)$", README, re.MULTILINE)
+    command = line.replace("/srv/images", str(shell.folder))
+    assert [shell.run(command).returncode for _ in range(2)] == [0, 0]
+    first, second = (json.loads(text) for text in (shell.folder / "sync.jsonl").read_text().splitlines())
+    assert first["totals"]["rows"]["inserted"] == 130
+    assert second["totals"]["rows"]["inserted"] == 0
+    assert (shell.folder / "sync.log").read_text() == ""

@@ -1,0 +1,233 @@
+"""README, ARCHITECTURE and CHANGELOG say what the code does: complete, generated where they can be, no dead link."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+from packaging.requirements import Requirement
+
+import connector
+from connector.cli import VERBS, root
+from connector.config import settings
+from connector.errors import InterruptedRunError
+from connector.schema import TABLES
+from connector.wire import BODIES
+from tests import documents
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DOCUMENTS = sorted(ROOT.glob("*.md"))
+LONGEST = {"README.md": 150, "ARCHITECTURE.md": 200}
+# What the verbs themselves decide, beside what an error carries.
+VERBS_CODES = {"0", "1", "9"} | ({"8"} if "status" in VERBS else set())
+
+
+def by_name(paths: list[Path]) -> list[object]:
+    """One parameter for each document."""
+    return [pytest.param(path, id=path.name) for path in paths]
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a document."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Every `image-history VERB ...` of a document, cut into words."""
+    for found in re.findall(r"(?:`|\$ |&& )(?:image-history|sync) [^`\n]*", text):
+        line = re.sub(r"^(`|\$ |&& )(image-history )?", "", found).split(" >>")[0]
+        try:
+            yield shlex.split(line)
+        except ValueError:
+            # A quoted query that goes on in the next line.
+            yield shlex.split(line.partition('"')[0])
+
+
+def options(verb: str) -> set[str]:
+    """The options that a verb takes."""
+    command: click.Command = import_module(VERBS[verb][0]).command
+    context = click.Context(command, info_name=verb, parent=click.Context(root))
+    return {option for parameter in command.get_params(context) for option in parameter.opts}
+
+
+def exists(reference: str) -> bool:
+    """Whether `tests/file.py::function` is there."""
+    name, _, function = reference.partition("::")
+    path = ROOT / name
+    return path.is_file() and function in {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+@pytest.mark.parametrize("path", by_name([ROOT / name for name in LONGEST]))
+def test_document_is_short(path: Path) -> None:
+    """README has at most 150 lines, ARCHITECTURE at most 200."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST[path.name]
+
+
+def test_generated_parts_are_current() -> None:
+    """What cog writes into the documents is what the code says now; `make format` writes it anew."""
+    generated = [str(path) for path in DOCUMENTS if "[[[cog" in path.read_text(encoding="utf-8")]
+    outcome = subprocess.run(
+        [sys.executable, "-m", "cogapp", "--check", *generated],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize("path", by_name(DOCUMENTS))
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every relative link names a file that is there, and a heading that is in it."""
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", text):
+        name, _, anchor = target.partition("#")
+        linked = path.parent / name if name else path
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("path", by_name(DOCUMENTS))
+def test_documents_name_only_tests_that_are_there(path: Path) -> None:
+    """Every `tests/file.py::function` that a document names is a function of that file."""
+    references = re.findall(r"tests/[\w/]+\.py::\w+", path.read_text(encoding="utf-8"))
+    assert [reference for reference in references if not exists(reference)] == []
+
+
+@pytest.mark.parametrize("path", by_name(DOCUMENTS))
+def test_documents_name_only_files_that_are_there(path: Path) -> None:
+    """Every path of the checkout that stands in backquotes is there."""
+    text = path.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:connector|sql|tests|requirements)/[\w./-]*)`", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", by_name(DOCUMENTS))
+def test_documents_show_only_commands_that_there_are(path: Path) -> None:
+    """Every command line in a document has a verb that exists, with options that it takes."""
+    for words in commands(path.read_text(encoding="utf-8")):
+        globals_ = {option for parameter in root.params for option in parameter.opts}
+        given = [word for word in words if word.startswith("-")]
+        verb = next((word for word in words if not word.startswith("-")), None)
+        allowed = globals_ | {"--help"} | (options(verb) if verb in VERBS else set())
+        assert verb in {*VERBS, "VERB", None}, words
+        assert set(given) <= allowed, words
+
+
+@pytest.mark.parametrize("path", by_name(DOCUMENTS))
+def test_documents_name_only_targets_of_make_that_there_are(path: Path) -> None:
+    """Every `make target` in a document is a target of the Makefile."""
+    targets = set(
+        re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    named = re.findall(r"(?:`|^    )make ([a-z0-9-]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= targets
+
+
+def test_readme_has_every_verb_table_and_setting() -> None:
+    """Whatever can be called, asked or set stands in the README."""
+    wanted = [*VERBS, *(table.name for table in TABLES), *(setting.name for setting in settings())]
+    assert [name for name in wanted if f"`{name}" not in README] == []
+
+
+def test_readme_has_every_exit_code_and_no_other() -> None:
+    """The table of exit codes is that of the errors and of the verbs."""
+    carried = {
+        str(error.exit_code) for _, error in documents.error_tree() if error is not InterruptedRunError
+    }
+    rows = re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE)
+    assert {code for row in rows for code in row.split(", ")} == carried | VERBS_CODES | {"130", "143"}
+
+
+def test_readme_policy_allows_what_is_called() -> None:
+    """The IAM policy is valid JSON and has the operations that the connector calls, and no other."""
+    (text,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    actions: set[str] = set()
+    for statement in json.loads(text)["Statement"]:
+        named = statement["Action"]
+        actions |= {named} if isinstance(named, str) else set(named)
+        assert statement["Effect"] == "Allow"
+    assert actions == {f"sagemaker:{operation}" for operation in BODIES}
+
+
+def test_readme_names_the_distribution_as_it_is_built() -> None:
+    """The wheel that the README installs has the project's name and version."""
+    name = PROJECT["name"].replace("-", "_")
+    assert f"dist/{name}-{connector.__version__}-py3-none-any.whl" in README
+    assert f"`{PROJECT['name']}`" in README
+    assert PROJECT["requires-python"] == ">=3.11,<3.14"
+
+
+def test_readme_names_the_systems_that_the_project_is_for() -> None:
+    """Linux and macOS, which have fcntl; nothing else is promised."""
+    systems = {
+        line.split(" :: ")[-1] for line in PROJECT["classifiers"] if line.startswith("Operating System")
+    }
+    assert systems == {"Linux", "MacOS"}
+    assert "Linux and macOS only" in README
+
+
+@pytest.mark.parametrize("promise", [f"P{number}" for number in range(1, 8)])
+def test_architecture_names_a_test_for_each_promise(promise: str) -> None:
+    """Each of P1 to P7 has a row that names at least one test."""
+    (row,) = re.findall(rf"^\| \*\*{promise}\*\* .*$", ARCHITECTURE, re.MULTILINE)
+    assert "::test_" in row
+
+
+def test_architecture_places_every_module() -> None:
+    """The code map has every module and package at the top of connector/, and every folder of sql/."""
+    modules = {path.name for path in (ROOT / "connector").glob("[a-z]*.py")}
+    packages = {f"{path.parent.name}/" for path in (ROOT / "connector").glob("*/__init__.py")}
+    folders = {f"sql/{path.name}/" for path in (ROOT / "sql").iterdir()}
+    missing = [name for name in modules | packages | folders if f"`{name}`" not in ARCHITECTURE]
+    assert sorted(missing) == []
+
+
+def test_architecture_says_why_each_dependency_is_there() -> None:
+    """Every dependency of the project has its reason, and nothing else has one."""
+    section = ARCHITECTURE.partition("## Dependencies")[2].partition("\n## ")[0]
+    explained = re.findall(r"^\| `([\w.-]+)` \| \S", section, re.MULTILINE)
+    assert sorted(explained) == sorted(Requirement(line).name for line in PROJECT["dependencies"])
+
+
+def test_architecture_numbers_its_decisions() -> None:
+    """Decisions are numbered without a hole, each with context, decision and consequences."""
+    section = ARCHITECTURE.partition("## Decisions")[2]
+    entries = re.findall(r"^(\d+)\. (.*)$", section, re.MULTILINE)
+    assert [int(number) for number, _ in entries] == list(range(1, len(entries) + 1))
+    assert [text for _, text in entries if not re.search(r"\*Decided:\*.*\*So:\*", text)] == []
+
+
+def test_code_cites_only_decisions_that_there_are() -> None:
+    """`ARCHITECTURE, decision N` in the code names a decision of that number."""
+    count = len(re.findall(r"^\d+\. ", ARCHITECTURE.partition("## Decisions")[2], re.MULTILINE))
+    for path in (ROOT / "connector").rglob("*.py"):
+        cited = re.findall(r"ARCHITECTURE, decision (\d+)", path.read_text(encoding="utf-8"))
+        assert all(1 <= int(number) <= count for number in cited), path
+
+
+def test_changelog_knows_the_version() -> None:
+    """The newest entry of the changelog is this version."""
+    (newest, *_) = re.findall(r"^## \[?([\d.]+)\]?", CHANGELOG, re.MULTILINE)
+    assert newest == connector.__version__
