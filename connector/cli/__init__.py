@@ -219,6 +219,9 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _complain("Interrupted.", 130)
+    except SystemExit:
+        # click's answer to a reader that went away, as head does; verbs return their exit code instead.
+        return _BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the one place where the unexpected is caught
         return _failed(error)
     return result if isinstance(result, int) else 0
