@@ -1,0 +1,161 @@
+"""When a listing that was read to its end is accepted, and what it then proves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from connector.acceptance import MAX_READINGS, read_again
+from connector.model import (
+    Absence,
+    Checkpoint,
+    Evidence,
+    ListingKind,
+    ListingRequest,
+    Outcome,
+    Scope,
+    Stream,
+)
+from connector.verdict import (
+    Described,
+    Findings,
+    Step,
+    absences,
+    accepted,
+    may_delete,
+    next_step,
+)
+
+STREAM = Stream(Scope("111122223333", "us-east-1"), "base")
+T0_MS = 1_790_000_000_000
+NOTHING = Findings()
+
+
+def read(*, pages: int = 1, kind: ListingKind = ListingKind.FULL, reading: int = 1) -> Checkpoint:
+    """A listing that was read to its end."""
+    return Checkpoint(
+        STREAM,
+        ListingRequest(kind, 100, 0 if kind is ListingKind.INCREMENTAL else None),
+        outcome=Outcome.READ,
+        pages=pages,
+        rows=pages * 100,
+        reading=reading,
+        t0_ms=T0_MS,
+    )
+
+
+ONE_PAGE, TEN_PAGES = read(), read(pages=10)
+NEWEST = read(kind=ListingKind.INCREMENTAL)
+
+
+@pytest.mark.parametrize(
+    ("mark", "findings", "may_describe", "step"),
+    [
+        pytest.param(ONE_PAGE, NOTHING, True, Step.ACCEPT, id="page-quiet"),
+        pytest.param(ONE_PAGE, Findings(gaps=((3, 900),)), True, Step.ACCEPT, id="page-gaps"),
+        pytest.param(ONE_PAGE, Findings(gaps=((3, 9),)), False, Step.ACCEPT, id="page-gaps-denied"),
+        pytest.param(ONE_PAGE, Findings(missing=(4,)), True, Step.DESCRIBE_MISSING, id="page-missing"),
+        pytest.param(ONE_PAGE, Findings(missing=(4,)), False, Step.READ_AGAIN, id="page-missing-denied"),
+        pytest.param(TEN_PAGES, NOTHING, True, Step.ACCEPT, id="pages-quiet"),
+        pytest.param(
+            TEN_PAGES, Findings(missing=(1,), gaps=((3, 10),)), True, Step.DESCRIBE_ALL, id="pages-few"
+        ),
+        pytest.param(
+            TEN_PAGES, Findings(missing=(1,), gaps=((3, 11),)), True, Step.READ_AGAIN, id="pages-many"
+        ),
+        pytest.param(TEN_PAGES, Findings(missing=(1,)), False, Step.READ_AGAIN, id="pages-denied"),
+        pytest.param(
+            TEN_PAGES,
+            Findings(missing=(1, 2), agrees=True),
+            True,
+            Step.DESCRIBE_MISSING,
+            id="agreeing-missing",
+        ),
+        pytest.param(
+            TEN_PAGES, Findings(missing=(1,), agrees=True), False, Step.ACCEPT, id="agreeing-denied"
+        ),
+        pytest.param(
+            TEN_PAGES, Findings(gaps=((1, 99),), agrees=True), True, Step.ACCEPT, id="agreeing-gaps"
+        ),
+        pytest.param(replace(TEN_PAGES, empty_tail=True), NOTHING, True, Step.READ_AGAIN, id="empty-tail"),
+        pytest.param(
+            replace(TEN_PAGES, empty_tail=True),
+            Findings(agrees=True),
+            True,
+            Step.ACCEPT,
+            id="empty-tail-agreeing",
+        ),
+        pytest.param(
+            read(pages=2, reading=MAX_READINGS),
+            Findings(gaps=((1, 99),)),
+            True,
+            Step.GIVE_UP,
+            id="never-agreeing",
+        ),
+        pytest.param(NEWEST, NOTHING, True, Step.ACCEPT, id="newest-quiet"),
+        pytest.param(NEWEST, Findings(gaps=((7, 8),)), True, Step.DESCRIBE_ALL, id="newest-hole"),
+        pytest.param(NEWEST, Findings(gaps=((7, 8),)), False, Step.READ_IN_FULL, id="newest-hole-denied"),
+        pytest.param(NEWEST, Findings(gaps=((7, 70),)), True, Step.READ_IN_FULL, id="newest-large-hole"),
+    ],
+)
+def test_next_step_is_the_cheapest_proof(
+    mark: Checkpoint,
+    findings: Findings,
+    may_describe: bool,
+    step: Step,
+) -> None:
+    """What a listing needs next, for every kind of oddity."""
+    assert next_step(mark, findings, may_describe=may_describe) is step
+
+
+def test_absences_carry_the_strongest_evidence() -> None:
+    """What Describe did not find, what two readings lacked, and what one page lacked are told apart."""
+    described = {4: Described.NOT_FOUND, 5: Described.FOUND}
+    assert absences(ONE_PAGE, Findings(missing=(4, 5), gaps=((8, 9),)), described) == (
+        Absence(STREAM, 4, 4, Evidence.DESCRIBE_NOT_FOUND, T0_MS),
+        Absence(STREAM, 8, 9, Evidence.SINGLE_PAGE, T0_MS),
+    )
+    assert absences(TEN_PAGES, Findings(missing=(4,), gaps=((8, 9),), agrees=True), {}) == (
+        Absence(STREAM, 4, 4, Evidence.ABSENT_TWICE, T0_MS),
+        Absence(STREAM, 8, 9, Evidence.ABSENT_TWICE, T0_MS),
+    )
+
+
+def test_absences_leave_out_what_describe_found_in_a_gap() -> None:
+    """A gap in which Describe found a version falls into the ranges around it."""
+    numbers = dict.fromkeys((3, 4, 6), Described.NOT_FOUND) | {5: Described.FOUND}
+    assert [
+        (proof.first, proof.last) for proof in absences(TEN_PAGES, Findings(gaps=((3, 6),)), numbers)
+    ] == [
+        (3, 4),
+        (6, 6),
+    ]
+
+
+def test_accepted_listing_counts_from_the_first_of_two_agreeing_readings() -> None:
+    """Changes after the first reading's T0 may be lacking in both, so they belong to the next run."""
+    again = read_again(TEN_PAGES)
+    second = replace(again, outcome=Outcome.READ, pages=10, t0_ms=T0_MS + 60_000)
+    assert accepted(second, Findings(agrees=True)).t0_ms == T0_MS
+    assert accepted(second, NOTHING).t0_ms == T0_MS + 60_000
+
+
+def test_reading_that_contradicted_itself_is_no_one_to_agree_with() -> None:
+    """Only a reading that came to its end may be agreed with."""
+    assert read_again(replace(TEN_PAGES, outcome=Outcome.READING)).t0_before_ms is None
+    assert read_again(TEN_PAGES).t0_before_ms == T0_MS
+
+
+@pytest.mark.parametrize(
+    ("deletions", "live", "passes"),
+    [(10, 10, True), (11, 36, False), (11, 37, True), (30, 100, True), (31, 100, False)],
+)
+def test_mass_delete_breaker_at_its_bounds(
+    deletions: int,
+    live: int,
+    passes: bool,
+) -> None:
+    """More than ten, and more than 30 % of the live versions, do not pass unless allowed."""
+    assert may_delete(deletions, live, allowed=False) is passes
+    assert may_delete(deletions, live, allowed=True)
