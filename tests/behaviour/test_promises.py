@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 
 import duckdb
+import msgspec
 import pytest
+from aiohttp import web
 
+from connector.config import Account
 from connector.errors import LoadError
 from connector.landing import Landing
-from connector.simulator import VirtualClock, generate
+from connector.simulator import Exchange, VirtualClock, generate
 from tests.behaviour.harness import Row, ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb
@@ -140,3 +143,65 @@ def status_as_of(site: Site, name: str, instant_ms: int) -> object:
         f"WHERE image_name = '{name}' AND version = 5"
     )
     return rows[0][0] if rows else None
+
+
+def test_several_regions_are_one_run(served: ServeWorld) -> None:
+    """Two regions of one account: one run, one table, a row of coverage for each region's list of images."""
+    regions = ("us-east-1", "eu-west-1")
+    site = served(generate(23, regions=regions, images=3, versions_per_image=5))
+    report = site.sync(accounts=(Account(regions=regions),))
+    assert sorted(scope.scope.region for scope in report.scopes) == sorted(regions)
+    site.assert_true()
+    assert site.ask("SELECT region FROM coverage WHERE listing = 'images' ORDER BY region") == [
+        ("eu-west-1",),
+        ("us-east-1",),
+    ]
+
+
+def test_warehouse_is_written_for_both_lines_of_duckdb(site: Site) -> None:
+    """Whichever DuckDB writes it, the file has the storage version that 1.5 opens."""
+    site.sync()
+    ((tags,),) = site.ask("SELECT tags FROM duckdb_databases() WHERE NOT internal")
+    assert isinstance(tags, dict)
+    assert str(tags["storage_version"]).startswith("v1.5.0")
+
+
+async def send_new_member(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
+    """A fault: every listed version has a member that nobody knows yet."""
+    if exchange.operation != "ListImageVersions":
+        return None
+    body = msgspec.json.decode(exchange.body)
+    body["ImageVersions"] = [{**row, "Colour": "green"} for row in body["ImageVersions"]]
+    return web.Response(status=200, headers=exchange.headers, body=msgspec.json.encode(body))
+
+
+def test_strict_sync_leaves_with_1_for_what_is_new_at_aws(site: Site) -> None:
+    """A member that is new at AWS is kept, noted, and makes --strict exit 1 once, with everything loaded."""
+    site.simulator.fault = send_new_member
+    assert site.run("sync", "--strict").returncode == 1
+    site.assert_true()
+    assert site.ask("SELECT DISTINCT etl_raw FROM image_versions") == [('{"Colour":"green"}',)]
+    assert site.ask("SELECT operation, member, occurrences FROM schema_drift") == [
+        ("ListImageVersions", "ImageVersions[].Colour", 80)
+    ]
+    assert site.run("sync", "--strict").returncode == 0
+
+
+def test_status_leaves_with_8_when_a_scope_is_staler(served: ServeWorld) -> None:
+    """A scope is as old as the T0 of its last sync, which is a second before that began; within the limit is 0."""
+    site = served(generate(23, images=2, versions_per_image=5))
+    site.run("sync")
+    assert site.run("status", "--max-age", "500ms").returncode == 8
+    assert site.run("status", "--max-age", "1h").returncode == 0
+
+
+def test_command_leaves_with_141_when_nobody_reads_on(site: Site) -> None:
+    """A reader that goes away, as head does, ends the command without a complaint."""
+    site.run("sync")
+    process = site.command("query", "FROM image_versions", "--format", "csv")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.wait(30) == 141
+    assert process.stderr.read() == ""
+    process.stderr.close()
