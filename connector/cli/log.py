@@ -92,8 +92,8 @@ def _no_version(reports: Reports, wanted: Wanted, images: Sequence[dict[str, Any
     if absent:
         proof = f"{absent[0]['evidence']}, {shown(absent[0]['proved_at'])} UTC"
         return ConfigError(
-            f"{wanted.image} has no version {wanted.version} and had none since its first sync: it was asked "
-            f"for, and is proved absent ({proof})."
+            f"{wanted.image} has no version {wanted.version}, and had none in any sync: it is proved absent "
+            f"({proof})."
         )
     highest = max((row["highest_version"] or 0 for row in images), default=0)
     there = f"the highest is {highest}" if highest else "it has none at all"

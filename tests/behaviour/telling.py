@@ -1,0 +1,85 @@
+"""What the tests of log, diff, runs and status share: a site and the command line, both on the simulated clock.
+
+Must not know what is told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from connector.cli import run
+from connector.simulator import VirtualClock, generate
+from tests.behaviour.asking import Answered
+from tests.behaviour.harness import ServeWorld, Site
+
+NOON_MS = 1_790_000_000_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+IMAGE = "churn-training"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A site whose syncs, loads and ages all go by the simulated clock; calling it runs a command."""
+
+    site: Site
+    capture: pytest.CaptureFixture[str]
+
+    @property
+    def clock(self) -> VirtualClock:
+        return self.site.simulator.clock
+
+    def __call__(self, *arguments: str) -> Answered:
+        self.capture.readouterr()
+        code = run(["--warehouse", str(self.site.config.warehouse), *arguments])
+        captured = self.capture.readouterr()
+        return Answered(code, captured.out, captured.err)
+
+    def rows(self, *arguments: str) -> list[dict[str, Any]]:
+        """What a command tells as JSON."""
+        answered = self(*arguments, "--format", "json")
+        assert (answered.code, answered.err) == (0, "")
+        rows: list[dict[str, Any]] = json.loads(answered.out)
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class TellWorld:
+    """Makes sites whose clock stands at noon."""
+
+    served: ServeWorld
+    patch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
+
+    def __call__(
+        self,
+        *,
+        images: int = 0,
+        versions: int = 0,
+        largest: int | None = None,
+        regions: Sequence[str] | int = 1,
+    ) -> Told:
+        clock = VirtualClock(frozen_at=NOON_MS)
+        world = generate(
+            31, images=images, versions_per_image=versions, largest=largest, regions=regions, clock=clock
+        )
+        told = Told(self.served(world), self.capture)
+        self.patch.chdir(told.site.folder)
+        for name in ("connector.sync.now_ms", "connector.load.loader.now_ms"):
+            self.patch.setattr(name, clock.now_ms)
+        self.patch.setattr("connector.cli.moments.now", clock.now)
+        return told
+
+
+@pytest.fixture
+def telling(
+    served: ServeWorld, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> TellWorld:
+    """Makes sites for the length of a test."""
+    return TellWorld(served, monkeypatch, capfd)

@@ -1,0 +1,261 @@
+"""The verb diff: what is known at the end of a time and was not at its beginning, over all images."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+
+import pytest
+
+from connector.simulator import VersionRecord
+from tests.behaviour.telling import DAY_MS, HOUR_MS, MINUTE_MS, NOON_MS, TellWorld, Told, telling
+from tests.behaviour.test_query_terminal import COLOUR, assert_fits, on_terminal
+
+__all__ = ["telling"]
+
+pytestmark = pytest.mark.duckdb
+
+KEY = ("account_id", "region", "image_name", "version")
+STATE = (
+    "creation_time, last_modified_time, image_version_status, failure_reason, image_arn, image_version_arn"
+)
+
+
+def at(milliseconds: int) -> str:
+    """An instant as one writes it on the command line."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def names(told: Told) -> list[str]:
+    """The images, sorted."""
+    return sorted({row.image_name for row in told.site.world.truth()})
+
+
+def changed(told: Told) -> int:
+    """A site whose three images changed in many ways after its first sync; returns when that was."""
+    told.site.sync()
+    began = told.clock.now_ms()
+    one, two, three = names(told)
+    world = told.site.world
+    told.clock.advance(DAY_MS)
+    world.create_version(one)
+    world.create_version(one)
+    world.set_status(one, 1, "CREATE_FAILED", failure_reason="no base image")
+    world.delete_version(two, 2)
+    world.delete_image(three)
+    world.create_image(three)
+    world.create_version(three)
+    told.site.sync()
+    told.clock.advance(HOUR_MS)
+    world.delete_version(one, 5)
+    told.site.sync()
+    told.clock.advance(MINUTE_MS)
+    return began
+
+
+def test_diff_counts_what_changed_in_each_image(telling: TellWorld) -> None:
+    """A row an image with its figures, and a total; what came and went in between is transient."""
+    told = telling(images=3, versions=4)
+    began = changed(told)
+    one, two, three = names(told)
+    answered = told("diff", "--since", at(began + 2))
+    assert (answered.code, answered.err) == (0, "")
+    assert answered.lines[0] == (
+        "Learned after 2026-09-21 14:13:20 and up to 2026-09-22 15:14:20 UTC, in 2 runs."
+    )
+    assert answered.lines[2] == "111122223333/us-east-1"
+    assert [line.split() for line in answered.lines[3:]] == [
+        ["image", "created", "modified", "deleted", "recreated", "transient"],
+        [one, "1", "1", "1"],
+        [two, "1"],
+        [three, "3", "1"],
+        ["total", "1", "1", "4", "1", "1"],
+    ]
+    rows = {row["image_name"]: row for row in told.rows("diff", "--since", at(began + 2))}
+    kinds = ("created", "modified", "deleted", "recreated", "reappeared", "transient", "events")
+    assert [rows[one][kind] for kind in kinds] == [1, 1, 0, 0, 0, 1, 4]
+    assert [rows[three][kind] for kind in kinds] == [0, 0, 3, 1, 0, 0, 4]
+
+
+def test_diff_details_say_what_became_of_each_version(telling: TellWorld) -> None:
+    """--details has a row a version with its state before and after, and the change in words."""
+    told = telling(images=3, versions=4)
+    began = changed(told)
+    one, two, three = names(told)
+    rows = told.rows("diff", "--since", at(began + 2), "--details")
+    assert [
+        (row["image_name"], row["version"], row["change"], row["status_before"], row["status_after"])
+        for row in rows
+    ] == [
+        (one, 1, "modified", "CREATED", "CREATE_FAILED"),
+        (one, 5, "transient", None, None),
+        (one, 6, "created", None, "CREATED"),
+        (two, 2, "deleted", "CREATED", None),
+        (three, 1, "recreated", "CREATED", "CREATED"),
+        *((three, number, "deleted", "CREATED", None) for number in (2, 3, 4)),
+    ]
+    assert rows[0]["description"] == "CREATED -> CREATE_FAILED: no base image"
+    assert [change["name"] for change in rows[0]["changes"]] == [
+        "image_version_status",
+        "failure_reason",
+        "last_modified_time",
+    ]
+    lines = [line.split() for line in told("diff", "--since", at(began + 2), "--details").lines]
+    assert [one, "5", "transient:", "came", "and", "went", "again"] in lines
+
+
+def test_diff_knows_what_came_back(telling: TellWorld) -> None:
+    """A version that was marked deleted before the time, and is listed again in it, reappeared."""
+    told = telling(images=1, versions=3)
+    told.site.sync()
+    row = told.site.world.truth()[1]
+    told.site.world.delete_version(row.image_name, 2)
+    told.clock.advance(HOUR_MS)
+    told.site.sync()
+    began = told.clock.now_ms() + 2
+    told.site.world.put_version(
+        row.image_name,
+        VersionRecord(
+            version=2,
+            creation_ms=row.creation_ms,
+            last_modified_ms=row.last_modified_ms,
+            status=row.status,
+            failure_reason=row.failure_reason,
+        ),
+    )
+    told.clock.advance(HOUR_MS)
+    told.site.sync()
+    (found,) = told.rows("diff", "--since", at(began), "--details")
+    assert (found["version"], found["change"], found["status_before"]) == (2, "reappeared", None)
+
+
+def test_diff_is_the_step_from_one_knowledge_to_another(telling: TellWorld, rng: random.Random) -> None:
+    """Between any two instants: what was known at the first, changed by the diff, is what was known at the second."""
+    told = telling(images=3, versions=5)
+    world = told.site.world
+    instants = [NOON_MS - 1]
+    for _ in range(6):
+        told.site.sync()
+        instants.append(told.clock.now_ms() + rng.randint(2, HOUR_MS))
+        told.clock.advance(2 * HOUR_MS)
+        for _ in range(6):
+            name, version = rng.choice(names(told)), rng.randint(1, 7)
+            there = {(row.image_name, row.version) for row in world.truth()}
+            if (name, version) not in there:
+                world.create_version(name)
+            elif rng.random() < 0.4:
+                world.delete_version(name, version)
+            else:
+                world.set_status(name, version, rng.choice(["CREATED", "CREATING", "DELETE_FAILED"]))
+    known = {
+        instant: {
+            row[:4]: row[4:]
+            for row in told.site.ask(
+                f"SELECT {', '.join(KEY)}, {STATE} FROM image_versions_known_at('{at(instant)}')"
+            )
+        }
+        for instant in instants
+    }
+    for _ in range(8):
+        since, until = sorted(rng.sample(instants, 2))
+        rows = told.rows("diff", "--since", at(since), "--until", at(until), "--details")
+        kinds = {tuple(row[name] for name in KEY): row["change"] for row in rows}
+        before, after = known[since], known[until]
+        assert {key for key in after if key not in before} == {
+            key
+            for key, kind in kinds.items()
+            if kind in {"created", "reappeared"} or (kind == "recreated" and key not in before)
+        }
+        assert {key for key in before if key not in after} == {
+            key for key, kind in kinds.items() if kind == "deleted"
+        }
+        assert {key for key in before if key in after and before[key] != after[key]} == {
+            key
+            for key, kind in kinds.items()
+            if kind == "modified" or (kind == "recreated" and key in before)
+        }
+        counted = told.rows("diff", "--since", at(since), "--until", at(until))
+        for kind in ("created", "modified", "deleted", "recreated", "reappeared", "transient"):
+            assert sum(row[kind] for row in counted) == list(kinds.values()).count(kind)
+
+
+def test_diff_of_a_time_that_has_passed_never_changes(telling: TellWorld) -> None:
+    """What is learned later, however old it is at AWS, does not change an earlier diff."""
+    told = telling(images=3, versions=4)
+    began = changed(told)
+    ended = told.clock.now_ms() + 2
+    asked = ("diff", "--since", at(began + 2), "--until", at(ended), "--details")
+    told.clock.advance(HOUR_MS)
+    first = told.rows(*asked)
+    for name in names(told):
+        told.site.world.create_version(name)
+    told.site.world.delete_version(names(told)[0], 6)
+    told.site.sync()
+    assert told.rows(*asked) == first
+
+
+def test_diff_since_a_duration_goes_by_the_clock(telling: TellWorld) -> None:
+    """7d is seven days before now; with nothing learned since, nothing changed."""
+    told = telling(images=3, versions=4)
+    changed(told)
+    rows = told.rows("diff", "--since", "30m")
+    assert [(row["created"], row["deleted"]) for row in rows] == [(0, 1)]
+    told.clock.advance(DAY_MS)
+    answered = told("diff", "--since", "12h")
+    assert answered.lines == [
+        "Learned after 2026-09-23 03:14:20 and up to 2026-09-23 15:14:20 UTC, in 0 runs.",
+        "Nothing changed.",
+    ]
+    assert told.rows("diff", "--since", "12h") == []
+
+
+def test_diff_from_before_the_first_run_says_that_all_is_new(telling: TellWorld) -> None:
+    """Nobody may take the first sync for a thousand changes."""
+    told = telling(images=3, versions=4)
+    told.site.sync()
+    told.clock.advance(HOUR_MS)
+    answered = told("diff", "--since", "7d")
+    assert "in 1 run. Nothing was known before the first run, 2026-09-21 14:13:20" in answered.lines[0]
+    assert answered.lines[-1].split() == ["total", "12", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(["--since", "soon"], "'soon' is no instant: write 2026-01-31", id="no-instant"),
+        pytest.param(["--since", "2026-13-01"], "'2026-13-01' is no instant", id="no-date"),
+        pytest.param(["--since", "2027-01-01"], "must be before now (2026-09-21 14:13:20 UTC)", id="future"),
+        pytest.param(["--since", "1d", "--until", "2d"], "must be before --until", id="reversed"),
+        pytest.param([], "--since", id="missing"),
+    ],
+)
+def test_diff_refuses_a_time_that_is_none(telling: TellWorld, arguments: list[str], sentence: str) -> None:
+    """Exit 2 with what is wrong."""
+    answered = telling(images=1, versions=1)("diff", *arguments)
+    assert (answered.code, answered.out) == (2, "")
+    assert sentence in answered.err
+
+
+def test_diff_takes_an_instant_in_any_zone(telling: TellWorld) -> None:
+    """An offset counts, a missing one is UTC, and a fraction of a second is not cut off."""
+    told = telling(images=1, versions=1)
+    told.site.sync()
+    told.clock.advance(HOUR_MS)
+    for text in ("2026-09-21T16:13:19.999+02:00", "2026-09-21T14:13:19.999", "2026-09-21 14:13:19.999Z"):
+        assert len(told.rows("diff", "--since", text)) == 1, text
+    assert told.rows("diff", "--since", "2026-09-21T14:13:20.000Z") == []
+
+
+def test_diff_fits_a_terminal_and_keeps_scopes_apart(telling: TellWorld) -> None:
+    """Two regions are two tables under their names, with one total; no line is wider than 80 columns."""
+    told = telling(images=3, versions=4, regions=2)
+    (told.site.folder / "config.yaml").write_text("accounts: [{regions: [us-east-1, eu-west-1]}]\n")
+    assert told("sync").code == 0
+    for extra in ([], ["--details"]):
+        code, screen = on_terminal(told.site.config.warehouse, "diff", "--since", "2026-01-01", *extra)
+        assert code == 0
+        assert_fits(screen, 80)
+        lines = [line.strip() for line in COLOUR.sub("", screen).splitlines()]
+        assert "111122223333/eu-west-1" in lines
+        assert "111122223333/us-east-1" in lines
+        assert ("all scopes" in lines) is not bool(extra)
