@@ -141,7 +141,7 @@ def test_body_of_an_error_may_be_anything(stage: Stage, name: str) -> None:
 
 
 @pytest.mark.parametrize("capital", [False, True])
-def test_message_is_told_with_its_place(stage: Stage, capital: bool) -> None:  # noqa: FBT001 - a parameter
+def test_message_is_told_with_its_place(stage: Stage, capital: bool) -> None:
     """The sentence says what was asked of whom, and what AWS answered."""
     member = b'"Message"' if capital else b'"message"'
     reply = error("ValidationException")

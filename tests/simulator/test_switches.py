@@ -153,7 +153,7 @@ def test_partition_follows_the_region(
 
 
 @pytest.mark.parametrize("bumps", [False, True])
-def test_alias_moves_bump_last_modified(world: World, serve: Serve, client: Clients, bumps: bool) -> None:  # noqa: FBT001
+def test_alias_moves_bump_last_modified(world: World, serve: Serve, client: Clients, bumps: bool) -> None:
     """A moved alias touches both versions that it concerns, if the switch says so."""
     world.move_alias("base", "stable", 1)
     sagemaker = client(serve(world, alias_bumps_last_modified=bumps))

@@ -215,7 +215,7 @@ def test_markdown_shows_markup_as_text() -> None:
         pytest.param(9, [3, 3], False, id="beyond"),
     ],
 )
-def test_capped_rows_tell_whether_there_were_more(limit: int, counts: list[int], more: bool) -> None:  # noqa: FBT001
+def test_capped_rows_tell_whether_there_were_more(limit: int, counts: list[int], more: bool) -> None:
     """The first rows in their order, and the truth about the rest."""
     batches = [pa.record_batch({"x": [1, 2, 3]}), pa.record_batch({"x": [4, 5, 6]})]
     capped = Capped(pa.RecordBatchReader.from_batches(batches[0].schema, batches), limit)
