@@ -39,6 +39,7 @@ class Options:
     region: tuple[str, ...]
     world: Path | None
     script: Path | None
+    faults: Path | None
     tokens: str
     token_lifetime: int | None
     page_then_filter: bool
@@ -66,6 +67,7 @@ class Options:
 @click.option("--region", multiple=True, help="Region; repeatable.")
 @click.option("--world", type=_FILE, help="Load the world from a .json or .csv file instead.")
 @click.option("--script", type=_FILE, help="Change the world as this JSON file says.")
+@click.option("--faults", type=_FILE, help="Break answers and connections as this JSON file says.")
 @click.option(
     "--tokens",
     type=click.Choice(["keyset", "offset", "snapshot"]),
@@ -124,11 +126,13 @@ def command(**given: Any) -> None:
 
 
 def _simulator(options: Options) -> Simulator:
-    from connector.simulator import Simulator
+    from connector.simulator import Simulator, read_faults
 
-    return Simulator(
+    simulator = Simulator(
         _world(options), behaviour=_behaviour(options), port=options.port, script=_script(options.script)
     )
+    simulator.faults = () if options.faults is None else read_faults(options.faults)
+    return simulator
 
 
 def _world(options: Options) -> World:
@@ -198,7 +202,7 @@ def _welcome(simulator: Simulator) -> str:
     lines += ["", "# the truth, the counters, and changes to the world"]
     lines += [
         f"curl {simulator.url}/_admin/{page}"
-        for page in ("health", "truth", "counters", "behaviour", "clock")
+        for page in ("health", "truth", "counters", "behaviour", "faults", "clock")
     ]
     first = images[0].image_name if images else "IMAGE"
     action = f'{{"do": "create_version", "image": "{first}"}}'

@@ -9,6 +9,7 @@ Knows nothing of the connector: only the AWS API and its own admin interface.
 from connector.simulator.behaviour import Behaviour, Rules
 from connector.simulator.clock import VirtualClock
 from connector.simulator.counters import Counters, CounterTotals, RequestRecord
+from connector.simulator.faults import KINDS, REPEATED, FaultRule, parse_faults, read_faults, storm
 from connector.simulator.generate import Shares, generate
 from connector.simulator.model import ImageTruth, Scope, VersionDetails, VersionRecord, VersionTruth
 from connector.simulator.runner import Simulator
@@ -18,11 +19,14 @@ from connector.simulator.world import World
 from connector.simulator.worldfile import load_world
 
 __all__ = [
+    "KINDS",
+    "REPEATED",
     "Behaviour",
     "CounterTotals",
     "Counters",
     "Exchange",
     "Fault",
+    "FaultRule",
     "ImageTruth",
     "RequestRecord",
     "Rules",
@@ -38,4 +42,7 @@ __all__ = [
     "World",
     "generate",
     "load_world",
+    "parse_faults",
+    "read_faults",
+    "storm",
 ]

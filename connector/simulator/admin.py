@@ -1,4 +1,4 @@
-"""The interface beside the AWS API: truth, counters, switches, clock and changes, as JSON under /_admin.
+"""The interface beside the AWS API: truth, counters, switches, faults, clock and changes, as JSON under /_admin.
 
 Knows nothing of how anything is answered to AWS clients. Answers only processes of this machine.
 """
@@ -17,6 +17,7 @@ from aiohttp import web
 from connector.errors import ConfigError
 from connector.simulator.actions import AnyAction, patched
 from connector.simulator.counters import CounterTotals, RequestRecord
+from connector.simulator.faults.rules import FaultRule, parse_faults
 from connector.simulator.model import ImageTruth, VersionTruth
 from connector.simulator.script import Script
 
@@ -48,6 +49,13 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     """Requests in the order in which they were answered."""
 
     requests: list[RequestRecord]
+
+
+class FaultState(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules in force, and how many faults of each kind were made since the counters were reset."""
+
+    rules: tuple[FaultRule, ...]
+    injected: dict[str, int]
 
 
 class ClockState(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +137,15 @@ class Admin:
         self._service.behaviour = patched(self._service.behaviour, switches)
         return asdict(self._service.behaviour)
 
+    async def faults(self, _: web.Request) -> FaultState:
+        """GET: the rules by which answers are spoiled, and what they did."""
+        return FaultState(rules=self._service.faults, injected=self._service.counters.totals().injected)
+
+    async def put_faults(self, request: web.Request) -> FaultState:
+        """PUT a list of rules in place of those in force; an empty one ends all faults."""
+        self._service.faults = parse_faults(await request.read(), source="the body")
+        return await self.faults(request)
+
     async def clock(self, _: web.Request) -> ClockState:
         """GET: the virtual time."""
         clock = self._service.world.clock
@@ -171,6 +188,8 @@ def add_routes(application: web.Application, service: Service) -> None:
         ("GET", "log", admin.log),
         ("GET", "behaviour", admin.behaviour),
         ("PATCH", "behaviour", admin.patch_behaviour),
+        ("GET", "faults", admin.faults),
+        ("PUT", "faults", admin.put_faults),
         ("GET", "clock", admin.clock),
         ("POST", "clock", admin.change_clock),
         ("POST", "actions", admin.actions),

@@ -38,6 +38,7 @@ class CounterTotals(msgspec.Struct, frozen=True, kw_only=True):
     calls: dict[str, int]
     calls_by_image: dict[str, dict[str, int]]
     errors: dict[str, int]
+    injected: dict[str, int]
 
 
 class Counters:
@@ -50,6 +51,7 @@ class Counters:
     def _clear(self) -> None:
         self._calls: Counter[tuple[str, str | None]] = Counter()
         self._errors: Counter[str] = Counter()
+        self._injected: Counter[str] = Counter()
         self._log: deque[tuple[RequestRecord, bytes]] = deque(maxlen=LOG_LENGTH)
         self._rows = 0
         self._connections = 0
@@ -85,6 +87,11 @@ class Counters:
         with self._lock:
             return sum(self._errors.values()) if code is None else self._errors[code]
 
+    def injected(self, *kinds: str) -> int:
+        """Count faults that were made by rules; of these kinds, or of all."""
+        with self._lock:
+            return sum(self._injected[kind] for kind in kinds) if kinds else self._injected.total()
+
     def totals(self) -> CounterTotals:
         """Return all figures at once."""
         with self._lock:
@@ -100,6 +107,7 @@ class Counters:
                 calls=dict(calls),
                 calls_by_image=by_image,
                 errors=dict(self._errors),
+                injected=dict(sorted(self._injected.items())),
             )
 
     def reset(self) -> None:
@@ -111,6 +119,11 @@ class Counters:
         """Count one accepted connection."""
         with self._lock:
             self._connections += 1
+
+    def spoiled(self, kind: str) -> None:
+        """Count one fault."""
+        with self._lock:
+            self._injected[kind] += 1
 
     def answered(self, record: RequestRecord, body: bytes) -> None:
         """Count one answered request, whose parameters are decoded from the body when somebody asks."""

@@ -19,11 +19,12 @@ from connector.simulator.script import Script
 from connector.simulator.server import Service, only_real_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from connector.simulator.clock import VirtualClock
     from connector.simulator.counters import Counters
+    from connector.simulator.faults import FaultRule
     from connector.simulator.server import Fault
     from connector.simulator.world import World
 
@@ -101,6 +102,15 @@ class Simulator:
     def url(self) -> str:
         """The endpoint of every service."""
         return f"http://{HOST}:{self._port}"
+
+    @property
+    def faults(self) -> tuple[FaultRule, ...]:
+        """The rules by which answers are spoiled; assign others to change them and to count anew."""
+        return self._service.faults
+
+    @faults.setter
+    def faults(self, rules: Iterable[FaultRule]) -> None:
+        self._service.faults = tuple(rules)
 
     def environment(self, account_id: str | None = None, region: str | None = None) -> dict[str, str]:
         """Return the variables with which boto3 and the AWS CLI use this server, as that account."""

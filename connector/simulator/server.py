@@ -9,8 +9,8 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -20,8 +20,10 @@ from aiohttp import web
 
 from connector.errors import ConfigError
 from connector.simulator import identity, validation
+from connector.simulator.behaviour import MAX_LIST_LAG_MS
 from connector.simulator.calls import Call
 from connector.simulator.counters import Counters, RequestRecord
+from connector.simulator.faults.injector import Injector
 from connector.simulator.operations import Operations
 from connector.simulator.protocol import JSON_TYPE, AwsError, error_body
 from connector.simulator.throttle import RateLimit
@@ -29,6 +31,7 @@ from connector.simulator.throttle import RateLimit
 if TYPE_CHECKING:
     from connector.simulator.actions import Action
     from connector.simulator.behaviour import Behaviour
+    from connector.simulator.faults.rules import FaultRule
     from connector.simulator.model import Scope
     from connector.simulator.world import World
 
@@ -73,6 +76,7 @@ class Service:
         self.world = world
         self.counters = Counters()
         self.fault: Fault | None = None
+        self.faults = ()
         self.watchers: tuple[Watcher, ...] = ()
         self.failures: list[str] = []
         self._operations = Operations(world)
@@ -91,6 +95,15 @@ class Service:
         with self.world.lock:
             self._behaviour = behaviour
             self.world.rules = behaviour.rules()
+
+    @property
+    def faults(self) -> tuple[FaultRule, ...]:
+        """The rules by which answers are spoiled; setting them starts their counting anew."""
+        return self._injector.rules
+
+    @faults.setter
+    def faults(self, rules: Iterable[FaultRule]) -> None:
+        self._injector = Injector(rules, lagging=self._lagging, count=self.counters.spoiled)
 
     def perform(self, action: Action) -> None:
         """Do something on behalf of a script, whose mistakes must not break the request that triggers it."""
@@ -114,7 +127,22 @@ class Service:
             response = await self.fault(request, exchange)
             if response is not None:
                 return response
-        return exchange.response()
+        return await self._injector.spoil(request, exchange) or exchange.response()
+
+    def _lagging(self, exchange: Exchange, lag_ms: int) -> Exchange | None:
+        """A list as it stood so long ago, at most an hour; None for what is no list, and for what is refused."""
+        if exchange.scope is None or not exchange.operation.startswith("List"):
+            return None
+        behaviour = replace(self._behaviour, list_lag_ms=min(lag_ms, MAX_LIST_LAG_MS))
+        try:
+            request = validation.parse(exchange.operation, exchange.request_body)
+            with self.world.settled() as now_ms:
+                answer = self._operations.answer(
+                    Call(exchange.operation, exchange.scope, request, behaviour, now_ms)
+                )
+        except AwsError as error:
+            return replace(exchange, status=error.status, body=error_body(error), error_code=error.code)
+        return replace(exchange, status=200, body=answer.body, error_code=None, rows=answer.rows)
 
     def _exchange(self, request: web.Request, body: bytes) -> Exchange:
         authorization = request.headers.get("Authorization")

@@ -195,3 +195,18 @@ def test_simulate_imports_no_server_for_help() -> None:
         check=True,
     )
     assert result.stdout == "False\n"
+
+
+def test_simulate_makes_the_faults_of_a_file(tmp_path: Path) -> None:
+    """--faults breaks answers from the first one on; a file that is no list of faults is refused."""
+    faults = tmp_path / "faults.json"
+    faults.write_text('[{"kind": "throttling", "operation": "ListImages", "nth": 1}]')
+    with simulate("--print-env", "--images", "1", "--faults", str(faults)) as process:
+        assert process.stdout is not None
+        environment = dict(process.stdout.readline().strip().split("=", 1) for _ in range(5))
+        with urllib.request.urlopen(f"{environment['AWS_ENDPOINT_URL']}/_admin/faults") as answer:
+            assert json.load(answer)["rules"] == json.loads(faults.read_text())
+    faults.write_text('[{"kind": "fire"}]')
+    refused = CliRunner().invoke(command, ["--faults", str(faults)])
+    assert isinstance(refused.exception, ConfigError)
+    assert "there is no fault 'fire'" in str(refused.exception)
