@@ -168,7 +168,7 @@ RUNS = Table(
     (
         _text("etl_run_id", "Identifies the sync; sorts by its start"),
         _instant("started_at", "When the sync began, by the local clock"),
-        _instant("finished_at", "When its rows were loaded; etl_observed_at of its events"),
+        _instant("finished_at", "When its rows were loaded: etl_observed_at of its deletions, a millisecond after its other events"),
         _text("outcome", "complete, or partial when a stream could not be read whole"),
         _text("mode", "incremental, or full when every image was listed whole"),
         _count("streams", "Images that the run planned to list"),
@@ -250,7 +250,7 @@ SCOPE_ACCOUNTS = Table(
     "one row per configured access and region: the account that it led to",
     ("access", "region"),
     (
-        _text("access", "The profile, role or default credentials, in words"),
+        _text("access", "The configured profile or role, in words"),
         _text("region", "AWS region"),
         _text("account_id", "AWS account, 12 digits"),
         _RUN_ID,

@@ -60,4 +60,4 @@ class _Drawn:
     def page(self, page: PageRead) -> None:
         with self._lock:
             self._rows += len(page.rows)
-            self._bar.update(self._task, advance=int(page.checkpoint.finished), rows=self._rows)
+            self._bar.update(self._task, advance=int(not page.checkpoint.readable), rows=self._rows)

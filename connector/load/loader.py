@@ -153,9 +153,7 @@ class _Load:
         self.connection.offer("listed_arrow", listed_table(checkpoints(self.run)))
         self.connection.run("load/listed")
         if self.run.segments:
-            once = all(mark.reading == 1 for mark in self.run.checkpoints.values())
-            name = "load/landed_once" if once else "load/landed"
-            self.connection.run(name, {"segments": [str(path) for path in self.run.segments]})
+            self.connection.run("load/landed", {"segments": [str(path) for path in self.run.segments]})
         else:
             self.connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
             self.connection.run("load/nothing_landed")

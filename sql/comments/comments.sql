@@ -61,7 +61,7 @@ COMMENT ON COLUMN images.etl_run_id IS 'The sync that wrote this row (runs.etl_r
 COMMENT ON TABLE runs IS 'one row per sync, written in the transaction that loads its rows';
 COMMENT ON COLUMN runs.etl_run_id IS 'Identifies the sync; sorts by its start';
 COMMENT ON COLUMN runs.started_at IS 'When the sync began, by the local clock';
-COMMENT ON COLUMN runs.finished_at IS 'When its rows were loaded; etl_observed_at of its events';
+COMMENT ON COLUMN runs.finished_at IS 'When its rows were loaded: etl_observed_at of its deletions, a millisecond after its other events';
 COMMENT ON COLUMN runs.outcome IS 'complete, or partial when a stream could not be read whole';
 COMMENT ON COLUMN runs.mode IS 'incremental, or full when every image was listed whole';
 COMMENT ON COLUMN runs.streams IS 'Images that the run planned to list';
@@ -120,7 +120,7 @@ COMMENT ON COLUMN absent_versions.proved_at IS 'T0 of the listing that lacked th
 COMMENT ON COLUMN absent_versions.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
 
 COMMENT ON TABLE scope_accounts IS 'one row per configured access and region: the account that it led to';
-COMMENT ON COLUMN scope_accounts.access IS 'The profile, role or default credentials, in words';
+COMMENT ON COLUMN scope_accounts.access IS 'The configured profile or role, in words';
 COMMENT ON COLUMN scope_accounts.region IS 'AWS region';
 COMMENT ON COLUMN scope_accounts.account_id IS 'AWS account, 12 digits';
 COMMENT ON COLUMN scope_accounts.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from click.testing import CliRunner
 
+from connector import cli
+from connector.cli import Globals
 from connector.cli.init import command, write_new
 from connector.config import Config, example_text, load_config
 from connector.errors import ConfigError
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from click.testing import Result
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What `init` asks of the global options."""
-
-    config_path: Path | None = None
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(config_path: Path | None = None) -> Result:
     """`image-history [--config PATH] init`."""
-    return CliRunner().invoke(command, obj=Options(config_path))
+    return CliRunner().invoke(command, obj=Globals(config_path))
 
 
 def failing(error_number: int) -> Callable[..., None]:
@@ -156,3 +150,11 @@ def test_init_into_an_impossible_place_fails(folder: Path, target: str, sentence
     assert isinstance(error, ConfigError)
     assert sentence in error.message
     assert [path.name for path in folder.iterdir()] == ["file"]
+
+
+def test_init_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verb works where nothing stands before it, and takes the global options after its name."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["init"]) == 0
+    assert cli.run(["init", "--config", "other.yaml", "-q"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "other.yaml"}
