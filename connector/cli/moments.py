@@ -54,6 +54,11 @@ def shown(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def shown_minute(moment: datetime) -> str:
+    """The instant for people where a column is narrow: to the minute, without a zone."""
+    return shown(moment)[:-3]
+
+
 def shown_age(age: timedelta) -> str:
     """The age in its two largest units, rounded down, as in 3d4h; 0s for what lies in the future."""
     rest = max(0, int(age.total_seconds()))

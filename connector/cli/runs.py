@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli import Globals, Verb
-from connector.cli.moments import shown
+from connector.cli.moments import shown, shown_minute
 from connector.cli.showing import Sheet, counted, deliver, deliver_object, format_option, opened, say, show
 from connector.errors import ConfigError
 
@@ -52,7 +52,7 @@ def command(shared: Globals, /, *, run_id: str | None, limit: int, how: str) -> 
 
 def _line(run: Mapping[str, Any]) -> tuple[str, ...]:
     return (
-        shown(run["started_at"]),
+        shown_minute(run["started_at"]),
         run["etl_run_id"].rpartition("-")[2],
         _outcome(run),
         _took(run["seconds"]),

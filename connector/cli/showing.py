@@ -80,17 +80,26 @@ class Sheet:
 
 
 def show(sheet: Sheet) -> None:
-    """Print the rows: fitted to the terminal, or a line each where there is none."""
-    sides = [name in sheet.right for name in sheet.header]
-    rows = [[printable(cell) for cell in row] for row in sheet.rows]
-    if sys.stdout.isatty():
-        from connector.cli.rendering import Drawing, draw
-
-        draw(Drawing(sheet.header, rows, sides))
-        return
+    """Print the rows: a line each, or, where a terminal is too narrow for that, wrapped in their columns."""
     from connector.formats.layout import aligned
 
-    click.echo("\n".join(aligned(sheet.header, rows, sides)))
+    sides = [name in sheet.right for name in sheet.header]
+    rows = [[printable(cell) for cell in row] for row in sheet.rows]
+    lines = list(aligned(sheet.header, rows, sides))
+    if not sys.stdout.isatty():
+        click.echo("\n".join(lines))
+        return
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    from connector.cli.rendering import Drawing, console, draw
+
+    screen = console()
+    if max(map(cell_len, lines)) <= screen.width:
+        screen.print(Text(lines[0], style="bold"))
+        screen.print(Text("\n".join(lines[1:])))
+    else:
+        draw(Drawing(sheet.header, rows, sides), screen)
 
 
 def say(text: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from connector.cli import PROGRAM, Globals, Verb, moments, printable
-from connector.cli.moments import shown, shown_age
+from connector.cli.moments import shown, shown_age, shown_minute
 from connector.cli.showing import Sheet, counted, deliver, deliver_object, format_option, opened, say, show
 from connector.errors import ConfigError, LandingError, WarehouseError
 
@@ -29,7 +29,7 @@ _STALE = 8
 _SHOWN_INCOMPLETE = 10
 # A sync at work renames and removes what is being looked at.
 _LOOKS = 3
-_HEADER = ("scope", "read up to (UTC)", "age", "images", "versions", "incomplete")
+_HEADER = ("scope", "read up to (UTC)", "age", "images", "versions", "unread")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,10 @@ def command(shared: Globals, /, *, max_age: timedelta | None, how: str) -> int:
     """Tell how fresh the warehouse is, scope by scope.
 
     A scope is read up to the instant, by AWS's clock, since when one of its images, or its list of images,
-    was not read whole again. Images that the configuration excludes don't count. A scope that it no longer
-    names is shown, and never makes the exit code 8; one that it names and that never was synced does.
+    was not read whole again. Unread counts those that its last run could not read whole.
+
+    Images that the configuration excludes don't count. A scope that it no longer names is shown, and never
+    makes the exit code 8; one that it names and that never was synced does.
     """
     config = shared.config()
     try:
@@ -162,11 +164,8 @@ def _print(status: Status, how: str) -> None:
 
 
 def _print_text(status: Status) -> None:
-    if status.scopes:
-        lines = [_line(scope, status.now) for scope in status.scopes]
-        show(Sheet(_HEADER, lines, frozenset(_HEADER[2:])))
-    else:
-        say("No scope was ever synced: run image-history sync.")
+    lines = [_line(scope, status.now) for scope in status.scopes]
+    show(Sheet(_HEADER, lines, frozenset(_HEADER[2:])))
     for text in (*_notes(status), *_incomplete(status.scopes), *_pending(status.waiting)):
         say(text)
 
@@ -176,7 +175,7 @@ def _line(scope: ScopeState, now: datetime) -> tuple[str, ...]:
     incomplete = sum(stream.incomplete for stream in scope.streams)
     return (
         scope.name,
-        "never" if until is None else shown(until),
+        "never" if until is None else shown_minute(until),
         "-" if until is None else shown_age(now - until),
         f"{len(scope.images):,}",
         f"{sum(image.live_versions for image in scope.images):,}",
@@ -224,7 +223,7 @@ def _begun(run: LandedRun) -> datetime:
 
 
 def _read(run: LandedRun) -> int:
-    return sum(mark.finished for mark in run.checkpoints.values())
+    return sum(not mark.readable for mark in run.checkpoints.values())
 
 
 def _scopes_table(status: Status) -> pa.Table:
