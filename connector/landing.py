@@ -7,7 +7,7 @@ not at all. Must not know AWS or the warehouse.
     <landing>/known-streams.parquet         what the warehouse knew after the last load
     <landing>/<run id>/images.parquet       what the scopes' lists of images said
     <landing>/<run id>/plan.json            written last: a folder without it is an unborn run
-    <landing>/<run id>/segment-000001.parquet ...
+    <landing>/<run id>/segment-000001-0badcafe.parquet ...     its number and its checksum
     <landing>/<run id>/closed               handed to the loader: takes no more segments
 """
 
@@ -15,19 +15,32 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from connector.disk import make_folder, open_lock, remove_tree, sync_folder, unlink, write_holder
+from connector.effects import Effect, File, reach
 from connector.errors import LandingError, SyncRunningError
+from connector.landing_files import (
+    checksum,
+    damaged,
+    noted,
+    parquet,
+    read_checked,
+    read_whole,
+    refused,
+    seal,
+    unsealed,
+    write_whole,
+)
 from connector.model import (
     Absence,
     Calls,
@@ -41,13 +54,12 @@ from connector.model import (
 )
 
 FORMAT = 1
-_METADATA_KEY = b"image-history"
 _PLAN = "plan.json"
 _IMAGES = "images.parquet"
 _CLOSED = "closed"
 _KNOWN = "known-streams.parquet"
 
-Value = TypeVar("Value")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,14 @@ class RunPlan:
     unreadable: tuple[Failure, ...] = ()
     drift: tuple[Drift, ...] = ()
     format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What plan.json holds: the plan, and the checksum of the images beside it."""
+
+    plan: RunPlan
+    images: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +166,10 @@ class Landing:
         folder cannot be made.
         """
         try:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-            handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            make_folder(self.folder, File.LANDING, exist_ok=True)
+            handle = open_lock(self.folder / "lock")
         except OSError as error:
-            raise _refused("open the landing folder", self.folder, error) from error
+            raise refused("open the landing folder", self.folder, error) from error
         try:
             _take(handle, self.folder)
             yield
@@ -159,13 +179,14 @@ class Landing:
     def create(self, plan: RunPlan, images: pa.Table) -> LandedRun:
         """Write a run's images and, last, its plan; a kill in between leaves no run."""
         folder = self.folder / plan.run_id
+        content = parquet(images)
         try:
-            folder.mkdir(mode=0o700)
+            make_folder(folder, File.RUN)
+            sync_folder(self.folder, File.RUN)
         except OSError as error:
-            raise _refused("make the run's folder", folder, error) from error
-        _write_table(folder / _IMAGES, images)
-        _write_bytes(folder / _PLAN, msgspec.json.encode(plan))
-        _sync_folder(self.folder)
+            raise refused("make the run's folder", folder, error) from error
+        write_whole(folder / _IMAGES, content, File.IMAGES)
+        write_whole(folder / _PLAN, seal(_Written(plan, checksum(content))), File.PLAN)
         return LandedRun(folder, plan, (), {}, {})
 
     def runs(self) -> tuple[LandedRun, ...]:
@@ -175,7 +196,7 @@ class Landing:
 
     def close(self, run: LandedRun) -> LandedRun:
         """Mark the run as handed to the loader: a later sync never continues it."""
-        _write_bytes(run.folder / _CLOSED, b"")
+        write_whole(run.folder / _CLOSED, b"", File.CLOSED)
         return read_run(run.folder)
 
     def forget_unfinished(self) -> tuple[str, ...]:
@@ -188,52 +209,81 @@ class Landing:
         return tuple(folder.name for folder in forgotten)
 
     def remove(self, run: LandedRun) -> None:
-        """Remove a loaded run's folder; the plan goes first, so that a kill leaves no half of a run."""
-        self._remove(run.folder)
+        """Remove a loaded run's folder; the plan goes first, so that a kill leaves no half of a run.
+
+        What the disk refuses is logged: the next sync finds that the run is loaded, and removes it.
+        """
+        try:
+            self._remove(run.folder)
+        except LandingError as error:
+            logger.warning("run_not_removed", extra={"run_id": run.plan.run_id, "reason": str(error)})
 
     def _remove(self, folder: Path) -> None:
         try:
-            (folder / _PLAN).unlink(missing_ok=True)
-            _sync_folder(folder)
-            shutil.rmtree(folder)
+            unlink(folder / _PLAN, File.PLAN)
+            sync_folder(folder, File.PLAN)
+            remove_tree(folder, File.RUN)
         except OSError as error:
-            raise _refused("remove the run's folder", folder, error) from error
+            raise refused("remove the run's folder", folder, error) from error
 
     def remember(self, streams: pa.Table) -> None:
         """Keep a copy of what the warehouse knows of its streams, for planning while it is locked.
 
-        It may lag behind the warehouse; that only makes a listing read more than it must.
+        It may lag behind the warehouse, or be missing where the disk refused it; that only makes a listing
+        read more than it must.
         """
-        _write_table(self.folder / _KNOWN, streams)
+        try:
+            write_whole(self.folder / _KNOWN, parquet(streams, _rows_checksum(streams)), File.KNOWN)
+        except LandingError as error:
+            logger.warning("streams_not_remembered", extra={"reason": str(error)})
 
     def remembered(self) -> pa.Table | None:
-        """The copy that `remember` kept; None if there is none that can be read."""
+        """The copy that `remember` kept; None if there is none, or if it is damaged."""
+        path = self.folder / _KNOWN
         try:
-            return pq.read_table(self.folder / _KNOWN)
-        except (OSError, pa.ArrowException):
+            content = read_whole(path)
+            streams = pq.read_table(pa.BufferReader(content))
+            written = noted(content, str, path)
+            return streams if written == _rows_checksum(streams) else None
+        except (LandingError, OSError, ValueError, pa.ArrowException):
             return None
 
     def sweep(self) -> None:
         """Remove folders of runs that were never born or only half removed (no plan)."""
-        for folder in self.folder.iterdir():
+        for folder in _listed(self.folder):
             if folder.is_dir() and not (folder / _PLAN).exists():
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder, File.RUN, ignore_errors=True)
+
+
+def _rows_checksum(table: pa.Table) -> str:
+    return checksum(msgspec.json.encode(table.to_pylist()))
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise refused("look into", folder, error) from error
 
 
 def _take(handle: int, folder: Path) -> None:
     try:
+        reach(Effect.LOCK, File.LOCK)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in {errno.EAGAIN, errno.EACCES}:
-            raise _refused("lock", folder, error) from error
-        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise refused("lock", folder, error) from error
+        written = os.pread(handle, 32, 0).strip()
+        holder = written.decode("ascii") if written.isdigit() else "unknown"
         raise SyncRunningError(
             f"Another sync (process {holder}) works in {folder}; this one did nothing. "
             "Wait for it, or stop it: the next sync goes on where it was.",
             holder=holder,
         ) from error
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, str(os.getpid()).encode(), 0)
+    try:
+        write_holder(handle, str(os.getpid()))
+    except OSError as error:
+        raise refused("write the lock in", folder, error) from error
 
 
 def _is_whole(folder: Path) -> bool:
@@ -244,97 +294,54 @@ def _is_whole(folder: Path) -> bool:
 
 
 def read_run(folder: Path) -> LandedRun:
-    """Read a run's plan and fold the checkpoints of its segments in their order."""
-    plan = _decode((folder / _PLAN).read_bytes(), RunPlan, folder / _PLAN)
+    """Read a run's plan and fold the checkpoints of its segments in their order.
+
+    LandingError names a file that is damaged, missing, or of another version.
+    """
+    written = unsealed(folder / _PLAN, _Written)
+    _require_format(written.plan.format, folder / _PLAN)
+    if checksum(read_whole(folder / _IMAGES)) != written.images:
+        raise damaged(folder / _IMAGES, "its checksum does not match")
     segments = tuple(sorted(folder.glob("segment-*.parquet")))
     checkpoints: dict[Stream, Checkpoint] = {}
     costs: dict[Scope, Calls] = {}
     absences: list[Absence] = []
-    drift: list[Drift] = list(plan.drift)
-    for path in segments:
-        header = read_header(path)
+    drift: list[Drift] = list(written.plan.drift)
+    for number, path in enumerate(segments, start=1):
+        header = _header(path, written.plan.run_id, number)
         absences += header.absences
         drift += header.drift
         checkpoints.update({checkpoint.stream: checkpoint for checkpoint in header.checkpoints})
         for cost in header.costs:
             costs[cost.scope] = costs.get(cost.scope, Calls()) + cost.calls
+    closed = (folder / _CLOSED).exists()
     return LandedRun(
-        folder, plan, segments, checkpoints, costs, tuple(absences), tuple(drift), (folder / _CLOSED).exists()
+        folder, written.plan, segments, checkpoints, costs, tuple(absences), tuple(drift), closed
     )
 
 
-def read_header(path: Path) -> SegmentHeader:
-    """The header of a segment; LandingError if the file is no segment that we can read."""
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(path, error) from error
-    if _METADATA_KEY not in metadata:
-        raise _damaged(path, ValueError("it carries no checkpoints"))
-    return _decode(metadata[_METADATA_KEY], SegmentHeader, path)
+def _header(path: Path, run_id: str, number: int) -> SegmentHeader:
+    header = noted(read_checked(path), SegmentHeader, path)
+    _require_format(header.format, path)
+    if (header.run_id, header.number) != (run_id, number):
+        raise damaged(path, f"it is not segment {number} of its run")
+    return header
 
 
 def write_segment(folder: Path, header: SegmentHeader, rows: pa.Table) -> Path:
-    """Write one segment; it is on disk and visible when this returns, and absent if it raises LandingError."""
-    path = folder / f"segment-{header.number:06d}.parquet"
-    tagged = rows.replace_schema_metadata({_METADATA_KEY: msgspec.json.encode(header)})
-    _write_table(path, tagged)
+    """Write one segment; it is on disk and visible when this returns.
+
+    After a LandingError it is there whole, or not at all.
+    """
+    content = parquet(rows, header)
+    path = folder / f"segment-{header.number:06d}-{checksum(content)}.parquet"
+    write_whole(path, content, File.SEGMENT)
     return path
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd")
-    _write_bytes(path, buffer.getvalue())
-
-
-def _write_bytes(path: Path, content: bytes | pa.Buffer) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _refused("write", path, error) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _decode(content: bytes, kind: type[Value], path: Path) -> Value:
-    try:
-        value = msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from error
-    if getattr(value, "format", None) != FORMAT:
+def _require_format(found: int, path: Path) -> None:
+    if found != FORMAT:
         raise LandingError(
-            f"{path} was written by another version of image-history (format "
-            f"{getattr(value, 'format', None)}, this one reads {FORMAT}): finish that run with the version "
-            "that began it, or drop it with sync --fresh."
+            f"{path} was written by another version of image-history (format {found}, this one reads "
+            f"{FORMAT}): finish that run with the version that began it, or drop it with sync --fresh."
         )
-    return value
-
-
-def _damaged(path: Path, error: Exception) -> LandingError:
-    return LandingError(
-        f"{path} is damaged ({error}); nothing of its run was loaded. "
-        "Drop the unfinished run with sync --fresh: what it had read is read again.",
-        path=str(path),
-    )
-
-
-def _refused(action: str, path: Path, error: OSError) -> LandingError:
-    return LandingError(
-        f"Cannot {action} {path}: {error.strerror or error}. "
-        "Check that the disk has room and that the path is writable; the next sync goes on from here.",
-        path=str(path),
-    )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from connector.acceptance import PageRead, ended, read_again
+from connector.effects import Effect, reach
 from connector.errors import (
     AccessDeniedError,
     ImageNotFoundError,
@@ -122,6 +123,7 @@ def _asked(findings: Findings, step: Step) -> list[int]:
 def _ask(calls: ScopeCalls, image_name: str, number: int) -> _Answer:
     try:
         answer = calls.describe_image_version(image_name, number)
+        reach(Effect.FETCHED, "DescribeImageVersion")
     except ImageNotFoundError:
         return _Answer(number, Described.NOT_FOUND)
     except AccessDeniedError:

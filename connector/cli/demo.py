@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 import click
 
 from connector.cli import Verb
+from connector.disk import make_folder
+from connector.effects import File
+from connector.errors import ConfigError
 from connector.statements import statement
 
 if TYPE_CHECKING:
@@ -104,7 +107,10 @@ def _tell(config: Config, simulator: Simulator) -> None:
 def _folder(stack: ExitStack, keep: Path | None) -> Path:
     if keep is None:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="image-history-demo-")))
-    keep.mkdir(parents=True, exist_ok=True)
+    try:
+        make_folder(keep, File.DEMO, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"Cannot make the folder {keep}: {error.strerror}; name another one.") from error
     return keep
 
 

@@ -9,21 +9,21 @@ import errno
 import os
 import secrets
 import shlex
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli import Globals, Verb
 from connector.config import config_path, example_text
+from connector.disk import link, sync_folder, synced_file, unlink
+from connector.effects import File
 from connector.errors import ConfigError
-
-if TYPE_CHECKING:
-    from connector.cli import Globals
 
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
 
 
-@click.command("init")
+@click.command("init", cls=Verb)
 @click.pass_obj
 def command(options: Globals) -> None:
     """Write a commented config.yaml.
@@ -72,14 +72,16 @@ def _write_new(target: Path, content: bytes) -> None:
     try:
         _write(temporary, content)
         _give_name(temporary, target, content)
+        sync_folder(target.parent, File.CONFIG)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            unlink(temporary, File.CONFIG)
 
 
 def _give_name(temporary: Path, target: Path, content: bytes) -> None:
     """A hard link is what gives a file its name only if the name is free; a rename would replace."""
     try:
-        os.link(temporary, target)
+        link(temporary, target, File.CONFIG)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
@@ -87,12 +89,12 @@ def _give_name(temporary: Path, target: Path, content: bytes) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    made = False
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with synced_file(path, File.CONFIG) as file:
+            made = True
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
     except OSError:
-        path.unlink()
+        if made:
+            unlink(path, File.CONFIG)
         raise

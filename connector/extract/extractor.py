@@ -14,6 +14,7 @@ from itertools import zip_longest
 from typing import TypeVar
 
 from connector.acceptance import MAX_READINGS, PageRead, advance, begin, ended, read_again
+from connector.effects import Effect, reach
 from connector.errors import (
     AccessDeniedError,
     FatalError,
@@ -196,6 +197,7 @@ class StreamReading:
             answer = self.calls.list_image_versions(
                 current.stream.image_name, current.request, current.next_token
             )
+            reach(Effect.FETCHED, "ListImageVersions")
             body = answer.body
             step = advance(current, body.ImageVersions, body.NextToken, date_ms=answer.date_ms)
             if step is None or seen.again(body.NextToken, body.ImageVersions):

@@ -9,10 +9,12 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from connector.disk import rename, sync_folder, synced_file, unlink
+from connector.effects import File
 from connector.errors import OutputError
 
 
@@ -21,32 +23,41 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file, mode 0600, that takes the place of `path` when the block ends, and not before.
 
     OutputError if it cannot be written, or if `path` is something else than a file. Whatever is raised in
-    the block leaves `path` as it was.
+    the block leaves `path` as it was, and no other file beside it.
     """
     _require_file(path)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
     try:
-        sink = _created(temporary, path)
-        try:
-            with sink:
+        with _removed_on_failure(temporary):
+            with synced_file(temporary, File.OUTPUT) as sink:
                 yield sink
-                sink.flush()
-                os.fsync(sink.fileno())
-            temporary.replace(path)
-            _sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+            rename(temporary, path, File.OUTPUT)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
         raise _unwritable(path, error.strerror or str(error)) from error
+    _keep(path)
 
 
-def _created(temporary: Path, path: Path) -> BinaryIO:
+@contextmanager
+def _removed_on_failure(temporary: Path) -> Iterator[None]:
     try:
-        return os.fdopen(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b")
-    except ValueError as error:
-        raise _unwritable(path, str(error)) from error
+        yield
+    except BaseException:
+        with suppress(OSError):
+            unlink(temporary, File.OUTPUT)
+        raise
+
+
+def _keep(path: Path) -> None:
+    try:
+        sync_folder(path.parent, File.OUTPUT)
+    except OSError as error:
+        raise OutputError(
+            f"{str(path)!r} was written, but its folder cannot be made safe against a power cut: "
+            f"{error.strerror or error}. Check the disk, and write it again.",
+            path=str(path),
+        ) from error
 
 
 def _require_file(path: Path) -> None:
@@ -69,11 +80,3 @@ def _require_file(path: Path) -> None:
 
 def _unwritable(path: Path, reason: str) -> OutputError:
     return OutputError(f"Cannot write {str(path)!r}: {reason}. Nothing was changed.", path=str(path))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,6 @@ Must not know the command line, nor how an answer is printed. The warehouse's ow
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +14,15 @@ from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from connector.config import format_duration
-from connector.errors import QueryError
+from connector.disk import remove_tree
+from connector.effects import Effect, File, reach
+from connector.errors import OutputError, QueryError
 from connector.load.refusals import READING, bound, explained, first_word, refusal, require_reading
 from connector.load.saved import Question
 from connector.load.warehouse import DUCKDB_VERSION, Connection, EngineError, WarehouseFile
@@ -89,7 +91,7 @@ def asking(warehouse: WarehouseFile, question: Question, limits: Limits | None =
     """
     allowed = limits or Limits()
     with (
-        tempfile.TemporaryDirectory(prefix="image-history-", ignore_cleanup_errors=True) as spill,
+        _spill_folder() as spill,
         warehouse.reading(settings=allowed.settings(spill)) as connection,
     ):
         connection.run("session/lock_settings")
@@ -97,6 +99,21 @@ def asking(warehouse: WarehouseFile, question: Question, limits: Limits | None =
             question
         ) as answer:
             yield answer
+
+
+@contextmanager
+def _spill_folder() -> Iterator[str]:
+    """A folder for what doesn't fit into memory. OutputError if there can be none."""
+    try:
+        reach(Effect.MAKE_FOLDER, File.SPILL)
+        folder = tempfile.TemporaryDirectory(prefix="image-history-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make a folder for large answers: {error.strerror or error}. "
+            "Name one with room in the environment variable TMPDIR."
+        ) from error
+    with folder as path:
+        yield path
 
 
 def _clearing(
@@ -107,7 +124,7 @@ def _clearing(
         return None
 
     def clear_and_abandon(error: BaseException) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(Path(folder), File.SPILL, ignore_errors=True)
         abandon(error)
 
     return clear_and_abandon
@@ -206,6 +223,7 @@ class _Asked:
 
 def _reader(connection: Connection, sql: str, parameters: Mapping[str, str]) -> pa.RecordBatchReader:
     """Start the query by the one call that streams it: that differs between DuckDB's lines."""
+    reach(Effect.STATEMENT, "question")
     if DUCKDB_VERSION.startswith("1."):
         return connection.duck.execute(sql, parameters).to_arrow_reader(_BATCH_ROWS)
     return connection.duck.sql(sql, params=parameters).to_arrow_reader(_BATCH_ROWS)

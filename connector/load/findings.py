@@ -13,7 +13,6 @@ from connector.landing import LandedRun
 from connector.load.records import listed_table
 from connector.load.warehouse import Connection
 from connector.model import Numbers, Outcome, Scope, Stream
-from connector.transform import VERSIONS_SCHEMA
 from connector.verdict import Findings
 
 if TYPE_CHECKING:
@@ -29,15 +28,14 @@ class Held:
 
 
 def hold_against(connection: Connection, run: LandedRun) -> Held:
-    """Compare the run's listings in outcome READ with the warehouse. Nothing is written to the file."""
+    """Compare the run's listings in outcome READ, of which there is one, with the warehouse.
+
+    Nothing is written to the file.
+    """
     unsettled = [mark for mark in run.checkpoints.values() if mark.outcome is Outcome.READ]
     connection.offer("listed_arrow", listed_table(unsettled))
     connection.run("load/listed")
-    if run.segments:
-        connection.run("settle/landed_numbers", {"segments": [str(path) for path in run.segments]})
-    else:
-        connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
-        connection.run("settle/no_numbers")
+    connection.run("settle/landed_numbers", {"segments": [str(path) for path in run.segments]})
     missing = _missing(connection.table("settle/missing"))
     gaps = _gaps(connection.table("settle/gaps"))
     agreeing = {_stream(row) for row in connection.table("settle/agreeing").to_pylist()}

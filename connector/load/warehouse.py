@@ -20,6 +20,7 @@ import duckdb
 import tenacity
 
 from connector import __version__
+from connector.effects import Effect, reach
 from connector.errors import LoadError, WarehouseError, WarehouseLockedError
 from connector.schema import SCHEMA_VERSION
 from connector.statements import names, statement
@@ -34,6 +35,7 @@ _WRITING = {"storage_compatibility_version": "v1.5.0", "autoinstall_known_extens
 _READING = {"autoinstall_known_extensions": "false"}
 _LEDGER = "schema_migrations"
 _POLL_SECONDS = 0.1
+_DAMAGE = re.compile(r"(?i)corrupt|checksum|enough bytes|replay")
 
 Parameters = Mapping[str, object]
 
@@ -49,10 +51,12 @@ class Connection:
 
     def run(self, name: str, parameters: Parameters | None = None) -> None:
         """Run one statement for its effect."""
+        reach(Effect.STATEMENT, name)
         self.duck.execute(statement(name), parameters or {}).fetchall()
 
     def table(self, name: str, parameters: Parameters | None = None) -> pa.Table:
         """Run one query and return all its rows."""
+        reach(Effect.STATEMENT, name)
         return self.duck.sql(statement(name), params=parameters or {}).to_arrow_table()
 
     def offer(self, name: str, rows: pa.Table) -> None:
@@ -63,20 +67,26 @@ class Connection:
     def transaction(self) -> Iterator[None]:
         """All or nothing: commits at the end, rolls back whatever is raised.
 
-        A failure inside DuckDB is raised as LoadError.
+        What DuckDB refuses is raised as LoadError, unless the file is to blame: see `_is_of_the_file`.
         """
-        self.duck.begin()
         try:
+            reach(Effect.BEGIN, "transaction")
+            self.duck.begin()
             yield
+            reach(Effect.COMMIT, "transaction")
             self.duck.commit()
         except duckdb.Error as error:
             self._undo()
+            if _is_of_the_file(error):
+                raise
             raise LoadError(
-                f"The load was rolled back, nothing of it is stored: {_first_line(error)}"
+                f"The load was rolled back, nothing of it is stored: {_first_line(error)}. Its rows are safe in "
+                "the landing folder: mend what is wrong, and run sync again."
             ) from error
         except BaseException:
             self._undo()
             raise
+        reach(Effect.COMMITTED, "transaction")
 
     def _undo(self) -> None:
         try:
@@ -113,7 +123,7 @@ class WarehouseFile:
         Raises WarehouseLockedError when the wait is over, and WarehouseError for a file that is not ours,
         is newer than this program, or cannot be written. Until then nothing has been changed.
         """
-        with _private_files(), _closing(self._open_waiting(_WRITING, read_only=False)) as connection:
+        with _private_files(), self._opened(_WRITING, read_only=False) as connection:
             _migrate(connection, self.path)
             yield connection
 
@@ -128,10 +138,20 @@ class WarehouseFile:
         if not self.path.exists():
             raise WarehouseError(f"There is no warehouse at {self.path} yet: run image-history sync first.")
         config = _READING | dict(settings or {})
-        duck = self._open_waiting(config, read_only=True, wait_seconds=wait_seconds)
-        with _closing(duck) as connection:
+        with self._opened(config, read_only=True, wait_seconds=wait_seconds) as connection:
             _require_ours(connection, self.path)
             yield connection
+
+    @contextmanager
+    def _opened(
+        self, config: Mapping[str, str], *, read_only: bool, wait_seconds: float | None = None
+    ) -> Iterator[Connection]:
+        duck = self._open_waiting(config, read_only=read_only, wait_seconds=wait_seconds)
+        try:
+            with _closing(duck) as connection:
+                yield connection
+        except duckdb.Error as error:
+            raise _failing(error, self.path) from error
 
     def _open_waiting(
         self, config: Mapping[str, str], *, read_only: bool, wait_seconds: float | None = None
@@ -148,6 +168,7 @@ class WarehouseFile:
 
 def _open(path: Path, config: Mapping[str, str], *, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
+        reach(Effect.CONNECT, "reading" if read_only else "writing")
         return duckdb.connect(path, read_only=read_only, config=dict(config))
     except duckdb.Error as error:
         raise _opening(error, path) from error
@@ -155,7 +176,7 @@ def _open(path: Path, config: Mapping[str, str], *, read_only: bool) -> duckdb.D
 
 def _opening(error: duckdb.Error, path: Path) -> WarehouseError:
     text = str(error)
-    if "lock" in text.lower() and isinstance(error, duckdb.IOException):
+    if "Could not set lock" in text:
         holder = re.search(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)", text)
         who = f"{holder['program']} (process {holder['pid']})" if holder else "another process"
         return WarehouseLockedError(
@@ -171,7 +192,32 @@ def _opening(error: duckdb.Error, path: Path) -> WarehouseError:
         return WarehouseError(
             f"{path} was written by a DuckDB whose files {DUCKDB_VERSION} cannot read: upgrade duckdb."
         )
-    return _unusable(path, _first_line(error))
+    return _failing(error, path)
+
+
+def _is_of_the_file(error: duckdb.Error) -> bool:
+    """Whether the disk refuses, or what is on it is damaged, rather than a statement being wrong."""
+    kinds = (
+        duckdb.IOException,
+        duckdb.FatalException,
+        duckdb.InternalException,
+        duckdb.SerializationException,
+    )
+    return isinstance(error, kinds)
+
+
+def _failing(error: duckdb.Error, path: Path) -> WarehouseError:
+    text = str(error)
+    if isinstance(error, duckdb.IOException) and not _DAMAGE.search(text):
+        return WarehouseError(
+            f"Cannot use the warehouse {path}: {_first_line(error)}. Check that its disk has room and that it "
+            "can be read and written; rows that were read are safe in the landing folder, and the next sync "
+            "loads them."
+        )
+    return WarehouseError(
+        f"The warehouse {path} is damaged: {_first_line(error)}. Nothing was loaded into it. Put a copy in its "
+        "place, or move it away (with its .wal file): the next sync makes a new one of what AWS still has."
+    )
 
 
 def _unusable(path: Path, problem: str) -> WarehouseError:
@@ -192,6 +238,7 @@ def _closing(duck: duckdb.DuckDBPyConnection) -> Iterator[Connection]:
         connection.run("session/utc")
         yield connection
     finally:
+        reach(Effect.CLOSE, "connection")
         duck.close()
 
 
@@ -238,7 +285,7 @@ def _migrate(connection: Connection, path: Path) -> None:
         number = int(Path(name).name.split("_")[0])
         if number > newest:
             with connection.transaction():
-                connection.duck.execute(statement(name)).fetchall()
+                connection.run(name)
                 record = {"number": number, "name": name, "connector_version": __version__}
                 connection.run("session/record_migration", record)
     _refresh_objects(connection)
@@ -246,13 +293,13 @@ def _migrate(connection: Connection, path: Path) -> None:
 
 def _refresh_objects(connection: Connection) -> None:
     """Make views, macros and comments anew where they differ from this program's."""
-    texts = [statement(name) for name in (*names("views"), *names("comments"))]
-    fingerprint = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    objects = (*names("views"), *names("comments"))
+    fingerprint = hashlib.sha256("\n".join(map(statement, objects)).encode()).hexdigest()
     if connection.table("session/objects_fingerprint")["fingerprint"].to_pylist() == [fingerprint]:
         return
     with connection.transaction():
-        for text in texts:
-            connection.duck.execute(text).fetchall()
+        for name in objects:
+            connection.run(name)
         connection.run("session/forget_objects")
         connection.run("session/record_objects", {"fingerprint": fingerprint})
 

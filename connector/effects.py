@@ -1,0 +1,65 @@
+"""The effects that a run has outside its own memory, by name: a fault can be put at any of them.
+
+Must not know what an effect is for, nor how it is carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class Effect(StrEnum):
+    """What is about to happen when a point is reached; a fault there takes its place."""
+
+    FETCHED = "fetched"  # a page has come, and nothing of it is kept yet
+    MAKE_FOLDER = "make folder"
+    CREATE = "create"
+    WRITE = "write"
+    FSYNC = "fsync"
+    RENAME = "rename"
+    LINK = "link"
+    FSYNC_FOLDER = "fsync folder"
+    UNLINK = "unlink"
+    REMOVE_TREE = "remove tree"
+    LOCK = "lock"
+    CONNECT = "connect"
+    BEGIN = "begin"
+    STATEMENT = "statement"
+    COMMIT = "commit"
+    COMMITTED = "committed"  # the transaction is on disk, and nothing has been cleaned up yet
+    CLOSE = "close"
+
+
+class File(StrEnum):
+    """What an effect on a file or a folder is about."""
+
+    LANDING = "landing"
+    LOCK = "lock"
+    RUN = "run"
+    IMAGES = "images"
+    PLAN = "plan"
+    SEGMENT = "segment"
+    CLOSED = "closed"
+    KNOWN = "known streams"
+    OUTPUT = "output"
+    CONFIG = "config"
+    SPILL = "spill"
+    DEMO = "demo"
+
+
+Hook = Callable[[Effect, str], None]
+
+_hooks: list[Hook] = []
+
+
+def reach(effect: Effect, subject: str) -> None:
+    """Say that `effect` is about to happen to `subject`: a File, a statement's name, or a call's."""
+    for hook in _hooks:
+        hook(effect, subject)
+
+
+def install(hook: Hook) -> Callable[[], None]:
+    """Have `hook` called, on any thread, at every point; returns what takes it out again. For tests only."""
+    _hooks.append(hook)
+    return lambda: _hooks.remove(hook)
