@@ -47,14 +47,15 @@ def begin(planned: PlannedStream) -> Checkpoint:
 def read_again(checkpoint: Checkpoint, request: ListingRequest | None = None) -> Checkpoint:
     """Start the listing over, maybe with another request: its rows stay landed, its token is dropped.
 
-    A reading that came to its end without a contradiction is remembered: the next may agree with it.
+    A reading that came to its end without a contradiction is remembered: the next may agree with it. But
+    one of another request proves nothing about it: an incremental listing lacks what did not change.
     """
-    to_its_end = checkpoint.outcome is Outcome.READ
+    comparable = checkpoint.outcome is Outcome.READ and request in {None, checkpoint.request}
     return Checkpoint(
         checkpoint.stream,
         request if request is not None else checkpoint.request,
         reading=checkpoint.reading + 1,
-        t0_before_ms=checkpoint.t0_ms if to_its_end else None,
+        t0_before_ms=checkpoint.t0_ms if comparable else None,
     )
 
 

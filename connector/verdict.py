@@ -20,8 +20,8 @@ class Findings:
     """What is odd about one listing, held against what is stored.
 
     `missing` are versions stored as live that a full listing lacks. `gaps` are ranges of numbers, between
-    the first ever seen and the last listed, of which nothing is known. `agrees` says that the reading
-    before this one had the same key set.
+    the first ever seen and the last listed, of which nothing is known. `agrees` says that everything that
+    the reading before had is in this one too: then that reading skipped nothing, and what both lack is gone.
     """
 
     missing: tuple[int, ...] = ()
@@ -62,7 +62,7 @@ def next_step(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool)
     DescribeImageVersion in the scope; two readings that agree then have to do.
     """
     if checkpoint.request.kind is ListingKind.INCREMENTAL:
-        return _incremental(findings, may_describe=may_describe)
+        return _incremental(checkpoint, findings, may_describe=may_describe)
     whole = findings.suspects == 0 and not checkpoint.empty_tail
     if whole:
         return Step.ACCEPT
@@ -73,11 +73,21 @@ def next_step(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool)
         return Step.ACCEPT
     if may_describe and not checkpoint.empty_tail and findings.suspects < checkpoint.pages:
         return Step.DESCRIBE_ALL
+    return _again(checkpoint)
+
+
+def _again(checkpoint: Checkpoint) -> Step:
     return Step.READ_AGAIN if checkpoint.reading < MAX_READINGS else Step.GIVE_UP
 
 
-def _incremental(findings: Findings, *, may_describe: bool) -> Step:
-    """New numbers must follow on the highest known; a hole between them is asked for, or read in full."""
+def _incremental(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool) -> Step:
+    """New numbers must follow on the highest known; a hole between them is asked for, or read in full.
+
+    Several pages are read until nothing that one reading had is gone in the next: with tokens that count
+    rows, only the deletion of a row that was returned makes the list skip another, and no number tells.
+    """
+    if checkpoint.pages > 1 and not findings.agrees:
+        return _again(checkpoint)
     if not findings.gaps:
         return Step.ACCEPT
     few = findings.suspects <= _FEW
@@ -115,7 +125,7 @@ def _not_found_in(gap: Numbers, described: Mapping[int, Described]) -> Iterable[
     """The parts of a gap that Describe did not find, as ranges."""
     first: int | None = None
     for number in range(gap[0], gap[1] + 2):
-        absent = described.get(number) is Described.NOT_FOUND
+        absent = number <= gap[1] and described.get(number) is Described.NOT_FOUND
         if absent and first is None:
             first = number
         if not absent and first is not None:

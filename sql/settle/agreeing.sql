@@ -1,20 +1,14 @@
--- What: streams whose last two readings have the same key set.
+-- What: streams whose last reading has every number that the reading before it had.
 -- Parameters: none; reads the temporary tables `listed` (streams to be settled) and `landed_numbers`.
 -- Returns: account_id, region, image_name; one row a stream.
--- Only a reading that came to its end counts: `comparable` says that the one before did.
+-- Only a reading that came to its end counts: `comparable` says that the one before did. Two empty ones agree.
 SELECT account_id, region, image_name
-FROM (
-    SELECT
-        account_id,
-        region,
-        image_name,
-        version,
-        bool_or(etl_reading = listed.readings) AS in_this,
-        bool_or(etl_reading = listed.readings - 1) AS in_the_one_before
+FROM listed
+ANTI JOIN (
+    SELECT account_id, region, image_name
     FROM landed_numbers
     JOIN listed USING (account_id, region, image_name)
-    WHERE listed.comparable
-    GROUP BY ALL
-)
-GROUP BY ALL
-HAVING bool_and(in_this = in_the_one_before);
+    GROUP BY account_id, region, image_name, version
+    HAVING max(etl_reading) < any_value(listed.readings)
+) USING (account_id, region, image_name)
+WHERE comparable;

@@ -47,6 +47,7 @@ def read(*, pages: int = 1, kind: ListingKind = ListingKind.FULL, reading: int =
 
 ONE_PAGE, TEN_PAGES = read(), read(pages=10)
 NEWEST = read(kind=ListingKind.INCREMENTAL)
+TWO_NEWEST = read(kind=ListingKind.INCREMENTAL, pages=2)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,11 @@ NEWEST = read(kind=ListingKind.INCREMENTAL)
         pytest.param(NEWEST, Findings(gaps=((7, 8),)), True, Step.DESCRIBE_ALL, id="newest-hole"),
         pytest.param(NEWEST, Findings(gaps=((7, 8),)), False, Step.READ_IN_FULL, id="newest-hole-denied"),
         pytest.param(NEWEST, Findings(gaps=((7, 70),)), True, Step.READ_IN_FULL, id="newest-large-hole"),
+        pytest.param(TWO_NEWEST, NOTHING, True, Step.READ_AGAIN, id="newest-pages"),
+        pytest.param(TWO_NEWEST, Findings(agrees=True), True, Step.ACCEPT, id="newest-pages-agreeing"),
+        pytest.param(
+            replace(TWO_NEWEST, reading=MAX_READINGS), NOTHING, True, Step.GIVE_UP, id="newest-never-agreeing"
+        ),
     ],
 )
 def test_next_step_is_the_cheapest_proof(
@@ -133,6 +139,13 @@ def test_absences_leave_out_what_describe_found_in_a_gap() -> None:
     ]
 
 
+def test_absences_in_a_gap_end_where_another_missing_number_begins() -> None:
+    """A gap is proved absent whole, although the number after it was asked for and not found either."""
+    numbers = dict.fromkeys((3, 4, 5), Described.NOT_FOUND)
+    proofs = absences(TEN_PAGES, Findings(missing=(5,), gaps=((3, 4),)), numbers)
+    assert [(proof.first, proof.last) for proof in proofs] == [(5, 5), (3, 4)]
+
+
 def test_accepted_listing_counts_from_the_first_of_two_agreeing_readings() -> None:
     """Changes after the first reading's T0 may be lacking in both, so they belong to the next run."""
     again = read_again(TEN_PAGES)
@@ -145,6 +158,13 @@ def test_reading_that_contradicted_itself_is_no_one_to_agree_with() -> None:
     """Only a reading that came to its end may be agreed with."""
     assert read_again(replace(TEN_PAGES, outcome=Outcome.READING)).t0_before_ms is None
     assert read_again(TEN_PAGES).t0_before_ms == T0_MS
+
+
+def test_reading_of_another_request_is_no_one_to_agree_with() -> None:
+    """An incremental listing lacks what did not change, so a full one must not take it for a second opinion."""
+    full = ListingRequest(ListingKind.FULL, 100)
+    assert read_again(NEWEST, full).t0_before_ms is None
+    assert read_again(TEN_PAGES, TEN_PAGES.request).t0_before_ms == T0_MS
 
 
 @pytest.mark.parametrize(
