@@ -225,7 +225,11 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What a scope's calls cost. `by_operation` counts HTTP requests, retries included; `bytes` are of bodies."""
+    """What a scope's calls cost. `by_operation` counts HTTP requests, retries included; `bytes` are of bodies.
+
+    `retries` counts the requests that failed in a way that another attempt may cure, `throttles` those of
+    them that AWS throttled. Each was made again, but for those that were the last attempt of their call.
+    """
 
     by_operation: Mapping[str, int] = field(default_factory=dict)
     retries: int = 0

@@ -168,7 +168,10 @@ RUNS = Table(
     (
         _text("etl_run_id", "Identifies the sync; sorts by its start"),
         _instant("started_at", "When the sync began, by the local clock"),
-        _instant("finished_at", "When its rows were loaded: etl_observed_at of its deletions, a millisecond after its other events"),
+        _instant(
+            "finished_at",
+            "When its rows were loaded: etl_observed_at of its deletions, a millisecond after its other events",
+        ),
         _text("outcome", "complete, or partial when a stream could not be read whole"),
         _text("mode", "incremental, or full when every image was listed whole"),
         _count("streams", "Images that the run planned to list"),
@@ -181,7 +184,7 @@ RUNS = Table(
         _count("list_image_versions_calls", "ListImageVersions requests, retries included"),
         _count("describe_image_calls", "DescribeImage requests, retries included"),
         _count("describe_image_version_calls", "DescribeImageVersion requests, retries included"),
-        _count("retries", "Requests repeated after a transient failure"),
+        _count("retries", "Requests that failed for the moment; all but a call's last attempt were repeated"),
         _count("throttles", "Answers that asked for a slower pace"),
         _count("bytes_received", "Bytes of response bodies"),
         _text("connector_version", "Version of image-history that wrote the run"),

@@ -121,6 +121,15 @@ class Retry(Struct, frozen=True, forbid_unknown_fields=True):
             description="Longest wait between two attempts; the waits grow up to it and are random below it."
         ),
     ] = timedelta(seconds=60)
+    budget: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Attempts that may fail in one account and region in one run. Beyond that, AWS counts as "
+            "unreachable there once more attempts have failed than were answered.",
+        ),
+    ] = 200
 
 
 class Timeout(Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,10 +9,9 @@ from __future__ import annotations
 import ipaddress
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,10 +38,11 @@ from connector.errors import (
     SourceError,
     TransientError,
 )
+from connector.extract.answers import ANSWER, decode_answer, require_subject
 from connector.extract.deadline import within
 from connector.extract.faults import CLOCK_CODES, EXCEPTIONS, EXPIRED_CODES, error_class
-from connector.extract.headers import clock_hint, http_date, retry_after_seconds
-from connector.wire import BODIES, Answer, decode_body, readable_error
+from connector.extract.headers import clock_hint, retry_after_seconds
+from connector.wire import BODIES, Answer
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,6 @@ _METHODS = {
     "DescribeImageVersion": "describe_image_version",
 }
 _ASKED_OPERATIONS = frozenset({*BODIES, "GetCallerIdentity"})
-_ANSWER = "ImageHistoryAnswer"
 # What botocore raises beside ClientError; ResponseParserError is for XML of STS that is none.
 _FAULTS = (BotoCoreError, ResponseParserError, ValueError)
 # A certificate that is not trusted now will not be a minute later; other faults of TLS may pass.
@@ -203,11 +202,16 @@ def _client_config(timeouts: Timeouts, *, pool: int) -> BotoConfig:
     )
 
 
+def _nobody(_: str) -> None:
+    """Count nothing."""
+
+
 class ImageApi:
     """SageMaker's image operations in one region, one request a call. Safe to share between threads.
 
     `where` names the scope in messages. `session` is one of `open_session` that is at hand, for the next
-    client of a session costs a tenth of the first. Expired credentials are rebuilt once.
+    client of a session costs a tenth of the first. Expired credentials are rebuilt once, and the call is then
+    made again: `repeated` hears of that, so that every request is counted.
     """
 
     def __init__(
@@ -224,6 +228,7 @@ class ImageApi:
         self._access = access
         self._timeouts = timeouts
         self._pool = pool
+        self.repeated: Callable[[str], object] = _nobody
         self._lock = threading.Lock()
         self._reopened = False
         self._client = self._open(open_session(access, region) if session is None else session)
@@ -233,7 +238,7 @@ class ImageApi:
         client = _new_client(session, "sagemaker", self.region, config)
         _refuse_plain_http(client.meta.endpoint_url)
         for operation in BODIES:
-            client.meta.events.register(f"before-parse.sagemaker.{operation}", _decode_answer)
+            client.meta.events.register(f"before-parse.sagemaker.{operation}", decode_answer)
         return client
 
     def call(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
@@ -247,6 +252,7 @@ class ImageApi:
             return self._request(client, operation, parameters)
         except ClientError as error:
             if _code(error) in EXPIRED_CODES and self._reopen(client):
+                self.repeated(operation)
                 return self._retry_once(operation, parameters)
             raise translate(error, self._place(operation, parameters)) from error
         except _FAULTS as error:
@@ -274,10 +280,18 @@ class ImageApi:
         method, limit = getattr(client, _METHODS[operation]), self._timeouts.call_seconds
         try:
             response = within(limit, lambda: method(**parameters))
+            require_subject(operation, parameters, response[ANSWER])
         except TimeoutError:
             place = self._place(operation, parameters)
             raise ServiceUnavailableError(f"{place} failed: no whole answer within {limit:g} s.") from None
-        answer: Answer[Any] = response[_ANSWER]
+        except MalformedResponseError as error:
+            place = self._place(operation, parameters)
+            raise MalformedResponseError(
+                f"{place} failed: {error.message}.",
+                operation=operation,
+                request_id=error.context.get("request_id"),
+            ) from error
+        answer: Answer[Any] = response[ANSWER]
         return answer
 
     def _place(self, operation: str, parameters: Mapping[str, object]) -> str:
@@ -303,48 +317,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _decode_answer(
-    operation_model: Any,
-    response_dict: dict[str, Any],
-    customized_response_dict: dict[str, Any],
-    **_: object,
-) -> None:
-    """Decode a success before botocore does, and hand botocore an empty object in its place.
-
-    botocore parses 100 versions in 3 ms, takes malformed bodies for an empty last page, and trips over error
-    bodies that are no object of texts.
-    """
-    status = response_dict["status_code"]
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        response_dict["body"] = readable_error(response_dict["body"])
-        return
-    customized_response_dict[_ANSWER] = _answer(operation_model.name, status, response_dict)
-    response_dict["body"] = b"{}"
-
-
-def _answer(operation: str, status: int, response: Mapping[str, Any]) -> Answer[Any]:
-    headers, body = response["headers"], response["body"]
-    request_id = headers.get("x-amzn-requestid")
-    announced = headers.get("content-length")
-    if announced is not None and announced != str(len(body)):
-        problem = f"{len(body)} of {announced} announced bytes"
-    elif status != HTTPStatus.OK:
-        problem = f"HTTP status {status}"
-    elif not request_id:
-        problem = "no request id"
-    else:
-        decoded, drift = decode_body(operation, body)
-        return Answer(decoded, request_id, _date_ms(operation, headers.get("date")), len(body), drift)
-    raise MalformedResponseError(f"{operation} answered with {problem}", operation=operation)
-
-
-def _date_ms(operation: str, header: str | None) -> int:
-    moment = http_date(header)
-    if moment is None:
-        raise MalformedResponseError(f"{operation} answered without a valid Date", operation=operation)
-    return int(moment.timestamp()) * 1000
 
 
 def _code(error: ClientError) -> str:

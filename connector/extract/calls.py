@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from connector.errors import ImageNotFoundError, ThrottledError, TransientError
+from connector.errors import ImageNotFoundError, SourceError, ThrottledError, TransientError
 from connector.extract.pace import Pacer
-from connector.extract.retry import RetryPolicy
+from connector.extract.retry import RetryBudget, RetryPolicy
 from connector.model import Calls, ListingRequest, Stop
 from connector.wire import Answer, Image, ImagesBody, ImageVersion, ImageVersionsBody
 
@@ -27,6 +27,8 @@ class Source(Protocol):
     """Where answers come from: `aws.ImageApi`, or a plain object in a test."""
 
     where: str
+    # Hears of each request that a call makes again on its own.
+    repeated: Callable[[str], object]
 
     def call(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
         """Make one request; see `aws.ImageApi.call`."""
@@ -50,8 +52,14 @@ class Meter:
         with self._lock:
             self._bytes += size_bytes
 
+    def repeated(self, operation: str) -> None:
+        """A request failed for its credentials, and is made once more with new ones."""
+        with self._lock:
+            self._operations[operation] += 1
+            self._retries += 1
+
     def failed(self, *, throttled: bool) -> None:
-        """A request failed in a way that another attempt may cure."""
+        """A request failed in a way that another attempt may cure, whether one is left or not."""
         with self._lock:
             self._retries += 1
             self._throttles += throttled
@@ -80,8 +88,8 @@ class Pace:
 class ScopeCalls:
     """The calls of one scope. Safe to share between threads.
 
-    Every method raises what `RetryPolicy.run` and `Source.call` raise; nothing is ever turned into an empty
-    answer.
+    Every method raises what `RetryPolicy.run` and `Source.call` raise, and SourceError once so many attempts
+    have failed that the policy's budget is spent; nothing is ever turned into an empty answer.
     """
 
     def __init__(self, source: Source, *, policy: RetryPolicy, pace: Pace, stop: Stop) -> None:
@@ -91,6 +99,8 @@ class ScopeCalls:
         self._policy = policy
         self._pace = pace
         self._stop = stop
+        self._budget = RetryBudget(policy.budget)
+        source.repeated = self.meter.repeated
 
     def list_images(self, next_token: str | None) -> Answer[ImagesBody]:
         """One page of the scope's images, oldest first: an order that no change disturbs."""
@@ -149,11 +159,21 @@ class ScopeCalls:
             if throttled:
                 pacer.throttled()
             logger.warning("call_failed", extra={"operation": operation, "reason": str(error)})
+            if self._budget.spent():
+                raise self._given_up(error)
 
         answer = self._policy.run(attempt, stop=self._stop.event, failed=failed)
         pacer.succeeded()
+        self._budget.earn()
         self.meter.answered(answer.size_bytes)
         return answer
+
+    def _given_up(self, error: TransientError) -> SourceError:
+        return SourceError(
+            f"AWS fails too often with {self.where}: {self._budget} (retry.budget). The last time: {error} "
+            "Run it again later; a sync then goes on where it was.",
+            **error.context,
+        )
 
 
 def _token(next_token: str | None) -> dict[str, str]:

@@ -23,7 +23,7 @@ _LONGEST_RETRY_AFTER_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """`attempts` is how many requests are made at most for one call, the first included.
+    """`attempts` is how many requests are made at most for one call, the first included; `budget` is of all.
 
     Waits are full jitter (uniform between zero and a doubling bound), never longer than
     `max_wait_seconds` unless the server asks for more by Retry-After, which is honoured up to 5 minutes.
@@ -31,6 +31,7 @@ class RetryPolicy:
 
     attempts: int = 8
     max_wait_seconds: float = 60.0
+    budget: int = 200
 
     def run(self, call: Callable[[], Result], *, stop: threading.Event, failed: Observer) -> Result:
         """Make the call until it succeeds, fails for good, or the attempts are used up.
@@ -53,6 +54,33 @@ class RetryPolicy:
             state
         )
         return max(jitter, min(_asked_seconds(state), _LONGEST_RETRY_AFTER_SECONDS))
+
+
+class RetryBudget:
+    """How often calls may fail, taken together: `allowed` times, then no more often than calls are answered.
+
+    Safe to share between threads. Attempts alone don't bound a run: a service that answers each call at its
+    last attempt costs every one of thousands of calls all its waits.
+    """
+
+    def __init__(self, allowed: int) -> None:
+        self._allowed = allowed
+        self._failed = self._answered = 0
+        self._lock = threading.Lock()
+
+    def __str__(self) -> str:
+        return f"{self._failed} attempts failed and {self._answered} were answered"
+
+    def earn(self) -> None:
+        """A call was answered."""
+        with self._lock:
+            self._answered += 1
+
+    def spent(self) -> bool:
+        """Count a failed attempt; True if it was one too many."""
+        with self._lock:
+            self._failed += 1
+            return self._failed > max(self._allowed, self._answered)
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:

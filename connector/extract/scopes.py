@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from connector.config import Account, Config
 from connector.errors import ConfigError, CredentialsError
-from connector.extract.aws import Access, ImageApi, Session, Timeouts, caller_account, default_region, open_session
+from connector.extract.aws import (
+    Access,
+    ImageApi,
+    Session,
+    Timeouts,
+    caller_account,
+    default_region,
+    open_session,
+)
 from connector.extract.calls import Pace, ScopeCalls
 from connector.extract.discover import Discovery, discover
 from connector.extract.pace import Pacer
@@ -80,14 +88,12 @@ def timeouts(config: Config) -> Timeouts:
     return Timeouts(connect, read, call_seconds=connect + _READS_PER_CALL * read)
 
 
-def scope_calls(
-    target: Target, config: Config, stop: Stop, *, session: Session | None = None
-) -> ScopeCalls:
+def scope_calls(target: Target, config: Config, stop: Stop, *, session: Session | None = None) -> ScopeCalls:
     """The calls of one target: its own client, pace and counters. No request is made."""
     source = ImageApi(
         target.access, target.region, timeouts=timeouts(config), pool=config.concurrency, session=session
     )
-    policy = RetryPolicy(config.retry.attempts, config.retry.max_wait.total_seconds())
+    policy = RetryPolicy(config.retry.attempts, config.retry.max_wait.total_seconds(), config.retry.budget)
     pace = Pace(
         lists=Pacer(config.rate.list_per_second, sleep=stop.event.wait),
         describes=Pacer(config.rate.describe_per_second, sleep=stop.event.wait),

@@ -74,7 +74,7 @@ COMMENT ON COLUMN runs.list_images_calls IS 'ListImages requests, retries includ
 COMMENT ON COLUMN runs.list_image_versions_calls IS 'ListImageVersions requests, retries included';
 COMMENT ON COLUMN runs.describe_image_calls IS 'DescribeImage requests, retries included';
 COMMENT ON COLUMN runs.describe_image_version_calls IS 'DescribeImageVersion requests, retries included';
-COMMENT ON COLUMN runs.retries IS 'Requests repeated after a transient failure';
+COMMENT ON COLUMN runs.retries IS 'Requests that failed for the moment; all but a call''s last attempt were repeated';
 COMMENT ON COLUMN runs.throttles IS 'Answers that asked for a slower pace';
 COMMENT ON COLUMN runs.bytes_received IS 'Bytes of response bodies';
 COMMENT ON COLUMN runs.connector_version IS 'Version of image-history that wrote the run';

@@ -10,7 +10,7 @@ from connector.acceptance import PageRead, begin
 from connector.errors import MalformedResponseError
 from connector.extract.extractor import Extractor
 from connector.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
-from tests.behaviour.scripted import DATE_MS, PAGE, Reply, answer, item
+from tests.behaviour.scripted import ARN, DATE_MS, PAGE, Reply, answer, item
 from tests.behaviour.stage import Stage, Waits, staged, unpaced_calls
 
 SCOPE = Scope("111122223333", "us-east-1")
@@ -68,6 +68,9 @@ MALFORMED: dict[str, Reply | bytes] = {
     "version-true": versions(Version=True),
     "arn-number": versions(ImageArn=5),
     "arn-empty": versions(ImageVersionArn=""),
+    "arn-of-another-image": versions(ImageArn=ARN.replace("base", "case")),
+    "arn-of-another-version": versions(ImageVersionArn=item(2)["ImageVersionArn"]),
+    "arn-of-another-account": answer(ImageVersions=[item(1), item(2, ImageArn=ARN.replace("1111", "1115"))]),
     "status-empty": versions(ImageVersionStatus=""),
     "reason-number": versions(FailureReason=5),
     "time-nan": literal("CreationTime", "NaN"),
@@ -99,7 +102,9 @@ WELL_FORMED = {
     "null-token": (answer(ImageVersions=[item()], NextToken=None), 1),
     "unknown-members": (answer(ImageVersions=[item(New={"a": [1]})], More=True), 1),
     "unknown-status": (versions(ImageVersionStatus="ARCHIVED"), 1),
-    "version-zero": (versions(Version=0), 1),
+    "version-zero": (answer(ImageVersions=[item(0)]), 1),
+    "arn-of-another-case": (versions(ImageArn=ARN.replace("base", "BASE")), 1),
+    "image-arn-none": (versions(ImageArn="None"), 1),
     "arn-none": (versions(ImageVersionArn="None"), 1),
     "exponent": (literal("CreationTime", "1.666064247561E9"), 1),
     "whole-seconds": (versions(CreationTime=1_666_064_247), 1),
@@ -166,7 +171,9 @@ def test_date_without_a_zone_is_utc(stage: Stage, zone: str, monkeypatch: pytest
 
 
 def test_malformed_message_says_where(stage: Stage) -> None:
-    """The error names the operation and the member that doesn't fit."""
+    """The error names operation, image, member and AWS's request id; the last is told to programs too."""
     stage.play(answer(ImageVersions=[item(1), item(2, Version="7")]))
-    with pytest.raises(MalformedResponseError, match=r"ListImageVersions .*\$\.ImageVersions\[1\]\.Version"):
+    place = r"ListImageVersions of image base .*\$\.ImageVersions\[1\]\.Version` \(request id 1111"
+    with pytest.raises(MalformedResponseError, match=place) as malformed:
         stage.call()
+    assert malformed.value.context["request_id"] == "11111111-2222-3333-4444-555555555555"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -9,12 +10,14 @@ from connector.errors import (
     ImageNotFoundError,
     InterruptedRunError,
     ServiceUnavailableError,
+    SourceError,
     ThrottledError,
 )
 from connector.extract.calls import Pace, ScopeCalls
 from connector.extract.pace import Pacer
 from connector.extract.retry import RetryPolicy
 from connector.model import ListingKind, ListingRequest, Stop
+from connector.wire import Answer
 from tests.unit.fakes import FakeSource, answer, image, images_page, in_turn, page, scope_calls, version
 from tests.unit.test_retry import Waits
 
@@ -115,3 +118,57 @@ def test_failed_call_is_logged_without_its_token(caplog: pytest.LogCaptureFixtur
         scope_calls(source, attempts=2, stop=Stop(event=Waits())).list_images("secret-token")
     assert [record.getMessage() for record in caplog.records] == ["call_failed"]
     assert "secret-token" not in str(caplog.records[0].__dict__)
+
+
+def test_call_that_its_source_makes_again_is_counted() -> None:
+    """A request that is made again with renewed credentials is a request and a retry."""
+    source = FakeSource(in_turn(page([])))
+    calls = scope_calls(source)
+    source.repeated("ListImageVersions")
+    calls.list_images(None)
+    cost = calls.meter.take()
+    assert cost.by_operation == {"ListImageVersions": 1, "ListImages": 1}
+    assert (cost.retries, cost.throttles) == (1, 0)
+
+
+def test_last_attempt_is_counted_like_the_others() -> None:
+    """The figure is that of failed requests, whether the call was answered in the end or not."""
+    source = FakeSource(in_turn(ThrottledError("slow")))
+    calls = scope_calls(source, attempts=3, stop=Stop(event=Waits()))
+    with pytest.raises(ThrottledError):
+        calls.list_images(None)
+    cost = calls.meter.take()
+    assert (cost.total, cost.retries, cost.throttles) == (3, 3, 3)
+
+
+def budgeted(source: FakeSource, budget: int) -> ScopeCalls:
+    """The calls of a scope that may fail so often."""
+    pace = Pace(lists=Pacer(1e9), describes=Pacer(1e9))
+    policy = RetryPolicy(attempts=4, budget=budget)
+    return ScopeCalls(source, policy=policy, pace=pace, stop=Stop(event=Waits()))
+
+
+def test_calls_that_fail_too_often_give_the_scope_up() -> None:
+    """Beyond the budget, the first failure that outnumbers the answers is fatal, with AWS's code and what to do."""
+    down = ServiceUnavailableError("down.", code="InternalFailure")
+    answers: list[Answer[Any] | Exception] = [down, down, down, images_page([])] * 9
+    source = FakeSource(in_turn(*answers))
+    calls = budgeted(source, 7)
+    calls.list_images(None)
+    calls.list_images(None)
+    with pytest.raises(
+        SourceError, match=r"8 attempts failed and 2 were answered \(retry\.budget\)"
+    ) as error:
+        calls.list_images(None)
+    assert len(source.asked) == 10
+    assert error.value.exit_code == 6
+    assert error.value.context["code"] == "InternalFailure"
+
+
+def test_calls_that_are_answered_earn_their_budget() -> None:
+    """A service that fails every second time, for ever, is slow and not down."""
+    answers: list[Answer[Any] | Exception] = [images_page([]), ServiceUnavailableError("down")] * 50
+    calls = budgeted(FakeSource(in_turn(*answers)), 1)
+    for _ in range(50):
+        calls.list_images(None)
+    assert calls.meter.take().retries == 49

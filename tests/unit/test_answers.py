@@ -1,0 +1,63 @@
+"""Answers held against what was asked for."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from connector.errors import MalformedResponseError
+from connector.extract.answers import require_subject
+from connector.wire import Answer, DescribedImage, DescribedImageVersion, ImagesBody
+from tests.unit.fakes import answer, image, images_page, page, version
+
+STEM = "arn:aws:sagemaker:us-east-1:111122223333"
+NAMED = {"ImageName": "Base", "Version": 3}
+
+
+def described(number: int = 3, **changes: str) -> Answer[DescribedImageVersion]:
+    """What DescribeImageVersion answers for a version of Base."""
+    arns = {"ImageArn": f"{STEM}:image/base", "ImageVersionArn": f"{STEM}:image-version/base/{number}"}
+    members = {"CreationTime": 0, "LastModifiedTime": 0, "ImageVersionStatus": "CREATED", **arns, **changes}
+    return answer(msgspec.convert({"Version": number, **members}, DescribedImageVersion))
+
+
+def described_image(name: str = "Base", arn: str = f"{STEM}:image/base") -> Answer[DescribedImage]:
+    """What DescribeImage answers."""
+    return answer(DescribedImage(name, arn, "CREATED", 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("operation", "right"),
+    [
+        ("ListImages", images_page(["Base", "other"])),
+        ("ListImages", images_page([])),
+        ("DescribeImage", described_image()),
+        ("DescribeImage", described_image(arn="None")),
+        ("DescribeImageVersion", described()),
+        ("DescribeImageVersion", described(ImageVersionArn="None")),
+    ],
+)
+def test_answer_about_what_was_asked_is_taken(operation: str, right: Answer[object]) -> None:
+    """Upper and lower case and the ARN None are AWS's own ways."""
+    require_subject(operation, NAMED, right)
+
+
+@pytest.mark.parametrize(
+    ("operation", "wrong"),
+    [
+        (
+            "ListImages",
+            answer(ImagesBody((image("Base"), described_image("x").body))),
+        ),
+        ("ListImageVersions", page([version(3)])),
+        ("DescribeImage", described_image("Other")),
+        ("DescribeImage", described_image(arn=f"{STEM}:image/case")),
+        ("DescribeImageVersion", described(4)),
+        ("DescribeImageVersion", described(ImageArn=f"{STEM}:image/database")),
+        ("DescribeImageVersion", described(ImageVersionArn=f"{STEM}:image-version/base/33")),
+    ],
+)
+def test_answer_about_something_else_is_malformed(operation: str, wrong: Answer[object]) -> None:
+    """An ARN that names another image or version makes the whole answer one to be asked for again."""
+    with pytest.raises(MalformedResponseError, match=f"{operation} answered with the ARN .* request-id"):
+        require_subject(operation, NAMED, wrong)
