@@ -251,8 +251,11 @@ def test_status_looks_again_when_a_sync_removes_what_it_looks_at(
 
     monkeypatch.setattr(Landing, "runs", vanishing)
     assert len(told("status").lines) == 3
-    looks[:] = []
-    monkeypatch.setattr(Landing, "runs", lambda _: vanishing(_) if looks.clear() is None else ())
+
+    def damaged(_: Landing) -> tuple[LandedRun, ...]:
+        raise LandingError("segment-000001.parquet is damaged")
+
+    monkeypatch.setattr(Landing, "runs", damaged)
     answered = told("status")
     assert answered.code == 0
     assert "cannot be read: segment-000001.parquet is damaged" in answered.lines[-1]
