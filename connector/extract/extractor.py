@@ -68,28 +68,57 @@ def _raise_first(done: Iterable[Future[Result]]) -> None:
             future.result()
 
 
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A stream whose last call was not answered, however often it was made."""
+
+    checkpoint: Checkpoint
+    error: TransientError
+
+
 @dataclass(slots=True)
 class _ScopeState:
-    """Whether a scope still answers. A scope is given up when several streams in a row got no answer at all."""
+    """Whether a scope still answers. A scope is given up when several streams in a row got no answer at all.
+
+    Those streams stay as they are, for the next sync to go on with: only in a scope that answers others does
+    a stream fail that gets no answer.
+    """
 
     calls: ScopeCalls
-    lost_in_a_row: int = 0
+    lost: list[_Lost] = field(default_factory=list)
+    ever_answered: bool = False
     error: FatalError | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answered(self) -> None:
+    def answered(self) -> Sequence[_Lost]:
+        """A stream was read; the streams that were lost before it, which now have failed."""
         with self.lock:
-            self.lost_in_a_row = 0
+            self.ever_answered = True
+            failed, self.lost = self.lost, []
+            return failed
 
-    def lost(self, error: TransientError) -> None:
+    def lose(self, lost: _Lost) -> None:
+        """A stream got no answer."""
         with self.lock:
-            self.lost_in_a_row += 1
-            if self.lost_in_a_row >= _STREAMS_LOST_BEFORE_SCOPE_IS_DOWN and self.error is None:
-                self.error = SourceError(
-                    f"AWS no longer answers {self.calls.where}: {error} "
-                    "What was read is kept; run sync again to go on.",
-                    **error.context,
-                )
+            self.lost.append(lost)
+            if len(self.lost) >= _STREAMS_LOST_BEFORE_SCOPE_IS_DOWN:
+                self._give_up()
+
+    def over(self) -> Sequence[_Lost]:
+        """All streams were tried; those that have failed, none if there was no answer to any."""
+        with self.lock:
+            if self.lost and not self.ever_answered:
+                self._give_up()
+            return self.lost if self.error is None else ()
+
+    def _give_up(self) -> None:
+        if self.error is None:
+            error = self.lost[-1].error
+            self.error = SourceError(
+                f"AWS no longer answers {self.calls.where}: {error} "
+                "What was read is kept; run sync again to go on.",
+                **error.context,
+            )
 
     def broke(self, error: FatalError) -> None:
         with self.lock:
@@ -111,12 +140,19 @@ class Extractor:
         Returns when all is read, or soon after `stop` is set, even if a call hangs. Raises what the sink
         raises.
         """
-        states = {scope: _ScopeState(calls) for scope, calls in self.scopes.items()}
-        tasks = _Tasks(_fair(checkpoints))
+        marks = list(checkpoints)
+        # Else a run whose one stream left is never answered could never be loaded.
+        answered = {mark.stream.scope for mark in marks if not mark.readable}
+        states = {
+            scope: _ScopeState(calls, ever_answered=scope in answered) for scope, calls in self.scopes.items()
+        }
+        tasks = _Tasks(_fair(marks))
         try:
             together([lambda: self._work(tasks, states)] * self.concurrency, self.concurrency, self.stop)
         finally:
             tasks.close()
+        for state in states.values():
+            self._fail(() if self.stop.requested else state.over())
         return {scope: state.error for scope, state in states.items() if state.error is not None}
 
     def _work(self, tasks: _Tasks, states: Mapping[Scope, _ScopeState]) -> None:
@@ -140,19 +176,23 @@ class Extractor:
             state.broke(error)
             return
         except TransientError as error:
-            self._fail(reading.last or checkpoint, error, state)
+            self._lose(_Lost(reading.last or checkpoint, error), state)
             return
-        state.answered()
+        self._fail(state.answered())
 
-    def _fail(self, checkpoint: Checkpoint, error: TransientError, state: _ScopeState) -> None:
+    def _lose(self, lost: _Lost, state: _ScopeState) -> None:
         if self.stop.requested:
             return
-        if not isinstance(error, MalformedResponseError):
-            state.lost(error)
-            if state.error is not None:
-                return
-        logger.warning("stream_failed", extra={"stream": str(checkpoint.stream), "reason": str(error)})
-        self.sink(PageRead((), ended(checkpoint, Outcome.FAILED, error)))
+        if isinstance(lost.error, MalformedResponseError):
+            self._fail([lost])
+        else:
+            state.lose(lost)
+
+    def _fail(self, streams: Iterable[_Lost]) -> None:
+        for each in streams:
+            stream = str(each.checkpoint.stream)
+            logger.warning("stream_failed", extra={"stream": stream, "reason": str(each.error)})
+            self.sink(PageRead((), ended(each.checkpoint, Outcome.FAILED, each.error)))
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -186,8 +187,10 @@ def test_missing_image_is_gone_only_if_describe_agrees(
 
 
 def test_missing_image_whose_describe_gets_no_answer_is_not_gone() -> None:
-    """An outage in the confirmation is an outage of the stream."""
-    (end,) = read(FakeSource(described(ServiceUnavailableError("down"))))
+    """An outage in the confirmation is an outage of the stream, in a scope that answered others."""
+    other = replace(begin(planned("other")), outcome=Outcome.COMPLETE)
+    down = FakeSource(described(ServiceUnavailableError("down")))
+    (end,) = read(down, [other, begin(planned())])
     assert end.checkpoint.outcome is Outcome.FAILED
     assert end.checkpoint.error_code == "ServiceUnavailableError"
 
@@ -219,8 +222,16 @@ def test_scope_that_no_longer_answers_is_given_up() -> None:
     assert isinstance(lost[SCOPE], SourceError)
     assert "AWS no longer answers profile test in us-east-1: down" in str(lost[SCOPE])
     assert (len(down.asked), len(live.asked)) == (3, 6)
-    failed = [each.checkpoint for each in pages if each.checkpoint.stream.scope == SCOPE]
-    assert [checkpoint.outcome for checkpoint in failed] == [Outcome.FAILED] * 2
+    assert {each.checkpoint.stream.scope for each in pages} == {OTHER}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_scope_of_few_streams_that_never_answers_is_given_up(count: int) -> None:
+    """With no answer to any stream it is the scope that is down, and its streams stay resumable."""
+    source, pages = FakeSource(in_turn(ServiceUnavailableError("down"))), list[PageRead]()
+    lost = Extractor({SCOPE: scope_calls(source)}, pages.append, Stop(), 1).run(streams(count))
+    assert isinstance(lost[SCOPE], SourceError)
+    assert (len(source.asked), pages) == (count, [])
 
 
 def test_scope_that_answers_in_between_is_kept() -> None:
