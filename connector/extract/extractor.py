@@ -26,6 +26,7 @@ from connector.errors import (
     RequestRejectedError,
     SkippableError,
     SourceError,
+    ThrottledError,
     TransientError,
 )
 from connector.extract.calls import ScopeCalls
@@ -105,9 +106,13 @@ class _ScopeState:
                 self._give_up()
 
     def over(self) -> Sequence[_Lost]:
-        """All streams were tried; those that have failed, none if there was no answer to any."""
+        """All streams were tried; those that have failed, none if the scope is given up.
+
+        Throttling is never about one stream, so a scope that throttles to the last is given up as well.
+        """
         with self.lock:
-            if self.lost and not self.ever_answered:
+            throttled = any(isinstance(each.error, ThrottledError) for each in self.lost)
+            if self.lost and (throttled or not self.ever_answered):
                 self._give_up()
             return self.lost if self.error is None else ()
 

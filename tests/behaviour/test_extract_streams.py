@@ -17,6 +17,7 @@ from connector.errors import (
     RequestRejectedError,
     ServiceUnavailableError,
     SourceError,
+    ThrottledError,
 )
 from connector.extract import extractor
 from connector.extract.extractor import Extractor, resumed
@@ -232,6 +233,14 @@ def test_scope_of_few_streams_that_never_answers_is_given_up(count: int) -> None
     lost = Extractor({SCOPE: scope_calls(source)}, pages.append, Stop(), 1).run(streams(count))
     assert isinstance(lost[SCOPE], SourceError)
     assert (len(source.asked), pages) == (count, [])
+
+
+def test_scope_that_throttles_to_the_last_is_given_up() -> None:
+    """One stream that is throttled when all others are read leaves the scope resumable."""
+    source, pages = FakeSource(in_turn(page([]), ThrottledError("slow"))), list[PageRead]()
+    lost = Extractor({SCOPE: scope_calls(source)}, pages.append, Stop(), 1).run(streams(2))
+    assert "slow" in str(lost[SCOPE])
+    assert [each.checkpoint.outcome for each in pages] == [Outcome.READ]
 
 
 def test_scope_that_answers_in_between_is_kept() -> None:

@@ -1,0 +1,19 @@
+"""Sites to be spoiled: small worlds, one call at a time, and waits that take no time.
+
+Must not know any fault.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.behaviour.harness import ServeWorld, served
+from tests.faults.trial import LARGE, NOON_MS, Trial, world
+
+__all__ = ["LARGE", "NOON_MS", "served", "trial"]
+
+
+@pytest.fixture
+def trial(served: ServeWorld) -> Trial:
+    """Three images of one page and one of three, of which nothing has been read yet."""
+    return Trial(served(world()))

@@ -1,0 +1,159 @@
+"""Rows 1 to 10 of the list of faults: throttling, outages, and connections that break or stall."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import pytest
+
+from connector.config import Retry, Timeout
+from connector.landing import Landing
+from connector.simulator import FaultRule
+from tests.faults.trial import LARGE, Trial
+
+LIST = "ListImageVersions"
+
+
+def reasons(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Why calls failed, as the log has it."""
+    return [str(vars(record)["reason"]) for record in caplog.records if record.getMessage() == "call_failed"]
+
+
+def test_row_01_page_that_is_throttled_once(trial: Trial) -> None:
+    """The call is made again after a wait; one retry is counted, and nothing is lost."""
+    trial.spoil(FaultRule(kind="throttling", operation=LIST, image=LARGE, nth=2))
+    assert trial.sync().code == 0
+    assert trial.figures() == (1, 1, "complete")
+    assert trial.injected() == {"throttling": 1}
+    assert len(trial.waits.seconds) >= 1
+    trial.site.assert_true()
+    trial.assert_converges()
+
+
+def test_row_02_throttling_that_never_ends(trial: Trial) -> None:
+    """The sync gives up with 6, keeps its pages, moves no watermark, and the next one goes on with page three."""
+    trial.spoil(FaultRule(kind="throttling", operation=LIST, start=6))
+    came = trial.sync()
+    assert came.code == 6
+    assert "ThrottlingException" in came.message
+    assert "run sync again" in came.message
+    (run,) = Landing(trial.config.landing_folder).runs()
+    assert sum(mark.rows for mark in run.checkpoints.values()) == 215
+    assert trial.marks() == {}
+    trial.site.simulator.faults = ()
+    came = trial.sync()
+    assert (came.code, trial.site.calls(LIST)) == (0, 1)
+    assert trial.figures() == (8, 8, "complete")
+    trial.site.assert_true()
+
+
+def test_row_02_retries_have_a_budget_for_the_run(trial: Trial) -> None:
+    """Calls that are answered at their seventh attempt end the sync with 6 long before they are all made."""
+    trial.spoil(*(FaultRule(kind="unavailable", rate=0.9, seed=3),))
+    trial.set(retry=Retry(attempts=100, max_wait=timedelta(milliseconds=1), budget=20))
+    came = trial.sync()
+    assert came.code == 6
+    assert "retry.budget" in came.message
+    assert trial.injected()["unavailable"] == 21
+    trial.assert_converges()
+
+
+@pytest.mark.parametrize(
+    ("row", "kinds"),
+    [
+        pytest.param(3, ("too_many_requests", "status_429", "status_408", "status_509"), id="row-03"),
+        pytest.param(4, ("internal_failure", "bad_gateway", "unavailable", "gateway_timeout"), id="row-04"),
+        pytest.param(
+            7, ("close", "reset", "half_then_reset", "short_body", "cut_chunk", "garbage"), id="row-07"
+        ),
+    ],
+)
+def test_row_03_04_07_failures_of_the_moment(trial: Trial, row: int, kinds: tuple[str, ...]) -> None:
+    """Every refusal of the moment and every cut connection is one more attempt, counted once each."""
+    trial.spoil_in_turn(kinds)
+    assert trial.sync().code == 0
+    assert trial.injected() == dict.fromkeys(sorted(kinds), 1)
+    throttled = 3 if row == 3 else 0
+    assert trial.figures() == (len(kinds), throttled, "complete")
+    trial.site.assert_true()
+    trial.assert_converges()
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(7, 7), (100_000, 300)])
+def test_row_05_wait_that_the_server_asks_for(trial: Trial, asked: float, waited: float) -> None:
+    """503 with Retry-After and x-amz-retry-after is waited for as long as asked, and for five minutes at most."""
+    trial.spoil(FaultRule(kind="retry_after", operation=LIST, image=LARGE, nth=1, seconds=asked))
+    assert trial.sync().code == 0
+    assert max(trial.waits.seconds) == waited
+    trial.site.assert_true()
+
+
+def refuse_name(*_: Any, **__: Any) -> NoReturn:
+    """What a resolver without an answer does."""
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+@pytest.mark.parametrize("what", ["refused", "dns", "proxy"])
+def test_row_06_nobody_there(
+    trial: Trial, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refused connection, a name that nobody knows, a refused proxy: tried again, then one clear sentence."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        closed = f"127.0.0.1:{unused.getsockname()[1]}"
+    if what == "dns":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:8080")
+        monkeypatch.setattr(socket, "getaddrinfo", refuse_name)
+    elif what == "proxy":
+        monkeypatch.setenv("HTTP_PROXY", f"http://{closed}")
+    else:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{closed}")
+    trial.set(retry=Retry(attempts=3, max_wait=timedelta(milliseconds=1)))
+    with caplog.at_level(logging.WARNING, logger="connector"):
+        came = trial.sync()
+    assert came.code == 6
+    assert len(reasons(caplog)) == 3
+    assert "Nothing was read; run sync again later." in came.message
+    assert not trial.config.warehouse.exists()
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("image", [LARGE, "beta"])
+def test_row_08_status_line_and_no_more(trial: Trial, image: str) -> None:
+    """A success that ends after its status line is malformed, never the end of a list: nothing is deleted."""
+    assert trial.sync().code == 0
+    trial.spoil(FaultRule(kind="status_line_only", operation=LIST, image=image))
+    before = trial.site.stored()
+    came = trial.sync(full=True)
+    assert (came.code, came.failures) == (4, {image: "MalformedResponseError"})
+    assert trial.site.stored() == before
+    trial.assert_unmoved(image)
+    trial.assert_converges()
+
+
+def test_row_09_silence_before_and_within_an_answer(trial: Trial, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that stalls exceeds the read timeout and is asked again."""
+    trial.spoil_in_turn(["stall", "stall_in_body"])
+    with caplog.at_level(logging.WARNING, logger="connector"):
+        assert trial.sync().code == 0
+    assert [reason for reason in reasons(caplog) if "Read timeout" in reason] == reasons(caplog)
+    assert trial.figures() == (2, 0, "complete")
+    trial.site.assert_true()
+
+
+def test_row_10_drip(trial: Trial, caplog: pytest.LogCaptureFixture) -> None:
+    """A byte now and then keeps every read alive, and still the call ends by its own deadline."""
+    quick = Timeout(connect=timedelta(milliseconds=100), read=timedelta(milliseconds=100))
+    trial.set(timeout=quick)
+    trial.spoil(FaultRule(kind="drip", operation=LIST, image=LARGE, nth=2, seconds=0.03))
+    started = time.monotonic()
+    with caplog.at_level(logging.WARNING, logger="connector"):
+        assert trial.sync().code == 0
+    assert time.monotonic() - started < 20
+    assert ["no whole answer within 0.5 s" in reason for reason in reasons(caplog)] == [True]
+    assert trial.figures() == (1, 0, "complete")
+    trial.site.assert_true()
