@@ -7,6 +7,7 @@ import io
 import json
 import random
 
+import duckdb
 import pytest
 
 from connector.simulator import Rules, VersionRecord
@@ -181,6 +182,18 @@ def test_log_of_an_unknown_image_names_the_nearest(told: Told) -> None:
         answered = told("log", slip)
         assert (answered.code, answered.out) == (2, "")
         assert f"knows no image {slip}; the nearest: {IMAGE}." in answered.err
+
+
+def test_log_of_a_warehouse_without_the_view_says_what_to_do(told: Told) -> None:
+    """One that an older version wrote is not called damaged: a sync, even a quiet one, brings its views."""
+    with duckdb.connect(told.site.config.warehouse) as connection:
+        connection.execute("DROP VIEW image_timeline")
+        connection.execute("DELETE FROM schema_objects")
+    answered = told("log", IMAGE)
+    assert (answered.code, answered.out) == (2, "")
+    assert "run image-history sync: that brings its views up to date." in answered.err
+    told.site.sync()
+    assert told("log", IMAGE).code == 0
 
 
 def test_log_of_an_unknown_version_says_what_is_there(told: Told) -> None:
