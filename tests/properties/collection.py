@@ -1,0 +1,217 @@
+"""One image of a small AWS that changes between any two calls, behind the calls that the connector makes.
+
+Stands in for HTTP only; must not know how a listing is planned, accepted or stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from connector.errors import (
+    AccessDeniedError,
+    ImageNotFoundError,
+    InterruptedRunError,
+    RequestRejectedError,
+)
+from connector.extract.calls import ScopeCalls
+from connector.model import ListingKind, ListingRequest, Scope, Stream
+from connector.wire import Answer, ImageVersion, ImageVersionsBody, epoch_ms
+
+Tokens = Literal["keyset", "offset", "snapshot"]
+Change = tuple[str, int]
+
+STREAM = Stream(Scope("111122223333", "us-east-1"), "base")
+START_MS = 1_790_000_000_000
+_ARN = "arn:aws:sagemaker:us-east-1:111122223333:image"
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What AWS leaves open, and how fast it answers.
+
+    `eager` gives a token after every full page, so that the last page may be empty. `step_ms` passes before
+    each answer. `building` lets new versions be CREATING until they are touched.
+    """
+
+    tokens: Tokens = "keyset"
+    describes: bool = True
+    eager: bool = False
+    building: bool = False
+    step_ms: int = 2500
+
+
+@dataclass(slots=True)
+class Collection:
+    """The versions of one image. Every change takes a millisecond; numbers start again with a new image."""
+
+    habits: Habits
+    now_ms: int = START_MS
+    exists: bool = True
+    versions: dict[int, ImageVersion] = field(default_factory=dict)
+    hidden: frozenset[int] = frozenset()
+    next_number: int = 1
+
+    def copy(self) -> Collection:
+        """A collection that goes its own way from here."""
+        return Collection(
+            self.habits, self.now_ms, self.exists, dict(self.versions), self.hidden, self.next_number
+        )
+
+    def apply(self, change: Change) -> None:
+        """Make one change; what it names exists (see `possible`)."""
+        self.now_ms += 1
+        kind, number = change
+        if kind == "create":
+            self._create()
+        elif kind == "touch":
+            self._touch(number)
+        elif kind == "delete":
+            del self.versions[number]
+        elif kind == "drop":
+            self._drop()
+        elif kind == "recreate":
+            self._drop()
+            for _ in range(number):
+                self._create()
+        elif kind == "hide":
+            self.hidden |= {number}
+
+    def _create(self) -> None:
+        self.exists = True
+        now = self.now_ms / 1000
+        status = "CREATING" if self.habits.building else "CREATED"
+        number = self.next_number
+        self.versions[number] = ImageVersion(number, _ARN, f"{_ARN}/{number}", status, now, now)
+        self.next_number += 1
+
+    def _touch(self, number: int) -> None:
+        self.versions[number] = msgspec.structs.replace(
+            self.versions[number], LastModifiedTime=self.now_ms / 1000, ImageVersionStatus="CREATED"
+        )
+
+    def _drop(self) -> None:
+        self.exists, self.next_number = False, 1
+        self.versions.clear()
+        self.hidden = frozenset()
+
+    def possible(self, kinds: Iterable[str]) -> list[Change]:
+        """Every change of these kinds that would change something now."""
+        found: list[Change] = []
+        for kind in kinds:
+            if kind in {"touch", "delete"}:
+                found += [(kind, number) for number in self.versions]
+            elif kind == "hide":
+                found += [(kind, number) for number in self.versions if number not in self.hidden]
+            elif kind == "recreate":
+                found += [(kind, 1), (kind, 3)]
+            elif kind != "drop" or self.exists:
+                found.append((kind, 0))
+        return found
+
+    def listed(self, request: ListingRequest) -> list[ImageVersion]:
+        """What a list would return now, in the request's order."""
+        rows = [row for number, row in self.versions.items() if number not in self.hidden]
+        return sorted(rows, key=_key_of(request))
+
+
+def _key_of(request: ListingRequest) -> Callable[[ImageVersion], tuple[int, int]]:
+    if request.kind is ListingKind.FULL:
+        return lambda row: (row.Version, 0)
+    return lambda row: (-epoch_ms(row.LastModifiedTime), row.Version)
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """What a token holds: the last key, the number of rows passed, and a copy of the result."""
+
+    key: tuple[int, int]
+    passed: int
+    snapshot: tuple[ImageVersion, ...]
+
+
+class Service(ScopeCalls):
+    """Answers the connector's calls. `changes` says what happens before the call of that number is answered.
+
+    `lists` and `describes` count calls; `states` remembers what each call met.
+    """
+
+    def __init__(self, collection: Collection) -> None:
+        self.where = "the model"
+        self.collection = collection
+        self.changes: dict[int, list[Change]] = {}
+        self.states: list[Collection] | None = None
+        self.calls = self.lists = self.describes = 0
+        self._positions: dict[str, _Position] = {}
+        self._issued = 0
+
+    @property
+    def date_ms(self) -> int:
+        """The Date that an answer bears now: whole seconds."""
+        return self.collection.now_ms // 1000 * 1000
+
+    def before_call(self) -> None:
+        """Let happen what is due before the next call, and count it. A kill ends the call instead."""
+        changes = self.changes.pop(self.calls, ())
+        for change in changes:
+            self.collection.apply(change)
+        if ("expire", 0) in changes:
+            self._positions.clear()
+        if self.states is not None:
+            self.states.append(self.collection.copy())
+        self.collection.now_ms += self.collection.habits.step_ms
+        self.calls += 1
+        if ("kill", 0) in changes:
+            raise InterruptedRunError("killed", signal_number=9)
+
+    def list_image_versions(
+        self, image_name: str, request: ListingRequest, next_token: str | None
+    ) -> Answer[ImageVersionsBody]:
+        self.before_call()
+        self.lists += 1
+        if next_token is not None and next_token not in self._positions:
+            raise RequestRejectedError("Invalid pagination token.")
+        if not self.collection.exists:
+            raise ImageNotFoundError("The image does not exist.")
+        return Answer(self._page(request, next_token), "request", self.date_ms, 100)
+
+    def _page(self, request: ListingRequest, next_token: str | None) -> ImageVersionsBody:
+        whole = self.collection.listed(request)
+        rest = whole
+        passed = 0
+        if next_token is not None:
+            position = self._positions[next_token]
+            passed = position.passed
+            if self.collection.habits.tokens == "keyset":
+                key_of = _key_of(request)
+                rest = [row for row in whole if key_of(row) > position.key]
+            elif self.collection.habits.tokens == "offset":
+                rest = whole[passed:]
+            else:
+                rest = list(position.snapshot[passed:])
+                whole = list(position.snapshot)
+        rows = rest[: request.page_size]
+        more = len(rest) > len(rows) or (self.collection.habits.eager and len(rows) == request.page_size)
+        if not more:
+            return ImageVersionsBody(tuple(rows), None)
+        self._issued += 1
+        token = f"token {self._issued}"
+        self._positions[token] = _Position(_key_of(request)(rows[-1]), passed + len(rows), tuple(whole))
+        return ImageVersionsBody(tuple(rows), token)
+
+    def image_exists(self, image_name: str) -> bool:
+        self.before_call()
+        return self.collection.exists
+
+    def describe_image_version(self, image_name: str, version: int) -> Answer[ImageVersion]:
+        self.before_call()
+        self.describes += 1
+        if not self.collection.habits.describes:
+            raise AccessDeniedError("DescribeImageVersion is not allowed.")
+        row = self.collection.versions.get(version)
+        if row is None:
+            raise ImageNotFoundError("The version does not exist.")
+        return Answer(row, "request", self.date_ms, 100)

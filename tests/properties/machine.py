@@ -1,0 +1,255 @@
+"""A Hypothesis state machine: a simulated AWS that changes, and the real connector that must keep up with it.
+
+Drives `sync` over HTTP and reads the warehouse with SQL; must not know how either works inside.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from connector.errors import InterruptedRunError
+from connector.simulator import Behaviour, Simulator, VersionRecord, VersionTruth, VirtualClock, World
+from tests.properties.syncing import START_MS, Faults, Warehouse
+
+NAMES = ("alpha", "beta", "gamma")
+DAY_MS = 86_400_000
+# A rule costs little, a sync some tenths of a second; what is created in one step fills several pages of three.
+names = st.sampled_from(NAMES)
+picks = st.integers(0, 30)
+calls = st.integers(1, 12)
+KINDS = ("create", "touch", "delete", "delete image")
+
+STEPS: Counter[str] = Counter()
+
+
+class Machine(RuleBasedStateMachine):
+    """Changes, switches and faults in any order, with syncs between them; each sync is held against the truth.
+
+    `uncertain` are images of which a list has hidden a change, or whose times went backwards: only a full
+    listing brings them up to date.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
+        self.world = World(clock=VirtualClock(frozen_at=START_MS))
+        self.simulator = Simulator(self.world)
+        self.simulator.__enter__()
+        self.patch = pytest.MonkeyPatch()
+        for name, value in self.simulator.environment().items():
+            self.patch.setenv(name, value)
+        self.faults = Faults(self.simulator)
+        self.warehouse = Warehouse(self.folder, self.simulator)
+        self.uncertain: set[str] = set()
+
+    def teardown(self) -> None:
+        """Close what is open, whatever failed."""
+        self.simulator.__exit__(None, None, None)
+        self.patch.undo()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def existing(self, name: str) -> list[VersionTruth]:
+        """The versions of one image."""
+        return self.world.truth(image_name=name)
+
+    def has(self, name: str) -> bool:
+        """Whether the image exists and may be changed."""
+        return any(image.status == "CREATED" for image in self.world.image_truth(image_name=name))
+
+    def picked(self, name: str, pick: int) -> VersionTruth | None:
+        """One of the image's versions that may be changed."""
+        rows = [row for row in self.existing(name) if row.status != "DELETING"]
+        return rows[pick % len(rows)] if rows else None
+
+    def changing(self, row: VersionTruth) -> None:
+        """A change that moves the time of last modification back is not seen newest first."""
+        if row.last_modified_ms > self.world.clock.now_ms():
+            self.uncertain.add(row.image_name)
+
+    @initialize()
+    def begin(self) -> None:
+        """One image of three pages."""
+        self.world.create_image("alpha")
+        for _ in range(7):
+            self.world.create_version("alpha")
+
+    @rule(name=names, count=st.integers(1, 5), failed=st.booleans())
+    def create(self, name: str, count: int, failed: bool) -> None:
+        """New versions, of a new image if need be."""
+        STEPS["create"] += 1
+        if not self.world.image_truth(image_name=name):
+            self.world.create_image(name)
+        if self.has(name) or self.simulator.behaviour.create_ms:
+            for _ in range(count):
+                self.world.create_version(name, failure_reason="no such layer" if failed else None)
+
+    @rule(name=names, pick=picks, failed=st.booleans())
+    def touch(self, name: str, pick: int, failed: bool) -> None:
+        """A version is updated, or fails."""
+        STEPS["touch"] += 1
+        self._touch(name, pick, failed=failed)
+
+    def _touch(self, name: str, pick: int, *, failed: bool) -> None:
+        row = self.picked(name, pick)
+        if row is None:
+            return
+        self.changing(row)
+        if failed:
+            self.world.set_status(name, row.version, "DELETE_FAILED", failure_reason="in use")
+        else:
+            self.world.update_version(name, row.version)
+
+    @rule(name=names, pick=picks)
+    def delete(self, name: str, pick: int) -> None:
+        """A version is deleted."""
+        STEPS["delete"] += 1
+        self._delete(name, pick)
+
+    def _delete(self, name: str, pick: int) -> None:
+        row = self.picked(name, pick)
+        if row is not None:
+            self.changing(row)
+            self.world.delete_version(name, row.version)
+
+    @rule(name=names, again=st.integers(0, 4))
+    def delete_image(self, name: str, again: int) -> None:
+        """An image is deleted with all its versions, and maybe made again with fewer."""
+        STEPS["delete image"] += 1
+        if not self.has(name):
+            return
+        for row in self.existing(name):
+            self.changing(row)
+        self.world.delete_image(name)
+        if again and not self.world.image_truth(image_name=name):
+            self.world.clock.advance(5)
+            self.world.create_image(name)
+            for _ in range(again):
+                self.world.create_version(name)
+
+    @rule(name=names, pick=picks, shift_ms=st.sampled_from([-DAY_MS, -60_000, -1, 0, 1, 60_000, DAY_MS]))
+    def put(self, name: str, pick: int, shift_ms: int) -> None:
+        """A version gets a time of last modification that no change of AWS's would give it."""
+        STEPS["put"] += 1
+        row = self.picked(name, pick)
+        if row is None:
+            return
+        record = VersionRecord(
+            version=row.version,
+            creation_ms=row.creation_ms,
+            last_modified_ms=max(row.creation_ms, row.last_modified_ms + shift_ms),
+            status="CREATE_FAILED",
+            failure_reason=f"put at {self.world.clock.now_ms()}",
+        )
+        self.world.put_version(name, record)
+        self.uncertain.add(name)
+
+    @rule(milliseconds=st.sampled_from([1, 999, 1500, 60_000, 1_200_000, DAY_MS + 1]))
+    def advance(self, milliseconds: int) -> None:
+        """Time goes on."""
+        STEPS["advance"] += 1
+        self.world.clock.advance(milliseconds)
+
+    @rule(
+        tokens=st.sampled_from(["keyset", "offset", "snapshot"]),
+        ties=st.sampled_from(["ascending", "descending", "shuffled"]),
+        filtering=st.sampled_from(["filter_then_page", "page_then_filter"]),
+        slow_ms=st.sampled_from([0, 0, 30_000]),
+    )
+    def switch(self, tokens: str, ties: str, filtering: str, slow_ms: int) -> None:
+        """AWS turns out to page, sort or create otherwise."""
+        STEPS["switch"] += 1
+        self.simulator.behaviour = Behaviour(
+            tokens=tokens,  # type: ignore[arg-type]  # one of the three
+            tie_order=ties,  # type: ignore[arg-type]  # one of the three
+            filtering=filtering,  # type: ignore[arg-type]  # one of the two
+            create_ms=slow_ms,
+            delete_ms=slow_ms // 2,
+            list_lag_ms=self.simulator.behaviour.list_lag_ms,
+        )
+
+    # Where Describe is denied, two lists that lie in a row say what two lists say after a deletion.
+    @precondition(lambda self: not self.faults.denied)
+    @rule(lag_ms=st.sampled_from([0, 1, 10_000, 60_000]))
+    def lag(self, lag_ms: int) -> None:
+        """Lists tell an older state than Describe."""
+        STEPS["lag"] += 1
+        self.simulator.behaviour = replace(self.simulator.behaviour, list_lag_ms=lag_ms)
+
+    @precondition(lambda self: not self.simulator.behaviour.list_lag_ms)
+    @rule(denied=st.booleans())
+    def deny(self, denied: bool) -> None:
+        """IAM takes DescribeImageVersion away, or gives it back."""
+        STEPS["deny"] += 1
+        self.faults.denied = denied
+
+    @rule(name=names, pick=picks, times=st.integers(1, 4))
+    def omit(self, name: str, pick: int, times: int) -> None:
+        """The next lists of an image lack a version that exists."""
+        STEPS["omit"] += 1
+        row = self.picked(name, pick)
+        if row is not None:
+            self.faults.omit(name, row.version, 1 if self.faults.denied else times)
+
+    @rule(count=st.integers(1, 2))
+    def throttle(self, count: int) -> None:
+        """The next calls are throttled."""
+        STEPS["throttle"] += 1
+        self.faults.throttled = count
+
+    @rule(full=st.booleans())
+    def sync(self, full: bool) -> None:
+        """One undisturbed run."""
+        STEPS["sync"] += 1
+        self._run(full=full)
+
+    @rule(full=st.booleans(), after=calls, name=names, pick=picks, kind=st.sampled_from(KINDS))
+    def sync_meanwhile(self, full: bool, after: int, name: str, pick: int, kind: str) -> None:
+        """A run during which something changes."""
+        STEPS["sync meanwhile"] += 1
+        self.faults.at(after, lambda: self._meanwhile(kind, name, pick))
+        self._run(full=full, quiet=False)
+
+    @rule(full=st.booleans(), after=calls)
+    def interrupted(self, full: bool, after: int) -> None:
+        """A run that is told to stop after some calls; a later one goes on with what it read."""
+        STEPS["interrupted"] += 1
+        self.faults.at(after, self.warehouse.interrupt)
+        try:
+            self._run(full=full, quiet=False)
+        except InterruptedRunError:
+            self.warehouse.check()
+
+    def _meanwhile(self, kind: str, name: str, pick: int) -> None:
+        if kind == "create" and self.has(name):
+            self.world.create_version(name)
+        elif kind == "touch":
+            self._touch(name, pick, failed=False)
+        elif kind == "delete":
+            self._delete(name, pick)
+        elif kind == "delete image" and self.has(name):
+            for row in self.existing(name):
+                self.changing(row)
+            self.world.delete_image(name)
+
+    def _run(self, *, full: bool, quiet: bool = True) -> None:
+        """Sync, check what always holds, and what holds after a run that nothing disturbed."""
+        lagging = self.simulator.behaviour.list_lag_ms > 0
+        try:
+            report = self.warehouse.sync(full=full)
+        finally:
+            omitted = self.faults.reset()
+            self.uncertain |= omitted
+        self.warehouse.check()
+        undisturbed = quiet and not lagging and not omitted and report.whole
+        if undisturbed:
+            self.warehouse.compare(uncertain=frozenset() if full else frozenset(self.uncertain))
+            if full:
+                self.uncertain.clear()

@@ -1,0 +1,227 @@
+"""Runs the real planner and acceptance rules over a changing collection, for every schedule of a scenario.
+
+Must not know HTTP or DuckDB; collection.py and store.py stand in for what is said and kept there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from connector.errors import InterruptedRunError
+from connector.extract.extractor import StreamReading, resumed
+from connector.extract.plan import PlanSettings, plan_stream
+from connector.model import Outcome, PlannedStream, Stop
+from connector.settle import Settler
+from tests.properties.collection import STREAM, Change, Collection, Habits, Service
+from tests.properties.store import Landing, Store, unlike
+
+PAGE_SIZE = 2
+_DAY_MS = 24 * 3600 * 1000
+_QUIET_MS = 10_000
+
+Schedule = tuple[tuple[int, Change], ...]
+
+
+class BrokenPromiseError(AssertionError):
+    """A promise that a schedule broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Where schedules begin, and what may happen in them.
+
+    A first sync knows `versions` versions if `synced`; `before` happens after it. Then the syncs of `runs`
+    (True: full) are made, while up to `depth` changes of `kinds` fall between any of their calls.
+    """
+
+    name: str
+    habits: Habits
+    runs: tuple[bool, ...]
+    kinds: tuple[str, ...]
+    depth: int
+    versions: int = 5
+    synced: bool = True
+    before: tuple[Change, ...] = ()
+    lookback_ms: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was explored. `late` counts schedules after which a quiet incremental run left something unseen."""
+
+    schedules: int = 0
+    late: int = 0
+    broken: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Take another tally in."""
+        self.schedules += other.schedules
+        self.late += other.late
+        self.broken += other.broken
+
+
+@dataclass(slots=True)
+class Side:
+    """A collection with the store that is synced from it."""
+
+    service: Service
+    store: Store
+    lookback_ms: int = 0
+    stop: Stop = field(default_factory=Stop)
+
+    @classmethod
+    def of(cls, other: Side) -> Side:
+        """A copy, with a service of its own."""
+        return cls(Service(other.collection.copy()), other.store.copy(), other.lookback_ms)
+
+    @property
+    def collection(self) -> Collection:
+        return self.service.collection
+
+    def sync(self, *, full: bool) -> None:
+        """One run, begun again after a kill, loaded, and held against the truth."""
+        listed = self._discover()
+        known = self.store.knowledge()
+        if not listed and (known is None or not known.image_live):
+            return
+        settings = PlanSettings(
+            PAGE_SIZE, lookback_ms=self.lookback_ms, reconcile_every_ms=_DAY_MS, full=full
+        )
+        planned = plan_stream(STREAM, known, settings, now_ms=self.service.date_ms)
+        landing = Landing()
+        while True:
+            try:
+                self._read(landing, planned)
+                break
+            except InterruptedRunError:
+                continue
+        self._load(landing, listed=listed)
+
+    def _discover(self) -> bool:
+        while True:
+            try:
+                self.service.before_call()
+            except InterruptedRunError:
+                continue
+            return self.collection.exists
+
+    def _read(self, landing: Landing, planned: PlannedStream) -> None:
+        landed = {} if landing.mark is None else {STREAM: landing.mark}
+        marks = tuple(resumed([planned], landed, tokens_live=True))
+        while marks:
+            for mark in marks:
+                if mark.readable:
+                    StreamReading(self.service, landing.put, self.stop).run(mark)
+            read = landing.mark
+            if read is None or read.outcome is not Outcome.READ:
+                return
+            findings = self.store.findings(landing, read)
+            settler = Settler({STREAM.scope: self.service}, landing.put, self.stop, concurrency=1)
+            marks = settler.settle([read], {STREAM: findings}, {STREAM.scope: len(self.store.live())})
+
+    def _load(self, landing: Landing, *, listed: bool) -> None:
+        before_ms = self.store.watermark_ms
+        deleted = self.store.load(landing, image_listed=listed)
+        truth = self.collection.versions
+        for stored in deleted:
+            existing = truth.get(stored.row.Version)
+            if existing is not None and existing.CreationTime == stored.row.CreationTime:
+                raise BrokenPromiseError(
+                    f"version {stored.row.Version} is marked deleted ({stored.evidence}) and exists"
+                )
+        after_ms = self.store.watermark_ms
+        if before_ms is not None and (after_ms is None or after_ms < before_ms):
+            raise BrokenPromiseError("the watermark went back")
+        t0_ms = landing.mark.t0_ms if landing.mark is not None else None
+        if after_ms != before_ms and (after_ms is None or t0_ms is None or after_ms > t0_ms):
+            raise BrokenPromiseError("the watermark went beyond T0")
+
+
+def started(scenario: Scenario) -> Side:
+    """The scenario's collection and store as every schedule finds them."""
+    collection = Collection(scenario.habits)
+    for number in range(scenario.versions):
+        # Each second one shares its instant with the one before: ties fall across pages.
+        collection.now_ms += 10_000 * (number % 2) - 1
+        collection.apply(("create", 0))
+        collection.apply(("touch", number + 1))
+        collection.now_ms -= 1
+    side = Side(Service(collection), Store(), scenario.lookback_ms)
+    collection.now_ms += _QUIET_MS
+    if scenario.synced:
+        side.sync(full=True)
+        collection.now_ms += _QUIET_MS
+    for change in scenario.before:
+        collection.apply(change)
+    return side
+
+
+def play(scenario: Scenario, start: Side, schedule: Schedule) -> tuple[list[Collection], bool]:
+    """One schedule to its end; what each call of its runs met, and whether something was seen late.
+
+    Raises BrokenPromiseError.
+    """
+    side = Side.of(start)
+    for slot, change in schedule:
+        side.service.changes.setdefault(slot, []).append(change)
+    states: list[Collection] = []
+    side.service.states = states
+    for full in scenario.runs:
+        side.sync(full=full)
+        side.collection.now_ms += _QUIET_MS
+    side.service.states = None
+    side.service.changes.clear()
+    return states, settle_down(side)
+
+
+def settle_down(side: Side) -> bool:
+    """Quiet runs: an incremental one, two full ones; whether the first left something unseen.
+
+    Raises BrokenPromiseError if the store then differs from the truth, or if the second full run cost more
+    than a listing.
+    """
+    collection = side.collection
+    collection.hidden = frozenset()
+    side.sync(full=False)
+    late = bool(unlike(side.store, collection.versions.values()))
+    collection.now_ms += _QUIET_MS
+    side.sync(full=True)
+    if side.store.live() != collection.versions:
+        raise BrokenPromiseError(f"stored {sorted(side.store.live())}, true {sorted(collection.versions)}")
+    collection.now_ms += _QUIET_MS
+    side.service.lists = side.service.describes = 0
+    side.sync(full=True)
+    pages = max(1, -(-len(collection.versions) // PAGE_SIZE))
+    if collection.exists and not collection.habits.eager and side.service.lists != pages:
+        raise BrokenPromiseError(f"a quiet full run took {side.service.lists} list calls for {pages} pages")
+    if side.service.describes:
+        raise BrokenPromiseError(f"a quiet full run took {side.service.describes} describe calls")
+    return late
+
+
+def explore(scenario: Scenario) -> Tally:
+    """Every schedule of the scenario, each once."""
+    tally = Tally()
+    start = started(scenario)
+    waiting: list[Schedule] = [()]
+    while waiting:
+        schedule = waiting.pop()
+        tally.schedules += 1
+        try:
+            states, late = play(scenario, start, schedule)
+        except BrokenPromiseError as error:
+            tally.broken.append(f"{scenario.name}: {error}; schedule {schedule}")
+            continue
+        tally.late += late
+        if len(schedule) < scenario.depth:
+            waiting += _longer(scenario, schedule, states)
+    return tally
+
+
+def _longer(scenario: Scenario, schedule: Schedule, states: list[Collection]) -> Iterator[Schedule]:
+    """The schedule with one more change at its last call or a later one."""
+    last = schedule[-1][0] if schedule else 0
+    for slot in range(last, len(states)):
+        for change in states[slot].possible(scenario.kinds):
+            yield (*schedule, (slot, change))

@@ -1,0 +1,89 @@
+"""The exhaustive model: every schedule of changes between calls, on the real planner and the real rules."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from connector import settle
+from connector.acceptance import read_again
+from connector.model import Checkpoint, ListingKind, ListingRequest
+from connector.verdict import Findings, Step, next_step
+from tests.properties.collection import Tokens
+from tests.properties.model import figures, tallies
+from tests.properties.scenarios import pairs, quick, whole
+from tests.properties.schedules import Tally
+
+
+def test_model_breaks_no_promise(record_property: Callable[[str, object], None]) -> None:
+    """No false deletion, nothing lost or late, watermarks in order, quiet listings at their price."""
+    total, began = Tally(), time.monotonic()
+    for _, tally in tallies(quick(), processes=1):
+        total.add(tally)
+    record_property("figures", figures(total, time.monotonic() - began))
+    assert total.broken == []
+    assert total.late == 0
+    assert total.schedules > 5_000
+
+
+def test_whole_model_has_every_kind_of_token_and_of_permission() -> None:
+    """`make soak` explores the same scenarios for all tokens, with and without Describe."""
+    habits = {(scenario.habits.tokens, scenario.habits.describes) for scenario in whole()}
+    assert habits == {(tokens, describes) for tokens in get_args(Tokens) for describes in (True, False)}
+
+
+def never_ask(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool) -> Step:
+    """A rule that takes what one listing lacks for gone."""
+    step = next_step(checkpoint, findings, may_describe=may_describe)
+    return Step.ACCEPT if step in {Step.DESCRIBE_ALL, Step.READ_AGAIN} else step
+
+
+def compare_anything(checkpoint: Checkpoint, request: ListingRequest | None = None) -> Checkpoint:
+    """A rule that takes a listing of another request for a second opinion."""
+    return replace(read_again(checkpoint, request), t0_before_ms=checkpoint.t0_ms)
+
+
+def read_short_lists_only_once(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool) -> Step:
+    """A rule that believes an incremental listing of several pages."""
+    step = next_step(checkpoint, findings, may_describe=may_describe)
+    incremental = checkpoint.request.kind is ListingKind.INCREMENTAL
+    return Step.ACCEPT if incremental and step is Step.READ_AGAIN else step
+
+
+@pytest.mark.parametrize(
+    ("rule", "scenario", "broken"),
+    [
+        pytest.param(("next_step", never_ask), "reconcile, offset tokens", "and exists", id="never-asks"),
+        pytest.param(
+            ("read_again", compare_anything),
+            "longest, offset tokens, Describe denied",
+            "absent_twice",
+            id="compares-anything",
+        ),
+    ],
+)
+def test_model_finds_a_wrong_rule(
+    monkeypatch: pytest.MonkeyPatch,
+    rule: tuple[str, Callable[..., object]],
+    scenario: str,
+    broken: str,
+) -> None:
+    """A rule that is made wrong on purpose breaks a promise: the model can see what it looks for."""
+    monkeypatch.setattr(settle, *rule)
+    assert [text for text in explored(scenario).broken if broken in text]
+
+
+def test_model_finds_a_change_that_is_seen_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One reading of a long incremental listing is not enough where tokens count rows."""
+    monkeypatch.setattr(settle, "next_step", read_short_lists_only_once)
+    assert explored("long, offset tokens").late > 0
+
+
+def explored(name: str) -> Tally:
+    """What the exploration of a scenario finds, in this process."""
+    chosen = [scenario for scenario in pairs() if scenario.name == name]
+    return next(tally for _, tally in tallies(chosen, processes=1))

@@ -1,0 +1,18 @@
+"""The state machine, for as long as `make test` allows; `make soak` drives it further."""
+
+from __future__ import annotations
+
+import hypothesis
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.properties.machine import Machine
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+
+def test_connector_keeps_up_with_a_changing_aws(seed: int) -> None:
+    """Whatever changes, fails or lags: the warehouse equals the truth after each run that was not disturbed."""
+    machine = hypothesis.seed(seed)(type("Replayable", (Machine,), {}))
+    quick = settings(max_examples=4, stateful_step_count=25, deadline=None, suppress_health_check=SLOW)
+    run_state_machine_as_test(machine, settings=quick)
