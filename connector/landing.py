@@ -82,7 +82,8 @@ class RunPlan:
     """What a run is going to read; written once, before the first segment.
 
     `selection` identifies what was asked for (mode, scopes, images): only a sync that asks for the same
-    continues the run. `started_at_ms` is UTC epoch milliseconds of the local clock.
+    continues the run. `started_at_ms` is UTC epoch milliseconds of the local clock. `accept_account` lets a
+    profile or role lead to another account from now on.
     """
 
     run_id: str
@@ -93,6 +94,7 @@ class RunPlan:
     streams: tuple[PlannedStream, ...]
     unreadable: tuple[Failure, ...] = ()
     drift: tuple[Drift, ...] = ()
+    accept_account: bool = False
     format: int = FORMAT
 
 

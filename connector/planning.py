@@ -170,6 +170,7 @@ class Planning:
             ),
             unreadable=opened.unreadable,
             drift=tuple(drift for _, discovery in found for drift in discovery.drift),
+            accept_account=self.options.accept_account,
         )
         tables = [image_table(scope.scope, discovery.images) for scope, discovery in found]
         return plan, pa.concat_tables([empty_images(), *tables])

@@ -220,7 +220,8 @@ class _Load:
     def record(self, rows: Mapping[Scope, RowCounts]) -> None:
         run_id = self.run.plan.run_id
         self.connection.offer("accounts_arrow", accounts_table(self.run))
-        self.connection.run("load/delete_accounts")
+        if self.run.plan.accept_account:
+            self.connection.run("load/delete_accounts")
         self.connection.run("load/insert_accounts", {"run_id": run_id})
         self.connection.offer("scopes_arrow", scopes_table(self.run))
         self.connection.run("load/insert_coverage", {"run_id": run_id})
