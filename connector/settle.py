@@ -111,6 +111,7 @@ class Settler:
         calls = self.scopes[stream.scope]
         jobs = [lambda n=number: _ask(calls, stream.image_name, n) for number in numbers]
         answers = together(jobs, max(1, min(self.concurrency, len(jobs))), self.stop)
+        reach(Effect.FETCHED, "DescribeImageVersion")
         self.stop.check()
         return answers
 
@@ -123,7 +124,6 @@ def _asked(findings: Findings, step: Step) -> list[int]:
 def _ask(calls: ScopeCalls, image_name: str, number: int) -> _Answer:
     try:
         answer = calls.describe_image_version(image_name, number)
-        reach(Effect.FETCHED, "DescribeImageVersion")
     except ImageNotFoundError:
         return _Answer(number, Described.NOT_FOUND)
     except AccessDeniedError:

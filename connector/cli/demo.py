@@ -17,7 +17,7 @@ import click
 
 from connector.cli import Verb
 from connector.disk import make_folder
-from connector.effects import File
+from connector.effects import Effect, File, reach
 from connector.errors import ConfigError
 from connector.statements import statement
 
@@ -105,12 +105,14 @@ def _tell(config: Config, simulator: Simulator) -> None:
 
 
 def _folder(stack: ExitStack, keep: Path | None) -> Path:
-    if keep is None:
-        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="image-history-demo-")))
     try:
+        if keep is None:
+            reach(Effect.MAKE_FOLDER, File.DEMO)
+            return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="image-history-demo-")))
         make_folder(keep, File.DEMO, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"Cannot make the folder {keep}: {error.strerror}; name another one.") from error
+        where = "a temporary folder" if keep is None else f"the folder {keep}"
+        raise ConfigError(f"Cannot make {where}: {error.strerror}; name one with --keep.") from error
     return keep
 
 

@@ -1,0 +1,241 @@
+"""Every effect of the connector is a fault point; at each a kill or a refusing disk loses nothing.
+
+`make test` plays a rotating share of the matrix, another one each time; tests/soak plays all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from connector.simulator import Simulator
+from tests.faultpoints import registry
+from tests.faultpoints.faults import ONLY_KILLED, REFUSALS, Action, Fault, Point
+from tests.faultpoints.forking import Command, Ended, Forge
+from tests.faultpoints.matrix import ALL_ACTIONS, MODES, STEADY, Matrix, make_world
+from tests.faultpoints.scan import unmarked
+
+pytestmark = pytest.mark.duckdb
+
+ROOT = Path(__file__).parents[2]
+# One fault in so many is played by `make test`; which, the seed decides.
+SHARE = 48
+# Into memory, and into a sink whose file is a fault point.
+HARMLESS = {
+    ("connector/landing_files.py", "parquet: pq.write_table"),
+    ("connector/formats/parquet.py", "write_parquet: pq.ParquetWriter"),
+}
+OUTPUTS = {
+    "export-parquet": ("export", "image_versions", "--output", "out.parquet"),
+    "export-csv": ("export", "SELECT * EXCLUDE (etl_run_id) FROM image_versions", "--output", "out.csv"),
+    "query-json": ("query", "FROM images ORDER BY ALL", "--output", "out.json"),
+    "list-csv": ("list", "holes", "--output", "out.csv"),
+}
+QUESTIONS = (
+    ("runs",),
+    ("runs", "LAST"),
+    ("log", "hole"),
+    ("log", "holes"),
+    ("log", "holes", "--version", "3"),
+    ("diff", "--since", "7d"),
+    ("diff", "--since", "7d", "--details"),
+    ("status",),
+    ("query", "SELECT nothing FROM image_versions"),
+)
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+    """A simulated AWS, a process that forks syncs, and the undisturbed runs."""
+    folder = tmp_path_factory.mktemp("matrix")
+    with Simulator(make_world()) as simulator, Forge() as forge:
+        playing = Matrix(folder, simulator, forge)
+        playing.prepare()
+        yield playing
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def synced(matrix: Matrix) -> Path:
+    """A folder that was synced twice."""
+    folder = matrix.copy(MODES["incremental"])
+    assert matrix.run(folder, MODES["incremental"]).code == 0
+    return folder
+
+
+def run(matrix: Matrix, folder: Path, given: tuple[str, ...], fault: Fault | None = None) -> Ended:
+    """A command in a folder of the main account; LAST stands for the newest run."""
+    arguments = given
+    environment = STEADY | matrix.simulator.environment()
+    if "LAST" in arguments:
+        arguments = (*arguments[:-1], last_run(folder))
+    ended = matrix.forge.run(
+        Command(str(folder), arguments, environment, None if fault is None else str(fault), ())
+    )
+    matrix.reached |= set(ended.reached)
+    return ended
+
+
+def last_run(folder: Path) -> str:
+    """The id of the newest run in a folder's warehouse."""
+    with duckdb.connect(folder / "image-history.duckdb", read_only=True) as connection:
+        found = connection.execute("SELECT max(etl_run_id) FROM runs").fetchone()
+    assert found is not None
+    return str(found[0])
+
+
+def assert_refused(ended: Ended, fault: Fault) -> None:
+    """Exit 2, and one sentence that says why."""
+    assert ended.code == 2, (str(fault), ended.err)
+    assert ended.sentence.startswith("image-history: "), ended.err
+    assert "Traceback" not in ended.err
+    reason = {Action.ENOSPC: "No space left", Action.EIO: "Input/output", Action.EACCES: "Permission denied"}
+    assert reason[fault.action] in ended.sentence, str(fault)
+
+
+def test_every_effect_in_the_code_is_a_fault_point() -> None:
+    """No function writes, renames, removes, locks or runs SQL without a point where a test can make it fail."""
+    found = {
+        (str(path.relative_to(ROOT)), effect)
+        for path in sorted((ROOT / "connector").rglob("*.py"))
+        for effect in unmarked(path.read_text(encoding="utf-8"))
+    }
+    assert found == HARMLESS
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "os.fsync(1)",
+        "os.open(path, flags)",
+        "path.rename(other)",
+        "path.replace(other)",
+        "path.unlink()",
+        "path.write_bytes(b'')",
+        "path.open('wb')",
+        "open(path, mode='a')",
+        "shutil.rmtree(path)",
+        "tempfile.mkdtemp()",
+        "self.duck.execute(sql)",
+        "connection.duck.commit()",
+        "duckdb.connect(path)",
+    ],
+)
+def test_effect_without_a_fault_point_is_found(call: str) -> None:
+    """The scan sees each way of changing something, unless its function is a point."""
+    assert len(unmarked(f"def careless():\n    {call}\n")) == 1
+    assert unmarked(f"def careful():\n    reach(effect, subject)\n    {call}\n") == []
+    assert len(unmarked(f"{call}\n")) == 1
+
+
+def test_scan_passes_what_changes_nothing() -> None:
+    """Text, values and files that are only read are no effects."""
+    source = (
+        "def f():\n    text.replace('a', 'b')\n    replace(x, a=1)\n    path.open('rb')\n    open(path)\n"
+    )
+    assert unmarked(source) == []
+
+
+@pytest.mark.parametrize("mode", sorted(MODES))
+def test_sync_with_a_fault_loses_nothing(matrix: Matrix, seed: int, mode: str) -> None:
+    """After a fault at any effect the tables are the old or the new ones, and a clean sync ends undisturbed."""
+    faults = list(matrix.faults(MODES[mode], ALL_ACTIONS))
+    figures = matrix.play(MODES[mode], faults[seed % SHARE :: SHARE])
+    assert figures.wrong == [], f"{figures} of {len(faults)}"
+
+
+@pytest.mark.parametrize("name", sorted(OUTPUTS))
+def test_output_is_whole_or_as_before(matrix: Matrix, synced: Path, name: str) -> None:
+    """A fault at any effect of a written file leaves the one before it, whole, and the next writes equal bytes."""
+    arguments = OUTPUTS[name]
+    target = synced / arguments[-1]
+    target.write_bytes(b"the file before")
+    undisturbed = run(matrix, synced, arguments)
+    assert undisturbed.code == 0, undisturbed.err
+    whole = target.read_bytes()
+    files = [point for point in undisturbed.reached if point[1] in {"output", "spill"}]
+    for number, point in enumerate(files):
+        for action in (Action.KILL, REFUSALS[number % 3]):
+            target.write_bytes(b"the file before")
+            fault = Fault(*point, action)
+            ended = run(matrix, synced, arguments, fault)
+            renamed = point == ("fsync folder", "output")
+            assert target.read_bytes() == (whole if renamed else b"the file before"), str(fault)
+            if action is Action.KILL:
+                assert ended.code == -9
+            else:
+                assert_refused(ended, fault)
+                assert list(synced.glob(".out*")) == []
+            for left in synced.glob(".out*"):
+                left.unlink()
+    assert run(matrix, synced, arguments).code == 0
+    assert target.read_bytes() == whole
+
+
+@pytest.mark.parametrize("arguments", QUESTIONS, ids=" ".join)
+def test_question_that_the_disk_refuses_says_so(
+    matrix: Matrix, synced: Path, seed: int, arguments: tuple[str, ...]
+) -> None:
+    """A disk that fails at any effect of a question is told in one sentence, with exit 2."""
+    points = run(matrix, synced, arguments).reached
+    assert points
+    for number, point in enumerate(points):
+        if point[0] not in ONLY_KILLED and (number + seed) % 4 == 0:
+            fault = Fault(*point, REFUSALS[number % 3], points[: number + 1].count(point))
+            assert_refused(run(matrix, synced, arguments, fault), fault)
+
+
+def test_config_is_whole_or_not_there(matrix: Matrix, tmp_path: Path) -> None:
+    """A fault at any effect of init leaves no half of a file under the name, and init then works."""
+    undisturbed = run(matrix, tmp_path, ("init",))
+    assert undisturbed.code == 0
+    target = tmp_path / "config.yaml"
+    whole = target.read_bytes()
+    for number, point in enumerate(undisturbed.reached):
+        for action in (Action.KILL, REFUSALS[number % 3]):
+            target.unlink(missing_ok=True)
+            fault = Fault(*point, action, undisturbed.reached[: number + 1].count(point))
+            run(matrix, tmp_path, ("init",), fault)
+            assert not target.exists() or target.read_bytes() == whole, str(fault)
+
+
+def test_demo_without_room_says_so(matrix: Matrix, tmp_path: Path) -> None:
+    """A demo whose folder cannot be made says so."""
+    for arguments in (("demo",), ("demo", "--keep", "kept")):
+        fault = Fault("make folder", "demo", Action.ENOSPC)
+        assert_refused(run(matrix, tmp_path, arguments, fault), fault)
+
+
+def test_every_fault_point_is_reached(matrix: Matrix, synced: Path, tmp_path: Path) -> None:
+    """The syncs and commands of these tests reach each registered point, and none that is not registered."""
+    for arguments in (*OUTPUTS.values(), *QUESTIONS, ("init",)):
+        run(matrix, synced, arguments)
+    refused = Fault("make folder", "demo", Action.ENOSPC)
+    run(matrix, tmp_path, ("demo",), refused)
+    run(matrix, synced, OUTPUTS["export-csv"], Fault("fsync", "output", Action.EIO))
+    reached: set[Point] = matrix.reached
+    assert reached - registry.ALL == set()
+    assert registry.ALL - reached == set()
+    assert registry.UNREACHABLE.isdisjoint(registry.ALL)
+
+
+def test_command_line_of_faults_kills_a_whole_process(matrix: Matrix) -> None:
+    """The way in for other tests: a new interpreter that dies at a named point."""
+    folder = matrix.copy(MODES["first"])
+    environment = {**os.environ, **STEADY, **matrix.simulator.environment(), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.faultpoints.run", "rename.segment:kill:2", "--", "sync"]
+    outcome = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, check=False, timeout=60
+    )
+    assert outcome.returncode == -9
+    left = [path.name for path in (folder / "image-history.landing").rglob("*segment*")]
+    assert len([name for name in left if re.fullmatch(r"segment-000001-[0-9a-f]{8}\.parquet", name)]) == 1
+    assert ".segment-000002" in "".join(left)

@@ -1,0 +1,1 @@
+"""Faults at the connector's named effects, in processes of their own."""

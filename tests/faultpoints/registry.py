@@ -1,0 +1,40 @@
+"""Every fault point that there is: a new effect of the connector has to be entered here, and reached.
+
+Must not know how a point is reached.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from connector.effects import Effect, File
+from connector.statements import names
+from tests.faultpoints.faults import Point
+
+WRITTEN = (Effect.CREATE, Effect.WRITE, Effect.FSYNC, Effect.RENAME, Effect.FSYNC_FOLDER)
+# What is asked in the words of a user or of the demo is one statement, "question"; audits are for tests.
+_KINDS = ("checks", "comments", "load", "migrations", "reports", "session", "settle", "views")
+
+
+def _points(effects: tuple[Effect, ...], *subjects: str) -> frozenset[Point]:
+    return frozenset((effect.value, str(subject)) for effect, subject in product(effects, subjects))
+
+
+FILES = (
+    _points(WRITTEN, File.IMAGES, File.PLAN, File.SEGMENT, File.CLOSED, File.KNOWN, File.OUTPUT)
+    | _points((Effect.MAKE_FOLDER,), File.LANDING, File.RUN, File.SPILL, File.DEMO)
+    | _points((Effect.CREATE, Effect.WRITE, Effect.LOCK), File.LOCK)
+    | _points((Effect.FSYNC_FOLDER, Effect.REMOVE_TREE), File.RUN)
+    | _points((Effect.CREATE, Effect.WRITE, Effect.FSYNC, Effect.LINK, Effect.FSYNC_FOLDER), File.CONFIG)
+    | _points((Effect.UNLINK,), File.PLAN, File.CONFIG, File.OUTPUT)
+)
+ENGINE = (
+    _points((Effect.CONNECT,), "reading", "writing")
+    | _points((Effect.BEGIN, Effect.COMMIT, Effect.COMMITTED), "transaction")
+    | _points((Effect.CLOSE,), "connection")
+    | _points((Effect.STATEMENT,), "question", *(name for kind in _KINDS for name in names(kind)))
+)
+FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion")
+ALL = FILES | ENGINE | FETCHES
+# A query that does not end even when it is interrupted: nothing makes DuckDB do so.
+UNREACHABLE = _points((Effect.REMOVE_TREE,), File.SPILL)

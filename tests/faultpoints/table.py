@@ -1,0 +1,53 @@
+"""What a warehouse holds, without what differs from run to run, as bytes.
+
+Must not know how it came to be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from connector.formats import Format, as_rows, write_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# By the local clock, or a run's own.
+_VOLATILE = {
+    "image_versions": "etl_run_id, etl_first_seen_at, etl_changed_at",
+    "image_version_events": "etl_run_id, etl_observed_at",
+    "images": "etl_run_id, etl_first_seen_at, etl_changed_at",
+    "streams": "etl_run_id",
+    "absent_versions": "etl_run_id",
+    "scope_accounts": "etl_run_id",
+    "schema_drift": "etl_run_id, first_seen_at, occurrences",
+}
+NOTHING = "nothing"
+
+
+def fingerprint(warehouse: Path) -> str:
+    """The SHA-256 of an export of all tables to Parquet; NOTHING if there is no row in any."""
+    if not warehouse.exists():
+        return NOTHING
+    digest, rows = hashlib.sha256(), 0
+    with duckdb.connect(warehouse, read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'").fetchall()
+        there = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        for name in sorted(there & _VOLATILE.keys()):
+            table = connection.sql(
+                f"SELECT * EXCLUDE ({_VOLATILE[name]}) FROM {name} ORDER BY ALL"
+            ).to_arrow_table()
+            rows += table.num_rows
+            digest.update(name.encode() + _parquet(table))
+    return digest.hexdigest() if rows else NOTHING
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    write_rows(as_rows(table), sink, Format.PARQUET)
+    return sink.getvalue()
