@@ -25,6 +25,8 @@ from connector.model import (
 from connector.wire import ImageVersion, epoch_ms
 
 MAX_READINGS = 5
+# A service that filters after it pages may send many. More mean a list that never ends.
+MOST_EMPTY_PAGES = 1000
 _DAY_MS = 24 * 3600 * 1000
 _T0_MARGIN_MS = 1000
 

@@ -272,7 +272,13 @@ class ImageApi:
             if self._reopened:
                 return False
             logger.warning("credentials_expired", extra={"where": self.where, "action": "session rebuilt"})
-            self._client = self._open(open_session(self._access, self.region))
+            try:
+                self._client = self._open(open_session(self._access, self.region))
+            except TransientError as error:
+                raise CredentialsError(
+                    f"The credentials of {self.where} have expired, and there are no new ones: {error}",
+                    **error.context,
+                ) from error
             self._reopened = True
             return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from connector.acceptance import MOST_EMPTY_PAGES
 from connector.errors import ListingUnstableError
 from connector.extract.calls import ScopeCalls
 from connector.extract.plan import ImageFilter
@@ -50,7 +51,14 @@ def discover(calls: ScopeCalls, wanted: ImageFilter) -> Discovery:
     """
     answers = [calls.list_images(None)]
     seen: set[str] = set()
+    empty = 0
     while (token := answers[-1].body.NextToken) is not None:
+        empty = 0 if answers[-1].body.Images else empty + 1
+        if empty >= MOST_EMPTY_PAGES:
+            raise ListingUnstableError(
+                f"ListImages with {calls.where} gave {empty:,} empty pages in a row: the list seems to have no "
+                "end, so nothing in this scope was read."
+            )
         if token in seen:
             raise ListingUnstableError(
                 f"ListImages with {calls.where} repeats a pagination token after {len(answers)} pages: "

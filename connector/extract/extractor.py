@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TypeVar
 
-from connector.acceptance import MAX_READINGS, PageRead, advance, begin, ended, read_again
+from connector.acceptance import MAX_READINGS, MOST_EMPTY_PAGES, PageRead, advance, begin, ended, read_again
 from connector.effects import Effect, reach
 from connector.errors import (
     AccessDeniedError,
@@ -251,6 +251,7 @@ class StreamReading:
             current = step.checkpoint
             self.last = current
             self.sink(replace(step, drift=answer.drift) if answer.drift else step)
+            seen.require_end(current)
 
     def _start_over(self, checkpoint: Checkpoint) -> Checkpoint:
         if checkpoint.reading >= MAX_READINGS:
@@ -281,11 +282,21 @@ class _Seen:
     def __init__(self) -> None:
         self._tokens: set[str] = set()
         self._versions: set[int] = set()
+        self._empty = 0
+
+    def require_end(self, checkpoint: Checkpoint) -> None:
+        """Raise ListingUnstableError for a list that goes on and on without a row."""
+        if checkpoint.readable and self._empty >= MOST_EMPTY_PAGES:
+            raise ListingUnstableError(
+                f"ListImageVersions of {checkpoint.stream} gave {self._empty:,} empty pages in a row: its rows are "
+                "kept, its watermark stays, and the next sync reads it again."
+            )
 
     def again(self, token: str | None, rows: Sequence[ImageVersion]) -> bool:
         numbers = {row.Version for row in rows}
         repeated = token in self._tokens or not self._versions.isdisjoint(numbers)
         self._versions |= numbers
+        self._empty = 0 if rows else self._empty + 1
         if token is not None:
             self._tokens.add(token)
         return repeated

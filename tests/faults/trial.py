@@ -30,12 +30,12 @@ QUICK = Timeout(connect=timedelta(seconds=2), read=timedelta(milliseconds=150))
 
 
 def world(large: int = 250) -> World:
-    """Three images of five versions and one of many, made a second apart, long ago; time stands still."""
+    """Three images of five versions and one of many, made ten minutes apart, long ago; time stands still."""
     made = World(clock=VirtualClock(frozen_at=NOON_MS))
     for name, count in (*((name, 5) for name in SMALL), (LARGE, large)):
         made.create_image(name)
         for number in range(1, count + 1):
-            at_ms = NOON_MS - 30 * _DAY_MS + number * 1000
+            at_ms = NOON_MS - 30 * _DAY_MS + number * 600_000
             record = VersionRecord(version=number, creation_ms=at_ms, last_modified_ms=at_ms + 370)
             made.put_version(name, record)
     return made

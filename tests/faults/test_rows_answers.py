@@ -1,0 +1,114 @@
+"""Rows 11 to 15 of the list of faults: successes that are none."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import pytest
+
+from connector.config import Retry
+from connector.simulator import FaultRule, VersionRecord, VirtualClock, World
+from tests.behaviour.harness import ServeWorld
+from tests.faults.trial import HOUR_MS, LARGE, NOON_MS, Trial
+
+LIST = "ListImageVersions"
+ROWS = {
+    "row-11": ("html",),
+    "row-12": ("cut_json", "empty_body", "empty_object", "null_body", "list_body"),
+    "row-13": (
+        "null_list",
+        "object_list",
+        "null_item",
+        "missing_member",
+        "version_text",
+        "version_fraction",
+        "version_huge",
+        "no_request_id",
+    ),
+    "row-14": ("invalid_utf8", "time_nan", "time_infinity", "time_milliseconds", "time_true"),
+    "row-15": ("arn_bit_flip",),
+}
+
+
+KINDS = tuple(kind for kinds in ROWS.values() for kind in kinds)
+
+
+def image_of(kind: str) -> str:
+    """The image whose list is spoiled in this way."""
+    return kind.replace("_", "-")
+
+
+@pytest.fixture
+def spoiled(served: ServeWorld) -> Trial:
+    """A site with an image of two pages for each kind of malformed answer, and one that stays whole."""
+    world = World(clock=VirtualClock(frozen_at=NOON_MS))
+    for kind in (*KINDS, "whole"):
+        world.create_image(image_of(kind))
+        for number in range(1, 4):
+            record = VersionRecord(version=number, creation_ms=number, last_modified_ms=NOON_MS - HOUR_MS)
+            world.put_version(image_of(kind), record)
+    trial = Trial(served(world))
+    trial.set(page_size=2)
+    return trial
+
+
+def test_row_11_12_13_14_15_malformed_once(spoiled: Trial) -> None:
+    """Each malformed answer is asked for again and counted as one retry; the table is the truth."""
+    spoiled.spoil(*(FaultRule(kind=kind, image=image_of(kind), nth=2) for kind in KINDS))
+    assert spoiled.sync().code == 0
+    assert spoiled.injected() == dict.fromkeys(sorted(KINDS), 1)
+    assert spoiled.figures() == (len(KINDS), 0, "complete")
+    spoiled.site.assert_true()
+
+
+def test_row_11_12_13_14_15_malformed_for_ever(spoiled: Trial, caplog: pytest.LogCaptureFixture) -> None:
+    """What stays malformed fails its image and no other: no deletion, no watermark, the request id in the log."""
+    assert spoiled.sync().code == 0
+    spoiled.set(retry=Retry(attempts=1))
+    for kind in (*KINDS, "whole"):
+        spoiled.site.world.set_status(image_of(kind), 2, "CREATE_FAILED", failure_reason="new")
+    # Few enough for the mass-delete breaker not to have a hand in it.
+    for kind in (*KINDS[:8], "whole"):
+        spoiled.site.world.delete_version(image_of(kind), 1)
+    before = {row for row in spoiled.site.stored() if row[2] != "whole"}
+    spoiled.spoil(*(FaultRule(kind=kind, operation=LIST, image=image_of(kind)) for kind in KINDS))
+    with caplog.at_level(logging.WARNING, logger="connector"):
+        came = spoiled.sync(full=True)
+    assert (came.code, came.failures) == (4, {image_of(kind): "MalformedResponseError" for kind in KINDS})
+    assert before <= spoiled.site.stored()
+    assert spoiled.site.ask(
+        "SELECT DISTINCT image_name FROM image_versions WHERE etl_deleted_at IS NOT NULL"
+    ) == [("whole",)]
+    for kind in KINDS:
+        spoiled.assert_unmoved(image_of(kind))
+    told = [str(vars(record)["reason"]) for record in caplog.records if record.getMessage() == "call_failed"]
+    assert len(told) == len(KINDS)
+    assert sum("request id none" in reason for reason in told) == 1
+    assert all(re.search(r"request id ([0-9a-f-]{36}|none)", reason) for reason in told)
+    spoiled.assert_converges()
+
+
+def test_row_11_captive_portal_deletes_nothing(trial: Trial) -> None:
+    """A network that answers everything with its own page leaves the warehouse as it was; exit 6."""
+    assert trial.sync().code == 0
+    before = trial.site.stored()
+    trial.set(retry=Retry(attempts=2, max_wait=trial.config.retry.max_wait))
+    trial.spoil(FaultRule(kind="html"))
+    came = trial.sync(full=True)
+    assert came.code == 6
+    assert "Nothing was read" in came.message
+    assert trial.site.stored() == before
+    trial.assert_converges()
+
+
+def test_row_15_arn_that_is_wrong_in_one_bit(trial: Trial) -> None:
+    """A row with a damaged ARN is never stored: its page is asked for again, and its image partial if it stays."""
+    trial.set(retry=Retry(attempts=2, max_wait=trial.config.retry.max_wait))
+    trial.spoil(FaultRule(kind="arn_bit_flip", operation=LIST, image=LARGE))
+    came = trial.sync()
+    assert (came.code, came.failures) == (4, {LARGE: "MalformedResponseError"})
+    assert trial.figures()[2] == "partial"
+    assert trial.site.ask("SELECT count(*) FROM image_versions WHERE image_name = 'large'") == [(0,)]
+    assert "image-version/marge/1" in trial.site.ask("SELECT max(error_message) FROM coverage")[0][0]  # type: ignore[operator]  # a text
+    trial.assert_converges()

@@ -1,0 +1,145 @@
+"""Rows 25 to 32 and 50 of the list of faults: what is listed changes meanwhile, or is shown late."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import pytest
+
+from connector.simulator import Behaviour, FaultRule, Script, VersionRecord
+from tests.behaviour.harness import true_rows
+from tests.faults.trial import HOUR_MS, LARGE, NOON_MS, Trial
+
+LIST = "ListImageVersions"
+TOKENS = ("keyset", "offset")
+
+
+def meanwhile(trial: Trial, *actions: dict[str, object], after: int = 1, operation: str = LIST) -> None:
+    """Change the world right after so many answers about the large image (or of an operation)."""
+    image = LARGE if operation == LIST else None
+    steps = [
+        {"after_requests": after, "operation": operation, "image": image, "action": action}
+        for action in actions
+    ]
+    trial.site.simulator.play(Script.parse(json.dumps(steps).encode()))
+
+
+def touched(version: int) -> dict[str, object]:
+    """The action that modifies a version of the large image."""
+    return {"do": "update_version", "image": LARGE, "version": version}
+
+
+def paged(trial: Trial, tokens: str) -> None:
+    """Let AWS's tokens be of this kind, and move its time on, so that a change is newer than all before."""
+    trial.site.simulator.behaviour = Behaviour(tokens=tokens)  # type: ignore[arg-type]  # a choice
+    trial.site.simulator.clock.advance(HOUR_MS)
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("full", [True, False], ids=["by-version", "newest-first"])
+def test_row_25_versions_touched_while_they_are_read(trial: Trial, tokens: str, full: bool) -> None:
+    """Versions touched behind the cursor, before it, and twice are all current after the next run."""
+    assert trial.sync().code == 0
+    paged(trial, tokens)
+    for number in range(90, 250):
+        trial.site.world.update_version(LARGE, number)
+    trial.site.simulator.clock.advance(HOUR_MS)
+    meanwhile(trial, touched(3), touched(249), touched(120), {"do": "advance_clock", "milliseconds": 1000})
+    meanwhile(trial, touched(120), after=2)
+    assert trial.sync(full=full).code == 0
+    trial.site.simulator.clock.advance(HOUR_MS)
+    assert trial.sync().code == 0
+    trial.site.assert_true()
+    trial.assert_nothing_falsely_deleted()
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
+def test_row_26_version_created_while_its_image_is_read(trial: Trial, tokens: str) -> None:
+    """A version that appears during a run is there after it, or after the next."""
+    paged(trial, tokens)
+    meanwhile(trial, {"do": "create_version", "image": LARGE, "count": 2})
+    assert trial.sync().code == 0
+    trial.site.simulator.clock.advance(HOUR_MS)
+    assert trial.sync().code == 0
+    trial.site.assert_true()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "versions"),
+    [
+        pytest.param("offset", (3, 50), id="behind"),
+        pytest.param("offset", (150, 250), id="ahead"),
+        pytest.param("keyset", (3, 250), id="both"),
+    ],
+)
+def test_row_27_versions_deleted_while_their_image_is_read(
+    trial: Trial, tokens: str, versions: tuple[int, int]
+) -> None:
+    """A deletion on either side of the cursor calls no other version deleted, whatever tokens count."""
+    assert trial.sync().code == 0
+    paged(trial, tokens)
+    meanwhile(trial, *({"do": "delete_version", "image": LARGE, "version": version} for version in versions))
+    assert trial.sync(full=True).code == 0
+    trial.assert_nothing_falsely_deleted()
+    trial.assert_converges()
+
+
+def test_row_29_deleted_version_that_the_list_still_shows(trial: Trial) -> None:
+    """A version that Describe no longer finds and the list still shows is kept until the list lacks it."""
+    assert trial.sync().code == 0
+    trial.site.simulator.clock.advance(HOUR_MS)
+    trial.site.world.delete_version("beta", 2)
+    trial.site.world.delete_version("beta", 5)
+    trial.spoil(FaultRule(kind="list_lag", operation=LIST, seconds=60))
+    came = trial.sync(full=True)
+    assert (came.code, trial.injected()["list_lag"] > 0) == (0, True)
+    assert ("beta", 2) in {row[2:4] for row in trial.site.stored()}
+    trial.site.simulator.faults = ()
+    came = trial.sync(full=True)
+    assert came.report is not None
+    assert came.report.rows.deleted == 2
+    trial.site.assert_true()
+
+
+def test_row_30_image_deleted_between_its_list_and_its_versions(trial: Trial) -> None:
+    """An image that goes right after it was listed is confirmed gone, marked, and no failure of the run."""
+    assert trial.sync().code == 0
+    trial.site.simulator.clock.advance(HOUR_MS)
+    meanwhile(trial, {"do": "delete_image", "image": "beta"}, operation="ListImages")
+    came = trial.sync()
+    assert came.code == 0
+    assert trial.site.calls("DescribeImage") == 1
+    assert trial.site.ask(
+        "SELECT version, etl_delete_evidence FROM image_versions WHERE etl_deleted_at IS NOT NULL ORDER BY ALL"
+    ) == [(version, "image_not_found") for version in range(1, 6)]
+    trial.site.assert_true()
+
+
+def paginated(image: str) -> set[tuple[object, ...]]:
+    """What boto3's own paginator gives, in milliseconds."""
+    pages = boto3.client("sagemaker").get_paginator("list_image_versions").paginate(ImageName=image)
+    return {
+        (
+            image,
+            row["Version"],
+            row["ImageVersionStatus"],
+            round(row["CreationTime"].timestamp() * 1000),
+            round(row["LastModifiedTime"].timestamp() * 1000),
+        )
+        for page in pages
+        for row in page["ImageVersions"]
+    }
+
+
+def test_row_50_three_readers_agree(trial: Trial) -> None:
+    """The warehouse, boto3's paginator and the simulator's truth hold the same rows."""
+    trial.site.world.put_version(
+        "Alpha",
+        VersionRecord(version=9, creation_ms=NOON_MS - 1, last_modified_ms=NOON_MS, status="CREATING"),
+    )
+    assert trial.sync().code == 0
+    stored = trial.site.stored()
+    assert stored == true_rows(trial.site.world)
+    narrowed = {(*row[2:4], row[6], *row[8:10]) for row in stored}
+    assert set().union(*(paginated(str(name)) for name in {row[2] for row in stored})) == narrowed

@@ -1,0 +1,180 @@
+"""Rows 16 to 24 of the list of faults: pages, tokens and filters that are not what they should be."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.acceptance import PageRead, begin
+from connector.errors import ListingUnstableError
+from connector.extract.discover import discover
+from connector.extract.extractor import Extractor
+from connector.extract.plan import ImageFilter
+from connector.landing import Landing
+from connector.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
+from connector.simulator import Behaviour, FaultRule, VersionRecord
+from tests.behaviour.scripted import Reply, Request, answer, item
+from tests.behaviour.stage import Waits, staged, unpaced_calls
+from tests.faults.trial import HOUR_MS, LARGE, NOON_MS, Trial
+
+LIST = "ListImageVersions"
+SCOPE = Scope("111122223333", "us-east-1")
+STREAM = PlannedStream(Stream(SCOPE, "base"), ListingRequest(ListingKind.FULL, 100))
+
+
+def emptily(count: int, operation: str = "ImageVersions", *last: dict[str, object]) -> list[Reply]:
+    """So many empty pages that go on, and one with rows."""
+    going_on = [answer(**{operation: []}, NextToken=f"token {number}") for number in range(count)]
+    return [*going_on, answer(**{operation: list(last)})]
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_row_16_empty_pages_that_go_on(count: int) -> None:
+    """Empty pages with a token are no end: each is paced like any other, and the row behind them is read."""
+    pages: list[PageRead] = []
+    with staged() as stage:
+        stage.play(*emptily(count, "ImageVersions", item()))
+        Extractor({SCOPE: unpaced_calls(stage.api)}, pages.append, Stop(event=Waits()), 1).run(
+            [begin(STREAM)]
+        )
+        assert len(stage.server.requests) == count + 1
+    assert [row.Version for page in pages for row in page.rows] == [1]
+    assert pages[-1].checkpoint.outcome is Outcome.READ
+
+
+def endless(member: str, request: Request) -> Reply:
+    """An empty page that goes on with a token that was never seen before."""
+    token = int(request.parameters.get("NextToken", "0"))
+    return answer(**{member: []}, NextToken=str(token + 1))
+
+
+def test_row_16_empty_pages_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of nothing but empty pages ends with a clear error, and proves nothing."""
+    monkeypatch.setattr("connector.extract.extractor.MOST_EMPTY_PAGES", 50)
+    monkeypatch.setattr("connector.extract.discover.MOST_EMPTY_PAGES", 50)
+    pages: list[PageRead] = []
+    with staged() as stage:
+        calls = unpaced_calls(stage.api)
+        stage.answering = lambda request: endless("ImageVersions", request)
+        Extractor({SCOPE: calls}, pages.append, Stop(event=Waits()), 1).run([begin(STREAM)])
+        stage.answering = lambda request: endless("Images", request)
+        with pytest.raises(ListingUnstableError, match="50 empty pages in a row"):
+            discover(calls, ImageFilter())
+        assert len(stage.server.requests) == 100
+    end = pages[-1].checkpoint
+    assert (end.outcome, end.error_code) == (Outcome.UNSTABLE, "ListingUnstableError")
+    assert "50 empty pages in a row" in str(end.error_message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("same_token", "ListingUnstableError"),
+        ("token_cycle", "ListingUnstableError"),
+        ("token_none", "ValidationException"),
+        ("token_too_long", "MalformedResponseError"),
+    ],
+)
+def test_row_17_tokens_that_lead_nowhere(trial: Trial, kind: str, code: str) -> None:
+    """Tokens that repeat, go round, or cannot be ends the image's list without proof: no watermark moves."""
+    assert trial.sync().code == 0
+    trial.set(page_size=50)
+    trial.spoil(FaultRule(kind=kind, operation=LIST, image=LARGE))
+    before = trial.site.stored()
+    came = trial.sync(full=True)
+    assert (came.code, came.failures) == (4, {LARGE: code})
+    assert trial.site.stored() == before
+    trial.assert_unmoved(LARGE)
+    trial.assert_converges()
+
+
+def interrupted(trial: Trial, **changes: object) -> str:
+    """Leave a first sync unfinished behind the first page of the large image; the token that goes on."""
+    trial.set(**changes)
+    trial.spoil(FaultRule(kind="throttling", operation=LIST, image=LARGE, start=2))
+    assert trial.sync().code == 6
+    trial.site.simulator.faults = ()
+    (run,) = Landing(trial.config.landing_folder).runs()
+    tokens = {mark.next_token for mark in run.checkpoints.values() if mark.next_token is not None}
+    (token,) = tokens
+    return token
+
+
+def asked_tokens(trial: Trial) -> list[object]:
+    """The tokens of the large image's requests since the last sync began."""
+    records = [record for record in trial.site.simulator.counters.log if record.image_name == LARGE]
+    return [record.parameters.get("NextToken") for record in records]
+
+
+def test_row_18_token_that_expired_meanwhile(trial: Trial) -> None:
+    """A token that AWS refuses on resuming is dropped once, and the list is read from its start."""
+    token = interrupted(trial)
+    trial.spoil(FaultRule(kind="token_expired", operation=LIST, times=1))
+    assert trial.sync().code == 0
+    assert asked_tokens(trial)[:2] == [token, None]
+    trial.assert_converges()
+
+
+def test_row_18_tokens_that_are_never_taken(trial: Trial) -> None:
+    """Tokens that are refused every time fail the image, whose watermark stays; the others are loaded."""
+    interrupted(trial)
+    trial.spoil(FaultRule(kind="token_expired", operation=LIST))
+    came = trial.sync()
+    assert (came.code, came.failures) == (4, {LARGE: "ValidationException"})
+    assert trial.marks()[(LARGE,)][0] is None
+    trial.assert_converges()
+
+
+def test_row_19_token_of_another_question(trial: Trial) -> None:
+    """A sync that asks for something else never sends the token of the run before, and loses none of its rows."""
+    token = interrupted(trial)
+    assert trial.sync(images=("lar*",)).code == 0
+    assert asked_tokens(trial)[0] is None
+    assert token not in asked_tokens(trial)
+    trial.assert_converges()
+
+
+def test_row_20_page_size_that_was_changed(trial: Trial) -> None:
+    """A run begun with pages of 100 is finished, token and all, when the configuration says 7."""
+    token = interrupted(trial)
+    trial.set(page_size=7)
+    came = trial.sync()
+    assert came.code == 0
+    assert asked_tokens(trial)[0] == token
+    trial.site.assert_true()
+    trial.assert_converges()
+
+
+@pytest.mark.parametrize(
+    ("row", "behaviour"),
+    [
+        pytest.param(21, Behaviour(filters="ignored"), id="row-21"),
+        pytest.param(22, Behaviour(filtering="page_then_filter"), id="row-22"),
+        pytest.param(23, Behaviour(filters="exclusive"), id="row-23"),
+    ],
+)
+def test_row_21_22_23_filters_that_do_as_they_like(trial: Trial, row: int, behaviour: Behaviour) -> None:
+    """Whatever AWS does with filters, none is sent: the same changes are read at the same cost."""
+    trial.site.simulator.behaviour = behaviour
+    assert trial.sync().code == 0
+    for number in (1, 120, 250):
+        trial.site.simulator.clock.advance(HOUR_MS)
+        trial.site.world.update_version(LARGE, number)
+    came = trial.sync()
+    assert came.report is not None
+    assert (came.report.rows.updated, trial.site.calls(LIST, LARGE)) == (3, 1)
+    asked = {name for record in trial.site.simulator.counters.log for name in record.parameters}
+    assert not {name for name in asked if name.endswith(("After", "Before"))}
+    trial.site.assert_true()
+
+
+@pytest.mark.parametrize("tokens", ["keyset", "offset"])
+def test_row_24_ties_across_pages(trial: Trial, tokens: str) -> None:
+    """250 versions of one and the same instant, in an order that nobody promised, are all there."""
+    trial.site.simulator.behaviour = Behaviour(tokens=tokens, tie_order="shuffled", tie_seed=5)  # type: ignore[arg-type]  # a choice
+    for moment in (NOON_MS - HOUR_MS, NOON_MS):
+        for number in range(1, 251):
+            record = VersionRecord(version=number, creation_ms=moment, last_modified_ms=moment)
+            trial.site.world.put_version(LARGE, record)
+        trial.site.simulator.clock.advance(HOUR_MS)
+        assert trial.sync().code == 0
+        trial.site.assert_true()

@@ -1,0 +1,161 @@
+"""Rows 33 to 35 of the list of faults: permissions, credentials and clocks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from connector.landing import Landing
+from connector.simulator import FaultRule
+from tests.faults.trial import HOUR_MS, LARGE, Trial
+
+LIST = "ListImageVersions"
+
+
+def test_row_33_one_image_that_may_not_be_read(trial: Trial) -> None:
+    """A denied image is reported and left alone, the others are read, and the exit code says partial."""
+    assert trial.sync().code == 0
+    trial.site.world.delete_version("beta", 2)
+    trial.site.world.delete_version("Alpha", 2)
+    trial.spoil(FaultRule(kind="access_denied", operation=LIST, image="beta"))
+    came = trial.sync(full=True)
+    assert (came.code, came.failures) == (4, {"beta": "AccessDeniedException"})
+    assert trial.site.ask(
+        "SELECT image_name, version FROM image_versions WHERE etl_deleted_at IS NOT NULL"
+    ) == [("Alpha", 2)]
+    trial.assert_unmoved("beta")
+    assert trial.figures() == (0, 0, "partial")
+    trial.assert_converges()
+
+
+@pytest.mark.parametrize("operation", ["DescribeImage", "DescribeImageVersion", "ListAliases"])
+def test_row_33_one_operation_that_may_not_be_called(trial: Trial, operation: str) -> None:
+    """Without one operation the rest goes on; what only it could prove is not called deleted for want of it."""
+    assert trial.sync().code == 0
+    trial.site.world.delete_image("beta")
+    trial.site.world.delete_version("Alpha", 2)
+    trial.spoil(FaultRule(kind="access_denied", operation=operation))
+    came = trial.sync(full=True)
+    assert came.code == (4 if operation == "DescribeImage" else 0)
+    trial.assert_nothing_falsely_deleted()
+    trial.assert_converges()
+
+
+def test_row_34_expired_credentials_that_stay_expired(trial: Trial) -> None:
+    """Static credentials that expire in the middle of a run end it with 3, and the next run goes on."""
+    trial.spoil(FaultRule(kind="expired_credentials", operation=LIST, start=5))
+    came = trial.sync()
+    assert came.code == 3
+    assert "ExpiredTokenException" in came.message
+    assert "log in again" in came.message
+    (run,) = Landing(trial.config.landing_folder).runs()
+    assert sum(mark.rows for mark in run.checkpoints.values()) == 115
+    trial.site.simulator.faults = ()
+    came = trial.sync()
+    assert (came.code, trial.site.calls(LIST, LARGE)) == (0, 2)
+    trial.site.assert_true()
+
+
+def test_row_34_expired_credentials_that_can_be_renewed(trial: Trial) -> None:
+    """The session is rebuilt once and the call made again: nobody notices, but the request is counted."""
+    trial.spoil(FaultRule(kind="expired_credentials", operation=LIST, nth=5))
+    came = trial.sync()
+    assert came.code == 0
+    assert came.report is not None
+    assert came.report.calls.total == trial.site.simulator.counters.calls() - trial.site.calls(
+        "GetCallerIdentity"
+    )
+    assert trial.figures() == (1, 0, "complete")
+    trial.site.assert_true()
+
+
+def test_row_34_renewal_that_fails(trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source of credentials that has none the second time ends the run with one clear sentence, resumable."""
+    key = trial.site.environment["AWS_ACCESS_KEY_ID"]
+    script = tmp_path / "source.py"
+    script.write_text(
+        "import json, pathlib, sys\n"
+        "used = pathlib.Path(sys.argv[1])\n"
+        "if used.exists(): sys.exit('the single sign-on session is over')\n"
+        "used.touch()\n"
+        f"print(json.dumps({{'Version': 1, 'AccessKeyId': '{key}', 'SecretAccessKey': 'x'}}))\n"
+    )
+    config = tmp_path / "aws-config"
+    config.write_text(f"[default]\ncredential_process = {sys.executable} {script} {tmp_path / 'used'}\n")
+    with monkeypatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", str(config))
+        trial.spoil(FaultRule(kind="expired_credentials", operation=LIST, start=5))
+        came = trial.sync()
+    assert came.code == 3
+    assert "have expired, and there are no new ones" in came.message
+    assert "the single sign-on session is over" in came.message
+    trial.site.simulator.faults = ()
+    assert trial.sync().code == 0
+    trial.site.assert_true()
+
+
+@pytest.mark.parametrize("kind", ["unknown_credentials", "request_expired"])
+def test_row_34_35_credentials_that_are_refused(trial: Trial, kind: str) -> None:
+    """Unknown keys and a wrong clock end the run with 3 at once; a wrong clock is told by how much."""
+    trial.spoil(FaultRule(kind=kind, operation=LIST, image=LARGE, nth=2, seconds=1200))
+    # The hint compares with this machine's clock.
+    trial.site.simulator.clock.resume()
+    trial.site.simulator.clock.set(_now_ms())
+    came = trial.sync()
+    assert came.code == 3
+    assert trial.injected() == {kind: 1}
+    if kind == "request_expired":
+        assert "This machine's clock is 20 minutes ahead of AWS's: set it." in came.message
+    trial.assert_converges()
+
+
+def _now_ms() -> int:
+    import time
+
+    return time.time_ns() // 1_000_000
+
+
+def test_row_35_local_clock_that_jumps_back(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watermarks come from AWS's Date alone: a local clock two years back changes none of them."""
+    assert trial.sync().code == 0
+    trial.site.simulator.clock.advance(HOUR_MS)
+    trial.site.world.update_version(LARGE, 7)
+    two_years_back = _now_ms() - 2 * 365 * 24 * HOUR_MS
+    for module in ("connector.sync", "connector.load.loader"):
+        monkeypatch.setattr(f"{module}.now_ms", lambda: two_years_back)
+    trial.spoil()
+    assert trial.sync().code == 0
+    before, after = trial.watermarks[(LARGE,)][0], trial.marks()[(LARGE,)][0]
+    assert isinstance(before, int)
+    assert isinstance(after, int)
+    assert after > before
+    assert after <= trial.site.simulator.clock.now_ms()
+    trial.site.assert_true()
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("seconds", [86_400, 0])
+def test_row_36_date_and_times_that_are_ahead(
+    trial: Trial, seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A time a day ahead in one answer, or in the Date of all, blinds no later run."""
+    rules = [FaultRule(kind="future_time", operation=LIST, image=LARGE, nth=1)]
+    if seconds:
+        rules = [FaultRule(kind="date_skew", seconds=3600)]
+    trial.spoil(*rules)
+    with caplog.at_level(logging.WARNING, logger="connector"):
+        assert trial.sync().code == 0
+    trial.site.simulator.faults = ()
+    trial.site.simulator.clock.advance(2 * HOUR_MS)
+    trial.site.world.update_version(LARGE, 7)
+    assert trial.sync().code == 0
+    changed = trial.site.ask(
+        "SELECT count(*) FROM image_version_events WHERE image_name = 'large' AND version = 7"
+    )
+    assert changed == [(2,)]
+    trial.assert_converges()
