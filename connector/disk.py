@@ -5,6 +5,7 @@ Everything here raises OSError. Must not know what a file holds, nor what its re
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from connector.effects import Effect, File, reach
 
 _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
+NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
 
 
 @contextmanager
@@ -44,6 +46,20 @@ def link(path: Path, target: Path, what: File) -> None:
     """Give a synced file the name `target` as well; FileExistsError if that is taken."""
     reach(Effect.LINK, what)
     os.link(path, target)
+
+
+def take_name(path: Path, target: Path, what: File) -> None:
+    """Let a file that is complete have the name `target`; FileExistsError if that is taken."""
+    try:
+        link(path, target, what)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        rename(path, target, what)
+    sync_folder(target.parent, what)
+    unlink(path, what)
 
 
 def sync_folder(folder: Path, what: File) -> None:

@@ -45,6 +45,7 @@ class File(StrEnum):
     OUTPUT = "output"
     CONFIG = "config"
     SPILL = "spill"
+    WAREHOUSE = "warehouse"
     DEMO = "demo"
 
 

@@ -5,7 +5,6 @@ Must not know the settings, nor ever replace a file.
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shlex
@@ -16,11 +15,9 @@ import click
 
 from connector.cli import Globals, Verb
 from connector.config import config_path, example_text
-from connector.disk import link, sync_folder, synced_file, unlink
+from connector.disk import NO_LINKS, link, sync_folder, synced_file, unlink
 from connector.effects import File
 from connector.errors import ConfigError
-
-_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
 
 
 @click.command("init", cls=Verb)
@@ -83,7 +80,7 @@ def _give_name(temporary: Path, target: Path, content: bytes) -> None:
     try:
         link(temporary, target, File.CONFIG)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         _write(target, content)
 

@@ -20,7 +20,8 @@ import duckdb
 import tenacity
 
 from connector import __version__
-from connector.effects import Effect, reach
+from connector.disk import take_name, unlink
+from connector.effects import Effect, File, reach
 from connector.errors import LoadError, WarehouseError, WarehouseLockedError
 from connector.schema import SCHEMA_VERSION
 from connector.statements import names, statement
@@ -123,9 +124,24 @@ class WarehouseFile:
         Raises WarehouseLockedError when the wait is over, and WarehouseError for a file that is not ours,
         is newer than this program, or cannot be written. Until then nothing has been changed.
         """
-        with _private_files(), self._opened(_WRITING, read_only=False) as connection:
-            _migrate(connection, self.path)
-            yield connection
+        with _private_files():
+            if not self.path.exists():
+                self._make()
+            with self._opened(_WRITING, read_only=False) as connection:
+                _migrate(connection, self.path)
+                yield connection
+
+    def _make(self) -> None:
+        """Make the file with all its tables under another name, so that a kill leaves none of half of them."""
+        unborn = WarehouseFile(self.path.with_name(f".{self.path.name}.unborn"), self.lock_wait_seconds)
+        try:
+            for left in (unborn.path, unborn.path.with_name(f"{unborn.path.name}.wal")):
+                unlink(left, File.WAREHOUSE)
+            with unborn._opened(_WRITING, read_only=False) as connection:
+                _migrate(connection, self.path)
+            take_name(unborn.path, self.path, File.WAREHOUSE)
+        except OSError as error:
+            raise _unusable(self.path, error.strerror or str(error)) from error
 
     @contextmanager
     def reading(

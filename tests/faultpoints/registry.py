@@ -26,6 +26,7 @@ FILES = (
     | _points((Effect.CREATE, Effect.WRITE, Effect.LOCK), File.LOCK)
     | _points((Effect.FSYNC_FOLDER, Effect.REMOVE_TREE), File.RUN)
     | _points((Effect.CREATE, Effect.WRITE, Effect.FSYNC, Effect.LINK, Effect.FSYNC_FOLDER), File.CONFIG)
+    | _points((Effect.LINK, Effect.FSYNC_FOLDER, Effect.UNLINK), File.WAREHOUSE)
     | _points((Effect.UNLINK,), File.PLAN, File.CONFIG, File.OUTPUT)
 )
 ENGINE = (
