@@ -65,6 +65,10 @@ unit: $(PROJECT) $(TOOLS) ## only the tests, on the locked DuckDB
 unit-duckdb2: $(PROJECT) $(TOOLS) $(OVERLAY) ## only the tests that need DuckDB, on its second line
 	PYTHONPATH=$(CURDIR)/$(DUCKDB2) $(BIN)/pytest -q -n $(JOBS) --dist loadfile -m duckdb
 
+.PHONY: soak
+soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the model, and the state machine; SEED=1 replays
+	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED))
+
 .PHONY: format
 format: $(PROJECT) $(TOOLS) ## format the code, mend what ruff can mend, write the generated parts of the docs
 	$(BIN)/ruff format .

@@ -28,6 +28,7 @@ calls = st.integers(1, 12)
 KINDS = ("create", "touch", "delete", "delete image")
 
 STEPS: Counter[str] = Counter()
+SYNCS = ("sync", "sync meanwhile", "interrupted")
 
 
 class Machine(RuleBasedStateMachine):
@@ -69,8 +70,13 @@ class Machine(RuleBasedStateMachine):
         rows = [row for row in self.existing(name) if row.status != "DELETING"]
         return rows[pick % len(rows)] if rows else None
 
+    def later(self) -> None:
+        """No two things happen in one millisecond: two incarnations are told apart by when they were made."""
+        self.world.clock.advance(1)
+
     def changing(self, row: VersionTruth) -> None:
         """A change that moves the time of last modification back is not seen newest first."""
+        self.later()
         if row.last_modified_ms > self.world.clock.now_ms():
             self.uncertain.add(row.image_name)
 
@@ -85,6 +91,7 @@ class Machine(RuleBasedStateMachine):
     def create(self, name: str, count: int, failed: bool) -> None:
         """New versions, of a new image if need be."""
         STEPS["create"] += 1
+        self.later()
         if not self.world.image_truth(image_name=name):
             self.world.create_image(name)
         if self.has(name) or self.simulator.behaviour.create_ms:
@@ -129,7 +136,7 @@ class Machine(RuleBasedStateMachine):
             self.changing(row)
         self.world.delete_image(name)
         if again and not self.world.image_truth(image_name=name):
-            self.world.clock.advance(5)
+            self.later()
             self.world.create_image(name)
             for _ in range(again):
                 self.world.create_version(name)
@@ -229,6 +236,7 @@ class Machine(RuleBasedStateMachine):
 
     def _meanwhile(self, kind: str, name: str, pick: int) -> None:
         if kind == "create" and self.has(name):
+            self.later()
             self.world.create_version(name)
         elif kind == "touch":
             self._touch(name, pick, failed=False)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hypothesis
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.properties.machine import Machine
+
+pytestmark = pytest.mark.duckdb
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 

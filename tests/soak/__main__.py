@@ -1,0 +1,81 @@
+"""The long proofs, `python -m tests.soak`: the whole model, then the state machine, then one line of figures.
+
+Must not know what either of them proves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+import time
+from collections.abc import Sequence
+
+import hypothesis
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.properties.machine import STEPS, SYNCS, Machine
+from tests.properties.model import figures, say, tallies
+from tests.properties.scenarios import whole
+from tests.properties.schedules import Tally
+
+_STEPS_A_WORLD = 50
+
+
+def explored() -> Tally:
+    """Every scenario of the model, on all processors."""
+    total, began = Tally(), time.monotonic()
+    for scenario, tally in tallies(whole()):
+        total.add(tally)
+        say(f"  {scenario.name:50} {tally.schedules:8,} schedules, {len(tally.broken)} broken promises")
+    for line in total.broken:
+        say(line)
+    say(figures(total, time.monotonic() - began))
+    return total
+
+
+def driven(seed: int, steps: int) -> None:
+    """Run worlds of the state machine until so many steps are made. Raises what the first difference raises."""
+    wanted = settings(
+        max_examples=max(1, steps // _STEPS_A_WORLD),
+        stateful_step_count=_STEPS_A_WORLD,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    seeds = random.Random(seed)
+    while STEPS.total() < steps:
+        seeded = hypothesis.seed(seeds.randrange(2**32))(type("Seeded", (Machine,), {}))
+        run_state_machine_as_test(seeded, settings=wanted)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run both and print figures; 1 if either found a difference to the truth."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--steps", type=int, default=2_000, help="steps of the state machine, at the least")
+    parser.add_argument("--only", choices=["model", "machine"])
+    options = parser.parse_args(arguments)
+    logging.disable(logging.CRITICAL)
+    began, total, differences = time.monotonic(), Tally(), 1
+    try:
+        if options.only != "machine":
+            total = explored()
+        if options.only != "model":
+            driven(options.seed, options.steps)
+        differences = 0
+    finally:
+        if differences:
+            say(f"Replay it with: python -m tests.soak --seed {options.seed} --steps {options.steps}")
+        say(
+            f"soak: {total.schedules:,} schedules, {len(total.broken):,} broken promises; "
+            f"{STEPS.total():,} steps, {sum(STEPS[kind] for kind in SYNCS):,} syncs, {differences} differences; "
+            f"seed {options.seed}; {time.monotonic() - began:.0f} s"
+        )
+    return 1 if total.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
