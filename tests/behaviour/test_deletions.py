@@ -75,7 +75,7 @@ def test_deleted_version_is_marked_once_describe_confirms(served: ServeWorld) ->
     assert site.calls("DescribeImageVersion") == 0
 
 
-def test_absent_version_that_describe_finds_stays(served: ServeWorld) -> None:
+def test_row_28_absent_version_that_describe_finds_stays(served: ServeWorld) -> None:
     """A list that lags behind and omits a live version deletes nothing; the phantom is counted."""
     site = site_of(served)
     site.sync()
@@ -252,7 +252,7 @@ def test_mass_deletion_is_stopped_and_can_be_allowed(served: ServeWorld) -> None
     site.assert_true()
 
 
-def test_all_images_gone_is_stopped_by_the_breaker(served: ServeWorld) -> None:
+def test_row_32_all_images_gone_is_stopped_by_the_breaker(served: ServeWorld) -> None:
     """A scope that suddenly has no image at all loses nothing unless it is allowed to."""
     site = site_of(served)
     site.sync()
@@ -265,7 +265,7 @@ def test_all_images_gone_is_stopped_by_the_breaker(served: ServeWorld) -> None:
     assert site.ask("SELECT count(*) FROM images WHERE etl_deleted_at IS NULL") == [(0,)]
 
 
-def test_deleted_and_recreated_image_closes_the_old_incarnation(served: ServeWorld) -> None:
+def test_row_31_deleted_and_recreated_image_closes_the_old_incarnation(served: ServeWorld) -> None:
     """The old numbers that the new image lacks are deleted; the ones it has again are re-created."""
     site = site_of(served, versions=3)
     site.sync()
@@ -332,7 +332,7 @@ def test_deleting_is_a_live_state(served: ServeWorld) -> None:
     site.assert_true()
 
 
-def test_modification_time_that_goes_back_is_taken_from_a_full_listing(served: ServeWorld) -> None:
+def test_row_37_modification_time_that_goes_back_is_taken_from_a_full_listing(served: ServeWorld) -> None:
     """The newest full listing wins over an older state with a later time; history stays in order."""
     site = site_of(served, versions=5)
     name = names(site)[0]

@@ -145,7 +145,7 @@ def test_sync_into_a_newer_schema_leaves_it_alone(site: Site) -> None:
     assert site.calls("ListImages") == 0
 
 
-def test_locked_warehouse_keeps_the_rows_for_the_next_sync(site: Site) -> None:
+def test_row_45_locked_warehouse_keeps_the_rows_for_the_next_sync(site: Site) -> None:
     """A warehouse open elsewhere: exit 5 naming the process, rows kept; the next sync loads both runs."""
     site.sync()
     site.simulator.clock.advance(60_000)
@@ -174,7 +174,7 @@ def test_locked_warehouse_that_is_freed_in_time_is_waited_for(site: Site) -> Non
     assert process.returncode == 0
 
 
-def test_second_sync_beside_the_first_leaves_at_once(served: ServeWorld) -> None:
+def test_row_44_second_sync_beside_the_first_leaves_at_once(served: ServeWorld) -> None:
     """Two syncs on one landing folder: one works, the other leaves with 7 and names the first."""
     site = served(generate(17, images=10, versions_per_image=5), Behaviour(latency_ms=400))
     first = site.command("sync", IMAGE_HISTORY_CONCURRENCY="1")

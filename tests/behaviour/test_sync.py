@@ -163,7 +163,7 @@ def test_recreated_image_starts_a_new_incarnation(served: ServeWorld) -> None:
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu", "UTC"])
-def test_every_member_is_exact_in_any_time_zone(
+def test_row_38_every_member_is_exact_in_any_time_zone(
     served: ServeWorld, monkeypatch: pytest.MonkeyPatch, zone: str
 ) -> None:
     """Every member reaches the table to the millisecond, in the hour that a clock change repeats as well."""
@@ -214,7 +214,7 @@ def _after_each_page_of(name: str, act: Callable[[Exchange], None]) -> Fault:
     return fault
 
 
-def test_future_modification_time_does_not_blind_later_runs(served: ServeWorld) -> None:
+def test_row_36_future_modification_time_does_not_blind_later_runs(served: ServeWorld) -> None:
     """A LastModifiedTime a day ahead is stored, and changes after it are still seen."""
     site = busy_site(served)
     name = largest_image(site)
