@@ -222,7 +222,8 @@ class Landing:
 
     def _remove(self, folder: Path) -> None:
         try:
-            unlink(folder / _PLAN, File.PLAN)
+            if not (folder / _PLAN).is_dir():
+                unlink(folder / _PLAN, File.PLAN)
             sync_folder(folder, File.PLAN)
             remove_tree(folder, File.RUN)
         except OSError as error:

@@ -1,0 +1,270 @@
+"""Files damaged on disk: told with what to do, never half-loaded, and a way out that loses nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from connector.effects import Effect, install
+from connector.errors import ConnectorError, LandingError, WarehouseError
+from connector.landing import Landing
+from connector.simulator import VirtualClock, generate
+from tests.behaviour.harness import ServeWorld, Site
+from tests.faultpoints.faults import Action, Fault, Tripwire
+from tests.faultpoints.table import NOTHING, fingerprint
+
+pytestmark = pytest.mark.duckdb
+
+Damage = Callable[[Path, random.Random], None]
+HEADER_BYTES = 12_288
+
+
+@contextmanager
+def faulty(fault: Fault) -> Iterator[None]:
+    """The fault happens in this process."""
+    remove = install(Tripwire(fault, lambda _: None))
+    try:
+        yield
+    finally:
+        remove()
+
+
+@pytest.fixture
+def site(served: ServeWorld) -> Site:
+    """A small site with one image of several pages, at a clock that stands still."""
+    made = served(generate(17, images=3, versions_per_image=5, largest=30, clock=VirtualClock()))
+    made.config = msgspec.structs.replace(made.config, page_size=5, checkpoint_rows=5, concurrency=1)
+    return made
+
+
+def interrupted(site: Site) -> Path:
+    """The folder of a first run that the disk cut off after two segments."""
+    with (
+        faulty(Fault("create", "segment", Action.ENOSPC, 3)),
+        pytest.raises(LandingError, match="No space left"),
+    ):
+        site.sync()
+    (folder,) = [path for path in site.config.landing_folder.iterdir() if path.is_dir()]
+    assert len(list(folder.glob("segment-*"))) == 2
+    return folder
+
+
+def flip(path: Path, rng: random.Random) -> None:
+    """Change one byte anywhere."""
+    content = bytearray(path.read_bytes())
+    content[rng.randrange(len(content))] ^= rng.randrange(1, 256)
+    path.write_bytes(content)
+
+
+def cut(path: Path, rng: random.Random) -> None:
+    """Lose the end."""
+    content = path.read_bytes()
+    path.write_bytes(content[: rng.randrange(len(content))])
+
+
+def empty(path: Path, _: random.Random) -> None:
+    """Lose everything but the name."""
+    path.write_bytes(b"")
+
+
+def become_folder(path: Path, _: random.Random) -> None:
+    """Turn into a folder."""
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [flip, cut, empty, become_folder])
+@pytest.mark.parametrize("name", ["segment-000001-*", "segment-000002-*", "plan.json", "images.parquet"])
+def test_damaged_landing_file_is_named_and_dropped_by_fresh(
+    site: Site, rng: random.Random, name: str, damage: Damage
+) -> None:
+    """A damaged file of an unfinished run: nothing is loaded, the sentence names it, --fresh reads it anew."""
+    (path,) = interrupted(site).glob(name)
+    damage(path, rng)
+    for _ in range(2):
+        with pytest.raises(LandingError) as refusal:
+            site.sync()
+        assert str(path) in refusal.value.message
+        assert "sync --fresh" in refusal.value.message
+        assert fingerprint(site.config.warehouse) == NOTHING
+    site.sync(fresh=True)
+    site.assert_true()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_closed_run_with_a_damaged_segment_is_dropped_by_fresh(
+    site: Site, rng: random.Random, number: int
+) -> None:
+    """A run that only waits to be loaded is refused and dropped as well, though it was read to its end."""
+    with (
+        faulty(Fault("statement", "load/changed", Action.EIO)),
+        pytest.raises(WarehouseError, match="Input/output"),
+    ):
+        site.sync()
+    (path,) = site.config.landing_folder.glob(f"*/segment-{number:06d}-*")
+    flip(path, rng)
+    with pytest.raises(LandingError, match="damaged"):
+        site.sync()
+    site.sync(fresh=True)
+    site.assert_true()
+
+
+def test_missing_segment_is_told(site: Site) -> None:
+    """A segment that is gone from the middle of a run is no shorter run."""
+    (path,) = interrupted(site).glob("segment-000001-*")
+    path.unlink()
+    with pytest.raises(LandingError, match="not segment 1"):
+        site.sync()
+    site.sync(fresh=True)
+    site.assert_true()
+
+
+def test_segment_of_another_run_is_told(site: Site) -> None:
+    """A segment that was copied from another run's folder is not taken for this one's."""
+    (path,) = interrupted(site).glob("segment-000002-*")
+    site.config.landing_folder.rename(site.folder / "kept")
+    (other,) = interrupted(site).glob("segment-000002-*")
+    other.unlink()
+    shutil.copy(site.folder / "kept" / path.parent.name / path.name, other.parent)
+    with pytest.raises(LandingError, match="not segment 2"):
+        site.sync()
+
+
+@pytest.mark.parametrize("damage", [flip, cut, empty, become_folder])
+def test_damaged_memory_of_streams_is_ignored(site: Site, rng: random.Random, damage: Damage) -> None:
+    """What the landing remembers of streams only saves calls: damaged, it is as if it were not there."""
+    site.sync()
+    path = site.config.landing_folder / "known-streams.parquet"
+    remembered = Landing(site.config.landing_folder).remembered()
+    assert remembered is not None
+    good = path.read_bytes()
+    for _ in range(1 if damage is become_folder else 30):
+        damage(path, rng)
+        found = Landing(site.config.landing_folder).remembered()
+        # A byte that says nothing, such as one of the writer's name, does no harm.
+        assert found is None or found.equals(remembered)
+        if path.is_file():
+            path.write_bytes(good)
+    site.sync()
+    site.assert_true()
+
+
+def test_lock_file_of_any_content_locks(site: Site, rng: random.Random) -> None:
+    """What stands in the lock file only tells who holds it."""
+    landing = Landing(site.config.landing_folder)
+    landing.folder.mkdir()
+    lock = landing.folder / "lock"
+    lock.write_bytes(rng.randbytes(100))
+    with landing.locked():
+        assert lock.read_text(encoding="ascii") == str(os.getpid())
+        lock.write_bytes(b"\xff\x1b[31m")
+        with pytest.raises(ConnectorError, match="process unknown"), landing.locked():
+            pass
+    site.sync()
+    site.assert_true()
+
+
+@pytest.mark.parametrize("place", ["headers", "blocks", "end"])
+def test_damaged_warehouse_is_told_and_left_alone(site: Site, rng: random.Random, place: str) -> None:
+    """Flipped bytes in a header or a block, or a lost end: exit 2, nothing is written, another file can be made."""
+    site.sync()
+    path = site.config.warehouse
+    good = path.read_bytes()
+    site.world.update_version(site.world.truth()[0].image_name, 1)
+    told = 0
+    for _ in range(3):
+        content = bytearray(good)
+        if place == "end":
+            content = content[: rng.randrange(HEADER_BYTES, len(good) // 2)]
+        else:
+            start, end = (8, 4096) if place == "headers" else (HEADER_BYTES, len(good))
+            for _ in range(200 if place == "blocks" else 1):
+                content[rng.randrange(start, end)] ^= 0xFF
+        path.write_bytes(content)
+        with pytest.raises(WarehouseError) as refusal:
+            site.sync()
+        assert refusal.value.exit_code == 2
+        told += "is damaged" in refusal.value.message
+        assert path.read_bytes() == bytes(content)
+    assert told == 3
+    path.unlink()
+    site.sync()
+    site.sync()
+    site.assert_true()
+
+
+def commit_without_checkpoint(site: Site) -> Path:
+    """Have a committed load stand in DuckDB's log only, as after a kill; returns the log."""
+    wal = site.config.warehouse.with_name(f"{site.config.warehouse.name}.wal")
+    script = (
+        "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); "
+        "c.execute(\"INSERT INTO schema_drift SELECT 'o', 'm', 'v' || i, now(), 1, 'run' FROM range(500) t(i)\"); "
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(site.config.warehouse)], check=False)
+    assert wal.stat().st_size > 1000
+    return wal
+
+
+def test_damaged_log_of_the_warehouse_is_told_or_cut_at_a_commit(site: Site, rng: random.Random) -> None:
+    """A flipped byte in DuckDB's log: the file is as before the commit or after it, or is reported as damaged."""
+    site.sync()
+    wal = commit_without_checkpoint(site)
+    good, logged = site.config.warehouse.read_bytes(), wal.read_bytes()
+    seen = set()
+    for _ in range(4):
+        site.config.warehouse.write_bytes(good)
+        wal.write_bytes(logged)
+        flip(wal, rng)
+        try:
+            site.sync()
+        except WarehouseError as error:
+            seen.add(error.exit_code)
+            continue
+        seen.add(0)
+        assert site.ask("SELECT count(*) FROM schema_drift WHERE etl_run_id = 'run'")[0][0] in {0, 500}
+        site.assert_true()
+    assert seen <= {0, 2}
+
+
+def test_kill_while_the_warehouse_is_made_leaves_none(site: Site) -> None:
+    """A first sync that dies between two migrations leaves no file that the next takes for another program's."""
+    command = ["-m", "tests.faultpoints.run", "statement.migrations/001_tables:kill:1", "--", "sync"]
+    environment = {**os.environ, **site.environment}
+    outcome = subprocess.run([sys.executable, *command], cwd=site.folder, env=environment, check=False)
+    assert outcome.returncode == -9
+    assert not site.config.warehouse.exists()
+    assert [path.name for path in site.folder.glob(".*unborn*")] != []
+    assert site.run("sync").returncode == 0
+    site.assert_true()
+    assert list(site.folder.glob(".*unborn*")) == []
+
+
+def test_two_makers_of_one_warehouse_keep_the_first(site: Site) -> None:
+    """A warehouse that appears while another is made is kept, never replaced."""
+
+    def appear(effect: Effect, subject: str) -> None:
+        if (effect, subject) == (Effect.LINK, "warehouse"):
+            shutil.copy(site.folder / "theirs.duckdb", site.config.warehouse)
+
+    site.sync()
+    site.config.warehouse.rename(site.folder / "theirs.duckdb")
+    remove = install(appear)
+    try:
+        with pytest.raises(WarehouseError, match="exists"):
+            site.sync()
+    finally:
+        remove()
+    site.sync()
+    assert site.ask("SELECT count(*) FROM runs")[0][0] in {2, 3}
+    site.assert_true()
