@@ -1,0 +1,124 @@
+"""Events are only ever added: no statement of ours can change or take away what was stored."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from connector.statements import folder
+
+EVENTS = "image_version_events"
+PACKAGE = Path(__file__).parents[2] / "connector"
+FILES = sorted(
+    str(path.relative_to(folder())) for path in folder().rglob("*.sql") if path.parent.name != "migrations"
+)
+COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+# The words that come before the name of what a statement writes to.
+TARGETS = [
+    ("delete", "from"),
+    ("update",),
+    ("truncate",),
+    ("truncate", "table"),
+    ("drop", "table"),
+    ("drop", "table", "if", "exists"),
+    ("alter", "table"),
+    ("alter", "table", "if", "exists"),
+    ("merge", "into"),
+    ("create", "table"),
+    ("create", "or", "replace", "table"),
+    ("create", "table", "if", "not", "exists"),
+    ("insert", "or", "replace", "into"),
+    ("insert", "or", "ignore", "into"),
+    ("copy",),
+]
+
+
+def words(sql: str) -> list[str]:
+    """The statement's words and marks in lower case, as DuckDB takes them apart; comments and texts left out."""
+    tokens = duckdb.tokenize(sql)
+    ends = [start for start, _ in tokens[1:]] + [len(sql)]
+    found = []
+    for (start, kind), end in zip(tokens, ends, strict=True):
+        text = COMMENT.sub(" ", sql[start:end]).strip()
+        if kind not in {duckdb.token_type.comment, duckdb.token_type.string_const}:
+            found += text.lower().replace('"', "").split()
+    return found
+
+
+def written(sql: str, *, insert: bool = False) -> set[str]:
+    """The names that the statement changes, empties, drops, makes or overwrites; with `insert`, adds to."""
+    said = words(sql)
+    targets = [*TARGETS, ("insert", "into")] if insert else TARGETS
+    return {
+        said[at + len(target)]
+        for target in targets
+        for at in range(len(said) - len(target))
+        if tuple(said[at : at + len(target)]) == target
+    }
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_statement_leaves_events_alone(name: str) -> None:
+    """No file outside the migrations updates, deletes, replaces, drops or makes events; adding is all."""
+    sql = (folder() / name).read_text(encoding="utf-8")
+    assert EVENTS not in written(sql)
+    if EVENTS in written(sql, insert=True):
+        assert "conflict" not in words(sql)
+
+
+def test_only_two_statements_add_events() -> None:
+    """Events come from what a run saw change and from what it proved gone."""
+    adding = [
+        name
+        for name in FILES
+        if EVENTS in written((folder() / name).read_text(encoding="utf-8"), insert=True)
+    ]
+    assert adding == ["load/insert_deletions.sql", "load/insert_events.sql"]
+
+
+def test_migrations_after_the_first_leave_events_alone() -> None:
+    """A migration may add a column; it changes no event and takes none away."""
+    for path in sorted((folder() / "migrations").glob("*.sql")):
+        sql = path.read_text(encoding="utf-8")
+        made = {EVENTS} if path.stem == "001_tables" else set()
+        said = " ".join(words(sql))
+        assert written(sql) & {EVENTS} <= made or f"alter table {EVENTS} add column" in said
+        assert not re.search(rf"(update|delete from|truncate|drop table) {EVENTS}", said)
+
+
+def test_no_sql_in_python_names_events() -> None:
+    """Statements stand in files, so that the tests above see all of them."""
+    changing = re.compile(r"\b(update|delete|drop|truncate)\b", re.IGNORECASE)
+    assert [text for text in strings() if EVENTS in text and changing.search(text)] == []
+
+
+def strings() -> Iterator[str]:
+    """Every text in the package's code."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM image_version_events WHERE true",
+        "/* quietly */ delete /* now */\n-- a comment\nfrom image_version_events",
+        "UPDATE image_version_events SET version = 1",
+        'TRUNCATE "image_version_events"',
+        "DROP TABLE IF EXISTS image_version_events",
+        "INSERT OR REPLACE INTO image_version_events SELECT 1",
+        "CREATE OR REPLACE TABLE image_version_events AS SELECT 1",
+        "MERGE INTO image_version_events USING changed ON true WHEN MATCHED THEN DELETE",
+        "WITH gone AS (SELECT 1) DELETE FROM image_version_events USING gone",
+    ],
+)
+def test_a_statement_that_changes_events_would_be_seen(sql: str) -> None:
+    """What the tests above look for is found in any spelling."""
+    assert EVENTS in written(sql)
