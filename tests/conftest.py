@@ -155,7 +155,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
-    """Repeat the seed where it is needed: beside the failures, and in quiet runs that print no header."""
+    """Repeat the seed where it is needed: beside the failures, and in quiet runs that print no header.
+
+    What tests recorded as their figures is told too.
+    """
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(str(value))
     terminalreporter.write_line(seed_line(config))
 
 

@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=["model", "machine"])
     options = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)
+    say(f"seed {options.seed}")
     began, total, differences = time.monotonic(), Tally(), 1
     try:
         if options.only != "machine":
