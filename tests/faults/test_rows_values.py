@@ -1,0 +1,134 @@
+"""Rows 39, 40, 48 and 49 of the list of faults: what AWS may say, how much of it, and nothing new at all."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import sys
+from collections import Counter
+
+from connector.config import Account
+from connector.simulator import Behaviour, FaultRule, VersionRecord, generate
+from tests.behaviour.harness import ServeWorld
+from tests.faults.trial import LARGE, NOON_MS, Trial
+
+LIST = "ListImageVersions"
+REASONS = (
+    "x" * 1024,
+    "broken \N{PILE OF POO} \N{SNOWMAN}",
+    "a NUL \0 within",
+    "=cmd|' /C calc'!A0",
+    "<script>alert(1)</script>",
+    'a "quoted", text\nof two lines',
+)
+
+
+def test_row_39_texts_that_mean_harm(trial: Trial) -> None:
+    """Every text of AWS is stored as it is, and no spreadsheet is made to run it."""
+    for number, reason in enumerate(REASONS, start=6):
+        record = VersionRecord(
+            version=number,
+            creation_ms=NOON_MS,
+            last_modified_ms=NOON_MS,
+            status="CREATE_FAILED",
+            failure_reason=reason,
+        )
+        trial.site.world.put_version("beta", record)
+    assert trial.sync().code == 0
+    trial.site.assert_true()
+    assert trial.site.run("export", "--output", "all.csv").returncode == 0
+    with (trial.site.folder / "all.csv").open(encoding="utf-8-sig", newline="") as file:
+        told = {row["failure_reason"] for row in csv.DictReader(file)}
+    assert "'=cmd|' /C calc'!A0" in told
+    assert not {text for text in told if text.startswith("=")}
+    assert "<script>alert(1)</script>" in told
+
+
+def test_row_39_status_and_member_of_next_year(trial: Trial) -> None:
+    """What AWS adds later is kept, told once, and no reason to stop."""
+    trial.spoil(
+        FaultRule(kind="unknown_status", operation=LIST, image="beta"),
+        FaultRule(kind="unknown_member", operation=LIST, image="Alpha"),
+    )
+    came = trial.sync()
+    assert came.code == 0
+    assert came.report is not None
+    assert {(drift.member, drift.value) for drift in came.report.drift} == {
+        ("ImageVersions[].ImageVersionStatus", "ARCHIVED"),
+        ("ImageVersions[].ArchivedBy", None),
+    }
+    assert trial.site.ask(
+        "SELECT image_name, image_version_status, etl_raw LIKE '%a member of next year%' FROM image_versions "
+        "WHERE version = 1 AND image_name IN ('beta', 'Alpha') ORDER BY image_name"
+    ) == [("Alpha", "CREATED", True), ("beta", "ARCHIVED", None)]
+    trial.assert_converges()
+
+
+def test_row_40_names_arns_and_partitions(served: ServeWorld) -> None:
+    """Names keep their case beside ARNs in lower case or None; partitions stay apart and as AWS has them."""
+    regions = ("us-gov-west-1", "cn-north-1")
+    trial = Trial(served(generate(4, regions=regions, images=3, versions_per_image=4)))
+    for region in regions:
+        trial.site.world.create_image("MiXed.Case", scope=("111122223333", region))
+        trial.site.world.create_version("MiXed.Case", scope=("111122223333", region))
+    trial.set(accounts=(Account(regions=regions),))
+    for behaviour in (Behaviour(lowercase_arns=True), Behaviour(arn_none=True), Behaviour()):
+        trial.site.simulator.behaviour = behaviour
+        assert trial.sync(full=True).code == 0
+        trial.site.assert_true()
+    assert trial.site.ask("SELECT DISTINCT image_arn.split(':')[2] FROM image_versions ORDER BY 1") == [
+        ("aws-cn",),
+        ("aws-us-gov",),
+    ]
+    assert trial.site.ask(
+        "SELECT count(DISTINCT image_name) FROM images WHERE image_name ILIKE 'mixed.case'"
+    ) == [(1,)]
+
+
+def peak_mebibytes(trial: Trial, **variables: str) -> float:
+    """The most memory that one sync in a process of its own held; it must come to 0."""
+    process = trial.site.command("sync", **variables)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def test_row_48_many_images_and_versions(served: ServeWorld) -> None:
+    """Ten times as many images need hardly more memory, and never more calls a second than configured."""
+    few = Trial(served(generate(8, images=100, versions_per_image=10)))
+    of_few = peak_mebibytes(few)
+    few.config.warehouse.unlink()
+    many = Trial(served(generate(8, images=1000, versions_per_image=10)))
+    of_many = peak_mebibytes(many, IMAGE_HISTORY_RATE__LIST_PER_SECOND="500")
+    assert of_many - of_few < 80
+    many.site.assert_true()
+    assert many.site.ask("SELECT count(*) FROM image_versions") == [(10_000,)]
+    asked = Counter(
+        record.at_ms // 1000
+        for record in many.site.simulator.counters.log
+        if record.operation.startswith("List")
+    )
+    # A call that the pacer let go at the end of a second may be answered in the next.
+    assert sum(asked.values()) == 1010
+    assert max(asked.values()) <= 600
+
+
+def test_row_49_nothing_new(trial: Trial) -> None:
+    """A second run without a change writes no row, and exports the very same file."""
+    assert trial.sync().code == 0
+    digests = []
+    for number in range(2):
+        for table in ("image_versions", "image_version_events", "images"):
+            name = f"{table}-{number}.parquet"
+            assert trial.site.run("export", table, "--output", name).returncode == 0
+            digests.append(hashlib.sha256((trial.site.folder / name).read_bytes()).hexdigest())
+        if number == 0:
+            came = trial.sync()
+            assert came.report is not None
+            rows = came.report.rows
+            assert (rows.inserted, rows.updated, rows.reappeared, rows.deleted) == (0, 0, 0, 0)
+    assert digests[:3] == digests[3:]
+    assert trial.site.calls(LIST, LARGE) == 1
