@@ -72,10 +72,11 @@ class Site:
         return sync(config, options=SyncOptions(**options))  # type: ignore[arg-type]  # a test's own options
 
     def ask(self, sql: str) -> list[Row]:
-        """The rows of a query on the warehouse."""
+        """The rows of a query on the warehouse, read through Arrow: DuckDB's own instants would need pytz."""
         with duckdb.connect(self.config.warehouse, read_only=True) as connection:
-            rows: list[Row] = connection.execute(sql).fetchall()
-            return rows
+            connection.execute("SET timezone = 'UTC'").fetchall()
+            columns = connection.sql(sql).to_arrow_table().columns
+            return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
     def stored(self) -> set[Row]:
         """Every live version that the warehouse holds."""
