@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector import __version__
-from connector.errors import ConnectorError
+from connector.errors import ConnectorError, without_secrets
 
 if TYPE_CHECKING:
     from connector.config import Config
@@ -241,8 +241,8 @@ def _complain(message: str, code: int) -> int:
     if code != _BROKEN_PIPE and _wants_traceback():
         import traceback
 
-        traceback.print_exc()
-    click.echo(f"{PROGRAM}: {printable(message)}", err=True)
+        sys.stderr.write(without_secrets(traceback.format_exc()))
+    click.echo(f"{PROGRAM}: {printable(without_secrets(message))}", err=True)
     return code
 
 

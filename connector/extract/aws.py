@@ -57,6 +57,8 @@ _METHODS = {
 _ASKED_OPERATIONS = frozenset({*BODIES, "GetCallerIdentity"})
 # What botocore raises beside ClientError; ResponseParserError is for XML of STS that is none.
 _FAULTS = (BotoCoreError, ResponseParserError, ValueError)
+# So many characters of a token are no other word.
+_QUOTED_CHARACTERS = 8
 # A certificate that is not trusted now will not be a minute later; other faults of TLS may pass.
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _TRUST_HINT = " If a proxy of yours signs certificates, name its authority in AWS_CA_BUNDLE."
@@ -254,15 +256,15 @@ class ImageApi:
             if _code(error) in EXPIRED_CODES and self._reopen(client):
                 self.repeated(operation)
                 return self._retry_once(operation, parameters)
-            raise translate(error, self._place(operation, parameters)) from error
+            raise self._translated(error, operation, parameters) from error
         except _FAULTS as error:
-            raise translate(error, self._place(operation, parameters)) from error
+            raise self._translated(error, operation, parameters) from error
 
     def _retry_once(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
         try:
             return self._request(self._client, operation, parameters)
         except (ClientError, *_FAULTS) as error:
-            raise translate(error, self._place(operation, parameters)) from error
+            raise self._translated(error, operation, parameters) from error
 
     def _reopen(self, stale: object) -> bool:
         """Rebuild the session once; True if `stale` is no longer the client to use."""
@@ -300,6 +302,11 @@ class ImageApi:
         answer: Answer[Any] = response[ANSWER]
         return answer
 
+    def _translated(
+        self, error: Exception, operation: str, parameters: Mapping[str, object]
+    ) -> ConnectorError:
+        return translate(error, self._place(operation, parameters), parameters.get("NextToken"))
+
     def _place(self, operation: str, parameters: Mapping[str, object]) -> str:
         image = parameters.get("ImageName")
         return (
@@ -329,10 +336,13 @@ def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def translate(error: Exception, place: str) -> ConnectorError:
-    """Our error for one of botocore's; its message says what happened, where, and what to do."""
+def translate(error: Exception, place: str, token: object = None) -> ConnectorError:
+    """Our error for one of botocore's; its message says what happened, where, and what to do.
+
+    `token` is the pagination token of the request, which AWS may quote, and the message must not.
+    """
     if isinstance(error, ClientError):
-        return _translate_answer(error, place)
+        return _translate_answer(error, place, str(token or ""))
     if isinstance(error, ResponseParserError):
         return MalformedResponseError(f"{place} failed: {_sentence(error)}")
     if not isinstance(error, BotoCoreError):
@@ -346,7 +356,7 @@ def translate(error: Exception, place: str) -> ConnectorError:
     return kind(f"{place} failed: {_sentence(error)}{_hint(kind)}", code=type(error).__name__)
 
 
-def _translate_answer(error: ClientError, place: str) -> ConnectorError:
+def _translate_answer(error: ClientError, place: str, token: str) -> ConnectorError:
     code = _code(error)
     metadata = error.response.get("ResponseMetadata", {})
     status, headers = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {})
@@ -354,13 +364,20 @@ def _translate_answer(error: ClientError, place: str) -> ConnectorError:
     if issubclass(kind, SkippableError) and error.operation_name not in _ASKED_OPERATIONS:
         # A role that cannot be assumed says nothing about an image.
         kind = CredentialsError
-    said = error.response.get("Error", {}).get("Message", "")
+    said = _without_token(str(error.response.get("Error", {}).get("Message") or ""), token)
     message = f"{place} failed: {code}{f': {said}' if said else ''} (HTTP {status})".rstrip(".")
     if issubclass(kind, TransientError):
         asked = retry_after_seconds(headers, now=datetime.now(UTC))
         return kind(f"{message}.", retry_after_seconds=asked, code=code)
     skewed = clock_hint(headers.get("date"), now=datetime.now(UTC)) if code in CLOCK_CODES else None
     return kind(f"{message}.{skewed or _hint(kind)}", code=code)
+
+
+def _without_token(text: str, token: str) -> str:
+    """The text without the token or its beginning."""
+    lengths = range(len(token), _QUOTED_CHARACTERS - 1, -1)
+    quoted = next((token[:length] for length in lengths if token[:length] in text), None)
+    return text if quoted is None else text.replace(quoted, "(hidden)")
 
 
 def _sentence(error: Exception) -> str:

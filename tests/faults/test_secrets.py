@@ -1,0 +1,142 @@
+"""Nothing that we say may hold a credential, a signature or a pagination token, whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.landing import Landing
+from connector.simulator import KINDS, Behaviour, FaultRule
+from tests.behaviour.harness import Site
+from tests.behaviour.scripted import Reply, Request, scripted
+from tests.faults.trial import LARGE, Trial
+
+SECRET = "PLANTEDsecretKEYwJalrXUtnFEMIK7MDENGbPxRfiCY"
+SESSION = "PLANTEDsessionTOKENFwoGZXIvYXdzEBYaDGVhc3RlcmVn"
+# What every token of the simulator begins with.
+TOKEN = "c2ltdWxhdGVkLXRrbg"
+QUIET = {"IMAGE_HISTORY_RETRY__MAX_WAIT": "1ms", "IMAGE_HISTORY_TIMEOUT__READ": "300ms"}
+SLOW = {"stall", "stall_in_body", "drip"}
+
+
+def planted(site: Site) -> dict[str, str]:
+    """The environment of a command that has secrets to tell."""
+    return {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": SESSION, **QUIET}
+
+
+def assert_nothing_told(site: Site, *texts: str) -> None:
+    """None of the texts holds a secret, a part of one, a signature or a token."""
+    key = site.environment["AWS_ACCESS_KEY_ID"]
+    for text in texts:
+        for secret in (key, SECRET, SECRET[:16], SESSION, SESSION[:16], TOKEN, "Signature="):
+            assert secret not in text, f"{secret} in {text[:2000]}"
+
+
+def written(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file below a folder with its content."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path, path.read_bytes()
+
+
+def assert_only_landing_holds_tokens(site: Site) -> None:
+    """Credentials are in no file; tokens are in the landing only, which nobody else can read."""
+    for path, content in written(site.folder):
+        for secret in (SECRET, SESSION, site.environment["AWS_ACCESS_KEY_ID"]):
+            assert secret.encode() not in content, path
+        if TOKEN.encode() in content:
+            assert site.config.landing_folder in path.parents
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_secret_is_told_under_any_fault(trial: Trial, log_format: str) -> None:
+    """Syncs under -vv with every kind of fault, and reports of them, hold no credential and no token."""
+    site = trial.site
+    told = ""
+    for kinds in _groups([kind for kind in KINDS if kind not in SLOW], 4 if log_format == "text" else 1):
+        site.simulator.faults = tuple(
+            FaultRule(kind=kind, operation="ListImageVersions", nth=number, seconds=1)
+            for number, kind in enumerate(kinds, start=1)
+        )
+        options = ("-vv", "--log-format", log_format)
+        outcome = site.run(
+            "sync",
+            *options,
+            "--json",
+            **planted(site),
+            IMAGE_HISTORY_CONCURRENCY="1",
+            IMAGE_HISTORY_PAGE_SIZE="50",
+        )
+        told += outcome.stdout + outcome.stderr
+        assert_only_landing_holds_tokens(site)
+    assert "call_failed" in told
+    assert_nothing_told(site, told)
+
+
+def _groups(kinds: list[str], count: int) -> list[list[str]]:
+    return [kinds[number::count] for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    "kind", ["throttling", "access_denied", "unknown_credentials", "html", "token_expired"]
+)
+def test_no_secret_and_no_traceback_is_told_by_errors(trial: Trial, kind: str) -> None:
+    """A verb that fails for good says one sentence, without a traceback, a key or a token."""
+    site = trial.site
+    site.simulator.faults = (FaultRule(kind=kind, operation="ListImageVersions", start=2),)
+    outcomes = [
+        site.run("sync", **planted(site), IMAGE_HISTORY_RETRY__ATTEMPTS="2"),
+        site.run("list", LARGE, **planted(site), IMAGE_HISTORY_RETRY__ATTEMPTS="1"),
+    ]
+    for outcome in outcomes:
+        assert outcome.returncode not in {0, 1}
+        assert "Traceback" not in outcome.stderr
+        assert_nothing_told(site, outcome.stdout, outcome.stderr)
+    assert_only_landing_holds_tokens(site)
+
+
+def test_unfinished_run_keeps_its_tokens_to_itself(trial: Trial) -> None:
+    """The landing of a run that is not done holds tokens, as it must: in files that only their owner reads."""
+    trial.set(page_size=50)
+    trial.spoil(FaultRule(kind="throttling", operation="ListImageVersions", image=LARGE, start=3))
+    assert trial.sync().code == 6
+    (run,) = Landing(trial.config.landing_folder).runs()
+    tokens = [mark.next_token for mark in run.checkpoints.values() if mark.next_token]
+    assert [str(token)[: len(TOKEN)] for token in tokens] == [TOKEN]
+    assert_only_landing_holds_tokens(trial.site)
+
+
+def test_token_that_aws_quotes_is_told_by_nobody(trial: Trial) -> None:
+    """AWS's refusal of a token quotes its beginning: logs, reports and the warehouse don't."""
+    site = trial.site
+    variables = {**planted(site), "IMAGE_HISTORY_PAGE_SIZE": "50", "IMAGE_HISTORY_CHECKPOINT_ROWS": "1"}
+    site.simulator.faults = (FaultRule(kind="throttling", image=LARGE, start=3),)
+    assert site.run("sync", **variables, IMAGE_HISTORY_RETRY__ATTEMPTS="1").returncode == 6
+    site.simulator.faults = ()
+    # No token of any age is taken any more.
+    site.simulator.behaviour = Behaviour(token_lifetime_seconds=0)
+    outcome = site.run("sync", "-vv", "--json", **variables)
+    assert outcome.returncode == 4
+    assert "Invalid pagination token because" in outcome.stdout
+    assert_nothing_told(site, outcome.stdout, outcome.stderr)
+    told = site.ask("SELECT error_message FROM coverage WHERE error_message IS NOT NULL")
+    assert_nothing_told(site, *(str(row[0]) for row in told))
+
+
+def test_answer_that_repeats_the_request_tells_nothing(trial: Trial) -> None:
+    """A proxy that throws our own headers and body back at us doesn't get them into messages, logs or reports."""
+
+    def echo(request: Request) -> Reply:
+        told = json.dumps({**request.headers, "body": request.body.decode()}).encode()
+        return Reply(403, b"<html>blocked: " + told + b"</html>", {"Content-Type": "text/html"})
+
+    site = trial.site
+    with scripted(echo) as server:
+        outcome = site.run("sync", "-vv", **planted(site), AWS_ENDPOINT_URL=server.url)
+    assert outcome.returncode == 3
+    assert_nothing_told(site, outcome.stdout, outcome.stderr)
