@@ -105,6 +105,8 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "DescribeImage": DescribedImage,
     "DescribeImageVersion": DescribedImageVersion,
 }
+# Beside its own errors msgspec raises these: for text that is no UTF-8, and for nesting without end.
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ITEMS: dict[str, tuple[str, type[msgspec.Struct]]] = {
     "ListImageVersions": ("ImageVersions", ImageVersion),
     "ListImages": ("Images", Image),
@@ -135,7 +137,7 @@ def decode_body(operation: str, body: bytes) -> tuple[msgspec.Struct, tuple[Drif
     try:
         decoded = _DECODERS[operation].decode(body)
         unknown: tuple[Drift, ...] = ()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNDECODABLE as error:
         decoded, unknown = _decode_newer(operation, body, error)
     return decoded, (*unknown, *_unknown_statuses(operation, decoded))
 
@@ -153,7 +155,7 @@ def _decode_newer(operation: str, body: bytes, error: Exception) -> tuple[msgspe
         raise _malformed(operation, body, error) from error
     try:
         answer: dict[str, Any] = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as invalid:
+    except _UNDECODABLE as invalid:
         raise _malformed(operation, body, invalid) from invalid
     unknown: Counter[str] = Counter()
     known = {name: value for name, value in answer.items() if name in _members(BODIES[operation])}
@@ -224,7 +226,7 @@ def readable_error(body: bytes) -> bytes:
         return body
     try:
         told = msgspec.json.decode(body, type=_ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNDECODABLE:
         shown = body[:_SHOWN_BYTES].decode(errors="replace")
         return msgspec.json.encode({"message": " ".join(shown.split())})
     members = {"__type": told.code, "message": told.text or told.capital}

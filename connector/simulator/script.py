@@ -58,7 +58,7 @@ class Script:
         """Read a script. ConfigError naming the source and the place of the mistake."""
         try:
             return cls(msgspec.json.decode(text, type=tuple[Step, ...]))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError(f"{source} is not a valid script: {error}") from error
 
     @classmethod

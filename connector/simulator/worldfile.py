@@ -60,6 +60,7 @@ _COLUMNS = {
 }
 # Seconds beyond this would lie in the year 5138: the number must mean milliseconds.
 _SECONDS_END = 100_000_000_000
+_LONGEST_NUMBER = 10
 _END_MS = 253_402_300_800_000
 
 
@@ -75,8 +76,10 @@ def load_world(path: Path, *, clock: VirtualClock | None = None) -> World:
         raise ConfigError(f"the world file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"the world file {path} is not UTF-8 at byte {error.start}") from error
-    versions = [_parsed(row) for row in reader(path, text)]
-    return _world(versions, clock)
+    try:
+        return _world([_parsed(row) for row in reader(path, text)], clock)
+    except (csv.Error, RecursionError, ValueError) as error:
+        raise ConfigError(f"the world file {path} cannot be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +193,7 @@ def _text(row: _Row, column: str) -> str | None:
 
 def _version(row: _Row) -> int:
     text = str(row.cells["version"])
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_NUMBER:
         raise row.mistake("version", f"{text!r} is not a whole number from 0")
     return int(text)
 
@@ -215,7 +218,7 @@ def _epoch_ms(text: str) -> int:
     except InvalidOperation:
         instant = datetime.fromisoformat(text)
         return to_ms(instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC))
-    if not number.is_finite():
+    if not number.is_finite() or abs(number) > _END_MS:
         raise ValueError(text)
     return int(number if number >= _SECONDS_END else number * 1000)
 

@@ -1,0 +1,1 @@
+"""Everything that parses, fed with anything."""

@@ -1,0 +1,52 @@
+"""The coverage-guided fuzzer, `python -m tests.fuzz --seconds 60`: one process a target, so that coverage is its own.
+
+Needs atheris (requirements/fuzz.txt). Must not know what a target parses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.fuzz.targets import SEEDS, TARGETS
+
+
+def fuzz(name: str, seconds: int, corpus: Path) -> None:
+    """Feed one target for so long; leaves the process with a code other than 0 when it breaks."""
+    import atheris
+
+    atheris.instrument_all()
+    for number, seed in enumerate(SEEDS[name]):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    options = [sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=2048", str(corpus)]
+    atheris.Setup(options, TARGETS[name])
+    atheris.Fuzz()
+
+
+def main() -> int:
+    """Fuzz all targets, or one; 1 if any breaks, with the input that did it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=20, help="for each target")
+    parser.add_argument("--target", choices=sorted(TARGETS))
+    given = parser.parse_args()
+    if given.target is not None:
+        with tempfile.TemporaryDirectory() as corpus:
+            fuzz(given.target, given.seconds, Path(corpus))
+    broken = []
+    for name in TARGETS:
+        command = [sys.executable, "-m", "tests.fuzz", "--target", name, "--seconds", str(given.seconds)]
+        outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = [line for line in outcome.stderr.splitlines() if line.startswith("Done ")]
+        sys.stdout.write(f"{name}: {done[-1] if done else outcome.stderr[-2000:]}\n")
+        sys.stdout.flush()
+        if outcome.returncode:
+            broken.append(name)
+    sys.stdout.write(f"fuzz: {len(TARGETS)} targets, {given.seconds} s each, {len(broken)} broken {broken}\n")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

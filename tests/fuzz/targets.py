@@ -1,0 +1,197 @@
+"""What parses, as functions of bytes: each ends well, or raises what it is documented to raise; else it is broken.
+
+Used by Hypothesis in the tests and by the coverage-guided fuzzer. Must not know where the bytes come from.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from connector.config import load_config, parse_duration
+from connector.errors import ConfigError, LandingError, MalformedResponseError
+from connector.extract.browse import ResumeToken
+from connector.landing import Landing, RunPlan, SegmentHeader, read_run
+from connector.landing_files import checksum, noted, parquet, seal, unsealed
+from connector.load.saved import header
+from connector.model import ListingKind
+from connector.simulator.script import Script
+from connector.simulator.worldfile import load_world
+from connector.transform import empty_images
+from connector.wire import BODIES, decode_body, readable_error
+
+Target = Callable[[bytes], None]
+
+
+@cache
+def folder() -> Path:
+    """Where targets that read files put them."""
+    return Path(tempfile.mkdtemp(prefix="image-history-fuzz-"))
+
+
+def bodies(content: bytes) -> None:
+    """A response body is an answer or MalformedResponseError, for every operation."""
+    for operation in BODIES:
+        with suppress(MalformedResponseError):
+            decoded, _ = decode_body(operation, content)
+            assert type(decoded) is BODIES[operation]
+
+
+def error_body(content: bytes) -> None:
+    """Whatever an error's body is, botocore gets JSON of texts, or nothing."""
+    readable = readable_error(content)
+    if readable.strip():
+        members = msgspec.json.decode(readable, type=dict[str, str])
+        assert set(members) <= {"__type", "message"}
+
+
+def segment(content: bytes) -> None:
+    """A segment with a right checksum is a header or LandingError."""
+    with suppress(LandingError):
+        noted(content, SegmentHeader, Path("segment.parquet"))
+
+
+def segment_header(content: bytes) -> None:
+    """Anything as the metadata of a true Parquet file is a header or LandingError."""
+    with suppress(LandingError):
+        noted(
+            parquet(pa.table({}), msgspec.Raw(content)).to_pybytes(), SegmentHeader, Path("segment.parquet")
+        )
+
+
+def run_folder(content: bytes) -> None:
+    """A plan with a right checksum is a run or LandingError, and its segments are named by their checksum."""
+    place = folder() / "20260101T000000.000Z-00000000"
+    place.mkdir(exist_ok=True)
+    (place / "plan.json").write_bytes(content)
+    with suppress(LandingError):
+        read_run(place)
+
+
+def sealed_plan(content: bytes) -> None:
+    """Any document under a right seal is a plan or LandingError."""
+    path = folder() / "plan.json"
+    path.write_bytes(seal(msgspec.Raw(content)))
+    with suppress(LandingError):
+        unsealed(path, RunPlan)
+
+
+def known_streams(content: bytes) -> None:
+    """What the landing remembers of streams is a table, or None."""
+    (folder() / "known-streams.parquet").write_bytes(content)
+    Landing(folder()).remembered()
+
+
+def query_header(content: bytes) -> None:
+    """The header of a saved query is read from any text."""
+    entries = header(content.decode("utf-8", "replace"))
+    assert all(key.isalpha() for key in entries)
+
+
+def duration(content: bytes) -> None:
+    """A duration is one, or ConfigError."""
+    with suppress(ConfigError):
+        assert parse_duration(content.decode("utf-8", "replace")).total_seconds() >= 0
+
+
+def config(content: bytes) -> None:
+    """A configuration is one, or ConfigError."""
+    path = folder() / "config.yaml"
+    path.write_bytes(content)
+    with suppress(ConfigError):
+        load_config(path, {"A": "b"})
+
+
+def world_json(content: bytes) -> None:
+    """A world in JSON is one, or ConfigError."""
+    path = folder() / "world.json"
+    path.write_bytes(content)
+    with suppress(ConfigError):
+        load_world(path)
+
+
+def world_csv(content: bytes) -> None:
+    """A world in CSV is one, or ConfigError."""
+    path = folder() / "world.csv"
+    path.write_bytes(content)
+    with suppress(ConfigError):
+        load_world(path)
+
+
+def script(content: bytes) -> None:
+    """A script is one, or ConfigError."""
+    with suppress(ConfigError):
+        Script.parse(content)
+
+
+def resume_token(content: bytes) -> None:
+    """A token of list is one, or ConfigError; what is encoded is read again."""
+    with suppress(ConfigError):
+        token = ResumeToken.decode(content.decode("utf-8", "replace"))
+        assert token.skip >= 0
+        if len(token.encode()) <= 12_000:
+            assert ResumeToken.decode(token.encode()) == token
+
+
+TARGETS: Mapping[str, Target] = {
+    target.__name__: target
+    for target in (
+        bodies,
+        error_body,
+        segment,
+        segment_header,
+        run_folder,
+        sealed_plan,
+        known_streams,
+        query_header,
+        duration,
+        config,
+        world_json,
+        world_csv,
+        script,
+        resume_token,
+    )
+}
+
+
+def _plan() -> bytes:
+    plan = RunPlan("20260101T000000.000Z-00000000", 1, ListingKind.FULL, "all", (), ())
+    return msgspec.json.encode(plan)
+
+
+_VERSION = (
+    b'{"Version": 1, "ImageArn": "arn:aws:sagemaker:us-east-1:111122223333:image/a", "ImageVersionArn": '
+    b'"arn:aws:sagemaker:us-east-1:111122223333:image-version/a/1", "ImageVersionStatus": "CREATED", '
+    b'"CreationTime": 1.79e9, "LastModifiedTime": 1790000000.123, "FailureReason": null, "New": [1]}'
+)
+_IMAGES = parquet(empty_images()).to_pybytes()
+# Valid input, from which mutations come further than from random bytes.
+SEEDS: Mapping[str, tuple[bytes, ...]] = {
+    "bodies": (b'{"ImageVersions": [' + _VERSION + b'], "NextToken": "t"}', _VERSION, b'{"Images": []}'),
+    "error_body": (b'{"__type": "ThrottlingException", "message": "Rate exceeded"}', b"<html>504</html>"),
+    "segment": (parquet(empty_images(), SegmentHeader("r", 1, ())).to_pybytes(),),
+    "segment_header": (msgspec.json.encode(SegmentHeader("r", 1, ())),),
+    "run_folder": (seal({"plan": msgspec.Raw(_plan()), "images": checksum(_IMAGES)}),),
+    "sealed_plan": (_plan(),),
+    "known_streams": (parquet(empty_images(), checksum(b"[]")).to_pybytes(),),
+    "query_header": (b"-- What: x\n--   more\n-- Parameters: $a = 1 (b)\nSELECT 1",),
+    "duration": (b"15m", b"1h30m", b"7d"),
+    "config": (b"warehouse: ${A}\naccounts:\n  - profile: x\n    regions: [us-east-1]\nlookback: 15m\n",),
+    "world_json": (
+        b"""[{"image_name": "a", "version": 1, "creation_time": "2026-01-31T12:00:00Z", "aliases": ["x"],
+              "details": {"Horovod": true}}]""",
+    ),
+    "world_csv": (b'image name,version,creation_time,aliases,details\na,1,1790000000.5,"x y","{}"\n',),
+    "script": (
+        b"""[{"after_requests": 3, "operation": "ListImageVersions",
+              "action": {"do": "delete_version", "image": "base", "version": 7}},
+             {"at": "2026-01-01T00:00:00Z", "action": {"do": "create_version", "image": "base"}}]""",
+    ),
+    "resume_token": (ResumeToken("token", 3).encode().encode(), b"plain"),
+}
