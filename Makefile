@@ -11,6 +11,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 DUCKDB2 := $(VENV)/duckdb2
+FUZZER := $(VENV)/fuzzer
 LOCKS := requirements
 
 export TMPDIR := $(CURDIR)/.cache/tmp
@@ -25,6 +26,7 @@ PACKAGES := $(VENV)/.packages-$(TAG)
 PROJECT := $(VENV)/.project-$(TAG)
 TOOLS := $(VENV)/.tools-$(TAG)
 OVERLAY := $(VENV)/.duckdb2-$(TAG)
+FUZZING := $(VENV)/.fuzzer-$(TAG)
 
 # Wheels only: building from source would need packages that no lock file names.
 PIP_INSTALL := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install
@@ -68,6 +70,13 @@ unit-duckdb2: $(PROJECT) $(TOOLS) $(OVERLAY) ## only the tests that need DuckDB,
 .PHONY: soak
 soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the model, and the state machine; SEED=1 replays
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.soak.kills $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.soak.faultpoints
+	@$(MAKE) --no-print-directory fuzz
+
+.PHONY: fuzz
+fuzz: $(PROJECT) $(TOOLS) $(FUZZING) ## only the coverage-guided fuzzer on all that parses; Linux. SECONDS=60 for each target
+	@PYTHONPATH=$(CURDIR)/$(FUZZER) $(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
 .PHONY: format
 format: $(PROJECT) $(TOOLS) ## format the code, mend what ruff can mend, write the generated parts of the docs
@@ -93,6 +102,7 @@ lock: $(TOOLS) ## write the lock files anew after a change of pyproject.toml; UP
 	$(UV_COMPILE) pyproject.toml --constraints $(LOCKS)/dev.txt -o $(LOCKS)/runtime.txt
 	$(UV_COMPILE) --group build --constraints $(LOCKS)/dev.txt -o $(LOCKS)/build.txt
 	$(subst --constraints $(LOCKS)/constraints.in,,$(UV_COMPILE)) $(LOCKS)/duckdb2.in -o $(LOCKS)/duckdb2.txt
+	$(subst --constraints $(LOCKS)/constraints.in,,$(UV_COMPILE)) $(LOCKS)/fuzz.in -o $(LOCKS)/fuzz.txt
 
 .PHONY: clean
 clean: ## remove the environment, caches and built files
@@ -128,4 +138,10 @@ $(OVERLAY): $(PACKAGES) $(LOCKS)/duckdb2.txt | python
 	@echo 'Adding the second DuckDB line ...'
 	@rm -rf $(DUCKDB2)
 	@$(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps --target $(DUCKDB2) -r $(LOCKS)/duckdb2.txt
+	@touch $@
+
+$(FUZZING): $(PACKAGES) $(LOCKS)/fuzz.txt | python
+	@echo 'Adding the fuzzer ...'
+	@rm -rf $(FUZZER)
+	@$(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps --target $(FUZZER) -r $(LOCKS)/fuzz.txt
 	@touch $@

@@ -63,6 +63,13 @@ class KillFigures:
         wrong = self.lost or self.duplicated or self.falsely_deleted or self.failures
         return not wrong and self.longest_resume_pages <= self.bound_pages
 
+    def add(self, other: KillFigures) -> None:
+        """Take in what another loop came to."""
+        for name in ("trials", "killed", "epochs", "lost", "duplicated", "falsely_deleted"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.longest_resume_pages = max(self.longest_resume_pages, other.longest_resume_pages)
+        self.failures += other.failures
+
     def __str__(self) -> str:
         return (
             f"{self.trials} kill trials ({self.killed} cut off, {self.epochs} epochs): {self.lost} lost, "

@@ -98,6 +98,13 @@ class Figures:
     codes: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
+    def add(self, other: Figures) -> None:
+        """Take in what another part of the matrix was."""
+        self.cases += other.cases
+        self.by_action += other.by_action
+        self.codes += other.codes
+        self.wrong += other.wrong
+
     def __str__(self) -> str:
         actions = ", ".join(f"{count} {action}" for action, count in sorted(self.by_action.items()))
         return f"{self.cases} faults ({actions}), {len(self.wrong)} wrong"
