@@ -1,0 +1,120 @@
+"""Beside other processes and on a full disk: who is in the way is named, nothing is lost, the file stays readable."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from connector.landing import Landing
+from connector.simulator import VirtualClock, generate
+from tests.behaviour.harness import ServeWorld, Site
+from tests.faultpoints.table import fingerprint
+
+pytestmark = pytest.mark.duckdb
+
+LOCK_WAIT_SECONDS = 0.5
+
+
+@pytest.fixture
+def site(served: ServeWorld) -> Site:
+    """A small site that was synced once, and has changed since."""
+    made = served(generate(17, images=3, versions_per_image=5, clock=VirtualClock()))
+    made.sync()
+    made.simulator.clock.advance(60_000)
+    made.world.create_version(made.world.truth()[0].image_name)
+    return made
+
+
+@contextmanager
+def shell(path: Path, *, read_only: bool) -> Iterator[int]:
+    """A DuckDB shell that was left open on the warehouse; its process id."""
+    opening = f"import duckdb; c = duckdb.connect({str(path)!r}, read_only={read_only})"
+    script = f"{opening}; print('open', flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "open\n"
+    try:
+        yield holder.pid
+    finally:
+        holder.communicate("\n", timeout=20)
+
+
+@pytest.mark.parametrize("read_only", [True, False], ids=["reader", "writer"])
+def test_shell_left_open_delays_the_load_and_loses_nothing(site: Site, *, read_only: bool) -> None:
+    """A shell on the warehouse, even one that only reads: exit 5 in bounded time, named; all is loaded later."""
+    with shell(site.config.warehouse, read_only=read_only) as holder:
+        began = time.monotonic()
+        for waiting in (1, 2):
+            outcome = site.run("sync", IMAGE_HISTORY_LOCK_WAIT=f"{int(LOCK_WAIT_SECONDS * 1000)}ms")
+            assert outcome.returncode == 5, outcome.stderr
+            assert f"process {holder}" in outcome.stderr.splitlines()[-1]
+            assert "Traceback" not in outcome.stderr
+            assert len(Landing(site.config.landing_folder).runs()) == waiting
+        assert time.monotonic() - began < 40
+    outcome = site.run("sync")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "also loaded 2 earlier runs" in outcome.stdout
+    site.assert_true()
+    assert site.ask("SELECT sum(inserted) FROM runs") == [(16,)]
+
+
+def test_second_of_two_syncs_leaves_at_once_however_the_first_stands(site: Site) -> None:
+    """A sync is stuck at its segment: the second leaves with 7 and names it; after its death the third goes on."""
+    command = [sys.executable, "-m", "tests.faultpoints.run", "rename.segment:pause:1", "--", "sync"]
+    first = subprocess.Popen(command, cwd=site.folder, env={**os.environ, **site.environment})
+    try:
+        while not list(site.config.landing_folder.glob("*/.segment-*.part")) and first.poll() is None:
+            pass
+        outcome = site.run("sync")
+        assert outcome.returncode == 7, outcome.stderr
+        assert f"process {first.pid}" in outcome.stderr
+    finally:
+        first.kill()
+        first.wait(timeout=20)
+    outcome = site.run("sync")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "continued an unfinished run" in outcome.stdout
+    site.assert_true()
+
+
+@pytest.mark.parametrize("room", [0, 4_096, 65_536, 300_000])
+def test_load_on_a_full_disk_is_undone_whole(site: Site, room: int) -> None:
+    """A file that cannot grow, as on a full disk: one sentence, the old rows readable, and the next sync goes on."""
+    for _ in range(300):
+        site.world.create_version(site.world.truth()[0].image_name)
+    before = fingerprint(site.config.warehouse)
+    limit = site.config.warehouse.stat().st_size + room if room else 2_000
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    outcome = subprocess.run(
+        [sys.executable, "-m", "connector", "sync"],
+        cwd=site.folder,
+        env={**os.environ, **site.environment},
+        preexec_fn=full,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    after = fingerprint(site.config.warehouse)
+    if outcome.returncode == 0:
+        site.assert_true()
+    else:
+        assert outcome.returncode == 2, outcome.stderr
+        assert outcome.stderr.splitlines()[-1].startswith("image-history: ")
+        assert "Traceback" not in outcome.stderr
+        assert after == before
+    assert site.run("sync").returncode == 0
+    site.assert_true()
