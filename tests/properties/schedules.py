@@ -138,8 +138,8 @@ class Side:
             raise BrokenPromiseError("the watermark went beyond T0")
 
 
-def started(scenario: Scenario) -> Side:
-    """The scenario's collection and store as every schedule finds them."""
+def started(scenario: Scenario, store: Store | None = None) -> Side:
+    """The scenario's collection and store as every schedule finds them; `store` is an empty one."""
     collection = Collection(scenario.habits)
     for number in range(scenario.versions):
         # Each second one shares its instant with the one before: ties fall across pages.
@@ -147,7 +147,7 @@ def started(scenario: Scenario) -> Side:
         collection.apply(("create", 0))
         collection.apply(("touch", number + 1))
         collection.now_ms -= 1
-    side = Side(Service(collection), Store(), scenario.lookback_ms)
+    side = Side(Service(collection), Store() if store is None else store, scenario.lookback_ms)
     collection.now_ms += _QUIET_MS
     if scenario.synced:
         side.sync(full=True)
@@ -215,11 +215,11 @@ def explore(scenario: Scenario) -> Tally:
             continue
         tally.late += late
         if len(schedule) < scenario.depth:
-            waiting += _longer(scenario, schedule, states)
+            waiting += longer(scenario, schedule, states)
     return tally
 
 
-def _longer(scenario: Scenario, schedule: Schedule, states: list[Collection]) -> Iterator[Schedule]:
+def longer(scenario: Scenario, schedule: Schedule, states: list[Collection]) -> Iterator[Schedule]:
     """The schedule with one more change at its last call or a later one."""
     last = schedule[-1][0] if schedule else 0
     for slot in range(last, len(states)):
