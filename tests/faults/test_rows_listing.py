@@ -12,9 +12,10 @@ from connector.extract.plan import ImageFilter
 from connector.landing import Landing
 from connector.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
 from connector.simulator import Behaviour, FaultRule, VersionRecord
+from tests.behaviour.harness import ServeWorld
 from tests.behaviour.scripted import Reply, Request, answer, item
 from tests.behaviour.stage import Waits, staged, unpaced_calls
-from tests.faults.trial import HOUR_MS, LARGE, NOON_MS, Trial
+from tests.faults.trial import HOUR_MS, LARGE, NOON_MS, Trial, world
 
 LIST = "ListImageVersions"
 SCOPE = Scope("111122223333", "us-east-1")
@@ -65,25 +66,34 @@ def test_row_16_empty_pages_without_end(monkeypatch: pytest.MonkeyPatch) -> None
     assert "50 empty pages in a row" in str(end.error_message)
 
 
-@pytest.mark.parametrize(
-    ("kind", "code"),
-    [
-        ("same_token", "ListingUnstableError"),
-        ("token_cycle", "ListingUnstableError"),
-        ("token_none", "ValidationException"),
-        ("token_too_long", "MalformedResponseError"),
-    ],
-)
-def test_row_17_tokens_that_lead_nowhere(trial: Trial, kind: str, code: str) -> None:
-    """Tokens that repeat, go round, or cannot be ends the image's list without proof: no watermark moves."""
-    assert trial.sync().code == 0
-    trial.set(page_size=50)
-    trial.spoil(FaultRule(kind=kind, operation=LIST, image=LARGE))
+NOWHERE = {
+    "same_token": "ListingUnstableError",
+    "token_cycle": "ListingUnstableError",
+    "token_none": "ValidationException",
+    "token_too_long": "MalformedResponseError",
+}
+
+
+def test_row_17_tokens_that_lead_nowhere(served: ServeWorld) -> None:
+    """Tokens that repeat, go round, or cannot be end their image's list without proof: no watermark moves."""
+    made = world()
+    codes = {kind.replace("_", "-"): code for kind, code in NOWHERE.items()}
+    for name in codes:
+        made.create_image(name)
+        for number in range(1, 9):
+            record = VersionRecord(version=number, creation_ms=number, last_modified_ms=NOON_MS - HOUR_MS)
+            made.put_version(name, record)
+    trial = Trial(served(made))
+    trial.set(page_size=2)
+    assert trial.sync(images=tuple(codes)).code == 0
+    trial.spoil(*(FaultRule(kind=kind, operation=LIST, image=kind.replace("_", "-")) for kind in NOWHERE))
     before = trial.site.stored()
-    came = trial.sync(full=True)
-    assert (came.code, came.failures) == (4, {LARGE: code})
+    came = trial.sync(full=True, images=tuple(codes))
+    assert (came.code, came.failures) == (4, codes)
     assert trial.site.stored() == before
-    trial.assert_unmoved(LARGE)
+    for name in codes:
+        trial.assert_unmoved(name)
+    trial.set(page_size=100)
     trial.assert_converges()
 
 

@@ -26,7 +26,7 @@ SMALL = ("Alpha", "beta", "gamma-2.0")
 LARGE = "large"
 _DAY_MS = 86_400_000
 CALM = Retry(attempts=8, max_wait=timedelta(milliseconds=1))
-QUICK = Timeout(connect=timedelta(seconds=2), read=timedelta(milliseconds=150))
+QUICK = Timeout(connect=timedelta(seconds=2), read=timedelta(seconds=1))
 
 
 def world(large: int = 250) -> World:
