@@ -36,6 +36,8 @@ _WRITING = {"storage_compatibility_version": "v1.5.0", "autoinstall_known_extens
 _READING = {"autoinstall_known_extensions": "false"}
 _LEDGER = "schema_migrations"
 _POLL_SECONDS = 0.1
+# A disk that is full at the very commit makes it an error of the transaction.
+_REFUSED = re.compile("Failed to commit: Could not")
 _DAMAGE = re.compile(r"(?i)corrupt|checksum|enough bytes|replay")
 
 Parameters = Mapping[str, object]
@@ -219,12 +221,12 @@ def _is_of_the_file(error: duckdb.Error) -> bool:
         duckdb.InternalException,
         duckdb.SerializationException,
     )
-    return isinstance(error, kinds)
+    return isinstance(error, kinds) or _REFUSED.search(str(error)) is not None
 
 
 def _failing(error: duckdb.Error, path: Path) -> WarehouseError:
     text = str(error)
-    if isinstance(error, duckdb.IOException) and not _DAMAGE.search(text):
+    if (isinstance(error, duckdb.IOException) or _REFUSED.search(text)) and not _DAMAGE.search(text):
         return WarehouseError(
             f"Cannot use the warehouse {path}: {_first_line(error)}. Check that its disk has room and that it "
             "can be read and written; rows that were read are safe in the landing folder, and the next sync "
