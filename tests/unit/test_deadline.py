@@ -22,14 +22,17 @@ def test_outcome_of_a_call_is_its_own() -> None:
 
 def test_overdue_call_is_left_behind() -> None:
     """A call that hangs is given up on time; its thread keeps no process alive."""
-    released, threads = threading.Event(), list[threading.Thread]()
+    released, begun, threads = threading.Event(), threading.Event(), list[threading.Thread]()
 
     def hanging() -> bool:
         threads.append(threading.current_thread())
+        begun.set()
         return released.wait(30)
 
     with pytest.raises(TimeoutError):
         within(0.02, hanging)
+    # On a busy machine the time may be over before the thread has begun.
+    assert begun.wait(30)
     assert threads[0].daemon
     released.set()
     threads[0].join()
