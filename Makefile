@@ -72,6 +72,7 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the 
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.soak.kills $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.soak.faultpoints
+	@$(BIN)/python -m tests.soak.storm $(if $(SEED),--seed $(SEED))
 	@$(MAKE) --no-print-directory fuzz
 
 .PHONY: fuzz
