@@ -27,7 +27,7 @@ pytestmark = pytest.mark.duckdb
 
 ROOT = Path(__file__).parents[2]
 # One fault in so many is played by `make test`; which, the seed decides.
-SHARE = 48
+SHARE = 96
 # Into memory, and into a sink whose file is a fault point.
 HARMLESS = {
     ("connector/landing_files.py", "parquet: pq.write_table"),
@@ -39,6 +39,8 @@ OUTPUTS = {
     "query-json": ("query", "FROM images ORDER BY ALL", "--output", "out.json"),
     "list-csv": ("list", "holes", "--output", "out.csv"),
 }
+# Only helps to word what was wrong with the question; the answer does without.
+ONLY_HINTS = {("statement", "session/relations")}
 QUESTIONS = (
     ("runs",),
     ("runs", "LAST"),
@@ -188,7 +190,7 @@ def test_question_that_the_disk_refuses_says_so(
     points = run(matrix, synced, arguments).reached
     assert points
     for number, point in enumerate(points):
-        if point[0] not in ONLY_KILLED and (number + seed) % 4 == 0:
+        if point[0] not in ONLY_KILLED and point not in ONLY_HINTS and (number + seed) % 4 == 0:
             fault = Fault(*point, REFUSALS[number % 3], points[: number + 1].count(point))
             assert_refused(run(matrix, synced, arguments, fault), fault)
 
