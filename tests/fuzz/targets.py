@@ -30,9 +30,13 @@ Target = Callable[[bytes], None]
 
 
 @cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="image-history-fuzz-")
+
+
 def folder() -> Path:
-    """Where targets that read files put them."""
-    return Path(tempfile.mkdtemp(prefix="image-history-fuzz-"))
+    """Where targets that read files put them; it goes when the process ends."""
+    return Path(_temporary().name)
 
 
 def bodies(content: bytes) -> None:
