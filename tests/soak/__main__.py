@@ -38,15 +38,15 @@ def explored() -> Tally:
 
 def driven(seed: int, steps: int) -> None:
     """Run worlds of the state machine until so many steps are made. Raises what the first difference raises."""
-    wanted = settings(
-        max_examples=max(1, steps // _STEPS_A_WORLD),
-        stateful_step_count=_STEPS_A_WORLD,
-        deadline=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
-    )
     seeds = random.Random(seed)
-    while STEPS.total() < steps:
+    while (left := steps - STEPS.total()) > 0:
+        wanted = settings(
+            max_examples=-(-left // _STEPS_A_WORLD),
+            stateful_step_count=_STEPS_A_WORLD,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        )
         seeded = hypothesis.seed(seeds.randrange(2**32))(type("Seeded", (Machine,), {}))
         run_state_machine_as_test(seeded, settings=wanted)
 
