@@ -29,7 +29,7 @@ calls = st.integers(1, 12)
 KINDS = ("create", "touch", "delete", "delete image")
 
 STEPS: Counter[str] = Counter()
-SYNCS = ("sync", "sync meanwhile", "interrupted")
+SYNCS = ("sync", "sync meanwhile", "sync omitting", "interrupted")
 
 
 class Machine(RuleBasedStateMachine):
@@ -213,13 +213,14 @@ class Machine(RuleBasedStateMachine):
         STEPS["deny"] += 1
         self.faults.denied = denied
 
-    @rule(name=names, pick=picks, times=st.integers(1, 4))
-    def omit(self, name: str, pick: int, times: int) -> None:
-        """The next lists of an image lack a version that exists."""
-        STEPS["omit"] += 1
+    @rule(name=names, pick=picks, times=st.integers(1, 4), full=st.booleans())
+    def sync_omitting(self, name: str, pick: int, times: int, full: bool) -> None:
+        """A run whose lists of an image lack a version that exists."""
+        STEPS["sync omitting"] += 1
         row = self.picked(name, pick)
         if row is not None:
             self.faults.omit(name, row.version, 1 if self.faults.denied else times)
+        self._run(full=full)
 
     @rule(count=st.integers(1, 2))
     def throttle(self, count: int) -> None:

@@ -21,7 +21,7 @@ from tests.properties.model import figures, say, tallies
 from tests.properties.scenarios import whole
 from tests.properties.schedules import Tally
 
-_STEPS_A_WORLD = 50
+_STEPS_A_WORLD = 25
 
 
 def explored() -> Tally:
@@ -69,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         differences = 0
     finally:
         if differences:
-            say(f"Replay it with: python -m tests.soak --seed {options.seed} --steps {options.steps}")
+            say(
+                f"Replay it with: python -m tests.soak --seed {options.seed} --steps {options.steps} --only machine"
+            )
         say(
             f"soak: {total.schedules:,} schedules, {len(total.broken):,} broken promises; "
             f"{STEPS.total():,} steps, {sum(STEPS[kind] for kind in SYNCS):,} syncs, {differences} differences; "
