@@ -25,7 +25,10 @@ SEED_VARIABLE = "IMAGE_HISTORY_TEST_SEED"
 SEED = pytest.StashKey[int]()
 
 set_hypothesis_home_dir(ROOT / ".cache" / "hypothesis")
-hypothesis.settings.register_profile("image-history", deadline=None, print_blob=True)
+# What lands must not hang on a throw of dice: CI plays the same examples each time, everybody else new ones.
+hypothesis.settings.register_profile(
+    "image-history", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI"))
+)
 hypothesis.settings.load_profile("image-history")
 
 

@@ -73,7 +73,7 @@ def assert_nothing_read_twice(site: Site, run: LandedRun) -> None:
             assert requests[0].parameters.get("NextToken") == checkpoint.next_token
 
 
-@pytest.mark.parametrize("calls", [0, 1, 2, 5, 9, 14, 20, 26, 31])
+@pytest.mark.parametrize("calls", [0, 2, 9, 20, 31])
 def test_killed_sync_is_continued_without_reading_a_landed_page_again(
     served: ServeWorld, tmp_path: Path, calls: int
 ) -> None:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.duckdb
 
 ROOT = Path(__file__).parents[2]
 # One fault in so many is played by `make test`; which, the seed decides.
-SHARE = 96
+SHARE = 192
 # Into memory, and into a sink whose file is a fault point.
 HARMLESS = {
     ("connector/landing_files.py", "parquet: pq.write_table"),
