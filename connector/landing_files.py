@@ -65,7 +65,7 @@ def noted(content: bytes, kind: type[Value], path: Path) -> Value:
     """The value that `parquet` put beside the rows of a file with this content."""
     try:
         metadata = pq.read_schema(pa.BufferReader(content)).metadata or {}
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, str(error)) from error
     if _METADATA_KEY not in metadata:
         raise damaged(path, "it carries no checkpoints")
