@@ -137,7 +137,7 @@ def _heading(text: str) -> None:
 def _sync(config: Config) -> None:
     from connector.cli.progress import progress
     from connector.cli.reports import print_report
-    from connector.sync import sync
+    from connector.pipeline import sync
 
     with progress(quiet=False) as watcher:
         report = sync(config, progress=watcher)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from connector.sync import Progress, Silent
+from connector.pipeline import Progress, Silent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

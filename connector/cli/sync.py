@@ -54,7 +54,7 @@ def command(options: Globals, /, *, strict: bool, as_json: bool, **asked: Any) -
     from connector.cli.progress import progress
     from connector.cli.reports import print_report, report_json
     from connector.model import Stop
-    from connector.sync import SyncOptions, sync
+    from connector.pipeline import SyncOptions, sync
 
     stop = Stop()
     wanted = SyncOptions(**asked)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import boto3
@@ -46,7 +46,7 @@ from connector.wire import BODIES, Answer
 
 logger = logging.getLogger(__name__)
 
-Session = boto3.Session
+Session: TypeAlias = boto3.Session
 
 _METHODS = {
     "ListImageVersions": "list_image_versions",

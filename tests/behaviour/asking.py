@@ -16,8 +16,8 @@ import pytest
 from connector.cli import run
 from connector.config import Config
 from connector.load.warehouse import WarehouseFile
+from connector.pipeline import sync
 from connector.simulator import Simulator, VirtualClock, World, generate
-from connector.sync import sync
 from tests.behaviour.harness import FAST
 
 NOON_MS = 1_790_000_000_123

@@ -18,9 +18,9 @@ import pytest
 
 from connector.config import Config, Rate, Retry
 from connector.model import RunReport
+from connector.pipeline import SyncOptions, sync
 from connector.simulator import Behaviour, Simulator, World
 from connector.statements import names, statement
-from connector.sync import SyncOptions, sync
 
 Row = tuple[object, ...]
 

@@ -71,7 +71,7 @@ class TellWorld:
         )
         told = Told(self.served(world), self.capture)
         self.patch.chdir(told.site.folder)
-        for name in ("connector.sync.now_ms", "connector.load.loader.now_ms"):
+        for name in ("connector.pipeline.now_ms", "connector.load.loader.now_ms"):
             self.patch.setattr(name, clock.now_ms)
         self.patch.setattr("connector.cli.moments.now", clock.now)
         return told

@@ -13,8 +13,8 @@ import pytest
 from connector.config import Retry
 from connector.errors import InterruptedRunError
 from connector.model import Outcome, Stop
+from connector.pipeline import SyncOptions, sync
 from connector.simulator import Exchange, Fault, VirtualClock, generate
-from connector.sync import SyncOptions, sync
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_deletions import tombstones
 

@@ -126,7 +126,7 @@ def test_row_35_local_clock_that_jumps_back(trial: Trial, monkeypatch: pytest.Mo
     trial.site.simulator.clock.advance(HOUR_MS)
     trial.site.world.update_version(LARGE, 7)
     two_years_back = _now_ms() - 2 * 365 * 24 * HOUR_MS
-    for module in ("connector.sync", "connector.load.loader"):
+    for module in ("connector.pipeline", "connector.load.loader"):
         monkeypatch.setattr(f"{module}.now_ms", lambda: two_years_back)
     trial.spoil()
     assert trial.sync().code == 0

@@ -15,8 +15,8 @@ from connector.cli.sync import exit_code
 from connector.config import Config, Retry, Timeout
 from connector.errors import ConnectorError
 from connector.model import RunReport, Stop
+from connector.pipeline import SyncOptions, sync
 from connector.simulator import FaultRule, VersionRecord, VirtualClock, World
-from connector.sync import SyncOptions, sync
 from tests.behaviour.harness import Row, Site
 from tests.behaviour.stage import Waits
 

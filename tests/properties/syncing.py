@@ -17,9 +17,9 @@ import msgspec
 
 from connector.config import Config, Rate, Retry
 from connector.model import Outcome, RunReport, Stop
+from connector.pipeline import SyncOptions, sync
 from connector.simulator import Exchange, Simulator
 from connector.statements import names, statement
-from connector.sync import SyncOptions, sync
 from tests.behaviour.harness import STORED, Row, true_rows
 
 if TYPE_CHECKING:

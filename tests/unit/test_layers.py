@@ -21,12 +21,12 @@ IMPORTED_BY_OTHERS = {"pandas"}
 
 # What breaks each contract of pyproject.toml: an import, and the file that may not have it.
 VIOLATIONS = {
-    "Imports follow the way of a row": ("connector/model.py", "import connector.sync"),
+    "Imports follow the way of a row": ("connector/model.py", "import connector.pipeline"),
     "The simulator knows nothing": ("connector/simulator/__init__.py", "import connector.model"),
     "The error tree stands alone": ("connector/errors.py", "import msgspec"),
     "imports boto3 and botocore": ("connector/extract/retry.py", "import botocore.exceptions"),
     "imports duckdb": ("connector/landing.py", "import duckdb"),
-    "imports aiohttp": ("connector/sync.py", "import aiohttp"),
+    "imports aiohttp": ("connector/pipeline.py", "import aiohttp"),
     "imports click and rich": ("connector/load/__init__.py", "import rich.table"),
 }
 

@@ -1,0 +1,32 @@
+"""The library's face: what `import connector` promises to keep."""
+
+from __future__ import annotations
+
+import pytest
+
+import connector
+
+
+def test_face_names_are_pinned() -> None:
+    """A name is added here on purpose, and none goes away."""
+    assert sorted(connector.__all__) == [
+        "Config",
+        "RunReport",
+        "SyncOptions",
+        "__version__",
+        "errors",
+        "load_config",
+        "sync",
+    ]
+
+
+def test_face_gives_what_it_names() -> None:
+    """Every name is there when it is asked for, and comes from one of our own modules."""
+    assert callable(connector.sync)
+    assert all(getattr(connector, name) is not None for name in connector.__all__)
+
+
+def test_face_says_what_it_has() -> None:
+    """A name that is not there is answered with those that are."""
+    with pytest.raises(AttributeError, match="connector has no Warehous; it has Config, RunReport"):
+        _ = connector.Warehous
