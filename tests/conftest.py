@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import os
 import random
+import signal
 import socket
 from collections.abc import Iterator
 from functools import cache
@@ -140,7 +141,11 @@ def rng(seed: int, request: pytest.FixtureRequest) -> random.Random:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Draw the seed once: workers of xdist get that of the process that started them."""
+    """Draw the seed once: workers of xdist get that of the process that started them.
+
+    A shell starts its background jobs deaf to Ctrl-C, and so would be every command that a test starts there.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     inherited = getattr(config, "workerinput", {}).get("seed")
     chosen = inherited or os.environ.get(SEED_VARIABLE) or random.SystemRandom().randrange(1, 2**32)
     config.stash[SEED] = int(chosen)
