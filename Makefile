@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DUCKDB2 := $(VENV)/duckdb2
 FUZZER := $(VENV)/fuzzer
+PEERS := $(VENV)/peers
 LOCKS := requirements
 # What `make test` runs on the second DuckDB line: all that loads, settles and asks. DUCKDB2_TESTS=tests runs all.
 DUCKDB2_TESTS ?= $(addprefix tests/,$(addprefix behaviour/test_,sync.py deletions.py promises.py query.py \
@@ -30,6 +31,7 @@ PROJECT := $(VENV)/.project-$(TAG)
 TOOLS := $(VENV)/.tools-$(TAG)
 OVERLAY := $(VENV)/.duckdb2-$(TAG)
 FUZZING := $(VENV)/.fuzzer-$(TAG)
+RIVALS := $(VENV)/.peers-$(TAG)
 
 # Wheels only: building from source would need packages that no lock file names.
 PIP_INSTALL := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install
@@ -82,6 +84,10 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the 
 fuzz: $(PROJECT) $(TOOLS) $(FUZZING) ## only the coverage-guided fuzzer on all that parses; Linux. SECONDS=60 for each target
 	@PYTHONPATH=$(CURDIR)/$(FUZZER) $(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
+.PHONY: bench
+bench: $(PROJECT) $(RIVALS) ## measure against other ways, and write tests/benchmarks/RESULTS.md; SIZE=full takes long
+	@$(BIN)/python -m tests.benchmarks --peers $(PEERS)/bin/python $(if $(SIZE),--size $(SIZE)) $(ARGUMENTS)
+
 .PHONY: format
 format: $(PROJECT) $(TOOLS) ## format the code, mend what ruff can mend, write the generated parts of the docs
 	$(BIN)/ruff format .
@@ -107,6 +113,7 @@ lock: $(TOOLS) ## write the lock files anew after a change of pyproject.toml; UP
 	$(UV_COMPILE) --group build --constraints $(LOCKS)/dev.txt -o $(LOCKS)/build.txt
 	$(subst --constraints $(LOCKS)/constraints.in,,$(UV_COMPILE)) $(LOCKS)/duckdb2.in -o $(LOCKS)/duckdb2.txt
 	$(subst --constraints $(LOCKS)/constraints.in,,$(UV_COMPILE)) $(LOCKS)/fuzz.in -o $(LOCKS)/fuzz.txt
+	$(UV_COMPILE) $(LOCKS)/bench.in -o $(LOCKS)/bench.txt
 
 .PHONY: clean
 clean: ## remove the environment, caches and built files
@@ -148,4 +155,11 @@ $(FUZZING): $(PACKAGES) $(LOCKS)/fuzz.txt | python
 	@echo 'Adding the fuzzer ...'
 	@rm -rf $(FUZZER)
 	@$(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps --target $(FUZZER) -r $(LOCKS)/fuzz.txt
+	@touch $@
+
+$(RIVALS): $(PACKAGES) $(LOCKS)/bench.txt | python
+	@echo 'Adding the peers of the benchmark ...'
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip -qq --disable-pip-version-check --no-input install \
+		--require-hashes --only-binary :all: -r $(LOCKS)/bench.txt
 	@touch $@
