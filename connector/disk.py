@@ -48,6 +48,12 @@ def link(path: Path, target: Path, what: File) -> None:
     os.link(path, target)
 
 
+def symlink(target: str, path: Path, what: File) -> None:
+    """Make a symbolic link at `path`; FileExistsError if that is taken."""
+    reach(Effect.SYMLINK, what)
+    path.symlink_to(target)
+
+
 def take_name(path: Path, target: Path, what: File) -> None:
     """Let a file that is complete have the name `target`; FileExistsError if that is taken."""
     try:

@@ -19,6 +19,7 @@ class Effect(StrEnum):
     FSYNC = "fsync"
     RENAME = "rename"
     LINK = "link"
+    SYMLINK = "symlink"
     FSYNC_FOLDER = "fsync folder"
     UNLINK = "unlink"
     REMOVE_TREE = "remove tree"
@@ -29,6 +30,8 @@ class Effect(StrEnum):
     COMMIT = "commit"
     COMMITTED = "committed"  # the transaction is on disk, and nothing has been cleaned up yet
     CLOSE = "close"
+    PUT = "put"  # of an object into S3
+    DELETE = "delete"
 
 
 class File(StrEnum):
@@ -47,6 +50,11 @@ class File(StrEnum):
     SPILL = "spill"
     WAREHOUSE = "warehouse"
     DEMO = "demo"
+    DATASET = "dataset"
+    PART = "part"
+    MANIFEST = "manifest"
+    CURRENT = "current"
+    SPOOL = "spool"
 
 
 Hook = Callable[[Effect, str], None]

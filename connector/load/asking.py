@@ -1,19 +1,21 @@
-"""Answers a stranger's SQL: read-only, locked down, bounded in time and memory, as a stream of Arrow batches.
+"""Answers a stranger's SQL: read-only, locked down, bounded in time and memory, out of a writer's way.
 
 Must not know the command line, nor how an answer is printed. The warehouse's own statements don't pass here.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +24,14 @@ import pyarrow as pa
 from connector.config import format_duration
 from connector.disk import remove_tree
 from connector.effects import Effect, File, reach
-from connector.errors import OutputError, QueryError
+from connector.errors import OutputError, QueryError, WarehouseLockedError
 from connector.load.refusals import READING, bound, explained, first_word, refusal, require_reading
 from connector.load.saved import Question
+from connector.load.spool import Spool
+from connector.load.turns import is_wanted
 from connector.load.warehouse import DUCKDB_VERSION, Connection, EngineError, WarehouseFile
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -33,6 +39,9 @@ _MEBIBYTE = 1 << 20
 _BATCH_ROWS = 10_000
 _GRACE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
+# What a query that is nearly done gets from a writer that waits; well below lock_wait.
+_COURTESY_SECONDS = 1.0
+_ATTEMPTS = 5
 # An error inside a stream reaches us as one of pyarrow's, with DuckDB's text.
 _FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
 _SWITCHED_OFF = dict.fromkeys(
@@ -50,13 +59,15 @@ _SWITCHED_OFF = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one query may cost. `timeout` counts DuckDB's time, not that of who reads the answer.
+    """What one query may cost. `timeout` counts DuckDB's time, anew when it is asked again after a load.
 
+    Reading ends once `rows` are there; None is all. `spill_bytes` bounds DuckDB's files and, apart, the answer.
     `abandon` is called when a query goes on although it was interrupted; it must not return. Without it the
     query is waited for.
     """
 
     timeout: timedelta = timedelta(minutes=5)
+    rows: int | None = None
     memory_bytes: int = 1024 * _MEBIBYTE
     spill_bytes: int = 8 * 1024 * _MEBIBYTE
     threads: int = field(default_factory=lambda: min(4, os.cpu_count() or 1))
@@ -73,11 +84,11 @@ class Limits:
 
 
 class Answer:
-    """The rows of a query, readable once; instants are UTC. Reading them may raise QueryError."""
+    """The rows of a query, readable once; instants are UTC. The warehouse is closed already."""
 
-    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-        self.schema = schema
-        self._batches = batches
+    def __init__(self, spool: Spool) -> None:
+        self.schema = spool.schema
+        self._batches = iter(spool)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self._batches
@@ -87,22 +98,33 @@ class Answer:
 def asking(warehouse: WarehouseFile, question: Question, limits: Limits | None = None) -> Iterator[Answer]:
     """Ask one question that only reads; its answer can be read inside the block.
 
-    Raises QueryError for what is refused, wrong, too long or too large, and WarehouseError as `reading` does.
+    The warehouse is open only while DuckDB works. A writer that waits for it is let in: the query is stopped
+    and asked again after the load, a few times at most. Raises QueryError for what is refused, wrong, too long
+    or too large, and WarehouseError as `reading` does.
     """
     allowed = limits or Limits()
-    with (
-        _spill_folder() as spill,
-        warehouse.reading(settings=allowed.settings(spill)) as connection,
-    ):
-        connection.run("session/lock_settings")
-        with _Asked(connection, replace(allowed, abandon=_clearing(spill, allowed.abandon))).running(
-            question
-        ) as answer:
-            yield answer
+    with spill_folder() as folder:
+        abandon = _clearing(folder, allowed.abandon)
+        yield Answer(_answered(warehouse, question, replace(allowed, abandon=abandon), folder))
+
+
+def _answered(warehouse: WarehouseFile, question: Question, limits: Limits, folder: str) -> Spool:
+    attempt = 1
+    while True:
+        with warehouse.reading(settings=limits.settings(folder)) as connection:
+            connection.run("session/lock_settings")
+            asked = _Asked(connection, limits, partial(is_wanted, warehouse.path))
+            try:
+                return asked.collected(question, folder)
+            except WarehouseLockedError:
+                if attempt == _ATTEMPTS:
+                    raise
+        logger.info("query_gave_way", extra={"attempt": attempt})
+        attempt += 1
 
 
 @contextmanager
-def _spill_folder() -> Iterator[str]:
+def spill_folder() -> Iterator[str]:
     """A folder for what doesn't fit into memory. OutputError if there can be none."""
     try:
         reach(Effect.MAKE_FOLDER, File.SPILL)
@@ -133,25 +155,41 @@ def _clearing(
 class _Asked:
     """One question while it is answered: DuckDB works on a thread, so that waiting for it can end."""
 
-    def __init__(self, connection: Connection, limits: Limits) -> None:
+    def __init__(self, connection: Connection, limits: Limits, is_wanted: Callable[[], bool]) -> None:
         self._connection = connection
         self._limits = limits
-        self._seconds_left = limits.timeout.total_seconds()
+        self._is_wanted = is_wanted
+        self._until = time.monotonic() + limits.timeout.total_seconds()
+        self._courtesy_until: float | None = None
         self._worker = ThreadPoolExecutor(1, "query")
         self._ahead: Future[Any] | None = None
         self._reader: pa.RecordBatchReader | None = None
 
-    @contextmanager
-    def running(self, question: Question) -> Iterator[Answer]:
-        """The answer; whatever ends the block ends the query."""
+    def collected(self, question: Question, folder: str) -> Spool:
+        """The whole answer; nothing runs any more afterwards, whatever happens.
+
+        WarehouseLockedError if a writer wanted the file before it was complete.
+        """
         parameters = self._checked(question)
         try:
-            self._reader = self._wait(self._later(_reader, self._connection, question.sql, parameters))
-            yield Answer(self._reader.schema, self._batches(self._reader))
+            self._reader = self._wait(self._later(reader, self._connection, question.sql, parameters))
+            spool = Spool(self._reader.schema, folder, most_bytes=self._limits.spill_bytes)
+            self._collect(self._reader, spool)
             self._end(None)
         except BaseException as error:
             self._end(error)
             raise
+        return spool
+
+    def _collect(self, source: pa.RecordBatchReader, spool: Spool) -> None:
+        left = self._limits.rows
+        with closing(spool):
+            while left is None or left > 0:
+                batch = self._wait(self._later(next, source, None))
+                if batch is None:
+                    return
+                spool.add(batch)
+                left = None if left is None else left - batch.num_rows
 
     def _checked(self, question: Question) -> Mapping[str, str]:
         """The values to bind. Raises QueryError for what is not one statement that reads."""
@@ -165,32 +203,39 @@ class _Asked:
         require_reading(question.sql, statements)
         return bound(question.parameters, statements[0].named_parameters)
 
-    def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-        """The batches, of which DuckDB makes the next one while the one before is used."""
-        ahead = self._later(next, reader, None)
-        while (batch := self._wait(ahead)) is not None:
-            ahead = self._later(next, reader, None)
-            yield batch
-
     def _later(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
         future = self._worker.submit(work, *arguments)
         self._ahead = future
         return future
 
     def _wait(self, future: Future[T]) -> T:
-        started = time.monotonic()
         try:
-            wait_for([future], max(0.0, self._seconds_left))
-            if not future.done():
-                raise QueryError(
-                    f"The query was stopped after {format_duration(self._limits.timeout)}: ask for less, or "
-                    "give it more time with --timeout."
-                )
+            while not future.done():
+                wait_for([future], _POLL_SECONDS)
+                if not future.done():
+                    self._require_time()
             return future.result()
         except _FAILURES as error:
             raise explained(str(error) or "Out of Memory", self._relations()) from error
-        finally:
-            self._seconds_left -= time.monotonic() - started
+
+    def _require_time(self) -> None:
+        """QueryError if the time is over, WarehouseLockedError if a writer has been waiting for long enough."""
+        now = time.monotonic()
+        if now > self._until:
+            raise QueryError(
+                f"The query was stopped after {format_duration(self._limits.timeout)}: ask for less, or "
+                "give it more time with --timeout."
+            )
+        if not self._is_wanted():
+            self._courtesy_until = None
+        elif self._courtesy_until is None:
+            self._courtesy_until = now + _COURTESY_SECONDS
+        elif now > self._courtesy_until:
+            raise WarehouseLockedError(
+                "The query was stopped for a sync that had to load, and asking again did not help: ask for less, "
+                "or when no sync runs.",
+                holder="a sync",
+            )
 
     def _relations(self) -> Mapping[str, list[str]]:
         """Tables and views with their columns; none if the failure took the connection with it."""
@@ -221,7 +266,7 @@ class _Asked:
         return True
 
 
-def _reader(connection: Connection, sql: str, parameters: Mapping[str, str]) -> pa.RecordBatchReader:
+def reader(connection: Connection, sql: str, parameters: Mapping[str, str]) -> pa.RecordBatchReader:
     """Start the query by the one call that streams it: that differs between DuckDB's lines."""
     reach(Effect.STATEMENT, "question")
     if DUCKDB_VERSION.startswith("1."):
