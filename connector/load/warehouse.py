@@ -13,16 +13,17 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
-import tenacity
 
 from connector import __version__
 from connector.disk import take_name, unlink
 from connector.effects import Effect, File, reach
 from connector.errors import LoadError, WarehouseError, WarehouseLockedError
+from connector.load.turns import turn
 from connector.schema import SCHEMA_VERSION
 from connector.statements import names, statement
 
@@ -35,7 +36,6 @@ DUCKDB_VERSION = duckdb.__version__
 _WRITING = {"storage_compatibility_version": "v1.5.0", "autoinstall_known_extensions": "false"}
 _READING = {"autoinstall_known_extensions": "false"}
 _LEDGER = "schema_migrations"
-_POLL_SECONDS = 0.1
 # A disk that is full at the very commit makes it an error of the transaction.
 _REFUSED = re.compile("Failed to commit: Could not")
 _DAMAGE = re.compile(r"(?i)corrupt|checksum|enough bytes|replay")
@@ -101,7 +101,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class WarehouseFile:
-    """The DuckDB file of a warehouse. `lock_wait_seconds` bounds the wait for another process."""
+    """The DuckDB file of a warehouse. `lock_wait_seconds` bounds the wait for other users of it, see `turn`."""
 
     path: Path
     lock_wait_seconds: float = 30.0
@@ -164,24 +164,14 @@ class WarehouseFile:
     def _opened(
         self, config: Mapping[str, str], *, read_only: bool, wait_seconds: float | None = None
     ) -> Iterator[Connection]:
-        duck = self._open_waiting(config, read_only=read_only, wait_seconds=wait_seconds)
-        try:
-            with _closing(duck) as connection:
-                yield connection
-        except duckdb.Error as error:
-            raise _failing(error, self.path) from error
-
-    def _open_waiting(
-        self, config: Mapping[str, str], *, read_only: bool, wait_seconds: float | None = None
-    ) -> duckdb.DuckDBPyConnection:
         bound = self.lock_wait_seconds if wait_seconds is None else wait_seconds
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(WarehouseLockedError),
-            stop=tenacity.stop_after_delay(bound),
-            wait=tenacity.wait_random(_POLL_SECONDS / 2, _POLL_SECONDS),
-            reraise=True,
-        )
-        return retrying(_open, self.path, config, read_only=read_only)
+        opening = partial(_open, self.path, config, read_only=read_only)
+        with turn(self.path, opening, bound, writing=not read_only) as duck:
+            try:
+                with _closing(duck) as connection:
+                    yield connection
+            except duckdb.Error as error:
+                raise _failing(error, self.path) from error
 
 
 def _open(path: Path, config: Mapping[str, str], *, read_only: bool) -> duckdb.DuckDBPyConnection:
@@ -201,6 +191,12 @@ def _opening(error: duckdb.Error, path: Path) -> WarehouseError:
             f"The warehouse {path} is held by {who}. Close it there; rows that were read are safe in the "
             "landing folder, and the next sync loads them.",
             holder=who,
+        )
+    if "different configuration" in text:
+        return WarehouseLockedError(
+            f"The warehouse {path} is already open in this process, by other means than image-history. Close "
+            "that connection first.",
+            holder="this process",
         )
     if "not a valid DuckDB database" in text:
         return WarehouseError(

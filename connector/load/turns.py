@@ -1,0 +1,141 @@
+"""Whose turn it is at the warehouse file: one at a time in a process, and a waiting writer before new readers.
+
+Must not know DuckDB, nor what is done in a turn.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import tenacity
+
+from connector.disk import open_lock, unlink
+from connector.effects import Effect, File, reach
+from connector.errors import WarehouseLockedError
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.1
+# DuckDB keeps one open database for a file in a process, and refuses a second with other settings.
+_TURNS: dict[Path, threading.Lock] = {}
+os.register_at_fork(after_in_child=_TURNS.clear)
+
+
+@contextmanager
+def turn(path: Path, opening: Callable[[], T], wait_seconds: float, *, writing: bool) -> Iterator[T]:
+    """What `opening` returns, and the file to ourselves as far as this process goes.
+
+    WarehouseLockedError, also from `opening`, is met by waiting, `wait_seconds` in all. A writer that waits
+    tells it to the readers; a reader waits for such a writer for half of its time at most, since the writer
+    itself may wait for somebody who never reads what we tell.
+    """
+    until = time.monotonic() + wait_seconds
+    with closing(_Wish(path)) as wish:
+        if not writing:
+            _let_in(path, time.monotonic() + wait_seconds / 2)
+        tell = wish.tell if writing else _say_nothing
+        with _among_threads(path, until, tell):
+            opened = _opened(opening, until, tell)
+            wish.close()
+            yield opened
+
+
+def is_wanted(path: Path) -> bool:
+    """Whether a writer waits for the file, so that a reader should end its turn."""
+    try:
+        with _wish_path(path).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class _Wish:
+    """A writer's wish to be let in: a locked file beside the warehouse, void when its process is gone.
+
+    Where it cannot be made, the writer waits without it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = _wish_path(path)
+        self._descriptor: int | None = None
+
+    def tell(self) -> None:
+        """Lock the file, unless another writer has; one that just ended may have removed ours with its own."""
+        if self._descriptor is not None and self._is_in_place(self._descriptor):
+            return
+        self._forget()
+        with suppress(OSError):
+            self._descriptor = open_lock(self._path)
+            reach(Effect.LOCK, File.LOCK)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        self._forget()
+
+    def close(self) -> None:
+        """Take the wish back, if it was told."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                unlink(self._path, File.LOCK)
+        self._forget()
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        try:
+            return os.fstat(descriptor).st_ino == self._path.stat().st_ino
+        except OSError:
+            return False
+
+    def _forget(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _wish_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.wanted")
+
+
+def _say_nothing() -> None:
+    """A reader asks nobody to make room."""
+
+
+def _let_in(path: Path, until: float) -> None:
+    while is_wanted(path) and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS / 4)
+
+
+@contextmanager
+def _among_threads(path: Path, until: float, tell: Callable[[], None]) -> Iterator[None]:
+    lock = _TURNS.setdefault(path.resolve(), threading.Lock())
+    while not lock.acquire(timeout=min(_POLL_SECONDS, max(0.0, until - time.monotonic()))):
+        if time.monotonic() >= until:
+            raise WarehouseLockedError(
+                f"The warehouse {path} is in use elsewhere in this process: by another thread, or by a block "
+                "around this one. Let that end first.",
+                holder="this process",
+            )
+        tell()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _opened(opening: Callable[[], T], until: float, tell: Callable[[], None]) -> T:
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(WarehouseLockedError),
+        stop=lambda _: time.monotonic() >= until,
+        wait=tenacity.wait_random(_POLL_SECONDS / 2, _POLL_SECONDS),
+        before_sleep=lambda _: tell(),
+        reraise=True,
+    )
+    return retrying(opening)
