@@ -24,6 +24,30 @@ def check_paths(config: Config, root: Mapping) -> None:
         )
 
 
+def check_publish(config: Config, root: Mapping) -> None:
+    """Each dataset has a place of its own, and a profile only where it serves."""
+    items = _member(root, "publish")
+    if not isinstance(items, Sequence):
+        return
+    seen: dict[str, int] = {}
+    for index, (entry, item) in enumerate(zip(config.publish, items.items, strict=True)):
+        if entry.to is None:
+            raise item.place.fault(
+                f"publish[{index}] has no 'to'; name a folder, or an address such as s3://bucket/folder."
+            )
+        if seen.setdefault(entry.to.rstrip("/"), index) != index:
+            raise _place(item, "to").fault(
+                f"publish[{index}] and publish[{seen[entry.to.rstrip('/')]}] have the same 'to'; keep one of them."
+            )
+        scheme = entry.to.partition(":/")[0] if ":/" in entry.to else None
+        if scheme not in {None, "s3"}:
+            raise _place(item, "to").fault(
+                f"publish[{index}].to must be a folder or an address such as s3://bucket/folder, not {scheme}://."
+            )
+        if entry.profile is not None and scheme is None:
+            raise _place(item, "profile").fault(f"publish[{index}].profile is for S3, and 'to' is a folder.")
+
+
 def check_accounts(config: Config, root: Mapping) -> None:
     """Each entry is of one kind, and no two entries read the same region with the same identity."""
     items = _member(root, "accounts")

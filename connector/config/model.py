@@ -49,6 +49,21 @@ Glob = Annotated[
         },
     ),
 ]
+RelationName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        extra={"expected": "the name of a table or view of the warehouse, such as image_versions"},
+    ),
+]
+Location = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=4096,
+        extra={"expected": "a folder, or an address in S3 such as s3://bucket/folder", "location": True},
+    ),
+]
 PositiveDuration = Annotated[timedelta, Meta(extra={"least": timedelta(milliseconds=1)})]
 
 
@@ -143,6 +158,28 @@ class Timeout(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class Publish(Struct, frozen=True, forbid_unknown_fields=True):
+    """One Parquet dataset that is kept in step with the warehouse."""
+
+    to: Annotated[
+        Location | None,
+        Meta(description="Where the dataset lies: a folder, or s3://bucket/folder. Always to be given."),
+    ] = None
+    tables: Annotated[
+        tuple[RelationName, ...], Meta(min_length=1, description="Tables and views that are in it.")
+    ] = ("image_versions", "image_version_events", "images")
+    grace: Annotated[
+        timedelta,
+        Meta(description="How long a file that was replaced stays for readers that have begun with it."),
+    ] = timedelta(hours=1)
+    profile: Annotated[
+        Profile | None,
+        Meta(
+            description="Profile for S3. Default: AWS's own credential chain. Only beside an address in S3."
+        ),
+    ] = None
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings. `Config()` is what runs without any configuration."""
 
@@ -199,6 +236,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     rate: Annotated[Rate, Meta(description="Pace: most calls a second in one account and region.")] = Rate()
     retry: Annotated[Retry, Meta(description="What happens to a call that AWS throttles or fails.")] = Retry()
     timeout: Annotated[Timeout, Meta(description="How long the network may stay silent.")] = Timeout()
+    publish: Annotated[
+        tuple[Publish, ...], Meta(description="Parquet datasets that are kept in step after each sync.")
+    ] = ()
 
     @property
     def landing_folder(self) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import inspect
 
-from connector.config.checks import check_accounts, check_paths
+from connector.config.checks import check_accounts, check_paths, check_publish
 from connector.config.document import Entry, Mapping, Scalar, Sequence, Value
 from connector.config.model import Config
 from connector.config.quoting import shorten
@@ -29,6 +29,7 @@ def to_config(root: Mapping) -> Config:
     config = msgspec.convert(_mapping(root, Config, ""), Config)
     check_paths(config, root)
     check_accounts(config, root)
+    check_publish(config, root)
     return config
 
 

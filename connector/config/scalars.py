@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9_]{0,17})")
 _NUMBER = re.compile(r"[+-]?([0-9][0-9_]{0,17}\.?[0-9]{0,17}|\.[0-9]{1,17})([eE][+-]?[0-9]{1,3})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _LONGEST_PATH = 4096
 _FOUND = {
     "int": "the number {}",
@@ -41,6 +42,8 @@ def read_scalar(scalar: Scalar, shape: Shape, name: str) -> object:
             return _number(scalar, core, shape, name)
         case inspect.TimeDeltaType():
             return _duration(scalar, shape, name)
+        case inspect.StrType() if shape.location:
+            return _location(scalar, shape, name)
         case inspect.StrType() as core:
             return _matching_text(scalar, core, shape, name)
         case _:
@@ -128,6 +131,12 @@ def _matching_text(scalar: Scalar, core: inspect.StrType, shape: Shape, name: st
     if not fits or (core.pattern is not None and not re.search(core.pattern, text)):
         raise wrong(scalar, shape, name)
     return text
+
+
+def _location(scalar: Scalar, shape: Shape, name: str) -> str:
+    """An address as it is; anything else is a path."""
+    text = _text(scalar, shape, name)
+    return text if _ADDRESS.match(text) else str(_path(scalar, shape, name))
 
 
 def _path(scalar: Scalar, shape: Shape, name: str) -> Path:

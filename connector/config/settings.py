@@ -24,13 +24,17 @@ PREFIX = "IMAGE_HISTORY_"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a value must look like. `words` replaces the general wording, `least` bounds a duration."""
+    """What a value must look like. `words` replaces the general wording, `least` bounds a duration.
+
+    A `location` is a path, unless it is an address such as s3://bucket/name.
+    """
 
     core: inspect.Type
     nullable: bool = False
     meaning: str = ""
     words: str | None = None
     least: timedelta = timedelta(0)
+    location: bool = False
 
     @property
     def expected(self) -> str:
@@ -98,6 +102,7 @@ def _annotated(shape: Shape, notes: inspect.Metadata) -> Shape:
         meaning=str((notes.extra_json_schema or {}).get("description", shape.meaning)),
         words=None if words is None else str(words),
         least=least if isinstance(least, timedelta) else shape.least,
+        location=shape.location or bool(extra.get("location")),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,15 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from connector.config import Config, example, example_text, json_schema, load_config, settings
+from connector.config import Config, Publish, example, example_text, json_schema, load_config, settings
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+
+
+def with_entries(text: str) -> str:
+    """The example with the entry that a comment shows in place of an empty list."""
+    shown = re.findall(r"^#   ((?:- |  )[a-z].*)$", text, re.MULTILINE)
+    return re.sub(r"^publish: \[\]$", "\n".join(["publish:", *shown]), text, flags=re.MULTILINE)
 
 
 def accepted(document: object) -> bool:
@@ -43,7 +50,14 @@ def test_example_is_exactly_the_defaults(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_example_has_every_setting_and_no_other() -> None:
     """Each setting stands in the example under its own name, and nothing else does."""
-    assert names_in(yaml.safe_load(example_text())) == {setting.name for setting in settings()}
+    assert names_in(yaml.safe_load(with_entries(example_text()))) == {setting.name for setting in settings()}
+
+
+def test_example_entry_of_a_list_has_the_defaults(tmp_path: Path) -> None:
+    """What the example shows as an entry of an empty list is what a short entry means."""
+    path = tmp_path / "config.yaml"
+    path.write_text(with_entries(example_text()), encoding="utf-8")
+    assert load_config(path, {}).publish == (Publish(to=str(tmp_path / "dataset")),)
 
 
 def test_example_explains_every_setting() -> None:
