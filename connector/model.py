@@ -276,6 +276,16 @@ class RowCounts:
             deleted=sum(evaluated) if evaluated else None,
         )
 
+    def by_change(self) -> Mapping[str, int]:
+        """The counts by name, without that of deletions where they were not evaluated."""
+        counts = {
+            "inserted": self.inserted,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "reappeared": self.reappeared,
+        }
+        return counts if self.deleted is None else counts | {"deleted": self.deleted}
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -15,7 +15,14 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-DISTRIBUTIONS = {"yaml": "pyyaml", "botocore": "boto3"}
+# What is imported by another name than that of its distribution, and distributions that share one name.
+DISTRIBUTIONS = {
+    "yaml": "pyyaml",
+    "botocore": "boto3",
+    "prometheus_client": "prometheus-client",
+    "opentelemetry-sdk": "opentelemetry",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+}
 # DuckDB and pyarrow import pandas themselves, where a user asks for a data frame.
 IMPORTED_BY_OTHERS = {"pandas"}
 
@@ -27,6 +34,8 @@ VIOLATIONS = {
     "imports boto3 and botocore": ("connector/extract/retry.py", "import botocore.exceptions"),
     "imports duckdb": ("connector/landing.py", "import duckdb"),
     "imports aiohttp": ("connector/pipeline.py", "import aiohttp"),
+    "imports opentelemetry": ("connector/settle.py", "import opentelemetry.trace"),
+    "imports prometheus_client": ("connector/landing.py", "import prometheus_client"),
     "imports click and rich": ("connector/load/__init__.py", "import rich.table"),
 }
 
@@ -96,6 +105,8 @@ def test_heavy_packages_stay_unloaded_at_import(module: str) -> None:
 
 def test_dependencies_are_the_imported_packages() -> None:
     """What connector/ imports is declared, and nothing is declared that nobody imports."""
-    declared = {Requirement(line).name.lower() for line in PROJECT["project"]["dependencies"]}
+    extras = [line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
+    named = {Requirement(line).name.lower() for line in [*PROJECT["project"]["dependencies"], *extras]}
+    declared = {DISTRIBUTIONS.get(name, name) for name in named}
     imported = {DISTRIBUTIONS.get(name, name) for name in foreign_imports()}
     assert imported | IMPORTED_BY_OTHERS == declared
