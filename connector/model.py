@@ -318,6 +318,22 @@ class ScopeReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """What became of one dataset: its rows and files, and how many of these were written anew.
+
+    With an `error` its readers see what was published before, and the next sync makes up for it.
+    """
+
+    to: str
+    rows: int = 0
+    files: int = 0
+    written: int = 0
+    written_bytes: int = 0
+    duration_seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """One `sync`, as printed and as `--json` gives it. Instants are aware, UTC.
 
@@ -338,6 +354,7 @@ class RunReport:
     pending_runs: int = 0
     unreadable_scopes: tuple[Failure, ...] = ()
     drift: tuple[Drift, ...] = ()
+    publications: tuple[Publication, ...] = ()
 
     @property
     def failures(self) -> tuple[Failure, ...]:
