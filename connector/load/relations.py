@@ -28,6 +28,12 @@ def whole(name: str) -> Question:
     return Question(f'FROM "{name}" ORDER BY {order}')  # the name is one, see is_name
 
 
+def key_of(name: str) -> tuple[str, ...]:
+    """The columns that a table's rows are sorted by; none for a view."""
+    table = _table(name)
+    return table.key if table else ()
+
+
 def outside(name: str, found: pa.Schema) -> pa.Schema:
     """The schema in which a relation leaves the warehouse: milliseconds, and each column's meaning.
 
