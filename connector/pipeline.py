@@ -1,4 +1,4 @@
-"""Wires a run: leftovers, scopes and plan, reading, load, report.
+"""Wires a run: leftovers, scopes and plan, reading, load, publication, report.
 
 Decides the order of the stages and nothing else; must not know boto3, SQL, or how a report is printed.
 """
@@ -19,6 +19,7 @@ from connector.load.loader import Knowledge, Loaded, known, known_streams, load_
 from connector.load.warehouse import WarehouseFile, now_ms
 from connector.model import RunReport, Scope, ScopeReport, Stop
 from connector.planning import Planning, SyncOptions, open_scopes
+from connector.publish.stage import publish_all
 from connector.reading import Progress, Reading, Silent
 
 __all__ = ["Progress", "Silent", "SyncOptions", "sync"]
@@ -85,7 +86,8 @@ class _Sync:
         )
         current = reading.run(current, now_ms=now_ms())
         done = self._finish(current, waiting, resumed=unfinished is not None)
-        return replace(done, scopes=tuple(_with_spared(each, reading.spared) for each in done.scopes))
+        scopes = tuple(_with_spared(each, reading.spared) for each in done.scopes)
+        return replace(done, scopes=scopes, publications=publish_all(self.config, stop=self.stop))
 
     def _leftovers(self, selection: str) -> tuple[LandedRun | None, tuple[LandedRun, ...]]:
         """The unfinished run to continue, if any, and the runs whose rows wait to be loaded."""
