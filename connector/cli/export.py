@@ -1,45 +1,55 @@
-"""`image-history export`: a table, a view or a query as one file.
+"""`image-history export`: a table, a view or a query as one file, or tables as a dataset of Parquet files.
 
 Must not know how rows are read or written.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli import Globals, Verb
+from connector.cli import Globals, Verb, printable
 from connector.cli.query import duration, parse_parameters, question
 from connector.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import timedelta
 
-    from connector.formats import Format
+    from connector.formats import Format, Rows
+    from connector.publish.s3 import Address
 
 _FORMATS = ("parquet", "csv", "jsonl")
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_DEFAULT = "image_versions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What the command line says; None where it says nothing."""
 
-    what: str
-    output: str
+    what: tuple[str, ...]
+    output: str | None
+    dataset: str | None
+    replace: bool
     format: str | None
     param: Mapping[str, str]
     timeout: timedelta
 
 
 @click.command("export", cls=Verb)
-@click.argument("what", metavar="[TABLE|VIEW|@NAME|SQL|-]", default="image_versions")
-@click.option("--output", required=True, metavar="FILE", help="The file to write, whole or not at all.")
+@click.argument("what", metavar="[TABLE|VIEW|@NAME|SQL|-]...", nargs=-1)
+@click.option("--output", metavar="FILE|s3://...", help="The file to write, whole or not at all.")
+@click.option(
+    "--dataset",
+    metavar="FOLDER|s3://...",
+    help="Bring a dataset of tables, cut by region, in step; only regions with changes are written.",
+)
+@click.option(
+    "--replace", is_flag=True, help="Let the dataset take the place of one that another warehouse published."
+)
 @click.option(
     "--format", type=click.Choice(_FORMATS), help="[default: by the suffix of --output, else parquet]"
 )
@@ -55,31 +65,41 @@ class Options:
 )
 @click.pass_obj
 def command(shared: Globals, /, **given: Any) -> None:
-    """Write a table, a view or a query to one Parquet, CSV or JSON lines file.
+    """Write a table, a view or a query to one Parquet, CSV or JSON lines file, or tables to a Parquet dataset.
 
-    Without a name it is image_versions. Tables and views are sorted, so that equal data gives an equal file.
-    The file is private to its owner, and takes the place of an older one only when it is complete.
+    Without a name it is image_versions; for a dataset it is what `publish` has by default, and there may be
+    several tables and views. Tables and views are sorted, so that equal data gives equal files. They are
+    private to their owner, and take the place of older ones only when they are complete.
     """
     options = Options(**given)
-    click.echo(export(shared, options, _target(options.output)))
+    if (options.output is None) == (options.dataset is None):
+        raise ConfigError("Say where to: --output FILE for one file, or --dataset FOLDER for a dataset.")
+    click.echo(export(shared, options) if options.dataset is None else _dataset(shared, options))
 
 
-def _target(output: str) -> Path:
-    """ConfigError for an address: only files of this machine are written."""
-    address = _ADDRESS.match(output)
-    if address:
-        raise ConfigError(
-            f"export writes a file on this machine, not to {address[1]}://: name a path, and copy the file "
-            "from there."
-        )
-    return Path(output)
+def _dataset(shared: Globals, options: Options) -> str:
+    """Publish by hand; returns the report."""
+    from connector.cli.publish import told
+    from connector.config import Publish
+    from connector.load.relations import is_name
+    from connector.publish.stage import publish_one
+
+    if options.format not in {None, "parquet"} or options.param:
+        raise ConfigError("A dataset is Parquet of tables and views: leave out --format and --param.")
+    wrong = next((name for name in options.what if not is_name(name)), None)
+    if wrong is not None:
+        raise ConfigError(f"A dataset consists of tables and views; {wrong!r} is the name of none.")
+    entry = Publish(to=options.dataset, tables=options.what or Publish().tables)
+    return told(publish_one(shared.config(), entry, replace=options.replace))
 
 
-def _format(path: Path, name: str | None) -> Format:
+def _format(name: str, given: str | None) -> Format:
+    """By --format, else by the suffix of the file's name."""
     from connector.formats import Format, format_of
 
-    if name is not None:
-        return Format(name)
+    if given is not None:
+        return Format(given)
+    path = Path(PurePosixPath(name).name)
     found = Format.PARQUET if not path.suffix else format_of(path)
     if found is None or found.value not in _FORMATS:
         raise ConfigError(
@@ -89,24 +109,62 @@ def _format(path: Path, name: str | None) -> Format:
     return found
 
 
-def export(shared: Globals, options: Options, path: Path) -> str:
+def _asked(options: Options) -> str:
+    if len(options.what) > 1:
+        raise ConfigError(
+            "--output takes one table, view or query; several tables make a dataset: --dataset."
+        )
+    if options.replace:
+        raise ConfigError("--replace is for --dataset; a file of --output is replaced anyway.")
+    return options.what[0] if options.what else _DEFAULT
+
+
+def export(shared: Globals, options: Options) -> str:
     """Ask, and write the answer; returns the report, one line."""
     from connector.cli.bounds import bounded_memory, leave
-    from connector.cli.delivery import require_other_file, write_file
     from connector.formats import Recast
     from connector.load.asking import Limits, asking
     from connector.load.relations import is_name, outside, whole
     from connector.load.warehouse import WarehouseFile
 
-    how, named = _format(path, options.format), is_name(options.what)
+    what, output = _asked(options), options.output or ""
+    how, named = _format(output, options.format), is_name(what)
     if named and options.param:
-        raise ConfigError(f"--param is for queries; {options.what} is a table or view.")
-    asked = whole(options.what) if named else question(options.what, options.param)
+        raise ConfigError(f"--param is for queries; {what} is a table or view.")
+    asked = whole(what) if named else question(what, options.param)
     config = shared.config()
-    require_other_file(path, config.warehouse)
+    write = _writer(output, how, config.warehouse)
     warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
     with (
         bounded_memory(),
         asking(warehouse, asked, Limits(timeout=options.timeout, abandon=leave)) as rows,
     ):
-        return write_file(Recast(rows, outside(options.what, rows.schema)) if named else rows, path, how)
+        return write(Recast(rows, outside(what, rows.schema)) if named else rows)
+
+
+def _writer(output: str, how: Format, warehouse: Path) -> Callable[[Rows], str]:
+    """What writes rows to the place that is named, and reports it; refuses a wrong place at once."""
+    from connector.cli.delivery import require_other_file, write_file
+    from connector.publish.stage import require_place
+
+    require_place(output)
+    if not output.lower().startswith("s3:/"):
+        require_other_file(Path(output), warehouse)
+        return lambda rows: write_file(rows, Path(output), how)
+    from connector.publish.s3 import Address
+
+    address = Address.parse(output)
+    return lambda rows: _upload(rows, address, how)
+
+
+def _upload(rows: Rows, address: Address, how: Format) -> str:
+    from connector.formats import write_rows
+    from connector.publish.place import HashingSink
+    from connector.publish.s3 import uploaded
+
+    with uploaded(address) as file:
+        sink = HashingSink(file)
+        count = write_rows(rows, sink, how)
+    return (
+        f"Wrote {count:,} {'row' if count == 1 else 'rows'}, {sink.bytes:,} bytes: {printable(str(address))}"
+    )

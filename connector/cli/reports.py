@@ -14,6 +14,7 @@ from datetime import datetime
 import click
 
 from connector.cli import printable
+from connector.cli.publish import told
 from connector.model import Calls, Failure, RowCounts, RunReport
 
 _HEADINGS = (
@@ -39,6 +40,8 @@ def print_report(report: RunReport) -> None:
         click.echo(line)
     for line in (*_failures(report.failures), *_spared(report), *_drift(report)):
         click.echo(line)
+    for publication in report.publications:
+        click.echo(told(publication))
 
 
 def _cells(name: str, streams: int, calls: Calls, rows: RowCounts) -> Sequence[str]:

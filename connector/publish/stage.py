@@ -25,17 +25,20 @@ logger = logging.getLogger(__name__)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 
 
-def publish_all(config: Config, *, stop: Stop | None = None) -> tuple[Publication, ...]:
+def publish_all(
+    config: Config, *, replace: bool = False, stop: Stop | None = None
+) -> tuple[Publication, ...]:
     """Bring every dataset of `publish` in step; one that cannot be has its error in the report.
 
-    Raises InterruptedRunError when `stop` was requested; datasets are then whole, old or new.
+    `replace` lets them take the place of what another warehouse published. Raises InterruptedRunError when
+    `stop` was requested; datasets are then whole, old or new.
     """
-    return tuple(_reported(config, entry, stop or Stop()) for entry in config.publish)
+    return tuple(_reported(config, entry, replace=replace, stop=stop) for entry in config.publish)
 
 
-def _reported(config: Config, entry: Publish, stop: Stop) -> Publication:
+def _reported(config: Config, entry: Publish, *, replace: bool, stop: Stop | None) -> Publication:
     try:
-        return publish_one(config, entry, stop=stop)
+        return publish_one(config, entry, replace=replace, stop=stop)
     except InterruptedRunError:
         raise
     except ConnectorError as error:
