@@ -31,10 +31,11 @@ _BY_SIGNAL = 128
 VERBS: dict[str, tuple[str, str]] = {
     "demo": ("connector.cli.demo", "See the main job at work; needs no AWS account."),
     "diff": ("connector.cli.diff", "Show what changed over all images since a time."),
-    "export": ("connector.cli.export", "Write a table, view or query to Parquet, CSV or JSON lines."),
+    "export": ("connector.cli.export", "Write a table, view or query to a file, or tables to a dataset."),
     "init": ("connector.cli.init", "Write a commented config.yaml."),
     "list": ("connector.cli.list", "List an image's versions straight from AWS."),
     "log": ("connector.cli.log", "Show what happened to one image, the newest first."),
+    "publish": ("connector.cli.publish", "Bring the configured Parquet datasets in step; each sync does too."),
     "query": ("connector.cli.query", "Ask the warehouse in SQL; read-only and locked down."),
     "runs": ("connector.cli.runs", "Show what the last syncs did."),
     "schema": ("connector.cli.schema", "Show every table and column with its meaning."),

@@ -47,8 +47,8 @@ def command(options: Globals, /, *, strict: bool, as_json: bool, **asked: Any) -
     """Read what changed at AWS since the last sync, and load it in one transaction.
 
     An unfinished run (killed, interrupted, throttled) is continued where it stopped. The exit code is 0
-    when every image was read whole, 4 when some could not be, 9 when a scope would have lost so many
-    versions that none was marked deleted; what was read is loaded either way.
+    when every image was read whole, 4 when some could not be or a dataset could not be published, 9 when a
+    scope would have lost so many versions that none was marked deleted; what was read is loaded either way.
     """
     config = options.config()
     from connector.cli.progress import progress
@@ -68,7 +68,7 @@ def command(options: Globals, /, *, strict: bool, as_json: bool, **asked: Any) -
 
 
 def exit_code(report: RunReport, *, strict: bool = False) -> int:
-    """0 if all was read whole, 9 if the breaker held deletions back, 3 if nothing may be read, else 4.
+    """0 if all was read whole and published, 9 if deletions were held back, 3 if nothing may be read, else 4.
 
     With `strict`, 1 if all was read whole and something in it is new to us.
     """
@@ -77,6 +77,8 @@ def exit_code(report: RunReport, *, strict: bool = False) -> int:
     if any(scope.spared for scope in report.scopes):
         return _MASS_DELETE
     if report.outcome is Outcome.COMPLETE:
+        if any(publication.error is not None for publication in report.publications):
+            return _PARTIAL
         return _DRIFT if strict and report.drift else 0
     denied = all(failure.outcome is Outcome.DENIED for failure in report.failures)
     whole = sum(scope.streams for scope in report.scopes) > sum(
