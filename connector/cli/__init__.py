@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "init": ("connector.cli.init", "Write a commented config.yaml."),
     "list": ("connector.cli.list", "List an image's versions straight from AWS."),
     "log": ("connector.cli.log", "Show what happened to one image, the newest first."),
+    "plan": ("connector.cli.plan", "Tell what a sync would do now, and how many calls it takes."),
     "publish": ("connector.cli.publish", "Bring the configured Parquet datasets in step; each sync does too."),
     "query": ("connector.cli.query", "Ask the warehouse in SQL; read-only and locked down."),
     "runs": ("connector.cli.runs", "Show what the last syncs did."),

@@ -1,0 +1,309 @@
+"""`image-history plan`: the calls of the next sync, told beforehand, at the cost of the lists of images alone."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from connector.cli import run
+from connector.errors import InterruptedRunError, WarehouseLockedError
+from connector.estimate import OPERATIONS, Listing, Reason, Span, total_calls
+from connector.forecasting import Forecast, forecast
+from connector.model import Stop
+from connector.pipeline import sync
+from connector.planning import SyncOptions
+from connector.reading import Silent
+from connector.simulator import VersionRecord, VirtualClock, World, generate
+from tests.behaviour.asking import Answered
+from tests.behaviour.harness import ServeWorld, Site
+from tests.behaviour.test_refusals import held
+from tests.behaviour.test_scopes import deny_images_in
+
+pytestmark = pytest.mark.duckdb
+
+NOON_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+
+
+def world_of(**images: int) -> World:
+    """Images with so many versions, made an hour after each other; those named burst-... all at once."""
+    world = World(clock=VirtualClock(frozen_at=NOON_MS))
+    for name, count in images.items():
+        world.create_image(name.replace("_", "-"))
+        for number in range(count):
+            made_ms = NOON_MS - (0 if name.startswith("burst") else (count - number) * HOUR_MS)
+            record = VersionRecord(
+                version=number + 1, creation_ms=made_ms, last_modified_ms=made_ms, status="CREATED"
+            )
+            world.put_version(name.replace("_", "-"), record)
+    return world
+
+
+def foreseen(site: Site, **options: object) -> Forecast:
+    """What plan says, having asked for nothing but the lists of images."""
+    site.simulator.counters.reset()
+    found = forecast(site.config, options=SyncOptions(**options))  # type: ignore[arg-type]  # a test's own
+    assert set(site.simulator.counters.totals().calls) <= {"ListImages", "GetCallerIdentity"}
+    return found
+
+
+def lists(found: Forecast) -> Span:
+    """The calls of ListImageVersions that are planned."""
+    return total_calls(found.scopes)["ListImageVersions"]
+
+
+def reasons(found: Forecast) -> dict[Reason, tuple[str, ...]]:
+    """Why figures of the one scope are ranges."""
+    (scope,) = found.scopes
+    return dict(scope.reasons)
+
+
+def assert_foreseen(site: Site, found: Forecast, **options: object) -> None:
+    """A sync makes exactly the planned calls, or a number in the range that was told."""
+    report = site.sync(**options)
+    for operation, span in total_calls(found.scopes).items():
+        made = site.calls(operation)
+        assert span.low <= made, operation
+        assert span.high is None or made <= span.high, operation
+        assert report.calls.of(operation) >= made
+
+
+def assert_recorded(site: Site, found: Forecast) -> None:
+    """The newest row of runs has exactly the planned calls."""
+    columns = (
+        "list_images_calls, list_image_versions_calls, describe_image_calls, describe_image_version_calls"
+    )
+    (row,) = site.ask(f"SELECT {columns} FROM runs ORDER BY finished_at DESC LIMIT 1")
+    assert [Span.of(int(str(made))) for made in row] == [
+        total_calls(found.scopes)[operation] for operation in OPERATIONS
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What happens before a sync, how it is asked for, and how the images are then to be listed."""
+
+    before: Callable[[Site], object]
+    options: dict[str, object]
+    listings: dict[Listing, int]
+    lists: int
+
+
+def nothing(_: Site) -> None:
+    """The world stays as it is."""
+
+
+def days_go_by(site: Site) -> None:
+    """More than reconcile_every."""
+    site.simulator.clock.advance(48 * HOUR_MS)
+
+
+def versions_go(site: Site) -> None:
+    """Numbers that a sync then proves absent."""
+    for version in (3, 4, 117):
+        site.world.delete_version("large", version)
+    days_go_by(site)
+    site.sync()
+
+
+def images_vanish(site: Site) -> None:
+    """One of one page, and one of several."""
+    site.world.delete_image("small")
+    site.world.delete_image("burst-large")
+
+
+CASES = {
+    "quiet one page, quiet incremental, after bursts": Case(
+        # 1 small, 1 of exactly a page, 1 large, a burst of one page, a burst of three that are read twice
+        nothing,
+        {},
+        {Listing.ONE_PAGE: 1, Listing.INCREMENTAL: 4},
+        1 + 1 + 1 + 1 + 6,
+    ),
+    "chosen image": Case(nothing, {"images": ("larg*",)}, {Listing.INCREMENTAL: 1}, 1),
+    "reconcile": Case(days_go_by, {}, {Listing.ONE_PAGE: 1, Listing.RECONCILE: 4}, 9),
+    "full": Case(nothing, {"full": True}, {Listing.ONE_PAGE: 1, Listing.FULL: 4}, 9),
+    "absent numbers": Case(versions_go, {"full": True}, {Listing.ONE_PAGE: 1, Listing.FULL: 4}, 9),
+    "vanished images": Case(
+        images_vanish, {}, {Listing.INCREMENTAL: 1, Listing.RECONCILE: 2, Listing.VANISHED: 2}, 5
+    ),
+}
+
+
+def test_calls_made_are_the_calls_planned_in_every_case(served: ServeWorld) -> None:
+    """On a quiet world a sync makes exactly the calls that plan tells, operation by operation."""
+    site = served(world_of(small=20, page=100, large=250, burst_page=100, burst_large=250))
+    site.sync()
+    for name, case in CASES.items():
+        case.before(site)
+        found = foreseen(site, **case.options)
+        assert dict(found.scopes[0].listings) == case.listings, name
+        assert reasons(found) == {}, name
+        assert lists(found) == Span.of(case.lists), name
+        site.sync(**case.options)
+        assert_recorded(site, found)
+
+
+def test_first_sync_is_a_range_from_one_call_an_image(served: ServeWorld) -> None:
+    """Nobody knows how many versions a new image has: at least one call each, and the reason is told."""
+    site = served(world_of(one=7, two=99, three=250))
+    found = foreseen(site)
+    assert dict(found.scopes[0].listings) == {Listing.NEW: 3}
+    assert lists(found) == Span(3, None)
+    assert reasons(found) == {Reason.NEW: ("one", "three", "two")}
+    assert found.seconds.high is None
+    assert_foreseen(site, found)
+    assert site.calls("ListImageVersions") == 5
+
+
+def test_list_of_images_is_planned_with_its_pages(served: ServeWorld) -> None:
+    """More than a hundred images take more than one call of ListImages."""
+    site = served(generate(3, images=105, versions_per_image=1))
+    found = foreseen(site)
+    assert found.scopes[0].calls["ListImages"] == Span.of(2)
+
+
+def interrupted(site: Site, pages: int) -> None:
+    """A sync that is stopped when so many pages were read."""
+    stop = Stop()
+
+    class Stopping(Silent):
+        seen = 0
+
+        def page(self, page: object) -> None:
+            self.seen += 1
+            if self.seen == pages:
+                stop.request(signal.SIGTERM)
+
+    with pytest.raises(InterruptedRunError):
+        sync(site.config, progress=Stopping(), stop=stop)
+
+
+def test_unfinished_run_is_planned_from_where_it_stopped(served: ServeWorld) -> None:
+    """What an interrupted run has read is not planned again, nor is AWS asked; --fresh plans from the start."""
+    site = served(world_of(large=250))
+    site.sync()
+    days_go_by(site)
+    interrupted(site, 2)
+    found = foreseen(site)
+    assert site.simulator.counters.calls() == 0
+    assert found.continued is not None
+    assert found.continued.images_left == 1
+    assert lists(found) == Span.of(1)
+    fresh = foreseen(site, fresh=True)
+    assert fresh.continued is None
+    assert lists(fresh) == Span.of(3)
+    assert_foreseen(site, found)
+    assert site.calls("ListImageVersions") == 1
+
+
+def test_run_that_was_read_and_not_settled_is_a_range(served: ServeWorld) -> None:
+    """Suspects that Describe would settle are not known before they are looked for."""
+    world = world_of(large=250)
+    world.delete_version("large", 120)
+    site = served(world)
+    interrupted(site, 3)
+    found = foreseen(site)
+    assert reasons(found) == {Reason.UNSETTLED: ("large",)}
+    assert_foreseen(site, found)
+    assert site.calls("DescribeImageVersion") == 1
+
+
+def test_locked_warehouse_is_planned_from_memory(served: ServeWorld) -> None:
+    """Whoever holds the warehouse is named; what cannot be looked up is a range."""
+    site = served(world_of(large=250))
+    site.sync()
+    with held(site.config.warehouse) as process:
+        found = foreseen(site)
+        assert str(process) in str(found.locked)
+        assert lists(found) == Span(1, 6)
+        assert reasons(found) == {Reason.LOCKED: ("large",)}
+        with pytest.raises(WarehouseLockedError):
+            site.sync(lock_wait=timedelta(0))
+    waiting = foreseen(site)
+    assert [each.images_left for each in waiting.waiting] == [0]
+    assert reasons(waiting) == {Reason.WAITING: ("large",)}
+    assert_foreseen(site, waiting)
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file below a folder, with its time of change."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The command line in a site's folder."""
+
+    site: Site
+    capture: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str) -> Answered:
+        self.capture.readouterr()
+        code = run(arguments)
+        captured = self.capture.readouterr()
+        return Answered(code, captured.out, captured.err)
+
+
+@pytest.fixture
+def regions(
+    served: ServeWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """One account in two regions, at four list calls a second."""
+    site = served(generate(5, regions=["us-east-1", "eu-west-1"], images=4, versions_per_image=3))
+    text = "accounts: [{regions: [us-east-1, eu-west-1]}]\nrate: {list_per_second: 4}\n"
+    (site.folder / "config.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(site.folder)
+    return Command(site, capsys)
+
+
+def test_plan_tells_time_at_the_configured_pace_and_writes_nothing(
+    regions: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slowest scope decides; the table and JSON tell the same; no file is made, changed or touched."""
+    before = contents(regions.site.folder)
+    assert regions("plan").code == 0
+    assert contents(regions.site.folder) == before
+    with monkeypatch.context() as patch:
+        patch.setenv("IMAGE_HISTORY_RATE__LIST_PER_SECOND", "10000")
+        assert regions("sync").code == 0
+    before = contents(regions.site.folder)
+    told = json.loads(regions("plan", "--json").out)
+    text = regions("plan").out
+    assert contents(regions.site.folder) == before
+    zero = {"low": 0, "high": 0}
+    assert told["calls"] == {
+        "ListImages": {"low": 2, "high": 2},
+        "ListImageVersions": {"low": 8, "high": 8},
+        "DescribeImage": zero,
+        "DescribeImageVersion": zero,
+    }
+    # Five lists a scope, a quarter of a second apart, and the last answer.
+    assert told["seconds"] == {"low": pytest.approx(1.2), "high": pytest.approx(1.2)}
+    assert [scope["scope"]["region"] for scope in told["scopes"]] == ["us-east-1", "eu-west-1"]
+    assert [scope["listings"] for scope in told["scopes"]] == [{"one page": 4}] * 2
+    assert "calls: 2 ListImages, 8 ListImageVersions, 0 DescribeImage, 0 DescribeImageVersion" in text
+    assert "total" in text
+    assert "1.2s" in text
+
+
+def test_plan_of_a_scope_that_cannot_be_read_leaves_with_4(regions: Command) -> None:
+    """A region whose images may not be listed is named, the others are planned; one that is not asked for is not."""
+    regions.site.simulator.fault = deny_images_in("eu-west-1")
+    outcome = regions("plan")
+    assert outcome.code == 4
+    assert "denied: 111122223333/eu-west-1" in outcome.out
+    assert "111122223333/us-east-1" in outcome.out
+    chosen = regions("plan", "--scope", "111122223333/us-east-1")
+    assert chosen.code == 0
+    assert "eu-west-1" not in chosen.out

@@ -1,0 +1,179 @@
+"""The estimate of calls and of their time, on its own: every way in which a stream may be known."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.estimate import (
+    LATENCY_SECONDS,
+    NONE,
+    Facts,
+    Listing,
+    Pace,
+    Reason,
+    Seconds,
+    Span,
+    StreamEstimate,
+    estimate_scope,
+    estimate_stream,
+    total_seconds,
+)
+from connector.model import (
+    Checkpoint,
+    ListingKind,
+    ListingRequest,
+    Outcome,
+    PlannedStream,
+    Scope,
+    Stream,
+    StreamKnowledge,
+)
+
+SCOPE = Scope("111122223333", "us-east-1")
+STREAM = Stream(SCOPE, "base")
+FULL = PlannedStream(STREAM, ListingRequest(ListingKind.FULL, 100))
+INCREMENTAL = PlannedStream(STREAM, ListingRequest(ListingKind.INCREMENTAL, 100, 0))
+READ = StreamKnowledge(live_versions=250, watermark_ms=1, last_full_at_ms=1)
+UNREAD = StreamKnowledge(live_versions=250)
+
+
+@pytest.mark.parametrize(
+    ("planned", "facts", "listing", "calls", "reason"),
+    [
+        pytest.param(FULL, Facts(None), Listing.NEW, (Span(1, None), Span(0, None)), Reason.NEW, id="new"),
+        pytest.param(
+            FULL,
+            Facts(StreamKnowledge(0)),
+            Listing.ONE_PAGE,
+            (Span(1, 1), Span(0, 0)),
+            None,
+            id="without-versions",
+        ),
+        pytest.param(
+            FULL,
+            Facts(READ, unexplained=0),
+            Listing.RECONCILE,
+            (Span(3, 3), Span(0, 0)),
+            None,
+            id="reconcile",
+        ),
+        pytest.param(
+            FULL,
+            Facts(READ, unexplained=2),
+            Listing.RECONCILE,
+            (Span(3, 6), Span(0, 2)),
+            Reason.UNEXPLAINED,
+            id="few-suspects",
+        ),
+        pytest.param(
+            FULL,
+            Facts(READ, unexplained=50),
+            Listing.RECONCILE,
+            (Span(3, 6), Span(0, 0)),
+            Reason.UNEXPLAINED,
+            id="many-suspects",
+        ),
+        pytest.param(
+            FULL, Facts(READ), Listing.RECONCILE, (Span(3, 6), Span(0, 2)), Reason.LOCKED, id="locked"
+        ),
+        pytest.param(
+            FULL,
+            Facts(UNREAD),
+            Listing.RECONCILE,
+            (Span(3, None), Span(0, None)),
+            Reason.UNREAD,
+            id="never-read-whole",
+        ),
+        pytest.param(
+            INCREMENTAL,
+            Facts(READ, recent=5),
+            Listing.INCREMENTAL,
+            (Span(1, 1), Span(0, 0)),
+            None,
+            id="quiet",
+        ),
+        pytest.param(
+            INCREMENTAL,
+            Facts(READ, recent=100),
+            Listing.INCREMENTAL,
+            (Span(4, 4), Span(0, 0)),
+            None,
+            id="page-of-changes",
+        ),
+        pytest.param(
+            INCREMENTAL,
+            Facts(READ),
+            Listing.INCREMENTAL,
+            (Span(1, 6), Span(0, 0)),
+            Reason.LOCKED,
+            id="quiet-locked",
+        ),
+        pytest.param(
+            INCREMENTAL,
+            Facts(READ, waiting=True),
+            Listing.INCREMENTAL,
+            (Span(1, None), Span(0, None)),
+            Reason.WAITING,
+            id="waiting",
+        ),
+    ],
+)
+def test_stream_takes_the_calls_that_its_facts_allow(
+    planned: PlannedStream,
+    facts: Facts,
+    listing: Listing,
+    calls: tuple[Span, Span],
+    reason: Reason | None,
+) -> None:
+    """Exactly known where the warehouse tells, a range with its reason where it cannot."""
+    found = estimate_stream(planned, facts)
+    assert found == StreamEstimate(STREAM, listing, calls[0], NONE, calls[1], reason)
+
+
+def test_stream_that_vanished_takes_a_list_and_a_confirmation() -> None:
+    """AWS says that the image is gone, and DescribeImage confirms it."""
+    found = estimate_stream(FULL, Facts(READ, listed=False, unexplained=0))
+    assert (found.listing, found.list_versions, found.describe_image) == (
+        Listing.VANISHED,
+        Span.of(1),
+        Span.of(1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("mark", "tokens_live", "lists"),
+    [
+        pytest.param(Checkpoint(STREAM, FULL.request, Outcome.COMPLETE), True, (0, 0), id="done"),
+        pytest.param(Checkpoint(STREAM, FULL.request, next_token="t", pages=2), True, (1, 1), id="goes-on"),
+        pytest.param(Checkpoint(STREAM, FULL.request, next_token="t", pages=2), False, (3, 3), id="too-old"),
+        pytest.param(Checkpoint(STREAM, FULL.request, next_token="t", pages=9), True, (1, 1), id="has-grown"),
+        pytest.param(Checkpoint(STREAM, FULL.request, Outcome.READ, pages=3), True, (0, 0), id="read"),
+    ],
+)
+def test_unfinished_stream_takes_what_is_left(
+    mark: Checkpoint, tokens_live: bool, lists: tuple[int, int]
+) -> None:
+    """From its checkpoint on, unless the run is too old for its tokens."""
+    facts = Facts(READ, unexplained=0, mark=mark, tokens_live=tokens_live)
+    assert estimate_stream(FULL, facts).list_versions == Span(*lists)
+
+
+def test_time_is_that_of_the_slowest_scope() -> None:
+    """Scopes run side by side, each at its own pace; an open range has no longest time."""
+    pace = Pace(2, 5, 16)
+    streams = [StreamEstimate(STREAM, Listing.RECONCILE, Span.of(10), Span.of(1))]
+    slow = estimate_scope(SCOPE, 1, streams, pace)
+    assert slow.seconds.low == pytest.approx(10 / 2 + LATENCY_SECONDS + LATENCY_SECONDS)
+    assert slow.seconds.high == slow.seconds.low
+    quick = estimate_scope(Scope("1", "r"), 1, [], pace)
+    assert quick.seconds == Seconds(LATENCY_SECONDS, LATENCY_SECONDS)
+    assert total_seconds([slow, quick], pace) == slow.seconds
+    open_ended = estimate_scope(SCOPE, 1, [StreamEstimate(STREAM, Listing.NEW, Span(1, None))], pace)
+    assert total_seconds([slow, open_ended], pace) == Seconds(slow.seconds.low, None)
+
+
+def test_time_of_many_scopes_is_bound_by_the_calls_at_a_time() -> None:
+    """A hundred scopes of one call each take turns where only two calls are under way at a time."""
+    pace = Pace(2, 5, 2)
+    scopes = [estimate_scope(Scope(str(number), "r"), 1, [], pace) for number in range(100)]
+    assert total_seconds(scopes, pace).low == pytest.approx(100 * LATENCY_SECONDS / 2)
