@@ -1,0 +1,60 @@
+"""`python -m tests.benchmarks`: measures, keeps the figures, and writes RESULTS.md of all that are kept.
+
+Must not know what a workload is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks import growth
+from tests.benchmarks.contest import CONTESTANTS, SIZES, Contest
+from tests.benchmarks.figures import Figures
+from tests.benchmarks.measure import ROOT, serving
+from tests.benchmarks.report import write_report
+
+KEPT = ROOT / ".cache" / "benchmarks"
+
+
+def main() -> int:
+    """Measure what is asked for; 1 if our own rows were wrong."""
+    given = _parser().parse_args()
+    path = KEPT / f"{given.size}.json"
+    figures = Figures.kept(path)
+    with serving() as server, tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        contest = Contest(server, Path(folder), given.peers)
+        for workload in SIZES[given.size]:
+            for name in given.contestants:
+                if _asked(workload.name, given.only) and name not in workload.without:
+                    figures.put(workload, name, contest.run(name, workload))
+                    sys.stdout.write(f"{figures.line(workload, name)}\n")
+                    sys.stdout.flush()
+                    figures.keep(path)
+        for title, value in growth.measured(contest, given.size, lambda name: _asked(name, given.only)):
+            figures.grown[title] = value
+            sys.stdout.write(f"{title}: {value:.4g}\n")
+            sys.stdout.flush()
+            figures.keep(path)
+    if given.size != "tiny":
+        write_report(figures, given.size, given.peers)
+    return 1 if figures.ours_is_wrong() else 0
+
+
+def _asked(name: str, only: list[str]) -> bool:
+    return not only or any(name.startswith(each) for each in only)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--size", choices=sorted(SIZES), default="quick")
+    parser.add_argument("--peers", default=sys.executable, help="the interpreter that has the peers' packages")
+    parser.add_argument("--only", nargs="*", default=[], help="beginnings of names: W1 W4 merge quiet ...")
+    parser.add_argument("--contestants", nargs="*", default=list(CONTESTANTS), choices=CONTESTANTS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

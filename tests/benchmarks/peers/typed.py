@@ -1,0 +1,46 @@
+"""AWS's answers as typed structs, for the peers that decode them on their own.
+
+Must not know how they came.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Version(msgspec.Struct, gc=False):
+    """One item of ListImageVersions."""
+
+    Version: int
+    ImageArn: str
+    ImageVersionArn: str
+    ImageVersionStatus: str
+    CreationTime: float
+    LastModifiedTime: float
+    FailureReason: str | None = None
+
+
+class Versions(msgspec.Struct):
+    """A page of ListImageVersions."""
+
+    ImageVersions: list[Version]
+    NextToken: str | None = None
+
+
+class Image(msgspec.Struct):
+    """One item of ListImages."""
+
+    ImageName: str
+
+
+class Images(msgspec.Struct):
+    """A page of ListImages."""
+
+    Images: list[Image]
+    NextToken: str | None = None
+
+
+DECODERS = {
+    "ListImages": msgspec.json.Decoder(Images),
+    "ListImageVersions": msgspec.json.Decoder(Versions),
+}
