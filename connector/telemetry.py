@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _NAME = "image-history"
 _PREFIX = "image_history."
+# What a log line needs to say what it is about; the rest of what is known belongs to the span alone.
+_LOGGED = frozenset({"run_id", "scope", "stream"})
 
 Attribute = str | int | float
 _fields: ContextVar[Mapping[str, Attribute]] = ContextVar("fields", default=MappingProxyType({}))
@@ -61,8 +63,8 @@ def sending_to(providers: Providers) -> Iterator[None]:
 
 @contextmanager
 def span(name: str, **known: Attribute) -> Iterator[None]:
-    """Trace a block; what is `known` about it goes into the log lines and the errors that come from it."""
-    token = _fields.set({**_fields.get(), **known})
+    """Trace a block; run_id, scope and stream go into the log lines and the errors that come from it as well."""
+    token = _fields.set(_with(known))
     try:
         with _traced(name, known):
             yield
@@ -75,7 +77,7 @@ def span(name: str, **known: Attribute) -> Iterator[None]:
 
 def note(**known: Attribute) -> None:
     """Add what became known to the span at hand, and to the log lines until it ends."""
-    _fields.set({**_fields.get(), **known})
+    _fields.set(_with(known))
     if _tracer() is not None:
         from opentelemetry.trace import get_current_span
 
@@ -97,6 +99,10 @@ def observed(work: Callable[[], RunReport]) -> RunReport:
             _counted(lambda meter: _count_run(meter, became))
     _counted(lambda meter: _measure(meter, report))
     return report
+
+
+def _with(known: Mapping[str, Attribute]) -> Mapping[str, Attribute]:
+    return {**_fields.get(), **{name: value for name, value in known.items() if name in _LOGGED}}
 
 
 def _prefixed(known: Mapping[str, Attribute]) -> Mapping[str, Attribute]:
@@ -194,15 +200,15 @@ def _measure_scope(meter: Meter, report: ScopeReport) -> None:
 def exporting(environment: Mapping[str, str]) -> Iterator[None]:
     """Send the block's spans and figures where the OTEL_* variables say; nothing is imported if they say nothing.
 
-    What was not sent when the block ends is sent then, for as long as OTEL_EXPORTER_OTLP_TIMEOUT allows. A
-    receiver that fails costs one warning, never the run.
+    What was not sent when the block ends is sent then, each signal for 3 seconds at the most or for what
+    OTEL_EXPORTER_OTLP_TIMEOUT allows. A receiver that fails costs one warning, never the run.
     """
     wanted = {signal: _exporter(signal, environment) for signal in ("traces", "metrics")}
     if set(wanted.values()) == {"none"}:
         yield
         return
     try:
-        providers = _made(wanted)
+        providers = _made(wanted, _timeout_seconds(environment))
     except ImportError:
         logger.warning("telemetry_off", extra={"reason": f"the extra is missing: {_EXTRA}"})
         yield
@@ -215,6 +221,8 @@ def exporting(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 _EXTRA = "pip install 'sagemaker-image-history[otel]'"
+_OTLP = "OTEL_EXPORTER_OTLP"
+_PATIENCE = 3.0
 _EXPORTERS = frozenset({"otlp", "console", "none"})
 _PROTOCOLS = frozenset({"", "http/protobuf"})
 
@@ -222,12 +230,12 @@ _PROTOCOLS = frozenset({"", "http/protobuf"})
 def _exporter(signal: str, environment: Mapping[str, str]) -> str:
     """What a signal is sent by: otlp, console or none."""
     name = f"OTEL_{signal.upper()}_EXPORTER"
-    specific = f"OTEL_EXPORTER_OTLP_{signal.upper()}"
-    told = "otlp" if _first(environment, f"{specific}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT") else "none"
+    specific = f"{_OTLP}_{signal.upper()}"
+    told = "otlp" if _first(environment, f"{specific}_ENDPOINT", f"{_OTLP}_ENDPOINT") else "none"
     chosen = environment.get(name, "").strip().lower() or told
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return "none"
-    protocol = _first(environment, f"{specific}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    protocol = _first(environment, f"{specific}_PROTOCOL", f"{_OTLP}_PROTOCOL")
     if chosen not in _EXPORTERS:
         return _unable(f"{name} may be otlp, console or none, and is {chosen}")
     if chosen == "otlp" and protocol not in _PROTOCOLS:
@@ -244,7 +252,16 @@ def _first(environment: Mapping[str, str], *names: str) -> str:
     return next((value for name in names if (value := environment.get(name, "").strip())), "")
 
 
-def _made(wanted: Mapping[str, str]) -> Providers:
+def _timeout_seconds(environment: Mapping[str, str]) -> float | None:
+    """Ours, unless a variable sets one: the exporters' own ten seconds would hold up the end of every run."""
+    return (
+        None
+        if any(name.endswith("_TIMEOUT") for name in environment if name.startswith(_OTLP))
+        else _PATIENCE
+    )
+
+
+def _made(wanted: Mapping[str, str], timeout_seconds: float | None) -> Providers:
     """The providers of the wanted signals; their exporters and limits read the OTEL_* variables themselves."""
     from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 
@@ -252,10 +269,13 @@ def _made(wanted: Mapping[str, str]) -> Providers:
     told = Resource.create()
     named = not str(told.attributes.get(SERVICE_NAME, "")).startswith("unknown_service")
     resource = ours.merge(told) if named else told.merge(ours)
-    return Providers(_traces(wanted["traces"], resource), _metrics(wanted["metrics"], resource))
+    return Providers(
+        _traces(wanted["traces"], resource, timeout_seconds),
+        _metrics(wanted["metrics"], resource, timeout_seconds),
+    )
 
 
-def _traces(exporter: str, resource: Resource) -> TracerProvider | None:
+def _traces(exporter: str, resource: Resource, timeout_seconds: float | None) -> TracerProvider | None:
     if exporter == "none":
         return None
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -263,19 +283,21 @@ def _traces(exporter: str, resource: Resource) -> TracerProvider | None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    chosen = OTLPSpanExporter() if exporter == "otlp" else ConsoleSpanExporter(out=sys.stderr)
+    otlp = exporter == "otlp"
+    chosen = OTLPSpanExporter(timeout=timeout_seconds) if otlp else ConsoleSpanExporter(out=sys.stderr)
     provider.add_span_processor(BatchSpanProcessor(chosen))
     return provider
 
 
-def _metrics(exporter: str, resource: Resource) -> MeterProvider | None:
+def _metrics(exporter: str, resource: Resource, timeout_seconds: float | None) -> MeterProvider | None:
     if exporter == "none":
         return None
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, PeriodicExportingMetricReader
 
-    chosen = OTLPMetricExporter() if exporter == "otlp" else ConsoleMetricExporter(out=sys.stderr)
+    otlp = exporter == "otlp"
+    chosen = OTLPMetricExporter(timeout=timeout_seconds) if otlp else ConsoleMetricExporter(out=sys.stderr)
     reader = PeriodicExportingMetricReader(chosen)
     return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
 

@@ -6,9 +6,10 @@ Verbs are modules of their own, imported when they are called; must not know wha
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -36,7 +37,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("connector.cli.list", "List an image's versions straight from AWS."),
     "log": ("connector.cli.log", "Show what happened to one image, the newest first."),
     "plan": ("connector.cli.plan", "Tell what a sync would do now, and how many calls it takes."),
-    "publish": ("connector.cli.publish", "Bring the configured Parquet datasets in step; each sync does too."),
+    "publish": (
+        "connector.cli.publish",
+        "Bring the configured Parquet datasets in step; each sync does too.",
+    ),
     "query": ("connector.cli.query", "Ask the warehouse in SQL; read-only and locked down."),
     "runs": ("connector.cli.runs", "Show what the last syncs did."),
     "schema": ("connector.cli.schema", "Show every table and column with its meaning."),
@@ -220,7 +224,7 @@ def run(arguments: Sequence[str]) -> int:
         error.show(sys.stderr)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _complain("Interrupted.", 130)
+        return complain("Interrupted.", 130)
     except SystemExit:
         # click's answer to a reader that went away, as head does; verbs return their exit code instead.
         return _BROKEN_PIPE
@@ -233,18 +237,29 @@ def _failed(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         return _BROKEN_PIPE
     if isinstance(error, ConnectorError):
-        return _complain(error.message, error.exit_code)
-    return _complain(
-        f"Unexpected {type(error).__name__}: {error}. Please report this, with the traceback of -vv.", 1
+        return complain(error.message, error.exit_code, {"error": type(error).__name__, **error.context})
+    kind = type(error).__name__
+    return complain(
+        f"Unexpected {kind}: {error}. Please report this, with the traceback of -vv.", 1, {"error": kind}
     )
 
 
-def _complain(message: str, code: int) -> int:
-    if code != _BROKEN_PIPE and _wants_traceback():
+def complain(message: str, code: int, context: Mapping[str, object] | None = None) -> int:
+    """Say on stderr why the process leaves with `code`, and return that; with JSON logs it is one of their lines."""
+    from connector.cli.logs import as_json
+
+    traceback_wanted = code != _BROKEN_PIPE and _wants_traceback()
+    told = printable(without_secrets(message))
+    if as_json():
+        hidden = {name: without_secrets(str(value)) for name, value in (context or {}).items()}
+        extra = {"reason": told, "exit_code": code, **hidden}
+        logging.getLogger(__name__).error("failed", extra=extra, exc_info=traceback_wanted)
+        return code
+    if traceback_wanted:
         import traceback
 
         sys.stderr.write(without_secrets(traceback.format_exc()))
-    click.echo(f"{PROGRAM}: {printable(without_secrets(message))}", err=True)
+    click.echo(f"{PROGRAM}: {told}", err=True)
     return code
 
 

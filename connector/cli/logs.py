@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+
+from connector.errors import without_secrets
 
 _LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
 _OWN_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -39,12 +42,41 @@ def _word(value: object) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, event, and the record's fields."""
+    """One JSON object a line: time, level, event, what is known of the work at hand, and the record's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
+        from connector import telemetry
+
         line = {"time": _instant(record), "level": record.levelname, "event": record.getMessage()}
-        return json.dumps({**line, **fields(record)}, default=str)
+        return json.dumps(
+            {**line, **telemetry.fields(), **fields(record), **_exception(record)}, default=_plain
+        )
+
+
+def _plain(value: object) -> str:
+    return without_secrets(str(value))
+
+
+def _exception(record: logging.LogRecord) -> Mapping[str, object]:
+    """The exception that a record is about: its class, its message, and where it was raised."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None:
+        return {}
+    import traceback
+
+    told = {
+        "type": type(error).__name__,
+        "message": without_secrets(str(error)),
+        "traceback": without_secrets("".join(traceback.format_exception(error))),
+    }
+    return {"exception": told}
+
+
+def as_json() -> bool:
+    """Whether log lines are JSON, so that nothing else belongs on stderr."""
+    handlers = logging.getLogger("connector").handlers
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in handlers)
 
 
 def configure(log_format: str, verbosity: int) -> None:

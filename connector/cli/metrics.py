@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
@@ -154,16 +154,17 @@ def remembered(path: Path) -> Remembered:
 
     run: float | None = None
     scopes: dict[Scope, float] = {}
-    with suppress(FileNotFoundError):
-        try:
-            for family in text_string_to_metric_families(path.read_text(encoding="utf-8")):
-                for sample in family.samples:
-                    if sample.name == _LAST_COMPLETE:
-                        run = sample.value
-                    elif sample.name == _SCOPE_COMPLETE:
-                        scopes[Scope(*(sample.labels[name] for name in _SCOPE))] = sample.value
-        except (ValueError, KeyError, OSError) as error:
-            logger.warning("metrics_forgotten", extra={"path": str(path), "reason": str(error)})
+    try:
+        families = text_string_to_metric_families(path.read_text(encoding="utf-8"))  # type: ignore[no-untyped-call]
+        for sample in (each for family in families for each in family.samples):
+            if sample.name == _LAST_COMPLETE:
+                run = sample.value
+            elif sample.name == _SCOPE_COMPLETE:
+                scopes[Scope(*(sample.labels[name] for name in _SCOPE))] = sample.value
+    except FileNotFoundError:
+        return Remembered()
+    except (ValueError, KeyError, OSError) as error:
+        logger.warning("metrics_forgotten", extra={"path": str(path), "reason": str(error)})
     return Remembered(run, scopes)
 
 
@@ -175,7 +176,8 @@ def exposition(ending: Ending, before: Remembered, config: Config) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     for family in (*_of_run(ending, before), *_of_scopes(ending, before), *_of_files(config)):
         _register(family, registry)
-    return generate_latest(registry)
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call] # prometheus_client's own lack
+    return text
 
 
 def _register(family: Family, registry: CollectorRegistry) -> None:

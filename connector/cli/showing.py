@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, TypeVar
 
@@ -38,13 +39,14 @@ def format_option(function: Function) -> Function:
 
 
 @contextmanager
-def opened(shared: Globals) -> Iterator[Reports]:
-    """The configured warehouse, read-only; waits for a load that is under way."""
+def opened(shared: Globals, *, wait: timedelta | None = None) -> Iterator[Reports]:
+    """The configured warehouse, read-only; waits for a load that is under way, for `lock_wait` or `wait`."""
     from connector.load.reports import reading
     from connector.load.warehouse import WarehouseFile
 
     config = shared.config()
-    with reading(WarehouseFile(config.warehouse, config.lock_wait.total_seconds())) as reports:
+    bound = config.lock_wait if wait is None else wait
+    with reading(WarehouseFile(config.warehouse, bound.total_seconds())) as reports:
         yield reports
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from connector.cli import PROGRAM, Globals, Verb, moments, printable
+from connector.cli import Globals, Verb, complain, moments
 from connector.cli.moments import shown, shown_age, shown_minute
 from connector.cli.showing import Sheet, counted, deliver, deliver_object, format_option, opened, say, show
 from connector.errors import ConfigError, LandingError, WarehouseError
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _STALE = 8
 _SHOWN_INCOMPLETE = 10
+# A probe is given up by who asks after a few seconds: 10 in Nagios.
+_LONGEST_WAIT_OF_A_PROBE = timedelta(seconds=5)
 # A sync at work renames and removes what is being looked at.
 _LOOKS = 3
 _HEADER = ("scope", "read up to (UTC)", "age", "images", "versions", "unread")
@@ -79,25 +81,22 @@ def command(shared: Globals, /, *, max_age: timedelta | None, how: str) -> int:
     was not read whole again. Unread counts those that its last run could not read whole.
 
     Images that the configuration excludes don't count. A scope that it no longer names is shown, and never
-    makes the exit code 8; one that it names and that never was synced does.
+    makes the exit code 8; one that it names and that never was synced does. With --max-age, a warehouse that
+    another program has open is waited for 5 seconds at the most; the exit code is 5 then.
     """
     config = shared.config()
+    longest = config.lock_wait if max_age is None else min(config.lock_wait, _LONGEST_WAIT_OF_A_PROBE)
     try:
-        with opened(shared) as reports:
+        with opened(shared, wait=longest) as reports:
             status = _status(reports, config, max_age)
     except WarehouseError:
         if max_age is None or config.warehouse.exists():
             raise
-        return _complain(f"stale: nothing was ever synced, there is no warehouse {config.warehouse}")
+        return complain(f"stale: nothing was ever synced, there is no warehouse {config.warehouse}.", _STALE)
     _print(status, how)
     if status.stale:
-        return _complain(f"stale: {'; '.join(_why_stale(scope, status) for scope in status.stale)}")
+        return complain(f"stale: {'; '.join(_why_stale(scope, status) for scope in status.stale)}.", _STALE)
     return 0
-
-
-def _complain(text: str) -> int:
-    click.echo(f"{PROGRAM}: {printable(text)}.", err=True)
-    return _STALE
 
 
 def _status(reports: Reports, config: Config, max_age: timedelta | None) -> Status:

@@ -5,11 +5,14 @@ Must not know how a run is made, only how it is asked for and what it reports.
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +21,8 @@ from connector.cli import Globals, Verb
 
 if TYPE_CHECKING:
     from connector.model import RunReport, Stop
+
+logger = logging.getLogger(__name__)
 
 _DRIFT = 1
 _NO_PERMISSION = 3
@@ -42,8 +47,16 @@ _MASS_DELETE = 9
 )
 @click.option("--strict", is_flag=True, help="Exit 1 if AWS sent a member or a value that is new to us.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.option(
+    "--metrics-file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Write what the run did to this file, as OpenMetrics for node_exporter; also if it fails.",
+)
 @click.pass_obj
-def command(options: Globals, /, *, strict: bool, as_json: bool, **asked: Any) -> int:
+def command(
+    options: Globals, /, *, strict: bool, as_json: bool, metrics_file: Path | None, **asked: Any
+) -> int:
     """Read what changed at AWS since the last sync, and load it in one transaction.
 
     An unfinished run (killed, interrupted, throttled) is continued where it stopped. The exit code is 0
@@ -51,20 +64,34 @@ def command(options: Globals, /, *, strict: bool, as_json: bool, **asked: Any) -
     scope would have lost so many versions that none was marked deleted; what was read is loaded either way.
     """
     config = options.config()
+    from connector.cli.metrics import told_in
     from connector.cli.progress import progress
     from connector.cli.reports import print_report, report_json
     from connector.model import Stop
     from connector.pipeline import SyncOptions, sync
+    from connector.telemetry import exporting
 
     stop = Stop()
     wanted = SyncOptions(**asked)
-    with _signals(stop), progress(quiet=options.verbosity < 0) as watcher:
-        report = sync(config, options=wanted, progress=watcher, stop=stop)
-    if as_json:
-        click.echo(report_json(report))
-    else:
-        print_report(report)
-    return exit_code(report, strict=strict)
+    with exporting(os.environ), told_in(metrics_file, config) as told:
+        with _signals(stop), progress(quiet=options.verbosity < 0) as watcher:
+            report = sync(config, options=wanted, progress=watcher, stop=stop)
+        told.report, told.exit_code = report, exit_code(report, strict=strict)
+        logger.info("sync_ended", extra=_figures(report) | {"exit_code": told.exit_code})
+        click.echo(report_json(report)) if as_json else print_report(report)
+    return told.exit_code
+
+
+def _figures(report: RunReport) -> dict[str, object]:
+    """What the log tells of a run that ended."""
+    return {
+        "run_id": report.run_id,
+        "outcome": report.outcome.value,
+        "duration_seconds": round(report.duration_seconds, 3),
+        "lock_seconds": round(report.lock_seconds, 3),
+        "calls": report.calls.total,
+        **report.rows.by_change(),
+    }
 
 
 def exit_code(report: RunReport, *, strict: bool = False) -> int:
@@ -96,7 +123,7 @@ def _signals(stop: Stop) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         stop.request(number)
-        sys.stderr.write("\nStopping: writing what was read ...\n")
+        _say_stopping(number)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -104,3 +131,12 @@ def _signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _say_stopping(number: int) -> None:
+    from connector.cli.logs import as_json
+
+    if as_json():
+        logger.warning("stopping", extra={"signal": signal.Signals(number).name})
+    else:
+        sys.stderr.write("\nStopping: writing what was read ...\n")
