@@ -1,4 +1,4 @@
-"""Datasets and single files in S3: one of the two modules that know boto3's world, and the only one that knows S3.
+"""Datasets and single files in S3: beside connector/extract the only module that knows botocore.
 
     PREFIX/manifest.json                    what readers read first; one conditional PUT of it publishes
     PREFIX/image_versions/region=us-east-1/part-0123456789abcdef-89abcdef.parquet
@@ -8,7 +8,9 @@ No object is ever written over but the manifest. Must not know what a table is, 
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+import os
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,16 +19,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
-from boto3.exceptions import S3UploadFailedError
-from boto3.s3.transfer import TransferConfig
+import botocore.session
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from connector import __version__
 from connector.effects import Effect, File, reach
-from connector.errors import ConfigError, ConnectorError, OutputError
-from connector.extract.aws import Access, open_session, translate
+from connector.errors import ConfigError, ConnectorError, CredentialsError, OutputError, SourceError
+from connector.extract.faults import EXCEPTIONS
 from connector.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name
 from connector.publish.place import Fill, HashingSink, Written
 
@@ -39,7 +41,8 @@ _OVERTAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412
 _ORPHANED_AFTER = timedelta(days=1)
 _MARK_LENGTH = 8
 _IN_MEMORY_BYTES = 8 << 20
-_TRANSFER = TransferConfig(use_threads=False)
+# What S3 takes in one request, which is what makes an object appear whole.
+_LARGEST_BYTES = 5 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,22 @@ class Prefix:
 
     def manifest(self) -> Manifest | None:
         """What readers see now; None if nothing was ever published here."""
-        manifest = self._read()
+        manifest = self.read()
         self._objects = self._listed() if manifest is not None else {}
         return manifest
+
+    def read(self) -> Manifest | None:
+        """The manifest alone, as a reader gets it."""
+        key = self._address.below(NAME)
+        try:
+            with _translated(str(self._address)):
+                answer = self._client.get_object(Bucket=self._address.bucket, Key=key)
+                content = answer["Body"].read()
+        except _AbsentError:
+            self._etag = None
+            return None
+        self._etag = answer["ETag"]
+        return decoded(content, f"s3://{self._address.bucket}/{key}")
 
     def begin(self, publication: str) -> None:
         """Nothing is made: objects of a publication are told apart by its mark."""
@@ -146,7 +162,7 @@ class Prefix:
                 self._put(encoded(manifest), condition)
         except _OvertakenError as error:
             # An attempt whose answer was lost may have been ours.
-            now = self._read()
+            now = self.read()
             if now is None or now.publication != manifest.publication:
                 raise error.sentence(str(self._address)) from error
         self._committed = True
@@ -172,18 +188,6 @@ class Prefix:
             CacheControl="no-cache",
             **condition,
         )
-
-    def _read(self) -> Manifest | None:
-        key = self._address.below(NAME)
-        try:
-            with _translated(str(self._address)):
-                answer = self._client.get_object(Bucket=self._address.bucket, Key=key)
-                content = answer["Body"].read()
-        except _AbsentError:
-            self._etag = None
-            return None
-        self._etag = answer["ETag"]
-        return decoded(content, f"s3://{self._address.bucket}/{key}")
 
     def _listed(self) -> Mapping[str, _Object]:
         """Every object below the prefix, by its path."""
@@ -247,10 +251,8 @@ def _translated(where: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _refusal(error, where) from error
-    except S3UploadFailedError as error:
-        raise OutputError(f"Cannot publish to {where}: {' '.join(str(error).split())}") from error
     except BotoCoreError as error:
-        raise translate(error, f"S3 at {where}") from error
+        raise _failure(error, where) from error
 
 
 def _refusal(error: ClientError, where: str) -> Exception:
@@ -268,6 +270,14 @@ def _refusal(error: ClientError, where: str) -> Exception:
     )
 
 
+def _failure(error: BotoCoreError, where: str) -> ConnectorError:
+    """What kept a request from being answered: no credentials, a wrong configuration, no way to AWS."""
+    kinds = (EXCEPTIONS[base.__name__] for base in type(error).__mro__ if base.__name__ in EXCEPTIONS)
+    kind = next(kinds, SourceError)
+    hint = " Set AWS_PROFILE, log in again, or name a profile." if kind is CredentialsError else ""
+    return kind(f"Cannot reach {where}: {' '.join(str(error).split()).rstrip('.')}.{hint}")
+
+
 def _client(profile: str | None) -> Any:
     config = BotoConfig(
         retries={"total_max_attempts": 5, "mode": "standard"},
@@ -275,13 +285,30 @@ def _client(profile: str | None) -> Any:
         read_timeout=60,
         user_agent_extra=f"image-history/{__version__}",
     )
-    session = open_session(Access(profile=profile))
     try:
-        return session.client("s3", config=config)
+        session = botocore.session.Session(profile=profile)
+        session.register("before-send", _refuse_readable_request)
+        return session.create_client("s3", config=config)
     except BotoCoreError as error:
-        raise translate(error, "A client of S3") from error
+        raise _failure(error, "S3") from error
     except ValueError as error:
         raise ConfigError(f"{error}. Check AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL.") from error
+
+
+def _refuse_readable_request(request: Any, **_: object) -> None:
+    parts = urlsplit(request.url)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            f"The endpoint http://{parts.netloc} is plain http: requests would be readable on the way. Use https, "
+            "or http on this machine's loopback only."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 @contextmanager
@@ -299,8 +326,13 @@ def _spool(where: str) -> Iterator[BinaryIO]:
 
 
 def _upload(client: Any, bucket: str, key: str, file: BinaryIO) -> None:
-    """Let a whole file be an object; large ones in parts, which nobody sees before the last."""
+    """Let a whole file be an object, which nobody sees before it is whole."""
+    where = f"s3://{bucket}/{key}"
+    if file.seek(0, os.SEEK_END) > _LARGEST_BYTES:
+        raise OutputError(
+            f"{where} would have more than 5 GiB, which S3 takes no file of: publish less, or elsewhere."
+        )
     file.seek(0)
-    with _translated(f"s3://{bucket}/{key}"):
+    with _translated(where):
         reach(Effect.PUT, File.PART)
-        client.upload_fileobj(file, bucket, key, Config=_TRANSFER)
+        client.put_object(Bucket=bucket, Key=key, Body=file)

@@ -1,0 +1,393 @@
+"""A dataset in a folder: what readers find, what is written, and what is refused."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import stat
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from connector import disk
+from connector.errors import ConfigError, ConnectorError, OutputError
+from connector.publish.dataset import Dataset
+from connector.schema import IMAGE_VERSIONS, arrow_schema
+from tests.behaviour.publishing import READERS, Stock, by_glob, by_manifest, manifest, parts, plain
+
+pytestmark = pytest.mark.duckdb
+
+NO_GRACE = timedelta(0)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Stock:
+    """A warehouse of three regions after its first run, to be copied."""
+    return Stock(tmp_path_factory.mktemp("filled")).fill()
+
+
+@pytest.fixture
+def stock(filled: Stock, tmp_path: Path) -> Stock:
+    """A warehouse of three regions after its first run."""
+    shutil.copy(filled.warehouse, tmp_path)
+    return replace(filled, folder=tmp_path)
+
+
+def snapshots(stock: Stock) -> list[str]:
+    """The publications that are still on disk, the oldest first."""
+    return sorted(path.name for path in (stock.dataset / "snapshots").iterdir())
+
+
+@pytest.mark.parametrize("reader", sorted(READERS))
+def test_dataset_is_read_by_plain_tools(stock: Stock, reader: str) -> None:
+    """DuckDB by path and by manifest, pandas and pyarrow find every row of the warehouse, with its region."""
+    done = stock.publish()
+    assert (done.rows, done.files, done.written) == (120, 3, 3)
+    assert plain(READERS[reader](stock.dataset)).equals(stock.stored())
+
+
+def test_dataset_lies_by_table_and_region(stock: Stock) -> None:
+    """TABLE/region=.../*.parquet; a table without regions is one file; all is private to its owner."""
+    stock.publish("image_versions", "runs")
+    assert [path.rsplit("/", 1)[0] for path in parts(stock.dataset)] == [
+        "image_versions/region=eu-west-1",
+        "image_versions/region=us-east-1",
+        "image_versions/region=us-west-2",
+        "runs",
+    ]
+    assert plain(by_glob(stock.dataset, "runs")).equals(stock.stored("runs"))
+    for path in stock.dataset.rglob("*"):
+        if not path.is_symlink():
+            assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_manifest_says_what_there_is(stock: Stock) -> None:
+    """Files with rows, bytes, hash and region; columns with meaning; the run that the data is of."""
+    run_id = stock.change()
+    stock.publish()
+    found = manifest(stock.dataset)
+    assert (found["format"], found["version"], found["etl_run_id"]) == ("image-history-dataset", 1, run_id)
+    assert found["data_as_of"] == "2026-11-23T12:02:00.000Z"
+    for file in found["files"]:
+        path = stock.dataset / file["path"]
+        assert pq.read_metadata(path).num_rows == file["rows"] == 40
+        assert path.stat().st_size == file["bytes"]
+        assert parts(stock.dataset)[file["path"].split("/", 2)[2]] == file["sha256"]
+        assert f"region={file['region']}" in file["path"]
+    (table,) = found["tables"]
+    assert (table["rows"], table["partitioned_by"]) == (120, ["region"])
+    assert [column["name"] for column in table["columns"]] == arrow_schema(IMAGE_VERSIONS).names
+    assert table["columns"][0]["comment"] == IMAGE_VERSIONS.column("account_id").meaning
+
+
+def test_file_has_types_comments_and_the_order_of_the_key(stock: Stock) -> None:
+    """Milliseconds in UTC, each column's meaning, zstd, sorted by account, image and version."""
+    stock.publish()
+    path = next(path for path in (stock.dataset / "image_versions").rglob("*.parquet"))
+    schema, expected = pq.read_schema(path), arrow_schema(IMAGE_VERSIONS)
+    assert "region" not in schema.names
+    for field in schema:
+        assert field.type == expected.field(field.name).type
+        assert field.metadata[b"comment"] == expected.field(field.name).metadata[b"comment"]
+    assert pq.read_metadata(path).row_group(0).column(0).compression == "ZSTD"
+    rows = pq.read_table(path, partitioning=None).to_pylist()
+    keys = [(row["account_id"], row["image_name"], row["version"]) for row in rows]
+    assert keys == sorted(keys)
+
+
+def test_equal_data_gives_equal_bytes(stock: Stock, tmp_path: Path) -> None:
+    """However the rows lie in the warehouse, and wherever it is published: the same files, bit by bit."""
+    stock.publish()
+    stock.run_sql("CREATE TABLE shuffled AS FROM image_versions ORDER BY hash(version, image_name)")
+    stock.run_sql("DELETE FROM image_versions")
+    stock.run_sql("INSERT INTO image_versions FROM shuffled")
+    stock.publish(to=str(tmp_path / "other"))
+    assert parts(tmp_path / "other") == parts(stock.dataset)
+
+
+def test_change_in_one_region_writes_one_partition(stock: Stock) -> None:
+    """The other partitions are the very files of before, by further names."""
+    stock.publish()
+    before = {
+        path.name: path.stat().st_ino for path in (stock.dataset / "current").resolve().rglob("*.parquet")
+    }
+    run_id = stock.change("us-east-1")
+    done = stock.publish()
+    after = {
+        path.name: path.stat().st_ino for path in (stock.dataset / "current").resolve().rglob("*.parquet")
+    }
+    assert (done.files, done.written) == (3, 1)
+    assert len(before.items() & after.items()) == 2
+    assert done.written_bytes < sum(file["bytes"] for file in manifest(stock.dataset)["files"])
+    changed = {row["region"] for row in by_glob(stock.dataset).to_pylist() if row["failure_reason"] == run_id}
+    assert changed == {"us-east-1"}
+
+
+def test_publication_without_a_new_run_touches_nothing(stock: Stock) -> None:
+    """The same folder, to the nanosecond."""
+    stock.publish()
+    before = {path: path.lstat().st_mtime_ns for path in stock.dataset.rglob("*")}
+    assert stock.publish().written == 0
+    assert {path: path.lstat().st_mtime_ns for path in stock.dataset.rglob("*")} == before
+
+
+def test_quiet_run_renews_the_manifest_only(stock: Stock) -> None:
+    """Readers learn of the newer run, and no file is written for it."""
+    stock.publish()
+    before = parts(stock.dataset)
+    run_id = stock.change()
+    assert stock.publish().written == 0
+    assert parts(stock.dataset) == before
+    assert manifest(stock.dataset)["etl_run_id"] == run_id
+
+
+def test_changed_schema_writes_all_partitions(stock: Stock) -> None:
+    """A new column reaches every file of its table, though no row of it changed."""
+    stock.publish("image_versions", "runs")
+    stock.run_sql("ALTER TABLE image_versions ADD COLUMN base_image VARCHAR")
+    stock.change()
+    assert stock.publish("image_versions", "runs").written == 4
+    assert "base_image" in by_glob(stock.dataset).column_names
+    assert plain(by_glob(stock.dataset)).equals(stock.stored())
+
+
+def test_region_that_vanishes_is_gone(stock: Stock) -> None:
+    """What the warehouse has no more is in no file that readers find."""
+    stock.publish()
+    stock.run_sql("DELETE FROM image_versions WHERE region = 'eu-west-1'")
+    stock.change()
+    assert stock.publish().written == 0
+    assert plain(by_glob(stock.dataset)).equals(stock.stored())
+
+
+def test_table_without_rows_can_be_read(stock: Stock) -> None:
+    """It is one file with all columns, and becomes partitions when there are rows."""
+    stock.publish("images", "image_version_events")
+    for reader in READERS.values():
+        empty = reader(stock.dataset, "images")
+        assert (empty.num_rows, "region" in empty.column_names) == (0, True)
+    stock.run_sql(
+        "INSERT INTO images BY NAME SELECT account_id, region, image_name, image_arn, 'CREATED' AS image_status, "
+        "creation_time, last_modified_time, etl_first_seen_at, etl_changed_at, etl_run_id "
+        "FROM image_versions WHERE version = 1"
+    )
+    stock.change()
+    stock.publish("images", "image_version_events")
+    assert plain(by_glob(stock.dataset, "images")).equals(stock.stored("images"))
+
+
+def test_views_and_rows_without_a_region_are_published(stock: Stock) -> None:
+    """A view is cut like a table; null is a region of its own."""
+    stock.run_sql(
+        "CREATE VIEW of_a_test AS "
+        "SELECT account_id, nullif(region, 'eu-west-1') AS region, version FROM image_versions"
+    )
+    stock.change()
+    stock.publish("of_a_test")
+    assert plain(by_glob(stock.dataset, "of_a_test")).equals(stock.stored("of_a_test"))
+    assert plain(READERS["pyarrow"](stock.dataset, "of_a_test")).equals(stock.stored("of_a_test"))
+
+
+def test_dropped_table_leaves_no_name_behind(stock: Stock) -> None:
+    """A dataset has the tables of its last publication, whatever it had before."""
+    stock.publish("image_versions", "runs")
+    stock.publish("runs", "coverage")
+    names = {path.name for path in stock.dataset.iterdir()}
+    assert names == {".lock", "current", "snapshots", "manifest.json", "runs", "coverage"}
+
+
+def test_replaced_files_stay_for_the_grace_period(stock: Stock) -> None:
+    """A reader that began with the old publication can finish; the publication after the period cleans up."""
+    stock.publish()
+    old = Dataset.at(stock.dataset).files("image_versions")
+    stock.change("us-east-1")
+    stock.publish()
+    stock.change("us-east-1")
+    stock.publish()
+    assert len(snapshots(stock)) == 3
+    assert all(Path(path).exists() for path in old)
+    assert len(manifest(stock.dataset)["superseded"]) == 2
+    stock.change("us-east-1")
+    stock.publish(grace=NO_GRACE)
+    assert len(snapshots(stock)) == 1
+    assert not any(Path(path).exists() for path in old)
+    assert plain(by_glob(stock.dataset)).equals(stock.stored())
+
+
+def test_what_a_cut_publication_left_is_removed(stock: Stock) -> None:
+    """Folders that no manifest knows go at once: no reader ever knew them either."""
+    stock.publish()
+    (stock.dataset / "snapshots" / "cut" / "image_versions").mkdir(parents=True)
+    (stock.dataset / ".current.next").symlink_to("snapshots/cut")
+    stock.change("us-east-1")
+    stock.publish()
+    assert len(snapshots(stock)) == 2
+    assert not (stock.dataset / ".current.next").is_symlink()
+
+
+def test_file_that_is_missing_or_cut_is_written_again(stock: Stock) -> None:
+    """What somebody removed from the dataset comes back, even without a new run."""
+    stock.publish()
+    first, second, _ = sorted((stock.dataset / "image_versions").rglob("*.parquet"))
+    first.unlink()
+    second.write_bytes(b"cut")
+    stock.publish()
+    assert plain(by_glob(stock.dataset)).equals(stock.stored())
+
+
+def test_places_without_hard_links_get_copies(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that knows no hard links costs room, and nothing else."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    stock.publish()
+    stock.change("us-east-1")
+    monkeypatch.setattr(disk.os, "link", refuse)
+    assert stock.publish(grace=NO_GRACE).written == 1
+    assert plain(by_glob(stock.dataset)).equals(stock.stored())
+
+
+def test_another_warehouse_is_refused_until_it_may_take_over(stock: Stock, tmp_path: Path) -> None:
+    """Two warehouses never mix in one dataset; with --replace equal files are kept, and the rest is written."""
+    stock.publish()
+    before = parts(stock.dataset)
+    (tmp_path / "other").mkdir()
+    other = Stock(tmp_path / "other", name="other").fill()
+    to = str(stock.dataset)
+    with pytest.raises(OutputError, match=r"published from another warehouse.*run-1"):
+        other.publish(to=to)
+    assert parts(stock.dataset) == before
+    done = other.publish(to=to, replace=True)
+    assert (done.written, parts(stock.dataset) == before) == (0, True)
+    with pytest.raises(OutputError, match="--replace"):
+        stock.publish()
+
+
+def test_older_copy_of_a_warehouse_is_refused(stock: Stock, tmp_path: Path) -> None:
+    """A restored backup doesn't take back what was published since."""
+    (tmp_path / "backup").mkdir()
+    shutil.copy(stock.warehouse, tmp_path / "backup")
+    stock.change("us-east-1")
+    stock.publish()
+    with pytest.raises(OutputError, match="newer copy of this one"):
+        Stock(tmp_path / "backup").publish(to=str(stock.dataset))
+
+
+def test_second_publisher_is_refused(stock: Stock) -> None:
+    """One process at a time; the other is told so, and nothing is changed."""
+    stock.publish()
+    stock.change("us-east-1")
+    before = parts(stock.dataset)
+    with (stock.dataset / ".lock").open("rb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(OutputError, match="Another process publishes to"):
+            stock.publish()
+    assert parts(stock.dataset) == before
+    assert stock.publish().written == 1
+
+
+def test_warehouse_without_a_run_publishes_nothing(stock: Stock) -> None:
+    """An empty dataset is never made by mistake."""
+    stock.run_sql("DELETE FROM runs")
+    with pytest.raises(OutputError, match="run image-history sync first"):
+        stock.publish()
+
+
+def places(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Where no dataset can be, and why."""
+    (folder / "full").mkdir()
+    (folder / "full" / "thesis.doc").touch()
+    (folder / "file").touch()
+    (folder / "damaged" / "snapshots" / "x").mkdir(parents=True)
+    (folder / "damaged" / "snapshots" / "x" / "manifest.json").write_text("{")
+    (folder / "damaged" / "current").symlink_to("snapshots/x")
+    return {
+        "other-files": (folder / "full", "holds 'thesis.doc', which is no part of a dataset"),
+        "a-file": (folder / "file", "it is no folder"),
+        "below-nothing": (folder / "none" / "dataset", "there is no folder"),
+        "damaged": (folder / "damaged", "no manifest of a dataset"),
+    }
+
+
+@pytest.mark.parametrize("place", ["other-files", "a-file", "below-nothing", "damaged"])
+def test_wrong_place_is_refused(stock: Stock, tmp_path: Path, place: str) -> None:
+    """One sentence that names the place; nothing of it is changed."""
+    path, reason = places(tmp_path)[place]
+    before = sorted(path.rglob("*"))
+    with pytest.raises(OutputError, match=reason):
+        stock.publish(to=str(path))
+    assert [each for each in sorted(path.rglob("*")) if each.name != ".lock"] == before
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param({"version": 2}, "newer image-history", id="newer"),
+        pytest.param({"format": "delta"}, "another program's", id="foreign"),
+        pytest.param({"superseded": [{"path": "../..", "at_ms": 0}]}, r"it names '../\.\.'", id="outside"),
+        pytest.param({"publication": "/etc"}, "it names '/etc'", id="absolute"),
+    ],
+)
+def test_manifest_that_is_not_ours_is_refused(stock: Stock, change: dict[str, object], reason: str) -> None:
+    """A newer or a tampered manifest is neither followed nor replaced."""
+    stock.publish()
+    path = (stock.dataset / "manifest.json").resolve()
+    path.write_text(json.dumps(manifest(stock.dataset) | change))
+    stock.change("us-east-1")
+    with pytest.raises(OutputError, match=reason):
+        stock.publish()
+    assert snapshots(stock) == [path.parent.name]
+
+
+def test_unknown_table_is_named(stock: Stock) -> None:
+    """The nearest name is offered; what was published before stays, and nothing is left behind."""
+    stock.publish()
+    before = snapshots(stock)
+    stock.change("us-east-1")
+    with pytest.raises(ConfigError, match="no table or view 'image_version'; did you mean image_versions"):
+        stock.publish("image_versions", "image_version")
+    assert snapshots(stock) == before
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
+def test_disk_that_refuses_leaves_the_dataset(
+    stock: Stock, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """Whatever the disk refuses is one sentence; readers see what they saw, and no half is left."""
+    stock.publish()
+    before = parts(stock.dataset)
+    stock.change("us-east-1")
+
+    def refuse(_: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk.os, "fsync", refuse)
+        with pytest.raises(ConnectorError, match=os.strerror(error)):
+            stock.publish()
+    assert (parts(stock.dataset), len(snapshots(stock))) == (before, 1)
+    assert stock.publish().written == 1
+
+
+def test_dataset_helper_lists_the_files_of_one_publication(stock: Stock) -> None:
+    """Its files stay those of the publication that was current when it was asked for."""
+    with pytest.raises(OutputError, match="There is no dataset at"):
+        Dataset.at(stock.dataset)
+    stock.publish()
+    found = Dataset.at(stock.dataset)
+    stock.change("us-east-1")
+    stock.publish()
+    assert pq.read_table(found.files("image_versions"), partitioning="hive").num_rows == 120
+    assert (
+        len(set(found.files("image_versions")) & set(Dataset.at(stock.dataset).files("image_versions"))) == 0
+    )
+    with pytest.raises(ConfigError, match="has no table images; it has image_versions"):
+        found.files("images")
+    assert by_manifest(stock.dataset).num_rows == 120
