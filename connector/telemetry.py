@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from connector import __version__
@@ -32,7 +31,20 @@ _PREFIX = "image_history."
 _LOGGED = frozenset({"run_id", "scope", "stream"})
 
 Attribute = str | int | float
-_fields: ContextVar[Mapping[str, Attribute]] = ContextVar("fields", default=MappingProxyType({}))
+
+
+@dataclass(slots=True)
+class _Frame:
+    """What is known inside a span. Threads that it starts share it, so they learn what becomes known later."""
+
+    known: Mapping[str, Attribute]
+    above: _Frame | None
+
+    def fields(self) -> Mapping[str, Attribute]:
+        return self.known if self.above is None else {**self.above.fields(), **self.known}
+
+
+_frame: ContextVar[_Frame | None] = ContextVar("frame", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +60,8 @@ _providers: ContextVar[Providers | None] = ContextVar("providers", default=None)
 
 def fields() -> Mapping[str, Attribute]:
     """What is known about the work at hand, for its log lines: `run_id`, `scope`, `stream`."""
-    return _fields.get()
+    frame = _frame.get()
+    return {} if frame is None else frame.fields()
 
 
 @contextmanager
@@ -64,20 +77,22 @@ def sending_to(providers: Providers) -> Iterator[None]:
 @contextmanager
 def span(name: str, **known: Attribute) -> Iterator[None]:
     """Trace a block; run_id, scope and stream go into the log lines and the errors that come from it as well."""
-    token = _fields.set(_with(known))
+    token = _frame.set(_Frame(_logged(known), _frame.get()))
     try:
         with _traced(name, known):
             yield
     except ConnectorError as error:
-        error.context = {**_fields.get(), **error.context}
+        error.context = {**fields(), **error.context}
         raise
     finally:
-        _fields.reset(token)
+        _frame.reset(token)
 
 
 def note(**known: Attribute) -> None:
     """Add what became known to the span at hand, and to the log lines until it ends."""
-    _fields.set(_with(known))
+    frame = _frame.get()
+    if frame is not None:
+        frame.known = {**frame.known, **_logged(known)}
     if _tracer() is not None:
         from opentelemetry.trace import get_current_span
 
@@ -101,8 +116,8 @@ def observed(work: Callable[[], RunReport]) -> RunReport:
     return report
 
 
-def _with(known: Mapping[str, Attribute]) -> Mapping[str, Attribute]:
-    return {**_fields.get(), **{name: value for name, value in known.items() if name in _LOGGED}}
+def _logged(known: Mapping[str, Attribute]) -> Mapping[str, Attribute]:
+    return {name: value for name, value in known.items() if name in _LOGGED}
 
 
 def _prefixed(known: Mapping[str, Attribute]) -> Mapping[str, Attribute]:
