@@ -23,7 +23,8 @@ from connector.estimate import (
     estimate_stream,
     total_seconds,
 )
-from connector.extract.scopes import Target, targets
+from connector.extract.expand import find_targets
+from connector.extract.scopes import Target
 from connector.landing import LandedRun, Landing
 from connector.load.large_streams import LargeStream, large_streams
 from connector.load.loader import Knowledge, known, known_streams, loaded_runs
@@ -77,7 +78,8 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     no call at all.
     """
     asked = options or SyncOptions()
-    wanted = targets(config.accounts)
+    halt = stop or Stop()
+    wanted = find_targets(config, halt)
     stored = _stored(config)
     selection = asked.selection(wanted)
     left = [run for run in stored.unloaded if run.finished or not asked.fresh]
@@ -87,7 +89,7 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     looked = _Looked(config, asked, stored, waiting)
     if current is not None:
         return looked.rest_of(current)
-    return looked.new_run(wanted, selection, stop or Stop())
+    return looked.new_run(wanted, selection, halt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,17 @@ Must not know AWS, DuckDB, a clock or the command line.
 from connector.config.durations import format_duration, parse_duration
 from connector.config.example import example_text
 from connector.config.loading import config_path, load_config
-from connector.config.model import Account, Config, Images, Publish, Rate, Retry, Timeout
+from connector.config.model import (
+    Account,
+    Config,
+    Images,
+    Members,
+    Organization,
+    Publish,
+    Rate,
+    Retry,
+    Timeout,
+)
 from connector.config.schema import json_schema
 from connector.config.settings import Setting, settings
 
@@ -14,6 +24,8 @@ __all__ = [
     "Account",
     "Config",
     "Images",
+    "Members",
+    "Organization",
     "Publish",
     "Rate",
     "Retry",

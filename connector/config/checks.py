@@ -12,6 +12,8 @@ from connector.config.document import Mapping, Place, Sequence, Value
 if TYPE_CHECKING:
     from connector.config.model import Account, Config
 
+_ALL = "all"
+
 
 def check_paths(config: Config, root: Mapping) -> None:
     """The warehouse must be able to be a file, and the landing folder must be another path."""
@@ -53,13 +55,30 @@ def check_accounts(config: Config, root: Mapping) -> None:
     items = _member(root, "accounts")
     if not isinstance(items, Sequence):
         return
-    seen: dict[tuple[str, str | None], int] = {}
+    seen: dict[str, dict[str | None, int]] = {}
     for index, (account, item) in enumerate(zip(config.accounts, items.items, strict=True)):
         _check_role(account, item, index)
-        for region in account.regions or (None,):
-            first = seen.setdefault((account.identity, region), index)
-            if first != index or (account.regions or ()).count(region or "") > 1:
+        for region in _named(account):
+            first = _first(seen.setdefault(account.identity, {}), region, index)
+            if first != index or _named(account).count(region) > 1:
                 raise _twice(account, region, (first, index), item)
+
+
+def _named(account: Account) -> tuple[str | None, ...]:
+    """The regions as they are written: `all` is one of them, None is the default one."""
+    match account.regions:
+        case None:
+            return (None,)
+        case str(word):
+            return (word,)
+        case names:
+            return names
+
+
+def _first(seen: dict[str | None, int], region: str | None, index: int) -> int:
+    """The first entry that reads this region: `all` is every region, the default one too."""
+    seen.setdefault(region, index)
+    return min(first for where, first in seen.items() if where == region or _ALL in {where, region})
 
 
 def _check_role(account: Account, item: Value, index: int) -> None:
@@ -73,8 +92,25 @@ def _check_role(account: Account, item: Value, index: int) -> None:
             raise _place(item, name).fault(f"accounts[{index}].{name} needs a role_arn beside it.")
 
 
+def check_organization(config: Config, root: Mapping) -> None:
+    """Nothing is said of an organization that is not read, and no account is both in and out."""
+    organization, written = config.organization, _member(root, "organization")
+    if written is None:
+        return
+    if organization.role_name is None and organization != type(organization)():
+        raise written.place.fault(
+            "organization needs a role_name: the role that is assumed in each of its accounts."
+        )
+    include, exclude = organization.include, organization.exclude
+    both = {*include.units, *include.accounts} & {*exclude.units, *exclude.accounts}
+    if both:
+        raise _place(written, "exclude").fault(
+            f"organization includes and excludes {', '.join(sorted(both))}; keep one of the two."
+        )
+
+
 def _twice(account: Account, region: str | None, entries: tuple[int, int], item: Value) -> Exception:
-    where = "the default region" if region is None else region
+    where = {None: "the default region", _ALL: "every region"}.get(region, region)
     first, second = entries
     which = f"within accounts[{first}]" if first == second else f"by accounts[{first}] and accounts[{second}]"
     return _place(item, "regions").fault(

@@ -6,7 +6,7 @@ Must not know where values come from: no YAML, no environment, no clock, no AWS.
 # Annotations are read at run time: the reader, the JSON Schema and the list of settings are built from them.
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -38,6 +38,24 @@ Region = Annotated[
     Meta(
         pattern=r"^[a-z]{2,10}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$",
         extra={"expected": "the name of one AWS region, such as us-east-1"},
+    ),
+]
+Regions = Annotated[tuple[Region, ...], Meta(min_length=1)] | Literal["all"]
+RoleName = Annotated[
+    str,
+    Meta(
+        pattern=r"^([\x21-\x2e\x30-\x7e][\x21-\x7e]{0,509}/)?[A-Za-z0-9_+=,.@-]{1,64}$",
+        extra={"expected": "the name of an IAM role, with its path if it has one, such as image-history"},
+    ),
+]
+AccountId = Annotated[
+    str, Meta(pattern=r"^[0-9]{12}$", extra={"expected": "an account id of 12 digits, in quotes"})
+]
+UnitId = Annotated[
+    str,
+    Meta(
+        pattern=r"^(r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[0-9a-z]{8,32})$",
+        extra={"expected": "the id of an organizational unit or of a root, such as ou-ab12-cdef3456"},
     ),
 ]
 Glob = Annotated[
@@ -100,8 +118,11 @@ class Account(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     regions: Annotated[
-        Annotated[tuple[Region, ...], Meta(min_length=1)] | None,
-        Meta(description="Regions to read. Default: the one region of the profile or of the environment."),
+        Regions | None,
+        Meta(
+            description="Regions to read, or `all`: those that have SageMaker and that the account has enabled. "
+            "Default: the one region of the profile or of the environment."
+        ),
     ] = None
     images: Annotated[Images, Meta(description="Which images are read.")] = Images()
 
@@ -111,6 +132,47 @@ class Account(Struct, frozen=True, forbid_unknown_fields=True):
         if self.role_arn is not None:
             return f"role {self.role_arn}"
         return "the default credentials" if self.profile is None else f"profile {self.profile}"
+
+
+class Members(Struct, frozen=True, forbid_unknown_fields=True):
+    """Accounts of an organization, one by one or by the units that they are in."""
+
+    units: Annotated[
+        tuple[UnitId, ...],
+        Meta(description="Organizational units or roots: all accounts in them and in the units below them."),
+    ] = ()
+    accounts: Annotated[tuple[AccountId, ...], Meta(description="Accounts, by id.")] = ()
+
+
+class Organization(Struct, frozen=True, forbid_unknown_fields=True):
+    """The accounts of an AWS organization, each read with a role of the same name. Without `role_name`: none."""
+
+    role_name: Annotated[
+        RoleName | None,
+        Meta(
+            description="Role to assume in each active account of the organization. Default: no organization "
+            "is read."
+        ),
+    ] = None
+    profile: Annotated[
+        Profile | None,
+        Meta(
+            description="Profile of the management account, or of a delegated administrator: lists the accounts "
+            "and assumes the roles; its own account is read without one. Default: AWS's own credential chain."
+        ),
+    ] = None
+    external_id: Annotated[ExternalId | None, Meta(description="External id that the roles ask for.")] = None
+    include: Annotated[Members, Meta(description="Accounts to read. Default: all of the organization.")] = (
+        Members()
+    )
+    exclude: Annotated[
+        Members, Meta(description="Accounts to leave out, even though `include` has them.")
+    ] = Members()
+    regions: Annotated[
+        Regions | None,
+        Meta(description="Regions to read in each account, as in `accounts[].regions`."),
+    ] = None
+    images: Annotated[Images, Meta(description="Which images are read.")] = Images()
 
 
 class Rate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,6 +258,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     accounts: Annotated[
         tuple[Account, ...], Meta(min_length=1, description="Whose images are read, and where.")
     ] = (Account(),)
+    organization: Annotated[
+        Organization, Meta(description="An organization whose accounts are read as well.")
+    ] = Organization()
     page_size: Annotated[
         int, Meta(ge=1, le=100, description="Rows that one list call asks for. Fewer rows mean more calls.")
     ] = 100
@@ -239,6 +304,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     publish: Annotated[
         tuple[Publish, ...], Meta(description="Parquet datasets that are kept in step after each sync.")
     ] = ()
+
+    @property
+    def own_accounts(self) -> tuple[Account, ...]:
+        """`accounts`; none where they say nothing of their own and an organization is read."""
+        untouched = self.accounts == (Account(),)
+        return () if untouched and self.organization.role_name is not None else self.accounts
 
     @property
     def landing_folder(self) -> Path:

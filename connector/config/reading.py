@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import inspect
 
-from connector.config.checks import check_accounts, check_paths, check_publish
+from connector.config.checks import check_accounts, check_organization, check_paths, check_publish
 from connector.config.document import Entry, Mapping, Scalar, Sequence, Value
 from connector.config.model import Config
 from connector.config.quoting import shorten
@@ -29,6 +29,7 @@ def to_config(root: Mapping) -> Config:
     config = msgspec.convert(_mapping(root, Config, ""), Config)
     check_paths(config, root)
     check_accounts(config, root)
+    check_organization(config, root)
     check_publish(config, root)
     return config
 
@@ -44,6 +45,8 @@ def _read(value: Value, shape: Shape, name: str) -> object:
             return [_item(item, inner, f"{name}[{index}]") for index, item in enumerate(items)]
         case _, Scalar(kind="null"):
             return _absent(value, shape, name)
+        case _, Scalar(text=text) if text == shape.instead:
+            return text
         case inspect.StructType() | inspect.VarTupleType(), _:
             raise wrong(value, shape, name)
         case _, Scalar():

@@ -44,7 +44,8 @@ def _member(setting: Setting) -> JsonSchema:
         return {"description": shape.meaning} | _group(shape.core.cls, ["object", "null"])
     schema = {"description": shape.meaning} | _value(shape)
     if shape.nullable:
-        return schema | {"type": [schema["type"], "null"]}
+        types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        return schema | {"type": [*types, "null"]}
     return schema | {"default": _default(setting)}
 
 
@@ -59,7 +60,11 @@ def _value(shape: Shape) -> JsonSchema:
         case inspect.StructType(cls=cls):
             return _group(cls, "object")
         case inspect.VarTupleType(item_type=item, min_length=least):
-            return {"type": "array", "items": _value(shape_of(item)), "minItems": least or 0}
+            array: JsonSchema = {"type": "array", "items": _value(shape_of(item)), "minItems": least or 0}
+            if shape.instead is None:
+                return array
+            # A pattern holds for a text only, as items do for an array.
+            return array | {"type": ["array", "string"], "pattern": f"^{shape.instead}$|{_VARIABLE}"}
         case inspect.IntType() | inspect.FloatType() as core:
             return _number(core)
         case _:

@@ -5,7 +5,7 @@ Must not know any value that a user gave.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
@@ -35,6 +35,7 @@ class Shape:
     words: str | None = None
     least: timedelta = timedelta(0)
     location: bool = False
+    instead: str | None = None
 
     @property
     def expected(self) -> str:
@@ -48,7 +49,8 @@ class Shape:
                 longer = " longer than 0s" if self.least else ""
                 general = f"a duration{longer}, such as 30s, 15m, 26h or 7d"
             case inspect.VarTupleType(item_type=item):
-                general = f"a list (each item: {shape_of(item).expected})"
+                word = "" if self.instead is None else f" or the word {self.instead}"
+                general = f"a list (each item: {shape_of(item).expected}){word}"
             case inspect.StructType(cls=cls):
                 general = f"a mapping of {', '.join(cls.__struct_fields__)}"
             case _:
@@ -88,10 +90,25 @@ def shape_of(declared: inspect.Type) -> Shape:
         case inspect.Metadata(type=inner):
             return _annotated(shape_of(inner), declared)
         case inspect.UnionType(types=types):
-            (only,) = (member for member in types if not isinstance(member, inspect.NoneType))
-            return replace(shape_of(only), nullable=True)
+            return _one_of(types)
         case _:
             return Shape(core=declared)
+
+
+def _one_of(types: Iterable[inspect.Type]) -> Shape:
+    """What may be null, or one word in place of what it is otherwise."""
+    nullable, instead = False, None
+    shape: Shape | None = None
+    for member in types:
+        match member:
+            case inspect.NoneType():
+                nullable = True
+            case inspect.LiteralType(values=(word,)):
+                instead = str(word)
+            case _:
+                shape = shape_of(member)
+    assert shape is not None  # noqa: S101 - no setting is a word or null and nothing else
+    return replace(shape, nullable=nullable, instead=instead)
 
 
 def _annotated(shape: Shape, notes: inspect.Metadata) -> Shape:

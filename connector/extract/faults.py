@@ -20,6 +20,17 @@ from connector.errors import (
     ThrottledError,
 )
 
+# What is asked of an account rather than of its images.
+ACCOUNT_OPERATIONS = frozenset(
+    {
+        "DescribeRegions",
+        "GetCallerIdentity",
+        "ListAccounts",
+        "ListAccountsForParent",
+        "ListOrganizationalUnitsForParent",
+        "ListRegions",
+    }
+)
 THROTTLING_CODES = frozenset(
     {
         "BandwidthLimitExceeded",

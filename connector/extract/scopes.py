@@ -5,26 +5,27 @@ Must not know what the warehouse holds, or what will be listed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from connector.config import Account, Config
-from connector.errors import ConfigError, CredentialsError
-from connector.extract.aws import (
-    Access,
-    ImageApi,
-    Session,
-    Timeouts,
-    caller_account,
-    default_region,
-    open_session,
-)
+from connector.errors import ConfigError, ConnectorError, CredentialsError
+from connector.extract.accounts import AccountCalls, Bounds
+from connector.extract.aws import Access, ImageApi, Login, Timeouts
 from connector.extract.calls import Pace, ScopeCalls
+from connector.extract.catalog import partition_of
+from connector.extract.deadline import Callers
 from connector.extract.discover import Discovery, discover
 from connector.extract.pace import Pacer
 from connector.extract.plan import ImageFilter
 from connector.extract.retry import RetryPolicy
+from connector.extract.sessions import Logins
 from connector.model import Scope, Stop
+
+# In place of region names: all that the account has enabled; and how a target says so.
+ALL = "all"
+EVERYWHERE = "all regions"
 
 # How often a server may use its time to read up before a call is given up; a page is a few reads long.
 _READS_PER_CALL = 4
@@ -32,11 +33,16 @@ _READS_PER_CALL = 4
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One region of one configured account, before it is known which account that is."""
+    """One region of one configured account, before it is known which account that is.
+
+    `login` is shared by all regions of the account. `fault` is why nothing can be read: `open_scope` raises it.
+    """
 
     access: Access
     region: str
     images: ImageFilter
+    login: Login | None = field(default=None, repr=False, compare=False)
+    fault: ConnectorError | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.access} in {self.region}"
@@ -62,24 +68,48 @@ class OpenScope:
         return self.discovery if self.discovery is not None else discover(self.calls, self.target.images)
 
 
-def targets(accounts: Iterable[Account]) -> tuple[Target, ...]:
-    """Every region of every configured account. ConfigError for an unknown profile or a missing region."""
-    return tuple(
-        Target(_access(account), region, ImageFilter(account.images.include, account.images.exclude))
-        for account in accounts
-        for region in _regions(account)
-    )
+# A list call takes AWS longer than this but rarely.
+_CALL_SECONDS = 0.5
 
 
-def _access(account: Account) -> Access:
+def targets(accounts: Iterable[Account], logins: Logins | None = None) -> tuple[Target, ...]:
+    """Every region of every configured account. No request is made.
+
+    ConfigError for an unknown profile, a missing region, a region of another partition than the role's, and
+    for `regions: all`, which only `expand.find_targets` can tell.
+    """
+    shared = Logins() if logins is None else logins
+    return tuple(target for account in accounts for target in _of_account(account, shared))
+
+
+def _of_account(account: Account, logins: Logins) -> Iterator[Target]:
+    access, images = access_of(account), filter_of(account)
+    if account.regions == ALL:
+        raise ConfigError(f"{access} is read in all its regions: name the one that is meant here.")
+    named = account.regions if isinstance(account.regions, tuple) else ()
+    login = logins.of(access, next(iter(named), None))
+    for region in named or (login.require_region(),):
+        _require_partition(access, region)
+        yield Target(access, region, images, login)
+
+
+def _require_partition(access: Access, region: str) -> None:
+    ours, theirs = access.role_partition, partition_of(region) if access.role_partition is not None else None
+    if theirs is not None and theirs != ours:
+        raise ConfigError(
+            f"{access} is of partition {ours}, and region {region} of partition {theirs}: credentials of the one "
+            "are of no use in the other. Name regions of the role's partition under accounts[].regions."
+        )
+
+
+def access_of(account: Account) -> Access:
+    """The account's credentials."""
     return Access(account.profile, account.role_arn, account.external_id, account.source_profile)
 
 
-def _regions(account: Account) -> Sequence[str]:
-    if account.regions is not None:
-        return account.regions
-    access = _access(account)
-    return (default_region(open_session(access), access),)
+def filter_of(account: Account) -> ImageFilter:
+    """The account's images."""
+    return ImageFilter(account.images.include, account.images.exclude)
 
 
 def timeouts(config: Config) -> Timeouts:
@@ -88,29 +118,58 @@ def timeouts(config: Config) -> Timeouts:
     return Timeouts(connect, read, call_seconds=connect + _READS_PER_CALL * read)
 
 
-def scope_calls(target: Target, config: Config, stop: Stop, *, session: Session | None = None) -> ScopeCalls:
+def threads_of_a_scope(config: Config, scopes: int) -> int:
+    """How many streams of each scope are read at the same time, if there are so many scopes.
+
+    Together as many as calls may be under way; but each scope as many as it takes to keep its rate.
+    """
+    keep_pace = math.ceil(config.rate.list_per_second * _CALL_SECONDS)
+    return min(config.concurrency, max(keep_pace, math.ceil(config.concurrency / max(1, scopes))))
+
+
+def bounds(config: Config, stop: Stop, *, callers: Callers | None = None) -> Bounds:
+    """What bounds the calls that concern an account as a whole; `callers` bounds all calls together."""
+    shared = Callers(config.concurrency) if callers is None else callers
+    return Bounds(_policy(config), timeouts(config), shared, stop)
+
+
+def _policy(config: Config) -> RetryPolicy:
+    return RetryPolicy(config.retry.attempts, config.retry.max_wait.total_seconds(), config.retry.budget)
+
+
+def scope_calls(target: Target, config: Config, stop: Stop, *, callers: Callers | None = None) -> ScopeCalls:
     """The calls of one target: its own client, pace and counters. No request is made."""
     source = ImageApi(
-        target.access, target.region, timeouts=timeouts(config), pool=config.concurrency, session=session
+        target.access,
+        target.region,
+        timeouts=timeouts(config),
+        callers=Callers(config.concurrency) if callers is None else callers,
+        login=target.login,
     )
-    policy = RetryPolicy(config.retry.attempts, config.retry.max_wait.total_seconds(), config.retry.budget)
     pace = Pace(
         lists=Pacer(config.rate.list_per_second, sleep=stop.event.wait),
         describes=Pacer(config.rate.describe_per_second, sleep=stop.event.wait),
     )
-    return ScopeCalls(source, policy=policy, pace=pace, stop=stop)
+    return ScopeCalls(source, policy=_policy(config), pace=pace, stop=stop)
 
 
-def open_scope(target: Target, config: Config, stop: Stop) -> OpenScope:
-    """Find out which account the target is: from STS, else from the ARNs of its images.
+def open_scope(target: Target, config: Config, stop: Stop, *, callers: Callers | None = None) -> OpenScope:
+    """Find out which account the target is: from STS, else from its role or the ARNs of its images.
 
-    Raises CredentialsError if neither tells, and what discovery raises.
+    STS is asked once for all regions of the account. `callers` bounds the calls of all scopes together;
+    without it the scope has its own bound. Raises the target's fault if it has one, CredentialsError if
+    nothing tells, and what discovery raises.
     """
-    session = open_session(target.access, target.region)
-    calls = scope_calls(target, config, stop, session=session)
-    account_id = caller_account(session, target.region, timeouts(config))
-    if account_id is not None:
-        return OpenScope(target, Scope(account_id, target.region), calls)
+    if target.fault is not None:
+        raise target.fault
+    if target.login is None:
+        return open_scope(
+            replace(target, login=Login(target.access, target.region)), config, stop, callers=callers
+        )
+    identity = AccountCalls(target.login, bounds(config, stop, callers=callers)).identity()
+    calls = scope_calls(target, config, stop, callers=callers)
+    if identity is not None:
+        return OpenScope(target, Scope(identity.account_id, target.region), calls)
     discovery = discover(calls, target.images)
     if discovery.account_id is None:
         raise CredentialsError(
@@ -127,7 +186,8 @@ def require_distinct(scopes: Sequence[OpenScope]) -> None:
         if opened.scope in seen:
             raise ConfigError(
                 f"{seen[opened.scope]} and {opened.target} are both account {opened.scope.account_id} in "
-                f"{opened.scope.region}: keep one of the two under accounts in the configuration."
+                f"{opened.scope.region}: keep one of the two under accounts in the configuration, or "
+                "exclude the account from the organization."
             )
         seen[opened.scope] = opened.target
 

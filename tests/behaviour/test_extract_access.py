@@ -16,7 +16,11 @@ from connector.errors import (
     ServiceUnavailableError,
     SourceError,
 )
-from connector.extract.aws import Access, ImageApi, Timeouts, caller_account, open_session, translate
+from connector.extract.accounts import AccountCalls, Bounds
+from connector.extract.aws import Access, ImageApi, Login, Timeouts, translate
+from connector.extract.deadline import Callers
+from connector.extract.retry import RetryPolicy
+from connector.model import Stop
 from tests.behaviour.scripted import PAGE, Answering, Reply, Request, Scripted, error, in_turn, scripted
 
 ROLE = "arn:aws:iam::111122223333:role/reader"
@@ -28,8 +32,8 @@ ASSUMED = Reply(
     headers={"Content-Type": "text/xml"},
 )
 MAKES_A_CLIENT_OF: dict[str, Callable[[], object]] = {
-    "SAGEMAKER": lambda: ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1),
-    "STS": lambda: caller_account(open_session(Access()), "us-east-1", TIMEOUTS),
+    "SAGEMAKER": lambda: ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, callers=Callers(1)),
+    "STS": lambda: told(Access()),
 }
 IDENTITY = b"<R><GetCallerIdentityResult><Account>111122223333</Account></GetCallerIdentityResult></R>"
 Serve = Callable[[Answering], Scripted]
@@ -66,9 +70,16 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+def told(access: Access) -> str | None:
+    """The account of this access, as STS tells it at the first attempt."""
+    bounds = Bounds(RetryPolicy(attempts=1), TIMEOUTS, Callers(1), Stop())
+    identity = AccountCalls(Login(access, "us-east-1"), bounds).identity()
+    return None if identity is None else identity.account_id
+
+
 def listed(access: Access) -> Any:
     """The answer to one call with this access."""
-    api = ImageApi(access, "eu-west-1", timeouts=TIMEOUTS, pool=1)
+    api = ImageApi(access, "eu-west-1", timeouts=TIMEOUTS, callers=Callers(1))
     return api.call("ListImageVersions", {"ImageName": "base"})
 
 
@@ -106,7 +117,7 @@ def test_role_without_external_id_sends_none(serve: Serve) -> None:
 def test_role_is_assumed_once_for_many_calls(serve: Serve) -> None:
     """An assumed role's credentials are used until they are about to expire."""
     server = serve(assuming)
-    api = ImageApi(Access(role_arn=ROLE), "eu-west-1", timeouts=TIMEOUTS, pool=1)
+    api = ImageApi(Access(role_arn=ROLE), "eu-west-1", timeouts=TIMEOUTS, callers=Callers(1))
     for _ in range(3):
         api.call("ListImageVersions", {"ImageName": "base"})
     assert len(server.requests) == 4
@@ -132,14 +143,14 @@ def test_plain_http_is_refused_before_any_request(monkeypatch: pytest.MonkeyPatc
     """An endpoint of plain http beyond loopback is refused when the client is made."""
     monkeypatch.setenv(variable, "http://sagemaker.example.com:8080/x")
     with pytest.raises(ConfigError, match=r"The endpoint http://sagemaker.example.com:8080 is plain http"):
-        ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1)
+        ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, callers=Callers(1))
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "[::1]"])
 def test_plain_http_is_allowed_on_loopback(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     """This machine's own addresses may be asked over plain http."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:8080")
-    assert ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1).region == "us-east-1"
+    assert ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, callers=Callers(1)).region == "us-east-1"
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "localhost.example.com", "example.com", "169.254.169.254"])
@@ -147,7 +158,7 @@ def test_plain_http_is_refused_elsewhere(monkeypatch: pytest.MonkeyPatch, host: 
     """A private, a link-local or an oddly named host is not loopback."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:8080")
     with pytest.raises(ConfigError, match="is plain http"):
-        ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1)
+        ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, callers=Callers(1))
 
 
 @pytest.mark.parametrize("role", [None, ROLE])
@@ -158,7 +169,7 @@ def test_plain_http_is_refused_for_sts(
     server = serve(assuming)
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://sts.example.com")
     with pytest.raises(ConfigError, match=r"http://sts.example.com is plain http"):
-        caller_account(open_session(Access(role_arn=role), "us-east-1"), "us-east-1", TIMEOUTS)
+        told(Access(role_arn=role))
     assert server.requests == []
 
 
@@ -178,7 +189,7 @@ def expired_until(last: int) -> Answering:
 def test_expired_credentials_are_rebuilt_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """After ExpiredToken the session is made anew, with the credentials that the environment then has."""
     server = serve(expired_until(1))
-    api = ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1)
+    api = ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, callers=Callers(1))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIARENEWED")
     assert len(api.call("ListImageVersions", {"ImageName": "base"}).body.ImageVersions) == 1
     assert ["AKIARENEWED" in request.headers["authorization"] for request in server.requests] == [False, True]
@@ -187,7 +198,7 @@ def test_expired_credentials_are_rebuilt_once(serve: Serve, monkeypatch: pytest.
 def test_credentials_that_stay_expired(serve: Serve) -> None:
     """A second ExpiredToken is not answered by another session: the error says what to do."""
     server = serve(expired_until(9))
-    api = ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, pool=1)
+    api = ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, callers=Callers(1))
     for requests in (2, 3):
         with pytest.raises(CredentialsError, match=r"ExpiredTokenException.*log in again"):
             api.call("ListImageVersions", {"ImageName": "base"})
@@ -207,14 +218,14 @@ def test_credentials_that_stay_expired(serve: Serve) -> None:
 def test_account_from_sts(serve: Serve, reply: Reply | bytes, expected: str | None) -> None:
     """STS tells the account; where it is denied or out of reach, there is none and no error."""
     serve(in_turn(reply))
-    assert caller_account(open_session(Access()), "us-east-1", TIMEOUTS) == expected
+    assert told(Access()) == expected
 
 
 def test_account_of_unknown_credentials(serve: Serve) -> None:
     """Credentials that STS doesn't know are an error, not a missing account."""
     serve(in_turn(sts_error("InvalidClientTokenId")))
     with pytest.raises(CredentialsError, match="InvalidClientTokenId"):
-        caller_account(open_session(Access()), "us-east-1", TIMEOUTS)
+        told(Access())
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def complaint(folder: Path, content: str | bytes) -> str:
         pytest.param(
             "accounts:\n- regions: us-east-1",
             "config.yaml:2: accounts[0].regions must be a list "
-            "(each item: the name of one AWS region, such as us-east-1), "
+            "(each item: the name of one AWS region, such as us-east-1) or the word all, "
             "but it is the text 'us-east-1'; write it in brackets, as a list: [us-east-1].",
             id="text-for-list",
         ),

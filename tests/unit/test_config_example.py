@@ -106,6 +106,9 @@ def test_json_schema_accepts_example_and_empty_file() -> None:
         "accounts: [{role_arn: '${ROLE}', regions: ['${REGION}', us-gov-east-1]}]",
         "lookback: 1h30m",
         "rate: null",
+        "accounts: [{regions: all}]",
+        "organization: {role_name: audit/reader, include: {units: [r-ab12, ou-ab12-cdef3456]}}",
+        "organization: null",
     ],
 )
 def test_json_schema_accepts(text: str) -> None:
@@ -130,7 +133,9 @@ def test_json_schema_accepts(text: str) -> None:
         "rate: {list_per_second: 0}",
         "lookback: 15",
         "lookback: 15 minutes",
-        "accounts: [{regions: all}]",
+        "accounts: [{regions: every}]",
+        "accounts: [{regions: [all]}]",
+        "organization: {exclude: {accounts: [111122223333]}}",
         "accounts: [{role_arn: 'arn:aws:iam::1:user/x'}]",
         "[]",
     ],

@@ -31,7 +31,7 @@ VIOLATIONS = {
     "Imports follow the way of a row": ("connector/model.py", "import connector.pipeline"),
     "The simulator knows nothing": ("connector/simulator/__init__.py", "import connector.model"),
     "The error tree stands alone": ("connector/errors.py", "import msgspec"),
-    "imports boto3 and botocore": ("connector/extract/retry.py", "import botocore.exceptions"),
+    "know boto3 and botocore": ("connector/extract/retry.py", "import botocore.exceptions"),
     "imports duckdb": ("connector/landing.py", "import duckdb"),
     "imports aiohttp": ("connector/pipeline.py", "import aiohttp"),
     "imports opentelemetry": ("connector/settle.py", "import opentelemetry.trace"),

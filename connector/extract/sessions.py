@@ -1,0 +1,343 @@
+"""Sessions and clients: whose credentials sign, in which partition, and what all our requests have in common.
+
+Must not know which calls are made. Beside `catalog` and `translation` the only module that knows botocore,
+whose own retries are off: every request is one that we decided to make.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore.config import Config as BotoConfig
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
+from botocore.exceptions import BotoCoreError, NoCredentialsError
+
+from connector import __version__
+from connector.errors import ConfigError, CredentialsError, TransientError
+from connector.extract.catalog import central_region, partition_of, shared_loader
+from connector.extract.translation import sentence, translate
+
+logger = logging.getLogger(__name__)
+
+# botocore's sessions and loaders are not made for several threads; a client takes a millisecond or two.
+_MAKING = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to get at one account: a profile, or a role assumed from a profile; neither means AWS's default chain."""
+
+    profile: str | None = None
+    role_arn: str | None = None
+    external_id: str | None = None
+    source_profile: str | None = None
+
+    def __str__(self) -> str:
+        if self.role_arn is not None:
+            return f"role {self.role_arn}"
+        return f"profile {self.profile}" if self.profile is not None else "the default credentials"
+
+    @property
+    def role_partition(self) -> str | None:
+        """The partition of the role; None without a role."""
+        return None if self.role_arn is None else self.role_arn.split(":")[1]
+
+    @property
+    def role_account(self) -> str | None:
+        """The account that the role is of; None without a role."""
+        return None if self.role_arn is None else self.role_arn.split(":")[4]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to connect, seconds between two reads of a socket, and seconds for one whole call."""
+
+    connect_seconds: float = 5
+    read_seconds: float = 30
+    call_seconds: float = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose credentials they are, as STS tells."""
+
+    account_id: str
+    partition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client of botocore, and which of its login's sessions it was made of."""
+
+    api: Any
+    generation: int
+
+
+class Login:
+    """One way into one account, shared by the clients of all its regions: one session, one assumed role.
+
+    Safe to share between threads. No request is made before a client's first call; any that one of its
+    clients, STS's too, would send over plain http is refused with ConfigError. `region` is one that the
+    account is read in, None where that is not known yet. `source` is what a role is assumed with.
+    """
+
+    def __init__(self, access: Access, region: str | None = None, *, source: Login | None = None) -> None:
+        self.access = access
+        self._region = region
+        assumed = access.role_arn is not None
+        self._source = Login(Access(access.source_profile)) if assumed and source is None else source
+        self._lock = threading.RLock()
+        self._session: botocore.session.Session | None = None
+        self._source_generation = 0
+        self._generation = 0
+        self._answered = False
+        self._asking = threading.Lock()
+        self._told: Identity | CredentialsError | None = None
+        self._asked = False
+
+    @property
+    def generation(self) -> int:
+        """How often the session was renewed."""
+        return self._generation
+
+    @property
+    def default_region(self) -> str | None:
+        """The region of the profile or of the environment. ConfigError for an unknown profile."""
+        region = self._opened().get_config_variable("region")
+        return None if region is None else str(region)
+
+    @property
+    def home_region(self) -> str:
+        """Where STS and whatever else concerns the account as a whole is asked. ConfigError if unknown.
+
+        A role is assumed where its source is at home, if that is the role's partition: the source's account
+        may not have enabled the region that the role is for.
+        """
+        wanted = self.access.role_partition
+        own = self.default_region
+        if wanted is None:
+            return self._region or own or self.require_region()
+        near = own if own is not None and partition_of(own) == wanted else None
+        return near or self._region or central_region(wanted) or self.require_region()
+
+    def require_region(self) -> str:
+        """The region of the profile or of the environment; ConfigError if there is none."""
+        region = self.default_region
+        if region is None:
+            raise ConfigError(
+                f"No region is configured for {self.access}: name one under accounts[].regions, "
+                "in AWS_DEFAULT_REGION, or in the profile."
+            )
+        return region
+
+    def client(self, service: str, region: str, *, timeouts: Timeouts, pool: int) -> Client:
+        """A client of the session that is in use now. Raises what reading AWS's own configuration can raise."""
+        with self._lock:
+            session = self._opened()
+            try:
+                # May start a program or ask a metadata service: not while other accounts wait.
+                session.get_credentials()
+                api = _new_client(session, service, region, _client_config(timeouts, pool=pool))
+            except BotoCoreError as error:
+                raise translate(error, f"A client of {service} in {region}") from error
+            return Client(api, self._generation)
+
+    def answered(self, generation: int) -> None:
+        """AWS took the credentials of this generation, so they may be renewed again when they expire."""
+        if not self._answered and generation == self._generation:
+            self._answered = True
+            if self._source is not None:
+                self._source.answered(self._source_generation)
+
+    def renew(self, stale: int) -> bool:
+        """Open another session in place of `stale`, an expired generation; True if there is a newer one now.
+
+        Whoever comes first does it for all. False if the newest was never accepted by AWS: one more would
+        not be either. CredentialsError if there are no credentials any more.
+        """
+        with self._lock:
+            if self._generation != stale:
+                return True
+            if self._generation > 0 and not self._answered:
+                return False
+            logger.warning(
+                "credentials_expired", extra={"where": str(self.access), "action": "session rebuilt"}
+            )
+            self._renew_source()
+            self._session, self._answered = None, False
+            self._generation += 1
+            self._require_credentials()
+            return True
+
+    def remembered(self, ask: Callable[[], Identity | None]) -> Identity | None:
+        """What `ask` tells, and told whoever came first; so is a CredentialsError that it raised."""
+        with self._asking:
+            if not self._asked:
+                try:
+                    self._told = ask()
+                except CredentialsError as error:
+                    self._told = error
+                self._asked = True
+            if isinstance(self._told, CredentialsError):
+                raise CredentialsError(self._told.message, **self._told.context) from self._told
+            return self._told
+
+    def _opened(self) -> botocore.session.Session:
+        with self._lock:
+            if self._session is None:
+                self._session = self._open()
+            return self._session
+
+    def _open(self) -> botocore.session.Session:
+        if self._source is None:
+            return _open_session(self.access.profile)
+        session = _open_session(self.access.source_profile)
+        self._source_generation = self._source.generation
+        # In place of botocore's chain: its order depends on whether a profile is named.
+        session.register_component("credential_provider", CredentialResolver([_RoleProvider(self)]))
+        return session
+
+    def _renew_source(self) -> None:
+        """Whether the role's own credentials or its source's expired cannot be told apart."""
+        if self._source is not None:
+            self._source.renew(self._source_generation)
+
+    def _require_credentials(self) -> None:
+        try:
+            self._opened().get_credentials()
+        except BotoCoreError as error:
+            translated = translate(error, f"Renewing the credentials of {self.access}")
+            if isinstance(translated, TransientError):
+                raise CredentialsError(
+                    f"The credentials of {self.access} have expired, and there are no new ones: {translated}",
+                    **translated.context,
+                ) from error
+            raise translated from error
+
+    def fetcher(self) -> AssumeRoleCredentialFetcher:
+        """What assumes the role, with the credentials that the source has then."""
+        assert self._source is not None  # noqa: S101 - only a role has a provider that asks
+        source = self._source.credentials()
+        extra = {"RoleSessionName": "image-history"}
+        if self.access.external_id is not None:
+            extra["ExternalId"] = self.access.external_id
+        return AssumeRoleCredentialFetcher(
+            client_creator=self._sts,
+            source_credentials=source,
+            role_arn=self.access.role_arn,
+            extra_args=extra,
+        )
+
+    def credentials(self) -> Any:
+        """The session's credentials as botocore has them; NoCredentialsError if there are none."""
+        with self._lock:
+            credentials = self._opened().get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        return credentials
+
+    def _sts(self, service: str, **credentials: Any) -> Any:
+        """The client that assumes the role: botocore hands it the source's credentials of that moment."""
+        config = _client_config(Timeouts(), pool=1)
+        return _new_client(self._opened(), service, self.home_region, config, **credentials)
+
+
+class Logins:
+    """One login for each way into an account, however many regions it is for; roles share their source's."""
+
+    def __init__(self) -> None:
+        self._logins: dict[Access, Login] = {}
+
+    def of(self, access: Access, region: str | None = None) -> Login:
+        """The login of an access; `region` is one that it is read in, if any is known."""
+        if access not in self._logins:
+            source = None if access.role_arn is None else self.of(Access(access.source_profile))
+            self._logins[access] = Login(access, region, source=source)
+        return self._logins[access]
+
+
+class _RoleProvider(CredentialProvider):
+    """Credentials of an assumed role, renewed by botocore before they expire, for all clients at once."""
+
+    METHOD = "image-history-assume-role"
+
+    def __init__(self, login: Login) -> None:
+        super().__init__()
+        self._login = login
+
+    def load(self) -> DeferredRefreshableCredentials:
+        fetcher = self._login.fetcher()
+        return DeferredRefreshableCredentials(method=self.METHOD, refresh_using=fetcher.fetch_credentials)
+
+
+def _open_session(profile: str | None) -> botocore.session.Session:
+    """A session that sends nothing over plain http. ConfigError for an unknown profile."""
+    try:
+        session = botocore.session.Session(profile=profile)
+        paths = tuple(session.get_component("data_loader").search_paths)
+    except BotoCoreError as error:
+        raise translate(error, str(Access(profile))) from error
+    session.register_component("data_loader", shared_loader(paths))
+    session.register("before-send", _refuse_readable_request)
+    return session
+
+
+def _new_client(
+    session: botocore.session.Session, service: str, region: str, config: BotoConfig, **credentials: Any
+) -> Any:
+    try:
+        with _MAKING:
+            api = session.create_client(service, region_name=region, config=config, **credentials)
+    except ValueError as error:
+        raise ConfigError(
+            f"{sentence(error)} Check AWS_ENDPOINT_URL and endpoint_url in AWS's own config files."
+        ) from error
+    refuse_plain_http(api.meta.endpoint_url)
+    return api
+
+
+def _client_config(timeouts: Timeouts, *, pool: int) -> BotoConfig:
+    return BotoConfig(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=timeouts.connect_seconds,
+        read_timeout=timeouts.read_seconds,
+        tcp_keepalive=True,
+        max_pool_connections=pool,
+        parameter_validation=True,
+        user_agent_extra=f"image-history/{__version__}",
+    )
+
+
+def _refuse_readable_request(request: Any, **_: object) -> None:
+    refuse_plain_http(request.url)
+
+
+def refuse_plain_http(endpoint: str) -> None:
+    """ConfigError for an endpoint whose requests somebody on the way could read."""
+    parts = urlsplit(endpoint)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            f"The endpoint {parts.scheme}://{parts.netloc} is plain http: requests would be readable on the way. "
+            "Use https, or http on this machine's loopback only."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
