@@ -48,6 +48,7 @@ class File(StrEnum):
     OUTPUT = "output"
     CONFIG = "config"
     SPILL = "spill"
+    HISTORY = "history"  # of the shell
     WAREHOUSE = "warehouse"
     DEMO = "demo"
     DATASET = "dataset"

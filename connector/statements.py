@@ -5,6 +5,7 @@ Must not know what a statement means, nor run one.
 
 from __future__ import annotations
 
+import difflib
 from functools import cache
 from pathlib import Path
 
@@ -31,8 +32,10 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 def saved_query(name: str) -> str:
-    """The text of a saved query; ConfigError names the ones there are."""
+    """The text of a saved query; ConfigError names the nearest, or all that there are."""
     known = [path.stem for path in sorted((folder() / "queries").glob("*.sql"))]
     if name not in known:
-        raise ConfigError(f"There is no saved query @{name}; there are: {', '.join(known)}.")
+        near = difflib.get_close_matches(name, known, 3)
+        hint = f"the nearest: {', '.join(near)}" if near else f"there are: {', '.join(known)}"
+        raise ConfigError(f"There is no saved query @{name}; {hint}.")
     return statement(f"queries/{name}")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector import __version__
+from connector.cli.lean import without_pandas
 from connector.errors import ConnectorError, without_secrets
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ VERBS: dict[str, tuple[str, str]] = {
         "connector.cli.publish",
         "Bring the configured Parquet datasets in step; each sync does too.",
     ),
+    "queries": ("connector.cli.queries", "Show the saved queries, with an example each."),
     "query": ("connector.cli.query", "Ask the warehouse in SQL; read-only and locked down."),
     "runs": ("connector.cli.runs", "Show what the last syncs did."),
     "schema": ("connector.cli.schema", "Show every table and column with its meaning."),
+    "shell": ("connector.cli.shell", "Ask the warehouse interactively, with history and completion."),
     "simulate": ("connector.cli.simulate", "Serve SageMaker's image API on a loopback port."),
     "status": ("connector.cli.status", "Show how fresh each scope is; --max-age for monitoring."),
     "sync": ("connector.cli.sync", "Read what changed at AWS and load it; the main job."),
@@ -201,6 +204,7 @@ def _show_version(context: click.Context, *, wanted: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
+    without_pandas()
     code = run(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()

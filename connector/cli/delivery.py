@@ -23,11 +23,15 @@ _MOST_SHOWN = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How rows leave the program. `path` None is stdout; `most` None is all rows."""
+    """How rows leave the program. `path` None is stdout; `most` None is all rows.
+
+    `paged` lets a table that is longer than the terminal go through a pager.
+    """
 
     path: Path | None
     how: Format
     most: int | None
+    paged: bool = False
 
     @classmethod
     def chosen(cls, path: Path | None, name: str | None, most: int | None) -> Delivery:
@@ -42,6 +46,11 @@ class Delivery:
         if how is Format.PARQUET and path is None and sys.stdout.isatty():
             raise ConfigError("Parquet is not for a terminal: name a file with --output, or pipe it.")
         return cls(path, how, _MOST_SHOWN if most is None and how.for_people else most)
+
+    @property
+    def wanted(self) -> int | None:
+        """How many rows have to be there to tell whether there are more than are shown; None is all."""
+        return None if self.most is None else self.most + 1
 
     def deliver(self, rows: Rows) -> None:
         """Write the rows; says on stderr if there are more than were written, on stdout what file was."""
@@ -63,7 +72,7 @@ class Delivery:
 
         terminal = sys.stdout.isatty()
         if terminal and self.how is Format.TABLE:
-            _draw(rows)
+            _draw(rows, paged=self.paged)
             return
         stdout = sys.stdout.buffer
         write_rows(rows, _Harmless(stdout) if terminal else stdout, self.how)
@@ -86,8 +95,9 @@ def require_other_file(path: Path | None, warehouse: Path) -> None:
         raise OutputError(f"{path} is the warehouse itself: name another file with --output.")
 
 
-def _draw(rows: Rows) -> None:
-    from connector.cli.rendering import Drawing, draw
+def _draw(rows: Rows, *, paged: bool) -> None:
+    from connector.cli.paging import show
+    from connector.cli.rendering import Drawing, console, draw
     from connector.formats.cells import is_number
     from connector.formats.plain import cells, is_explanation, write_explanation
 
@@ -96,7 +106,10 @@ def _draw(rows: Rows) -> None:
         return
     header = [printable(name) for name in rows.schema.names]
     lines = [row for batch in rows for row in cells(batch)]
-    draw(Drawing(header, lines, [is_number(field.type) for field in rows.schema]))
+    screen = console()
+    with screen.capture() as drawn:
+        draw(Drawing(header, lines, [is_number(field.type) for field in rows.schema]), screen)
+    show(drawn.get(), height=screen.height if paged else sys.maxsize)
 
 
 class _Harmless:

@@ -78,7 +78,7 @@ def command(keep: Path | None) -> None:
         )
         _tell(config, simulator)
         if keep is not None:
-            click.echo(f"\nThe warehouse is kept: image-history --warehouse {config.warehouse} query --list")
+            click.echo(f"\nThe warehouse is kept: image-history --warehouse {config.warehouse} shell")
 
 
 def _tell(config: Config, simulator: Simulator) -> None:

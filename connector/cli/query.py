@@ -5,8 +5,9 @@ Must not know how a query is run or how rows are written.
 
 from __future__ import annotations
 
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from connector.config import Config
     from connector.load.saved import Question
 
+# An option's name has neither a blank nor a line's end in it.
+_COMMENT = re.compile(r"--[^\n=]*\s")
 _FORMATS = ("table", "csv", "json", "jsonl", "markdown", "parquet")
 
 
@@ -34,7 +38,17 @@ class Options:
     output: Path | None
     max_rows: int | None
     timeout: timedelta
-    list: bool
+    no_pager: bool
+
+
+class SqlVerb(Verb):
+    """A verb whose SQL may begin with a comment, which looks like an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Move what is no option but a comment to the end, where it cannot be taken for one."""
+        sql = [word for word in args if _COMMENT.match(word)]
+        rest = [word for word in args if not _COMMENT.match(word)]
+        return super().parse_args(ctx, [*rest, "--", *sql] if sql else args)
 
 
 def parse_parameters(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -64,7 +78,7 @@ def duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
     return parsed
 
 
-@click.command("query", cls=Verb)
+@click.command("query", cls=SqlVerb)
 @click.argument("sql", metavar="SQL|@NAME|-", required=False)
 @click.option(
     "--param",
@@ -92,22 +106,22 @@ def duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
 @click.option(
     "--timeout", default="5m", show_default=True, callback=duration, help="Longest time that DuckDB works."
 )
-@click.option("--list", is_flag=True, help="Name the saved queries, and what each needs.")
+@click.option("--no-pager", is_flag=True, help="Never page a long table; PAGER names the pager.")
 @click.pass_obj
-def command(shared: Globals, /, **given: Any) -> int:
+def command(shared: Globals, /, **given: Any) -> None:
     """Ask the warehouse in SQL, without a chance to change it or to read anything else.
 
     SQL is one SELECT, or what DuckDB takes for one: FROM image_versions LIMIT 10. @NAME is a saved query,
-    and - reads SQL from stdin. Instants are UTC. image-history schema tells what there is to ask.
+    and - reads SQL from stdin. Instants are UTC. image-history schema tells what there is to ask, and
+    image-history queries what is saved.
     """
     options = Options(**given)
-    if options.list:
-        click.echo(_saved_queries())
-        return 0
     if options.sql is None:
-        raise ConfigError("Nothing is asked: write SQL, @NAME of a saved query (see --list), or - for stdin.")
-    answer(shared, question(options.sql, options.param), options)
-    return 0
+        raise ConfigError(
+            "Nothing is asked: write SQL, @NAME of a saved query (image-history queries lists them), or - for "
+            "stdin."
+        )
+    answer(shared.config(), question(options.sql, options.param), options)
 
 
 def question(text: str, parameters: Mapping[str, str]) -> Question:
@@ -126,31 +140,17 @@ def _stdin() -> str:
         raise QueryError("The SQL on stdin is not UTF-8 text.") from error
 
 
-def answer(shared: Globals, asked: Question, options: Options) -> None:
-    """Ask, and deliver the rows while they come."""
+def answer(config: Config, asked: Question, options: Options) -> None:
+    """Ask, and deliver the rows once all are there; the warehouse is closed by then."""
     from connector.cli.bounds import bounded_memory, leave
     from connector.cli.delivery import Delivery, require_other_file
     from connector.load.asking import Limits, asking
     from connector.load.warehouse import WarehouseFile
 
-    config = shared.config()
-    delivery = Delivery.chosen(options.output, options.format, options.max_rows)
+    chosen = Delivery.chosen(options.output, options.format, options.max_rows)
+    delivery = replace(chosen, paged=not options.no_pager)
     require_other_file(options.output, config.warehouse)
     warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
-    with (
-        bounded_memory(),
-        asking(warehouse, asked, Limits(timeout=options.timeout, abandon=leave)) as rows,
-    ):
+    limits = Limits(timeout=options.timeout, rows=delivery.wanted, abandon=leave)
+    with bounded_memory(), asking(warehouse, asked, limits) as rows:
         delivery.deliver(rows)
-
-
-def _saved_queries() -> str:
-    from connector.load.saved import saved_queries
-
-    lines: list[str] = []
-    for query in saved_queries():
-        lines.append(f"@{query.name}: {query.what}")
-        for parameter in query.parameters:
-            default = "" if parameter.default is None else f" [default: {parameter.default}]"
-            lines.append(f"    --param {parameter.name}=VALUE  {parameter.meaning}{default}")
-    return "\n".join(lines)

@@ -100,7 +100,7 @@ def explained(complaint: str, relations: Mapping[str, Sequence[str]]) -> QueryEr
     return QueryError(
         _unknown_relation(message, relations)
         or _unknown_column(message, relations)
-        or f"DuckDB refuses the query: {headline}{_suggestion(message)}{_position(message)}."
+        or f"DuckDB refuses the query: {headline}{_suggestion(message)}{_cast(message)}{_position(message)}."
     )
 
 
@@ -154,6 +154,12 @@ def _nearest(name: str, candidates: Collection[str]) -> str:
 def _suggestion(message: str) -> str:
     found = re.search(r"Did you mean (.+?)\?", message)
     return f"; the nearest: {found[1].strip(chr(34))}" if found else ""
+
+
+def _cast(message: str) -> str:
+    """What DuckDB's request for a cast means to who gave a parameter: text takes the type that it meets."""
+    wanted = "explicit type cast" in message
+    return "; a parameter's value is text until it is cast, as in $n::BIGINT" if wanted else ""
 
 
 def _position(message: str) -> str:

@@ -56,7 +56,7 @@ class SavedQuery:
 
 
 def saved(name: str) -> SavedQuery:
-    """The saved query of that name; ConfigError lists the names if there is none."""
+    """The saved query of that name; ConfigError names the nearest if there is none."""
     sql = saved_query(name)
     entries = header(sql)
     found = _PARAMETER.finditer(entries.get("Parameters", ""))

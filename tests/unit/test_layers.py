@@ -36,6 +36,7 @@ VIOLATIONS = {
     "imports aiohttp": ("connector/pipeline.py", "import aiohttp"),
     "imports opentelemetry": ("connector/settle.py", "import opentelemetry.trace"),
     "imports prometheus_client": ("connector/landing.py", "import prometheus_client"),
+    "imports prompt_toolkit": ("connector/cli/shell.py", "import prompt_toolkit"),
     "imports click and rich": ("connector/load/__init__.py", "import rich.table"),
 }
 
