@@ -153,7 +153,7 @@ def _writer(output: str, how: Format, warehouse: Path) -> Callable[[Rows], str]:
         return lambda rows: write_file(rows, Path(output), how)
     from connector.publish.s3 import Address
 
-    address = Address.parse(output)
+    address = Address.parse(output).require_key()
     return lambda rows: _upload(rows, address, how)
 
 

@@ -61,6 +61,14 @@ class Address:
             raise ConfigError(f"{text!r} is no address in S3; it must be like s3://bucket/folder/name.")
         return cls(found["bucket"], key)
 
+    def require_key(self) -> Address:
+        """This; ConfigError if it is a bucket's."""
+        if not self.key:
+            raise ConfigError(
+                f"{self} names a bucket; add the name of the object, as in {self}/name.parquet."
+            )
+        return self
+
     def below(self, path: str) -> str:
         """The key of what lies at a path below this one."""
         return f"{self.key}/{path}" if self.key else path
@@ -75,8 +83,6 @@ def uploaded(address: Address, profile: str | None = None) -> Iterator[BinaryIO]
 
     OutputError if it cannot be; then, and after whatever is raised inside, the older object is unchanged.
     """
-    if not address.key:
-        raise ConfigError(f"{address} names a bucket; add the name of the object.")
     client = _client(profile)
     with _spool(str(address)) as file:
         yield file

@@ -142,8 +142,8 @@ def test_export_is_private_and_replaces_whole(ask: Desk, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        pytest.param(["--output", "s3://bucket/x.parquet"], "not to s3://: name a path", id="s3"),
-        pytest.param(["--output", "gs://b/x"], "not to gs://", id="gs"),
+        pytest.param(["--output", "s3://bucket/"], "names a bucket; add the name", id="s3"),
+        pytest.param(["--output", "gs://b/x"], "gs:// is no place to write to", id="gs"),
         pytest.param(["--output", "x.csv.gz"], r"A file \.gz is none of", id="suffix"),
         pytest.param(["--output", "x.json"], r"A file \.json is none of", id="json"),
         pytest.param(["--output", "none/x.csv"], "there is no folder none; make it first", id="no-folder"),
@@ -156,7 +156,7 @@ def test_export_is_private_and_replaces_whole(ask: Desk, tmp_path: Path) -> None
         pytest.param(["COPY runs TO 'x'", "--output", "x.csv"], "COPY is refused", id="locked-down"),
         pytest.param(["FROM '/etc/passwd'", "--output", "x.csv"], "no table or view /etc/passwd", id="file"),
         pytest.param(["SELECT error('late')", "--output", "x.csv"], "late", id="fails-late"),
-        pytest.param(["runs"], "Missing option '--output'", id="no-output"),
+        pytest.param(["runs"], "Say where to: --output FILE", id="no-output"),
     ],
 )
 def test_export_refuses_in_one_sentence(

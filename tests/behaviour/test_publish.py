@@ -15,7 +15,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from connector import disk
 from connector.errors import ConfigError, ConnectorError, OutputError
 from connector.publish.dataset import Dataset
 from connector.schema import IMAGE_VERSIONS, arrow_schema
@@ -249,7 +248,7 @@ def test_places_without_hard_links_get_copies(stock: Stock, monkeypatch: pytest.
 
     stock.publish()
     stock.change("us-east-1")
-    monkeypatch.setattr(disk.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     assert stock.publish(grace=NO_GRACE).written == 1
     assert plain(by_glob(stock.dataset)).equals(stock.stored())
 
@@ -369,7 +368,7 @@ def test_disk_that_refuses_leaves_the_dataset(
         raise OSError(error, os.strerror(error))
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk.os, "fsync", refuse)
+        patch.setattr(os, "fsync", refuse)
         with pytest.raises(ConnectorError, match=os.strerror(error)):
             stock.publish()
     assert (parts(stock.dataset), len(snapshots(stock))) == (before, 1)

@@ -1,0 +1,168 @@
+"""Datasets from the command line: after each sync, by hand, and in one go with export."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pandas as pd
+import pytest
+
+from connector.cli import run
+from connector.cli.reports import report_json
+from connector.cli.sync import exit_code
+from connector.config import Publish
+from connector.errors import InterruptedRunError
+from connector.model import Stop
+from connector.publish.stage import publish_all
+from connector.simulator import VirtualClock, generate
+from tests.behaviour.harness import ServeWorld, served
+from tests.behaviour.publishing import Stock, by_glob, parts, plain
+
+__all__ = ["served"]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Stock:
+    """A warehouse after its first run, to be copied."""
+    return Stock(tmp_path_factory.mktemp("filled")).fill()
+
+
+@pytest.fixture
+def stock(filled: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stock:
+    """A warehouse in the working directory."""
+    shutil.copy(filled.warehouse, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return replace(filled, folder=tmp_path)
+
+
+def test_sync_publishes_and_makes_up_for_what_failed(served: ServeWorld, tmp_path: Path) -> None:
+    """A publication that fails undoes no load and leaves with 4; the next sync brings the dataset in step."""
+    site = served(
+        generate(3, images=3, versions_per_image=4, clock=VirtualClock(frozen_at=1_790_000_000_000))
+    )
+    to = tmp_path / "published" / "dataset"
+    entry = Publish(to=str(to), tables=("image_versions", "runs"))
+    report = site.sync(publish=(entry,))
+    (failed,) = report.publications
+    assert failed.error is not None
+    assert "there is no folder" in failed.error
+    assert exit_code(report) == 4
+    assert json.loads(report_json(report))["publications"][0]["error"] == failed.error
+    site.assert_true()
+    to.parent.mkdir()
+    report = site.sync(publish=(entry,))
+    (done,) = report.publications
+    assert (done.error, done.files, exit_code(report)) == (None, 2, 0)
+    assert by_glob(to).num_rows == len(site.stored())
+    site.world.create_version(site.world.truth()[0].image_name)
+    site.sync(publish=(entry,))
+    assert by_glob(to).num_rows == len(site.stored())
+
+
+def test_interrupted_publication_leaves_the_dataset(stock: Stock) -> None:
+    """A signal between two files ends it; readers see what they saw."""
+    stock.publish()
+    before = parts(stock.dataset)
+    stock.change("us-east-1")
+    stop = Stop()
+    stop.request(15)
+    config = msgspec.structs.replace(
+        stock.config, publish=(Publish(to=str(stock.dataset), tables=("image_versions",)),)
+    )
+    with pytest.raises(InterruptedRunError):
+        publish_all(config, stop=stop)
+    assert parts(stock.dataset) == before
+
+
+def test_publish_says_what_became_of_each_dataset(stock: Stock, capfd: pytest.CaptureFixture[str]) -> None:
+    """A line each; one that fails has its sentence, the others are made, and the exit code is 4."""
+    Path("config.yaml").write_text(
+        "publish: [{to: dataset, tables: [image_versions]}, {to: none/dataset, tables: [runs]}]"
+    )
+    assert run(["publish"]) == 4
+    first, second = capfd.readouterr().out.splitlines()
+    size = sum(path.stat().st_size for path in (stock.dataset / "image_versions").rglob("*.parquet"))
+    assert first == f"Published 120 rows in 3 files, 3 of them new ({size:,} bytes): dataset"
+    assert second.startswith(
+        "not published: none/dataset: Cannot publish to 'none/dataset': there is no folder"
+    )
+    Path("none").mkdir()
+    stock.change()
+    assert run(["publish"]) == 0
+    assert capfd.readouterr().out.splitlines()[0] == (
+        "Published 120 rows in 3 files, none of them new: dataset"
+    )
+
+
+def test_publish_without_a_dataset_says_how(stock: Stock, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing configured is a mistake of whoever asks, with the way out."""
+    assert run(["publish"]) == 2
+    assert "add an entry under publish" in capfd.readouterr().err
+
+
+def test_analyst_publishes_and_reads(stock: Stock, capfd: pytest.CaptureFixture[str]) -> None:
+    """The loop of docs/datasets.md: export to a folder, then plain DuckDB and pandas on its path."""
+    assert run(["export", "--dataset", "dataset", "image_versions", "runs"]) == 0
+    assert capfd.readouterr().out.startswith("Published 121 rows in 4 files, 4 of them new")
+    counted = duckdb.sql(
+        "SELECT region, count(*) FROM read_parquet('dataset/image_versions/**/*.parquet', hive_partitioning = true) "
+        "GROUP BY region ORDER BY region"
+    ).fetchall()
+    assert counted == [("eu-west-1", 40), ("us-east-1", 40), ("us-west-2", 40)]
+    frame = pd.read_parquet("dataset/image_versions")
+    assert frame.groupby("region", observed=True).size().to_dict() == dict(counted)
+    assert plain(by_glob(Path("dataset"))).equals(stock.stored())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param([], "--output FILE for one file, or --dataset FOLDER", id="nowhere"),
+        pytest.param(["--dataset", "d", "--output", "x.csv"], "Say where to", id="both"),
+        pytest.param(["--dataset", "d", "SELECT 1"], "'SELECT 1' is the name of none", id="query"),
+        pytest.param(["--dataset", "d", "--format", "csv"], "A dataset is Parquet", id="format"),
+        pytest.param(["--dataset", "gs://b/d"], "gs:// is no place to write to", id="scheme"),
+        pytest.param(["--dataset", "s3://B/d"], "'s3://B/d' is no address in S3", id="bucket"),
+        pytest.param(["--dataset", "s3:/b/d"], "'s3:/b/d' is no address in S3", id="slashes"),
+        pytest.param(["--dataset", "."], "which is no part of a dataset", id="other-files"),
+        pytest.param(["--output", "x.csv", "runs", "images"], "several tables make a dataset", id="two"),
+        pytest.param(["--output", "x.csv", "--replace"], "--replace is for --dataset", id="replace"),
+        pytest.param(["--output", "s3://bucket"], "names a bucket; add the name", id="no-key"),
+    ],
+)
+def test_export_refuses_in_one_sentence(
+    stock: Stock, capfd: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    """Exit 2 and one sentence; nothing is made."""
+    assert run(["export", *arguments]) == 2
+    error = capfd.readouterr().err
+    assert sentence in error.splitlines()[-1]
+    assert {path.name for path in stock.folder.iterdir()} - {".lock"} == {"image-history.duckdb"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param("publish: [{tables: [runs]}]", "publish[0] has no 'to'", id="no-place"),
+        pytest.param("publish: [{to: a}, {to: a/}]", "have the same 'to'", id="twice"),
+        pytest.param("publish: [{to: 'gs://b/c'}]", "not gs://", id="scheme"),
+        pytest.param("publish: [{to: a, profile: p}]", "publish[0].profile is for S3", id="profile"),
+        pytest.param("publish: [{to: a, tables: []}]", "is an empty list", id="no-table"),
+        pytest.param("publish: [{to: a, tables: [a b]}]", "the name of a table or view", id="table"),
+        pytest.param("publish: a", "publish must be a list", id="no-list"),
+    ],
+)
+def test_setting_publish_is_checked(
+    stock: Stock, capfd: pytest.CaptureFixture[str], text: str, sentence: str
+) -> None:
+    """A mistake in the setting is named with its file before anything is done."""
+    Path("config.yaml").write_text(text)
+    assert run(["publish"]) == 2
+    error = capfd.readouterr().err
+    assert "config.yaml" in error
+    assert sentence in error
