@@ -7,6 +7,7 @@ not at all. Must not know AWS or the warehouse.
     <landing>/known-streams.parquet         what the warehouse knew after the last load
     <landing>/<run id>/images.parquet       what the scopes' lists of images said
     <landing>/<run id>/plan.json            written last: a folder without it is an unborn run
+    <landing>/<run id>/images-000002.parquet, plan-000002.json ...    scopes that came later
     <landing>/<run id>/segment-000001-0badcafe.parquet ...     its number and its checksum
     <landing>/<run id>/closed               handed to the loader: takes no more segments
 """
@@ -19,7 +20,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -79,8 +80,9 @@ class ScopePlan:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run is going to read; written once, before the first segment.
+    """What a run is going to read; or a part of it, for scopes that answer late must not delay the others.
 
+    The first part is written before the first segment, and `last` says that no more will come.
     `selection` identifies what was asked for (mode, scopes, images): only a sync that asks for the same
     continues the run. `started_at_ms` is UTC epoch milliseconds of the local clock. `accept_account` lets a
     profile or role lead to another account from now on.
@@ -95,7 +97,19 @@ class RunPlan:
     unreadable: tuple[Failure, ...] = ()
     drift: tuple[Drift, ...] = ()
     accept_account: bool = False
+    last: bool = True
     format: int = FORMAT
+
+    def with_part(self, part: RunPlan) -> RunPlan:
+        """This plan and what another part adds to it."""
+        return replace(
+            self,
+            scopes=self.scopes + part.scopes,
+            streams=self.streams + part.streams,
+            unreadable=self.unreadable + part.unreadable,
+            drift=self.drift + part.drift,
+            last=part.last,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +153,29 @@ class LandedRun:
     absences: tuple[Absence, ...] = ()
     drift: tuple[Drift, ...] = ()
     closed: bool = False
+    parts: int = 1
 
     @property
-    def images(self) -> Path:
-        """The Parquet file of the run's images."""
-        return self.folder / _IMAGES
+    def images(self) -> tuple[Path, ...]:
+        """The Parquet files of the run's images, one for each part of its plan."""
+        return tuple(self.folder / _part(_IMAGES, number) for number in range(1, self.parts + 1))
 
     @property
     def finished(self) -> bool:
         """Nothing will be added: every planned stream has an outcome, or the run was handed to the loader."""
         known = self.checkpoints
-        return self.closed or all(
-            planned.stream in known and known[planned.stream].finished for planned in self.plan.streams
+        return self.closed or (
+            self.plan.last
+            and all(
+                planned.stream in known and known[planned.stream].finished for planned in self.plan.streams
+            )
         )
+
+
+def _part(name: str, number: int) -> str:
+    """The name of a file of the plan's n-th part."""
+    stem, _, suffix = name.partition(".")
+    return name if number == 1 else f"{stem}-{number:06d}.{suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +205,19 @@ class Landing:
     def create(self, plan: RunPlan, images: pa.Table) -> LandedRun:
         """Write a run's images and, last, its plan; a kill in between leaves no run."""
         folder = self.folder / plan.run_id
-        content = parquet(images)
         try:
             make_folder(folder, File.RUN)
             sync_folder(self.folder, File.RUN)
         except OSError as error:
             raise refused("make the run's folder", folder, error) from error
-        write_whole(folder / _IMAGES, content, File.IMAGES)
-        write_whole(folder / _PLAN, seal(_Written(plan, checksum(content))), File.PLAN)
+        _write_part(folder, 1, plan, images)
         return LandedRun(folder, plan, (), {}, {})
+
+    def extend(self, run: LandedRun, part: RunPlan, images: pa.Table) -> LandedRun:
+        """Add scopes to a run's plan; after a kill the part is there whole, or not at all."""
+        number = run.parts + 1
+        _write_part(run.folder, number, part, images)
+        return replace(run, plan=run.plan.with_part(part), parts=number)
 
     def runs(self) -> tuple[LandedRun, ...]:
         """Every run whose plan was written, oldest first. LandingError names a file that cannot be read."""
@@ -258,6 +286,12 @@ class Landing:
                 remove_tree(folder, File.RUN, ignore_errors=True)
 
 
+def _write_part(folder: Path, number: int, plan: RunPlan, images: pa.Table) -> None:
+    content = parquet(images)
+    write_whole(folder / _part(_IMAGES, number), content, File.IMAGES)
+    write_whole(folder / _part(_PLAN, number), seal(_Written(plan, checksum(content))), File.PLAN)
+
+
 def _rows_checksum(table: pa.Table) -> str:
     return checksum(msgspec.json.encode(table.to_pylist()))
 
@@ -301,26 +335,34 @@ def read_run(folder: Path) -> LandedRun:
 
     LandingError names a file that is damaged, missing, or of another version.
     """
-    written = unsealed(folder / _PLAN, _Written)
-    _require_format(written.plan.format, folder / _PLAN)
-    if checksum(read_whole(folder / _IMAGES)) != written.images:
-        raise damaged(folder / _IMAGES, "its checksum does not match")
+    plan = _read_part(folder, 1)
+    parts = 1
+    while (folder / _part(_PLAN, parts + 1)).exists():
+        parts += 1
+        plan = plan.with_part(_read_part(folder, parts))
     segments = tuple(sorted(folder.glob("segment-*.parquet")))
     checkpoints: dict[Stream, Checkpoint] = {}
     costs: dict[Scope, Calls] = {}
     absences: list[Absence] = []
-    drift: list[Drift] = list(written.plan.drift)
+    drift: list[Drift] = list(plan.drift)
     for number, path in enumerate(segments, start=1):
-        header = _header(path, written.plan.run_id, number)
+        header = _header(path, plan.run_id, number)
         absences += header.absences
         drift += header.drift
         checkpoints.update({checkpoint.stream: checkpoint for checkpoint in header.checkpoints})
         for cost in header.costs:
             costs[cost.scope] = costs.get(cost.scope, Calls()) + cost.calls
     closed = (folder / _CLOSED).exists()
-    return LandedRun(
-        folder, written.plan, segments, checkpoints, costs, tuple(absences), tuple(drift), closed
-    )
+    return LandedRun(folder, plan, segments, checkpoints, costs, tuple(absences), tuple(drift), closed, parts)
+
+
+def _read_part(folder: Path, number: int) -> RunPlan:
+    path, images = folder / _part(_PLAN, number), folder / _part(_IMAGES, number)
+    written = unsealed(path, _Written)
+    _require_format(written.plan.format, path)
+    if checksum(read_whole(images)) != written.images:
+        raise damaged(images, "its checksum does not match")
+    return written.plan
 
 
 def _header(path: Path, run_id: str, number: int) -> SegmentHeader:

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from connector.config import Config
 from connector.errors import WarehouseLockedError
-from connector.extract.scopes import OpenScope, Target, open_scope, targets
+from connector.extract.expand import find_targets
+from connector.extract.scopes import Target, threads_of_a_scope
 from connector.landing import LandedRun, Landing
 from connector.load.findings import Held, hold_against
 from connector.load.loader import Knowledge, Loaded, known, known_streams, load_run, loaded_runs, report
 from connector.load.warehouse import WarehouseFile, now_ms
 from connector.model import RunReport, Scope, ScopeReport, Stop
-from connector.planning import Planning, SyncOptions, open_scopes
+from connector.planning import Opening, Planning, SyncOptions
 from connector.publish.stage import publish_all
-from connector.reading import Progress, Reading, Silent
+from connector.reading import Arrival, Progress, Reading, Silent
+from connector.telemetry import note, observed, span
 
 __all__ = ["Progress", "Silent", "SyncOptions", "sync"]
 
@@ -46,7 +48,7 @@ def sync(
     WarehouseFile(config.warehouse).require_writable()
     with landing.locked():
         run = _Sync(config, options or SyncOptions(), progress or Silent(), stop or Stop(), landing)
-        return run.run()
+        return observed(run.run)
 
 
 @dataclass(slots=True)
@@ -66,28 +68,26 @@ class _Sync:
         return WarehouseFile(self.config.warehouse, self.config.lock_wait.total_seconds())
 
     def run(self) -> RunReport:
-        wanted = targets(self.config.accounts)
+        wanted = find_targets(self.config, self.stop)
         selection = self.options.selection(wanted)
         unfinished, waiting = self._leftovers(selection)
         knowledge = self._knowledge(waiting)
         self.progress.stage("scopes")
-        if unfinished is None:
-            current, scopes = self._new_run(wanted, selection, knowledge)
-        else:
-            current, scopes = unfinished, self._reopen(wanted, unfinished)
-        self.stop.check()
         reading = Reading(
             self.config,
-            {opened.scope: opened.calls for opened in scopes},
             self._hold_against,
             self.progress,
             self.stop,
-            self.options.allow_mass_delete,
+            threads=threads_of_a_scope(self.config, len(wanted)),
+            now_ms=now_ms(),
+            allow_mass_delete=self.options.allow_mass_delete,
         )
-        current = reading.run(current, now_ms=now_ms())
+        current = reading.run(self._arrivals(wanted, selection, unfinished, knowledge))
         done = self._finish(current, waiting, resumed=unfinished is not None)
         scopes = tuple(_with_spared(each, reading.spared) for each in done.scopes)
-        return replace(done, scopes=scopes, publications=publish_all(self.config, stop=self.stop))
+        with span("publish"):
+            publications = publish_all(self.config, stop=self.stop)
+        return replace(done, scopes=scopes, publications=publications)
 
     def _leftovers(self, selection: str) -> tuple[LandedRun | None, tuple[LandedRun, ...]]:
         """The unfinished run to continue, if any, and the runs whose rows wait to be loaded."""
@@ -128,20 +128,22 @@ class _Sync:
             remembered = self.landing.remembered()
             return Knowledge() if remembered is None else Knowledge(known_streams(remembered))
 
-    def _new_run(
-        self, wanted: Sequence[Target], selection: str, knowledge: Knowledge
-    ) -> tuple[LandedRun, Sequence[OpenScope]]:
-        """Open the scopes, decide what to read of them, and write that down before anything is read."""
-        opened = open_scopes(wanted, self.config, self.options, accounts=knowledge.accounts, stop=self.stop)
+    def _arrivals(
+        self, wanted: Sequence[Target], selection: str, unfinished: LandedRun | None, knowledge: Knowledge
+    ) -> Iterator[Arrival]:
+        """Open the scopes; as they answer, decide what to read of them, and write it down before it is read."""
+        run = unfinished
+        planned = frozenset(plan.scope for plan in run.plan.scopes) if run is not None else frozenset()
+        opening = Opening(wanted, self.config, self.options, knowledge.accounts, self.stop, planned)
         planning = Planning(self.config, self.options, knowledge.streams)
-        plan, images = planning.plan(opened, selection, now_ms=now_ms())
-        return self.landing.create(plan, images), opened.scopes
-
-    def _reopen(self, wanted: Sequence[Target], run: LandedRun) -> list[OpenScope]:
-        """Open the scopes of an unfinished run again; its plan already knows their images."""
-        planned = {plan.scope for plan in run.plan.scopes}
-        scopes = [open_scope(target, self.config, self.stop) for target in wanted]
-        return [scope for scope in scopes if scope.scope in planned]
+        for opened in opening.waves():
+            new = replace(opened, scopes=tuple(each for each in opened.scopes if each.scope not in planned))
+            if run is None:
+                run = self.landing.create(*planning.plan(new, selection, now_ms=now_ms()))
+            elif not run.plan.last:
+                run = self.landing.extend(run, *planning.part(new, run.plan))
+            note(run_id=run.plan.run_id)
+            yield Arrival(run, {each.scope: each.calls for each in opened.scopes})
 
     def _hold_against(self, run: LandedRun) -> Held:
         """Compare with the warehouse. While another process holds it, the run is closed as it is."""
@@ -177,7 +179,7 @@ class _Sync:
         warehouse = self.warehouse
         if wait_seconds is not None:
             warehouse = replace(warehouse, lock_wait_seconds=wait_seconds)
-        with warehouse.writing() as connection:
+        with span("load", runs=len(runs)), warehouse.writing() as connection:
             opened = time.monotonic()
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
             loaded = [

@@ -6,11 +6,16 @@ Must not know the warehouse's SQL, segments, or how pages are read.
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from functools import partial
+from queue import Empty, SimpleQueue
 
 import pyarrow as pa
 
@@ -25,15 +30,18 @@ from connector.errors import (
     SourceError,
     TransientError,
 )
+from connector.extract.deadline import Callers
 from connector.extract.discover import Discovery
-from connector.extract.extractor import together
 from connector.extract.plan import PlanSettings, plan_stream
 from connector.extract.scopes import OpenScope, Target, open_scope, require_distinct, require_same_account
 from connector.landing import RunPlan, ScopePlan
 from connector.model import Failure, ListingKind, Outcome, Scope, Stop, Stream, StreamKnowledge
+from connector.telemetry import note, span
 from connector.transform import empty_images, image_table
 
 Accounts = Mapping[tuple[str, str], str]
+
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +68,132 @@ class SyncOptions:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The scopes that can be read, each with its list of images, and those that cannot."""
+    """The scopes that can be read, each with its list of images, and those that cannot.
+
+    `last` is False while others are still to come; what cannot be read is told with the last ones.
+    """
 
     scopes: tuple[OpenScope, ...]
     unreadable: tuple[Failure, ...]
+    last: bool = True
 
 
 def open_scopes(
     wanted: Sequence[Target], config: Config, options: SyncOptions, *, accounts: Accounts, stop: Stop
 ) -> Opened:
-    """Open every wanted scope and read its list of images.
+    """Open every wanted scope and read its list of images; return when all are there.
 
     A scope that fails is reported in `unreadable`. If all fail, the first one's error is raised; a
     ConfigError is raised in any case. `accounts` is where profiles and roles led before.
     """
-    known = {} if options.accept_account else accounts
-    jobs = [lambda t=target: _try_open(t, config, known, stop) for target in wanted]
-    attempts = together(jobs, len(wanted), stop)
-    stop.check()
-    opened = [attempt for attempt in attempts if isinstance(attempt, OpenScope)]
-    lost = [attempt for attempt in attempts if isinstance(attempt, _Lost)]
-    if lost and not opened:
-        raise _fatal(lost[0].error) from lost[0].error
-    require_distinct(opened)
-    asked = [each for each in lost if not options.scopes or str(each.scope) in options.scopes]
-    return Opened(_selected(opened, options), tuple(each.failure() for each in asked))
+    opening = Opening(wanted, config, options, accounts=accounts, stop=stop)
+    *_, last = opening.waves(patience_seconds=math.inf)
+    return last
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Opens the wanted scopes side by side. `planned` are those whose list of images is not needed again.
+
+    `accounts` is where profiles and roles led before.
+    """
+
+    wanted: Sequence[Target]
+    config: Config
+    options: SyncOptions
+    accounts: Accounts
+    stop: Stop
+    planned: frozenset[Scope] = frozenset()
+
+    def waves(self, *, patience_seconds: float = 1.0) -> Iterator[Opened]:
+        """The scopes as they answer, `patience_seconds` after the first of each wave, the last one marked so.
+
+        One that answers late, is throttled or cannot be reached keeps no other waiting, unless the options name
+        scopes or images: those must be known to exist before anything is read. Raises as `open_scopes`.
+        """
+        patient = self.options.scopes or self.options.images
+        arrived: SimpleQueue[_Arrived] = SimpleQueue()
+        callers = Callers(self.config.concurrency)
+        for target in self.wanted:
+            job = partial(_open_into, arrived, partial(self._try_open, target, callers))
+            threading.Thread(target=job, name="scope", daemon=True).start()
+        everything: list[OpenScope] = []
+        lost: list[_Lost] = []
+        for batch, last in self._batches(arrived, math.inf if patient else patience_seconds):
+            opened = [each for each in batch if isinstance(each, OpenScope)]
+            lost += [each for each in batch if isinstance(each, _Lost)]
+            everything += opened
+            require_distinct(everything)
+            if last and lost and not everything:
+                raise _fatal(lost[0].error) from lost[0].error
+            chosen = _selected(opened, self.options)
+            yield Opened(chosen, self._unreadable(lost) if last else (), last=last)
+
+    def _batches(
+        self, arrived: SimpleQueue[_Arrived], patience_seconds: float
+    ) -> Iterator[tuple[list[OpenScope | _Lost], bool]]:
+        """What has arrived so far, each once, in the order of the configuration within a batch."""
+        batch: list[OpenScope | _Lost] = []
+        due = math.inf
+        for left in range(len(self.wanted) - 1, -1, -1):
+            attempt = self._next(arrived, due)
+            while attempt is None:
+                yield self._sorted(batch), False
+                batch, due = [], math.inf
+                attempt = self._next(arrived, due)
+            batch.append(attempt)
+            if isinstance(attempt, OpenScope) and due == math.inf:
+                due = time.monotonic() + patience_seconds
+            if not left:
+                yield self._sorted(batch), True
+
+    def _sorted(self, batch: Iterable[OpenScope | _Lost]) -> list[OpenScope | _Lost]:
+        places = {target: place for place, target in enumerate(self.wanted)}
+        return sorted(batch, key=lambda each: places[each.target])
+
+    def _next(self, arrived: SimpleQueue[_Arrived], due: float) -> OpenScope | _Lost | None:
+        """The next scope that was opened or lost; None when `due` (monotonic seconds) has come."""
+        while True:
+            self.stop.check()
+            left_seconds = due - time.monotonic()
+            if left_seconds <= 0:
+                return None
+            try:
+                attempt = arrived.get(timeout=min(_POLL_SECONDS, left_seconds))
+            except Empty:
+                continue
+            if isinstance(attempt, BaseException):
+                raise attempt
+            return attempt
+
+    def _try_open(self, target: Target, callers: Callers) -> OpenScope | _Lost:
+        scope: Scope | None = None
+        try:
+            with span("discover"):
+                opened = open_scope(target, self.config, self.stop, callers=callers)
+                scope = opened.scope
+                note(scope=str(scope))
+                require_same_account(opened, {} if self.options.accept_account else self.accounts)
+                return opened if scope in self.planned else replace(opened, discovery=opened.images())
+        except ConfigError:
+            raise
+        except (TransientError, SkippableError, FatalError) as error:
+            return _Lost(target, scope, error)
+
+    def _unreadable(self, lost: Iterable[_Lost]) -> tuple[Failure, ...]:
+        """The failures of scopes that were asked for."""
+        return tuple(
+            each.failure()
+            for each in lost
+            if not self.options.scopes or str(each.scope) in self.options.scopes
+        )
+
+
+def _open_into(arrived: SimpleQueue[_Arrived], opening: Callable[[], OpenScope | _Lost]) -> None:
+    try:
+        arrived.put(opening())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the scopes are waited for
+        arrived.put(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +205,7 @@ class _Lost:
     error: ConnectorError
 
     def failure(self) -> Failure:
+        """What the run reports of it."""
         denied = isinstance(self.error, AccessDeniedError | CredentialsError)
         return Failure(
             where=str(self.scope or self.target),
@@ -105,19 +215,6 @@ class _Lost:
             error_code=str(self.error.context.get("code", type(self.error).__name__)),
             message=str(self.error),
         )
-
-
-def _try_open(target: Target, config: Config, accounts: Accounts, stop: Stop) -> OpenScope | _Lost:
-    scope: Scope | None = None
-    try:
-        opened = open_scope(target, config, stop)
-        scope = opened.scope
-        require_same_account(opened, accounts)
-        return replace(opened, discovery=opened.images())
-    except ConfigError:
-        raise
-    except (TransientError, SkippableError, FatalError) as error:
-        return _Lost(target, scope, error)
 
 
 def _selected(opened: Sequence[OpenScope], options: SyncOptions) -> tuple[OpenScope, ...]:
@@ -140,6 +237,9 @@ def _fatal(error: ConnectorError) -> ConnectorError:
     return error
 
 
+_Arrived = OpenScope | _Lost | BaseException
+
+
 @dataclass(frozen=True, slots=True)
 class Planning:
     """Decides a new run from the opened scopes and from what is known of their streams."""
@@ -149,9 +249,9 @@ class Planning:
     known: Mapping[Stream, StreamKnowledge]
 
     def plan(self, opened: Opened, selection: str, *, now_ms: int) -> tuple[RunPlan, pa.Table]:
-        """The run's plan, and its images. `now_ms` is the local clock, UTC epoch milliseconds.
+        """The plan of a run, or of the scopes that it begins with, and their images.
 
-        Raises ConfigError if --image matches nothing.
+        `now_ms` is the local clock, UTC epoch milliseconds. Raises ConfigError if --image matches nothing.
         """
         found = [(scope, self._narrowed(scope.images())) for scope in opened.scopes]
         if self.options.images and not any(discovery.images for _, discovery in found):
@@ -171,9 +271,15 @@ class Planning:
             unreadable=opened.unreadable,
             drift=tuple(drift for _, discovery in found for drift in discovery.drift),
             accept_account=self.options.accept_account,
+            last=opened.last,
         )
         tables = [image_table(scope.scope, discovery.images) for scope, discovery in found]
         return plan, pa.concat_tables([empty_images(), *tables])
+
+    def part(self, opened: Opened, run: RunPlan) -> tuple[RunPlan, pa.Table]:
+        """What scopes that came later add to the plan of a run, and their images."""
+        plan, images = self.plan(opened, run.selection, now_ms=run.started_at_ms)
+        return replace(plan, run_id=run.run_id, mode=run.mode), images
 
     @property
     def _settings(self) -> PlanSettings:

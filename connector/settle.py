@@ -6,20 +6,24 @@ The thin loop of effects around verdict.py; must not know SQL, segments, or boto
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from connector.acceptance import PageRead, ended, read_again
 from connector.effects import Effect, reach
 from connector.errors import (
     AccessDeniedError,
+    FatalError,
     ImageNotFoundError,
+    InterruptedRunError,
     ListingUnstableError,
     SkippableError,
     TransientError,
 )
 from connector.extract.calls import ScopeCalls
-from connector.extract.extractor import Sink, together
+from connector.extract.streams import Sink
+from connector.extract.workers import together
 from connector.model import Checkpoint, ListingKind, ListingRequest, Outcome, Scope, Stop, Stream
 from connector.verdict import Described, Findings, Step, absences, accepted, may_delete, next_step
 from connector.wire import ImageVersion
@@ -40,7 +44,8 @@ class _Answer:
 class Settler:
     """Settles the listings of one run, round by round. `sink` takes verdicts as it takes pages.
 
-    Deletions beyond the mass-delete breaker are not even asked for: `spared` counts them by scope.
+    Deletions beyond the mass-delete breaker are not even asked for: `spared` counts them by scope. `lost` are
+    the scopes that had to be given up. `concurrency` bounds the Describe calls of one listing.
     """
 
     scopes: Mapping[Scope, ScopeCalls]
@@ -49,6 +54,7 @@ class Settler:
     concurrency: int
     allow_mass_delete: bool = False
     spared: dict[Scope, int] = field(default_factory=dict)
+    lost: dict[Scope, FatalError] = field(default_factory=dict)
     _undescribable: set[Scope] = field(default_factory=set)
 
     def settle(
@@ -59,20 +65,37 @@ class Settler:
     ) -> tuple[Checkpoint, ...]:
         """One round over all listings in outcome READ; returns those that must be read again.
 
-        A stream whose suspects AWS does not answer for ends as failed. Raises a FatalError; what was settled
-        by then has been handed to the sink.
+        Scopes are settled side by side. A stream whose suspects AWS does not answer for ends as failed; a
+        scope that can no longer be asked at all is added to `lost`, and its other listings stay as they are.
         """
         self._spare(findings, live)
+        by_scope: dict[Scope, list[Checkpoint]] = {}
+        for checkpoint in waiting:
+            if checkpoint.stream.scope in self.scopes:
+                by_scope.setdefault(checkpoint.stream.scope, []).append(checkpoint)
+        jobs = [partial(self._settle_scope, scope, marks, findings) for scope, marks in by_scope.items()]
+        again = together(jobs, max(1, len(jobs)), self.stop)
+        self.stop.check()
+        return tuple(checkpoint for marks in again for checkpoint in marks)
+
+    def _settle_scope(
+        self, scope: Scope, waiting: Iterable[Checkpoint], findings: Mapping[Stream, Findings]
+    ) -> Sequence[Checkpoint]:
         again: list[Checkpoint] = []
         for checkpoint in waiting:
-            if checkpoint.stream.scope not in self.scopes:
-                continue
-            self.stop.check()
-            verdict = self._try(checkpoint, findings.get(checkpoint.stream, Findings()))
+            if self.stop.requested:
+                break
+            try:
+                verdict = self._try(checkpoint, findings.get(checkpoint.stream, Findings()))
+            except InterruptedRunError:
+                break
+            except FatalError as error:
+                self.lost[scope] = error
+                break
             if verdict.checkpoint.readable:
                 again.append(verdict.checkpoint)
             self.sink(verdict)
-        return tuple(again)
+        return again
 
     def _spare(self, findings: Mapping[Stream, Findings], live: Mapping[Scope, int]) -> None:
         """Trip the breaker of every scope that lacks too many of its live versions."""

@@ -48,14 +48,15 @@ class _Drawn:
     def __init__(self, bar: Bar) -> None:
         self._bar = bar
         self._lock = threading.Lock()
-        self._rows = 0
+        self._rows = self._streams = 0
         self._task = bar.add_task(_STAGES["scopes"], total=None, rows=0)
 
     def stage(self, name: str) -> None:
         self._bar.update(self._task, description=_STAGES[name])
 
     def planned(self, streams: int) -> None:
-        self._bar.update(self._task, total=streams)
+        self._streams += streams
+        self._bar.update(self._task, total=self._streams)
 
     def page(self, page: PageRead) -> None:
         with self._lock:

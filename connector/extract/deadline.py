@@ -1,4 +1,4 @@
-"""A bound on a whole call: the network's timeouts bound only the silence between two reads of a socket.
+"""A bound on a whole call, and on how many are under way: the network's timeouts bound only its silences.
 
 Must not know what is called.
 """
@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 _Job = Callable[[], None]
 
 
-class _Companion:
-    """A daemon thread that makes the calls of one other thread; it ends when that thread is gone."""
+class _Caller:
+    """A daemon thread that makes one call after the other; it ends when nobody can give it another."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -35,28 +35,37 @@ def _work(jobs: queue.SimpleQueue[_Job | None]) -> None:
         job()
 
 
-_own = threading.local()
+class Callers:
+    """Makes `most` calls at a time, each within its time. Safe to share between threads."""
 
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._free = threading.BoundedSemaphore(most)
+        self._idle: list[_Caller] = []
 
-def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """What the call returns or raises; TimeoutError if it does neither in so many seconds.
+    def within(self, seconds: float, call: Callable[[], Result]) -> Result:
+        """What the call returns or raises; TimeoutError if it does neither in so many seconds of its own.
 
-    An overdue call cannot be broken off. It goes on in a thread of its own that keeps no process alive, and
-    its outcome is dropped; later calls of this thread get another one.
-    """
-    outcome: Future[Result] = Future()
+        The time that it waits for its turn does not count. An overdue call cannot be broken off: it goes on
+        in a thread that keeps no process alive and takes nobody's turn, and its outcome is dropped.
+        """
+        with self._free:
+            caller = self._take()
+            outcome: Future[Result] = Future()
+            caller.give(lambda: _settle(outcome, call))
+            outcome.exception(timeout=seconds)
+            self._idle.append(caller)
+        return outcome.result()
 
-    def job() -> None:
+    def _take(self) -> _Caller:
         try:
-            outcome.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the outcome is awaited
-            outcome.set_exception(error)
+            return self._idle.pop()
+        except IndexError:
+            return _Caller()
 
-    if getattr(_own, "companion", None) is None:
-        _own.companion = _Companion()
-    _own.companion.give(job)
+
+def _settle(outcome: Future[Result], call: Callable[[], Result]) -> None:
     try:
-        return outcome.result(timeout=seconds)
-    except TimeoutError:
-        _own.companion = None
-        raise
+        outcome.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the outcome is awaited
+        outcome.set_exception(error)

@@ -1,4 +1,4 @@
-"""The page loop of a stream, and the bounded pool on which streams run.
+"""Reads the streams of many scopes, each scope on threads of its own.
 
 Hands each page with the checkpoint after it to a sink; must not know segments, Arrow or the warehouse.
 """
@@ -7,66 +7,32 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
-from itertools import zip_longest
-from typing import TypeVar
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Self
 
-from connector.acceptance import MAX_READINGS, MOST_EMPTY_PAGES, PageRead, advance, begin, ended, read_again
-from connector.effects import Effect, reach
+from connector.acceptance import PageRead, begin, ended, read_again
 from connector.errors import (
-    AccessDeniedError,
     FatalError,
-    ImageNotFoundError,
     InterruptedRunError,
     LandingError,
-    ListingUnstableError,
     MalformedResponseError,
-    RequestRejectedError,
-    SkippableError,
     SourceError,
     ThrottledError,
     TransientError,
 )
 from connector.extract.calls import ScopeCalls
+from connector.extract.streams import Sink, StreamReading
+from connector.extract.workers import Workers
 from connector.model import Checkpoint, Outcome, PlannedStream, Scope, Stop, Stream
-from connector.wire import ImageVersion
+from connector.telemetry import note, span
 
 logger = logging.getLogger(__name__)
 
 _STREAMS_LOST_BEFORE_SCOPE_IS_DOWN = 3
-_GRACE_SECONDS = 3.0
-_POLL_SECONDS = 0.5
-
-
-Sink = Callable[[PageRead], None]
-Result = TypeVar("Result")
-
-
-def together(jobs: Sequence[Callable[[], Result]], threads: int, stop: Stop) -> list[Result]:
-    """Run the jobs on so many threads; their results in order, or the first exception that one raises.
-
-    Returns soon after `stop` is requested, with the results there are, even if a call hangs.
-    """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="scope")
-    futures = [pool.submit(job) for job in jobs]
-    try:
-        pending = set(futures)
-        while pending and not stop.requested:
-            done, pending = wait(pending, timeout=_POLL_SECONDS, return_when="FIRST_EXCEPTION")
-            _raise_first(done)
-        done, _ = wait(pending, timeout=_GRACE_SECONDS)
-        _raise_first(done)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return [future.result() for future in futures if future.done() and not future.cancelled()]
-
-
-def _raise_first(done: Iterable[Future[Result]]) -> None:
-    for future in done:
-        if not future.cancelled():
-            future.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +45,30 @@ class _Lost:
 
 @dataclass(slots=True)
 class _ScopeState:
-    """Whether a scope still answers. A scope is given up when several streams in a row got no answer at all.
+    """A scope's streams that wait, and whether it still answers.
 
-    Those streams stay as they are, for the next sync to go on with: only in a scope that answers others does
-    a stream fail that gets no answer.
+    A scope is given up when several streams in a row got no answer at all. Those streams stay as they are, for
+    the next sync to go on with: only in a scope that answers others does a stream fail that gets no answer.
     """
 
     calls: ScopeCalls
+    waiting: deque[Checkpoint]
     lost: list[_Lost] = field(default_factory=list)
     ever_answered: bool = False
     error: FatalError | None = None
+    threads: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next(self) -> Checkpoint | None:
+        """The next stream to read, None if none is left or the scope is given up."""
+        with self.lock:
+            return self.waiting.popleft() if self.waiting and self.error is None else None
+
+    def leave(self) -> bool:
+        """A thread of the scope ends; True if it was the last one."""
+        with self.lock:
+            self.threads -= 1
+            return self.threads == 0
 
     def answered(self) -> Sequence[_Lost]:
         """A stream was read; the streams that were lost before it, which now have failed."""
@@ -130,48 +109,62 @@ class _ScopeState:
             self.error = self.error or error
 
 
-@dataclass(frozen=True, slots=True)
 class Extractor:
-    """Reads streams concurrently into `sink`, which must be safe to call from many threads."""
+    """Reads streams concurrently into `sink`, which must be safe to call from many threads.
 
-    scopes: Mapping[Scope, ScopeCalls]
-    sink: Sink
-    stop: Stop
-    concurrency: int
+    Each scope has `threads` threads of its own at the most, so that one which is slow, throttled or does not
+    answer keeps no other waiting. Scopes may come while others are read. A context manager: when its body
+    fails, no call is begun any more.
+    """
 
-    def run(self, checkpoints: Iterable[Checkpoint]) -> Mapping[Scope, FatalError]:
-        """Read every unfinished stream on from its checkpoint; return the scopes that had to be given up.
+    def __init__(self, sink: Sink, stop: Stop, *, threads: int) -> None:
+        self._sink = sink
+        self._stop = stop
+        self._threads = threads
+        self._workers = Workers(stop)
+        self._states: dict[Scope, _ScopeState] = {}
 
-        Returns when all is read, or soon after `stop` is set, even if a call hangs. Raises what the sink
-        raises.
-        """
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._workers.close()
+
+    def begin(self, scope: Scope, calls: ScopeCalls, checkpoints: Iterable[Checkpoint]) -> None:
+        """Begin to read the scope's unfinished streams on from their checkpoints; return at once."""
         marks = list(checkpoints)
         # Else a run whose one stream left is never answered could never be loaded.
-        answered = {mark.stream.scope for mark in marks if not mark.readable}
-        states = {
-            scope: _ScopeState(calls, ever_answered=scope in answered) for scope, calls in self.scopes.items()
-        }
-        tasks = _Tasks(_fair(marks))
-        try:
-            together([lambda: self._work(tasks, states)] * self.concurrency, self.concurrency, self.stop)
-        finally:
-            tasks.close()
-        for state in states.values():
-            self._fail(() if self.stop.requested else state.over())
-        return {scope: state.error for scope, state in states.items() if state.error is not None}
+        answered = any(not mark.readable for mark in marks)
+        state = _ScopeState(calls, deque(mark for mark in marks if mark.readable), ever_answered=answered)
+        self._states[scope] = state
+        state.threads = min(self._threads, len(state.waiting))
+        for _ in range(state.threads):
+            self._workers.start(partial(self._work, state))
 
-    def _work(self, tasks: _Tasks, states: Mapping[Scope, _ScopeState]) -> None:
-        for checkpoint in tasks:
-            state = states[checkpoint.stream.scope]
-            if self.stop.requested:
-                return
-            if state.error is None:
-                self._read(checkpoint, state)
+    def finish(self) -> Mapping[Scope, FatalError]:
+        """Wait until all is read; return the scopes that had to be given up.
+
+        Returns soon after a stop, even if a call hangs. Raises what the sink raises.
+        """
+        self._workers.wait()
+        return {scope: state.error for scope, state in self._states.items() if state.error is not None}
+
+    def _work(self, state: _ScopeState) -> None:
+        while not self._workers.over and (checkpoint := state.next()) is not None:
+            self._read(checkpoint, state)
+        if state.leave() and not self._workers.over:
+            self._fail(state.over())
 
     def _read(self, checkpoint: Checkpoint, state: _ScopeState) -> None:
-        reading = StreamReading(state.calls, self.sink, self.stop)
+        reading = StreamReading(state.calls, self._sink, self._stop)
+        stream = checkpoint.stream
         try:
-            reading.run(checkpoint)
+            with span("list", scope=str(stream.scope), stream=str(stream)):
+                reading.run(checkpoint)
+                last = reading.last or checkpoint
+                note(outcome=last.outcome.value, pages=last.pages, rows=last.rows)
         except InterruptedRunError:
             return
         except LandingError:
@@ -186,7 +179,7 @@ class Extractor:
         self._fail(state.answered())
 
     def _lose(self, lost: _Lost, state: _ScopeState) -> None:
-        if self.stop.requested:
+        if self._stop.requested:
             return
         if isinstance(lost.error, MalformedResponseError):
             self._fail([lost])
@@ -197,140 +190,7 @@ class Extractor:
         for each in streams:
             stream = str(each.checkpoint.stream)
             logger.warning("stream_failed", extra={"stream": stream, "reason": str(each.error)})
-            self.sink(PageRead((), ended(each.checkpoint, Outcome.FAILED, each.error)))
-
-
-@dataclass(slots=True)
-class StreamReading:
-    """Reads one stream to its end. `last` is the newest checkpoint that was handed to the sink."""
-
-    calls: ScopeCalls
-    sink: Sink
-    stop: Stop
-    last: Checkpoint | None = None
-
-    def run(self, checkpoint: Checkpoint) -> None:
-        """Go on from the checkpoint until the listing is accepted, given up, or `stop` is set.
-
-        Raises a TransientError whose attempts are used up, and a FatalError; every SkippableError becomes
-        the outcome of the stream.
-        """
-        try:
-            self._pages(checkpoint)
-        except RequestRejectedError as error:
-            current = self.last or checkpoint
-            if current.next_token is None or current.reading >= MAX_READINGS:
-                self._end(current, Outcome.FAILED, error)
-                return
-            logger.warning(
-                "token_refused", extra={"stream": str(current.stream), "action": "listing starts over"}
-            )
-            # The newest checkpoint from now on: a refusal without a token must not be taken for the old one's.
-            self.last = read_again(current)
-            self.run(self.last)
-        except ImageNotFoundError as error:
-            self._end(self.last or checkpoint, self._missing(checkpoint), error)
-        except AccessDeniedError as error:
-            self._end(self.last or checkpoint, Outcome.DENIED, error)
-        except ListingUnstableError as error:
-            self._end(self.last or checkpoint, Outcome.UNSTABLE, error)
-
-    def _pages(self, checkpoint: Checkpoint) -> None:
-        current = checkpoint
-        seen = _Seen()
-        while current.readable and not self.stop.requested:
-            answer = self.calls.list_image_versions(
-                current.stream.image_name, current.request, current.next_token
-            )
-            reach(Effect.FETCHED, "ListImageVersions")
-            body = answer.body
-            step = advance(current, body.ImageVersions, body.NextToken, date_ms=answer.date_ms)
-            if step is None or seen.again(body.NextToken, body.ImageVersions):
-                current, seen = self._start_over(current), _Seen()
-                continue
-            current = step.checkpoint
-            self.last = current
-            self.sink(replace(step, drift=answer.drift) if answer.drift else step)
-            seen.require_end(current)
-
-    def _start_over(self, checkpoint: Checkpoint) -> Checkpoint:
-        if checkpoint.reading >= MAX_READINGS:
-            raise ListingUnstableError(
-                f"ListImageVersions of {checkpoint.stream} contradicted itself in {MAX_READINGS} readings: "
-                "its rows are kept, its watermark stays, and the next sync reads it again."
-            )
-        logger.warning("listing_contradicts_itself", extra={"stream": str(checkpoint.stream)})
-        self.last = read_again(checkpoint)
-        return self.last
-
-    def _missing(self, checkpoint: Checkpoint) -> Outcome:
-        try:
-            exists = self.calls.image_exists(checkpoint.stream.image_name)
-        except AccessDeniedError:
-            return Outcome.FAILED
-        return Outcome.FAILED if exists else Outcome.GONE
-
-    def _end(self, checkpoint: Checkpoint, outcome: Outcome, error: SkippableError) -> None:
-        logger.warning("stream_skipped", extra={"stream": str(checkpoint.stream), "outcome": outcome.value})
-        self.last = ended(checkpoint, outcome, error)
-        self.sink(PageRead((), self.last))
-
-
-class _Seen:
-    """What one reading has met: a token or a version that comes again is a contradiction."""
-
-    def __init__(self) -> None:
-        self._tokens: set[str] = set()
-        self._versions: set[int] = set()
-        self._empty = 0
-
-    def require_end(self, checkpoint: Checkpoint) -> None:
-        """Raise ListingUnstableError for a list that goes on and on without a row."""
-        if checkpoint.readable and self._empty >= MOST_EMPTY_PAGES:
-            raise ListingUnstableError(
-                f"ListImageVersions of {checkpoint.stream} gave {self._empty:,} empty pages in a row: its rows are "
-                "kept, its watermark stays, and the next sync reads it again."
-            )
-
-    def again(self, token: str | None, rows: Sequence[ImageVersion]) -> bool:
-        numbers = {row.Version for row in rows}
-        repeated = token in self._tokens or not self._versions.isdisjoint(numbers)
-        self._versions |= numbers
-        self._empty = 0 if rows else self._empty + 1
-        if token is not None:
-            self._tokens.add(token)
-        return repeated
-
-
-class _Tasks:
-    """An iterator that many threads share, and that can be closed."""
-
-    def __init__(self, checkpoints: Iterable[Checkpoint]) -> None:
-        self._checkpoints = iter(checkpoints)
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def __iter__(self) -> Iterator[Checkpoint]:
-        return self
-
-    def __next__(self) -> Checkpoint:
-        with self._lock:
-            if self._closed:
-                raise StopIteration
-            return next(self._checkpoints)
-
-    def close(self) -> None:
-        self._closed = True
-
-
-def _fair(checkpoints: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
-    """The streams with pages left, scopes taking turns."""
-    by_scope: dict[Scope, list[Checkpoint]] = {}
-    for checkpoint in checkpoints:
-        if checkpoint.readable:
-            by_scope.setdefault(checkpoint.stream.scope, []).append(checkpoint)
-    for turn in zip_longest(*by_scope.values()):
-        yield from (checkpoint for checkpoint in turn if checkpoint is not None)
+            self._sink(PageRead((), ended(each.checkpoint, Outcome.FAILED, each.error)))
 
 
 def resumed(

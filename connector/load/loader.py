@@ -185,7 +185,7 @@ class _Load:
         return spared
 
     def images(self) -> None:
-        self.connection.run("load/changed_images", {"images": str(self.run.images)})
+        self.connection.run("load/changed_images", {"images": [str(path) for path in self.run.images]})
         self.connection.run("load/delete_changed_images")
         self.connection.run("load/insert_changed_images", self._stamp(self.observed_ms))
 

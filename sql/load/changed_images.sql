@@ -1,5 +1,5 @@
 -- What: the landed images that differ from what is stored.
--- Parameters: $images, the path of the run's images.
+-- Parameters: $images, the paths of the run's files of images.
 -- Returns: nothing; makes the temporary table `changed_images`, one row an image.
 CREATE OR REPLACE TEMP TABLE changed_images AS
 SELECT

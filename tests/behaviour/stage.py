@@ -15,6 +15,7 @@ import pytest
 
 from connector.extract.aws import Access, ImageApi, Timeouts
 from connector.extract.calls import Pace, ScopeCalls, Source
+from connector.extract.deadline import Callers
 from connector.extract.pace import Pacer
 from connector.extract.retry import RetryPolicy
 from connector.model import Stop
@@ -68,5 +69,5 @@ def staged(**variables: str) -> Iterator[Stage]:
         for name, value in {**server.environment, **variables}.items():
             patch.setenv(name, value)
         stage.server = server
-        stage.api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), pool=1)
+        stage.api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(1))
         yield stage

@@ -19,6 +19,7 @@ from connector.errors import (
     TransientError,
 )
 from connector.extract.aws import Access, ImageApi, Timeouts
+from connector.extract.deadline import Callers
 from connector.model import Stop
 from tests.behaviour.scripted import PAGE, Reply, Request, error, scripted
 from tests.behaviour.stage import Stage, Waits, staged, unpaced_calls
@@ -193,7 +194,7 @@ def test_refused_connection_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) 
             monkeypatch.setenv(name, value)
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), pool=1)
+        api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(1))
         with pytest.raises(ServiceUnavailableError, match="Could not connect"):
             api.call("ListImageVersions", {"ImageName": "base"})
 
@@ -209,7 +210,7 @@ def test_silent_server_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
     with scripted(silent) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 0.05), pool=1)
+        api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 0.05), callers=Callers(1))
         with pytest.raises(ServiceUnavailableError, match="Read timeout"):
             api.call("ListImageVersions", {"ImageName": "base"})
         over.set()
@@ -283,7 +284,7 @@ def test_dripping_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         timeouts = Timeouts(5, 30, call_seconds=0.1)
-        api = ImageApi(Access(), "us-east-1", timeouts=timeouts, pool=1)
+        api = ImageApi(Access(), "us-east-1", timeouts=timeouts, callers=Callers(1))
         with pytest.raises(ServiceUnavailableError, match=r"no whole answer within 0\.1 s"):
             api.call("ListImageVersions", {"ImageName": "base"})
         over.set()

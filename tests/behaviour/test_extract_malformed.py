@@ -8,10 +8,10 @@ import pytest
 
 from connector.acceptance import PageRead, begin
 from connector.errors import MalformedResponseError
-from connector.extract.extractor import Extractor
 from connector.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
 from tests.behaviour.scripted import ARN, DATE_MS, PAGE, Reply, answer, item
 from tests.behaviour.stage import Stage, Waits, staged, unpaced_calls
+from tests.unit.fakes import read_scopes
 
 SCOPE = Scope("111122223333", "us-east-1")
 CHECKPOINT = begin(PlannedStream(Stream(SCOPE, "base"), ListingRequest(ListingKind.FULL, 100)))
@@ -137,7 +137,7 @@ def test_malformed_success_is_never_an_end(stage: Stage, name: str) -> None:
     stage.play(MALFORMED[name])
     pages: list[PageRead] = []
     calls = unpaced_calls(stage.api)
-    lost = Extractor({SCOPE: calls}, pages.append, Stop(event=Waits()), 1).run([CHECKPOINT])
+    lost = read_scopes({SCOPE: calls}, pages.append, [CHECKPOINT], stop=Stop(event=Waits()))
     assert lost == {}
     assert len(stage.server.requests) == 3
     (page,) = pages

@@ -19,7 +19,7 @@ from connector.errors import (
     SourceError,
     ThrottledError,
 )
-from connector.extract import extractor
+from connector.extract import workers
 from connector.extract.extractor import Extractor, resumed
 from connector.model import (
     Checkpoint,
@@ -32,7 +32,7 @@ from connector.model import (
     Stream,
 )
 from connector.wire import Answer
-from tests.unit.fakes import FakeSource, answer, image, in_turn, page, scope_calls, version
+from tests.unit.fakes import FakeSource, answer, image, in_turn, page, read_scopes, scope_calls, version
 
 SCOPE = Scope("111122223333", "us-east-1")
 OTHER = Scope("444455556666", "us-east-1")
@@ -48,7 +48,7 @@ def read(source: FakeSource, checkpoints: Iterable[Checkpoint] | None = None) ->
     """Everything that reaches the sink; the scope must not be given up."""
     pages: list[PageRead] = []
     chosen = [begin(planned())] if checkpoints is None else checkpoints
-    assert Extractor({SCOPE: scope_calls(source)}, pages.append, Stop(), 1).run(chosen) == {}
+    assert read_scopes({SCOPE: scope_calls(source)}, pages.append, chosen) == {}
     return pages
 
 
@@ -218,7 +218,7 @@ def test_scope_that_no_longer_answers_is_given_up() -> None:
     down, live = FakeSource(in_turn(ServiceUnavailableError("down"))), FakeSource(in_turn(page([version(1)])))
     pages: list[PageRead] = []
     calls = {SCOPE: scope_calls(down), OTHER: scope_calls(live)}
-    lost = Extractor(calls, pages.append, Stop(), 1).run([*streams(6), *streams(6, OTHER)])
+    lost = read_scopes(calls, pages.append, [*streams(6), *streams(6, OTHER)])
     assert list(lost) == [SCOPE]
     assert isinstance(lost[SCOPE], SourceError)
     assert "AWS no longer answers profile test in us-east-1: down" in str(lost[SCOPE])
@@ -230,7 +230,7 @@ def test_scope_that_no_longer_answers_is_given_up() -> None:
 def test_scope_of_few_streams_that_never_answers_is_given_up(count: int) -> None:
     """With no answer to any stream it is the scope that is down, and its streams stay resumable."""
     source, pages = FakeSource(in_turn(ServiceUnavailableError("down"))), list[PageRead]()
-    lost = Extractor({SCOPE: scope_calls(source)}, pages.append, Stop(), 1).run(streams(count))
+    lost = read_scopes({SCOPE: scope_calls(source)}, pages.append, streams(count))
     assert isinstance(lost[SCOPE], SourceError)
     assert (len(source.asked), pages) == (count, [])
 
@@ -238,7 +238,7 @@ def test_scope_of_few_streams_that_never_answers_is_given_up(count: int) -> None
 def test_scope_that_throttles_to_the_last_is_given_up() -> None:
     """One stream that is throttled when all others are read leaves the scope resumable."""
     source, pages = FakeSource(in_turn(page([]), ThrottledError("slow"))), list[PageRead]()
-    lost = Extractor({SCOPE: scope_calls(source)}, pages.append, Stop(), 1).run(streams(2))
+    lost = read_scopes({SCOPE: scope_calls(source)}, pages.append, streams(2))
     assert "slow" in str(lost[SCOPE])
     assert [each.checkpoint.outcome for each in pages] == [Outcome.READ]
 
@@ -260,21 +260,29 @@ def test_scope_is_not_given_up_for_malformed_answers() -> None:
 def test_scope_without_credentials_is_left_at_once() -> None:
     """A fault of the whole scope ends it at its first stream, which stays resumable."""
     source, pages = FakeSource(in_turn(CredentialsError("expired"))), list[PageRead]()
-    lost = Extractor({SCOPE: scope_calls(source)}, pages.append, Stop(), 1).run(streams(4))
+    lost = read_scopes({SCOPE: scope_calls(source)}, pages.append, streams(4))
     assert isinstance(lost[SCOPE], CredentialsError)
     assert (len(source.asked), pages) == (1, [])
 
 
-def test_scopes_take_turns() -> None:
-    """A scope with many streams doesn't keep the others waiting."""
-    source = FakeSource(in_turn(page([])))
-    calls = scope_calls(source)
-    chosen = [*streams(4), *streams(2, OTHER)]
-    turns: list[Scope] = []
-    Extractor(
-        {SCOPE: calls, OTHER: calls}, lambda each: turns.append(each.checkpoint.stream.scope), Stop(), 1
-    ).run(chosen)
-    assert turns == [SCOPE, OTHER, SCOPE, OTHER, SCOPE, SCOPE]
+def test_scope_that_hangs_keeps_no_other_waiting() -> None:
+    """While no call of one scope returns, another is read to its end; scopes may come while others are read."""
+    released, other_read = threading.Event(), threading.Event()
+
+    def hanging(_: str, __: Any) -> Answer[Any]:
+        assert released.wait(30)
+        return page([])
+
+    def sink(each: PageRead) -> None:
+        if each.checkpoint.stream == Stream(OTHER, "image-8"):
+            other_read.set()
+
+    with Extractor(sink, Stop(), threads=2) as extracting:
+        extracting.begin(SCOPE, scope_calls(FakeSource(hanging)), streams(5))
+        extracting.begin(OTHER, scope_calls(FakeSource(in_turn(page([])))), streams(9, OTHER))
+        assert other_read.wait(30)
+        released.set()
+        assert extracting.finish() == {}
 
 
 def test_error_of_the_sink_ends_the_run() -> None:
@@ -285,7 +293,7 @@ def test_error_of_the_sink_ends_the_run() -> None:
         raise LandingError("disk full")
 
     with pytest.raises(LandingError, match="disk full"):
-        Extractor({SCOPE: scope_calls(source)}, full, Stop(), 1).run(streams(5))
+        read_scopes({SCOPE: scope_calls(source)}, full, streams(5))
     assert len(source.asked) == 1
 
 
@@ -298,15 +306,15 @@ def test_stop_between_pages_leaves_a_checkpoint_to_go_on_from() -> None:
         stop.request(15)
 
     source = FakeSource(in_turn(page([version(1)], "a"), page([version(2)])))
-    Extractor({SCOPE: scope_calls(source, stop=stop)}, stopping, stop, 1).run(streams(3))
+    read_scopes({SCOPE: scope_calls(source, stop=stop)}, stopping, streams(3), stop=stop)
     assert (len(source.asked), pages[-1].checkpoint.next_token) == (1, "a")
     assert numbers(read(source, [pages[-1].checkpoint])) == [2]
 
 
 def test_stop_does_not_wait_for_a_call_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop ends the run soon although one call never returns."""
-    monkeypatch.setattr(extractor, "_GRACE_SECONDS", 0.01)
-    monkeypatch.setattr(extractor, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(workers, "_GRACE_SECONDS", 0.01)
+    monkeypatch.setattr(workers, "_POLL_SECONDS", 0.01)
     stop, hanging, released = Stop(), threading.Event(), threading.Event()
 
     def answering(_: str, parameters: Any) -> Answer[Any]:
@@ -320,7 +328,7 @@ def test_stop_does_not_wait_for_a_call_that_hangs(monkeypatch: pytest.MonkeyPatc
 
     source = FakeSource(answering)
     try:
-        Extractor({SCOPE: scope_calls(source, stop=stop)}, lambda _: None, stop, 2).run(streams(9))
+        read_scopes({SCOPE: scope_calls(source, stop=stop)}, lambda _: None, streams(9), stop=stop, threads=2)
         assert not released.is_set()
         assert len(source.asked) <= 3
     finally:
@@ -340,7 +348,7 @@ def test_concurrent_streams_lose_no_page() -> None:
         with lock:
             pages.setdefault(each.checkpoint.stream.image_name, []).extend(numbers([each]))
 
-    Extractor({SCOPE: scope_calls(FakeSource(answering))}, sink, Stop(), 16).run(streams(60))
+    read_scopes({SCOPE: scope_calls(FakeSource(answering))}, sink, streams(60), threads=16)
     assert pages == {f"image-{number}": [1, 2, 3, 4, 5] for number in range(60)}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from connector.extract.aws import Access, ImageApi, Timeouts
 from connector.extract.calls import Pace, ScopeCalls
+from connector.extract.deadline import Callers
 from connector.extract.pace import Pacer
 from connector.extract.retry import RetryPolicy
 from connector.model import Stop
@@ -37,7 +38,7 @@ def test_pace_halves_when_aws_throttles_and_recovers(trial: Trial) -> None:
     """Each throttle halves the calls a second, down to a sixteenth; answers win the configured pace back."""
     clock = Hours()
     pace = Pace(lists=Pacer(2, clock=lambda: clock.now, sleep=clock.sleep), describes=Pacer(1e9))
-    api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), pool=1)
+    api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(1))
     calls = ScopeCalls(api, policy=RetryPolicy(40), pace=pace, stop=Stop(event=Waits()))
     assert calls_a_second(calls, clock, 50) == pytest.approx(2, rel=0.05)
     trial.spoil(FaultRule(kind="throttling", times=1))
@@ -54,7 +55,7 @@ def test_outage_does_not_change_the_pace(trial: Trial) -> None:
     """Faults that are no throttling leave the calls a second as they are."""
     clock = Hours()
     pace = Pace(lists=Pacer(2, clock=lambda: clock.now, sleep=clock.sleep), describes=Pacer(1e9))
-    api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), pool=1)
+    api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(1))
     calls = ScopeCalls(api, policy=RetryPolicy(4), pace=pace, stop=Stop(event=Waits()))
     trial.spoil(FaultRule(kind="unavailable", every=2))
     assert calls_a_second(calls, clock, 40) == pytest.approx(2, rel=0.05)

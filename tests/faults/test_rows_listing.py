@@ -7,7 +7,6 @@ import pytest
 from connector.acceptance import PageRead, begin
 from connector.errors import ListingUnstableError
 from connector.extract.discover import discover
-from connector.extract.extractor import Extractor
 from connector.extract.plan import ImageFilter
 from connector.landing import Landing
 from connector.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
@@ -16,6 +15,7 @@ from tests.behaviour.harness import ServeWorld
 from tests.behaviour.scripted import Reply, Request, answer, item
 from tests.behaviour.stage import Waits, staged, unpaced_calls
 from tests.faults.trial import HOUR_MS, LARGE, NOON_MS, Trial, world
+from tests.unit.fakes import read_scopes
 
 LIST = "ListImageVersions"
 SCOPE = Scope("111122223333", "us-east-1")
@@ -34,9 +34,8 @@ def test_row_16_empty_pages_that_go_on(count: int) -> None:
     pages: list[PageRead] = []
     with staged() as stage:
         stage.play(*emptily(count, "ImageVersions", item()))
-        Extractor({SCOPE: unpaced_calls(stage.api)}, pages.append, Stop(event=Waits()), 1).run(
-            [begin(STREAM)]
-        )
+        calls = {SCOPE: unpaced_calls(stage.api)}
+        read_scopes(calls, pages.append, [begin(STREAM)], stop=Stop(event=Waits()))
         assert len(stage.server.requests) == count + 1
     assert [row.Version for page in pages for row in page.rows] == [1]
     assert pages[-1].checkpoint.outcome is Outcome.READ
@@ -50,13 +49,13 @@ def endless(member: str, request: Request) -> Reply:
 
 def test_row_16_empty_pages_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of nothing but empty pages ends with a clear error, and proves nothing."""
-    monkeypatch.setattr("connector.extract.extractor.MOST_EMPTY_PAGES", 50)
+    monkeypatch.setattr("connector.extract.streams.MOST_EMPTY_PAGES", 50)
     monkeypatch.setattr("connector.extract.discover.MOST_EMPTY_PAGES", 50)
     pages: list[PageRead] = []
     with staged() as stage:
         calls = unpaced_calls(stage.api)
         stage.answering = lambda request: endless("ImageVersions", request)
-        Extractor({SCOPE: calls}, pages.append, Stop(event=Waits()), 1).run([begin(STREAM)])
+        read_scopes({SCOPE: calls}, pages.append, [begin(STREAM)], stop=Stop(event=Waits()))
         stage.answering = lambda request: endless("Images", request)
         with pytest.raises(ListingUnstableError, match="50 empty pages in a row"):
             discover(calls, ImageFilter())

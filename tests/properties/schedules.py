@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from connector.errors import InterruptedRunError
-from connector.extract.extractor import StreamReading, resumed
+from connector.extract.extractor import resumed
 from connector.extract.plan import PlanSettings, plan_stream
+from connector.extract.streams import StreamReading
 from connector.model import Outcome, PlannedStream, Stop
 from connector.settle import Settler
 from tests.properties.collection import STREAM, Change, Collection, Habits, Service

@@ -6,13 +6,16 @@ Must not know what is tested.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from connector.errors import FatalError
 from connector.extract.calls import Pace, ScopeCalls
+from connector.extract.extractor import Extractor
 from connector.extract.pace import Pacer
 from connector.extract.retry import RetryPolicy
-from connector.model import Stop
+from connector.extract.streams import Sink
+from connector.model import Checkpoint, Scope, Stop
 from connector.wire import Answer, Image, ImagesBody, ImageVersion, ImageVersionsBody
 
 DATE_MS = 1_795_435_200_000
@@ -86,3 +89,19 @@ def scope_calls(source: FakeSource, *, attempts: int = 1, stop: Stop | None = No
     """The calls of a scope that never wait between them."""
     pace = Pace(lists=Pacer(1e9), describes=Pacer(1e9))
     return ScopeCalls(source, policy=RetryPolicy(attempts), pace=pace, stop=stop or Stop())
+
+
+def read_scopes(
+    scopes: Mapping[Scope, ScopeCalls],
+    sink: Sink,
+    checkpoints: Iterable[Checkpoint],
+    *,
+    stop: Stop | None = None,
+    threads: int = 1,
+) -> Mapping[Scope, FatalError]:
+    """Read the streams to their end; the scopes that were given up."""
+    marks = list(checkpoints)
+    with Extractor(sink, stop or Stop(), threads=threads) as extractor:
+        for scope, calls in scopes.items():
+            extractor.begin(scope, calls, [mark for mark in marks if mark.stream.scope == scope])
+        return extractor.finish()

@@ -1,0 +1,95 @@
+"""Threads that work side by side, and are waited for together.
+
+All are daemons: one that hangs keeps no process alive. Must not know what they do.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from typing import TypeVar
+
+from connector.model import Stop
+
+Result = TypeVar("Result")
+
+_GRACE_SECONDS = 3.0
+_POLL_SECONDS = 0.5
+
+
+class Workers:
+    """Threads of which the first failure ends the wait for all."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._changed = threading.Condition()
+        self._running = 0
+        self._failure: BaseException | None = None
+        self._closed = False
+
+    @property
+    def over(self) -> bool:
+        """Whether no more work is to be begun: one has failed, the run was asked to end, or `close` was called."""
+        return self._closed or self._failure is not None or self._stop.requested
+
+    def close(self) -> None:
+        """Have the threads end after what they do now."""
+        self._closed = True
+
+    def start(self, job: Callable[[], None]) -> None:
+        """Do the job on a thread of its own."""
+        with self._changed:
+            self._running += 1
+        threading.Thread(target=copy_context().run, args=(self._run, job), name="worker", daemon=True).start()
+
+    def _run(self, job: Callable[[], None]) -> None:
+        failure: BaseException | None = None
+        try:
+            job()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the threads are waited for
+            failure = error
+        with self._changed:
+            self._failure = self._failure or failure
+            self._running -= 1
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Return when every thread has ended, or soon after a stop even if one hangs; raise the first failure."""
+        deadline: float | None = None
+        with self._changed:
+            while self._running and self._failure is None:
+                if deadline is None and self._stop.requested:
+                    deadline = time.monotonic() + _GRACE_SECONDS
+                if deadline is not None and time.monotonic() >= deadline:
+                    return
+                self._changed.wait(_POLL_SECONDS)
+            if self._failure is not None:
+                raise self._failure
+
+
+def together(jobs: Sequence[Callable[[], Result]], threads: int, stop: Stop) -> list[Result]:
+    """Run the jobs on so many threads; their results in order, or the first exception that one raises.
+
+    Returns soon after `stop` is requested, with the results there are, even if a call hangs.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="scope")
+    futures = [pool.submit(copy_context().run, job) for job in jobs]
+    try:
+        pending = set(futures)
+        while pending and not stop.requested:
+            done, pending = wait(pending, timeout=_POLL_SECONDS, return_when="FIRST_EXCEPTION")
+            _raise_first(done)
+        done, _ = wait(pending, timeout=_GRACE_SECONDS)
+        _raise_first(done)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return [future.result() for future in futures if future.done() and not future.cancelled()]
+
+
+def _raise_first(done: Iterable[Future[Result]]) -> None:
+    for future in done:
+        if not future.cancelled():
+            future.result()
