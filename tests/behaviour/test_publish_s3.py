@@ -1,0 +1,380 @@
+"""A dataset in S3, on moto's server over HTTP: what is put, in which order, and who may overwrite whom."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pytest
+from moto.server import ThreadedMotoServer
+
+from connector.cli import run
+from connector.effects import Effect, File, install
+from connector.errors import ConfigError, CredentialsError, OutputError
+from connector.publish import s3
+from connector.publish.dataset import Dataset
+from connector.publish.manifest import encoded
+from tests.behaviour.publishing import Stock, parts, plain
+
+pytestmark = pytest.mark.duckdb
+
+NEW_CLIENT = s3._client
+PLACE = "s3://history/team/images"
+NO_GRACE = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The bucket `history`, as a plain client sees it."""
+
+    client: Any
+    endpoint: str
+
+    def keys(self) -> list[str]:
+        answer = self.client.list_objects_v2(Bucket="history")
+        return [each["Key"] for each in answer.get("Contents", [])]
+
+    def get(self, path: str) -> bytes:
+        """An object of the dataset."""
+        body: bytes = self.client.get_object(Bucket="history", Key=f"team/images/{path}")["Body"].read()
+        return body
+
+    def put(self, path: str, content: bytes) -> None:
+        self.client.put_object(Bucket="history", Key=f"team/images/{path}", Body=content)
+
+    def read(self) -> pa.Table:
+        """The rows, as a reader gets them that begins with the manifest."""
+        files = json.loads(self.get("manifest.json"))["files"]
+        tables = [pq.read_table(io.BytesIO(self.get(file["path"]))) for file in files]
+        regions = [
+            table.append_column("region", pa.array([file["region"]] * table.num_rows, pa.string()))
+            for table, file in zip(tables, files, strict=True)
+        ]
+        return plain(pa.concat_tables(regions))
+
+    def read_by_pyarrow(self) -> pa.Table:
+        """The rows, by pyarrow's own way into S3."""
+        scheme, _, address = self.endpoint.partition("://")
+        system = pafs.S3FileSystem(
+            access_key="test", secret_key="test", region="us-east-1", scheme=scheme, endpoint_override=address
+        )
+        files = [file.removeprefix("s3://") for file in Dataset.at(PLACE).files("image_versions")]
+        return plain(ds.dataset(files, filesystem=system, partitioning="hive").to_table())
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The address of a simulated S3."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def clients() -> Callable[[str | None], Any]:
+    """Clients that are made once: what they are made of takes most of a test's time."""
+    return cache(NEW_CLIENT)
+
+
+@pytest.fixture
+def bucket(
+    clients: Callable[[str | None], Any], endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bucket]:
+    """An empty bucket, and credentials for it in the environment."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": endpoint,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(s3, "_client", clients)
+    client = clients(None)
+    client.create_bucket(Bucket="history")
+    yield Bucket(client, endpoint)
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket="history"):
+        for each in page.get("Contents", ()):
+            client.delete_object(Bucket="history", Key=each["Key"])
+    client.delete_bucket(Bucket="history")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Stock:
+    """A warehouse after its first run, to be copied."""
+    return Stock(tmp_path_factory.mktemp("filled")).fill()
+
+
+@pytest.fixture
+def stock(filled: Stock, tmp_path: Path) -> Stock:
+    """A warehouse of three regions after its first run."""
+    shutil.copy(filled.warehouse, tmp_path)
+    return replace(filled, folder=tmp_path)
+
+
+def watch(seen: Callable[[Effect, str], None]) -> Callable[[], None]:
+    """Hear of each request that changes the bucket, just before it is made."""
+
+    def hook(effect: Effect, subject: str) -> None:
+        if effect in {Effect.PUT, Effect.DELETE}:
+            seen(effect, str(subject))
+
+    return install(hook)
+
+
+def test_dataset_in_s3_is_read_by_its_manifest(bucket: Bucket, stock: Stock) -> None:
+    """Files below TABLE/region=..., named by the manifest, with the bytes of a dataset in a folder."""
+    done = stock.publish(to=PLACE)
+    assert (done.rows, done.files, done.written) == (120, 3, 3)
+    assert bucket.read_by_pyarrow().equals(stock.stored())
+    assert bucket.read().equals(stock.stored())
+    keys = bucket.keys()
+    assert keys[-1] == "team/images/manifest.json"
+    assert [key.split("/")[3] for key in keys[:-1]] == [f"region={region}" for region in stock.regions]
+    stock.publish()
+    local = set(parts(stock.dataset).values())
+    assert {file.sha256 for file in Dataset.at(PLACE).manifest.files} == local
+
+
+def test_change_in_one_region_puts_one_object_then_the_manifest(bucket: Bucket, stock: Stock) -> None:
+    """Two requests change the bucket, in this order; without a new run none does."""
+    stock.publish(to=PLACE)
+    stock.change("us-east-1")
+    seen: list[tuple[Effect, str]] = []
+    remove = watch(lambda effect, subject: seen.append((effect, subject)))
+    assert stock.publish(to=PLACE).written == 1
+    assert seen == [(Effect.PUT, File.PART), (Effect.PUT, File.MANIFEST)]
+    stock.publish(to=PLACE)
+    remove()
+    assert len(seen) == 2
+    assert bucket.read().equals(stock.stored())
+
+
+def test_rows_that_change_back_put_no_object(bucket: Bucket, stock: Stock) -> None:
+    """A file that would have the bytes of the current one is not uploaded, whatever the fingerprint says."""
+    stock.publish(to=PLACE)
+    manifest = Dataset.at(PLACE).manifest
+    other = [type(file)(**{**_members(file), "fingerprint": "of another DuckDB"}) for file in manifest.files]
+    forged = type(manifest)(**{**_members(manifest), "files": tuple(other)})
+    bucket.put("manifest.json", encoded(forged))
+    stock.change()
+    assert stock.publish(to=PLACE).written == 0
+    assert len(bucket.keys()) == 4
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__struct_fields__}
+
+
+def test_replaced_objects_stay_for_the_grace_period(bucket: Bucket, stock: Stock) -> None:
+    """Whoever read the old manifest can still read its files; afterwards they are deleted."""
+    stock.publish(to=PLACE)
+    old = Dataset.at(PLACE)
+    stock.change("us-east-1")
+    stock.publish(to=PLACE)
+    assert len(bucket.keys()) == 5
+    (gone,) = {file.path for file in old.manifest.files} - {
+        file.path for file in Dataset.at(PLACE).manifest.files
+    }
+    stock.change("us-east-1")
+    stock.publish(to=PLACE, grace=NO_GRACE)
+    assert len(bucket.keys()) == 4
+    assert f"team/images/{gone}" not in set(bucket.keys())
+    assert bucket.read().equals(stock.stored())
+
+
+def test_orphans_are_deleted_after_a_day_and_nothing_else(
+    bucket: Bucket, stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what a publication of these tables left, and no manifest names, is taken away."""
+    stock.publish(to=PLACE)
+    part = "part-0123456789abcdef-01234567.parquet"
+    orphan = f"image_versions/region=us-east-1/{part}"
+    others = [
+        f"other/{part}",
+        f"image_versions/{part}.txt",
+        f"sub/image_versions/region=us-east-1/{part}",
+        "x",
+    ]
+    for path in (orphan, *others):
+        bucket.put(path, b"x")
+    stock.change("us-east-1")
+    stock.publish(to=PLACE)
+    assert f"team/images/{orphan}" in set(bucket.keys())
+    monkeypatch.setattr(s3, "parsedate_to_datetime", lambda _: datetime.now(UTC) + timedelta(days=2))
+    stock.change("us-east-1")
+    stock.publish(to=PLACE)
+    assert f"team/images/{orphan}" not in set(bucket.keys())
+    assert {f"team/images/{path}" for path in others} <= set(bucket.keys())
+    assert bucket.read().equals(stock.stored())
+
+
+def test_publisher_that_was_overtaken_is_refused(bucket: Bucket, stock: Stock) -> None:
+    """A manifest that somebody put meanwhile is not overwritten: not the first one, not a later one."""
+    for first in (True, False):
+        winner = [b"{}"] if first else [b'{"other": 1}']
+
+        def overtake(effect: Effect, subject: str, content: bytes = winner[0]) -> None:
+            if (effect, subject) == (Effect.PUT, File.MANIFEST):
+                bucket.put("manifest.json", content)
+
+        remove = watch(overtake)
+        with pytest.raises(OutputError, match=r"(Another process published|no manifest of a dataset)"):
+            stock.publish(to=PLACE)
+        remove()
+        assert bucket.get("manifest.json") == winner[0]
+        bucket.client.delete_object(Bucket="history", Key="team/images/manifest.json")
+        stock.publish(to=PLACE)
+        stock.change("us-east-1")
+
+
+def test_put_whose_answer_was_lost_counts(
+    bucket: Bucket, stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second attempt that finds the first one's manifest is no conflict."""
+    original = s3.Prefix._put
+
+    def twice(self: s3.Prefix, content: bytes, condition: dict[str, str]) -> None:
+        original(self, content, condition)
+        original(self, content, condition)
+
+    monkeypatch.setattr(s3.Prefix, "_put", twice)
+    assert stock.publish(to=PLACE).written == 3
+    stock.change("us-east-1")
+    assert stock.publish(to=PLACE).written == 1
+    assert bucket.read().equals(stock.stored())
+
+
+class CutOffError(BaseException):
+    """The process ends here."""
+
+
+def test_cut_at_each_request_leaves_the_old_dataset_or_the_new(bucket: Bucket, stock: Stock) -> None:
+    """Whichever request is the last of a process, readers find a whole dataset, and the next completes it."""
+    stock.publish(to=PLACE)
+    stock.change("us-east-1")
+    stock.publish(to=PLACE)
+    for number in (1, 3, 4):
+        old = bucket.read()
+        stock.change("us-east-1", "us-west-2")
+        new = stock.stored()
+        count = [0]
+
+        def cut(_: Effect, __: str, count: list[int] = count, number: int = number) -> None:
+            count[0] += 1
+            if count[0] == number:
+                raise CutOffError
+
+        remove = watch(cut)
+        with pytest.raises(CutOffError):
+            stock.publish(to=PLACE, grace=NO_GRACE)
+        remove()
+        assert bucket.read().equals(old if number <= 3 else new)
+        stock.publish(to=PLACE, grace=NO_GRACE)
+        assert bucket.read().equals(new)
+
+
+def test_reader_of_s3_never_sees_a_mixture(bucket: Bucket, stock: Stock) -> None:
+    """Read between any two requests of a publication, all rows are of one run."""
+    stock.change(*stock.regions)
+    stock.publish(to=PLACE)
+    seen: list[set[str]] = []
+    remove = watch(lambda _, __: seen.append(set(bucket.read()["failure_reason"].to_pylist())))
+    stock.change(*stock.regions)
+    stock.publish(to=PLACE, grace=NO_GRACE)
+    remove()
+    assert [len(reasons) for reasons in seen] == [1] * len(seen)
+    assert len(seen) == 7
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [("parquet", b"PAR1"), ("csv", b'"etl'), ("jsonl", b'{"etl')])
+def test_export_writes_one_object(
+    bucket: Bucket,
+    stock: Stock,
+    *,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+    magic: bytes,
+) -> None:
+    """A table as one object in any format, whole, over an older one."""
+    monkeypatch.chdir(stock.folder)
+    key = f"out/runs.{suffix}"
+    bucket.client.put_object(Bucket="history", Key=key, Body=b"old")
+    assert run(["export", "runs", "--output", f"s3://history/{key}"]) == 0
+    content = bucket.client.get_object(Bucket="history", Key=key)["Body"].read()
+    assert content.startswith(magic)
+    assert capfd.readouterr().out == f"Wrote 1 row, {len(content):,} bytes: s3://history/{key}\n"
+    if suffix == "parquet":
+        assert pq.read_table(io.BytesIO(content)).num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "to", "error", "sentence"),
+    [
+        pytest.param({}, "s3://nobody/x", OutputError, "NoSuchBucket", id="no-bucket"),
+        pytest.param({"AWS_ACCESS_KEY_ID": ""}, PLACE, CredentialsError, "Unable to locate", id="no-keys"),
+        pytest.param({"AWS_PROFILE": "nosuch"}, PLACE, ConfigError, "nosuch", id="profile"),
+        pytest.param(
+            {"AWS_ENDPOINT_URL_S3": "http://example.com"}, PLACE, ConfigError, "plain http", id="plain-http"
+        ),
+        pytest.param(
+            {"AWS_ENDPOINT_URL_S3": "nonsense"}, PLACE, ConfigError, "AWS_ENDPOINT_URL_S3", id="endpoint"
+        ),
+    ],
+)
+def test_s3_that_refuses_is_one_sentence(
+    bucket: Bucket,
+    stock: Stock,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    to: str,
+    error: type[Exception],
+    sentence: str,
+) -> None:
+    """What is wrong, with whom, in our own error."""
+    monkeypatch.setattr(s3, "_client", NEW_CLIENT)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+        if not value:
+            monkeypatch.delenv(name)
+            monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(error, match=sentence):
+        stock.publish(to=to)
+
+
+def test_access_that_is_denied_is_told(stock: Stock, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IAM's refusal names the place and what is needed there."""
+    from botocore.exceptions import ClientError
+
+    def deny(*_: object, **__: object) -> None:
+        answer = {"Error": {"Code": "AccessDenied", "Message": "no."}}
+        raise ClientError(answer, "PutObject")
+
+    monkeypatch.setattr(s3.Prefix, "_put", deny)
+    with pytest.raises(
+        OutputError, match=r"Cannot use s3://history/team/images: AccessDenied, no \(PutObject\)"
+    ):
+        stock.publish(to=PLACE)
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://", "s3://ab", "s3://UPPER/x", "s3://bucket/../x", "s3://bucket//x//y"]
+)
+def test_wrong_address_is_refused(address: str) -> None:
+    """An address that S3 could not have, or that leaves its prefix, is none."""
+    with pytest.raises(ConfigError, match="is no address in S3"):
+        s3.Address.parse(address)
