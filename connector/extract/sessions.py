@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import botocore
 import botocore.session
 from botocore.config import Config as BotoConfig
 from botocore.credentials import (
@@ -316,7 +317,8 @@ def _client_config(timeouts: Timeouts, *, pool: int) -> BotoConfig:
         tcp_keepalive=True,
         max_pool_connections=pool,
         parameter_validation=True,
-        user_agent_extra=f"image-history/{__version__}",
+        # Given whole: botocore would put its own together from thirty parts, twice for each request.
+        user_agent=f"image-history/{__version__} Botocore/{botocore.__version__}",
     )
 
 
