@@ -11,17 +11,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from connector import errors
     from connector.config import Config, load_config
+    from connector.history import Result, Warehouse
     from connector.model import RunReport
     from connector.pipeline import SyncOptions, sync
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "RunReport", "SyncOptions", "__version__", "errors", "load_config", "sync"]
+__all__ = [
+    "Config",
+    "Result",
+    "RunReport",
+    "SyncOptions",
+    "Warehouse",
+    "__version__",
+    "errors",
+    "load_config",
+    "sync",
+]
 
 _HOMES = {
     "Config": "connector.config",
+    "Result": "connector.history",
     "RunReport": "connector.model",
     "SyncOptions": "connector.pipeline",
+    "Warehouse": "connector.history",
     "load_config": "connector.config",
     "sync": "connector.pipeline",
 }

@@ -191,7 +191,7 @@ class _Asked:
                 spool.add(batch)
                 left = None if left is None else left - batch.num_rows
 
-    def _checked(self, question: Question) -> Mapping[str, str]:
+    def _checked(self, question: Question) -> Mapping[str, object]:
         """The values to bind. Raises QueryError for what is not one statement that reads."""
         try:
             statements = self._connection.duck.extract_statements(question.sql)
@@ -266,7 +266,7 @@ class _Asked:
         return True
 
 
-def reader(connection: Connection, sql: str, parameters: Mapping[str, str]) -> pa.RecordBatchReader:
+def reader(connection: Connection, sql: str, parameters: Mapping[str, object]) -> pa.RecordBatchReader:
     """Start the query by the one call that streams it: that differs between DuckDB's lines."""
     reach(Effect.STATEMENT, "question")
     if DUCKDB_VERSION.startswith("1."):

@@ -71,7 +71,7 @@ def first_word(sql: str) -> str:
     return found[1].upper() if found else ""
 
 
-def bound(parameters: Mapping[str, str], wanted: Collection[str]) -> dict[str, str]:
+def bound(parameters: Mapping[str, object], wanted: Collection[str]) -> dict[str, object]:
     """The values by the names that the query uses; names are the same in any case, as in DuckDB.
 
     QueryError names a parameter without a value, or a value that no parameter takes.
@@ -86,7 +86,7 @@ def bound(parameters: Mapping[str, str], wanted: Collection[str]) -> dict[str, s
         raise QueryError(f"A parameter is given twice: {', '.join(f'${name}' for name in parameters)}.")
     for name in sorted(wanted):
         if name not in values:
-            raise QueryError(f"The query's parameter ${name} has no value: add --param {name}=VALUE.")
+            raise QueryError(f"The query's parameter ${name} has no value: add --param {name}=VALUE, or in Python {name}=...")
     return values
 
 

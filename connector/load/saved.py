@@ -18,10 +18,10 @@ _PARAMETER = re.compile(r"\$(?P<name>\w+)(?: = (?P<default>\S+))? \((?P<meaning>
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query as somebody asks it. `parameters` are values of $names, as text; DuckDB converts them."""
+    """A query as somebody asks it. `parameters` are values of $names; text takes the type that it meets."""
 
     sql: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class SavedQuery:
     columns: tuple[str, ...]
     sql: str
 
-    def question(self, given: Mapping[str, str]) -> Question:
+    def question(self, given: Mapping[str, object]) -> Question:
         """The query with its defaults where nothing is given. QueryError names a parameter it lacks."""
         for parameter in self.parameters:
             if parameter.default is None and parameter.name not in given:
@@ -51,7 +51,9 @@ class SavedQuery:
                     f"@{self.name} needs ${parameter.name}, the {parameter.meaning}: "
                     f"add --param {parameter.name}=VALUE."
                 )
-        defaults = {one.name: one.default for one in self.parameters if one.default is not None}
+        defaults: dict[str, object] = {
+            one.name: one.default for one in self.parameters if one.default is not None
+        }
         return Question(self.sql, defaults | dict(given))
 
 
