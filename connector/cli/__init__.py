@@ -31,6 +31,7 @@ _BY_SIGNAL = 128
 
 # Name -> (module whose `command` it is, its line in --help). Kept here so that --help imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
+    "check": ("connector.cli.check", "Check credentials, permissions, clock and files; tell how to mend."),
     "demo": ("connector.cli.demo", "See the main job at work; needs no AWS account."),
     "diff": ("connector.cli.diff", "Show what changed over all images since a time."),
     "export": ("connector.cli.export", "Write a table, view or query to a file, or tables to a dataset."),

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 _SKEW_SECONDS = 300
+# How the sentence of `clock_hint` begins, for who must know a refusal for the clock from any other.
+CLOCK_SENTENCE = "This machine's clock is"
 
 
 def http_date(text: str | None) -> datetime | None:
@@ -58,4 +60,4 @@ def clock_hint(date: str | None, *, now: datetime) -> str | None:
     if abs(skew) < _SKEW_SECONDS:
         return None
     side = "ahead of" if skew > 0 else "behind"
-    return f" This machine's clock is {abs(skew) / 60:.0f} minutes {side} AWS's: set it."
+    return f" {CLOCK_SENTENCE} {abs(skew) / 60:.0f} minutes {side} AWS's: set it."

@@ -1,0 +1,116 @@
+"""The least IAM policy for a configuration: who reads, and who assumes the roles that read.
+
+Pure: takes what is known of accounts, regions and images. Must not know a configuration file, or ask AWS.
+
+SageMaker may lower-case names in ARNs, and IAM compares ARNs by case: a pattern that has capitals stands there
+both ways. Account ids stand in the ARNs only where there is one: credentials never reach into the images of
+another account, and a policy has a longest length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+VERSION = "2012-10-17"
+ANY = "*"
+# IAM's wildcards are * and ?; a set of letters becomes one letter of any kind.
+_MOST_PATTERNS = 10
+
+Element: TypeAlias = "str | list[str] | dict[str, Element] | list[dict[str, Element]]"
+Document: TypeAlias = "dict[str, Element]"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What one set of credentials is to read. `account_id` and `region` are None where nobody knows them yet."""
+
+    partition: str
+    region: str | None
+    account_id: str | None
+    images: tuple[str, ...] = (ANY,)
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """What the identity needs that assumes roles: the roles, and what it asks of whom."""
+
+    roles: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+
+
+def reader_policy(reaches: Sequence[Reach], *, regions_listed: bool = False) -> Document:
+    """What the identity needs that reads: the four calls of a sync, and nothing else.
+
+    `regions_listed` says that it also has to tell which regions its account has enabled.
+    """
+    statements = [
+        _statement("ListImages", ["sagemaker:ListImages"], [ANY], _condition(reaches)),
+        _statement(
+            "ReadImages",
+            ["sagemaker:DescribeImage", "sagemaker:ListImageVersions"],
+            _arns(reaches, "image", ""),
+        ),
+        _statement("ReadVersions", ["sagemaker:DescribeImageVersion"], _arns(reaches, "image-version", "/*")),
+    ]
+    if regions_listed:
+        statements.append(_statement("ListRegions", ["account:ListRegions"], [ANY]))
+    return {"Version": VERSION, "Statement": statements}
+
+
+def caller_policy(callers: Callers) -> Document:
+    """What the identity needs that assumes the roles."""
+    statements = []
+    if callers.roles:
+        statements.append(_statement("AssumeRoles", ["sts:AssumeRole"], sorted(set(callers.roles))))
+    if callers.actions:
+        statements.append(_statement("ListAccounts", sorted(set(callers.actions)), [ANY]))
+    return {"Version": VERSION, "Statement": statements}
+
+
+def _statement(
+    sid: str, actions: list[str], resources: list[str], condition: Document | None = None
+) -> Document:
+    statement: Document = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
+    return statement if condition is None else {**statement, "Condition": condition}
+
+
+def _condition(reaches: Iterable[Reach]) -> Document | None:
+    """ListImages knows no resource; where the regions are known, those are what narrows it."""
+    regions = {reach.region for reach in reaches}
+    if None in regions or not regions:
+        return None
+    return {"StringEquals": {"aws:RequestedRegion": sorted(region for region in regions if region)}}
+
+
+def _arns(reaches: Sequence[Reach], kind: str, tail: str) -> list[str]:
+    accounts = {reach.account_id for reach in reaches}
+    account = next(iter(accounts)) if len(accounts) == 1 else None
+    patterns = _patterns(glob for reach in reaches for glob in reach.images)
+    places = {(reach.partition, reach.region or ANY) for reach in reaches}
+    return sorted(
+        f"arn:{partition}:sagemaker:{region}:{account or ANY}:{kind}/{pattern}{'' if pattern == ANY else tail}"
+        for partition, region in places
+        for pattern in patterns
+    )
+
+
+def _patterns(globs: Iterable[str]) -> list[str]:
+    """The configured patterns as IAM writes them, in both cases; all images if these are too many."""
+    wanted = {_iam(glob) for glob in globs}
+    both = wanted | {pattern.lower() for pattern in wanted}
+    return [ANY] if ANY in wanted or len(both) > _MOST_PATTERNS else sorted(both)
+
+
+def _iam(glob: str) -> str:
+    """A pattern of file names as a wildcard of IAM, which is never narrower."""
+    pattern, inside = "", False
+    for letter in glob:
+        if letter == "[" and not inside:
+            pattern, inside = f"{pattern}?", True
+        elif letter == "]" and inside:
+            inside = False
+        elif not inside:
+            pattern += letter
+    return ANY if inside else pattern

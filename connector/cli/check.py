@@ -1,0 +1,148 @@
+"""`image-history check`: whether a sync could run here and now, and how to mend what is wrong.
+
+Must not know how anything is checked.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connector.cli import Globals, Verb
+from connector.cli.showing import Sheet, counted, say, show
+from connector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from connector.checking.results import Result
+    from connector.config import Config
+
+_WHO = ("reader", "caller")
+
+
+@click.command("check", cls=Verb)
+@click.option(
+    "--emit-policy",
+    "policy",
+    type=click.Choice(_WHO),
+    is_flag=False,
+    flag_value="reader",
+    help="Print the least IAM policy of who reads, or of the caller who assumes its roles.",
+)
+@click.option(
+    "--probe", is_flag=True, help="Find out how AWS behaves where it is not documented; only reads."
+)
+@click.option("--image", metavar="NAME", help="The image to probe.  [default: one with many versions]")
+@click.option("--scope", metavar="ACCOUNT/REGION", help="The scope to probe.  [default: the first one]")
+@click.option(
+    "--watch",
+    metavar="DURATION",
+    help="Let the probe wait so long for somebody to create or update a version, which tells still more.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object.")
+@click.pass_obj
+def command(shared: Globals, /, *, policy: str | None, probe: bool, as_json: bool, **chosen: Any) -> int:
+    """Check credentials, permissions, clock, warehouse, landing folder and disk; nothing is written anywhere.
+
+    Each operation that a sync needs is called once in each scope, as cheaply as it can be. The exit code is 0
+    when nothing failed (warnings don't count), else that of the worst failure.
+    """
+    if policy is not None:
+        return _emit_policy(shared.config(), policy)
+    if probe:
+        from connector.cli.probing import Asked, probe_and_print
+
+        return probe_and_print(shared.config(), Asked(**chosen), as_json=as_json)
+    if any(value is not None for value in chosen.values()):
+        raise click.UsageError("--image, --scope and --watch go with --probe.")
+    from connector.checking.results import exit_code
+
+    results = _results(shared)
+    if as_json:
+        click.echo(_json(results))
+    else:
+        _print(results)
+    return exit_code(results)
+
+
+def _results(shared: Globals) -> tuple[Result, ...]:
+    from connector.checking.local import look_here
+    from connector.checking.remote import look_at_aws
+    from connector.checking.results import ok
+    from connector.extract.scopes import targets
+
+    try:
+        config = shared.config()
+        wanted = targets(config.accounts)
+    except ConfigError as error:
+        return (_wrong(error),)
+    here = look_here(config)
+    told = f"{counted(len(config.accounts), 'account')}, {counted(len(wanted), 'scope')}"
+    return (
+        ok("configuration", "settings", told),
+        *look_at_aws(config, wanted, here.knowledge),
+        *here.results,
+    )
+
+
+def _wrong(error: ConfigError) -> Result:
+    from connector.checking.results import failed
+
+    mend = "Correct that, and check again; image-history schema --config describes every setting."
+    return failed("configuration", "settings", error.message, mend=mend, exit_code=error.exit_code)
+
+
+def _print(results: Sequence[Result]) -> None:
+    from connector.checking.results import Level
+
+    order = {Level.OK: 2, Level.WARNING: 1, Level.FAILED: 0}
+    troubles = sorted((each for each in results if each.mend is not None), key=lambda each: order[each.level])
+    rows = [(each.check, each.where, each.level.value, _brief(each)) for each in results]
+    show(Sheet(("check", "where", "result", "found"), rows))
+    for each in troubles:
+        click.echo()
+        say(f"{each.level.value}: {each.check} of {each.where}: {each.told}")
+        say(f"mend: {each.mend}")
+    click.echo()
+    say(_verdict(results))
+
+
+def _brief(result: Result) -> str:
+    return result.told if result.mend is None else "see below"
+
+
+def _verdict(results: Sequence[Result]) -> str:
+    from connector.checking.results import Level, exit_code
+
+    failures = sum(each.level is Level.FAILED for each in results)
+    warnings = sum(each.level is Level.WARNING for each in results)
+    if not failures:
+        return "A sync can run." + (f" {counted(warnings, 'warning')}." if warnings else "")
+    return f"{counted(failures, 'check')} failed; exit code {exit_code(results)}."
+
+
+def _json(results: Sequence[Result]) -> str:
+    import json
+    from dataclasses import asdict
+
+    from connector.checking.results import exit_code
+
+    document = {"exit_code": exit_code(results), "checks": [asdict(each) for each in results]}
+    return json.dumps(document, indent=2 if sys.stdout.isatty() else None)
+
+
+def _emit_policy(config: Config, who: str) -> int:
+    import json
+
+    from connector.checking.needed import assumes_roles, policy_of_caller, policy_of_reader
+
+    document = policy_of_caller(config) if who == "caller" else policy_of_reader(config)
+    click.echo(json.dumps(document, indent=2))
+    if who == "reader" and assumes_roles(config):
+        click.echo(
+            "The identity that assumes the roles needs a policy of its own: check --emit-policy=caller.",
+            err=True,
+        )
+    return 0

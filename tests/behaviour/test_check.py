@@ -1,0 +1,306 @@
+"""`image-history check`: what keeps a sync from running is named, with the mend; nothing is written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from connector.simulator import VirtualClock, World, generate
+from tests.behaviour.checking import Bench, MakeBench, denying, refusing
+from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
+from tests.behaviour.test_plan_verb import contents
+from tests.behaviour.test_refusals import held
+
+pytestmark = pytest.mark.duckdb
+
+REGIONS = ["us-east-1", "eu-west-1"]
+TWO_REGIONS = "accounts: [{regions: [us-east-1, eu-west-1]}]\n"
+# Takes from root what other users never have: to write where the mode forbids it.
+UNPRIVILEGED = (
+    "import ctypes, os, sys; prctl = ctypes.CDLL(None).prctl; prctl(24, 1, 0, 0, 0); prctl(24, 2, 0, 0, 0); "
+    "os.execv(sys.executable, [sys.executable, '-m', 'connector', *sys.argv[1:]])"
+)
+
+
+def two_regions(bench: MakeBench) -> Bench:
+    """One account in two regions."""
+    return bench(generate(23, regions=REGIONS, images=2, versions_per_image=3), config=TWO_REGIONS)
+
+
+def test_check_finds_nothing_where_all_is_well(bench: MakeBench) -> None:
+    """Before the first sync and after it: exit 0, each check told, one call an operation, nothing written."""
+    desk = two_regions(bench)
+    before = contents(desk.site.folder)
+    code, rows = desk.checked()
+    assert code == 0
+    assert {row["level"] for row in rows} == {"ok"}
+    checks = {
+        "configuration",
+        "credentials",
+        "permission",
+        "clock",
+        "endpoint",
+        "warehouse",
+        "landing",
+        "disk",
+    }
+    assert {row["check"] for row in rows} == checks
+    asked = desk.site.simulator.counters.totals().calls
+    assert {name: count for name, count in asked.items() if name != "GetCallerIdentity"} == {
+        "ListImages": 2,
+        "ListImageVersions": 2,
+        "DescribeImage": 2,
+        "DescribeImageVersion": 2,
+    }
+    assert contents(desk.site.folder) == before
+    assert desk("sync").code == 0
+    before = contents(desk.site.folder)
+    text = desk("check")
+    assert text.code == 0
+    assert "A sync can run." in text.out
+    assert "for their owner alone" in text.out
+    assert contents(desk.site.folder) == before
+
+
+def test_check_of_an_empty_account_asks_for_what_is_not_there(bench: MakeBench) -> None:
+    """Without an image, an image that is not found proves that one may ask."""
+    code, rows = bench(World()).checked()
+    (row,) = [row for row in rows if row["check"] == "permission"]
+    assert (code, row["level"]) == (0, "ok")
+    assert "no image there" in row["told"]
+
+
+@pytest.mark.parametrize(
+    ("operations", "code"),
+    [
+        pytest.param(["DescribeImageVersion"], 4, id="describe-version"),
+        pytest.param(["ListImageVersions"], 3, id="list-versions"),
+        pytest.param(["ListImages"], 3, id="list-images"),
+    ],
+)
+def test_operation_that_is_denied_everywhere_is_named(
+    bench: MakeBench, operations: list[str], code: int
+) -> None:
+    """A role without an operation: which one, where, and what to allow; 3 if nothing can be read, else 4."""
+    desk = bench(generate(23, images=2, versions_per_image=3))
+    desk.site.simulator.fault = denying(*operations)
+    left, (trouble,) = desk.troubles()
+    assert (left, trouble["exit_code"]) == (code, code)
+    assert (trouble["check"], trouble["where"]) == ("permission", "111122223333/us-east-1")
+    assert operations[0] in trouble["told"]
+    assert f"Allow sagemaker:{operations[0]}" in trouble["mend"]
+    assert "--emit-policy" in trouble["mend"]
+
+
+def test_region_where_images_may_not_be_listed_is_named(bench: MakeBench) -> None:
+    """One region without ListImages: exit 4, for a sync would read the other."""
+    desk = two_regions(bench)
+    desk.site.simulator.fault = denying("ListImages", region="eu-west-1")
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["where"]) == (4, "111122223333/eu-west-1")
+    assert "Allow sagemaker:ListImages" in trouble["mend"]
+    text = desk("check")
+    assert "FAILED: permission of 111122223333/eu-west-1" in text.out
+    assert "mend: Allow sagemaker:ListImages" in text.out
+
+
+def test_expired_token_is_told_as_that(bench: MakeBench) -> None:
+    """Credentials that have expired: exit 3, and where new ones come from."""
+    desk = bench(generate(23, images=1))
+    text = "The security token included in the request is expired"
+    desk.site.simulator.fault = refusing("ExpiredToken", text, lambda _: True)
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (3, "credentials")
+    assert "expired" in trouble["told"]
+    assert "aws sso login" in trouble["mend"]
+
+
+def test_clock_that_is_20_minutes_off_is_told_by_the_answers(bench: MakeBench) -> None:
+    """AWS answers, and its Date is 20 minutes ahead: exit 3, by how much, and how to set the clock."""
+    ahead = VirtualClock()
+    ahead.advance(20 * 60_000)
+    code, (trouble,) = bench(generate(23, images=1, clock=ahead)).troubles()
+    assert (code, trouble["check"]) == (3, "clock")
+    assert "20 minutes behind AWS's" in trouble["told"]
+    assert "NTP" in trouble["mend"]
+
+
+def test_clock_that_aws_refuses_is_told_as_the_clock(bench: MakeBench) -> None:
+    """A signature that is refused for its time is no matter of credentials."""
+    desk = bench(generate(23, images=1))
+    date = format_datetime(datetime.now(UTC) - timedelta(minutes=20), usegmt=True)
+    text = "Signature not yet current: 20261123T120000Z is still later than 20261123T114000Z"
+    desk.site.simulator.fault = refusing("SignatureDoesNotMatch", text, lambda _: True, date=date)
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (3, "clock")
+    assert "20 minutes ahead of AWS's" in trouble["told"]
+    assert "NTP" in trouble["mend"]
+
+
+def test_clock_that_is_two_minutes_off_is_a_warning(bench: MakeBench) -> None:
+    """AWS takes that, but not much more: exit 0, with a warning."""
+    behind = VirtualClock()
+    behind.advance(-2 * 60_000)
+    code, (trouble,) = bench(generate(23, images=1, clock=behind)).troubles()
+    assert (code, trouble["check"], trouble["level"]) == (0, "clock", "warning")
+    assert "ahead of AWS's" in trouble["told"]
+
+
+@pytest.mark.parametrize("part", ["file", "folder"])
+def test_read_only_warehouse_is_named(bench: MakeBench, part: str) -> None:
+    """A file or a folder that this user may not write: exit 2, and what to do."""
+    desk = bench(generate(23, images=1))
+    desk.site.sync()
+    path = desk.site.config.warehouse if part == "file" else desk.site.folder
+    path.chmod(0o400 if part == "file" else 0o500)
+    try:
+        outcome = subprocess.run(
+            [sys.executable, "-c", UNPRIVILEGED, "check"],
+            cwd=desk.site.folder,
+            env={**os.environ, **desk.site.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        path.chmod(0o700)
+    assert outcome.returncode == 2, outcome.stdout + outcome.stderr
+    assert "FAILED: warehouse of" in outcome.stdout
+    assert "writ" in outcome.stdout.partition("FAILED: warehouse of")[2]
+    assert "mend: " in outcome.stdout
+
+
+def test_warehouse_that_another_process_holds_names_it(bench: MakeBench) -> None:
+    """A locked warehouse: exit 5, and by whom."""
+    desk = bench(generate(23, images=1))
+    desk.site.sync()
+    with held(desk.site.config.warehouse) as process:
+        code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (5, "warehouse")
+    assert str(process) in trouble["told"]
+
+
+def test_file_that_is_no_warehouse_is_told(bench: MakeBench) -> None:
+    """A file of another program: exit 2."""
+    desk = bench(generate(23, images=1))
+    desk.site.config.warehouse.write_text("not a database\n" * 500, encoding="utf-8")
+    desk.site.config.warehouse.chmod(0o600)
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (2, "warehouse")
+    assert "not a DuckDB database" in trouble["told"]
+
+
+def test_files_that_others_may_read_are_a_warning(bench: MakeBench) -> None:
+    """The landing holds tokens, the warehouse names: exit 0, and the chmod to mend it."""
+    desk = bench(generate(23, images=1))
+    desk.site.sync()
+    desk.site.config.warehouse.chmod(0o644)
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"], trouble["level"]) == (0, "file mode", "warning")
+    assert trouble["mend"] == "chmod go-rwx image-history.duckdb"
+
+
+def test_landing_that_is_no_folder_is_told(bench: MakeBench) -> None:
+    """Rows could not be landed: exit 2."""
+    desk = bench(generate(23, images=1))
+    desk.site.folder.joinpath("image-history.landing").touch(mode=0o600)
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"], trouble["told"]) == (2, "landing", "It is not a folder.")
+
+
+def test_disk_that_is_full_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too few free bytes: exit 2; few: a warning."""
+    desk = bench(generate(23, images=1))
+    for free, code in ((1 << 20, 2), (100 << 20, 0)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: Usage(free))
+        left, (trouble,) = desk.troubles()
+        assert (left, trouble["check"]) == (code, "disk")
+        assert "MiB free" in trouble["told"]
+
+
+class Usage:
+    """What shutil.disk_usage tells of a disk."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+
+
+def test_wrong_configuration_is_one_failed_check(bench: MakeBench) -> None:
+    """A setting that is wrong, or a profile that is not there: exit 2, in the table as well."""
+    desk = bench(generate(23, images=1), config="lookbak: 1h\n")
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (2, "configuration")
+    assert "lookback" in trouble["told"]
+    desk.site.folder.joinpath("config.yaml").write_text("accounts: [{profile: nobody}]\n", encoding="utf-8")
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (2, "configuration")
+    assert "nobody" in trouble["told"]
+
+
+def test_endpoint_that_nobody_answers_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens: exit 6, and the variables that may be why."""
+    desk = bench(generate(23, images=1))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (6, "endpoint")
+    assert "AWS_ENDPOINT_URL" in trouble["mend"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://10.0.0.1:9")
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (2, "configuration")
+    assert "plain http" in trouble["told"]
+
+
+def test_unknown_credentials_are_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that AWS doesn't know: exit 3."""
+    desk = bench(generate(23, images=1))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANOBODYNOBODYNOBO")
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (3, "credentials")
+    assert "InvalidClientTokenId" in trouble["told"]
+
+
+ROLE = "arn:aws:iam::444455556666:role/reader"
+
+
+def test_role_that_cannot_be_assumed_is_told(bench: MakeBench) -> None:
+    """The simulator's STS assumes no role: exit 3, and both sides of the trust."""
+    desk = bench(generate(23, images=1), config=f"accounts: [{{role_arn: '{ROLE}', regions: [us-east-1]}}]\n")
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (3, "credentials")
+    assert ROLE in trouble["mend"]
+    assert "external_id" in trouble["mend"]
+
+
+def profiles(folder: Path, key: str) -> Path:
+    """AWS's file of credentials, with one profile."""
+    path = folder / "credentials"
+    path.write_text(f"[team]\naws_access_key_id = {key}\naws_secret_access_key = s\n", encoding="utf-8")
+    return path
+
+
+def test_profile_that_leads_elsewhere_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account that differs from the stored one: exit 3, as a sync would."""
+    world = generate(23, accounts=["111122223333", "444455556666"], images=1, versions_per_image=1)
+    desk = bench(world, config="accounts: [{profile: team, regions: [us-east-1]}]\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    path = profiles(desk.site.folder, world.access_key("111122223333"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+    assert desk("sync").code == 0
+    assert ("account", "ok") in {(row["check"], row["level"]) for row in desk.checked()[1]}
+    profiles(desk.site.folder, world.access_key("444455556666"))
+    code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"]) == (3, "account")
+    assert "111122223333" in trouble["told"]
+    assert "--accept-account" in trouble["mend"]
+
+
+def test_options_of_the_probe_need_it(bench: MakeBench) -> None:
+    """--image alone would be taken for a choice of what is checked."""
+    assert bench(World())("check", "--image", "base").code == 2
