@@ -1,10 +1,13 @@
 """Who asks: account, region and service, read from the Authorization header; and STS GetCallerIdentity.
 
-Knows nothing of images. Signatures are not verified: any secret key will do.
+Knows nothing of images. Signatures are not verified: any secret key will do. As at AWS an access key id tells
+its account, so credentials of whatever stands in for STS are those of the account that they name.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 XML_TYPE = "text/xml"
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 _FORBIDDEN = 403
+_KEY_LENGTH = 20
 # STS has names of its own for the same refusals.
 _STS_CODES = {
     "UnrecognizedClientException": "InvalidClientTokenId",
@@ -63,8 +67,28 @@ def scope_of(signer: Signer, world: Registry) -> Scope:
     """Return the account and region. AwsError for an access key that no account has."""
     account_id = world.account_of(signer.access_key)
     if account_id is None:
+        named = account_in(signer.access_key)
+        account_id = named if named is not None and world.has_account(named) else None
+    if account_id is None:
         raise AwsError("UnrecognizedClientException", _INVALID_TOKEN)
     return Scope(account_id, signer.region)
+
+
+@lru_cache(maxsize=4096)
+def account_in(access_key: str) -> str | None:
+    """Read the account that AWS writes into the key ids that it gives out; None for any other text.
+
+    Four letters say what kind of key it is; after them come, in base 32, a bit that is set and 40 bits of the
+    account's number.
+    """
+    if len(access_key) != _KEY_LENGTH:
+        return None
+    try:
+        bits = int.from_bytes(base64.b32decode(access_key[4:])[:6], "big")
+    except binascii.Error:
+        return None
+    number = (bits >> 7) & (2**40 - 1)
+    return f"{number:012d}" if bits >> 47 and number < 10**12 else None
 
 
 def sts_operation(body: bytes) -> str:

@@ -77,6 +77,10 @@ class Registry:
         """Return the account that an access key id belongs to, or None."""
         return self._keys.get(access_key)
 
+    def has_account(self, account_id: str) -> bool:
+        """Return whether the account was made known."""
+        return account_id in self._keys.values()
+
     def access_key(self, account_id: str) -> str:
         """Return the access key id of an account; ConfigError when it is unknown."""
         key = next((key for key, account in self._keys.items() if account == account_id), None)

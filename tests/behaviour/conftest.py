@@ -1,5 +1,6 @@
 """The fixtures of the tests of whole syncs."""
 
+from tests.behaviour.cloud import cloud, moto
 from tests.behaviour.harness import served
 
-__all__ = ["served"]
+__all__ = ["cloud", "moto", "served"]

@@ -1,0 +1,63 @@
+"""moto's server as a program: serves STS, Organizations and EC2 on loopback until its standard input ends.
+
+Prints its port. Counts what it is asked, and tells at /asked. In a process of its own, since importing moto
+gives every client of botocore in the process another handler.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def operation_of(environ: dict[str, Any]) -> str:
+    """What a request asks for: the target's last part, else the form's action, else the path."""
+    target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
+    if target:
+        return target.rpartition(".")[2]
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    form = parse_qs(body.decode("latin-1"))
+    return form["Action"][0] if "Action" in form else str(environ["PATH_INFO"])
+
+
+def counting(inner: Wsgi) -> Wsgi:
+    """The application, with what it is asked counted."""
+    asked: Counter[str] = Counter()
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/asked":
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(asked).encode()]
+        asked[operation_of(environ)] += 1
+        return inner(environ, start_response)
+
+    return serve
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    application = counting(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdout.write(f"{server.server_port}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    server.shutdown()
+
+
+if __name__ == "__main__":
+    main()
