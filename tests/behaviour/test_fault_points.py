@@ -21,6 +21,7 @@ from tests.faultpoints import registry
 from tests.faultpoints.faults import ONLY_KILLED, REFUSALS, Action, Fault, Point
 from tests.faultpoints.forking import Command, Ended, Forge
 from tests.faultpoints.matrix import ALL_ACTIONS, MODES, STEADY, Matrix, make_world
+from tests.faultpoints.publishing import PublishMatrix
 from tests.faultpoints.scan import unmarked
 
 pytestmark = pytest.mark.duckdb
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.duckdb
 ROOT = Path(__file__).parents[2]
 # One fault in so many is played by `make test`; which, the seed decides.
 SHARE = 192
+PUBLISH_SHARE = 48
 # Into memory, and into a sink whose file is a fault point.
 HARMLESS = {
     ("connector/landing_files.py", "parquet: pq.write_table"),
@@ -146,6 +148,22 @@ def test_scan_passes_what_changes_nothing() -> None:
     assert unmarked(source) == []
 
 
+@pytest.fixture(scope="module")
+def publishing(matrix: Matrix, tmp_path_factory: pytest.TempPathFactory) -> PublishMatrix:
+    """A dataset that was published once, and its undisturbed second publication."""
+    playing = PublishMatrix(tmp_path_factory.mktemp("publishing"), matrix.forge)
+    playing.prepare()
+    matrix.reached |= set(playing.reached)
+    return playing
+
+
+def test_publication_with_a_fault_leaves_a_whole_dataset(publishing: PublishMatrix, seed: int) -> None:
+    """After a fault at any effect readers find the old dataset or the new one, and the next completes it."""
+    faults = list(publishing.faults())
+    figures = publishing.play(faults[seed % PUBLISH_SHARE :: PUBLISH_SHARE])
+    assert figures.wrong == [], f"{figures} of {len(faults)}"
+
+
 @pytest.mark.parametrize("mode", sorted(MODES))
 def test_sync_with_a_fault_loses_nothing(matrix: Matrix, seed: int, mode: str) -> None:
     """After a fault at any effect the tables are the old or the new ones, and a clean sync ends undisturbed."""
@@ -216,7 +234,9 @@ def test_demo_without_room_says_so(matrix: Matrix, tmp_path: Path) -> None:
         assert_refused(run(matrix, tmp_path, arguments, fault), fault)
 
 
-def test_every_fault_point_is_reached(matrix: Matrix, synced: Path, tmp_path: Path) -> None:
+def test_every_fault_point_is_reached(
+    matrix: Matrix, publishing: PublishMatrix, synced: Path, tmp_path: Path
+) -> None:
     """The syncs and commands of these tests reach each registered point, and none that is not registered."""
     for arguments in (*OUTPUTS.values(), *QUESTIONS, ("init",)):
         run(matrix, synced, arguments)

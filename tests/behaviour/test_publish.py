@@ -18,6 +18,7 @@ import pytest
 from connector.errors import ConfigError, ConnectorError, OutputError
 from connector.publish.dataset import Dataset
 from connector.schema import IMAGE_VERSIONS, arrow_schema
+from tests.behaviour.beside import Beside
 from tests.behaviour.publishing import READERS, Stock, by_glob, by_manifest, manifest, parts, plain
 
 pytestmark = pytest.mark.duckdb
@@ -238,6 +239,12 @@ def test_file_that_is_missing_or_cut_is_written_again(stock: Stock) -> None:
     second.write_bytes(b"cut")
     stock.publish()
     assert plain(by_glob(stock.dataset)).equals(stock.stored())
+
+
+def test_readers_beside_publications_see_whole_runs(stock: Stock) -> None:
+    """While it is replaced again and again, no reader fails or sees rows of two runs; in `make soak` 200 times."""
+    figures = Beside(stock).run(4)
+    assert figures.clean, str(figures)
 
 
 def test_places_without_hard_links_get_copies(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,8 @@ def _warm() -> None:
     import connector.cli.reports
     import connector.cli.sync
     import connector.load.asking
-    import connector.pipeline  # noqa: F401 - as above
+    import connector.pipeline
+    import connector.publish.folder  # noqa: F401 - as above
 
     botocore.session.get_session().get_available_services()
 

@@ -13,7 +13,7 @@ from tests.faultpoints.faults import Point
 
 WRITTEN = (Effect.CREATE, Effect.WRITE, Effect.FSYNC, Effect.RENAME, Effect.FSYNC_FOLDER)
 # What is asked in the words of a user or of the demo is one statement, "question"; audits are for tests.
-_KINDS = ("checks", "comments", "load", "migrations", "reports", "session", "settle", "views")
+_KINDS = ("checks", "comments", "load", "migrations", "publish", "reports", "session", "settle", "views")
 
 
 def _points(effects: tuple[Effect, ...], *subjects: str) -> frozenset[Point]:
@@ -29,6 +29,19 @@ FILES = (
     | _points((Effect.LINK, Effect.FSYNC_FOLDER, Effect.UNLINK), File.WAREHOUSE)
     | _points((Effect.UNLINK,), File.PLAN, File.CONFIG, File.OUTPUT)
 )
+PUBLISHED = (
+    _points((*WRITTEN, Effect.MAKE_FOLDER, Effect.LINK), File.PART)
+    | _points((Effect.CREATE, Effect.WRITE, Effect.FSYNC), File.MANIFEST)
+    | _points((Effect.UNLINK, Effect.SYMLINK, Effect.RENAME, Effect.FSYNC_FOLDER), File.CURRENT)
+    | _points((Effect.MAKE_FOLDER, Effect.FSYNC_FOLDER, Effect.SYMLINK), File.DATASET)
+    | _points((Effect.UNLINK, Effect.REMOVE_TREE), File.DATASET)
+)
+# What changes a bucket: tests/behaviour/test_publish_s3.py cuts each of them off.
+IN_S3 = (
+    _points((Effect.PUT,), File.PART, File.MANIFEST)
+    | _points((Effect.DELETE,), File.PART)
+    | _points((Effect.CREATE,), File.SPOOL)
+)
 ENGINE = (
     _points((Effect.CONNECT,), "reading", "writing")
     | _points((Effect.BEGIN, Effect.COMMIT, Effect.COMMITTED), "transaction")
@@ -36,6 +49,6 @@ ENGINE = (
     | _points((Effect.STATEMENT,), "question", *(name for kind in _KINDS for name in names(kind)))
 )
 FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion")
-ALL = FILES | ENGINE | FETCHES
+ALL = FILES | PUBLISHED | ENGINE | FETCHES
 # A query that does not end even when it is interrupted: nothing makes DuckDB do so.
 UNREACHABLE = _points((Effect.REMOVE_TREE,), File.SPILL)
