@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -304,3 +305,32 @@ def test_profile_that_leads_elsewhere_is_told(bench: MakeBench, monkeypatch: pyt
 def test_options_of_the_probe_need_it(bench: MakeBench) -> None:
     """--image alone would be taken for a choice of what is checked."""
     assert bench(World())("check", "--image", "base").code == 2
+
+
+def test_policy_lists_exactly_the_actions_that_a_sync_makes(bench: MakeBench) -> None:
+    """Over a first sync, a version that goes and an image that goes, AWS sees each allowed action and no other."""
+    desk = bench(generate(23, images=3, versions_per_image=4))
+    seen: set[str] = set()
+    images = sorted({row.image_name for row in desk.site.world.truth()})
+    for change in (
+        lambda: None,
+        lambda: desk.site.world.delete_version(images[0], 2),
+        lambda: desk.site.world.delete_image(images[1]),
+    ):
+        change()
+        desk.site.sync()
+        seen |= set(desk.site.simulator.counters.totals().calls)
+    policy = json.loads(desk("check", "--emit-policy").out)
+    allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
+    assert allowed == {f"sagemaker:{operation}" for operation in seen - {"GetCallerIdentity"}}
+
+
+def test_policy_of_the_caller_is_pointed_at(bench: MakeBench) -> None:
+    """Where roles read, the identity that assumes them needs a policy of its own; nobody is asked for either."""
+    desk = bench(World(), config=f"accounts: [{{role_arn: '{ROLE}', regions: [us-east-1]}}]\n")
+    reader = desk("check", "--emit-policy")
+    assert "--emit-policy=caller" in reader.err
+    assert "444455556666" in reader.out
+    caller = json.loads(desk("check", "--emit-policy=caller").out)
+    assert caller["Statement"][0]["Resource"] == [ROLE]
+    assert desk.site.simulator.counters.calls() == 0

@@ -1,0 +1,127 @@
+"""The least policies: what a sync calls and nothing else, narrowed to what is configured, in IAM's own words."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from cfnlint import api as cfnlint
+
+from connector.checking.needed import policy_of_caller, policy_of_reader
+from connector.checking.policy import Callers, Reach, caller_policy, reader_policy
+from connector.config import Account, Config, Images
+from connector.errors import ConfigError
+from connector.wire import BODIES
+
+ROLE = "arn:aws-us-gov:iam::444455556666:role/reader"
+
+
+def complaints(*policies: object) -> list[str]:
+    """The errors and warnings that cfn-lint has of policies, as managed policies of a template."""
+    resources = {
+        f"Policy{number}": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": policy}}
+        for number, policy in enumerate(policies)
+    }
+    template = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
+    return [str(match) for match in cfnlint.lint(json.dumps(template), config={"include_checks": ["W"]})]
+
+
+def actions(policy: Any) -> list[str]:
+    """Every action that a policy allows."""
+    return [action for statement in policy["Statement"] for action in statement["Action"]]
+
+
+def resources(policy: Any, action: str) -> list[str]:
+    """What an action is allowed on."""
+    (found,) = [one["Resource"] for one in policy["Statement"] if action in one["Action"]]
+    return list(found)
+
+
+def config_of(*accounts: Account) -> Config:
+    """A configuration of these accounts."""
+    return Config(accounts=accounts)
+
+
+CONFIGURATIONS = {
+    "nothing-configured": config_of(Account()),
+    "regions": config_of(Account(regions=("us-east-1", "eu-west-1"))),
+    "patterns": config_of(Account(regions=("us-east-1",), images=Images(include=("Base-*", "ml-[abc]?")))),
+    "government": config_of(Account(role_arn=ROLE, regions=("us-gov-west-1",))),
+    "china": config_of(Account(profile="cn", regions=("cn-north-1",))),
+}
+
+
+def test_policies_are_such_as_cfn_lint_accepts() -> None:
+    """Actions, resources and conditions are such as IAM knows them, whatever is configured."""
+    listing = caller_policy(Callers((), ("organizations:ListAccounts",)))
+    readers = [policy_of_reader(config) for config in CONFIGURATIONS.values()]
+    assert complaints(*readers, policy_of_caller(CONFIGURATIONS["government"]), listing) == []
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_policy_allows_the_four_operations_and_no_other(name: str) -> None:
+    """What may be asked of SageMaker is what the connector can decode, and nothing is denied."""
+    policy: Any = policy_of_reader(CONFIGURATIONS[name])
+    assert sorted(actions(policy)) == sorted(f"sagemaker:{operation}" for operation in BODIES)
+    assert {statement["Effect"] for statement in policy["Statement"]} == {"Allow"}
+
+
+def test_cfn_lint_reads_policies() -> None:
+    """The judge of the test above complains of an action that there is not, and of an ARN that is none."""
+    policy: Any = policy_of_reader(CONFIGURATIONS["regions"])
+    policy["Statement"][1]["Action"] = ["sagemaker:DescribeImagination"]
+    policy["Statement"][2]["Resource"] = ["image-version/*"]
+    told = "\n".join(complaints(policy)).lower()
+    assert "imagination" in told
+    assert "image-version/*" in told
+
+
+def test_policy_names_partition_region_and_account_where_they_are_known() -> None:
+    """A role tells its account and partition, a region its partition; ListImages is narrowed by its region."""
+    policy: Any = policy_of_reader(CONFIGURATIONS["government"])
+    assert resources(policy, "sagemaker:ListImageVersions") == [
+        "arn:aws-us-gov:sagemaker:us-gov-west-1:444455556666:image/*"
+    ]
+    assert policy["Statement"][0]["Condition"] == {"StringEquals": {"aws:RequestedRegion": ["us-gov-west-1"]}}
+    china: Any = policy_of_reader(CONFIGURATIONS["china"])
+    assert resources(china, "sagemaker:DescribeImageVersion") == [
+        "arn:aws-cn:sagemaker:cn-north-1:*:image-version/*"
+    ]
+    nowhere: Any = policy_of_reader(CONFIGURATIONS["nothing-configured"])
+    assert resources(nowhere, "sagemaker:DescribeImage") == ["arn:aws:sagemaker:*:*:image/*"]
+    assert "Condition" not in nowhere["Statement"][0]
+
+
+@pytest.mark.parametrize("written", ["Base-GPU", "base-gpu"])
+def test_policy_allows_patterns_in_both_cases(written: str) -> None:
+    """SageMaker may lower-case a name in an ARN, and IAM tells the cases apart."""
+    policy = policy_of_reader(CONFIGURATIONS["patterns"])
+    arns = resources(policy, "sagemaker:DescribeImageVersion")
+    wanted = f"arn:aws:sagemaker:us-east-1:111122223333:image-version/{written}/17"
+    assert any(fnmatchcase(wanted, arn) for arn in arns)
+    other = "arn:aws:sagemaker:us-east-1:111122223333:image-version/private/1"
+    assert not any(fnmatchcase(other, arn) for arn in arns)
+    assert "ml-??" in " ".join(arns)
+
+
+def test_policy_of_many_accounts_stays_short() -> None:
+    """Account ids stand in it only while there is one: IAM takes 6,144 characters, and reaches no other account."""
+    reaches = [Reach("aws", "us-east-1", f"{number:012}") for number in range(100)]
+    policy = reader_policy(reaches)
+    assert resources(policy, "sagemaker:DescribeImage") == ["arn:aws:sagemaker:us-east-1:*:image/*"]
+    assert len(json.dumps(policy)) < 6144
+    patterns = tuple(f"image-{number}" for number in range(50))
+    assert resources(
+        reader_policy([Reach("aws", "us-east-1", None, patterns)]), "sagemaker:DescribeImage"
+    ) == ["arn:aws:sagemaker:us-east-1:*:image/*"]
+
+
+def test_caller_may_assume_exactly_the_configured_roles() -> None:
+    """Who assumes the roles needs nothing else; without a role there is no such policy."""
+    policy = policy_of_caller(CONFIGURATIONS["government"])
+    assert actions(policy) == ["sts:AssumeRole"]
+    assert resources(policy, "sts:AssumeRole") == [ROLE]
+    with pytest.raises(ConfigError, match="No role"):
+        policy_of_caller(CONFIGURATIONS["regions"])
