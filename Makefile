@@ -16,7 +16,7 @@ PEERS := $(VENV)/peers
 LOCKS := requirements
 # What `make test` runs on the second DuckDB line: all that loads, settles and asks. DUCKDB2_TESTS=tests runs all.
 DUCKDB2_TESTS ?= $(addprefix tests/,$(addprefix behaviour/test_,sync.py deletions.py promises.py query.py \
-	query_saved.py export.py) unit/test_sql.py unit/test_schema.py properties/test_history.py)
+	query_saved.py export.py publish.py) unit/test_sql.py unit/test_schema.py properties/test_history.py)
 
 export TMPDIR := $(CURDIR)/.cache/tmp
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
@@ -77,6 +77,7 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the 
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.soak.kills $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.soak.faultpoints
+	@$(BIN)/python -m tests.soak.publishing
 	@$(BIN)/python -m tests.soak.storm $(if $(SEED),--seed $(SEED))
 	@$(MAKE) --no-print-directory fuzz
 

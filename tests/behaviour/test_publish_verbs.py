@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,15 @@ from connector.cli.sync import exit_code
 from connector.config import Publish
 from connector.errors import InterruptedRunError
 from connector.model import Stop
+from connector.publish.manifest import Column, DataFile, Manifest, Superseded, Table
 from connector.publish.stage import publish_all
 from connector.simulator import VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, served
 from tests.behaviour.publishing import Stock, by_glob, parts, plain
 
 __all__ = ["served"]
+
+DATASETS = Path(__file__).parents[2] / "docs" / "datasets.md"
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +121,27 @@ def test_analyst_publishes_and_reads(stock: Stock, capfd: pytest.CaptureFixture[
     frame = pd.read_parquet("dataset/image_versions")
     assert frame.groupby("region", observed=True).size().to_dict() == dict(counted)
     assert plain(by_glob(Path("dataset"))).equals(stock.stored())
+
+
+def test_sql_of_the_documentation_runs(stock: Stock, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each SQL block of docs/datasets.md works as it stands, in a plain DuckDB beside the folder `dataset`."""
+    assert run(["export", "--dataset", "dataset"]) == 0
+    counted, listed = re.findall(r"```sql\n(.*?)```", DATASETS.read_text(encoding="utf-8"), re.DOTALL)
+    with duckdb.connect() as connection:
+        assert sorted(connection.execute(counted).fetchall()) == [(region, 40) for region in stock.regions]
+        assert connection.sql(listed.rstrip().rstrip(";")).to_arrow_table().num_rows == 120
+
+
+def test_manifest_has_the_members_of_the_documentation(
+    stock: Stock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each member that the manifest can have is explained in docs/datasets.md."""
+    text = DATASETS.read_text(encoding="utf-8").partition("## Manifest")[2]
+    named = set(re.findall(r"`(\w+)(?:\[\])?`", text))
+    members = {
+        name for kind in (Manifest, Table, Column, DataFile, Superseded) for name in kind.__struct_fields__
+    }
+    assert members - named == set()
 
 
 @pytest.mark.parametrize(
