@@ -114,7 +114,7 @@ class AccountCalls:
         """The regions that the account has enabled.
 
         From account:ListRegions, and where that is denied, out of reach or unknown from ec2:DescribeRegions.
-        Raises AccessDeniedError if neither is allowed, and a TransientError if none answers.
+        Raises CredentialsError if neither is allowed, and a TransientError if none answers.
         """
         try:
             return self._regions("ListRegions", {"RegionOptStatusContains": _ENABLED}, self._bounds.brief)
@@ -245,8 +245,8 @@ def _member(account: Mapping[str, Any]) -> Member:
 
 
 def _regions_untold(login: Login, first: ConnectorError, second: ConnectorError) -> ConnectorError:
-    return AccessDeniedError(
-        f"Cannot tell which regions {login.access} has enabled: allow it account:ListRegions or "
+    return CredentialsError(
+        f"Cannot tell which regions are enabled for {login.access}: allow account:ListRegions or "
         f"ec2:DescribeRegions, or name the regions instead of all. {first} {second}",
         **second.context,
     )

@@ -83,7 +83,7 @@ def serving() -> Iterator[Cloud]:
     ) as process:
         assert process.stdout is not None
         yield Cloud(f"http://127.0.0.1:{int(process.stdout.readline())}")
-        process.communicate()
+        process.kill()
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,6 @@ from tests.behaviour.cloud import MANAGEMENT, Cloud
 from tests.behaviour.harness import ServeWorld
 from tests.behaviour.scripted import Reply, Request, Scripted, answer, error, scripted
 
-pytestmark = pytest.mark.duckdb
-
 REGIONS = ("us-east-1", "eu-west-1")
 ROLE = "audit/reader"
 IDENTITY = Reply(

@@ -1,0 +1,203 @@
+"""`regions: all`, and the partitions: which regions an account is read in, and where it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from connector.config import Account, Config, Retry
+from connector.errors import ConfigError, ConnectorError, CredentialsError, ThrottledError
+from connector.extract.aws import Access, Login, Timeouts
+from connector.extract.catalog import sagemaker_regions
+from connector.extract.expand import find_targets
+from connector.extract.scopes import Target, open_scope, targets
+from connector.model import Stop
+from tests.behaviour.cloud import Cloud
+from tests.behaviour.scripted import Reply, Request, Scripted, answer, error, scripted
+
+XML = {"Content-Type": "text/xml"}
+Serve = Callable[..., Scripted]
+PARTITIONS = {
+    "aws": "us-east-1",
+    "aws-us-gov": "us-gov-west-1",
+    "aws-cn": "cn-northwest-1",
+    "aws-eusc": "eusc-de-east-1",
+    "aws-iso": "us-iso-east-1",
+    "aws-iso-b": "us-isob-east-1",
+}
+
+
+def identity(partition: str = "aws") -> Reply:
+    """An answer of GetCallerIdentity."""
+    result = f"<Account>111122223333</Account><Arn>arn:{partition}:iam::111122223333:user/me</Arn>"
+    return Reply(
+        body=f"<R><GetCallerIdentityResult>{result}</GetCallerIdentityResult></R>".encode(), headers=XML
+    )
+
+
+def listed(*names: str) -> Reply:
+    """An answer of account:ListRegions."""
+    return answer(Regions=[{"RegionName": name, "RegionOptStatus": "ENABLED"} for name in names])
+
+
+def described(*names: str) -> Reply:
+    """An answer of ec2:DescribeRegions."""
+    items = "".join(f"<item><regionName>{name}</regionName></item>" for name in names)
+    return Reply(body=f"<R><regionInfo>{items}</regionInfo></R>".encode(), headers=XML)
+
+
+def refused(code: str = "UnauthorizedOperation") -> Reply:
+    """An error of EC2."""
+    body = f"<Response><Errors><Error><Code>{code}</Code><Message>no</Message></Error></Errors></Response>"
+    return Reply(403, body.encode(), XML)
+
+
+DENIED, KNOWN = refused(), identity()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Serve an identity and these answers of the two services that know regions."""
+    with ExitStack() as stack:
+
+        def serve(lists: Reply, describes: Reply = DENIED, who: Reply = KNOWN) -> Scripted:
+            def answering(request: Request) -> Reply:
+                if b"Action=DescribeRegions" in request.body:
+                    return describes
+                return who if b"Action=" in request.body else lists
+
+            server = stack.enter_context(scripted(answering))
+            for name, value in server.environment.items():
+                monkeypatch.setenv(name, value)
+            return server
+
+        yield serve
+
+
+def all_regions(*accounts: Account) -> list[Target]:
+    """What is to be read of these accounts, the default one if none is named."""
+    config = Config(accounts=accounts or (Account(regions="all"),), retry=Retry(attempts=1))
+    return list(find_targets(config, Stop()))
+
+
+def regions_of(found: list[Target]) -> list[str]:
+    """Their regions, in their order."""
+    return [target.region for target in found]
+
+
+def test_all_regions_are_the_enabled_ones_with_sagemaker(told: Serve) -> None:
+    """A region that isn't enabled, such as an opt-in one, and one without SageMaker are not tried."""
+    server = told(listed("us-east-1", "eu-west-1", "us-new-1"))
+    assert "me-central-1" in sagemaker_regions("aws")
+    assert regions_of(all_regions()) == ["eu-west-1", "us-east-1"]
+    assert server.requests[-1].parameters == {"RegionOptStatusContains": ["ENABLED", "ENABLED_BY_DEFAULT"]}
+
+
+@pytest.mark.parametrize("lists", [error("AccessDeniedException"), error("InternalFailure", 500), answer()])
+def test_regions_are_described_where_they_cannot_be_listed(told: Serve, lists: Reply) -> None:
+    """One of the two permissions is enough."""
+    told(lists, described("us-east-1", "eu-central-1"))
+    assert regions_of(all_regions()) == ["eu-central-1", "us-east-1"]
+
+
+def test_account_whose_regions_are_denied_spoils_no_other(told: Serve) -> None:
+    """It is one failed scope that names both permissions; accounts with named regions are read."""
+    told(error("AccessDeniedException"))
+    named = Account(profile=None, regions=("eu-west-1",))
+    role = Account(role_arn="arn:aws:iam::111122223333:role/reader", regions=("us-east-1",))
+    lost, *others = all_regions(Account(regions="all"), role)
+    assert (str(lost), regions_of(others)) == ("the default credentials in all regions", ["us-east-1"])
+    with pytest.raises(
+        CredentialsError,
+        match=r"Cannot tell .* account:ListRegions or ec2:DescribeRegions, or name the regions",
+    ):
+        open_scope(lost, Config(accounts=(named,)), Stop())
+
+
+@pytest.mark.parametrize(
+    ("describes", "kind"),
+    [(described(), ConnectorError), (refused("RequestLimitExceeded"), ThrottledError)],
+)
+def test_regions_that_are_not_told_are_no_empty_list(
+    told: Serve, describes: Reply, kind: type[ConnectorError]
+) -> None:
+    """An answer without any region, and none at all, leave the account unread instead of finished."""
+    told(error("AccessDeniedException"), describes)
+    (lost,) = all_regions()
+    assert isinstance(lost.fault, kind)
+
+
+def test_account_with_unknown_credentials_is_asked_nothing_else(told: Serve) -> None:
+    """Its regions are not listed when STS says that nobody has these credentials."""
+    body = b"<ErrorResponse><Error><Code>InvalidClientTokenId</Code></Error></ErrorResponse>"
+    server = told(listed("us-east-1"), who=Reply(403, body, XML))
+    (lost,) = all_regions()
+    assert isinstance(lost.fault, CredentialsError)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+def test_all_regions_are_those_of_the_partition(
+    told: Serve, monkeypatch: pytest.MonkeyPatch, partition: str
+) -> None:
+    """The identity says which partition it is, whose own STS is asked."""
+    there = sagemaker_regions(partition)
+    server = told(listed(*sagemaker_regions("aws"), *there), who=identity(partition))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", PARTITIONS[partition])
+    assert regions_of(all_regions()) == list(there)
+    assert f"/{PARTITIONS[partition]}/sts/" in server.requests[0].headers["authorization"]
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+@pytest.mark.parametrize("service", ["sts", "sagemaker", "ec2", "account", "organizations"])
+def test_endpoints_are_those_of_the_partition(
+    monkeypatch: pytest.MonkeyPatch, partition: str, service: str
+) -> None:
+    """A role leads to its partition whatever region the environment has; STS is asked in a region."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAX")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    login = Login(Access(role_arn=f"arn:{partition}:iam::111122223333:role/reader"))
+    region = login.home_region
+    assert region == PARTITIONS[partition]
+    url = login.client(service, region, timeouts=Timeouts(), pool=1).api.meta.endpoint_url
+    suffixes = {
+        "aws": "amazonaws.com",
+        "aws-us-gov": "amazonaws.com",
+        "aws-cn": "amazonaws.com.cn",
+        "aws-eusc": "amazonaws.eu",
+        "aws-iso": "c2s.ic.gov",
+        "aws-iso-b": "sc2s.sgov.gov",
+    }
+    assert url.endswith(f".{suffixes[partition]}")
+    assert url.startswith(f"https://{'api.' if service == 'sagemaker' else ''}{service}")
+    assert (region in url) == (service in {"sts", "sagemaker", "ec2"} or region in url)
+    if service == "sts":
+        assert f"sts.{region}." in url
+
+
+def test_role_and_region_of_different_partitions_are_refused() -> None:
+    """Credentials of one partition are of no use in another."""
+    account = Account(role_arn="arn:aws-cn:iam::111122223333:role/reader", regions=("us-east-1",))
+    with pytest.raises(ConfigError, match="partition aws-cn, and region us-east-1 of partition aws"):
+        targets([account])
+
+
+def test_all_regions_of_an_unknown_partition_are_refused(told: Serve) -> None:
+    """What this botocore knows nothing of has to be named."""
+    told(listed("us-east-1"), who=identity("aws-new"))
+    with pytest.raises(ConfigError, match="No region of partition aws-new is known to have SageMaker"):
+        all_regions()
+
+
+def test_all_regions_from_a_server_that_lists_none(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where account:ListRegions is unknown, as it is to moto, EC2 says which are enabled."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in cloud.environment.items():
+        monkeypatch.setenv(name, value)
+    before = cloud.asked().get("DescribeRegions", 0)
+    regions = regions_of(all_regions())
+    assert {"us-east-1", "eu-west-1"} <= set(regions) <= set(sagemaker_regions("aws"))
+    assert cloud.asked()["DescribeRegions"] == before + 1

@@ -1,0 +1,248 @@
+"""One session an account: how often STS is asked for many regions, and what happens when credentials end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from connector.config import Account, Config, Retry
+from connector.errors import CredentialsError
+from connector.extract.accounts import AccountCalls, Bounds
+from connector.extract.aws import Access, ImageApi, Login, Timeouts
+from connector.extract.deadline import Callers
+from connector.extract.retry import RetryPolicy
+from connector.extract.scopes import Target, open_scope, targets
+from connector.extract.sessions import Identity
+from connector.model import Stop
+from connector.wire import BODIES
+from tests.behaviour.scripted import PAGE, Reply, Request, Scripted, error, scripted
+
+REGIONS = ("us-east-1", "eu-west-1", "us-west-2", "eu-central-1", "ap-south-1")
+ROLE = "arn:aws:iam::111122223333:role/reader"
+NEVER = datetime(2099, 1, 1, tzinfo=UTC)
+XML = {"Content-Type": "text/xml"}
+
+
+def identity(account_id: str) -> Reply:
+    """An answer of GetCallerIdentity."""
+    result = f"<Account>{account_id}</Account><Arn>arn:aws:sts::{account_id}:assumed-role/reader/x</Arn>"
+    return Reply(
+        body=f"<R><GetCallerIdentityResult>{result}</GetCallerIdentityResult></R>".encode(), headers=XML
+    )
+
+
+def lent(number: int, expires: datetime) -> Reply:
+    """The answer to AssumeRole number such."""
+    body = (
+        f"<R><AssumeRoleResult><Credentials><AccessKeyId>ASIALENT{number}</AccessKeyId><SecretAccessKey>s"
+        f"</SecretAccessKey><SessionToken>t{number}</SessionToken><Expiration>{expires:%Y-%m-%dT%H:%M:%SZ}"
+        "</Expiration></Credentials></AssumeRoleResult></R>"
+    )
+    return Reply(body=body.encode(), headers=XML)
+
+
+class Lender:
+    """An STS and a SageMaker. `expires` is when the first lent credentials say that they end; `ended` really have."""
+
+    def __init__(
+        self, expires: datetime = NEVER, who: tuple[Reply, ...] = (identity("111122223333"),)
+    ) -> None:
+        self.expires = expires
+        self.ended: set[str] = set()
+        self.asked: list[str] = []
+        self._who = list(who)
+        self._lent = 0
+
+    def __call__(self, request: Request) -> Reply:
+        operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
+        operation = operation or parse_qs(request.body.decode())["Action"][0]
+        self.asked.append(operation)
+        if operation == "AssumeRole":
+            self._lent += 1
+            return lent(self._lent, self.expires if self._lent == 1 else NEVER)
+        if operation == "GetCallerIdentity":
+            return self._who.pop(0) if len(self._who) > 1 else self._who[0]
+        return error("ExpiredTokenException") if self.key_of(request) in self.ended else PAGE
+
+    @staticmethod
+    def key_of(request: Request) -> str:
+        """The access key that signed."""
+        return request.headers["authorization"].partition("Credential=")[2].partition("/")[0]
+
+
+Serve = Callable[[Lender], Scripted]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Start a lender that is used by the environment."""
+    with ExitStack() as stack:
+
+        def start(lender: Lender) -> Scripted:
+            server = stack.enter_context(scripted(lender))
+            for name, value in server.environment.items():
+                monkeypatch.setenv(name, value)
+            return server
+
+        yield start
+
+
+def in_all(apis: list[ImageApi]) -> None:
+    """One call in each region, all at the same time."""
+    start = threading.Barrier(len(apis))
+
+    def call(api: ImageApi) -> None:
+        start.wait()
+        api.call("ListImageVersions", {"ImageName": "base"})
+
+    with ThreadPoolExecutor(len(apis)) as pool:
+        list(pool.map(call, apis))
+
+
+def apis(login: Login) -> list[ImageApi]:
+    """A client in each region."""
+    callers = Callers(len(REGIONS))
+    return [
+        ImageApi(login.access, region, timeouts=Timeouts(5, 5), callers=callers, login=login)
+        for region in REGIONS
+    ]
+
+
+def account_calls(login: Login, *, attempts: int = 1, call_seconds: float = 5) -> AccountCalls:
+    """The calls of an account with these bounds."""
+    policy = RetryPolicy(attempts, max_wait_seconds=0.01)
+    return AccountCalls(login, Bounds(policy, Timeouts(5, 5, call_seconds), Callers(1), Stop()))
+
+
+def test_account_of_many_regions_is_one_session(serve: Serve) -> None:
+    """Its regions are opened at the same time: one role is assumed, and one identity asked for."""
+    lender = Lender()
+    serve(lender)
+    wanted = targets([Account(role_arn=ROLE, regions=REGIONS)])
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        opened = list(pool.map(lambda target: open_scope(target, Config(), Stop()), wanted))
+    assert [str(each.scope) for each in opened] == [f"111122223333/{region}" for region in REGIONS]
+    assert sorted(lender.asked) == ["AssumeRole", "GetCallerIdentity"]
+
+
+def test_credentials_that_end_are_renewed_once_for_all_regions(serve: Serve) -> None:
+    """Every region meets the refusal at the same time; one role is assumed anew, and every call is answered."""
+    lender = Lender()
+    server = serve(lender)
+    clients = apis(Login(Access(role_arn=ROLE), "us-east-1"))
+    in_all(clients)
+    for number in (1, 2):
+        lender.ended.add(f"ASIALENT{number}")
+        in_all(clients)
+        assert lender.asked.count("AssumeRole") == number + 1
+    signed = [lender.key_of(request) for request in server.requests if "x-amz-target" in request.headers]
+    assert [signed.count(f"ASIALENT{number}") for number in (1, 2, 3)] >= [5, 5, 5]
+
+
+def test_credentials_about_to_end_are_renewed_before(serve: Serve) -> None:
+    """The role is assumed again some minutes ahead: no request is refused, in no region."""
+    lender = Lender(expires=datetime.now(UTC) + timedelta(minutes=5))
+    server = serve(lender)
+    clients = apis(Login(Access(role_arn=ROLE), "us-east-1"))
+    in_all(clients[:1])
+    in_all(clients)
+    assert lender.asked.count("AssumeRole") == 2
+    assert {lender.key_of(request) for request in server.requests[-5:]} == {"ASIALENT2"}
+
+
+def test_roles_share_the_session_of_their_source(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that provides the source's credentials is started once for all accounts."""
+    lender = Lender()
+    serve(lender)
+    told = '{"Version": 1, "AccessKeyId": "AKIASOURCE", "SecretAccessKey": "s"}'
+    program = tmp_path / "provide"
+    program.write_text(f"#!/bin/sh\necho >> {tmp_path}/started\necho '{told}'\n", encoding="utf-8")
+    program.chmod(0o700)
+    (tmp_path / "config").write_text(f"[profile source]\ncredential_process = {program}\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    roles = [f"arn:aws:iam::11112222333{number}:role/reader" for number in range(4)]
+    wanted = targets(Account(role_arn=role, source_profile="source", regions=REGIONS) for role in roles)
+    in_all([api_of(target) for target in wanted])
+    assert lender.asked.count("AssumeRole") == len(roles)
+    assert len((tmp_path / "started").read_text(encoding="utf-8").splitlines()) == 1
+
+
+def api_of(target: Target) -> ImageApi:
+    """A client of the target's login."""
+    return ImageApi(
+        target.access, target.region, timeouts=Timeouts(5, 5), callers=Callers(1), login=target.login
+    )
+
+
+def test_identity_is_asked_for_again_when_sts_fails(serve: Serve) -> None:
+    """One bad moment of STS doesn't cost the account its name."""
+    lender = Lender(who=(Reply(500, b"", XML), identity("111122223333")))
+    serve(lender)
+    told = account_calls(Login(Access(), "us-east-1"), attempts=3).identity()
+    assert told == Identity("111122223333", "aws")
+    assert lender.asked == ["GetCallerIdentity"] * 2
+
+
+def test_identity_is_waited_for_as_long_as_a_call_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An STS that begins an answer and never ends it counts as out of reach."""
+    done = threading.Event()
+
+    def trickle(_: Request) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+        while not done.wait(0.05):
+            yield b" "
+
+    with scripted(trickle) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        assert account_calls(Login(Access(), "us-east-1"), call_seconds=0.2).identity() is None
+        done.set()
+
+
+def test_account_of_a_role_is_known_where_sts_denies_the_question(serve: Serve) -> None:
+    """Whoever holds credentials of the role is in its account."""
+    denied = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+    serve(Lender(who=(Reply(403, denied, XML),)))
+    assert account_calls(Login(Access(role_arn=ROLE))).identity() == Identity("111122223333", "aws")
+
+
+def test_role_that_leads_to_another_account_is_refused(serve: Serve) -> None:
+    """The account is in the role's ARN, and is held against what STS says."""
+    serve(Lender(who=(identity("999988887777"),)))
+    with pytest.raises(CredentialsError, match="leads to account 999988887777 instead of its own"):
+        account_calls(Login(Access(role_arn=ROLE))).identity()
+
+
+def test_refused_credentials_are_asked_about_once(serve: Serve) -> None:
+    """Five regions of an account that STS doesn't know are five failed scopes after one question."""
+    unknown = b"<ErrorResponse><Error><Code>InvalidClientTokenId</Code></Error></ErrorResponse>"
+    lender = Lender(who=(Reply(403, unknown, XML),))
+    serve(lender)
+    config = Config(retry=Retry(attempts=1))
+    for target in targets([Account(regions=REGIONS)]):
+        with pytest.raises(CredentialsError, match="InvalidClientTokenId"):
+            open_scope(target, config, Stop())
+    assert lender.asked == ["GetCallerIdentity"]
+
+
+def test_clients_of_all_sessions_share_a_trimmed_model(serve: Serve) -> None:
+    """A client has the methods that are called and no others, and no session reads the model again."""
+    serve(Lender())
+    one, two = (
+        Login(Access(), "us-east-1").client("sagemaker", region, timeouts=Timeouts(), pool=1).api
+        for region in REGIONS[:2]
+    )
+    assert set(one.meta.service_model.operation_names) == set(BODIES)
+    metadata = [client.meta.service_model.metadata for client in (one, two)]
+    assert metadata[0] is metadata[1]
