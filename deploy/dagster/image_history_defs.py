@@ -12,7 +12,7 @@ import dagster as dg
 
 from connector import load_config, sync
 
-CONFIG = Path(os.environ.get("IMAGE_HISTORY_CONFIG_FILE", "/etc/image-history/config.yaml"))
+CONFIG = Path("/etc/image-history/config.yaml")
 
 
 @dg.asset(group_name="aws", compute_kind="duckdb", pool="image_history")

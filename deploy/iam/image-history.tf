@@ -50,15 +50,19 @@ data "aws_iam_policy_document" "read" {
   }
 
   statement {
-    sid    = "ReadImages"
-    effect = "Allow"
-    actions = [
-      "sagemaker:DescribeImage",
-      "sagemaker:DescribeImageVersion",
-      "sagemaker:ListImageVersions",
-    ]
+    sid     = "ReadImages"
+    effect  = "Allow"
+    actions = ["sagemaker:DescribeImage", "sagemaker:ListImageVersions"]
     resources = [
       "arn:${data.aws_partition.current.partition}:sagemaker:*:${data.aws_caller_identity.current.account_id}:image/*",
+    ]
+  }
+
+  statement {
+    sid     = "ReadVersions"
+    effect  = "Allow"
+    actions = ["sagemaker:DescribeImageVersion"]
+    resources = [
       "arn:${data.aws_partition.current.partition}:sagemaker:*:${data.aws_caller_identity.current.account_id}:image-version/*",
     ]
   }
