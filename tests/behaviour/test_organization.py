@@ -19,6 +19,7 @@ from tests.behaviour.scripted import Reply, Request, Scripted, answer, error, sc
 
 REGIONS = ("us-east-1", "eu-west-1")
 ROLE = "audit/reader"
+NOWHERE = "ou-ab12-cdef3456"
 IDENTITY = Reply(
     body=b"<R><GetCallerIdentityResult><Account>123456789012</Account>"
     b"<Arn>arn:aws:iam::123456789012:user/me</Arn></GetCallerIdentityResult></R>",
@@ -210,9 +211,11 @@ def test_denied_organization_leaves_with_3(clouded: Cloud, organizations: Serve,
     assert not site.config.warehouse.exists()
 
 
-@pytest.mark.parametrize("side", ["include", "exclude"])
-def test_unit_that_is_not_there_is_refused(clouded: Cloud, side: str) -> None:
+@pytest.mark.parametrize(
+    ("include", "exclude"), [(Members(units=(NOWHERE,)), Members()), (Members(), Members(units=(NOWHERE,)))]
+)
+def test_unit_that_is_not_there_is_refused(clouded: Cloud, include: Members, exclude: Members) -> None:
     """A unit of another organization, or a deleted one, is a fault of the configuration."""
     clouded.organization(1)
-    with pytest.raises(ConfigError, match="no root or organizational unit ou-ab12-cdef3456"):
-        found(**{side: Members(units=("ou-ab12-cdef3456",))})
+    with pytest.raises(ConfigError, match=f"no root or organizational unit {NOWHERE}"):
+        found(include=include, exclude=exclude)
