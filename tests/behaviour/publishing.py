@@ -38,11 +38,10 @@ RUN = f"""
 INSERT INTO runs BY NAME
 SELECT $run_id AS etl_run_id, {NOON} + to_minutes($number) AS started_at, started_at AS finished_at,
        'complete' AS outcome, 'full' AS mode, '0.1.0' AS connector_version, '1.5' AS duckdb_version, 'here' AS host,
-       COLUMNS(c -> c NOT IN ('etl_run_id', 'started_at', 'finished_at', 'outcome', 'mode', 'connector_version',
-                              'duckdb_version', 'host'))
+       zeros.*
 FROM (SELECT 0 AS streams, 0 AS inserted, 0 AS updated, 0 AS unchanged, 0 AS reappeared, 0 AS deleted,
              0 AS list_images_calls, 0 AS list_image_versions_calls, 0 AS describe_image_calls,
-             0 AS describe_image_version_calls, 0 AS retries, 0 AS throttles, 0 AS bytes_received)
+             0 AS describe_image_version_calls, 0 AS retries, 0 AS throttles, 0 AS bytes_received) AS zeros
 """
 CHANGE = """
 UPDATE image_versions SET failure_reason = $run_id, etl_run_id = $run_id
