@@ -17,7 +17,6 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
 
 from connector.cli import run
 from connector.effects import Effect, File, install
@@ -25,6 +24,7 @@ from connector.errors import ConfigError, CredentialsError, OutputError
 from connector.publish import s3
 from connector.publish.dataset import Dataset
 from connector.publish.manifest import encoded
+from tests.behaviour.cloud import Cloud
 from tests.behaviour.publishing import Stock, parts, plain
 
 pytestmark = pytest.mark.duckdb
@@ -74,16 +74,6 @@ class Bucket:
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """The address of a simulated S3."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def clients() -> Callable[[str | None], Any]:
     """Clients that are made once: what they are made of takes most of a test's time."""
     return cache(NEW_CLIENT)
@@ -91,20 +81,20 @@ def clients() -> Callable[[str | None], Any]:
 
 @pytest.fixture
 def bucket(
-    clients: Callable[[str | None], Any], endpoint: str, monkeypatch: pytest.MonkeyPatch
+    clients: Callable[[str | None], Any], moto: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bucket]:
     """An empty bucket, and credentials for it in the environment."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_ENDPOINT_URL_S3": moto.url,
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(s3, "_client", clients)
     client = clients(None)
     client.create_bucket(Bucket="history")
-    yield Bucket(client, endpoint)
+    yield Bucket(client, moto.url)
     for page in client.get_paginator("list_objects_v2").paginate(Bucket="history"):
         for each in page.get("Contents", ()):
             client.delete_object(Bucket="history", Key=each["Key"])

@@ -22,10 +22,8 @@ from connector.model import Stop
 from connector.publish.manifest import Column, DataFile, Manifest, Superseded, Table
 from connector.publish.stage import publish_all
 from connector.simulator import VirtualClock, generate
-from tests.behaviour.harness import ServeWorld, served
+from tests.behaviour.harness import ServeWorld
 from tests.behaviour.publishing import Stock, by_glob, parts, plain
-
-__all__ = ["served"]
 
 DATASETS = Path(__file__).parents[2] / "docs" / "datasets.md"
 
