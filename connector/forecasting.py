@@ -6,8 +6,9 @@ Must not know how it is shown, nor SQL or boto3.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow.parquet as pq
 
@@ -30,7 +31,7 @@ from connector.load.large_streams import LargeStream, large_streams
 from connector.load.loader import Knowledge, known, known_streams, loaded_runs
 from connector.load.warehouse import WarehouseFile, now_ms
 from connector.model import Failure, PlannedStream, Scope, Stop, Stream
-from connector.planning import Planning, SyncOptions, open_scopes
+from connector.planning import Opened, Opening, Planning, SyncOptions, open_scopes
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +75,9 @@ def pace_of(config: Config) -> Pace:
 def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop | None = None) -> Forecast:
     """Plan as a sync would, with calls of STS and ListImages only; nothing is written.
 
-    Raises what a sync would raise before it lists versions. An unfinished run that a sync would continue needs
-    no call at all.
+    Where the configuration says `all` regions or an organization, these are asked for too. Raises what a sync
+    would raise before it lists versions. An unfinished run is planned from what it has left; images are listed
+    only for the scopes that it had not got to.
     """
     asked = options or SyncOptions()
     halt = stop or Stop()
@@ -88,7 +90,7 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     waiting = tuple(run for run in left if run is not current)
     looked = _Looked(config, asked, stored, waiting)
     if current is not None:
-        return looked.rest_of(current)
+        return looked.rest_of(current, wanted, halt)
     return looked.new_run(wanted, selection, halt)
 
 
@@ -137,6 +139,16 @@ class _Planned:
     unreadable: tuple[Failure, ...] = ()
     run: LandedRun | None = None
 
+    def joined(self, more: _Planned) -> _Planned:
+        """This and what scopes that come later add to it."""
+        return _Planned(
+            streams=(*self.streams, *more.streams),
+            listed=self.listed | more.listed,
+            list_images={**self.list_images, **more.list_images},
+            unreadable=(*self.unreadable, *more.unreadable),
+            run=self.run,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
@@ -151,28 +163,37 @@ class _Looked:
         """The forecast of a run that begins now."""
         known_accounts = self.stored.knowledge.accounts
         opened = open_scopes(wanted, self.config, self.options, accounts=known_accounts, stop=stop)
-        planning = Planning(self.config, self.options, self.stored.knowledge.streams)
-        plan, _ = planning.plan(opened, selection, now_ms=now_ms())
-        listed = {Stream(scope.scope, name) for scope in opened.scopes for name in scope.images().names}
-        return self._forecast(
-            _Planned(
-                streams=plan.streams,
-                listed=frozenset(listed),
-                list_images={scope.scope: scope.pages for scope in plan.scopes},
-                unreadable=plan.unreadable,
-            )
-        )
+        return self._forecast(self._planned(opened, selection))
 
-    def rest_of(self, run: LandedRun) -> Forecast:
-        """The forecast of a sync that goes on with this run; its plan knows the images already."""
-        return self._forecast(
-            _Planned(
-                streams=run.plan.streams,
-                listed=_listed(run),
-                list_images={scope.scope: 0 for scope in run.plan.scopes},
-                unreadable=run.plan.unreadable,
-                run=run,
-            )
+    def rest_of(self, run: LandedRun, wanted: Sequence[Target], stop: Stop) -> Forecast:
+        """The forecast of a sync that goes on with this run; its plan knows the images of its scopes already."""
+        begun = _Planned(
+            streams=run.plan.streams,
+            listed=_listed(run),
+            list_images={scope.scope: 0 for scope in run.plan.scopes},
+            unreadable=run.plan.unreadable,
+            run=run,
+        )
+        if run.plan.last:
+            return self._forecast(begun)
+        done = frozenset(begun.list_images)
+        known_accounts = self.stored.knowledge.accounts
+        opening = Opening(wanted, self.config, self.options, known_accounts, stop, done)
+        new = []
+        for wave in opening.waves(patience_seconds=math.inf):
+            new = [replace(wave, scopes=tuple(each for each in wave.scopes if each.scope not in done))]
+        return self._forecast(begun.joined(self._planned(new[-1], run.plan.selection)))
+
+    def _planned(self, opened: Opened, selection: str) -> _Planned:
+        plan, _ = Planning(self.config, self.options, self.stored.knowledge.streams).plan(
+            opened, selection, now_ms=now_ms()
+        )
+        listed = {Stream(scope.scope, name) for scope in opened.scopes for name in scope.images().names}
+        return _Planned(
+            streams=plan.streams,
+            listed=frozenset(listed),
+            list_images={scope.scope: scope.pages for scope in plan.scopes},
+            unreadable=plan.unreadable,
         )
 
     def _forecast(self, planned: _Planned) -> Forecast:
@@ -237,7 +258,8 @@ class _Looked:
 
 def _listed(run: LandedRun) -> frozenset[Stream]:
     """The images that the scopes' lists had when the run began."""
-    rows = pq.read_table(run.images, columns=["account_id", "region", "image_name"]).to_pylist()
+    columns = ["account_id", "region", "image_name"]
+    rows = [row for path in run.images for row in pq.read_table(path, columns=columns).to_pylist()]
     return frozenset(Stream(Scope(row["account_id"], row["region"]), row["image_name"]) for row in rows)
 
 

@@ -5,51 +5,78 @@ Must not know how a policy is written.
 
 from __future__ import annotations
 
-from connector.checking.policy import Callers, Document, Reach, caller_policy, reader_policy
-from connector.config import Account, Config
-from connector.errors import ConfigError
-from connector.extract.scopes import targets
+from collections.abc import Iterable
 
-_PARTITIONS = {
-    "cn-": "aws-cn",
-    "us-gov-": "aws-us-gov",
-    "us-iso-": "aws-iso",
-    "us-isob-": "aws-iso-b",
-    "eusc-": "aws-eusc",
-}
+from connector.checking.policy import ANY, Callers, Document, Reach, caller_policy, reader_policy
+from connector.config import Account, Config, Organization
+from connector.errors import ConfigError
+from connector.extract.catalog import partition_of
+from connector.extract.scopes import ALL, access_of, targets
+
+_DEFAULT_PARTITION = "aws"
 
 
 def policy_of_reader(config: Config) -> Document:
     """The policy of the credentials that read."""
-    return reader_policy([reach for account in config.accounts for reach in _reaches(account)])
+    accounts = list(_accounts(config))
+    listed = any(account.regions == ALL for account in accounts)
+    return reader_policy(
+        [reach for account in accounts for reach in _reaches(account)], regions_listed=listed
+    )
 
 
 def policy_of_caller(config: Config) -> Document:
     """The policy of the credentials that assume the configured roles. ConfigError if there are none."""
-    roles = tuple(account.role_arn for account in config.accounts if account.role_arn is not None)
+    roles = tuple(account.role_arn for account in _accounts(config) if account.role_arn is not None)
     if not roles:
         raise ConfigError("No role is configured, so nobody assumes one: --emit-policy alone prints all.")
-    return caller_policy(Callers(roles))
+    return caller_policy(Callers(roles, tuple(_organization_actions(config.organization))))
 
 
 def assumes_roles(config: Config) -> bool:
     """Whether another identity than the one that reads needs a policy."""
-    return any(account.role_arn is not None for account in config.accounts)
+    return any(account.role_arn is not None for account in _accounts(config))
+
+
+def _accounts(config: Config) -> Iterable[Account]:
+    """The configured accounts, and one for all of the organization's."""
+    yield from config.own_accounts
+    wanted = config.organization
+    if wanted.role_name is not None:
+        region = wanted.regions[0] if isinstance(wanted.regions, tuple) else None
+        yield Account(
+            role_arn=f"arn:{_partition(region)}:iam::{ANY}:role/{wanted.role_name}",
+            regions=wanted.regions,
+            images=wanted.images,
+        )
+
+
+def _organization_actions(wanted: Organization) -> Iterable[str]:
+    """What the organization is asked: its accounts, and what is below its units where some are named."""
+    if wanted.role_name is None:
+        return
+    if wanted.include.accounts or not wanted.include.units:
+        yield "organizations:ListAccounts"
+    if wanted.include.units or wanted.exclude.units:
+        yield "organizations:ListAccountsForParent"
+        yield "organizations:ListOrganizationalUnitsForParent"
 
 
 def _reaches(account: Account) -> list[Reach]:
-    account_id = None if account.role_arn is None else account.role_arn.split(":")[4]
-    role_partition = None if account.role_arn is None else account.role_arn.split(":")[1]
+    access = access_of(account)
+    account_id = None if access.role_account == ANY else access.role_account
     return [
-        Reach(role_partition or _partition(region), region, account_id, account.images.include)
+        Reach(access.role_partition or _partition(region), region, account_id, account.images.include)
         for region in _regions(account)
     ]
 
 
 def _regions(account: Account) -> tuple[str | None, ...]:
-    """The configured regions, else that of the profile; unknown if neither is there yet."""
-    if account.regions is not None:
+    """The configured regions, else that of the profile; unknown if neither is there yet, or if all are meant."""
+    if isinstance(account.regions, tuple):
         return account.regions
+    if account.regions == ALL or account.role_arn is not None:
+        return (None,)
     try:
         return tuple(target.region for target in targets([account]))
     except ConfigError:
@@ -57,5 +84,5 @@ def _regions(account: Account) -> tuple[str | None, ...]:
 
 
 def _partition(region: str | None) -> str:
-    name = region or ""
-    return next((_PARTITIONS[prefix] for prefix in _PARTITIONS if name.startswith(prefix)), "aws")
+    found = None if region is None else partition_of(region)
+    return found or _DEFAULT_PARTITION

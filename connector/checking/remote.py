@@ -6,7 +6,7 @@ Each is asked with the cheapest real call that only reads. Must not know boto3, 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,6 +28,7 @@ from connector.errors import (
     TransientError,
 )
 from connector.extract.calls import ScopeCalls
+from connector.extract.expand import find_targets
 from connector.extract.faults import CLOCK_CODES, EXPIRED_CODES
 from connector.extract.headers import CLOCK_SENTENCE
 from connector.extract.scopes import OpenScope, Target, open_scope, require_same_account
@@ -63,8 +64,8 @@ class _Scope:
     where: str = ""
 
 
-def look_at_aws(config: Config, wanted: Sequence[Target], knowledge: Knowledge) -> tuple[Result, ...]:
-    """Examine every target, many at a time.
+def find_and_look(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
+    """Find out what is to be read, and examine every scope of it, many at a time.
 
     A scope that fails among others that can be read makes a sync partial, so its codes become 4.
     """
@@ -76,11 +77,28 @@ def look_at_aws(config: Config, wanted: Sequence[Target], knowledge: Knowledge) 
             max_wait=min(_WAIT, config.retry.max_wait),
         ),
     )
+    try:
+        wanted = find_targets(brief, Stop())
+    except ConnectorError as error:
+        return (_unfound(error),)
     with ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="check") as pool:
         scopes = list(pool.map(lambda target: _examine(target, brief, knowledge), wanted))
     some = any(scope.readable for scope in scopes)
     results = [each for scope in scopes for each in (softened(scope.results) if some else scope.results)]
     return (*results, *_clock(scopes))
+
+
+def _unfound(error: ConnectorError) -> Result:
+    """Why nobody knows what is to be read: a profile, a region, or an organization."""
+    if isinstance(error, CredentialsError):
+        mend = "Allow it to the credentials that list the accounts: see check --emit-policy=caller."
+    elif isinstance(error, ConfigError):
+        mend = "Correct that, and check again; image-history schema --config describes every setting."
+    else:
+        mend = _network_mend()
+    return failed(
+        "configuration", "accounts and regions", error.message, mend=mend, exit_code=error.exit_code
+    )
 
 
 def _examine(target: Target, config: Config, knowledge: Knowledge) -> _Scope:
@@ -132,6 +150,11 @@ def _bad_credentials(scope: _Scope, error: CredentialsError) -> Result:
 
 
 def _unreachable(scope: _Scope, error: ConnectorError) -> Result:
+    code = SourceError.exit_code
+    return failed("endpoint", scope.where, error.message, mend=_network_mend(), exit_code=code)
+
+
+def _network_mend() -> str:
     variables = [
         name
         for name in sorted(os.environ)
@@ -139,11 +162,10 @@ def _unreachable(scope: _Scope, error: ConnectorError) -> Result:
         or name.startswith("AWS_ENDPOINT_URL")
     ]
     named = f" Set here, and worth a look: {', '.join(variables)}." if variables else ""
-    mend = (
+    return (
         "Check the network, the name of the region, a proxy (HTTPS_PROXY) and its certificate authority "
         f"(AWS_CA_BUNDLE).{named}"
     )
-    return failed("endpoint", scope.where, error.message, mend=mend, exit_code=SourceError.exit_code)
 
 
 def _operations(scope: _Scope, opened: OpenScope, knowledge: Knowledge) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -312,11 +313,12 @@ def test_policy_lists_exactly_the_actions_that_a_sync_makes(bench: MakeBench) ->
     desk = bench(generate(23, images=3, versions_per_image=4))
     seen: set[str] = set()
     images = sorted({row.image_name for row in desk.site.world.truth()})
-    for change in (
+    changes: tuple[Callable[[], object], ...] = (
         lambda: None,
         lambda: desk.site.world.delete_version(images[0], 2),
         lambda: desk.site.world.delete_image(images[1]),
-    ):
+    )
+    for change in changes:
         change()
         desk.site.sync()
         seen |= set(desk.site.simulator.counters.totals().calls)

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from connector.cli import run
+from connector.config import Account
 from connector.errors import InterruptedRunError, WarehouseLockedError
 from connector.estimate import OPERATIONS, Listing, Reason, Span, total_calls
+from connector.extract.expand import find_targets
 from connector.forecasting import Forecast, forecast
+from connector.landing import Landing
+from connector.load.loader import known
+from connector.load.warehouse import WarehouseFile, now_ms
 from connector.model import Stop
 from connector.pipeline import sync
-from connector.planning import SyncOptions
+from connector.planning import Opened, Planning, SyncOptions, open_scopes
 from connector.reading import Silent
 from connector.simulator import VersionRecord, VirtualClock, World, generate
 from tests.behaviour.asking import Answered
@@ -201,6 +207,29 @@ def test_unfinished_run_is_planned_from_where_it_stopped(served: ServeWorld) -> 
     assert lists(fresh) == Span.of(3)
     assert_foreseen(site, found)
     assert site.calls("ListImageVersions") == 1
+
+
+def test_run_that_had_not_got_to_all_scopes_is_planned_with_them(served: ServeWorld) -> None:
+    """A scope that answered too late for an interrupted run is asked for its images, the others are not."""
+    site = served(generate(5, regions=["us-east-1", "eu-west-1"], images=2, versions_per_image=3))
+    regions = msgspec.structs.replace(site.config, accounts=(Account(regions=("us-east-1", "eu-west-1")),))
+    site = replace(site, config=regions)
+    site.sync()
+    wanted, options = find_targets(regions, Stop()), SyncOptions()
+    opened = open_scopes(wanted, regions, options, accounts={}, stop=Stop())
+    first = Opened(opened.scopes[:1], (), last=False)
+    with WarehouseFile(regions.warehouse).reading() as connection:
+        planning = Planning(regions, options, known(connection).streams)
+    plan, images = planning.plan(first, options.selection(wanted), now_ms=now_ms())
+    Landing(regions.landing_folder).create(plan, images)
+    found = foreseen(site)
+    assert found.continued is not None
+    assert total_calls(found.scopes)["ListImages"] == Span.of(1)
+    assert lists(found) == Span.of(4)
+    site.sync()
+    # The first scope's list of images was read when its part of the plan was made.
+    assert site.calls("ListImages") == 1
+    assert site.calls("ListImageVersions") == 4
 
 
 def test_run_that_was_read_and_not_settled_is_a_range(served: ServeWorld) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,8 +12,9 @@ from cfnlint import api as cfnlint
 
 from connector.checking.needed import policy_of_caller, policy_of_reader
 from connector.checking.policy import Callers, Reach, caller_policy, reader_policy
-from connector.config import Account, Config, Images
+from connector.config import Account, Config, Images, Members, Organization
 from connector.errors import ConfigError
+from connector.extract.faults import ACCOUNT_OPERATIONS
 from connector.wire import BODIES
 
 ROLE = "arn:aws-us-gov:iam::444455556666:role/reader"
@@ -125,3 +127,33 @@ def test_caller_may_assume_exactly_the_configured_roles() -> None:
     assert resources(policy, "sts:AssumeRole") == [ROLE]
     with pytest.raises(ConfigError, match="No role"):
         policy_of_caller(CONFIGURATIONS["regions"])
+
+
+UNITS = Organization(
+    role_name="audit/reader", regions="all", include=Members(units=("ou-ab12-cdef3456",)), exclude=Members()
+)
+
+
+def test_organization_is_listed_by_the_caller_and_read_by_its_role() -> None:
+    """The roles of all its accounts may be assumed; units need what finds the accounts below them."""
+    config = Config(organization=UNITS)
+    caller, reader = policy_of_caller(config), policy_of_reader(config)
+    assert complaints(caller, reader) == []
+    assert resources(caller, "sts:AssumeRole") == ["arn:aws:iam::*:role/audit/reader"]
+    assert set(actions(caller)) == {
+        "sts:AssumeRole",
+        "organizations:ListAccountsForParent",
+        "organizations:ListOrganizationalUnitsForParent",
+    }
+    assert set(actions(reader)) == {f"sagemaker:{operation}" for operation in BODIES} | {
+        "account:ListRegions"
+    }
+    whole = policy_of_caller(Config(organization=Organization(role_name="reader")))
+    assert set(actions(whole)) == {"sts:AssumeRole", "organizations:ListAccounts"}
+
+
+@pytest.mark.parametrize("policy", [policy_of_reader, policy_of_caller], ids=["reader", "caller"])
+def test_policy_has_no_operation_that_is_never_called(policy: Callable[[Config], Any]) -> None:
+    """Whatever is allowed is an operation that the connector asks AWS for somewhere."""
+    asked = {action.partition(":")[2] for action in actions(policy(Config(organization=UNITS)))}
+    assert asked <= {*BODIES, *ACCOUNT_OPERATIONS, "AssumeRole"}
