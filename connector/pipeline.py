@@ -85,6 +85,7 @@ class _Sync:
         current = reading.run(self._arrivals(wanted, selection, unfinished, knowledge))
         done = self._finish(current, waiting, resumed=unfinished is not None)
         scopes = tuple(_with_spared(each, reading.spared) for each in done.scopes)
+        self.progress.stage("publishing")
         with span("publish"):
             publications = publish_all(self.config, stop=self.stop)
         return replace(done, scopes=scopes, publications=publications)

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
     from connector.acceptance import PageRead
 
-_STAGES = {"scopes": "Finding images", "listing": "Reading versions", "loading": "Loading"}
+_STAGES = {
+    "scopes": "Finding images",
+    "listing": "Reading versions",
+    "loading": "Loading",
+    "publishing": "Publishing",
+}
 
 
 @contextmanager
