@@ -61,7 +61,11 @@ class Options:
     help="Value of the query's $NAME; repeatable.",
 )
 @click.option(
-    "--timeout", default="1h", show_default=True, callback=duration, help="Longest time that DuckDB works."
+    "--timeout",
+    default="1h",
+    show_default=True,
+    callback=duration,
+    help="Longest time that DuckDB works on one file.",
 )
 @click.pass_obj
 def command(shared: Globals, /, **given: Any) -> None:
