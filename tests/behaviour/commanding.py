@@ -1,0 +1,79 @@
+"""The command line in this process, in the folder of a site: what tests of whole commands share.
+
+Must not know what is commanded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.cli import run
+from connector.simulator import World, generate
+from tests.behaviour.asking import Answered
+from tests.behaviour.harness import ServeWorld, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """A site; calling it runs a command there."""
+
+    site: Site
+    capture: pytest.CaptureFixture[str]
+
+    @property
+    def folder(self) -> Path:
+        return self.site.folder
+
+    def __call__(self, *arguments: str) -> Answered:
+        self.capture.readouterr()
+        code = run(arguments)
+        captured = self.capture.readouterr()
+        return Answered(code, captured.out, captured.err)
+
+
+def log_lines(text: str) -> Sequence[dict[str, Any]]:
+    """Every line as a JSON object; a line that is none fails the test."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def small_world() -> World:
+    """Two images of three versions in one region."""
+    return generate(31, images=2, versions_per_image=3)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandWorld:
+    """Makes sites that commands run in."""
+
+    served: ServeWorld
+    patch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
+
+    def __call__(self, world: World | None = None) -> Commanded:
+        site = self.served(small_world() if world is None else world)
+        self.patch.chdir(site.folder)
+        for name, value in site.environment.items():
+            if name.startswith("IMAGE_HISTORY_"):
+                self.patch.setenv(name, value)
+        self.patch.setenv("IMAGE_HISTORY_RETRY__MAX_WAIT", "1ms")
+        return Commanded(site, self.capture)
+
+
+@pytest.fixture
+def commanding(
+    served: ServeWorld, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> CommandWorld:
+    """Makes sites for the length of a test."""
+    return CommandWorld(served, monkeypatch, capfd)
+
+
+@pytest.fixture
+def commanded(commanding: CommandWorld) -> Commanded:
+    """A small site of which nothing has been read yet."""
+    return commanding()
