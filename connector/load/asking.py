@@ -39,8 +39,8 @@ _MEBIBYTE = 1 << 20
 _BATCH_ROWS = 10_000
 _GRACE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
-# What a query that is nearly done gets from a writer that waits; well below lock_wait.
-_COURTESY_SECONDS = 1.0
+# What a query that is nearly done gets from who waits; well below lock_wait and the patience of planning.
+_COURTESY_SECONDS = 0.5
 _ATTEMPTS = 5
 # An error inside a stream reaches us as one of pyarrow's, with DuckDB's text.
 _FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
@@ -98,8 +98,8 @@ class Answer:
 def asking(warehouse: WarehouseFile, question: Question, limits: Limits | None = None) -> Iterator[Answer]:
     """Ask one question that only reads; its answer can be read inside the block.
 
-    The warehouse is open only while DuckDB works. A writer that waits for it is let in: the query is stopped
-    and asked again after the load, a few times at most. Raises QueryError for what is refused, wrong, too long
+    The warehouse is open only while DuckDB works. A sync that waits for it is let in: the query is stopped
+    and asked again afterwards, a few times at most. Raises QueryError for what is refused, wrong, too long
     or too large, and WarehouseError as `reading` does.
     """
     allowed = limits or Limits()
@@ -189,6 +189,7 @@ class _Asked:
                 if batch is None:
                     return
                 spool.add(batch)
+                self._require_time()
                 left = None if left is None else left - batch.num_rows
 
     def _checked(self, question: Question) -> Mapping[str, object]:

@@ -86,7 +86,9 @@ def bound(parameters: Mapping[str, object], wanted: Collection[str]) -> dict[str
         raise QueryError(f"A parameter is given twice: {', '.join(f'${name}' for name in parameters)}.")
     for name in sorted(wanted):
         if name not in values:
-            raise QueryError(f"The query's parameter ${name} has no value: add --param {name}=VALUE, or in Python {name}=...")
+            raise QueryError(
+                f"The query's parameter ${name} has no value: add --param {name}=VALUE, or in Python {name}=..."
+            )
     return values
 
 

@@ -72,7 +72,7 @@ class Spool:
         """Write a batch, compressed; returns the size of the file so far."""
         reach(Effect.WRITE, File.SPILL)
         if self._writer is None or self._file is None:
-            self._file = self._path.open("xb")
+            self._file = self._path.open("wb")
             options = pa.ipc.IpcWriteOptions(compression="lz4")
             self._writer = pa.ipc.new_stream(self._file, self.schema, options=options)
         self._writer.write_batch(batch)

@@ -1,4 +1,4 @@
-"""Whose turn it is at the warehouse file: one at a time in a process, and a waiting writer before new readers.
+"""Whose turn it is at the warehouse file: one at a time in a process, and writers before readers before questions.
 
 Must not know DuckDB, nor what is done in a turn.
 """
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,27 +29,35 @@ _TURNS: dict[Path, threading.Lock] = {}
 os.register_at_fork(after_in_child=_TURNS.clear)
 
 
+class Role(Enum):
+    """Who wants a turn. A question is what may take long, and can be asked again."""
+
+    WRITER = "writer"
+    READER = "reader"
+    QUESTION = "question"
+
+
 @contextmanager
-def turn(path: Path, opening: Callable[[], T], wait_seconds: float, *, writing: bool) -> Iterator[T]:
+def turn(path: Path, opening: Callable[[], T], wait_seconds: float, role: Role) -> Iterator[T]:
     """What `opening` returns, and the file to ourselves as far as this process goes.
 
     WarehouseLockedError, also from `opening`, is met by waiting, `wait_seconds` in all. A writer that waits
-    tells it to the readers; a reader waits for such a writer for half of its time at most, since the writer
-    itself may wait for somebody who never reads what we tell.
+    tells it to everybody, and a reader tells it to a question that is in its way in this process. Who reads
+    waits for somebody who told so for half of the time at most: that one may wait for a program that listens to
+    nobody.
     """
     until = time.monotonic() + wait_seconds
     with closing(_Wish(path)) as wish:
-        if not writing:
+        if role is not Role.WRITER:
             _let_in(path, time.monotonic() + wait_seconds / 2)
-        tell = wish.tell if writing else _say_nothing
-        with _among_threads(path, until, tell):
-            opened = _opened(opening, until, tell)
+        with _among_threads(path, until, _say_nothing if role is Role.QUESTION else wish.tell):
+            opened = _opened(opening, until, wish.tell if role is Role.WRITER else _say_nothing)
             wish.close()
             yield opened
 
 
 def is_wanted(path: Path) -> bool:
-    """Whether a writer waits for the file, so that a reader should end its turn."""
+    """Whether somebody waits for the file who should not have to, so that a question should end its turn."""
     try:
         with _wish_path(path).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -60,9 +69,9 @@ def is_wanted(path: Path) -> bool:
 
 
 class _Wish:
-    """A writer's wish to be let in: a locked file beside the warehouse, void when its process is gone.
+    """The wish to be let in: a locked file beside the warehouse, void when its process is gone.
 
-    Where it cannot be made, the writer waits without it.
+    Where it cannot be made, one waits without it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +79,7 @@ class _Wish:
         self._descriptor: int | None = None
 
     def tell(self) -> None:
-        """Lock the file, unless another writer has; one that just ended may have removed ours with its own."""
+        """Lock the file, unless another has; one that just ended may have removed ours with its own."""
         if self._descriptor is not None and self._is_in_place(self._descriptor):
             return
         self._forget()
@@ -105,7 +114,7 @@ def _wish_path(path: Path) -> Path:
 
 
 def _say_nothing() -> None:
-    """A reader asks nobody to make room."""
+    """Who may be made to wait asks nobody to make room."""
 
 
 def _let_in(path: Path, until: float) -> None:

@@ -23,7 +23,7 @@ from connector import __version__
 from connector.disk import take_name, unlink
 from connector.effects import Effect, File, reach
 from connector.errors import LoadError, WarehouseError, WarehouseLockedError
-from connector.load.turns import turn
+from connector.load.turns import Role, turn
 from connector.schema import SCHEMA_VERSION
 from connector.statements import names, statement
 
@@ -129,7 +129,7 @@ class WarehouseFile:
         with _private_files():
             if not self.path.exists():
                 self._make()
-            with self._opened(_WRITING, read_only=False) as connection:
+            with self._opened(_WRITING, Role.WRITER) as connection:
                 _migrate(connection, self.path)
                 yield connection
 
@@ -139,7 +139,7 @@ class WarehouseFile:
         try:
             for left in (unborn.path, unborn.path.with_name(f"{unborn.path.name}.wal")):
                 unlink(left, File.WAREHOUSE)
-            with unborn._opened(_WRITING, read_only=False) as connection:
+            with unborn._opened(_WRITING, Role.WRITER) as connection:
                 _migrate(connection, self.path)
             take_name(unborn.path, self.path, File.WAREHOUSE)
         except OSError as error:
@@ -149,24 +149,25 @@ class WarehouseFile:
     def reading(
         self, *, wait_seconds: float | None = None, settings: Mapping[str, str] | None = None
     ) -> Iterator[Connection]:
-        """Open read-only, with further `settings` of DuckDB if given.
+        """Open read-only; further `settings` of DuckDB are for a question, which makes room for everybody else.
 
         Raises as `writing` does, and WarehouseError if there is no file yet.
         """
         if not self.path.exists():
             raise WarehouseError(f"There is no warehouse at {self.path} yet: run image-history sync first.")
+        role = Role.READER if settings is None else Role.QUESTION
         config = _READING | dict(settings or {})
-        with self._opened(config, read_only=True, wait_seconds=wait_seconds) as connection:
+        with self._opened(config, role, wait_seconds=wait_seconds) as connection:
             _require_ours(connection, self.path)
             yield connection
 
     @contextmanager
     def _opened(
-        self, config: Mapping[str, str], *, read_only: bool, wait_seconds: float | None = None
+        self, config: Mapping[str, str], role: Role, *, wait_seconds: float | None = None
     ) -> Iterator[Connection]:
         bound = self.lock_wait_seconds if wait_seconds is None else wait_seconds
-        opening = partial(_open, self.path, config, read_only=read_only)
-        with turn(self.path, opening, bound, writing=not read_only) as duck:
+        opening = partial(_open, self.path, config, read_only=role is not Role.WRITER)
+        with turn(self.path, opening, bound, role) as duck:
             try:
                 with _closing(duck) as connection:
                     yield connection
