@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from connector.config import Account
+from connector.config import Account, Config, Organization
 from connector.extract.plan import ImageFilter
 from connector.model import Outcome, Scope
 
 LedTo = Mapping[tuple[str, str], str]
 
+_ALL = "all"
 _WHOLE = frozenset({Outcome.COMPLETE.value, Outcome.GONE.value})
 
 
@@ -81,6 +82,39 @@ class ScopeState:
         return self.wanted and (until is None or now - until > max_age)
 
 
+def configured(config: Config, led_to: LedTo) -> tuple[Account, ...]:
+    """The configured accounts, and those of the organization as far as syncs have met them.
+
+    Which accounts an organization has only AWS knows; by `led_to` those are known that were read with its role.
+    If there are none, one account that never was synced stands for them.
+    """
+    wanted = config.organization
+    if wanted.role_name is None:
+        return config.accounts
+    named = {account.role_arn for account in config.own_accounts}
+    met = {identity.removeprefix("role ") for identity, _ in led_to}
+    roles = sorted(role for role in met - named if _is_members(role, wanted))
+    nobody = () if roles else (Account(role_arn=f"arn:*:iam::*:role/{wanted.role_name}"),)
+    manager = Account(profile=wanted.profile, regions=wanted.regions, images=wanted.images)
+    own = (manager,) if wanted.profile is None or f"profile {wanted.profile}" in met else ()
+    members = (
+        Account(
+            role_arn=role,
+            external_id=wanted.external_id,
+            source_profile=wanted.profile,
+            regions=wanted.regions,
+            images=wanted.images,
+        )
+        for role in roles
+    )
+    return (*config.own_accounts, *own, *members, *nobody)
+
+
+def _is_members(role: str, wanted: Organization) -> bool:
+    """Whether a role is the organization's in an account that isn't excluded by its id."""
+    return role.endswith(f":role/{wanted.role_name}") and role.split(":")[4] not in wanted.exclude.accounts
+
+
 def freshness(
     streams: Iterable[StreamState], accounts: Sequence[Account], led_to: LedTo
 ) -> tuple[ScopeState, ...]:
@@ -124,7 +158,7 @@ def _is_named(account: Account) -> bool:
 
 
 def _covers(account: Account, region: str) -> bool:
-    return account.regions is None or region in account.regions
+    return account.regions is None or account.regions == _ALL or region in account.regions
 
 
 def _never_synced(
@@ -135,7 +169,8 @@ def _never_synced(
     for account in accounts:
         reached = {region for identity, region in led_to if identity == account.identity}
         regions = reached if _is_named(account) else anyone
-        if account.regions is None and not regions:
+        named = account.regions if isinstance(account.regions, tuple) else ()
+        if not named and not regions:
             missing.append(account.identity)
-        missing += [f"{account.identity} in {one}" for one in account.regions or () if one not in regions]
+        missing += [f"{account.identity} in {one}" for one in named if one not in regions]
     return tuple(ScopeState(name, None, wanted=True) for name in missing)

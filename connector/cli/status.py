@@ -100,11 +100,11 @@ def command(shared: Globals, /, *, max_age: timedelta | None, how: str) -> int:
 
 
 def _status(reports: Reports, config: Config, max_age: timedelta | None) -> Status:
-    from connector.freshness import freshness
+    from connector.freshness import configured, freshness
 
     accounts = reports.connection.table("load/known_accounts").to_pylist()
     led_to = {(row["access"], row["region"]): row["account_id"] for row in accounts}
-    scopes = freshness(_streams(reports), config.accounts, led_to)
+    scopes = freshness(_streams(reports), configured(config, led_to), led_to)
     return Status(scopes, _waiting(reports, config), moments.now(), max_age)
 
 

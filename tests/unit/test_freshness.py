@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.config import Account, Images
-from connector.freshness import ScopeState, StreamState, freshness
+from connector.config import Account, Config, Images, Members, Organization
+from connector.freshness import ScopeState, StreamState, configured, freshness
 from connector.model import Scope
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -93,6 +93,8 @@ def test_scope_that_is_not_configured_is_never_stale() -> None:
         (Account(regions=("us-east-1",)), {}, ["the default credentials in us-east-1"]),
         (Account(profile="p"), {}, ["profile p"]),
         (Account(profile="p"), {("profile p", "us-east-1"): "1"}, []),
+        (Account(profile="p", regions="all"), {}, ["profile p"]),
+        (Account(profile="p", regions="all"), {("profile p", "us-east-1"): "1"}, []),
         (
             Account(profile="p", regions=("us-east-1", "eu-west-1")),
             {("profile p", "us-east-1"): "1"},
@@ -104,7 +106,7 @@ def test_scope_that_is_not_configured_is_never_stale() -> None:
             ["role arn:aws:iam::111122223333:role/r in eu-west-1"],
         ),
     ],
-    ids=["default", "region", "profile", "profile-was-synced", "second-region", "role"],
+    ids=["default", "region", "profile", "profile-was-synced", "all", "all-synced", "second-region", "role"],
 )
 def test_configured_scope_that_never_was_synced_is_stale(
     account: Account, led_to: dict[tuple[str, str], str], missing: list[str]
@@ -122,3 +124,32 @@ def test_default_credentials_were_synced_once_their_region_is_stored() -> None:
         "111122223333/us-east-1",
         "the default credentials in eu-west-1",
     ]
+
+
+def test_account_that_is_read_in_all_regions_wants_each_of_its_scopes() -> None:
+    """No region was given up, so all of them can be stale."""
+    streams = [stream(None, 1), stream(None, 900, WEST)]
+    led_to = {("profile p", scope.region): scope.account_id for scope in (EAST, WEST)}
+    west, east = freshness(streams, (Account(profile="p", regions="all"),), led_to)
+    assert (west.is_stale(NOON, HOUR), east.is_stale(NOON, HOUR)) == (True, False)
+
+
+def test_accounts_of_an_organization_are_those_that_were_read_with_its_role() -> None:
+    """One that is excluded now, and a role of another name, are not wanted; the manager is, if it was read."""
+    organization = Organization(
+        role_name="reader",
+        profile="root",
+        exclude=Members(accounts=("333333333333",)),
+        regions=("us-east-1",),
+    )
+    config = Config(organization=organization)
+    roles = ["111122223333:role/reader", "333333333333:role/reader", "444455556666:role/other"]
+    led_to = {(f"role arn:aws:iam::{role}", "us-east-1"): role[:12] for role in roles}
+    led_to["profile root", "us-east-1"] = "123456789012"
+    found = configured(config, led_to)
+    assert [account.identity for account in found] == [
+        "profile root",
+        "role arn:aws:iam::111122223333:role/reader",
+    ]
+    never = freshness([stream(None, 1)], configured(config, {}), {})
+    assert [state.name for state in never if state.wanted] == ["role arn:*:iam::*:role/reader"]
