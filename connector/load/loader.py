@@ -165,6 +165,7 @@ class _Load:
     def deletions(self, *, allow_mass_delete: bool) -> dict[Scope, int]:
         stamp = self._stamp(self.finished_ms)
         self.connection.offer("proofs_arrow", proofs_table(self.run))
+        self.connection.run("load/proofs")
         self.connection.run("load/deleted")
         spared = self._spare(allow_mass_delete=allow_mass_delete)
         self.connection.run("load/insert_deletions", stamp)

@@ -14,7 +14,7 @@ SELECT
         WHEN target.etl_deleted_at IS NOT NULL THEN 'reappeared'
         ELSE 'modified'
     END AS etl_change,
-    list_sort(list_filter([
+    CASE WHEN target.version IS NULL THEN [] ELSE list_sort(list_filter([
         CASE WHEN source.image_arn IS DISTINCT FROM target.image_arn THEN 'image_arn' END,
         CASE WHEN source.image_version_arn IS DISTINCT FROM target.image_version_arn THEN 'image_version_arn' END,
         CASE WHEN source.image_version_status IS DISTINCT FROM target.image_version_status THEN 'image_version_status' END,
@@ -22,7 +22,7 @@ SELECT
         CASE WHEN source.creation_time IS DISTINCT FROM target.creation_time THEN 'creation_time' END,
         CASE WHEN source.last_modified_time IS DISTINCT FROM target.last_modified_time THEN 'last_modified_time' END,
         CASE WHEN source.etl_raw IS DISTINCT FROM target.etl_raw THEN 'etl_raw' END
-    ], lambda name: name IS NOT NULL)) AS etl_changed_columns,
+    ], lambda name: name IS NOT NULL)) END AS etl_changed_columns,
     CASE
         WHEN target.version IS NULL THEN source.creation_time
         WHEN source.creation_time > target.creation_time THEN greatest(source.creation_time, target.etl_valid_from)
@@ -38,7 +38,15 @@ WHERE
     OR source.creation_time > target.creation_time
     OR (
         source.creation_time = target.creation_time
-        AND (len(etl_changed_columns) > 0 OR target.etl_deleted_at IS NOT NULL)
+        AND (
+            target.etl_deleted_at IS NOT NULL
+            OR source.image_arn IS DISTINCT FROM target.image_arn
+            OR source.image_version_arn IS DISTINCT FROM target.image_version_arn
+            OR source.image_version_status IS DISTINCT FROM target.image_version_status
+            OR source.failure_reason IS DISTINCT FROM target.failure_reason
+            OR source.last_modified_time IS DISTINCT FROM target.last_modified_time
+            OR source.etl_raw IS DISTINCT FROM target.etl_raw
+        )
         AND (source.last_modified_time >= target.last_modified_time OR listed.listing = 'full')
     )
 ORDER BY source.account_id, source.region, source.image_name, source.version;

@@ -1,18 +1,21 @@
 -- What: what the load does to versions, scope by scope.
 -- Parameters: none; reads the temporary tables `landed`, `changed` and `deleted`.
 -- Returns: account_id, region, inserted, updated, unchanged, reappeared, deleted; one row per scope.
+-- Every changed version is a landed one, and has landed once: what remains is unchanged, without a join.
 SELECT
     account_id,
     region,
     count(*) FILTER (change IN ('created', 'recreated')) AS inserted,
     count(*) FILTER (change = 'modified') AS updated,
-    count(*) FILTER (change = 'unchanged') AS unchanged,
+    count(*) FILTER (change = 'landed') - count(*) FILTER (change NOT IN ('landed', 'deleted')) AS unchanged,
     count(*) FILTER (change = 'reappeared') AS reappeared,
     count(*) FILTER (change = 'deleted') AS deleted
 FROM (
-    SELECT landed.account_id, landed.region, coalesce(changed.etl_change, 'unchanged') AS change
+    SELECT account_id, region, 'landed' AS change
     FROM landed
-    LEFT JOIN changed USING (account_id, region, image_name, version)
+    UNION ALL
+    SELECT account_id, region, etl_change
+    FROM changed
     UNION ALL
     SELECT account_id, region, 'deleted'
     FROM deleted

@@ -4,7 +4,8 @@
 DELETE FROM image_versions AS target
 USING changed AS source
 WHERE
-    target.account_id = source.account_id
+    source.etl_change <> 'created'
+    AND target.account_id = source.account_id
     AND target.region = source.region
     AND target.image_name = source.image_name
     AND target.version = source.version;

@@ -1,5 +1,5 @@
 -- What: live versions that the run proved absent.
--- Parameters: none; reads the registered Arrow table `proofs_arrow`.
+-- Parameters: none; reads the temporary table `proofs`.
 -- Returns: nothing; makes the temporary table `deleted`, one row a version. Runs after the merge.
 -- etl_last_seen_at is the later of the last complete full listing before this run and the run that wrote the row.
 CREATE OR REPLACE TEMP TABLE deleted AS
@@ -9,7 +9,7 @@ WITH gone AS (
         proof.evidence,
         greatest(proof.proved_at, stored.etl_valid_from) AS gone_since
     FROM image_versions AS stored
-    JOIN proofs_arrow AS proof
+    JOIN proofs AS proof
         ON proof.account_id = stored.account_id
         AND proof.region = stored.region
         AND proof.image_name = stored.image_name

@@ -1,6 +1,6 @@
 -- What: remembers numbers that never were seen and are proved absent, so that they are not asked for again.
 -- Parameters: $run_id.
--- Returns: nothing; reads the registered Arrow table `proofs_arrow`, runs after the merge.
+-- Returns: nothing; reads the temporary table `proofs`, runs after the merge.
 INSERT INTO absent_versions BY NAME
 SELECT
     account_id,
@@ -11,11 +11,11 @@ SELECT
     evidence,
     proved_at,
     $run_id AS etl_run_id
-FROM proofs_arrow AS proof
+FROM proofs AS proof
 WHERE
     evidence <> 'image_not_found'
     AND NOT EXISTS (
-        FROM (FROM image_versions SEMI JOIN proofs_arrow USING (account_id, region, image_name)) AS stored
+        FROM (FROM image_versions SEMI JOIN proofs USING (account_id, region, image_name)) AS stored
         WHERE
             stored.account_id = proof.account_id
             AND stored.region = proof.region

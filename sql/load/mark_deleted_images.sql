@@ -1,6 +1,6 @@
 -- What: marks images that are gone, unless their versions' deletion was held back.
 -- Parameters: $run_id, $observed_at (UTC).
--- Returns: nothing; reads the registered Arrow table `proofs_arrow`, runs after mark_deleted.
+-- Returns: nothing; reads the temporary table `proofs`, runs after mark_deleted.
 UPDATE images AS target
 SET
     etl_deleted_at = source.proved_at,
@@ -8,10 +8,10 @@ SET
     etl_changed_at = $observed_at::TIMESTAMPTZ,
     etl_run_id = $run_id
 FROM (
-    FROM proofs_arrow
+    FROM proofs
     ANTI JOIN (
         FROM image_versions
-        SEMI JOIN proofs_arrow USING (account_id, region, image_name)
+        SEMI JOIN proofs USING (account_id, region, image_name)
         WHERE etl_deleted_at IS NULL
     ) USING (account_id, region, image_name)
     WHERE evidence = 'image_not_found'
