@@ -11,6 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -116,7 +117,7 @@ class Opening:
         callers = Callers(self.config.concurrency)
         for target in self.wanted:
             job = partial(_open_into, arrived, partial(self._try_open, target, callers))
-            threading.Thread(target=job, name="scope", daemon=True).start()
+            threading.Thread(target=copy_context().run, args=(job,), name="scope", daemon=True).start()
         everything: list[OpenScope] = []
         lost: list[_Lost] = []
         for batch, last in self._batches(arrived, math.inf if patient else patience_seconds):
