@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -216,12 +217,51 @@ def test_query_is_in_utc_whatever_the_machine(ask: Desk, monkeypatch: pytest.Mon
     ]
 
 
-def test_query_lists_saved_queries(ask: Desk) -> None:
-    """--list names each with what it tells and needs; no warehouse is opened."""
-    answered = ask("query", "--list", "--warehouse", "none.duckdb")
+@pytest.mark.parametrize(
+    "sql", ["-- hello\nSELECT 1 AS x", "--hello\nSELECT 1 AS x", "-- a=b\nFROM (SELECT 1 AS x)"]
+)
+def test_query_may_begin_with_a_comment(ask: Desk, sql: str) -> None:
+    """A comment is no option, wherever the SQL stands."""
+    assert ask("query", sql).lines == ["x", "1"]
+    assert ask("query", sql, "--format", "jsonl").lines == ['{"x":1}']
+    assert ask("query", "--max-rows", "1", sql, "--format", "csv").lines == ['"x"', "1"]
+    assert ask("query", "--no-such", "SELECT 1").code == 2
+
+
+def test_query_says_how_a_parameter_gets_its_type(ask: Desk) -> None:
+    """A value is text that takes the type of what it meets; where nothing decides, the sentence says to cast."""
+    answered = ask("query", "SELECT $n + 1 AS x", "--param", "n=5")
+    assert answered.code == 2
+    assert "text until it is cast, as in $n::BIGINT (line 1" in answered.err
+    assert ask("query", "SELECT $n::BIGINT + 1 AS x", "--param", "n=5").lines == ["x", "6"]
+    assert len(ask("query", "FROM range(9) LIMIT $n", "--param", "n=5").lines) == 6
+
+
+def test_queries_lists_what_is_saved(ask: Desk) -> None:
+    """Each with what it tells, what it needs, and a command that asks it; no warehouse is opened."""
+    answered = ask("queries", "--warehouse", "none.duckdb")
     assert answered.code == 0
     assert "@newest-versions: " in answered.out
-    assert "--param runs=VALUE  how many runs [default: 20]" in answered.out
+    assert "    runs: how many runs  [default: 20]" in answered.lines
+    assert "    $ image-history query @version-history --param image=IMAGE" in answered.lines
+
+
+def test_queries_give_an_example_that_works(ask: Desk) -> None:
+    """Every example of the list is answered, once a name stands where it has capitals."""
+    for row in json.loads(ask("queries", "--format", "json").out):
+        words = shlex.split(row["example"].replace("=IMAGE", f"={ask.image}"))
+        answered = ask(*words[1:], "--format", "csv")
+        assert answered.code == 0, answered.err
+        assert answered.lines[0].replace('"', "") == row["columns"].replace(", ", ",")
+
+
+def test_queries_shows_one_query_as_it_is(ask: Desk) -> None:
+    """With a name it is that query's SQL, which can be asked itself; a wrong name gets the nearest."""
+    sql = ask("queries", "@newest-versions").out
+    assert ask("query", sql).out == ask("query", "@newest-versions").out
+    answered = ask("queries", "nwest-versions")
+    assert answered.code == 2
+    assert "no saved query @nwest-versions; the nearest: newest-versions" in answered.err
 
 
 @pytest.mark.parametrize("text", ["5", "0s", "-1s", "soon"])

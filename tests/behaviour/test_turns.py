@@ -1,0 +1,186 @@
+"""Readers and writers of one warehouse: nobody is locked out for long, and nobody loses anything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from connector import Warehouse
+from connector.errors import WarehouseLockedError
+from connector.load import asking as asking_module
+from connector.load.asking import asking
+from connector.load.saved import Question
+from connector.load.turns import is_wanted
+from connector.load.warehouse import WarehouseFile
+from connector.simulator import VirtualClock, generate
+from tests.behaviour.harness import ServeWorld, Site
+
+pytestmark = pytest.mark.duckdb
+
+ROOT = Path(__file__).parents[2]
+# Goes on until a sync has loaded another run than the first so many.
+UNTIL_A_LOAD = """
+WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT 1 FROM t WHERE (SELECT count(*) FROM runs) <= $seen)
+SELECT count(*) AS n FROM t
+"""
+# Asks a short question, and, while there are few runs, a long one that only a load ends; until stdin is closed.
+READER = """
+import sys, threading
+from connector import Warehouse
+from connector.load import asking
+asking._COURTESY_SECONDS = 0.02
+over, done = threading.Event(), 0
+threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+print("reading", flush=True)
+while not over.is_set():
+    warehouse = Warehouse(sys.argv[1])
+    seen = warehouse.query("SELECT count(*) AS n FROM runs").rows()[0]["n"]
+    if seen < int(sys.argv[2]):
+        warehouse.query(sys.argv[3], seen=seen)
+    done += 1
+    over.wait(0.02)
+print(done)
+"""
+
+
+@pytest.fixture
+def site(served: ServeWorld) -> Site:
+    """A site with one small image, synced once."""
+    made = served(generate(17, images=1, versions_per_image=3, clock=VirtualClock()))
+    made.sync()
+    return made
+
+
+@contextmanager
+def python(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python program that said on stdout that it is ready."""
+    path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=20)
+
+
+def test_readers_in_loops_and_twenty_syncs_never_fail(site: Site) -> None:
+    """Two processes ask again and again, one of them what takes for ever: each of 20 syncs loads, none fails."""
+    path = str(site.config.warehouse)
+    with python(READER, path, "6", UNTIL_A_LOAD) as first, python(READER, path, "0", "") as second:
+        for number in range(20):
+            site.world.create_version(site.world.truth()[0].image_name)
+            assert sum(scope.rows.inserted for scope in site.sync().scopes) == 1, number
+        answers = [process.communicate("", timeout=60) for process in (first, second)]
+    for process, (output, errors) in zip((first, second), answers, strict=True):
+        assert (process.returncode, errors) == (0, "")
+        assert int(output) > 10
+    site.assert_true()
+
+
+def test_long_query_lets_a_writer_in_and_is_asked_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A query that would go on for ever on the old rows is stopped for the load, and answered from the new ones.
+
+    In one process, where DuckDB's locks tell nobody anything.
+    """
+    monkeypatch.setattr(asking_module, "_COURTESY_SECONDS", 0.0)
+    warehouse = Warehouse(site.config.warehouse)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(warehouse.query, UNTIL_A_LOAD, seen=1)
+        site.sync()
+        assert asked.result(timeout=30).rows() == [{"n": 1}]
+
+
+def test_query_that_is_always_in_the_way_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some attempts the query ends with exit code 5 and a sentence, not the syncs."""
+    monkeypatch.setattr(asking_module, "_COURTESY_SECONDS", 0.0)
+    monkeypatch.setattr(asking_module, "_ATTEMPTS", 2)
+    warehouse = WarehouseFile(site.config.warehouse)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: asking(warehouse, Question("FROM range(1_000_000_000_000)")).__enter__())
+        while not asked.done():
+            with warehouse.writing() as connection:
+                assert connection.table("session/tables").num_rows > 5
+        with pytest.raises(WarehouseLockedError, match="stopped for a sync") as raised:
+            asked.result()
+    assert raised.value.exit_code == 5
+
+
+def test_wish_of_a_writer_dies_with_it(site: Site) -> None:
+    """A writer that waits is seen by readers; once it is killed, readers go on at once."""
+    path = site.config.warehouse
+    writer = "from pathlib import Path; from connector.load.warehouse import WarehouseFile; import sys\n"
+    writer += "print('started', flush=True); WarehouseFile(Path(sys.argv[1])).writing().__enter__()"
+    with duckdb.connect(path, read_only=True), python(writer, str(path)) as waiting:
+        while not is_wanted(path):
+            assert waiting.poll() is None
+        waiting.send_signal(signal.SIGKILL)
+        waiting.wait(timeout=20)
+        assert not is_wanted(path)
+    assert len(Warehouse(path).query("FROM runs")) == 1
+
+
+def test_writer_that_came_through_leaves_no_wish(site: Site) -> None:
+    """The file that tells of the wish is gone after it, and was its owner's alone."""
+    warehouse = WarehouseFile(site.config.warehouse)
+    entered, leave = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with warehouse.reading():
+            entered.set()
+            leave.wait(timeout=20)
+
+    def write() -> None:
+        with warehouse.writing():
+            pass
+
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(read)
+        entered.wait(timeout=20)
+        writing = pool.submit(write)
+        while not is_wanted(warehouse.path):
+            assert not writing.done()
+        (wish,) = warehouse.path.parent.glob(".*.wanted")
+        assert wish.stat().st_mode & 0o077 == 0
+        leave.set()
+        writing.result(timeout=20)
+        reading.result(timeout=20)
+    assert list(warehouse.path.parent.glob(".*.wanted")) == []
+
+
+def test_warehouse_that_the_program_itself_has_open_is_told_apart(site: Site) -> None:
+    """A connection of the user's own in the same process: locked, by this process; not damaged."""
+    with (
+        duckdb.connect(site.config.warehouse),
+        pytest.raises(WarehouseLockedError, match="open in this process"),
+    ):
+        WarehouseFile(site.config.warehouse, 0.0).reading().__enter__()
+
+
+def test_block_inside_a_block_ends_with_a_sentence(site: Site) -> None:
+    """A thread that opens the warehouse twice waits for itself, but not for ever."""
+    warehouse = WarehouseFile(site.config.warehouse, 0.2)
+    with (
+        warehouse.reading(),
+        pytest.raises(WarehouseLockedError, match="elsewhere in this process"),
+        warehouse.reading(),
+    ):
+        pass

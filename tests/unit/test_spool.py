@@ -1,0 +1,51 @@
+"""Rows that wait for their delivery: the same ones in the same order, in memory or in a file, never too many."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from connector.errors import OutputError, QueryError
+from connector.load.spool import Spool
+
+SCHEMA = pa.schema({"n": pa.int64(), "kind": pa.dictionary(pa.uint8(), pa.string())})
+
+
+# Room for one batch in a file, not for two.
+SIZE = 900
+
+
+def batch(number: int) -> pa.RecordBatch:
+    """A batch whose dictionary is its own, as DuckDB's may be."""
+    return pa.record_batch(
+        [pa.array([number] * 3), pa.array([f"k{number}"] * 3).dictionary_encode()], ["n", "kind"]
+    ).cast(SCHEMA)
+
+
+@pytest.mark.parametrize("memory", [0, 100, 1 << 20], ids=["file", "both", "memory"])
+def test_spool_gives_back_what_it_got(tmp_path: Path, memory: int) -> None:
+    """Every batch comes back, whether it was kept in memory, in the file, or some here and some there."""
+    spool = Spool(SCHEMA, str(tmp_path), most_bytes=1 << 20, memory_bytes=memory)
+    for number in range(5):
+        spool.add(batch(number))
+    spool.close()
+    assert [one.to_pylist() for one in spool] == [batch(number).to_pylist() for number in range(5)]
+    assert bool(list(tmp_path.iterdir())) == (memory < 1000)
+
+
+def test_spool_is_bounded(tmp_path: Path) -> None:
+    """More than it may hold is an error that says so."""
+    spool = Spool(SCHEMA, str(tmp_path), most_bytes=SIZE, memory_bytes=0)
+    spool.add(batch(1))
+    with closing(spool), pytest.raises(QueryError, match="more rows than a query may have"):
+        spool.add(batch(2))
+
+
+def test_spool_says_what_the_disk_refuses(tmp_path: Path) -> None:
+    """A folder that is not there, as a full disk: one sentence that names TMPDIR."""
+    spool = Spool(SCHEMA, str(tmp_path / "none"), most_bytes=1000, memory_bytes=0)
+    with pytest.raises(OutputError, match=r"No such file or directory.* TMPDIR"):
+        spool.add(batch(1))
