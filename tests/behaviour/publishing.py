@@ -86,16 +86,16 @@ class Stock:
         """Change every version of some regions in one run; returns its id."""
         self.runs += 1
         run_id = f"{self.name}-{self.runs}"
-        with WarehouseFile(self.warehouse).writing() as connection:
+        with duckdb.connect(self.warehouse) as connection:
             if regions:
-                connection.duck.execute(CHANGE, {"run_id": run_id, "regions": list(regions)}).fetchall()
-            connection.duck.execute(RUN, {"run_id": run_id, "number": self.runs}).fetchall()
+                connection.execute(CHANGE, {"run_id": run_id, "regions": list(regions)}).fetchall()
+            connection.execute(RUN, {"run_id": run_id, "number": self.runs}).fetchall()
         return run_id
 
     def run_sql(self, sql: str, **parameters: object) -> None:
         """Change the warehouse in the words of a test."""
-        with WarehouseFile(self.warehouse).writing() as connection:
-            connection.duck.execute(sql, parameters).fetchall()
+        with duckdb.connect(self.warehouse) as connection:
+            connection.execute(sql, parameters).fetchall()
 
     def publish(self, *tables: str, replace: bool = False, **entry: object) -> Publication:
         """Publish tables, image_versions by default, to the folder `dataset`."""

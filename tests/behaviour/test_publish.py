@@ -243,7 +243,7 @@ def test_file_that_is_missing_or_cut_is_written_again(stock: Stock) -> None:
 
 def test_readers_beside_publications_see_whole_runs(stock: Stock) -> None:
     """While it is replaced again and again, no reader fails or sees rows of two runs; in `make soak` 200 times."""
-    figures = Beside(stock).run(4)
+    figures = Beside(stock).run(2)
     assert figures.clean, str(figures)
 
 
