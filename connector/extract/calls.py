@@ -132,12 +132,13 @@ class ScopeCalls:
     def image_exists(self, image_name: str) -> bool:
         """Whether DescribeImage finds the image."""
         try:
-            self._describe(image_name)
+            self.describe_image(image_name)
         except ImageNotFoundError:
             return False
         return True
 
-    def _describe(self, image_name: str) -> Answer[Image]:
+    def describe_image(self, image_name: str) -> Answer[Image]:
+        """One image; ImageNotFoundError if there is none."""
         return self._call("DescribeImage", {"ImageName": image_name})
 
     def describe_image_version(self, image_name: str, version: int) -> Answer[ImageVersion]:

@@ -1,0 +1,218 @@
+"""`image-history check --probe`: every switch of the simulated AWS is told from outside, by reading alone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from connector.checking.choosing import choose
+from connector.checking.probe import NOT_TOLD, observe
+from connector.checking.subject import Subject
+from connector.checking.watching import Wait, watch
+from connector.config import Config
+from connector.load.loader import Knowledge
+from connector.model import Stop
+from connector.simulator import Behaviour, Exchange, Script, VersionRecord, VirtualClock, World
+from tests.behaviour.checking import Bench, MakeBench
+from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
+from tests.behaviour.harness import FAST, ServeWorld
+from tests.behaviour.test_plan_verb import contents
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+pytestmark = pytest.mark.duckdb
+
+NOON_MS = 1_790_000_000_000
+READING = {"ListImages", "ListImageVersions", "DescribeImage", "DescribeImageVersion", "GetCallerIdentity"}
+
+
+def telling_world() -> World:
+    """An image that can tell all: whole seconds, ties, a gap in its numbers, capitals in its name."""
+    world = World(clock=VirtualClock(frozen_at=NOON_MS))
+    world.create_image("Base-GPU")
+    for number in range(1, 13):
+        made_ms = NOON_MS - (100 - number // 3) * 60_000 + (0 if number < 6 else 123)
+        world.put_version(
+            "Base-GPU",
+            VersionRecord(
+                version=number, creation_ms=made_ms, last_modified_ms=made_ms + 2000, status="CREATED"
+            ),
+        )
+    world.delete_version("Base-GPU", 7)
+    world.create_image("other")
+    world.create_version("other")
+    return world
+
+
+def subject_of(served: ServeWorld, behaviour: Behaviour, world: World | None = None) -> Subject:
+    """The subject that is chosen in a simulated AWS with these switches."""
+    served(world or telling_world(), behaviour)
+    config = Config(rate=FAST)
+    return choose(config, Knowledge(), image=None, scope=None, stop=Stop())
+
+
+def told(served: ServeWorld, **switches: object) -> dict[str, str]:
+    """The answers by their questions."""
+    subject = subject_of(served, Behaviour(**switches))  # type: ignore[arg-type]  # switches of the simulator
+    return {each.question: each.answer for each in observe(subject)}
+
+
+USUAL = {
+    "version numbers": "1 missing between the first and the last",
+    "default page size": "10 rows",
+    "default order": "newest creation first",
+    "filter and pages, LastModifiedTimeAfter": "filtered before paging",
+    "filter and pages, CreationTimeAfter": "filtered before paging",
+    "bound, LastModifiedTimeAfter": "inclusive",
+    "bound, LastModifiedTimeBefore": "inclusive",
+    "bound, CreationTimeAfter": "inclusive",
+    "bound, CreationTimeBefore": "inclusive",
+    "order within ties of LAST_MODIFIED_TIME": "stable, by ascending version",
+    "order within ties of CREATION_TIME": "stable, by ascending version",
+    "token": "624 characters",
+    "token used twice": "accepted",
+    "token with another MaxResults": "refused",
+    "token with another SortOrder": "refused",
+    "token with another SortBy": "refused",
+    "token with another filter": "refused",
+    "token with another image": "refused",
+    "damaged token": "refused",
+    "no such image, ListImageVersions": "refused",
+    "no such image, DescribeImage": "refused",
+    "no such version, DescribeImageVersion": "refused",
+    "list behind Describe": "no",
+    "case in ImageArn": "as in the name",
+    "case in ImageVersionArn": "as in the name",
+    "times of Describe and list": "the same",
+}
+PAGED = {name: "filtered after paging" for name in USUAL if name.startswith("filter and pages")}
+BOUNDS = [name for name in USUAL if name.startswith("bound")]
+TIES = [name for name in USUAL if name.startswith("order within")]
+IGNORED = dict.fromkeys([*PAGED, *BOUNDS], "the filter is ignored")
+ARNS = ("case in ImageArn", "case in ImageVersionArn")
+
+SWITCHES: dict[str, tuple[dict[str, object], dict[str, str]]] = {
+    "as-usual": ({}, {}),
+    "page-then-filter": ({"filtering": "page_then_filter"}, PAGED),
+    "exclusive": ({"filters": "exclusive"}, dict.fromkeys(BOUNDS, "exclusive")),
+    "exclusive-page-then-filter": (
+        {"filters": "exclusive", "filtering": "page_then_filter"},
+        {**PAGED, **dict.fromkeys(BOUNDS, "exclusive")},
+    ),
+    "filters-ignored": ({"filters": "ignored"}, IGNORED),
+    "ties-descending": ({"tie_order": "descending"}, dict.fromkeys(TIES, "stable, by descending version")),
+    "ties-shuffled": (
+        {"tie_order": "shuffled", "tie_seed": 3},
+        dict.fromkeys(TIES, "stable, in no order of versions"),
+    ),
+    "lowercase-arns": ({"lowercase_arns": True}, dict.fromkeys(ARNS, "lower case")),
+    "arn-none": ({"arn_none": True}, {"case in ImageVersionArn": "the text None"}),
+    "offset-tokens": ({"tokens": "offset"}, {}),
+    "snapshot-tokens": ({"tokens": "snapshot"}, {}),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_probe_tells_each_switch(served: ServeWorld, name: str) -> None:
+    """Whatever is switched is told as that, and nothing else is told otherwise than usual."""
+    switches, different = SWITCHES[name]
+    assert told(served, **switches) == {**USUAL, **different}
+
+
+def test_probe_tells_what_one_image_cannot_tell(served: ServeWorld) -> None:
+    """One version, no capitals, no whole seconds: what takes those is not told, with the reason."""
+    world = World(clock=VirtualClock(frozen_at=NOON_MS + 123))
+    world.create_image("base")
+    world.create_version("base")
+    served(world)
+    subject = choose(Config(rate=FAST), Knowledge(), image="base", scope=None, stop=Stop())
+    found = {each.question: each for each in observe(subject)}
+    missing = {question for question, each in found.items() if each.answer == NOT_TOLD}
+    assert missing == {"default page size", "default order", *PAGED, *BOUNDS, *TIES, "tokens", "case in ARNs"}
+    assert all(each.evidence for each in found.values() if each.answer == NOT_TOLD)
+
+
+CREATED = b'[{"after_requests": 12, "action": {"do": "create_version", "image": "Base-GPU"}}]'
+UPDATED = b'[{"after_requests": 12, "action": {"do": "update_version", "image": "Base-GPU", "version": 3}}]'
+
+
+@pytest.mark.parametrize("change", [CREATED, UPDATED], ids=["created", "updated"])
+@pytest.mark.parametrize(
+    ("tokens", "answer"),
+    [
+        ("keyset", "knows its place (keyset)"),
+        ("offset", "counts rows (offset)"),
+        ("snapshot", "belongs to a copy (snapshot)"),
+    ],
+)
+def test_watch_tells_the_kind_of_tokens(served: ServeWorld, change: bytes, tokens: str, answer: str) -> None:
+    """A change that somebody makes while the probe waits shows where a token from before goes on."""
+    site = served(telling_world(), Behaviour(tokens=tokens))  # type: ignore[arg-type]  # a switch of the simulator
+    subject = choose(Config(rate=FAST), Knowledge(), image="Base-GPU", scope=None, stop=Stop())
+    asked = site.simulator.counters.calls()
+    site.simulator.play(Script.parse(change))
+    kind, _ = watch(subject, Wait(600, Stop(), poll_seconds=0))
+    assert kind.answer == answer
+    assert site.simulator.counters.calls() - asked < 40
+
+
+def test_watch_tells_how_far_lists_lag(served: ServeWorld) -> None:
+    """Describe knows a version that the list shows five seconds later."""
+    site = served(telling_world(), Behaviour(list_lag_ms=5000))
+    site.simulator.clock.advance(60_000)
+    subject = choose(Config(rate=FAST), Knowledge(), image="Base-GPU", scope=None, stop=Stop())
+
+    async def time_goes_by(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
+        if exchange.operation == "ListImageVersions":
+            site.simulator.clock.advance(1000)
+        return None
+
+    site.simulator.fault = time_goes_by
+    site.simulator.play(Script.parse(CREATED))
+    _, lag = watch(subject, Wait(600, Stop(), poll_seconds=0))
+    assert lag.answer in {"about 4 s", "about 5 s", "about 6 s"}
+
+
+def test_watch_without_a_change_tells_nothing(served: ServeWorld) -> None:
+    """Nothing is guessed when nobody changed anything."""
+    subject = subject_of(served, Behaviour())
+    answers = {each.answer for each in watch(subject, Wait(0, Stop()))}
+    assert answers == {NOT_TOLD}
+
+
+@pytest.fixture
+def desk(bench: MakeBench) -> Bench:
+    """The telling world, with its command line."""
+    return bench(telling_world())
+
+
+def test_probe_only_reads_and_names_nobody(desk: Bench) -> None:
+    """Nothing is written at AWS or here; what is printed as JSON has neither account nor image in it."""
+    world = desk.site.world
+    before, files = world.truth(), contents(desk.site.folder)
+    answered = desk("check", "--probe", "--json")
+    assert answered.code == 0
+    assert world.truth() == before
+    assert contents(desk.site.folder) == files
+    assert set(desk.site.simulator.counters.totals().calls) <= READING
+    assert "111122223333" not in answered.out
+    assert "Base-GPU" not in answered.out
+    document = json.loads(answered.out)
+    assert {each["question"]: each["answer"] for each in document["observations"]} == USUAL
+    assert document["calls"]["throttles"] == 0
+    assert document["calls"]["by_operation"]["ListImageVersions"] < 60
+
+
+def test_probe_of_a_chosen_image_and_scope(desk: Bench) -> None:
+    """--image and --scope choose; what is not there is named; the table names the image."""
+    answered = desk("check", "--probe", "--image", "other", "--scope", "111122223333/us-east-1")
+    assert answered.code == 0
+    assert "of image other of 111122223333/us-east-1" in answered.out
+    assert "0 throttled" in answered.out
+    for wrong in (("--image", "nobody"), ("--scope", "111122223333/eu-west-1")):
+        refused = desk("check", "--probe", *wrong)
+        assert refused.code == 2
+        assert wrong[1] in refused.err
