@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from connector.history import Result, Warehouse
     from connector.model import RunReport
     from connector.pipeline import SyncOptions, sync
+    from connector.publish.dataset import Dataset
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Config",
+    "Dataset",
     "Result",
     "RunReport",
     "SyncOptions",
@@ -31,6 +33,7 @@ __all__ = [
 
 _HOMES = {
     "Config": "connector.config",
+    "Dataset": "connector.publish.dataset",
     "Result": "connector.history",
     "RunReport": "connector.model",
     "SyncOptions": "connector.pipeline",

@@ -11,6 +11,7 @@ def test_face_names_are_pinned() -> None:
     """A name is added here on purpose, and none goes away."""
     assert sorted(connector.__all__) == [
         "Config",
+        "Dataset",
         "Result",
         "RunReport",
         "SyncOptions",
@@ -30,5 +31,5 @@ def test_face_gives_what_it_names() -> None:
 
 def test_face_says_what_it_has() -> None:
     """A name that is not there is answered with those that are."""
-    with pytest.raises(AttributeError, match="connector has no Warehous; it has Config, Result, RunReport"):
+    with pytest.raises(AttributeError, match="connector has no Warehous; it has Config, Dataset, Result"):
         _ = connector.Warehous
