@@ -1,0 +1,136 @@
+"""What the recipes have a shell do: run as it stands there, against the simulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.behaviour.commanding import Commanded, log_lines
+from tests.behaviour.test_refusals import held
+from tests.deploy.recipes import DEPLOY, documents, installed, shell, text
+
+pytestmark = pytest.mark.duckdb
+
+# Minute, hour, day, month, weekday; then the command, to the end of the line.
+CRON_LINE = re.compile(r"^(?:[\d*/,-]+\s+){5}(?P<command>.+)$", re.MULTILINE)
+
+
+def test_crontab_syncs_and_tells_only_what_is_stale(commanded: Commanded) -> None:
+    """The first line appends a report and writes the metrics; the second says nothing while all is fresh."""
+    settings = dict(re.findall(r"^([A-Z]+)=(.*)$", text("cron/crontab"), re.MULTILINE))
+    sync, status = CRON_LINE.findall(text("cron/crontab"))
+    assert "%" not in sync + status, "cron takes it for the end of the line"
+    assert settings["SHELL"] == "/bin/sh"
+    assert settings["PATH"].startswith("/opt/image-history/bin:")
+    path = f"{installed(commanded.folder)}:{os.environ['PATH']}"
+    variables = {"STATE": str(commanded.folder), "PATH": path}
+    stale = shell(status, commanded.site, folder=Path("/"), variables=variables)
+    assert (stale.returncode, stale.stdout) == (8, "")
+    assert "stale" in stale.stderr
+    assert shell(sync, commanded.site, folder=Path("/"), variables=variables).stderr == ""
+    assert json.loads((commanded.folder / "sync.jsonl").read_text(encoding="utf-8"))["outcome"] == "complete"
+    assert (commanded.folder / "sync.log").read_text(encoding="utf-8") == ""
+    assert "image_history_last_run_exit_code 0.0" in (commanded.folder / "sync.prom").read_text(
+        encoding="utf-8"
+    )
+    fresh = shell(status, commanded.site, folder=Path("/"), variables=variables)
+    assert (fresh.returncode, fresh.stdout, fresh.stderr) == (0, "", "")
+
+
+def test_check_for_nagios_speaks_its_codes(commanded: Commanded) -> None:
+    """0 fresh, 1 locked, 2 stale, 3 anything else; one line each."""
+    path = f"{installed(commanded.folder)}:{os.environ['PATH']}"
+
+    def check(*arguments: str, **variables: str) -> tuple[int, str]:
+        script = " ".join([str(DEPLOY / "nagios" / "check_image_history"), *arguments])
+        outcome = shell(
+            script, commanded.site, folder=commanded.folder, variables={"PATH": path, **variables}
+        )
+        (line,) = outcome.stdout.splitlines()
+        return outcome.returncode, line
+
+    assert check()[0] == 2
+    commanded("sync")
+    assert check()[0] == 0
+    assert check("never")[0] == 3
+    with held(commanded.site.config.warehouse):
+        code, line = check(IMAGE_HISTORY_LOCK_WAIT="0s")
+    assert (code, line.partition(":")[0]) == (1, "WARNING")
+
+
+AWS = """#!/bin/sh
+# As much of `aws s3 sync` as the workflow uses: folders for buckets.
+here() { case $1 in s3://*) echo "$BUCKETS/${1#s3://}" ;; *) echo "$1" ;; esac; }
+[ "$1 $2 $3" = "s3 sync --no-progress" ] || exit 64
+shift 3
+[ "$1" = --delete ] && { shift; rm -rf "$(here "$2")"; }
+mkdir -p "$(here "$2")"
+[ ! -d "$(here "$1")" ] || cp -R "$(here "$1")/." "$(here "$2")"
+"""
+
+
+def test_workflow_keeps_its_state_from_run_to_run(commanded: Commanded, tmp_path: Path) -> None:
+    """The steps of two runs, each on an empty machine: the second one reads what the first one left in S3."""
+    (workflow,) = documents("github-actions/image-history.yml")
+    assert workflow["defaults"]["run"]["shell"] == "bash"
+    binaries = installed(commanded.folder)
+    (binaries / "aws").write_text(AWS, encoding="utf-8")
+    (binaries / "aws").chmod(0o755)
+    variables = {
+        "PATH": f"{binaries}:{os.environ['PATH']}",
+        "STATE": "s3://bucket/state",
+        "BUCKETS": str(tmp_path / "s3"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+    }
+    inserted = []
+    for number in range(2):
+        machine = tmp_path / f"machine{number}"
+        machine.mkdir()
+        for step in workflow["jobs"]["sync"]["steps"]:
+            if "run" not in step or step["name"] == "Install":
+                continue
+            folder = machine / step.get("working-directory", ".")
+            outcome = shell(step["run"], commanded.site, folder=folder, variables=variables, bash=True)
+            assert outcome.returncode == 0, (step["name"], outcome.stderr)
+            if step["name"] == "Sync":
+                inserted.append(json.loads(outcome.stdout)["totals"]["rows"]["inserted"])
+    assert inserted == [6, 0]
+
+
+def test_workflow_fails_with_the_sync(commanded: Commanded) -> None:
+    """The exit code of a sync is not lost to tee, and the state is kept all the same."""
+    (workflow,) = documents("github-actions/image-history.yml")
+    steps = {step.get("name"): step for step in workflow["jobs"]["sync"]["steps"]}
+    variables = {
+        "PATH": f"{installed(commanded.folder)}:{os.environ['PATH']}",
+        "GITHUB_STEP_SUMMARY": "/dev/null",
+        "IMAGE_HISTORY_PAGE_SIZE": "0",
+    }
+    outcome = shell(
+        steps["Sync"]["run"], commanded.site, folder=commanded.folder, variables=variables, bash=True
+    )
+    assert outcome.returncode == 2
+    assert log_lines(outcome.stderr)[-1]["error"] == "ConfigError"
+    assert steps["Keep the state"]["if"] == "${{ !cancelled() }}"
+
+
+def shellcheck(script: str, dialect: str) -> str:
+    """What shellcheck says of a script."""
+    command = [str(Path(sys.executable).parent / "shellcheck"), f"--shell={dialect}", "-"]
+    return subprocess.run(command, input=script, capture_output=True, text=True, check=False).stdout
+
+
+def test_shell_scripts_pass_shellcheck() -> None:
+    """No script of a recipe, and no step of the workflow, has what shellcheck warns of; a bad one it names."""
+    (workflow,) = documents("github-actions/image-history.yml")
+    steps = [step["run"] for step in workflow["jobs"]["sync"]["steps"] if "run" in step]
+    assert shellcheck("\n".join(steps), "bash") == ""
+    assert shellcheck(text("nagios/check_image_history"), "sh") == ""
+    assert shellcheck("STATE=x\n" + "\n".join(CRON_LINE.findall(text("cron/crontab"))), "sh") == ""
+    assert "SC2086" in shellcheck("rm $1", "sh")
