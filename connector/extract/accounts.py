@@ -224,7 +224,9 @@ class AccountCalls:
 
     def _client(self, operation: str) -> Client:
         service, _ = _METHODS[operation]
-        return self._login.client(service, self._login.home_region, timeouts=self._bounds.timeouts, pool=1)
+        return self._login.client(
+            service, self._login.home_region, timeouts=self._bounds.timeouts, pool=self._bounds.callers.most
+        )
 
     def _answer(self, client: Client, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
         method, limit = getattr(client.api, _METHODS[operation][1]), self._bounds.timeouts.call_seconds

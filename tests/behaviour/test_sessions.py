@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -19,7 +23,7 @@ from connector.extract.aws import Access, ImageApi, Login, Timeouts
 from connector.extract.deadline import Callers
 from connector.extract.retry import RetryPolicy
 from connector.extract.scopes import Target, open_scope, targets
-from connector.extract.sessions import Identity
+from connector.extract.sessions import Identity, Logins
 from connector.model import Stop
 from connector.wire import BODIES
 from tests.behaviour.scripted import PAGE, Reply, Request, Scripted, error, scripted
@@ -173,15 +177,16 @@ def test_roles_share_the_session_of_their_source(
         monkeypatch.delenv(name)
     roles = [f"arn:aws:iam::11112222333{number}:role/reader" for number in range(4)]
     wanted = targets(Account(role_arn=role, source_profile="source", regions=REGIONS) for role in roles)
-    in_all([api_of(target) for target in wanted])
+    callers = Callers(4)
+    in_all([api_of(target, callers) for target in wanted])
     assert lender.asked.count("AssumeRole") == len(roles)
     assert len((tmp_path / "started").read_text(encoding="utf-8").splitlines()) == 1
 
 
-def api_of(target: Target) -> ImageApi:
+def api_of(target: Target, callers: Callers) -> ImageApi:
     """A client of the target's login."""
     return ImageApi(
-        target.access, target.region, timeouts=Timeouts(5, 5), callers=Callers(1), login=target.login
+        target.access, target.region, timeouts=Timeouts(5, 5), callers=callers, login=target.login
     )
 
 
@@ -234,6 +239,43 @@ def test_refused_credentials_are_asked_about_once(serve: Serve) -> None:
         with pytest.raises(CredentialsError, match="InvalidClientTokenId"):
             open_scope(target, config, Stop())
     assert lender.asked == ["GetCallerIdentity"]
+
+
+class Patient(ThreadingHTTPServer):
+    """Answers with a page and keeps connections open; counts them."""
+
+    connections = 0
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        self.connections += 1
+        return super().get_request()
+
+
+class Answerer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.wfile.write(replace(PAGE, headers={"Connection": "keep-alive"}).raw())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_accounts_share_the_connections_of_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One account's call goes over the connection that another's has opened, signed by its own credentials."""
+    for name, value in Scripted().environment.items():
+        monkeypatch.setenv(name, value)
+    with Patient(("127.0.0.1", 0), Answerer) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        logins, callers = Logins(), Callers(4)
+        for login in (logins.of(Access()), Login(Access(), among=logins), Login(Access(), among=logins)):
+            api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=callers, login=login)
+            api.call("ListImageVersions", {"ImageName": "base"})
+        assert server.connections == 1
+        server.shutdown()
 
 
 def test_clients_of_all_sessions_share_a_trimmed_model(serve: Serve) -> None:
