@@ -85,7 +85,7 @@ def python(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 def test_readers_in_loops_and_twenty_syncs_never_fail(site: Site) -> None:
     """Two processes ask again and again, one of them what takes for ever: each of 20 syncs loads, none fails."""
     path = str(site.config.warehouse)
-    with python(READER, path, "6", UNTIL_A_LOAD) as first, python(READER, path, "0", "") as second:
+    with python(READER, path, "4", UNTIL_A_LOAD) as first, python(READER, path, "0", "") as second:
         for number in range(20):
             site.world.create_version(site.world.truth()[0].image_name)
             assert sum(scope.rows.inserted for scope in site.sync().scopes) == 1, number
