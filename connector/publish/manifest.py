@@ -59,7 +59,7 @@ class DataFile(Struct, frozen=True):
 
 
 class Superseded(Struct, frozen=True):
-    """What an earlier publication consisted of and this one doesn't; `at` is since when, UTC epoch milliseconds."""
+    """What an earlier publication consisted of and this one doesn't; `at_ms` is since when, UTC."""
 
     path: str
     at_ms: int

@@ -84,7 +84,7 @@ class Beside:
         self.seen.publications += 1
 
     def _loop(self, name: str, read: Callable[[Path], pa.Table]) -> None:
-        while not self.over.is_set() or not self.seen.reads[name]:
+        while not self.seen.failed and not (self.over.is_set() and self.seen.reads[name]):
             try:
                 answer = read(self.stock.dataset)
             except Exception as error:  # noqa: BLE001 - any failure of a reader is what is looked for
