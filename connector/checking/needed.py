@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connector.checking.policy import ANY, Callers, Document, Reach, caller_policy, reader_policy
+from connector.checking.policy import (
+    ANY,
+    Callers,
+    Document,
+    Reach,
+    Shelf,
+    caller_policy,
+    publisher_policy,
+    reader_policy,
+)
 from connector.config import Account, Config, Organization
 from connector.errors import ConfigError
 from connector.extract.catalog import partition_of
 from connector.extract.scopes import ALL, access_of, targets
+from connector.publish.s3 import Address
 
 _DEFAULT_PARTITION = "aws"
 
@@ -33,9 +43,23 @@ def policy_of_caller(config: Config) -> Document:
     return caller_policy(Callers(roles, tuple(_organization_actions(config.organization))))
 
 
-def assumes_roles(config: Config) -> bool:
-    """Whether another identity than the one that reads needs a policy."""
-    return any(account.role_arn is not None for account in _accounts(config))
+def policy_of_publisher(config: Config) -> Document:
+    """The policy of the credentials that publish datasets to S3. ConfigError if there are none."""
+    places = [Address.parse(place) for place in _in_s3(config)]
+    if not places:
+        raise ConfigError("No dataset in S3 is configured under publish, so nobody writes there.")
+    partition = _reaches(next(iter(_accounts(config))))[0].partition
+    return publisher_policy([Shelf(partition, place.bucket, place.key) for place in places])
+
+
+def others(config: Config) -> tuple[str, ...]:
+    """Whose policies are needed beside that of the one who reads: `caller`, `publisher`."""
+    assumes = any(account.role_arn is not None for account in _accounts(config))
+    return (*(["caller"] if assumes else []), *(["publisher"] if _in_s3(config) else []))
+
+
+def _in_s3(config: Config) -> list[str]:
+    return [str(each.to) for each in config.publish if str(each.to).startswith("s3://")]
 
 
 def _accounts(config: Config) -> Iterable[Account]:

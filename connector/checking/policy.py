@@ -1,4 +1,4 @@
-"""The least IAM policy for a configuration: who reads, and who assumes the roles that read.
+"""The least IAM policy for a configuration: who reads, who assumes the roles that read, and who publishes.
 
 Pure: takes what is known of accounts, regions and images. Must not know a configuration file, or ask AWS.
 
@@ -67,6 +67,36 @@ def caller_policy(callers: Callers) -> Document:
     if callers.actions:
         statements.append(_statement("ListAccounts", sorted(set(callers.actions)), [ANY]))
     return {"Version": VERSION, "Statement": statements}
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where a dataset is published in S3: a bucket, and a key without slashes at its ends, maybe empty."""
+
+    partition: str
+    bucket: str
+    key: str
+
+
+def publisher_policy(shelves: Sequence[Shelf]) -> Document:
+    """What the identity needs that publishes datasets: their objects, and the list of those below their keys."""
+    objects = [f"{_bucket(shelf)}/{shelf.key}/*" if shelf.key else f"{_bucket(shelf)}/*" for shelf in shelves]
+    statements = [
+        _statement("Datasets", ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], sorted(set(objects)))
+    ]
+    statements += [
+        _statement(f"ListDataset{number}", ["s3:ListBucket"], [_bucket(shelf)], _below(shelf))
+        for number, shelf in enumerate(shelves, start=1)
+    ]
+    return {"Version": VERSION, "Statement": statements}
+
+
+def _bucket(shelf: Shelf) -> str:
+    return f"arn:{shelf.partition}:s3:::{shelf.bucket}"
+
+
+def _below(shelf: Shelf) -> Document | None:
+    return {"StringLike": {"s3:prefix": [f"{shelf.key}/*"]}} if shelf.key else None
 
 
 def _statement(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -28,10 +27,12 @@ from connector.errors import (
     TransientError,
 )
 from connector.extract.calls import ScopeCalls
+from connector.extract.deadline import Callers
 from connector.extract.expand import find_targets
 from connector.extract.faults import CLOCK_CODES, EXPIRED_CODES
 from connector.extract.headers import CLOCK_SENTENCE
 from connector.extract.scopes import OpenScope, Target, open_scope, require_same_account
+from connector.extract.workers import together
 from connector.load.loader import Knowledge
 from connector.load.warehouse import now_ms
 from connector.model import Stop
@@ -81,8 +82,9 @@ def find_and_look(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
         wanted = find_targets(brief, Stop())
     except ConnectorError as error:
         return (_unfound(error),)
-    with ThreadPoolExecutor(min(_THREADS, len(wanted)), thread_name_prefix="check") as pool:
-        scopes = list(pool.map(lambda target: _examine(target, brief, knowledge), wanted))
+    callers = Callers(config.concurrency)
+    jobs = [partial(_examine, target, brief, knowledge, callers) for target in wanted]
+    scopes = together(jobs, min(_THREADS, len(jobs)), Stop())
     some = any(scope.readable for scope in scopes)
     results = [each for scope in scopes for each in (softened(scope.results) if some else scope.results)]
     return (*results, *_clock(scopes))
@@ -101,10 +103,10 @@ def _unfound(error: ConnectorError) -> Result:
     )
 
 
-def _examine(target: Target, config: Config, knowledge: Knowledge) -> _Scope:
+def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Callers) -> _Scope:
     scope = _Scope(target, where=str(target))
     try:
-        opened = open_scope(target, config, Stop())
+        opened = open_scope(target, config, Stop(), callers=callers)
         scope.where = str(opened.scope)
         scope.results.append(ok("credentials", scope.where, f"{target.access} work"))
         require_same_account(opened, knowledge.accounts)
@@ -119,6 +121,9 @@ def _examine(target: Target, config: Config, knowledge: Knowledge) -> _Scope:
 
 def _refused(scope: _Scope, error: ConnectorError) -> Result:
     """Why the scope could not be opened at all."""
+    if scope.target.fault is not None:
+        mend = "Do as it says, or name the account's regions in the configuration instead of all."
+        return failed("regions", scope.where, error.message, mend=mend, exit_code=_fatal_code(error))
     if isinstance(error, CredentialsError):
         return _bad_credentials(scope, error)
     if isinstance(error, AccessDeniedError):
@@ -128,6 +133,11 @@ def _refused(scope: _Scope, error: ConnectorError) -> Result:
         mend = "Correct the configuration, or the variable of the environment that it names."
         return failed("configuration", scope.where, error.message, mend=mend, exit_code=2)
     return _unreachable(scope, error)
+
+
+def _fatal_code(error: ConnectorError) -> int:
+    """What a sync leaves with that can read nothing because of this."""
+    return CredentialsError.exit_code if isinstance(error, AccessDeniedError) else error.exit_code
 
 
 def _bad_credentials(scope: _Scope, error: CredentialsError) -> Result:

@@ -6,7 +6,8 @@ Must not know how anything is checked.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from connector.checking.results import Result
     from connector.config import Config
 
-_WHO = ("reader", "caller")
+# So many of one kind are shown each, where all is well.
+_SHOWN_EACH = 8
+_NEEDS_TOO = {
+    "caller": "Who assumes the roles needs another policy",
+    "publisher": "Who publishes to S3 needs another policy",
+}
+_WHO = ("reader", "caller", "publisher")
 
 
 @click.command("check", cls=Verb)
@@ -29,7 +36,7 @@ _WHO = ("reader", "caller")
     type=click.Choice(_WHO),
     is_flag=False,
     flag_value="reader",
-    help="Print the least IAM policy of who reads, or of the caller who assumes its roles.",
+    help="Print the least IAM policy of who reads; of who assumes its roles; of who publishes to S3.",
 )
 @click.option(
     "--probe", is_flag=True, help="Find out how AWS behaves where it is not documented; only reads."
@@ -96,14 +103,32 @@ def _print(results: Sequence[Result]) -> None:
 
     order = {Level.OK: 2, Level.WARNING: 1, Level.FAILED: 0}
     troubles = sorted((each for each in results if each.mend is not None), key=lambda each: order[each.level])
-    rows = [(each.check, each.where, each.level.value, _brief(each)) for each in results]
-    show(Sheet(("check", "where", "result", "found"), rows))
+    show(Sheet(("check", "where", "result", "found"), list(_lines(results))))
     for each in troubles:
         click.echo()
         say(f"{each.level.value}: {each.check} of {each.where}: {each.told}")
         say(f"mend: {each.mend}")
     click.echo()
     say(_verdict(results))
+
+
+def _lines(results: Sequence[Result]) -> Iterator[tuple[str, str, str, str]]:
+    """A line each; where very many scopes are well, one for all of them."""
+    from connector.checking.results import Level
+
+    well = Counter(each.check for each in results if each.level is Level.OK)
+    told: set[str] = set()
+    for each in results:
+        if each.level is not Level.OK or well[each.check] <= _SHOWN_EACH:
+            yield each.check, each.where, each.level.value, _brief(each)
+        elif each.check not in told:
+            told.add(each.check)
+            yield (
+                each.check,
+                f"{well[each.check]:,} times",
+                each.level.value,
+                "each is well; --json names them",
+            )
 
 
 def _brief(result: Result) -> str:
@@ -133,13 +158,11 @@ def _json(results: Sequence[Result]) -> str:
 def _emit_policy(config: Config, who: str) -> int:
     import json
 
-    from connector.checking.needed import assumes_roles, policy_of_caller, policy_of_reader
+    from connector.checking.needed import others, policy_of_caller, policy_of_publisher, policy_of_reader
 
-    document = policy_of_caller(config) if who == "caller" else policy_of_reader(config)
-    click.echo(json.dumps(document, indent=2))
-    if who == "reader" and assumes_roles(config):
-        click.echo(
-            "The identity that assumes the roles needs a policy of its own: check --emit-policy=caller.",
-            err=True,
-        )
+    policies = {"reader": policy_of_reader, "caller": policy_of_caller, "publisher": policy_of_publisher}
+    click.echo(json.dumps(policies[who](config), indent=2))
+    if who == "reader":
+        for other in others(config):
+            click.echo(f"{_NEEDS_TOO[other]}: image-history check --emit-policy={other}", err=True)
     return 0

@@ -336,3 +336,22 @@ def test_policy_of_the_caller_is_pointed_at(bench: MakeBench) -> None:
     caller = json.loads(desk("check", "--emit-policy=caller").out)
     assert caller["Statement"][0]["Resource"] == [ROLE]
     assert desk.site.simulator.counters.calls() == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "check"),
+    [
+        pytest.param(
+            "organization: {role_name: reader, regions: [us-east-1]}\n", "configuration", id="organization"
+        ),
+        pytest.param("accounts: [{regions: all}]\n", "regions", id="all-regions"),
+    ],
+)
+def test_accounts_and_regions_that_cannot_be_told_are_named(
+    bench: MakeBench, config: str, check: str
+) -> None:
+    """The simulator knows neither organizations nor enabled regions: what is missing is told, with what to do."""
+    code, (trouble,) = bench(generate(23, images=1), config=config).troubles()
+    assert trouble["check"] == check
+    assert code in {2, 3, 6}
+    assert trouble["exit_code"] == code

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from cfnlint import api as cfnlint
 
-from connector.checking.needed import policy_of_caller, policy_of_reader
+from connector.checking.needed import others, policy_of_caller, policy_of_publisher, policy_of_reader
 from connector.checking.policy import Callers, Reach, caller_policy, reader_policy
-from connector.config import Account, Config, Images, Members, Organization
+from connector.config import Account, Config, Images, Members, Organization, Publish
 from connector.errors import ConfigError
 from connector.extract.faults import ACCOUNT_OPERATIONS
 from connector.wire import BODIES
@@ -46,6 +46,13 @@ def config_of(*accounts: Account) -> Config:
     return Config(accounts=accounts)
 
 
+UNITS = Organization(
+    role_name="audit/reader", regions="all", include=Members(units=("ou-ab12-cdef3456",)), exclude=Members()
+)
+PUBLISHED = Config(
+    publish=(Publish(to="s3://lake/images/history"), Publish(to="./here"), Publish(to="s3://whole"))
+)
+
 CONFIGURATIONS = {
     "nothing-configured": config_of(Account()),
     "regions": config_of(Account(regions=("us-east-1", "eu-west-1"))),
@@ -59,7 +66,13 @@ def test_policies_are_such_as_cfn_lint_accepts() -> None:
     """Actions, resources and conditions are such as IAM knows them, whatever is configured."""
     listing = caller_policy(Callers((), ("organizations:ListAccounts",)))
     readers = [policy_of_reader(config) for config in CONFIGURATIONS.values()]
-    assert complaints(*readers, policy_of_caller(CONFIGURATIONS["government"]), listing) == []
+    units, shelves = Config(organization=UNITS), policy_of_publisher(PUBLISHED)
+    further = [
+        policy_of_caller(CONFIGURATIONS["government"]),
+        policy_of_caller(units),
+        policy_of_reader(units),
+    ]
+    assert complaints(*readers, *further, listing, shelves) == []
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -129,16 +142,10 @@ def test_caller_may_assume_exactly_the_configured_roles() -> None:
         policy_of_caller(CONFIGURATIONS["regions"])
 
 
-UNITS = Organization(
-    role_name="audit/reader", regions="all", include=Members(units=("ou-ab12-cdef3456",)), exclude=Members()
-)
-
-
 def test_organization_is_listed_by_the_caller_and_read_by_its_role() -> None:
     """The roles of all its accounts may be assumed; units need what finds the accounts below them."""
     config = Config(organization=UNITS)
     caller, reader = policy_of_caller(config), policy_of_reader(config)
-    assert complaints(caller, reader) == []
     assert resources(caller, "sts:AssumeRole") == ["arn:aws:iam::*:role/audit/reader"]
     assert set(actions(caller)) == {
         "sts:AssumeRole",
@@ -157,3 +164,17 @@ def test_policy_has_no_operation_that_is_never_called(policy: Callable[[Config],
     """Whatever is allowed is an operation that the connector asks AWS for somewhere."""
     asked = {action.partition(":")[2] for action in actions(policy(Config(organization=UNITS)))}
     assert asked <= {*BODIES, *ACCOUNT_OPERATIONS, "AssumeRole"}
+
+
+def test_publisher_reaches_its_datasets_only() -> None:
+    """Objects below the configured keys, and their list; a local dataset needs nothing."""
+    policy: Any = policy_of_publisher(PUBLISHED)
+    assert resources(policy, "s3:PutObject") == [
+        "arn:aws:s3:::lake/images/history/*",
+        "arn:aws:s3:::whole/*",
+    ]
+    assert policy["Statement"][1]["Condition"] == {"StringLike": {"s3:prefix": ["images/history/*"]}}
+    assert others(PUBLISHED) == ("publisher",)
+    assert others(Config()) == ()
+    with pytest.raises(ConfigError, match="No dataset in S3"):
+        policy_of_publisher(Config())
