@@ -81,6 +81,10 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the 
 	@$(BIN)/python -m tests.soak.storm $(if $(SEED),--seed $(SEED))
 	@$(MAKE) --no-print-directory fuzz
 
+.PHONY: deploy-check
+deploy-check: $(PROJECT) $(TOOLS) ## run what the container file runs, in a fresh environment: takes a minute
+	@$(BIN)/python -m tests.deploy.container
+
 .PHONY: fuzz
 fuzz: $(PROJECT) $(TOOLS) $(FUZZING) ## only the coverage-guided fuzzer on all that parses; Linux. SECONDS=60 for each target
 	@PYTHONPATH=$(CURDIR)/$(FUZZER) $(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))

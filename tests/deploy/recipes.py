@@ -28,7 +28,7 @@ def text(name: str) -> str:
     return (DEPLOY / name).read_text(encoding="utf-8")
 
 
-def documents(name: str) -> list[dict[str, Any]]:
+def documents(name: str) -> list[dict[Any, Any]]:
     """The documents of a recipe in YAML."""
     return list(yaml.safe_load_all(text(name)))
 

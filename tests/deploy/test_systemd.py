@@ -1,0 +1,144 @@
+"""The systemd units: what they forbid the service, what systemd itself says of them, and that their command runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.behaviour.commanding import Commanded, log_lines
+from tests.deploy.recipes import CONFIG, DEPLOY, INSTALLED, text
+
+pytestmark = pytest.mark.duckdb
+
+SERVICE, TIMER, METRICS = (
+    f"systemd/{name}" for name in ("image-history.service", "image-history.timer", "metrics.conf")
+)
+# Tenths: systemd-analyze counts from 0.0, which nothing can be done with, to 10.0, which has every right.
+MOST_EXPOSURE = 20
+# What systemd-analyze 252 rated 1.1 with the values below; each costs 0.1 to 0.3 when it is missing.
+HARDENING = {
+    "AmbientCapabilities": "",
+    "CapabilityBoundingSet": "",
+    "DevicePolicy": "closed",
+    "KeyringMode": "private",
+    "LockPersonality": "yes",
+    "MemoryDenyWriteExecute": "yes",
+    "NoNewPrivileges": "yes",
+    "PrivateDevices": "yes",
+    "PrivateMounts": "yes",
+    "PrivateTmp": "yes",
+    "PrivateUsers": "yes",
+    "ProtectClock": "yes",
+    "ProtectControlGroups": "yes",
+    "ProtectHome": "yes",
+    "ProtectHostname": "yes",
+    "ProtectKernelLogs": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectKernelTunables": "yes",
+    "ProtectProc": "invisible",
+    "ProtectSystem": "strict",
+    "RemoveIPC": "yes",
+    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
+    "RestrictNamespaces": "yes",
+    "RestrictRealtime": "yes",
+    "RestrictSUIDSGID": "yes",
+    "SystemCallArchitectures": "native",
+    "SystemCallErrorNumber": "EPERM",
+    "UMask": "0077",
+    "User": "image-history",
+}
+
+
+def settings(name: str) -> dict[str, list[str]]:
+    """Every setting of a unit with its values, in order; a line that is none fails the test."""
+    found: dict[str, list[str]] = {}
+    for line in text(name).splitlines():
+        if line and not line.startswith(("#", "[")):
+            setting, equals, value = line.partition("=")
+            assert equals, line
+            found.setdefault(setting, []).append(value)
+    return found
+
+
+def systemd(*arguments: str) -> tuple[int, str] | None:
+    """What systemd-analyze says; None on a machine that has none, or one before 250, which lacks --offline."""
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        return None
+    version = subprocess.run([tool, "--version"], capture_output=True, text=True, check=False).stdout
+    if int(re.findall(r"\d+", version)[0]) < 250:
+        return None
+    said = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False)
+    return said.returncode, said.stdout + said.stderr
+
+
+def test_service_is_hardened() -> None:
+    """The unit has every restriction that its rating stands on, and no other user than its own."""
+    found = settings(SERVICE)
+    assert {name: found.get(name) for name in HARDENING} == {
+        name: [value] for name, value in HARDENING.items()
+    }
+    assert found["SystemCallFilter"] == ["@system-service", "~@privileged @resources"]
+    assert "u image-history -" in text("systemd/image-history.sysusers.conf")
+
+
+def test_service_is_rated_by_systemd() -> None:
+    """`systemd-analyze security` gives at most 2.0; a unit without the restrictions fails the same question."""
+    said = systemd("security", "--offline=true", f"--threshold={MOST_EXPOSURE}", str(DEPLOY / SERVICE))
+    if said is not None:
+        assert said[0] == 0, said[1]
+        bare = systemd("security", "--offline=true", "--threshold=10", str(DEPLOY / SERVICE))
+        assert bare is not None
+        assert bare[0] != 0
+    assert len(HARDENING) > 25
+
+
+def test_units_are_valid(tmp_path: Path) -> None:
+    """systemd-analyze verify finds nothing; every setting stands once but those that add up."""
+    command = f"{Path(sys.executable).parent}/image-history"
+    drop_in = tmp_path / "image-history.service.d"
+    drop_in.mkdir()
+    for name, folder in ((SERVICE, tmp_path), (TIMER, tmp_path), (METRICS, drop_in)):
+        content = text(name).replace(f"{INSTALLED}/image-history", command)
+        (folder / Path(name).name).write_text(content, encoding="utf-8")
+    said = systemd("verify", str(tmp_path / "image-history.service"), str(tmp_path / "image-history.timer"))
+    assert said in {None, (0, "")}
+    (tmp_path / "image-history.service").write_text("[Service]\nTpye=oneshot\n", encoding="utf-8")
+    said = systemd("verify", str(tmp_path / "image-history.service"))
+    assert said is None or "Tpye" in said[1]
+    repeated = {name for name, values in settings(SERVICE).items() if len(values) > 1}
+    assert repeated == {"SystemCallFilter"}
+
+
+def test_timer_is_hourly_and_catches_up() -> None:
+    """It fires at a minute of every hour, spread over machines, and makes up for a time that was slept through."""
+    found = settings(TIMER)
+    assert found["OnCalendar"] == ["*-*-* *:17:00"]
+    assert found["Persistent"] == ["yes"]
+    assert found["WantedBy"] == ["timers.target"]
+    said = systemd("calendar", found["OnCalendar"][0])
+    assert said is None or said[0] == 0
+
+
+def test_command_of_the_service_syncs(commanded: Commanded) -> None:
+    """ExecStart, and that of the drop-in for metrics, are the same sync: a JSON report, JSON logs, exit code 0."""
+    (plain,) = settings(SERVICE)["ExecStart"]
+    reset, metrics = settings(METRICS)["ExecStart"]
+    assert reset == "", "a drop-in would add a second command"
+    assert metrics.startswith(f"{plain} --metrics-file ")
+    writable = settings(METRICS)["ReadWritePaths"]
+    assert str(Path(metrics.split()[-1]).parent) in writable
+    config = commanded.folder / "config.yaml"
+    config.write_text("page_size: 50\n", encoding="utf-8")
+    words = shlex.split(metrics.replace(CONFIG, str(config)).replace(writable[0], str(commanded.folder)))
+    assert words[0] == f"{INSTALLED}/image-history"
+    answered = commanded(*words[1:], "-v")
+    assert answered.code == 0
+    assert [line["event"] for line in log_lines(answered.err)][-1] == "sync_ended"
+    assert (commanded.folder / "image-history.prom").exists()
