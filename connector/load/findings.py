@@ -32,6 +32,10 @@ def hold_against(connection: Connection, run: LandedRun) -> Held:
 
     Nothing is written to the file.
     """
+    return connection.frugally(lambda: _held(connection, run))
+
+
+def _held(connection: Connection, run: LandedRun) -> Held:
     unsettled = [mark for mark in run.checkpoints.values() if mark.outcome is Outcome.READ]
     connection.offer("listed_arrow", listed_table(unsettled))
     connection.run("load/listed")

@@ -110,6 +110,10 @@ def load_run(connection: Connection, run: LandedRun, *, allow_mass_delete: bool 
     settled are covered as `partial`, keep their watermark, and have nothing deleted. A scope that would lose
     more than the mass-delete breaker allows has nothing deleted either.
     """
+    return connection.frugally(lambda: _loaded(connection, run, allow_mass_delete=allow_mass_delete))
+
+
+def _loaded(connection: Connection, run: LandedRun, *, allow_mass_delete: bool) -> Loaded:
     with connection.transaction():
         load = _Load(connection, run, _observed_ms(connection))
         load.versions()

@@ -6,16 +6,17 @@ The file is open for writing only inside `writing`. Must not know what a load co
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
@@ -41,6 +42,9 @@ _REFUSED = re.compile("Failed to commit: Could not")
 _DAMAGE = re.compile(r"(?i)corrupt|checksum|enough bytes|replay")
 
 Parameters = Mapping[str, object]
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 # What anything run on a `Connection` raises, for those that may not import duckdb.
 EngineError = duckdb.Error
@@ -65,6 +69,24 @@ class Connection:
     def offer(self, name: str, rows: pa.Table) -> None:
         """Make an Arrow table readable under `name` for the statements that follow."""
         self.duck.register(name, rows)
+
+    def frugally(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns; done once more with all of the machine's memory if ours does not do.
+
+        By then it must have undone what it had begun.
+        """
+        try:
+            return work()
+        except (duckdb.OutOfMemoryException, LoadError) as error:
+            if not isinstance(error.__cause__ or error, duckdb.OutOfMemoryException):
+                raise
+            logger.warning("more_memory_needed", extra={"reason": _first_line(error.__cause__ or error)})
+        # No files of sql/, whose every statement is a fault point of ordinary runs. RESET says that it has worked,
+        # and changes nothing (DuckDB 1.5.6).
+        with duckdb.connect() as unlimited:
+            [(ample,)] = unlimited.execute("SELECT current_setting('memory_limit')").fetchall()
+        self.duck.execute("SET memory_limit = $ample", {"ample": ample}).fetchall()
+        return work()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -149,7 +171,7 @@ class WarehouseFile:
     def reading(
         self, *, wait_seconds: float | None = None, settings: Mapping[str, str] | None = None
     ) -> Iterator[Connection]:
-        """Open read-only; further `settings` of DuckDB are for a question, which makes room for everybody else.
+        """Open read-only; `settings` of DuckDB are for a question, which makes room for everybody else.
 
         Raises as `writing` does, and WarehouseError if there is no file yet.
         """
@@ -170,6 +192,9 @@ class WarehouseFile:
         with turn(self.path, opening, bound, role) as duck:
             try:
                 with _closing(duck) as connection:
+                    if role is not Role.QUESTION:
+                        connection.run("session/frugal_memory")
+                        connection.run("session/frugal_threads")
                     yield connection
             except duckdb.Error as error:
                 raise _failing(error, self.path) from error
@@ -242,7 +267,7 @@ def _unusable(path: Path, problem: str) -> WarehouseError:
     )
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0].rstrip(".")
 
 

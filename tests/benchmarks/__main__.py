@@ -14,15 +14,13 @@ from tests.benchmarks import growth
 from tests.benchmarks.contest import CONTESTANTS, SIZES, Contest
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.measure import ROOT, serving
-from tests.benchmarks.report import write_report
-
-KEPT = ROOT / ".cache" / "benchmarks"
+from tests.benchmarks.report import RESULTS, report
 
 
 def main() -> int:
     """Measure what is asked for; 1 if our own rows were wrong."""
     given = _parser().parse_args()
-    path = KEPT / f"{given.size}.json"
+    path = given.kept / f"{given.size}.json"
     figures = Figures.kept(path)
     with serving() as server, tempfile.TemporaryDirectory(prefix="bench-") as folder:
         contest = Contest(server, Path(folder), given.peers)
@@ -38,8 +36,7 @@ def main() -> int:
             sys.stdout.write(f"{title}: {value:.4g}\n")
             sys.stdout.flush()
             figures.keep(path)
-    if given.size != "tiny":
-        write_report(figures, given.size, given.peers)
+    given.report.write_text(report(figures, given.size, given.peers), encoding="utf-8")
     return 1 if figures.ours_is_wrong() else 0
 
 
@@ -50,7 +47,13 @@ def _asked(name: str, only: list[str]) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--size", choices=sorted(SIZES), default="quick")
-    parser.add_argument("--peers", default=sys.executable, help="the interpreter that has the peers' packages")
+    parser.add_argument(
+        "--peers", default=sys.executable, help="the interpreter that has the peers' packages"
+    )
+    parser.add_argument(
+        "--kept", type=Path, default=ROOT / ".cache" / "benchmarks", help="where figures are kept"
+    )
+    parser.add_argument("--report", type=Path, default=RESULTS, help="the Markdown file to write")
     parser.add_argument("--only", nargs="*", default=[], help="beginnings of names: W1 W4 merge quiet ...")
     parser.add_argument("--contestants", nargs="*", default=list(CONTESTANTS), choices=CONTESTANTS)
     return parser

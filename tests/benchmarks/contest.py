@@ -46,9 +46,17 @@ def _workloads(*, full: bool) -> tuple[Workload, ...]:
     return (
         Workload("W1", "100k rows, 1,001 calls, no latency", Shape(20, 5_000)),
         Workload("W2", f"{told}, 50 ms a call", scattered, latency_ms=50),
-        Workload("W3", f"{images // 2} images x 500, 20 calls a second", Shape(images // 2, 500), rate=20, repeats=1),
+        Workload(
+            "W3",
+            f"{images // 2} images x 500, 20 calls a second",
+            Shape(images // 2, 500),
+            rate=20,
+            repeats=1,
+        ),
         Workload("W4 quiet", f"{told}, 50 ms, nothing changed", scattered, scattered, latency_ms=50),
-        Workload("W4 1 %", f"{told}, 50 ms, 1 % changed", scattered, replace(scattered, changed=5), latency_ms=50),
+        Workload(
+            "W4 1 %", f"{told}, 50 ms, 1 % changed", scattered, replace(scattered, changed=5), latency_ms=50
+        ),
         Workload("W5", f"one image of {giant:,} versions, 20 ms", Shape(1, giant), latency_ms=20, repeats=1),
         Workload("W6", f"{many * 1000:,} rows, no latency", Shape(many, 1_000), repeats=1, without=heavy),
     )

@@ -80,7 +80,9 @@ class Figures(msgspec.Struct):
     def line(self, workload: Workload, contestant: str) -> str:
         """One measurement in a line."""
         found = self.workloads[workload.name][contestant]
-        told = f"wall {found.wall:.2f} s, CPU {found.cpu:.2f} s, peak {found.peak:.0f} MB, {found.calls:,} calls"
+        told = (
+            f"wall {found.wall:.2f} s, CPU {found.cpu:.2f} s, peak {found.peak:.0f} MB, {found.calls:,} calls"
+        )
         return f"{workload.name}: {contestant}: {told}{f' ({found.problem})' if found.problem else ''}"
 
     def ours_is_wrong(self) -> bool:

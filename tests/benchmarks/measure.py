@@ -96,7 +96,11 @@ class Server:
 
     def environment(self) -> dict[str, str]:
         """What points any AWS program at the server."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "IMAGE_HISTORY"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "IMAGE_HISTORY"))
+        }
         return {
             **kept,
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",

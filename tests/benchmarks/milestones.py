@@ -83,7 +83,9 @@ def _growth(figures: Figures) -> Iterator[Figure]:
     growth = peaks[-1] / peaks[0] - 1 if len(peaks) > 1 else None
     yield Figure("Peak memory's growth at four times the rows", 0.15, 0.3, growth)
     merges = _values(figures, "merge: ")
-    yield Figure("Merge into ten times the rows", 1.5, 2, merges[-1] / merges[-2] if len(merges) > 1 else None)
+    yield Figure(
+        "Merge into ten times the rows", 1.5, 2, merges[-1] / merges[-2] if len(merges) > 1 else None
+    )
     written = _values(figures, "quiet: bytes")
     yield Figure("Quiet run: bytes written", 1e6, 5e6, written[-1] if written else None, " bytes")
     surplus = _values(figures, "quiet: calls")

@@ -41,13 +41,15 @@ _ASK = (
 )
 
 
-def write_report(figures: Figures, size: str, peers: str) -> None:
-    """Write everything anew from all figures that are kept, with the notes of NOTES.md at the end."""
+def report(figures: Figures, size: str, peers: str) -> str:
+    """Everything that is kept, as Markdown, with the notes of NOTES.md at the end."""
     parts = [
         "# Results of the benchmark",
         _introduction(size),
         "## What had to be reached",
-        _table(("figure", "goal", "milestone", "measured", "milestone met", "goal met"), milestone_rows(figures)),
+        _table(
+            ("figure", "goal", "milestone", "measured", "milestone met", "goal met"), milestone_rows(figures)
+        ),
         "## Workloads",
         *_workloads(figures, size),
         "## What cost grows with",
@@ -56,7 +58,7 @@ def write_report(figures: Figures, size: str, peers: str) -> None:
         _table(("package", "ours", "peers"), _versions(peers)),
         NOTES.read_text(encoding="utf-8").strip(),
     ]
-    RESULTS.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return "\n\n".join(parts) + "\n"
 
 
 def _introduction(size: str) -> str:

@@ -35,7 +35,9 @@ def fetched() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 def _watermarks() -> dict[str, float]:
     with duckdb.connect(common.DATABASE) as database:
-        there = database.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'bench'").fetchall()
+        there = database.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'bench'"
+        ).fetchall()
         if ("image_versions",) not in there:
             return {}
         found: list[tuple[str, float]] = database.execute(

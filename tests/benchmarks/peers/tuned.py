@@ -30,9 +30,7 @@ def main() -> None:
     common.publish(database)
 
 
-def _decode(
-    operation_model: Any, response_dict: Any, customized_response_dict: Any, **_: object
-) -> None:
+def _decode(operation_model: Any, response_dict: Any, customized_response_dict: Any, **_: object) -> None:
     if response_dict["status_code"] < 300:
         decoder = typed.DECODERS[operation_model.name]
         customized_response_dict["Decoded"] = decoder.decode(response_dict["body"])

@@ -1,0 +1,81 @@
+"""What a sync costs beside calls and rows: bytes written, memory, and what it imports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from connector.load import warehouse
+from connector.simulator import generate
+from connector.statements import statement
+from tests.behaviour.harness import ServeWorld, Site
+
+pytestmark = pytest.mark.duckdb
+
+_COUNTED = Path("/proc/self/io")
+_ELSEWHERE = """
+INSERT INTO image_versions BY NAME
+SELECT source.* REPLACE ('eu-central-1' AS region, numbers.number::INTEGER AS version)
+FROM (FROM image_versions LIMIT 1) AS source
+CROSS JOIN range($rows) AS numbers (number)
+"""
+
+
+def store_elsewhere(site: Site, rows: int) -> None:
+    """Put so many versions of a scope that is not read into the warehouse."""
+    with duckdb.connect(site.config.warehouse) as connection:
+        connection.execute(_ELSEWHERE, {"rows": rows})
+
+
+def bytes_written(work: Callable[[], object]) -> int:
+    """What this process hands to the kernel for files while it works; sockets are sent to, and don't count."""
+    before = _written()
+    work()
+    return _written() - before
+
+
+def _written() -> int:
+    lines = _COUNTED.read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("wchar"))
+
+
+def with_little_memory(name: str) -> str:
+    """The statements, with a memory in which nothing can be loaded."""
+    return "SET memory_limit = '6MiB'" if name == "session/frugal_memory" else statement(name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has written")
+def test_quiet_sync_writes_as_little_into_a_large_warehouse(served: ServeWorld) -> None:
+    """What a sync writes that finds nothing new does not grow with what is stored, and is below 1 MB."""
+    site = served(generate(3, images=4, versions_per_image=5, largest=120))
+    site.sync()
+    small = bytes_written(site.sync)
+    store_elsewhere(site, 400_000)
+    large = bytes_written(site.sync)
+    assert large < 1_000_000
+    assert large < small + 300_000
+
+
+def test_load_that_needs_more_memory_than_it_may_use_gets_it(
+    served: ServeWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What DuckDB cannot do in little memory is undone and done once more with all of the machine's."""
+    monkeypatch.setattr(warehouse, "statement", with_little_memory)
+    site = served(generate(3, images=4, versions_per_image=50, largest=2000))
+    report = site.sync()
+    assert report.rows.inserted == 2150
+    assert "more_memory_needed" in [record.message for record in caplog.records]
+    site.assert_true()
+
+
+def test_sync_never_imports_pandas(served: ServeWorld) -> None:
+    """Left to itself, pyarrow would, for half a second of CPU, at the first list that becomes an array."""
+    site = served(generate(3, images=2, versions_per_image=5))
+    done = site.run("sync", PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    assert "pyarrow.lib" in done.stderr
+    assert "pandas.core" not in done.stderr

@@ -1,0 +1,70 @@
+"""The benchmark itself, at its smallest size: it runs, believes true rows, and finds wrong ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.benchmarks.check import wrong_rows
+from tests.benchmarks.contest import CONTESTANTS
+from tests.benchmarks.measure import ROOT
+from tests.benchmarks.server import list_image_versions
+from tests.benchmarks.world import ACCOUNT, REGION, Shape, image_name, truth
+
+
+def test_benchmark_measures_us_and_a_peer(tmp_path: Path) -> None:
+    """The smallest workload ends with believed figures of both, a ratio, and every milestone in the report."""
+    report = tmp_path / "results.md"
+    chosen = ["--size", "tiny", "--only", "W4", "--contestants", "ours", "naive"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks",
+        *chosen,
+        "--kept",
+        str(tmp_path),
+        "--report",
+        str(report),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = report.read_text(encoding="utf-8")
+    assert "| **ours** |" in told
+    assert "not believed" not in told
+    assert told.count("not measured") >= 10
+
+
+@pytest.mark.parametrize("contestant", [name for name in CONTESTANTS if name != "ours"])
+def test_every_contestant_has_its_program(contestant: str) -> None:
+    """Each peer is a module of its own."""
+    assert (ROOT / "tests" / "benchmarks" / "peers" / f"{contestant}.py").is_file()
+
+
+def test_wrong_rows_are_found(tmp_path: Path) -> None:
+    """One row that is missing and one with another time are two wrong rows."""
+    path, shape = tmp_path / "rows.parquet", Shape(2, 5)
+    rows = truth(shape)
+    with duckdb.connect() as connection:
+        connection.register("rows", rows)
+        connection.execute(
+            "COPY (SELECT * EXCLUDE (creation_ms, last_modified_ms), make_timestamptz(creation_ms * 1000) "
+            "AS creation_time, make_timestamptz((last_modified_ms + (version = 3)::INT) * 1000) AS "
+            f"last_modified_time FROM rows WHERE NOT (version IN (2, 3) AND image_name = 'image-00001')) TO '{path}'"
+        )
+    assert wrong_rows(str(path), shape) == 3
+
+
+def test_server_pages_and_filters_as_asked() -> None:
+    """A filter by change time leaves the changed versions; pages end without a token."""
+    shape = Shape(1, 30, 3)
+    asked: dict[str, object] = {"ImageName": image_name(0), "MaxResults": 2, "LastModifiedTimeAfter": 1.78e9}
+    first = list_image_versions(shape, (ACCOUNT, REGION), asked)
+    rest = list_image_versions(shape, (ACCOUNT, REGION), asked | {"NextToken": "t2"})
+    assert first.count(b'"Version":') == 2
+    assert b'"NextToken":"t2"' in first
+    assert rest.count(b'"Version":') == 1
+    assert b"NextToken" not in rest
