@@ -176,7 +176,7 @@ def _target(options: Options, config: Config) -> Target:
     if options.profile is not None and options.role_arn is not None:
         raise ConfigError("--profile and --role-arn exclude each other: name one of the two.")
     choice = Choice(options.profile, options.role_arn, options.region)
-    return choose_target(config.accounts, choice)
+    return choose_target(config.accounts, choice, config.organization)
 
 
 def _listing(

@@ -44,7 +44,8 @@ Regions = Annotated[tuple[Region, ...], Meta(min_length=1)] | Literal["all"]
 RoleName = Annotated[
     str,
     Meta(
-        pattern=r"^([\x21-\x2e\x30-\x7e][\x21-\x7e]{0,509}/)?[A-Za-z0-9_+=,.@-]{1,64}$",
+        # A colon may stand in a path, but is rather that of an ARN.
+        pattern=r"^([!-.0-9;-~][!-9;-~]{0,509}/)?[A-Za-z0-9_+=,.@-]{1,64}$",
         extra={"expected": "the name of an IAM role, with its path if it has one, such as image-history"},
     ),
 ]

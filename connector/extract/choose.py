@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from connector.config import Account, Images
+from connector.config import Account, Images, Organization
 from connector.errors import ConfigError
 from connector.extract.plan import ImageFilter
-from connector.extract.scopes import Target, targets
+from connector.extract.scopes import ALL, Target, targets
 
+NO_ORGANIZATION = Organization()
 _NAMED_AT_MOST = 20
 
 
@@ -27,13 +28,16 @@ class Choice:
     region: str | None = None
 
 
-def choose_target(accounts: Sequence[Account], choice: Choice) -> Target:
+def choose_target(
+    accounts: Sequence[Account], choice: Choice, organization: Organization = NO_ORGANIZATION
+) -> Target:
     """The only configured target that fits the choice.
 
-    A profile may be one that the configuration doesn't name, and a region one that its account isn't read
-    in. ConfigError if several targets fit, naming them, or if the role isn't configured.
+    A profile may be one that the configuration doesn't name, a role the organization's in any account, and a
+    region one that its account isn't read in. ConfigError if several targets fit, naming them, or if the role
+    isn't configured.
     """
-    candidates = _candidates(accounts, choice)
+    candidates = _candidates(accounts, choice, organization)
     if choice.region is not None:
         configured = [target for target in candidates if target.region == choice.region]
         candidates = configured or _moved(candidates, choice.region)
@@ -42,17 +46,34 @@ def choose_target(accounts: Sequence[Account], choice: Choice) -> Target:
     return candidates[0]
 
 
-def _candidates(accounts: Sequence[Account], choice: Choice) -> list[Target]:
-    chosen = [account for account in accounts if _fits(account, choice)]
-    if not chosen:
-        if choice.profile is None:
-            raise ConfigError(f"No account with role {choice.role_arn} is configured; see 'accounts' there.")
-        chosen = [Account(profile=choice.profile)]
-    # With a region named, the profile's own must not be needed.
+def _candidates(accounts: Sequence[Account], choice: Choice, organization: Organization) -> list[Target]:
+    chosen = [account for account in accounts if _fits(account, choice)] or [_beside(choice, organization)]
+    # With a region named, the profile's own must not be needed, nor all that the account has enabled.
     region = None if choice.region is None else (choice.region,)
     # Which images a sync would read makes no difference here.
-    plain = (replace(account, regions=account.regions or region, images=Images()) for account in chosen)
+    plain = (replace(account, regions=_regions(account, region), images=Images()) for account in chosen)
     return list(dict.fromkeys(targets(plain)))
+
+
+def _beside(choice: Choice, organization: Organization) -> Account:
+    """What is meant by a choice that is not among the accounts."""
+    if choice.profile is not None:
+        return Account(profile=choice.profile)
+    role = choice.role_arn or ""
+    if organization.role_name is None or not role.endswith(f":role/{organization.role_name}"):
+        raise ConfigError(f"No account with role {choice.role_arn} is configured; see 'accounts' there.")
+    return Account(
+        role_arn=role,
+        external_id=organization.external_id,
+        source_profile=organization.profile,
+        regions=organization.regions,
+    )
+
+
+def _regions(account: Account, chosen: tuple[str] | None) -> tuple[str, ...] | str | None:
+    if chosen is not None and (account.regions is None or account.regions == ALL):
+        return chosen
+    return account.regions
 
 
 def _fits(account: Account, choice: Choice) -> bool:

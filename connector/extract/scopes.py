@@ -85,7 +85,7 @@ def targets(accounts: Iterable[Account], logins: Logins | None = None) -> tuple[
 def _of_account(account: Account, logins: Logins) -> Iterator[Target]:
     access, images = access_of(account), filter_of(account)
     if account.regions == ALL:
-        raise ConfigError(f"{access} is read in all its regions: name the one that is meant here.")
+        raise ConfigError(f"{access} is read in all its regions: name the one that is meant, with --region.")
     named = account.regions if isinstance(account.regions, tuple) else ()
     login = logins.of(access, next(iter(named), None))
     for region in named or (login.require_region(),):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.config import Account, Images
+from connector.config import Account, Images, Organization
 from connector.errors import ConfigError
 from connector.extract.aws import Access
 from connector.extract.choose import Choice, choose_target
@@ -95,3 +95,20 @@ def test_choice_ignores_which_images_a_sync_would_read() -> None:
         Account(profile="data", regions=("eu-west-1",), images=Images(include=(name,))) for name in ("a", "b")
     )
     assert chosen(entries) == (Access(profile="data"), "eu-west-1")
+
+
+def test_choice_of_a_region_is_enough_where_all_are_read() -> None:
+    """Which regions an account has enabled is not asked for one listing."""
+    everywhere = (Account(profile="data", regions="all"),)
+    assert chosen(everywhere, region="eu-west-1") == (Access(profile="data"), "eu-west-1")
+    with pytest.raises(ConfigError, match=r"profile data is read in all its regions: .* with --region"):
+        chosen(everywhere)
+
+
+def test_choice_of_a_role_of_the_organization() -> None:
+    """Any account of it can be named by the role that a sync would assume there."""
+    organization = Organization(role_name="reader", profile="data", external_id="x1")
+    target = choose_target((Account(),), Choice(role_arn=ROLE, region="eu-west-1"), organization)
+    assert (target.access, target.region) == (Access(None, ROLE, "x1", "data"), "eu-west-1")
+    with pytest.raises(ConfigError, match="No account with role"):
+        choose_target((Account(),), Choice(role_arn=ROLE.replace("reader", "writer")), organization)

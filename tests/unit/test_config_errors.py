@@ -236,6 +236,14 @@ def test_credentials_are_refused_without_being_repeated(tmp_path: Path, text: st
         pytest.param(
             "role_arn: R\n  - {role_arn: R, source_profile: b}", "with role arn:aws:iam::1", id="same-role"
         ),
+        pytest.param(
+            "regions: all\n  - {profile: null, regions: [us-east-1]}",
+            "us-east-1 with the default credentials is covered twice, by accounts[0] and accounts[1]",
+            id="all-and-one",
+        ),
+        pytest.param(
+            "profile: a\n  - {profile: a, regions: all}", "every region with profile a is covered", id="all"
+        ),
     ],
 )
 def test_accounts_that_contradict_each_other_are_refused(tmp_path: Path, text: str, part: str) -> None:
@@ -244,6 +252,32 @@ def test_accounts_that_contradict_each_other_are_refused(tmp_path: Path, text: s
     assert part in complaint(
         tmp_path, f"accounts:\n  - {text}".replace(" R", f" {arn}").replace("R,", f"{arn},")
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        pytest.param("{profile: root}", ":1: organization needs a role_name", id="no-role"),
+        pytest.param("{exclude: {units: [ou-ab12-cdef3456]}}", "organization needs a role_name", id="filter"),
+        pytest.param("{role_name: a b}", "the name of an IAM role", id="role-name"),
+        pytest.param("{role_name: 'arn:aws:iam::1:role/x'}", "the name of an IAM role", id="role-arn"),
+        pytest.param("{role_name: r, regions: every}", "or the word all, but it is", id="regions"),
+        pytest.param("{role_name: r, include: {units: [o-ab12cd34ef]}}", "organizational unit", id="unit"),
+        pytest.param(
+            "{role_name: r, include: {accounts: [111122223333]}}",
+            "an account id of 12 digits, in quotes, but it is the number 111122223333; put it in quotes",
+            id="number",
+        ),
+        pytest.param(
+            "{role_name: r, include: {accounts: ['111122223333']}, exclude: {accounts: ['111122223333']}}",
+            "organization includes and excludes 111122223333",
+            id="both",
+        ),
+    ],
+)
+def test_organization_that_contradicts_itself_is_refused(tmp_path: Path, text: str, part: str) -> None:
+    """Without a role nothing of it can be read, and what is in is not out."""
+    assert part in complaint(tmp_path, f"organization: {text}")
 
 
 @pytest.mark.parametrize(
