@@ -32,7 +32,8 @@ FROM truth
 _IMAGES = f"""
 INSERT INTO images BY NAME
 SELECT {_KEY}, image_arn, 'CREATED' AS image_status, make_timestamptz(1704067200000000) AS creation_time,
-    make_timestamptz(1704067200500000) AS last_modified_time, now() AS etl_first_seen_at, now() AS etl_changed_at, {_RUN}
+    make_timestamptz(1704067200500000) AS last_modified_time, now() AS etl_first_seen_at,
+    now() AS etl_changed_at, {_RUN}
 FROM truth
 WHERE version = 1
 """

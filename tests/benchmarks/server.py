@@ -30,7 +30,7 @@ _BURST_SECONDS = 0.25
 class Settings:
     """What is served, and how fast; `rate` is calls a second and scope, 0 for any number."""
 
-    shape: Shape = Shape(1, 1)
+    shape: Shape
     latency_seconds: float = 0.0
     rate: float = 0.0
 
@@ -39,7 +39,7 @@ class Settings:
 class Service:
     """Answers requests by the settings, and counts them."""
 
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = field(default_factory=lambda: Settings(Shape(1, 1)))
     calls: Counter[str] = field(default_factory=Counter)
     free_at: dict[tuple[str, str], float] = field(default_factory=dict)
 

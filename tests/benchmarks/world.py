@@ -1,4 +1,4 @@
-"""The image versions that the benchmark serves, by formula: the same as JSON for the server and as Arrow for checking.
+"""What the benchmark serves, by formula: the same as JSON for the server and as Arrow for checking.
 
 Pure; must not know who asks, or how fast.
 """

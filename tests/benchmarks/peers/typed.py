@@ -5,6 +5,8 @@ Must not know how they came.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -40,7 +42,7 @@ class Images(msgspec.Struct):
     NextToken: str | None = None
 
 
-DECODERS = {
+DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "ListImages": msgspec.json.Decoder(Images),
     "ListImageVersions": msgspec.json.Decoder(Versions),
 }
