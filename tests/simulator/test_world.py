@@ -89,6 +89,20 @@ def test_unknown_access_key_is_refused(world: World, serve: Serve, session: Any)
     assert found == {"sagemaker": "UnrecognizedClientException", "sts": "InvalidClientTokenId"}
 
 
+def test_access_key_of_sts_tells_its_account(serve: Serve, session: Any) -> None:
+    """Temporary keys need not be made known: AWS writes the account into each; that account must exist."""
+    simulator = serve(World(accounts=["029608264753"]))
+    asking = {"endpoint_url": simulator.url, "aws_secret_access_key": "x", "region_name": "us-east-1"}
+    client = session.client("sts", aws_access_key_id="ASIAQNZGKIQY56JQ7WML", **asking)
+    assert client.get_caller_identity()["Account"] == "029608264753"
+    client.close()
+    for stranger in ("ASIAQNZGKIQX56JQ7WML", "AKIAIOSFODNN7EXAMPLE", "ASIA" + "1" * 16):
+        client = session.client("sts", aws_access_key_id=stranger, **asking)
+        with pytest.raises(ClientError, match="InvalidClientTokenId"):
+            client.get_caller_identity()
+        client.close()
+
+
 def test_other_sts_operation_is_refused(world: World, serve: Serve, client: Clients) -> None:
     """STS knows GetCallerIdentity only."""
     with pytest.raises(
