@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from connector.cli import paging
 from tests.behaviour.asking import HOSTILE, Desk, ask, built
 
 __all__ = ["ask", "built"]
@@ -22,15 +23,17 @@ pytestmark = pytest.mark.duckdb
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def on_terminal(warehouse: Path, *arguments: str, columns: int = 80, **variables: str) -> tuple[int, str]:
-    """Exit code and screen of a command whose stdout is a terminal of that width."""
+def on_terminal(
+    warehouse: Path, *arguments: str, columns: int = 80, seated: bool = False, **variables: str
+) -> tuple[int, str]:
+    """Exit code and screen of a command whose stdout is a terminal of that width; if `seated`, its stdin too."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, columns))
     path = f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     process = subprocess.Popen(
         [sys.executable, "-m", "connector", "--warehouse", str(warehouse), *arguments],
         env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": path, **variables},
-        stdin=subprocess.DEVNULL,
+        stdin=theirs if seated else subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
     )
@@ -107,3 +110,69 @@ def test_schema_fits_the_terminal(ask: Desk) -> None:
     code, screen = on_terminal(ask.warehouse, "schema")
     assert code == 0
     assert_fits(screen, 80)
+
+
+@pytest.fixture
+def pager(tmp_path: Path) -> str:
+    """A pager that says how many lines it got, and whether they had colours."""
+    script = tmp_path / "pager.py"
+    script.write_text(
+        "import sys; text = sys.stdin.read(); print('paged', text.count('\\n'), '\\x1b' in text)"
+    )
+    return f"{sys.executable} {script}"
+
+
+def test_long_table_goes_through_the_pager(ask: Desk, pager: str) -> None:
+    """What is longer than the terminal is paged, coloured unless that is unwanted; what fits is printed."""
+    long, short = "FROM range(60)", "FROM range(20)"
+    assert on_terminal(ask.warehouse, "query", long, seated=True, PAGER=pager)[1] == "paged 62 True\n"
+    screen = on_terminal(ask.warehouse, "query", long, seated=True, PAGER=pager, NO_COLOR="1")[1]
+    assert screen == "paged 62 False\n"
+    assert "paged" not in on_terminal(ask.warehouse, "query", short, seated=True, PAGER=pager)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [pytest.param(["--no-pager"], "", id="option"), pytest.param([], "no-such-pager-here", id="missing")],
+)
+def test_table_is_printed_where_no_pager_is_wanted(
+    ask: Desk, pager: str, arguments: list[str], name: str
+) -> None:
+    """Not with --no-pager, nor where the pager cannot be started."""
+    code, screen = on_terminal(
+        ask.warehouse, "query", "FROM range(60)", *arguments, seated=True, PAGER=name or pager
+    )
+    assert code == 0
+    assert "paged" not in screen
+    assert screen.rstrip().endswith("59")
+
+
+@pytest.mark.parametrize(
+    ("variables", "seated", "command"),
+    [
+        pytest.param({}, True, ["less"], id="usual"),
+        pytest.param({"PAGER": "more -d 'x y'"}, True, ["more", "-d", "x y"], id="other"),
+        pytest.param({"PAGER": ""}, True, [], id="empty"),
+        pytest.param({"PAGER": "cat"}, True, [], id="cat"),
+        pytest.param({"PAGER": "'open"}, True, [], id="quote"),
+        pytest.param({"TERM": "dumb"}, True, [], id="dumb"),
+        pytest.param({}, False, [], id="nobody-there"),
+    ],
+)
+def test_pager_is_for_who_sits_at_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], seated: bool, command: list[str]
+) -> None:
+    """PAGER is taken apart as a shell would; there is none on a dumb terminal, nor where stdin is no terminal."""
+    monkeypatch.delenv("PAGER", raising=False)
+    for name, value in {"TERM": "xterm", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: seated, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert list(paging.pager()) == command
+
+
+def test_pager_that_is_left_early_is_no_error(ask: Desk) -> None:
+    """A user who has seen enough leaves; the rest is dropped."""
+    leaving = f"{sys.executable} -c pass"
+    arguments = ("query", "SELECT repeat('x', 200) FROM range(900)")
+    assert on_terminal(ask.warehouse, *arguments, seated=True, PAGER=leaving) == (0, "")
