@@ -1,0 +1,208 @@
+"""Hundreds of scopes at AWS's pace, `python -m tests.soak.scopes`: how near a sync comes to the ideal time.
+
+A scope's ideal is its calls divided by the rate. One scope is throttled, one denied and one not to be reached:
+they must slow or spoil no other. Must not know how a sync goes about it; leaves with 1 if a row is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1")
+RATE = 2
+_PEAK = (
+    "import resource, sys; sys.stderr.write(f'peak {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss}')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many accounts, in how many regions each, with how many images of so many versions."""
+
+    accounts: int
+    regions: int
+    images: int
+    versions: int
+
+    @property
+    def account_ids(self) -> list[str]:
+        """The accounts' numbers."""
+        return [f"{200_000_000_000 + number:012d}" for number in range(self.accounts)]
+
+    @property
+    def ideal_seconds(self) -> float:
+        """A scope's calls at AWS's pace: its list of images, and one listing of each."""
+        return (1 + self.images) / RATE
+
+
+def access_key(account_id: str) -> str:
+    """A key id that tells its account as AWS's do: four letters, a bit that is set, 40 bits of the number."""
+    bits = ((1 << 40 | int(account_id)) << 7).to_bytes(6, "big")
+    return "AKIA" + base64.b32encode(bits + bytes(4)).decode()[:16]
+
+
+@contextmanager
+def served(size: Size) -> Iterator[str]:
+    """The simulator in a process of its own; gives its address."""
+    options = [
+        "--images",
+        str(size.images),
+        "--versions",
+        str(size.versions),
+        "--largest",
+        str(size.versions),
+    ]
+    for account_id in size.account_ids:
+        options += ["--account", account_id]
+    for region in REGIONS[: size.regions]:
+        options += ["--region", region]
+    command = [sys.executable, "-m", "connector", "simulate", "--port", "0", "--print-env", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip().partition("=")[2]
+        finally:
+            process.terminate()
+
+
+def asked(address: str, path: str, body: object | None = None, method: str = "GET") -> Any:
+    """An answer of the simulator's admin interface."""
+    content = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{address}/_admin/{path}", data=content, method=method)
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def configure(folder: Path, size: Size, *, concurrency: int) -> None:
+    """A profile for each account, and a configuration with all of them."""
+    profiles = "".join(
+        f"[profile p{account_id}]\naws_access_key_id={access_key(account_id)}\naws_secret_access_key=x\n"
+        for account_id in size.account_ids
+    )
+    (folder / "aws").write_text(profiles, encoding="utf-8")
+    regions = ", ".join(REGIONS[: size.regions])
+    accounts = "".join(f"  - {{profile: p{each}, regions: [{regions}]}}\n" for each in size.account_ids)
+    settings = f"concurrency: {concurrency}\nrate: {{list_per_second: {RATE}}}\nretry: {{max_wait: 2s}}\n"
+    (folder / "config.yaml").write_text(f"{settings}accounts:\n{accounts}", encoding="utf-8")
+
+
+def spoiled(size: Size) -> dict[tuple[str, str], str]:
+    """The three scopes that fail, and how."""
+    first, second, third = size.account_ids[1:4]
+    region = REGIONS[0]
+    return {(first, region): "throttling", (second, region): "access_denied", (third, region): "close"}
+
+
+def rule(kind: str, account_id: str, region: str) -> dict[str, object]:
+    """The fault of one scope: some calls are throttled, or every call fails."""
+    share = {"every": 4, "times": 5} if kind == "throttling" else {}
+    return {"kind": kind, "account_id": account_id, "region": region, **share}
+
+
+def synced(folder: Path, address: str) -> tuple[int, float, float, Mapping[str, Any]]:
+    """One sync as a process of its own: exit code, wall seconds, peak in MB, and its report."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "AWS_CONFIG_FILE": str(folder / "aws"),
+        "AWS_ENDPOINT_URL": address,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    command = [sys.executable, "-m", "connector", "-q", "sync", "--json"]
+    script = f"import subprocess, sys\ndone = subprocess.run({command!r})\n{_PEAK}\nsys.exit(done.returncode)"
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.monotonic() - began
+    told, _, peak = done.stderr.rpartition("peak ")
+    if not done.stdout:
+        sys.stdout.write(told)
+    peak_mb = int(peak) / 1024
+    return done.returncode, seconds, peak_mb, json.loads(done.stdout) if done.stdout else {}
+
+
+def reading_seconds(
+    log: Sequence[Mapping[str, Any]], bad: Mapping[tuple[str, str], str]
+) -> tuple[float, float]:
+    """From the first request to the last one of a sound scope, and the longest that one of them took."""
+    sound = [each for each in log if (each["account_id"], each["region"]) not in bad and each["account_id"]]
+    spans: dict[tuple[str, str], list[int]] = {}
+    for each in sound:
+        if each["operation"] != "GetCallerIdentity":
+            spans.setdefault((each["account_id"], each["region"]), []).append(each["at_ms"])
+    start = min(each["at_ms"] for each in log)
+    longest = max(max(times) - min(times) for times in spans.values())
+    return (max(each["at_ms"] for each in sound) - start) / 1000, longest / 1000
+
+
+def stored(folder: Path) -> tuple[int, set[tuple[str, str]]]:
+    """How many rows the warehouse holds, and the scopes that coverage tells not to have been read."""
+    with duckdb.connect(folder / "image-history.duckdb", read_only=True) as connection:
+        rows = connection.execute("SELECT count(*) FROM image_versions").fetchall()
+        unread = connection.execute(
+            "SELECT account_id, region FROM coverage WHERE image_name IS NULL AND outcome <> 'complete'"
+        ).fetchall()
+    return rows[0][0], {(account_id, region) for account_id, region in unread}
+
+
+def main() -> int:
+    """Sync once and compare with the ideal."""
+    parser = argparse.ArgumentParser(description="Sync hundreds of scopes at AWS's pace.")
+    parser.add_argument("--accounts", type=int, default=100)
+    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--sound", action="store_true", help="no scope fails")
+    given = parser.parse_args()
+    size = Size(given.accounts, len(REGIONS), given.images, versions=5)
+    bad = {} if given.sound else spoiled(size)
+    with tempfile.TemporaryDirectory() as name, served(size) as address:
+        folder = Path(name)
+        configure(folder, size, concurrency=given.concurrency)
+        asked(address, "faults", [rule(kind, *scope) for scope, kind in bad.items()], method="PUT")
+        code, seconds, peak_mb, report = synced(folder, address)
+        log = asked(address, "log")["requests"]
+        reading, longest = reading_seconds(log, bad)
+        rows, unread = stored(folder)
+    scopes, lost = (
+        size.accounts * size.regions,
+        {scope for scope, kind in bad.items() if kind != "throttling"},
+    )
+    wanted = (scopes - len(lost)) * size.images * size.versions
+    named = json.dumps(report.get("unreadable_scopes", []))
+    unnamed = [scope for scope in lost if scope[0] not in named]
+    calls = Counter(each["operation"] for each in log)
+    sys.stdout.write(
+        f"{scopes} scopes x {size.images} images: {sum(calls.values()):,} calls; sound scopes read in "
+        f"{reading:.1f} s = {reading / size.ideal_seconds:.2f} x ideal ({size.ideal_seconds:.1f} s; the longest of "
+        f"one scope {longest:.1f} s); whole sync {seconds:.1f} s, exit {code}, peak {peak_mb:.0f} MB; "
+        f"{rows:,} rows of {wanted:,}; not read {len(lost)}, of them unnamed in the report {len(unnamed)}, "
+        f"in coverage {len(lost - unread)}\n"
+    )
+    right = rows == wanted and not unnamed and unread == lost and code == (4 if lost else 0)
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
