@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from connector.config import Account, Config, Images, Members, Organization
 from connector.freshness import ScopeState, StreamState, configured, freshness
@@ -151,5 +152,7 @@ def test_accounts_of_an_organization_are_those_that_were_read_with_its_role() ->
         "profile root",
         "role arn:aws:iam::111122223333:role/reader",
     ]
+    only = replace(organization, include=Members(accounts=("555555555555",)))
+    assert roles[0] not in str(configured(replace(config, organization=only), led_to))
     never = freshness([stream(None, 1)], configured(config, {}), {})
     assert [state.name for state in never if state.wanted] == ["role arn:*:iam::*:role/reader"]
