@@ -1,7 +1,8 @@
 """How many calls a planned run takes on a quiet world, and how long they last at the configured pace.
 
 Pure; must not know AWS clients, files, SQL, or how it is shown. Quiet means that nothing changed at AWS since
-the sync before, but for what the lists of images say. What is not known even then is a range, with its reason.
+each image was last listed in the same way, but for what the lists of images say. What is not known even then is
+a range, with its reason; what may come on top of a number is its caveat.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Listing(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a number of calls is a range."""
+    """Why a number of calls is a range, or may turn out higher."""
 
     NEW = "nobody knows before they are read how many versions they have: each hundred begun is a call"
     UNREAD = "they were never read whole: what is stored may be less than they have"
@@ -68,6 +69,10 @@ class Reason(StrEnum):
         "rows of them wait in the landing folder; what they are listed for is decided after these are loaded"
     )
     UNSETTLED = "they have been read, but not yet held against what is stored"
+    DELETIONS = (
+        "versions that were deleted since they were last listed whole cost a DescribeImageVersion each, and many "
+        "of them a second reading"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class StreamEstimate:
-    """The calls that one stream takes."""
+    """The calls that one stream takes: `reason` says why they are a range, `caveat` why they may be more."""
 
     stream: Stream
     listing: Listing
@@ -98,6 +103,7 @@ class StreamEstimate:
     describe_image: Span = NONE
     describe_version: Span = NONE
     reason: Reason | None = None
+    caveat: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,7 @@ class ScopeEstimate:
     calls: Mapping[str, Span]
     seconds: Seconds
     reasons: Mapping[Reason, tuple[str, ...]] = field(default_factory=dict)
+    caveats: Mapping[Reason, tuple[str, ...]] = field(default_factory=dict)
 
 
 def estimate_stream(planned: PlannedStream, facts: Facts, *, full: bool = False) -> StreamEstimate:
@@ -170,8 +177,10 @@ def _full(planned: PlannedStream, known: StreamKnowledge, facts: Facts, *, full:
     listing = _listing(planned, known, full=full)
     if known.watermark_ms is None and known.live_versions:
         return StreamEstimate(stream, listing, Span(pages, None), NONE, Span(0, None), Reason.UNREAD)
-    if pages == 1 or facts.unexplained == 0:
-        return StreamEstimate(stream, listing, Span.of(pages))
+    if pages == 1:
+        return StreamEstimate(stream, listing, Span.of(1))
+    if facts.unexplained == 0:
+        return StreamEstimate(stream, listing, Span.of(pages), caveat=Reason.DELETIONS)
     again = Span(pages, 2 * pages)
     if facts.unexplained is None:
         return StreamEstimate(stream, listing, again, NONE, Span(0, pages - 1), Reason.LOCKED)
@@ -226,17 +235,22 @@ def estimate_scope(
             strict=True,
         )
     )
-    reasons: dict[Reason, list[str]] = {}
-    for each in streams:
-        if each.reason is not None:
-            reasons.setdefault(each.reason, []).append(each.stream.image_name)
     return ScopeEstimate(
         scope=scope,
         listings=dict(Counter(each.listing for each in streams)),
         calls=calls,
         seconds=_scope_seconds(calls, pace),
-        reasons={reason: tuple(names) for reason, names in reasons.items()},
+        reasons=_images_by([(each.reason, each.stream.image_name) for each in streams]),
+        caveats=_images_by([(each.caveat, each.stream.image_name) for each in streams]),
     )
+
+
+def _images_by(pairs: Iterable[tuple[Reason | None, str]]) -> Mapping[Reason, tuple[str, ...]]:
+    found: dict[Reason, list[str]] = {}
+    for reason, image_name in pairs:
+        if reason is not None:
+            found.setdefault(reason, []).append(image_name)
+    return {reason: tuple(images) for reason, images in found.items()}
 
 
 def total_calls(scopes: Iterable[ScopeEstimate]) -> Mapping[str, Span]:

@@ -6,7 +6,7 @@ Must not know how calls are estimated.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -108,9 +108,10 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         f"pace: {pace.list_per_second:g} lists and {pace.describe_per_second:g} describes a second and scope, "
         f"{pace.concurrency} at a time; if nothing changed at AWS since the last sync"
     )
-    for reason, images in _reasons(found.scopes).items():
-        named = ", ".join(images[:_SHOWN]) + (", ..." if len(images) > _SHOWN else "")
-        yield f"a range for {counted(len(images), 'image')} ({named}): {reason.value}"
+    for reason, images in _merged(scope.reasons for scope in found.scopes).items():
+        yield f"a range for {_named(images)}: {reason.value}"
+    for caveat, images in _merged(scope.caveats for scope in found.scopes).items():
+        yield f"maybe more for {_named(images)}: {caveat.value}"
     if found.continued is not None:
         run = found.continued
         yield (
@@ -128,10 +129,16 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         yield f"{failure.outcome.value}: {failure.where}: {failure.message}"
 
 
-def _reasons(scopes: Iterable[ScopeEstimate]) -> dict[Reason, list[str]]:
+def _named(images: Sequence[str]) -> str:
+    names = ", ".join(images[:_SHOWN]) + (", ..." if len(images) > _SHOWN else "")
+    return f"{counted(len(images), 'image')} ({names})"
+
+
+def _merged(scopes: Iterable[Mapping[Reason, tuple[str, ...]]]) -> dict[Reason, list[str]]:
+    """The images of all scopes, by reason."""
     merged: dict[Reason, list[str]] = {}
-    for scope in scopes:
-        for reason, images in scope.reasons.items():
+    for reasons in scopes:
+        for reason, images in reasons.items():
             merged.setdefault(reason, []).extend(images)
     return merged
 

@@ -156,6 +156,20 @@ def test_calls_made_are_the_calls_planned_in_every_case(served: ServeWorld) -> N
         assert_recorded(site, found)
 
 
+def test_deletions_that_an_incremental_listing_misses_are_a_caveat(served: ServeWorld) -> None:
+    """Only a full listing finds them: plan says for which images a Describe may come on top, and it comes."""
+    site = served(world_of(small=20, large=250))
+    site.sync()
+    site.simulator.clock.advance(HOUR_MS)
+    site.world.delete_version("large", 120)
+    site.sync()
+    found = foreseen(site, full=True)
+    assert dict(found.scopes[0].caveats) == {Reason.DELETIONS: ("large",)}
+    site.sync(full=True)
+    assert lists(found) == Span.of(site.calls("ListImageVersions"))
+    assert site.calls("DescribeImageVersion") == 1
+
+
 def test_first_sync_is_a_range_from_one_call_an_image(served: ServeWorld) -> None:
     """Nobody knows how many versions a new image has: at least one call each, and the reason is told."""
     site = served(world_of(one=7, two=99, three=250))
