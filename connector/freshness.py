@@ -112,9 +112,10 @@ def configured(config: Config, led_to: LedTo) -> tuple[Account, ...]:
 
 def _is_members(role: str, wanted: Organization) -> bool:
     """Whether a role is the organization's, in an account that is wanted as far as ids tell."""
+    if not role.endswith(f":role/{wanted.role_name}"):
+        return False
     account_id, only = role.split(":")[4], wanted.include.accounts if not wanted.include.units else ()
-    chosen = account_id not in wanted.exclude.accounts and (not only or account_id in only)
-    return chosen and role.endswith(f":role/{wanted.role_name}")
+    return account_id not in wanted.exclude.accounts and (not only or account_id in only)
 
 
 def freshness(
