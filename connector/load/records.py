@@ -64,8 +64,7 @@ def table_of(table: Table, records: Sequence[Record]) -> pa.Table:
 
 
 def _array(column: Column, values: list[Any]) -> pa.Array:
-    kind = arrow_schema(Table("", "", (), (column,))).field(0).type
-    return pa.array(values, pa.int64()).cast(kind) if column.kind is Kind.INSTANT else pa.array(values, kind)
+    return pa.array(values, arrow_schema(Table("", "", (), (column,))).field(0).type)
 
 
 def drift_table(run: LandedRun) -> pa.Table:
