@@ -129,15 +129,13 @@ def _runs(landing: Landing) -> Sequence[LandedRun]:
 def _holder(folder: Path) -> str | None:
     """The process that syncs there now; None if there is none. A shared lock is taken for a moment."""
     try:
-        handle = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        with (folder / "lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read(32).decode("ascii", "replace").strip() or "unknown"
     except OSError:
         return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
-    finally:
-        os.close(handle)
     return None
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from connector.landing import Landing
 from connector.simulator import VirtualClock, World, generate
 from tests.behaviour.checking import Bench, MakeBench, denying, refusing
 from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
-from tests.behaviour.test_plan_verb import contents
+from tests.behaviour.test_plan_verb import contents, interrupted
 from tests.behaviour.test_refusals import held
 
 pytestmark = pytest.mark.duckdb
@@ -355,3 +356,17 @@ def test_accounts_and_regions_that_cannot_be_told_are_named(
     assert trouble["check"] == check
     assert code in {2, 3, 6}
     assert trouble["exit_code"] == code
+
+
+def test_sync_at_work_and_runs_that_wait_are_told(bench: MakeBench) -> None:
+    """Who holds the landing folder is a warning; an unfinished run is told, and keeps no sync from running."""
+    desk = bench(generate(23, images=3, versions_per_image=4))
+    desk.site.sync()
+    interrupted(desk.site, 1)
+    with Landing(desk.site.config.landing_folder).locked():
+        code, (trouble,) = desk.troubles()
+    assert (code, trouble["check"], trouble["level"]) == (0, "landing", "warning")
+    assert str(os.getpid()) in trouble["told"]
+    told = " ".join(row["told"] for row in desk.checked()[1] if row["check"] == "landing")
+    assert "is unfinished" in told
+    assert "the next sync takes it up" in told

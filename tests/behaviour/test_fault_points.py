@@ -32,6 +32,7 @@ SHARE = 192
 PUBLISH_SHARE = 48
 # Into memory, into a sink whose file is a fault point, and a look at whether somebody else holds a lock.
 HARMLESS = {
+    ("connector/checking/local.py", "_holder: fcntl.flock"),
     ("connector/load/turns.py", "is_wanted: fcntl.flock"),
     ("connector/landing_files.py", "parquet: pq.write_table"),
     ("connector/formats/parquet.py", "write_parquet: pq.ParquetWriter"),
