@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from connector.errors import ConnectorError, InterruptedRunError, OutputError, SyncRunningError
@@ -73,7 +73,7 @@ class Told:
 
     report: RunReport | None = None
     exit_code: int = 0
-    started_at: float = field(default_factory=time)
+    _started: float = field(default_factory=monotonic)
 
     def ending(self) -> Ending:
         """How a run with a report ended."""
@@ -87,8 +87,7 @@ class Told:
         return self._ending("interrupted" if stopped else "failed", code)
 
     def _ending(self, outcome: str, code: int) -> Ending:
-        now = time()
-        return Ending(outcome, code, now, now - self.started_at, self.report)
+        return Ending(outcome, code, time(), monotonic() - self._started, self.report)
 
 
 @contextmanager
@@ -110,7 +109,9 @@ def told_in(path: Path | None, config: Config) -> Iterator[Told]:
         raise
     except BaseException as error:
         try:
-            _write(path, told.failure(error), config)
+            # A reader of the report that went away takes nothing from the run.
+            ending = told.failure(error) if told.report is None else told.ending()
+            _write(path, ending, config)
         except OutputError as unwritten:
             logger.error("metrics_not_written", extra={"reason": unwritten.message})  # noqa: TRY400 - ours is raised
         raise

@@ -12,6 +12,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+from connector.cli.metrics import Told
+from connector.errors import InterruptedRunError, SourceError
 from connector.landing import Landing
 from connector.simulator import FaultRule
 from tests.behaviour.commanding import Commanded, commanded, commanding
@@ -169,3 +171,31 @@ def test_metrics_file_that_is_damaged_is_written_anew(commanded: Commanded) -> N
     assert answered.code == 0
     assert "metrics_forgotten" in answered.err
     assert figures(commanded).outcome == "complete"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "code"),
+    [
+        pytest.param(InterruptedRunError("stopped", signal_number=15), "interrupted", 143, id="sigterm"),
+        pytest.param(KeyboardInterrupt(), "interrupted", 130, id="ctrl-c"),
+        pytest.param(SourceError("throttled"), "failed", 6, id="ours"),
+        pytest.param(ZeroDivisionError(), "failed", 1, id="unexpected"),
+    ],
+)
+def test_ending_has_the_exit_code_of_its_error(error: BaseException, outcome: str, code: int) -> None:
+    """Whatever ends a run, the file gets the exit code that the process leaves with."""
+    ending = Told().failure(error)
+    assert (ending.outcome, ending.exit_code, ending.report) == (outcome, code, None)
+
+
+def test_reader_that_went_away_leaves_the_figures_of_the_run(
+    commanded: Commanded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the report cannot be printed, the run is told as what it was."""
+
+    def gone(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("connector.cli.reports.print_report", gone)
+    assert commanded("sync", "--metrics-file", FILE).code == 141
+    assert (figures(commanded).outcome, figures(commanded).scope("images")) == ("complete", 2)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +35,7 @@ __all__ = ["commanded", "commanding"]
 
 pytestmark = pytest.mark.duckdb
 
+ROOT = Path(__file__).parents[2]
 # What every token of the simulator begins with.
 TOKEN = "c2ltdWxhdGVkLXRrbg"
 
@@ -146,19 +148,17 @@ def test_no_span_holds_a_token(commanded: Commanded) -> None:
     assert site.environment["AWS_SECRET_ACCESS_KEY"] not in told
 
 
-def test_sync_without_a_receiver_imports_nothing_of_opentelemetry(commanded: Commanded) -> None:
-    """Unless a variable asks for it, the package is not even imported."""
-    code = "import sys; from connector.cli import run; run(['sync']); print('opentelemetry' in str([*sys.modules]))"
-    environment = {"PATH": "", **commanded.site.environment}
-    outcome = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=commanded.folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
+def test_telemetry_that_is_off_imports_nothing_of_opentelemetry() -> None:
+    """Unless a variable asks for it, the package is not even imported, and nothing else of ours imports it."""
+    code = (
+        "import sys; from connector import telemetry\n"
+        "with telemetry.exporting({}), telemetry.span('sync'): telemetry.note(run_id='1')\n"
+        "print(*(name for name in sys.modules if name.startswith('opentelemetry')))"
     )
-    assert outcome.stdout.splitlines()[-1] == "False"
+    outcome = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert outcome.stdout.strip() == ""
 
 
 @dataclass(slots=True)
