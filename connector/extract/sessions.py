@@ -201,6 +201,10 @@ class Login:
             return self._told
 
     def _opened(self) -> botocore.session.Session:
+        session = self._session
+        if session is not None:
+            # Without the lock: botocore assumes a role while it holds a lock of its own.
+            return session
         with self._lock:
             if self._session is None:
                 self._session = self._open()
