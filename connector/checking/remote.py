@@ -108,7 +108,7 @@ def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Call
     try:
         opened = open_scope(target, config, Stop(), callers=callers)
         scope.where = str(opened.scope)
-        scope.results.append(ok("credentials", scope.where, f"{target.access} work"))
+        scope.results.append(ok("credentials", scope.where, f"accepted: {target.access}"))
         require_same_account(opened, knowledge.accounts)
         if (target.identity, target.region) in knowledge.accounts:
             scope.results.append(ok("account", scope.where, "the same as before"))
