@@ -59,7 +59,7 @@ class Listing(StrEnum):
 class Reason(StrEnum):
     """Why a number of calls is a range, or may turn out higher."""
 
-    NEW = "nobody knows before they are read how many versions they have: each hundred begun is a call"
+    NEW = "nobody knows before they are read how many versions they have: each page of them is a call"
     UNREAD = "they were never read whole: what is stored may be less than they have"
     UNEXPLAINED = (
         "version numbers are unaccounted for: either DescribeImageVersion settles them, or a second reading"
