@@ -79,7 +79,7 @@ def figures(site: Commanded) -> Figures:
 
 
 def test_metrics_are_those_of_the_report(commanded: Commanded) -> None:
-    """Every count of the run's report stands in the file, with the sizes of what is on disk."""
+    """Every count of the report is in the file, with the sizes of what is on disk; everybody may read it."""
     answered = commanded("sync", "--json", "--metrics-file", FILE)
     report = json.loads(answered.out)
     told = figures(commanded)
@@ -97,6 +97,10 @@ def test_metrics_are_those_of_the_report(commanded: Commanded) -> None:
     assert told.scope("answer_bytes") == scope["calls"]["bytes"]
     assert told.of("warehouse_bytes") == commanded.site.config.warehouse.stat().st_size
     assert told.of("landing_bytes") == 0
+    # node_exporter is another user: this file alone of ours is for everybody, and none is left beside it.
+    assert stat.S_IMODE((commanded.folder / FILE).stat().st_mode) == 0o644
+    assert stat.S_IMODE(commanded.site.config.warehouse.stat().st_mode) == 0o600
+    assert [path.name for path in commanded.folder.glob("*prom*")] == [FILE]
 
 
 def test_metrics_of_throttled_and_partial_runs_say_so(commanded: Commanded) -> None:
@@ -146,14 +150,6 @@ def test_metrics_are_left_to_the_sync_that_is_at_work(commanded: Commanded) -> N
     with Landing(commanded.site.config.landing_folder).locked():
         assert commanded("sync", "--metrics-file", FILE).code == 7
     assert not (commanded.folder / FILE).exists()
-
-
-def test_metrics_file_can_be_read_by_the_exporter_alone_among_our_files(commanded: Commanded) -> None:
-    """The file is readable by everybody, though the connector's files are private; no other is left beside it."""
-    commanded("sync", "--metrics-file", FILE)
-    assert stat.S_IMODE((commanded.folder / FILE).stat().st_mode) == 0o644
-    assert stat.S_IMODE(commanded.site.config.warehouse.stat().st_mode) == 0o600
-    assert [path.name for path in commanded.folder.glob("*prom*")] == [FILE]
 
 
 def test_metrics_file_that_cannot_be_written_stops_before_anything_is_read(commanded: Commanded) -> None:

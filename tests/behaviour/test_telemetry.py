@@ -24,9 +24,9 @@ from opentelemetry.trace import StatusCode
 
 from connector import telemetry
 from connector.errors import ConnectorError
+from connector.model import RunReport
 from connector.simulator import Behaviour, FaultRule
 from tests.behaviour.commanding import Commanded, commanded, commanding
-from tests.behaviour.harness import Site
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -82,35 +82,8 @@ def attributes(span: ReadableSpan) -> dict[str, object]:
     return {name.removeprefix("image_history."): value for name, value in (span.attributes or {}).items()}
 
 
-def observed_sync(site: Site) -> Heard:
-    """What one sync tells."""
-    heard = Heard()
-    with telemetry.sending_to(heard.providers):
-        site.sync()
-    return heard
-
-
-def test_spans_form_the_tree_of_a_run(commanded: Commanded) -> None:
-    """One trace: the sync, and in it discovery, an image each, settling, the load and publishing."""
-    heard = observed_sync(commanded.site)
-    assert heard.parents() == {(name, "sync") for name in ("discover", "list", "settle", "load", "publish")}
-    assert len({span.context.trace_id for span in heard.spans() if span.context is not None}) == 1
-    (run,) = heard.spans("sync")
-    assert attributes(run)["outcome"] == "complete"
-    assert attributes(run)["run_id"] == commanded.site.ask("SELECT etl_run_id FROM runs")[0][0]
-    images = {row.image_name for row in commanded.site.world.truth()}
-    listed = [attributes(span) for span in heard.spans("list")]
-    assert {str(each["stream"]).rpartition("/")[2] for each in listed} == images
-    assert {(each["scope"], each["pages"], each["rows"]) for each in listed} == {
-        ("111122223333/us-east-1", 1, 3)
-    }
-
-
-def test_figures_are_those_of_the_report(commanded: Commanded) -> None:
-    """Counters hold the calls, rows, retries and failures of the run's report."""
-    heard = Heard()
-    with telemetry.sending_to(heard.providers):
-        report = commanded.site.sync()
+def assert_figures(heard: Heard, report: RunReport) -> None:
+    """The counters hold what the report does."""
     scope = {"account_id": "111122223333", "region": "us-east-1"}.items()
     sums = heard.sums()
     assert sums["runs", frozenset({("outcome", "complete")})] == 1
@@ -119,6 +92,24 @@ def test_figures_are_those_of_the_report(commanded: Commanded) -> None:
     for change, count in report.rows.by_change().items():
         assert sums["rows", frozenset({*scope, ("change", change)})] == count
     assert [sums[name, frozenset(scope)] for name in ("retries", "throttles", "failures")] == [0, 0, 0]
+
+
+def test_run_is_a_tree_of_spans_and_the_figures_of_its_report(commanded: Commanded) -> None:
+    """One trace with a span for each stage and image; counters with the calls, rows, retries and failures."""
+    heard = Heard()
+    with telemetry.sending_to(heard.providers):
+        report = commanded.site.sync()
+    assert heard.parents() == {(name, "sync") for name in ("discover", "list", "settle", "load", "publish")}
+    assert len({span.context.trace_id for span in heard.spans() if span.context is not None}) == 1
+    (run,) = heard.spans("sync")
+    assert attributes(run)["outcome"] == "complete"
+    assert attributes(run)["run_id"] == report.run_id
+    images = {row.image_name for row in commanded.site.world.truth()}
+    listed = [attributes(span) for span in heard.spans("list")]
+    assert {str(each["stream"]).rpartition("/")[2] for each in listed} == images
+    assert {(each["scope"], each["pages"], each["rows"]) for each in listed} == {
+        ("111122223333/us-east-1", 1, 3)
+    }
 
 
 def test_span_of_a_failed_run_says_why_without_a_traceback(commanded: Commanded) -> None:
