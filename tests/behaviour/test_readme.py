@@ -19,6 +19,7 @@ pytestmark = pytest.mark.duckdb
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SERVER, SESSION = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+(PYTHON,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 # Stands for every line that the README leaves out.
 LEFT_OUT = "..."
 # The simulated worlds end in June 2026, so whatever is later is the time of the session itself.
@@ -148,12 +149,14 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 def test_session_prints_what_the_readme_shows(shell: Shell) -> None:
-    """Every command of the README's session, in its order, prints what stands below it."""
+    """Every command of the README's session, in its order, prints what stands below it; its Python runs."""
     here = port(shell.environment["AWS_ENDPOINT_URL"])
     for step in steps(SESSION):
         outcome = shell.run(step.command.replace(port(SESSION), here))
         assert outcome.returncode == 0, outcome.stderr
         assert shown(step.printed).fullmatch(stable(outcome.stdout)), f"{step.command}\n{outcome.stdout}"
+    outcome = shell.run(f"{sys.executable} -W error - <<'END'\n{PYTHON}\nassert len(states) == 7\nEND")
+    assert outcome.returncode == 0, outcome.stderr
 
 
 def test_session_shows_the_main_verbs() -> None:
