@@ -16,7 +16,7 @@ PEERS := $(VENV)/peers
 LOCKS := requirements
 # What `make test` runs on the second DuckDB line: all that loads, settles and asks. DUCKDB2_TESTS=tests runs all.
 DUCKDB2_TESTS ?= $(addprefix tests/,$(addprefix behaviour/test_,sync.py deletions.py promises.py query.py \
-	query_saved.py export.py publish.py) unit/test_sql.py unit/test_schema.py properties/test_history.py)
+	query_lockdown.py query_saved.py library.py export.py publish.py) unit/test_sql.py unit/test_schema.py properties/test_history.py)
 
 export TMPDIR := $(CURDIR)/.cache/tmp
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
