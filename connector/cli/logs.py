@@ -49,9 +49,8 @@ class JsonFormatter(logging.Formatter):
         from connector import telemetry
 
         line = {"time": _instant(record), "level": record.levelname, "event": record.getMessage()}
-        return json.dumps(
-            {**line, **telemetry.fields(), **fields(record), **_exception(record)}, default=_plain
-        )
+        told = {**telemetry.fields(), **fields(record), **_exception(record)}
+        return json.dumps({**line, **told}, default=_plain)
 
 
 def _plain(value: object) -> str:

@@ -218,6 +218,8 @@ def _of_run(ending: Ending, before: Remembered) -> Iterable[Family]:
             "How long the last sync had the warehouse open for writing.",
             report.lock_seconds,
         )
+        lagging = sum(publication.error is not None for publication in report.publications)
+        yield _single("last_run_unpublished", "Datasets that the last sync could not bring in step.", lagging)
         unreadable = len(report.unreadable_scopes)
         yield _single("last_run_unreadable_scopes", "Scopes that the last sync could not read.", unreadable)
 
