@@ -141,9 +141,10 @@ class Subject:
         return rows
 
     def loaded(self) -> Subject:
-        """The subject with its rows."""
+        """The subject with its rows. Raises whatever its first page is refused with."""
         rows: list[ImageVersion] = []
-        page = self.ask(VERSIONS)
+        answer = self.calls.list_image_versions_with(VERSIONS.parameters(self.image_name, None))
+        page = Page(answer.body.ImageVersions, answer.body.NextToken, None, answer.date_ms)
         for _ in range(_MOST_PAGES - 1):
             rows += page.rows
             if page.token is None:

@@ -15,7 +15,7 @@ from connector.config import Config
 from connector.load.loader import Knowledge
 from connector.model import Stop
 from connector.simulator import Behaviour, Exchange, Script, VersionRecord, VirtualClock, World
-from tests.behaviour.checking import Bench, MakeBench
+from tests.behaviour.checking import Bench, MakeBench, denying
 from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
 from tests.behaviour.harness import FAST, ServeWorld
 from tests.behaviour.test_plan_verb import contents
@@ -216,3 +216,11 @@ def test_probe_of_a_chosen_image_and_scope(desk: Bench) -> None:
         refused = desk("check", "--probe", *wrong)
         assert refused.code == 2
         assert wrong[1] in refused.err
+
+
+def test_probe_of_what_may_not_be_listed_says_so(desk: Bench) -> None:
+    """A role without ListImageVersions tells nothing: AWS's refusal, and no table of guesses."""
+    desk.site.simulator.fault = denying("ListImageVersions")
+    answered = desk("check", "--probe")
+    assert (answered.code, answered.out) == (4, "")
+    assert "AccessDeniedException" in answered.err
