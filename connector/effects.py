@@ -45,6 +45,7 @@ class File(StrEnum):
     SEGMENT = "segment"
     CLOSED = "closed"
     KNOWN = "known streams"
+    HANDED = "handed over"
     OUTPUT = "output"
     CONFIG = "config"
     SPILL = "spill"

@@ -163,6 +163,12 @@ class LoadError(FatalError):
     """A check found a contradiction inside the load's transaction, which was rolled back whole."""
 
 
+class HeldBackError(FatalError):
+    """The mass-delete breaker held back a run that was to be merged; nothing of it is stored."""
+
+    exit_code = 9
+
+
 class OutputError(FatalError):
     """A report or an export cannot be written. The destination holds what it held before."""
 

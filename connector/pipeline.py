@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from connector.config import Config
 from connector.errors import WarehouseLockedError
 from connector.extract.expand import find_targets
 from connector.extract.scopes import Target, threads_of_a_scope
+from connector.handing import hand_over
 from connector.landing import LandedRun, Landing
 from connector.load.findings import Held, hold_against
-from connector.load.loader import Knowledge, Loaded, known, known_streams, load_run, loaded_runs, report
+from connector.load.loader import (
+    Knowledge,
+    Loaded,
+    known,
+    known_streams,
+    load_run,
+    loaded_runs,
+    predecessor,
+    report,
+)
 from connector.load.warehouse import WarehouseFile, now_ms
 from connector.model import RunReport, Scope, ScopeReport, Stop
 from connector.planning import Opening, Planning, SyncOptions
@@ -47,7 +57,8 @@ def sync(
     landing = Landing(config.landing_folder)
     WarehouseFile(config.warehouse).require_writable()
     with landing.locked():
-        run = _Sync(config, options or SyncOptions(), progress or Silent(), stop or Stop(), landing)
+        asked = options or SyncOptions()
+        run = _Sync(asked.paced(config), asked, progress or Silent(), stop or Stop(), landing)
         return observed(run.run)
 
 
@@ -108,12 +119,19 @@ class _Sync:
         try:
             with self.warehouse.reading(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
                 loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
+                follows = {run_id: predecessor(connection, run_id) for run_id in loaded}
         except WarehouseLockedError:
             return runs
-        for run in runs:
-            if run.plan.run_id in loaded:
-                self.landing.remove(run)
+        self._put_away([run for run in runs if run.plan.run_id in loaded], follows)
         return [run for run in runs if run.plan.run_id not in loaded]
+
+    def _put_away(self, runs: Iterable[LandedRun], follows: Mapping[str, str | None]) -> None:
+        """Remove loaded runs from the landing, or hand them over to be merged elsewhere."""
+        for run in runs:
+            if self.options.hand_over is None:
+                self.landing.remove(run)
+            else:
+                hand_over(run, self.options.hand_over, follows=follows[run.plan.run_id])
 
     def _knowledge(self, waiting: Sequence[LandedRun]) -> Knowledge:
         """What is known of the streams, after loading what waits; while locked, what was known lately."""
@@ -189,11 +207,11 @@ class _Sync:
                 if run.plan.run_id not in done
             ]
             streams = connection.table("load/known_streams")
+            follows = {run.plan.run_id: predecessor(connection, run.plan.run_id) for run in runs}
             opened = time.monotonic() - opened
         self.lock_seconds += opened
         self.landing.remember(streams)
-        for run in runs:
-            self.landing.remove(run)
+        self._put_away(runs, follows)
         return loaded
 
 

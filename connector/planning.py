@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
+import msgspec
 import pyarrow as pa
 
-from connector.config import Config
+from connector.config import Config, Rate
 from connector.errors import (
     AccessDeniedError,
     ConfigError,
@@ -37,6 +39,7 @@ from connector.extract.plan import PlanSettings, plan_stream
 from connector.extract.scopes import OpenScope, Target, open_scope, require_distinct, require_same_account
 from connector.landing import RunPlan, ScopePlan
 from connector.model import Failure, ListingKind, Outcome, Scope, Stop, Stream, StreamKnowledge
+from connector.shards import WHOLE, Shard
 from connector.telemetry import note, span
 from connector.transform import empty_images, image_table
 
@@ -51,7 +54,8 @@ class SyncOptions:
 
     `images` are globs over image names, `scopes` are ACCOUNT/REGION; empty means all. `fresh` drops
     unfinished runs instead of continuing one. `allow_mass_delete` lets deletions through the breaker,
-    `accept_account` a profile that leads to another account than it did.
+    `accept_account` a profile that leads to another account than it did. `shard` is the share of the streams
+    to read, `hand_over` the folder that takes the run for `merge` once it is loaded.
     """
 
     full: bool = False
@@ -60,10 +64,20 @@ class SyncOptions:
     fresh: bool = False
     allow_mass_delete: bool = False
     accept_account: bool = False
+    shard: Shard = WHOLE
+    hand_over: Path | None = None
+
+    def paced(self, config: Config) -> Config:
+        """The configuration of one share: accounts and regions allow all machines together so many calls."""
+        rate = Rate(
+            config.rate.list_per_second / self.shard.of, config.rate.describe_per_second / self.shard.of
+        )
+        return config if self.shard == WHOLE else msgspec.structs.replace(config, rate=rate)
 
     def selection(self, wanted: Sequence[Target]) -> str:
         """Identifies what is asked for: only an unfinished run that asked for the same is continued."""
-        parts = [repr((self.full, sorted(self.images), sorted(self.scopes))), *sorted(map(repr, wanted))]
+        asked = (self.full, sorted(self.images), sorted(self.scopes), str(self.shard))
+        parts = [repr(asked), *sorted(map(repr, wanted))]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -254,10 +268,11 @@ class Planning:
 
         `now_ms` is the local clock, UTC epoch milliseconds. Raises ConfigError if --image matches nothing.
         """
-        found = [(scope, self._narrowed(scope.images())) for scope in opened.scopes]
-        if self.options.images and not any(discovery.images for _, discovery in found):
+        matching = [(scope, self._narrowed(scope.images())) for scope in opened.scopes]
+        if self.options.images and not any(discovery.images for _, discovery in matching):
             globs = ", ".join(self.options.images)
             raise ConfigError(f"No image matches {globs} in the configured scopes.")
+        found = [(scope, self._shared_out(scope.scope, discovery)) for scope, discovery in matching]
         plan = RunPlan(
             run_id=_run_id(now_ms),
             started_at_ms=now_ms,
@@ -298,6 +313,10 @@ class Planning:
     def _narrowed(self, found: Discovery) -> Discovery:
         return replace(found, images=tuple(image for image in found.images if self._matches(image.ImageName)))
 
+    def _shared_out(self, scope: Scope, found: Discovery) -> Discovery:
+        mine = (each for each in found.images if self.options.shard.has(Stream(scope, each.ImageName)))
+        return replace(found, images=tuple(mine))
+
     def _streams(self, opened: OpenScope, found: Discovery) -> Iterable[Stream]:
         """The scope's images, and those that are stored as live but no longer in its list of images.
 
@@ -307,7 +326,8 @@ class Planning:
         for stream, knowledge in self.known.items():
             name = stream.image_name
             lacking = stream.scope == opened.scope and knowledge.image_live and name not in found.names
-            if lacking and self._matches(name) and opened.target.images.accepts(name):
+            mine = self._matches(name) and self.options.shard.has(stream)
+            if lacking and mine and opened.target.images.accepts(name):
                 yield stream
 
 

@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "init": ("connector.cli.init", "Write a commented config.yaml."),
     "list": ("connector.cli.list", "List an image's versions straight from AWS."),
     "log": ("connector.cli.log", "Show what happened to one image, the newest first."),
+    "merge": ("connector.cli.merge", "Load what other machines have read and handed over."),
     "plan": ("connector.cli.plan", "Tell what a sync would do now, and how many calls it takes."),
     "publish": (
         "connector.cli.publish",
@@ -256,8 +257,8 @@ def complain(message: str, code: int, context: Mapping[str, object] | None = Non
     traceback_wanted = code != _BROKEN_PIPE and _wants_traceback()
     told = printable(without_secrets(message))
     if as_json():
-        hidden = {name: without_secrets(str(value)) for name, value in (context or {}).items()}
-        extra = {"reason": told, "exit_code": code, **hidden}
+        known = {name: _masked(value) for name, value in (context or {}).items()}
+        extra = {"reason": told, "exit_code": code, **known}
         logging.getLogger(__name__).error("failed", extra=extra, exc_info=traceback_wanted)
         return code
     if traceback_wanted:
@@ -266,6 +267,10 @@ def complain(message: str, code: int, context: Mapping[str, object] | None = Non
         sys.stderr.write(without_secrets(traceback.format_exc()))
     click.echo(f"{PROGRAM}: {told}", err=True)
     return code
+
+
+def _masked(value: object) -> object:
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def _wants_traceback() -> bool:

@@ -14,6 +14,7 @@ import click
 
 from connector.cli import Globals, Verb
 from connector.cli.moments import shown
+from connector.cli.shares import shard_option
 from connector.cli.showing import Sheet, counted, say, show
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _MINUTE, _HOUR = 60, 3600
 @click.option(
     "--scope", "scopes", multiple=True, metavar="ACCOUNT/REGION", help="Only this scope; repeatable."
 )
+@shard_option
 @click.option("--fresh", is_flag=True, help="As if an unfinished run were forgotten.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
 @click.pass_obj
@@ -41,11 +43,12 @@ def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
     sync that finds nothing changed: what changed costs another call for each page of changes and for each
     version that went. Where even that is not known, a range is given, and why.
     """
-    config = shared.config()
     from connector.forecasting import forecast, pace_of
     from connector.planning import SyncOptions
 
-    found = forecast(config, options=SyncOptions(**asked))
+    options = SyncOptions(**asked)
+    config = options.paced(shared.config())
+    found = forecast(config, options=options)
     if as_json:
         click.echo(_json(found, pace_of(config)))
     else:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli import Globals, Verb
+from connector.cli.shares import shard_option
 
 if TYPE_CHECKING:
     from connector.model import RunReport, Stop
@@ -44,6 +45,13 @@ _MASS_DELETE = 9
 )
 @click.option(
     "--accept-account", is_flag=True, help="Accept that a profile now leads to another account than before."
+)
+@shard_option
+@click.option(
+    "--hand-over",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Put the run into this folder once it is loaded, for image-history merge on another machine.",
 )
 @click.option("--strict", is_flag=True, help="Exit 1 if AWS sent a member or a value that is new to us.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from connector import __version__
-from connector.errors import LoadError
+from connector.errors import HeldBackError, LoadError
 from connector.landing import LandedRun
 from connector.load.records import (
     accounts_table,
@@ -71,6 +71,12 @@ def loaded_runs(connection: Connection, run_ids: Iterable[str]) -> frozenset[str
     return frozenset(found["etl_run_id"].to_pylist())
 
 
+def predecessor(connection: Connection, run_id: str) -> str | None:
+    """The run that the warehouse loaded before this one; None for its first, and for one that it doesn't hold."""
+    found = connection.table("load/predecessor", {"run_id": run_id})["etl_run_id"].to_pylist()
+    return found[0] if found else None
+
+
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """What planning needs to know: every stream, and which account each profile or role and region led to."""
@@ -103,28 +109,53 @@ def known_streams(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
     }
 
 
-def load_run(connection: Connection, run: LandedRun, *, allow_mass_delete: bool = False) -> Loaded:
+def load_run(
+    connection: Connection,
+    run: LandedRun,
+    *,
+    allow_mass_delete: bool = False,
+    held_back_is_error: bool = False,
+) -> Loaded:
     """Load everything that the run landed, whether it was read to its end or not.
 
     One transaction: after an exception (LoadError) nothing of the run is stored. Streams that were not
     settled are covered as `partial`, keep their watermark, and have nothing deleted. A scope that would lose
-    more than the mass-delete breaker allows has nothing deleted either.
+    more than the mass-delete breaker allows has nothing deleted either; with `held_back_is_error` that is a
+    HeldBackError, and nothing is stored.
     """
-    return connection.frugally(lambda: _loaded(connection, run, allow_mass_delete=allow_mass_delete))
+
+    def load() -> Loaded:
+        return _loaded(
+            connection, run, allow_mass_delete=allow_mass_delete, held_back_is_error=held_back_is_error
+        )
+
+    return connection.frugally(load)
 
 
-def _loaded(connection: Connection, run: LandedRun, *, allow_mass_delete: bool) -> Loaded:
+def _loaded(
+    connection: Connection, run: LandedRun, *, allow_mass_delete: bool, held_back_is_error: bool
+) -> Loaded:
     with connection.transaction():
         load = _Load(connection, run, _observed_ms(connection))
         load.versions()
         load.images()
         spared = load.deletions(allow_mass_delete=allow_mass_delete)
+        if spared and held_back_is_error:
+            raise _held_back(run, spared)
         rows = load.counts()
         load.streams()
         drift = load.drift()
         load.record(rows)
         load.check()
     return Loaded(run, rows, spared, drift, load.observed_ms)
+
+
+def _held_back(run: LandedRun, spared: Mapping[Scope, int]) -> HeldBackError:
+    lost = ", ".join(f"{scope} would lose {count:,}" for scope, count in spared.items())
+    return HeldBackError(
+        f"Run {run.plan.run_id} deletes more than 10 versions and 30 % of a scope ({lost}): nothing of it was "
+        "stored. Look at it, then let it through with --allow-mass-delete."
+    )
 
 
 def _observed_ms(connection: Connection) -> int:
