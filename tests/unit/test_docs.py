@@ -28,7 +28,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")])
 LONGEST = {"README.md": 150, "ARCHITECTURE.md": 200}
 # What the verbs themselves decide, beside what an error carries.
 VERBS_CODES = {"0", "1", "8", "9", "130", "141", "143"}
@@ -36,7 +36,7 @@ VERBS_CODES = {"0", "1", "8", "9", "130", "141", "143"}
 
 def by_name(paths: list[Path]) -> list[object]:
     """One parameter for each document."""
-    return [pytest.param(path, id=path.name) for path in paths]
+    return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in paths]
 
 
 def anchors(path: Path) -> set[str]:
