@@ -41,7 +41,14 @@ A statement ends with a semicolon, and may have many lines. Ctrl-C cancels, Ctrl
 
 
 @click.command("shell", cls=Verb)
-@click.option("--format", "how", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--format",
+    "how",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="How rows look at first; .mode changes it.",
+)
 @click.option("--max-rows", type=click.IntRange(1), help="As in query, for each statement.")
 @click.option(
     "--timeout", default="5m", show_default=True, callback=duration, help="Longest time of a statement."
