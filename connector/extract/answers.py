@@ -109,8 +109,21 @@ def _names(arn: str, tail: str) -> bool:
 def _odd_arn(rows: Sequence[ImageVersion], image_name: str) -> str | None:
     """The first ARN that doesn't end in name and number, or that begins otherwise than those before it."""
     tail = f"/{image_name.lower()}"
-    images = _first_odd((row.ImageArn, tail) for row in rows)
-    return images or _first_odd((row.ImageVersionArn, f"{tail}/{row.Version}") for row in rows)
+    # Each text once: a page of a hundred versions has one ARN of their image.
+    images = _first_odd((arn, tail) for arn in dict.fromkeys(row.ImageArn for row in rows))
+    if images is not None or _in_step(rows, tail):
+        return images
+    return _first_odd((row.ImageVersionArn, f"{tail}/{row.Version}") for row in rows)
+
+
+def _in_step(rows: Sequence[ImageVersion], tail: str) -> bool:
+    """Whether every ARN is that of the first row but for its number: how a page looks with which nothing is wrong."""
+    if not rows:
+        return True
+    stem = rows[0].ImageVersionArn.removesuffix(str(rows[0].Version))
+    return stem.lower().endswith(f"{tail}/") and all(
+        row.ImageVersionArn == f"{stem}{row.Version}" for row in rows
+    )
 
 
 def _first_odd(arns: Iterable[tuple[str, str]]) -> str | None:

@@ -7,7 +7,7 @@ FROM listed
 ANTI JOIN (
     SELECT account_id, region, image_name
     FROM landed_numbers
-    JOIN listed USING (account_id, region, image_name)
+    JOIN (FROM listed WHERE comparable) AS listed USING (account_id, region, image_name)
     GROUP BY account_id, region, image_name, version
     HAVING max(etl_reading) < any_value(listed.readings)
 ) USING (account_id, region, image_name)

@@ -2,8 +2,9 @@
 -- Grain: one row per stream and range.
 -- Parameters: none; reads the temporary tables `listed` (streams to be settled) and `landed_numbers`.
 -- Returns: account_id, region, image_name, first_version, last_version, sorted.
--- A full listing answers for every number from the first ever seen; an incremental one for the new ones.
-WITH known AS (
+-- A full listing answers for every number from the first ever seen; an incremental one for the new ones. Only
+-- streams with a hole are sorted, for most have none.
+WITH known AS MATERIALIZED (
     SELECT account_id, region, image_name, version
     FROM landed_numbers
     UNION
@@ -15,11 +16,18 @@ WITH known AS (
     FROM streams
     SEMI JOIN (FROM listed WHERE listing = 'incremental') USING (account_id, region, image_name)
 ),
+holed AS (
+    SELECT account_id, region, image_name
+    FROM known
+    GROUP BY account_id, region, image_name
+    HAVING max(version) - min(version) >= count(*)
+),
 following AS (
     SELECT
         *,
         lead(version) OVER (PARTITION BY account_id, region, image_name ORDER BY version) AS next_version
     FROM known
+    SEMI JOIN holed USING (account_id, region, image_name)
 )
 SELECT
     following.account_id,

@@ -15,9 +15,10 @@ from pathlib import Path
 from tests.benchmarks.measure import ROOT, Command, Cost, Server, spend
 from tests.benchmarks.world import Shape
 
-OURS, NAIVE, LIMIT, TUNED = "ours", "naive", "limit", "tuned"
-CONTESTANTS = (OURS, LIMIT, TUNED, "aio", "threads", NAIVE, "dlt_arrow", "dlt_rows", "singer")
-DATASET = "rows.parquet"
+OURS, EXPORTED, NAIVE, LIMIT, TUNED = "ours", "ours_export", "naive", "limit", "tuned"
+CONTESTANTS = (OURS, EXPORTED, LIMIT, TUNED, "aio", "threads", NAIVE, "dlt_arrow", "dlt_rows", "singer")
+DATASET, PUBLISHED = "rows.parquet", "dataset/current/image_versions/*/*.parquet"
+_PUBLISHING = "publish:\n  - {to: ./dataset, tables: [image_versions]}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,12 @@ class Contest:
     peers: str
 
     def commands(self, contestant: str) -> tuple[Command, ...]:
-        """The processes of one run, one after the other."""
+        """The processes of one run, one after the other: a sync that publishes by itself, or sync and export."""
+        sync = (sys.executable, "-m", "connector", "-q", "sync")
         if contestant == OURS:
-            ours = (sys.executable, "-m", "connector", "-q")
-            return ((*ours, "sync"), (*ours, "export", "--output", DATASET))
+            return (sync,)
+        if contestant == EXPORTED:
+            return (sync, (*sync[:-1], "export", "--output", DATASET))
         return ((self.peers, "-m", f"tests.benchmarks.peers.{contestant}"),)
 
     def run(self, contestant: str, workload: Workload) -> list[Cost]:
@@ -92,20 +95,21 @@ class Contest:
         work = self.folder / "work"
         saved = self.folder / "saved"
         costs: list[Cost] = []
-        self._fresh(work, None)
+        self._fresh(contestant, work, None)
         if workload.after is not None:
             self.server.serve(workload.shape)
             self._once(contestant, work, workload)
             shutil.rmtree(saved, ignore_errors=True)
-            shutil.copytree(work, saved)
+            shutil.copytree(work, saved, symlinks=True)
         for _ in range(workload.repeats):
-            self._fresh(work, None if workload.after is None else saved)
+            self._fresh(contestant, work, None if workload.after is None else saved)
             shape = workload.after or workload.shape
             self.server.serve(shape, latency_ms=workload.latency_ms, rate=workload.rate)
             cost = self._once(contestant, work, workload)
             calls = self.server.calls()
             made = sum(count for name, count in calls.items() if name != "throttled")
-            problem = cost.problem or wrong(work / DATASET, shape)
+            rows = work / (PUBLISHED if contestant == OURS else DATASET)
+            problem = cost.problem or wrong(rows, shape)
             costs.append(replace(cost, calls=made, problem=problem, told=""))
             if problem is not None:
                 break
@@ -123,12 +127,14 @@ class Contest:
             total += spend(command, work, environment)
         return total
 
-    def _fresh(self, work: Path, saved: Path | None) -> None:
+    def _fresh(self, contestant: str, work: Path, saved: Path | None) -> None:
         shutil.rmtree(work, ignore_errors=True)
-        if saved is None:
-            work.mkdir(parents=True)
-        else:
-            shutil.copytree(saved, work)
+        if saved is not None:
+            shutil.copytree(saved, work, symlinks=True)
+            return
+        work.mkdir(parents=True)
+        if contestant == OURS:
+            (work / "config.yaml").write_text(_PUBLISHING, encoding="utf-8")
 
 
 def wrong(dataset: Path, shape: Shape) -> str | None:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.benchmarks.contest import CONTESTANTS, LIMIT, NAIVE, OURS, SIZES
+from tests.benchmarks.contest import CONTESTANTS, EXPORTED, LIMIT, NAIVE, OURS, SIZES
 from tests.benchmarks.figures import Figures, Measured
 from tests.benchmarks.milestones import rows as milestone_rows
 
@@ -86,7 +86,7 @@ def _row(figures: Figures, workload: str, name: str, found: Measured) -> tuple[s
         return (name, *[""] * 6, f"not believed: {found.problem}")
     limit, naive = figures.of(workload, LIMIT), figures.of(workload, NAIVE)
     return (
-        f"**{name}**" if name == OURS else name,
+        f"**{name}**" if name in {OURS, EXPORTED} else name,
         f"{found.wall:.2f}",
         f"{found.cpu:.2f}",
         f"{found.wall / limit.wall:.2f}" if limit else "",
