@@ -48,7 +48,7 @@ while not over.is_set():
     if seen < int(sys.argv[2]):
         warehouse.query(sys.argv[3], seen=seen)
     done += 1
-    over.wait(0.02)
+    over.wait(0.1)
 print(done)
 """
 
@@ -85,14 +85,14 @@ def python(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 def test_readers_in_loops_and_twenty_syncs_never_fail(site: Site) -> None:
     """Two processes ask again and again, one of them what takes for ever: each of 20 syncs loads, none fails."""
     path = str(site.config.warehouse)
-    with python(READER, path, "4", UNTIL_A_LOAD) as first, python(READER, path, "0", "") as second:
+    with python(READER, path, "3", UNTIL_A_LOAD) as first, python(READER, path, "0", "") as second:
         for number in range(20):
             site.world.create_version(site.world.truth()[0].image_name)
             assert sum(scope.rows.inserted for scope in site.sync().scopes) == 1, number
         answers = [process.communicate("", timeout=60) for process in (first, second)]
     for process, (output, errors) in zip((first, second), answers, strict=True):
         assert (process.returncode, errors) == (0, "")
-        assert int(output) > 10
+        assert int(output) > 5
     site.assert_true()
 
 
