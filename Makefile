@@ -78,6 +78,7 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the 
 	@$(BIN)/python -m tests.soak.kills $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.soak.faultpoints
 	@$(BIN)/python -m tests.soak.publishing
+	@IMAGE_HISTORY_TEST_SYNCS=100 $(BIN)/pytest -q tests/behaviour/test_turns.py
 	@$(BIN)/python -m tests.soak.storm $(if $(SEED),--seed $(SEED))
 	@$(MAKE) --no-print-directory fuzz
 

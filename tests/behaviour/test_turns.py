@@ -28,6 +28,8 @@ from tests.behaviour.harness import ServeWorld, Site
 pytestmark = pytest.mark.duckdb
 
 ROOT = Path(__file__).parents[2]
+# `make soak` plays more.
+SYNCS = int(os.environ.get("IMAGE_HISTORY_TEST_SYNCS", "8"))
 # Goes on until a sync has loaded another run than the first so many.
 UNTIL_A_LOAD = """
 WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT 1 FROM t WHERE (SELECT count(*) FROM runs) <= $seen)
@@ -82,17 +84,17 @@ def python(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=20)
 
 
-def test_readers_in_loops_and_twenty_syncs_never_fail(site: Site) -> None:
-    """Two processes ask again and again, one of them what takes for ever: each of 20 syncs loads, none fails."""
+def test_readers_in_loops_and_syncs_never_fail(site: Site) -> None:
+    """Two processes ask again and again, one of them what takes for ever: each of the syncs loads, none fails."""
     path = str(site.config.warehouse)
     with python(READER, path, "3", UNTIL_A_LOAD) as first, python(READER, path, "0", "") as second:
-        for number in range(20):
+        for number in range(SYNCS):
             site.world.create_version(site.world.truth()[0].image_name)
             assert sum(scope.rows.inserted for scope in site.sync().scopes) == 1, number
         answers = [process.communicate("", timeout=60) for process in (first, second)]
     for process, (output, errors) in zip((first, second), answers, strict=True):
         assert (process.returncode, errors) == (0, "")
-        assert int(output) > 5
+        assert int(output) > 2
     site.assert_true()
 
 
