@@ -141,7 +141,7 @@ class Opening:
             require_distinct(everything)
             if last and lost and not everything:
                 raise _fatal(lost[0].error) from lost[0].error
-            chosen = _selected(opened, self.options)
+            chosen = _selected(opened, lost, self.options)
             yield Opened(chosen, self._unreadable(lost) if last else (), last=last)
 
     def _batches(
@@ -193,7 +193,7 @@ class Opening:
         except ConfigError:
             raise
         except (TransientError, SkippableError, FatalError) as error:
-            return _Lost(target, scope, error)
+            return _Lost(target, scope or _named(target), error)
 
     def _unreadable(self, lost: Iterable[_Lost]) -> tuple[Failure, ...]:
         """The failures of scopes that were asked for."""
@@ -232,11 +232,25 @@ class _Lost:
         )
 
 
-def _selected(opened: Sequence[OpenScope], options: SyncOptions) -> tuple[OpenScope, ...]:
+def _named(target: Target) -> Scope | None:
+    """The scope that a role names; a profile tells its account only when STS does."""
+    account_id = target.access.role_account
+    return None if account_id is None else Scope(account_id, target.region)
+
+
+def _selected(
+    opened: Sequence[OpenScope], lost: Iterable[_Lost], options: SyncOptions
+) -> tuple[OpenScope, ...]:
+    """The scopes that were asked for. ConfigError for one that is not configured; their error if none opened."""
     if not options.scopes:
         return tuple(opened)
     chosen = tuple(scope for scope in opened if str(scope.scope) in options.scopes)
-    missing = set(options.scopes) - {str(scope.scope) for scope in chosen}
+    unread = [each for each in lost if str(each.scope) in options.scopes]
+    missing = (
+        set(options.scopes) - {str(each.scope) for each in chosen} - {str(each.scope) for each in unread}
+    )
+    if unread and not chosen and not missing:
+        raise _fatal(unread[0].error) from unread[0].error
     if missing:
         there = ", ".join(sorted(str(scope.scope) for scope in opened))
         raise ConfigError(f"No scope {', '.join(sorted(missing))} is configured; there are: {there}.")

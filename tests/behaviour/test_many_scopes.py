@@ -99,6 +99,25 @@ def test_bad_scopes_are_named_and_spoil_no_other(site: Site) -> None:
     site.assert_true()
 
 
+def test_role_that_cannot_be_assumed_has_its_row_in_coverage(site: Site) -> None:
+    """A role names its account, so that what could not be read there is recorded in each of its regions."""
+    role = Account(
+        role_arn="arn:aws:iam::999999999999:role/Reader",
+        source_profile=f"p{ACCOUNTS[0]}",
+        regions=REGIONS[:2],
+    )
+    report = site.sync(accounts=(Account(profile=f"p{ACCOUNTS[1]}", regions=REGIONS[:1]), role))
+    assert {str(each.scope) for each in report.unreadable_scopes} == {
+        f"999999999999/{region}" for region in REGIONS[:2]
+    }
+    assert site.ask(
+        "SELECT region, outcome FROM coverage WHERE account_id = '999999999999' ORDER BY ALL"
+    ) == [
+        ("eu-west-1", "denied"),
+        ("us-east-1", "denied"),
+    ]
+
+
 def test_no_scope_waits_for_one_that_hangs(site: Site) -> None:
     """A scope that answers once all others have been read: whoever waited for it would wait for ever."""
     hanging = Hanging()

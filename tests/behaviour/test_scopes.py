@@ -73,6 +73,17 @@ def test_chosen_scope_is_the_only_one_that_counts(site: Site) -> None:
     assert site.ask("SELECT DISTINCT region FROM image_versions") == [("us-east-1",)]
 
 
+def test_chosen_scope_that_is_denied_says_so(site: Site) -> None:
+    """A scope that is configured and cannot be read is no mistake of the command line."""
+    site.simulator.fault = deny_images_in("eu-west-1")
+    outcome = site.run("sync", "--scope", "111122223333/eu-west-1")
+    assert outcome.returncode == 3
+    assert "allow sagemaker:ListImages" in outcome.stderr
+    unknown = site.run("sync", "--scope", "111122223333/eu-west-9")
+    assert unknown.returncode == 2
+    assert "there are: 111122223333/us-east-1" in unknown.stderr
+
+
 def test_region_that_vanishes_deletes_nothing(site: Site) -> None:
     """What a region lacked because it could not be read stays as it was."""
     site.run("sync")
