@@ -5,17 +5,17 @@ Pure; must not know I/O, a clock, or a log.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from connector.model import Scope, Stream
 from connector.schema import LANDED_IMAGES, LANDED_VERSIONS, Column, Kind, arrow_schema
-from connector.wire import Image, ImageVersion
+from connector.wire import Image, ImageVersion, epoch_ms
 
 VERSIONS_SCHEMA = arrow_schema(LANDED_VERSIONS)
 IMAGES_SCHEMA = arrow_schema(LANDED_IMAGES)
@@ -80,6 +80,6 @@ def _member(column: Column, rows: Sequence[Any]) -> pa.Array:
     values = list(map(attrgetter(column.member or column.name), rows))
     if column.kind is not Kind.INSTANT:
         return pa.array(values, type=_TYPES[column.name])
-    milliseconds = np.rint(np.array(values, dtype=np.float64) * 1000).astype(np.int64)
-    # Neither pa.array nor cast: both import what takes longer than all rows of a quiet run.
+    # Neither numpy, nor pa.array and cast: all import what takes longer than the rows of a quiet run.
+    milliseconds = array("q", map(epoch_ms, values))
     return pa.Array.from_buffers(_TYPES[column.name], len(values), [None, pa.py_buffer(milliseconds)])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector import __version__
-from connector.cli.lean import without_pandas
+from connector.cli.lean import stay_lean
 from connector.errors import ConnectorError, without_secrets
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _show_version(context: click.Context, *, wanted: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
-    without_pandas()
+    stay_lean()
     code = run(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()
