@@ -117,7 +117,7 @@ class _Sync:
         if not runs or not self.config.warehouse.exists():
             return runs
         try:
-            with self.warehouse.reading(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
+            with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
                 loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
                 follows = {run_id: predecessor(connection, run_id) for run_id in loaded}
         except WarehouseLockedError:
@@ -140,7 +140,7 @@ class _Sync:
                 self._load(waiting, wait_seconds=_PLANNING_WAIT_SECONDS)
             if not self.config.warehouse.exists():
                 return Knowledge()
-            with self.warehouse.reading(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
+            with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
                 return known(connection)
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
@@ -170,7 +170,7 @@ class _Sync:
             if not self.config.warehouse.exists():
                 with self.warehouse.writing():
                     logger.info("warehouse_made", extra={"path": str(self.config.warehouse)})
-            with self.warehouse.reading() as connection:
+            with self.warehouse.current() as connection:
                 return hold_against(connection, run)
         except WarehouseLockedError:
             self.landing.close(run)

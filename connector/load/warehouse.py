@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -180,7 +180,31 @@ class WarehouseFile:
         role = Role.READER if settings is None else Role.QUESTION
         config = _READING | dict(settings or {})
         with self._opened(config, role, wait_seconds=wait_seconds) as connection:
-            _require_ours(connection, self.path)
+            newest = _require_ours(connection, self.path)
+            try:
+                yield connection
+            except (duckdb.BinderException, duckdb.CatalogException) as error:
+                if newest == SCHEMA_VERSION:
+                    raise
+                raise WarehouseError(
+                    f"{self.path} was last written by an earlier version (schema {newest}; this image-history "
+                    f"{__version__} asks for {SCHEMA_VERSION}): the next image-history sync brings it up to date."
+                ) from error
+
+    @contextmanager
+    def current(self, *, wait_seconds: float | None = None) -> Iterator[Connection]:
+        """As `reading`, but a file of an earlier schema is brought up to date first."""
+        with self.reading(wait_seconds=wait_seconds) as connection:
+            newest = _newest_migration(connection, self.path)
+            if newest == SCHEMA_VERSION:
+                yield connection
+                return
+        bound = self.lock_wait_seconds if wait_seconds is None else wait_seconds
+        with replace(self, lock_wait_seconds=bound).writing():
+            logger.info(
+                "warehouse_upgraded", extra={"path": str(self.path), "from": newest, "to": SCHEMA_VERSION}
+            )
+        with self.reading(wait_seconds=wait_seconds) as connection:
             yield connection
 
     @contextmanager
@@ -297,12 +321,13 @@ def _tables(connection: Connection) -> list[str]:
     return names_column
 
 
-def _require_ours(connection: Connection, path: Path) -> None:
+def _require_ours(connection: Connection, path: Path) -> int:
+    """The newest migration of the file."""
     if _LEDGER not in _tables(connection):
         raise WarehouseError(
             f"{path} is a DuckDB database of another program. Name another file with --warehouse."
         )
-    _newest_migration(connection, path)
+    return _newest_migration(connection, path)
 
 
 def _newest_migration(connection: Connection, path: Path) -> int:
