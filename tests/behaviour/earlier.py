@@ -1,0 +1,70 @@
+"""Warehouses as earlier versions left them: the first migrations only, with data, and views of another time.
+
+Must not know what a later migration adds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+
+from connector.effects import install
+from connector.load.warehouse import WarehouseFile
+from connector.schema import TABLES
+from connector.statements import names, statement
+from tests.faultpoints.faults import Fault, Tripwire
+
+MIGRATIONS = names("migrations")
+Columns = Mapping[str, tuple[str, ...]]
+
+
+def columns(path: Path) -> Columns:
+    """The columns of every table of a file that today's program knows, in their order."""
+    with duckdb.connect(path, read_only=True) as connection:
+        rows = connection.execute(
+            "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
+            "WHERE NOT internal AND table_name IN (SELECT table_name FROM duckdb_tables()) GROUP BY ALL"
+        ).fetchall()
+    known = {table.name for table in TABLES}
+    return {name: tuple(each) for name, each in rows if name in known}
+
+
+def make_earlier(path: Path, number: int, today: Path) -> None:
+    """A file of schema `number`, with the rows of `today` as far as that schema has columns for them."""
+    with duckdb.connect(path, config={"storage_compatibility_version": "v1.5.0"}) as connection:
+        for name in MIGRATIONS[: number + 1]:
+            record = {"number": int(name.split("/")[1][:3]), "name": name, "connector_version": "0.0.1"}
+            connection.execute("BEGIN").execute(statement(name)).fetchall()
+            connection.execute(statement("session/record_migration"), record).execute("COMMIT").fetchall()
+        connection.execute("CREATE VIEW current_image_versions AS SELECT 'of another time' AS outdated")
+        connection.execute("INSERT INTO schema_objects VALUES ('of another time', now())").fetchall()
+    present = columns(path)
+    with duckdb.connect(path) as connection:
+        connection.execute(f"ATTACH '{today}' AS today (READ_ONLY)").fetchall()
+        for table, held in present.items():
+            shared = ", ".join(held)
+            rows = f"SELECT {shared} FROM today.{table} ORDER BY rowid"
+            connection.execute(f"INSERT INTO {table} ({shared}) {rows}").fetchall()
+
+
+def die(fault: str, path: str) -> int:
+    """Open the file for writing in a child, which dies at the fault; how the child ended."""
+    child = os.fork()
+    if child == 0:
+        try:
+            install(Tripwire(Fault.parse(fault), lambda _: None))
+            with WarehouseFile(Path(path)).writing():
+                os._exit(0)
+        finally:
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+if __name__ == "__main__":
+    # One interpreter with a single thread, which has opened nothing: FAULT PATH FAULT PATH ...
+    pairs = zip(sys.argv[1::2], sys.argv[2::2], strict=True)
+    sys.stdout.write(" ".join(str(die(fault, path)) for fault, path in pairs))

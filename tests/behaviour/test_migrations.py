@@ -1,0 +1,230 @@
+"""Warehouses of every earlier schema are brought up to date with their data; those of a newer one are refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from connector.cli import run
+from connector.errors import LoadError, WarehouseError
+from connector.load import warehouse
+from connector.load.warehouse import WarehouseFile
+from connector.schema import SCHEMA_VERSION
+from connector.simulator import VirtualClock, generate
+from connector.statements import names, statement
+from tests.behaviour.earlier import MIGRATIONS, Columns, columns, make_earlier
+from tests.behaviour.harness import Row, ServeWorld, Site
+
+NOON_MS = 1_790_000_000_000
+# The tables that a sync adds a row to, whatever happened at AWS.
+GROWING = {"runs", "coverage"}
+KNOWN, TRUE = "image_versions_known_at", "image_versions_as_of"
+SCHEMAS = range(SCHEMA_VERSION + 1)
+
+
+@pytest.fixture
+def site(served: ServeWorld) -> Site:
+    """Three images with a past: versions built, touched, deleted and made again, and one image gone."""
+    world = generate(31, images=3, versions_per_image=6, clock=VirtualClock(frozen_at=NOON_MS))
+    site = served(world)
+    site.sync()
+    first, second, third = sorted({row.image_name for row in world.truth()})
+    site.simulator.clock.advance(60_000)
+    world.create_version(first)
+    world.update_version(first, 2)
+    world.delete_version(second, 3)
+    world.delete_image(third)
+    site.sync()
+    return site
+
+
+@pytest.fixture
+def today(site: Site) -> Path:
+    """The site's warehouse as this program wrote it, out of the way of an earlier one."""
+    return site.config.warehouse.rename(site.folder / "today.duckdb")
+
+
+def rows(path: Path, shared: Columns, table: str, source: str | None = None) -> list[Row]:
+    """The rows of a table, or of a question about the past, in the columns that the earlier schema had."""
+    with duckdb.connect(path, read_only=True) as connection:
+        connection.execute("SET timezone = 'UTC'").fetchall()
+        found = connection.sql(f"SELECT {', '.join(shared[table])} FROM {source or table} ORDER BY ALL")
+        return list(zip(*(column.to_pylist() for column in found.to_arrow_table().columns), strict=True))
+
+
+def objects(path: Path) -> list[Row]:
+    """Every column of every table and view with its type and comment."""
+    with duckdb.connect(path, read_only=True) as connection:
+        return connection.execute(
+            "SELECT table_name, column_name, data_type, is_nullable, comment FROM duckdb_columns() "
+            "WHERE NOT internal ORDER BY ALL"
+        ).fetchall()
+
+
+def applied(path: Path) -> list[int]:
+    """The migrations that the file says it has had."""
+    with duckdb.connect(path, read_only=True) as connection:
+        return [
+            n for (n,) in connection.execute("SELECT number FROM schema_migrations ORDER BY 1").fetchall()
+        ]
+
+
+def pasts(path: Path, shared: Columns, *macros: str) -> dict[str, list[Row]]:
+    """What was known, and what was true, when each of the first two syncs ended, as the file tells it."""
+    with duckdb.connect(path, read_only=True) as connection:
+        moments = connection.execute("SELECT CAST(finished_at AS VARCHAR) FROM runs ORDER BY 1").fetchall()
+    asked = [f"{macro}('{moment}')" for (moment,) in moments[:2] for macro in macros]
+    return {each: rows(path, shared, "image_version_events", each) for each in asked}
+
+
+@pytest.mark.parametrize("number", SCHEMAS)
+def test_sync_brings_an_earlier_schema_with_data_up_to_date(site: Site, today: Path, number: int) -> None:
+    """No row, event or answer about the past changes; then the history goes on as if nothing had been."""
+    make_earlier(site.config.warehouse, number, today)
+    shared = columns(site.config.warehouse)
+    site.sync()
+    assert applied(site.config.warehouse) == list(SCHEMAS)
+    assert objects(site.config.warehouse) == objects(today)
+    for table in shared.keys() - GROWING:
+        assert rows(site.config.warehouse, shared, table) == rows(today, shared, table), table
+    for table in shared.keys() & GROWING:
+        assert set(rows(today, shared, table)) < set(rows(site.config.warehouse, shared, table)), table
+    if shared:
+        assert pasts(site.config.warehouse, shared, KNOWN, TRUE) == pasts(today, shared, KNOWN, TRUE)
+    site.simulator.clock.advance(60_000)
+    name = site.world.truth()[0].image_name
+    site.world.create_version(name)
+    site.world.delete_version(name, 4)
+    report = site.sync()
+    assert (report.rows.inserted, report.rows.deleted) == (1, 1)
+    site.assert_true()
+    if shared:
+        assert pasts(site.config.warehouse, shared, KNOWN) == pasts(today, shared, KNOWN)
+
+
+@pytest.mark.parametrize("number", SCHEMAS[1:])
+def test_kill_within_a_migration_leaves_the_schema_before_or_after_it(
+    site: Site, today: Path, number: int
+) -> None:
+    """Killed at each step of it, the file holds the migration whole with its record, or nothing of it."""
+    earlier = site.folder / "earlier.duckdb"
+    make_earlier(earlier, number - 1, today)
+    points = {
+        f"statement.{MIGRATIONS[number]}": number - 1,
+        "statement.session/record_migration": number - 1,
+        "commit.transaction": number - 1,
+        "committed.transaction": number,
+        "statement.session/forget_objects": SCHEMA_VERSION,
+    }
+    files = [shutil.copy(earlier, site.folder / f"{place}.duckdb") for place in range(len(points))]
+    pairs = [f"{point}:kill:1" for point in points]
+    arguments = [text for pair in zip(pairs, files, strict=True) for text in map(str, pair)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.behaviour.earlier", *arguments],
+        env={**os.environ, **site.environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.split() == ["-9"] * len(points), ended.stderr
+    shared = columns(earlier)
+    for path, newest in zip(map(Path, files), points.values(), strict=True):
+        assert applied(path) == list(range(newest + 1))
+        with WarehouseFile(path).writing() as connection:
+            assert connection.table("session/applied_migrations")["newest"].to_pylist() == [SCHEMA_VERSION]
+        assert applied(path) == list(SCHEMAS)
+        assert objects(path) == objects(today)
+        for table in shared.keys() & {"image_versions", "image_version_events"}:
+            assert rows(path, shared, table) == rows(today, shared, table)
+
+
+@pytest.fixture
+def upgrade(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes today's program the one after it, whose last migration has the given text."""
+    name = f"migrations/{SCHEMA_VERSION + 1:03}_next"
+
+    def become(text: str) -> None:
+        monkeypatch.setattr(warehouse, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        monkeypatch.setattr(
+            warehouse, "statement", lambda wanted: text if wanted == name else statement(wanted)
+        )
+        monkeypatch.setattr(
+            warehouse, "names", lambda kind: (*names(kind), *([name] if kind == "migrations" else []))
+        )
+
+    return become
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> WarehouseFile:
+    """A new warehouse with one image in it."""
+    made = WarehouseFile(tmp_path / "new.duckdb")
+    with made.writing() as connection:
+        values = {
+            "account_id": "1",
+            "region": "r",
+            "image_name": "i",
+            "image_arn": "a",
+            "image_status": "CREATED",
+        }
+        instants = ("creation_time", "last_modified_time", "etl_first_seen_at", "etl_changed_at")
+        names_ = ", ".join([*values, *instants, "etl_run_id"])
+        row = ", ".join([*map(repr, values.values()), *["now()"] * len(instants), "'run'"])
+        connection.duck.execute(f"INSERT INTO images ({names_}) VALUES ({row})").fetchall()
+    return made
+
+
+def test_migration_that_fails_half_way_changes_nothing(
+    file: WarehouseFile, upgrade: Callable[[str], None]
+) -> None:
+    """What its first statement did is undone with it; once it is mended, the same file is brought up to date."""
+    before = objects(file.path)
+    upgrade("ALTER TABLE images ADD COLUMN probe VARCHAR; SELECT error('half-way');")
+    with pytest.raises(LoadError, match="half-way"), file.writing():
+        pytest.fail("the file was opened")
+    assert objects(file.path) == before
+    assert applied(file.path) == list(SCHEMAS)
+    upgrade("ALTER TABLE images ADD COLUMN probe VARCHAR; UPDATE images SET probe = image_name;")
+    with file.writing() as connection:
+        (told,) = connection.duck.execute("SELECT bool_and(probe = image_name) FROM images").fetchall()
+    assert told == (True,)
+    assert applied(file.path) == [*SCHEMAS, SCHEMA_VERSION + 1]
+
+
+def test_earlier_schema_is_still_read(file: WarehouseFile, upgrade: Callable[[str], None]) -> None:
+    """Until the next sync a question is answered; what needs a later column says what brings it."""
+    upgrade("ALTER TABLE images ADD COLUMN probe VARCHAR;")
+    with file.reading() as connection:
+        assert connection.duck.execute("SELECT count(*) FROM images").fetchall() == [(1,)]
+    sentence = "next image-history sync brings it up to date"
+    with pytest.raises(WarehouseError, match=sentence) as refusal, file.reading() as connection:
+        connection.duck.execute("SELECT probe FROM images").fetchall()
+    assert f"schema {SCHEMA_VERSION};" in str(refusal.value)
+    assert applied(file.path) == list(SCHEMAS)
+    with file.current() as connection:
+        assert connection.duck.execute("SELECT count(probe) FROM images").fetchall() == [(0,)]
+
+
+def test_newer_schema_is_refused_by_a_sentence(
+    file: WarehouseFile, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever asks or syncs is told both numbers and to upgrade; not a byte of the file changes."""
+    future = f"INSERT INTO schema_migrations VALUES ({SCHEMA_VERSION + 1}, 'future', now(), '9.0')"
+    with duckdb.connect(file.path) as connection:
+        connection.execute(future).fetchall()
+    before = file.path.read_bytes()
+    for asked in (["query", "SELECT 1"], ["status"], ["runs"]):
+        assert run(["--warehouse", str(file.path), *asked]) == 2
+        sentence = capfd.readouterr().err
+        assert f"has schema {SCHEMA_VERSION + 1}, and this image-history" in sentence
+        assert "upgrade image-history" in sentence
+    with pytest.raises(WarehouseError, match="upgrade image-history"), file.writing():
+        pytest.fail("the file was opened")
+    assert file.path.read_bytes() == before
