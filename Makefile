@@ -61,7 +61,7 @@ check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, 
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	@generated=$$(grep -l '\[\[\[cog' -- *.md); if [ -n "$$generated" ]; then \
+	@generated=$$(grep -l '\[\[\[cog' -- *.md docs/*.md); if [ -n "$$generated" ]; then \
 		set -x; $(BIN)/cog --check $$generated; fi
 
 .PHONY: unit
@@ -98,7 +98,7 @@ bench: $(PROJECT) $(RIVALS) ## measure against other ways, and write tests/bench
 format: $(PROJECT) $(TOOLS) ## format the code, mend what ruff can mend, write the generated parts of the docs
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	@generated=$$(grep -l '\[\[\[cog' -- *.md); if [ -n "$$generated" ]; then \
+	@generated=$$(grep -l '\[\[\[cog' -- *.md docs/*.md); if [ -n "$$generated" ]; then \
 		set -x; $(BIN)/cog -r $$generated; fi
 
 .PHONY: build

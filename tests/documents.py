@@ -18,7 +18,7 @@ _GROUPS = ("a mapping of", "a list (each item: a mapping of")
 
 def verbs() -> str:
     """Every verb with its line of --help."""
-    return _table(("verb", "does"), ((f"`{name}`", VERBS[name][1]) for name in sorted(VERBS)))
+    return table(("verb", "does"), ((f"`{name}`", VERBS[name][1]) for name in sorted(VERBS)))
 
 
 def setting_rows() -> str:
@@ -27,7 +27,7 @@ def setting_rows() -> str:
     for setting in settings():
         if not setting.shape.expected.startswith(_GROUPS):
             groups.setdefault(setting.path[0], []).append(setting)
-    return _table(("setting", "default", "meaning"), (_setting_row(group) for group in groups.values()))
+    return table(("setting", "default", "meaning"), (_setting_row(group) for group in groups.values()))
 
 
 def _setting_row(group: Sequence[Setting]) -> tuple[str, str, str]:
@@ -62,13 +62,14 @@ def error_rows() -> str:
         (f"{'· ' * depth}`{error.__name__}`", inspect.getdoc(error) or "", _exit_code(error))
         for depth, error in error_tree()
     )
-    return _table(("error", "what it means and what becomes of the run", "exit"), rows)
+    return table(("error", "what it means and what becomes of the run", "exit"), rows)
 
 
 def _exit_code(error: type[errors.ConnectorError]) -> str:
     return "130, 143" if error is errors.InterruptedRunError else str(error.exit_code)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in GitHub's Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |" for line in lines) + "\n"
