@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import tenacity
 
@@ -39,6 +39,11 @@ class RetryPolicy:
         `failed` hears of each transient failure. When `stop` is set no further wait is made. Raises the
         last TransientError, or at once whatever else the call raises.
         """
+        try:
+            return call()
+        except TransientError as error:
+            begun = _Begun(call, error)
+        # Only now, since nearly all calls succeed at once, and setting this up costs as much as decoding a page.
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             stop=tenacity.stop_after_attempt(self.attempts) | tenacity.stop_when_event_set(stop),
@@ -47,7 +52,7 @@ class RetryPolicy:
             after=lambda state: _report(state, failed),
             reraise=True,
         )
-        return retrying(call)
+        return retrying(begun)
 
     def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
         jitter = tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=self.max_wait_seconds)(
@@ -81,6 +86,20 @@ class RetryBudget:
         with self._lock:
             self._failed += 1
             return self._failed > max(self._allowed, self._answered)
+
+
+class _Begun(Generic[Result]):
+    """A call whose first attempt has been made: it fails once more as it did, and is made again after that."""
+
+    def __init__(self, call: Callable[[], Result], error: TransientError) -> None:
+        self._call = call
+        self._error: TransientError | None = error
+
+    def __call__(self) -> Result:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return self._call()
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:
