@@ -92,7 +92,7 @@ fuzz: $(PROJECT) $(TOOLS) $(FUZZING) ## only the coverage-guided fuzzer on all t
 
 .PHONY: bench
 bench: $(PROJECT) $(RIVALS) ## measure against other ways, and write tests/benchmarks/RESULTS.md; SIZE=full takes long
-	@$(BIN)/python -m tests.benchmarks --peers $(PEERS)/bin/python $(if $(SIZE),--size $(SIZE)) $(ARGUMENTS)
+	@$(BIN)/python -m tests.benchmarks --peers $(CURDIR)/$(PEERS)/bin/python $(if $(SIZE),--size $(SIZE)) $(ARGUMENTS)
 
 .PHONY: format
 format: $(PROJECT) $(TOOLS) ## format the code, mend what ruff can mend, write the generated parts of the docs
