@@ -5,13 +5,17 @@ Must not know what a test changes.
 
 from __future__ import annotations
 
+import copy
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import botocore.loaders
 import duckdb
 import msgspec
 import pytest
@@ -21,6 +25,7 @@ from connector.model import RunReport
 from connector.pipeline import SyncOptions, sync
 from connector.simulator import Behaviour, Simulator, World
 from connector.statements import names, statement
+from tests.behaviour.spawning import Spawned, spawn
 
 Row = tuple[object, ...]
 
@@ -94,28 +99,85 @@ class Site:
         """Requests that the simulator answered since the last sync began."""
         return self.simulator.counters.calls(operation, image)
 
-    def command(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    def command(self, *arguments: str, **variables: str) -> Spawned:
         """Start `image-history` with these arguments as its own process in the folder."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "connector", *arguments],
-            cwd=self.folder,
-            env={**os.environ, **self.environment, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        environment = {**os.environ, **self.environment, **variables}
+        return spawn(arguments, folder=self.folder, environment=environment)
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run `image-history` with these arguments to its end."""
         process = self.command(*arguments, **variables)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode is not None
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+    def interpret(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `image-history` as `run` does, in an interpreter that has nothing imported yet."""
+        return subprocess.run(
+            [sys.executable, "-m", "connector", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **self.environment, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_models() -> Iterator[None]:
+    """Botocore reads its models of AWS's services once for all sessions: a fourth of what a small sync costs."""
+    loader = botocore.loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.loaders, "create_loader", lambda *_: loader)
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A site at one moment, its files in a folder of their own; sites that are made of it share nothing."""
+
+    folder: Path
+    world: World
+    behaviour: Behaviour
+    config: Config
+
+    @classmethod
+    def of(cls, site: Site, folder: Path) -> Snapshot:
+        """Keep a site as it stands."""
+        shutil.copytree(site.folder, folder)
+        return cls(folder, copied(site.world), site.simulator.behaviour, site.config)
+
+
+def copied(world: World) -> World:
+    """A world of its own, with a clock of its own. Nothing may be under way in it."""
+    assert not world._due, "what is due would happen in the first world"
+    fresh = {id(world.lock): threading.RLock(), id(world.clock._lock): threading.Lock()}
+    return copy.deepcopy(world, fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The sites that tests begin with, each under its name, made by the first test that wants it."""
+
+    folder: Path
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+
+    def keep(self, name: str, site: Site) -> None:
+        """Keep a site as it stands."""
+        self.snapshots[name] = Snapshot.of(site, self.folder / name)
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    """One for the session."""
+    return Shelf(tmp_path_factory.mktemp("shelf"))
 
 
 @pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServeWorld]:
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shelf: Shelf) -> Iterator[ServeWorld]:
     """Serves worlds for the length of a test."""
-    serving = ServeWorld(tmp_path, monkeypatch)
+    serving = ServeWorld(tmp_path, monkeypatch, shelf)
     yield serving
     serving.close()
 
@@ -126,6 +188,7 @@ class ServeWorld:
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf | None = None
     running: list[Simulator] = field(default_factory=list)
 
     def __call__(self, world: World, behaviour: Behaviour | None = None) -> Site:
@@ -142,6 +205,19 @@ class ServeWorld:
         }
         path = f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         return Site(self.folder, simulator, config, {**environment, **fast, "PYTHONPATH": path})
+
+    def once(self, name: str, make: Callable[[], Site]) -> Site:
+        """A site just as `make` makes it, which happens once a session; `name` is of that alone."""
+        assert self.shelf is not None
+        if name not in self.shelf.snapshots:
+            site = make()
+            self.shelf.keep(name, site)
+            return site
+        kept = self.shelf.snapshots[name]
+        shutil.copytree(kept.folder, self.folder, dirs_exist_ok=True)
+        site = self(copied(kept.world), kept.behaviour)
+        site.config = msgspec.structs.replace(kept.config, warehouse=site.config.warehouse)
+        return site
 
     def close(self) -> None:
         for simulator in self.running:

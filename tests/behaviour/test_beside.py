@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from connector.landing import Landing
 from connector.simulator import VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
+from tests.behaviour.spawning import spawn
 from tests.faultpoints.table import fingerprint
 
 pytestmark = pytest.mark.duckdb
@@ -43,7 +43,7 @@ def shell(path: Path, *, read_only: bool) -> Iterator[int]:
     try:
         yield holder.pid
     finally:
-        holder.communicate("\n", timeout=20)
+        holder.communicate("\n", timeout=60)
 
 
 @pytest.mark.parametrize("read_only", [True, False], ids=["reader", "writer"])
@@ -51,7 +51,7 @@ def test_shell_left_open_delays_the_load_and_loses_nothing(site: Site, *, read_o
     """A shell on the warehouse, even one that only reads: exit 5 in bounded time, named; all is loaded later."""
     with shell(site.config.warehouse, read_only=read_only) as holder:
         for waiting in (1, 2):
-            outcome = site.run("sync", IMAGE_HISTORY_LOCK_WAIT="500ms")
+            outcome = site.run("sync", IMAGE_HISTORY_LOCK_WAIT="200ms")
             assert outcome.returncode == 5, outcome.stderr
             assert f"process {holder}" in outcome.stderr.splitlines()[-1]
             assert "Traceback" not in outcome.stderr
@@ -75,7 +75,7 @@ def test_second_of_two_syncs_leaves_at_once_however_the_first_stands(site: Site)
         assert f"process {first.pid}" in outcome.stderr
     finally:
         first.kill()
-        first.wait(timeout=20)
+        first.wait(timeout=60)
     outcome = site.run("sync")
     assert outcome.returncode == 0, outcome.stderr
     assert "continued an unfinished run" in outcome.stdout
@@ -89,24 +89,14 @@ def test_load_on_a_full_disk_is_undone_whole(site: Site, limit: int) -> None:
         site.world.create_version(site.world.truth()[0].image_name)
     before = fingerprint(site.config.warehouse)
 
-    def full() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    outcome = subprocess.run(
-        [sys.executable, "-m", "connector", "sync"],
-        cwd=site.folder,
-        env={**os.environ, **site.environment},
-        preexec_fn=full,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    environment = {**os.environ, **site.environment}
+    process = spawn(["sync"], folder=site.folder, environment=environment, largest_file_bytes=limit)
+    _, told = process.communicate(timeout=60)
     after = fingerprint(site.config.warehouse)
-    assert outcome.returncode == 2, outcome.stderr
-    assert outcome.stderr.splitlines()[-1].startswith("image-history: Cannot ")
-    assert "File too large" in outcome.stderr
-    assert "Traceback" not in outcome.stderr
+    assert process.returncode == 2, told
+    assert told.splitlines()[-1].startswith("image-history: Cannot ")
+    assert "File too large" in told
+    assert "Traceback" not in told
     assert after == before
     assert site.run("sync").returncode == 0
     site.assert_true()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import signal
@@ -16,6 +17,7 @@ from connector.landing import LandedRun, Landing
 from connector.model import ListingKind
 from connector.simulator import Behaviour, VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
+from tests.behaviour.spawning import Spawned
 
 pytestmark = pytest.mark.duckdb
 
@@ -31,9 +33,7 @@ def slow_site(served: ServeWorld) -> Site:
     return served(world, Behaviour(latency_ms=15))
 
 
-def kill_after(
-    site: Site, calls: int, *arguments: str, number: int = signal.SIGKILL
-) -> subprocess.Popen[str]:
+def kill_after(site: Site, calls: int, *arguments: str, number: int = signal.SIGKILL) -> Spawned:
     """Start a sync, send it the signal when AWS has answered so many calls of ListImageVersions, and wait."""
     reached = threading.Event()
 
@@ -43,10 +43,9 @@ def kill_after(
 
     site.simulator.fault = count
     process = site.command("sync", *arguments, **EACH_PAGE)
-    while not reached.wait(0.05) and process.poll() is None:
-        pass
+    process.until(reached.is_set)
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     site.simulator.fault = None
     # An answer of its own comes after those that the dead process is still owed.
     boto3.client("sagemaker").list_images(MaxResults=1)
@@ -98,12 +97,11 @@ def test_killed_sync_is_continued_without_reading_a_landed_page_again(
 def test_killed_syncs_in_a_row_end_with_the_undisturbed_table(served: ServeWorld, rng: random.Random) -> None:
     """However often syncs are killed at random moments, rows are neither lost nor doubled, changes included."""
     site = slow_site(served)
-    for _ in range(6):
+    for _ in range(4):
         process = site.command("sync", **EACH_PAGE)
-        try:
-            process.wait(timeout=rng.uniform(0.4, 1.8))
-        except subprocess.TimeoutExpired:
-            process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=rng.uniform(0.05, 0.8))
+        process.kill()
         process.communicate()
         site.simulator.clock.advance(60_000)
         name = rng.choice(sorted({row.image_name for row in site.world.truth()}))
@@ -141,13 +139,17 @@ def test_row_46_interrupted_sync_leaves_with_its_code_and_is_continued(
 def test_interrupt_ends_a_sync_whose_call_hangs(served: ServeWorld) -> None:
     """A call that AWS never answers doesn't keep an interrupted sync alive."""
     site = slow_site(served)
-    site.simulator.behaviour = Behaviour(latency_ms=20_000)
-    process = site.command("sync", IMAGE_HISTORY_TIMEOUT__READ="30s")
-    try:
-        process.wait(timeout=2)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    site.simulator.behaviour = Behaviour(latency_ms=300_000)
+    asked = threading.Event()
+
+    async def arrive(_: object, __: object) -> None:
+        asked.set()
+
+    site.simulator.fault = arrive
+    process = site.command("sync", IMAGE_HISTORY_TIMEOUT__READ="300s")
+    process.until(asked.is_set)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
     assert process.returncode == 143
 
 

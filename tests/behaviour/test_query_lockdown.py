@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -19,6 +18,7 @@ from connector.load.asking import Limits, asking
 from connector.load.saved import Question
 from connector.load.warehouse import WarehouseFile
 from tests.behaviour.asking import Desk, ask, built
+from tests.behaviour.spawning import Spawned, spawn
 
 __all__ = ["ask", "built"]
 
@@ -179,19 +179,10 @@ def test_greedy_query_is_refused_its_memory(built: tuple[Path, str, object], sql
         list(answer)
 
 
-def command(warehouse: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+def command(warehouse: Path, *arguments: str, **variables: str) -> Spawned:
     """The query verb as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "connector", "--warehouse", str(warehouse), "query", *arguments],
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-            **variables,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    given = ["--warehouse", str(warehouse), "query", *arguments]
+    return spawn(given, folder=Path.cwd(), environment={**os.environ, **variables})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the process's size is known on Linux only")
@@ -208,7 +199,7 @@ def test_deaf_query_is_left(built: tuple[Path, str, object], tmp_path: Path) -> 
     process = command(
         built[0], "SELECT levenshtein(repeat('a', 2_000_000), repeat('b', 2_000_000))", "--timeout", "300ms"
     )
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
     assert errors.startswith("image-history: The query was stopped after 300ms")
 
@@ -216,10 +207,9 @@ def test_deaf_query_is_left(built: tuple[Path, str, object], tmp_path: Path) -> 
 def test_interrupted_query_leaves_at_once(built: tuple[Path, str, object], tmp_path: Path) -> None:
     """Ctrl-C ends a query that still works, with 130, and leaves no file of it."""
     process = command(built[0], "FROM range(1_000_000_000_000)", "--format", "csv", TMPDIR=str(tmp_path))
-    while not list(tmp_path.glob("*/*")) and process.poll() is None:
-        pass
+    process.until(lambda: bool(list(tmp_path.glob("*/*"))))
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20)[0] == ""
+    assert process.communicate(timeout=60)[0] == ""
     assert process.returncode == 130
     assert list(tmp_path.iterdir()) == []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import subprocess
 import sys
 import termios
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.cells import cell_len
 
 from connector.cli import paging
 from tests.behaviour.asking import HOSTILE, Desk, ask, built
+from tests.behaviour.spawning import spawn_on
 
 __all__ = ["ask", "built"]
 
@@ -29,20 +29,14 @@ def on_terminal(
     """Exit code and screen of a command whose stdout is a terminal of that width; if `seated`, its stdin too."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, columns))
-    path = f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "connector", "--warehouse", str(warehouse), *arguments],
-        env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": path, **variables},
-        stdin=theirs if seated else subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-    )
+    environment = {**os.environ, "TERM": "xterm-256color", **variables}
+    process = spawn_on(theirs, ["--warehouse", str(warehouse), *arguments], environment, seated=seated)
     os.close(theirs)
     screen = b""
     while chunk := read_some(ours):
         screen += chunk
     os.close(ours)
-    return process.wait(timeout=30), screen.decode().replace("\r\n", "\n")
+    return process.wait(timeout=60), screen.decode().replace("\r\n", "\n")
 
 
 def read_some(terminal: int) -> bytes:

@@ -48,7 +48,7 @@ def held(path: Path) -> Iterator[int]:
     try:
         yield holder.pid
     finally:
-        holder.communicate("\n", timeout=20)
+        holder.communicate("\n", timeout=60)
 
 
 def test_sync_without_credentials_says_so(site: Site) -> None:
@@ -167,10 +167,9 @@ def test_locked_warehouse_that_is_freed_in_time_is_waited_for(site: Site) -> Non
     """A short lock delays the load and nothing else."""
     site.sync()
     with held(site.config.warehouse):
-        process = site.command("sync", IMAGE_HISTORY_LOCK_WAIT="20s")
-        while site.calls("ListImageVersions") < 6 and process.poll() is None:
-            pass
-    process.communicate(timeout=30)
+        process = site.command("sync", IMAGE_HISTORY_LOCK_WAIT="60s")
+        process.until(lambda: site.calls("ListImageVersions") >= 6)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -178,10 +177,9 @@ def test_row_44_second_sync_beside_the_first_leaves_at_once(served: ServeWorld) 
     """Two syncs on one landing folder: one works, the other leaves with 7 and names the first."""
     site = served(generate(17, images=10, versions_per_image=5), Behaviour(latency_ms=400))
     first = site.command("sync", IMAGE_HISTORY_CONCURRENCY="1")
-    while site.calls("ListImages") == 0 and first.poll() is None:
-        pass
+    first.until(lambda: site.calls("ListImages") > 0)
     assert_refused(site.run("sync"), 7, str(first.pid))
-    first.communicate(timeout=30)
+    first.communicate(timeout=60)
     assert first.returncode == 0
     site.assert_true()
 

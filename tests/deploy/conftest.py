@@ -1,6 +1,6 @@
 """The fixtures of the recipes' tests."""
 
 from tests.behaviour.commanding import commanded, commanding
-from tests.behaviour.harness import served
+from tests.behaviour.harness import served, shared_models, shelf
 
-__all__ = ["commanded", "commanding", "served"]
+__all__ = ["commanded", "commanding", "served", "shared_models", "shelf"]

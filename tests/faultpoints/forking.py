@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tests.behaviour.spawning import read_models
 from tests.faultpoints.faults import Fault, Point, traced
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +88,6 @@ class Forge:
 
 def _warm() -> None:
     """Import what a sync imports, so that no child has to; nothing that starts a thread is called."""
-    import botocore.session
     import pyarrow.dataset  # noqa: F401 - for its effect
 
     import connector.cli.export
@@ -98,7 +98,7 @@ def _warm() -> None:
     import connector.pipeline
     import connector.publish.folder  # noqa: F401 - as above
 
-    botocore.session.get_session().get_available_services()
+    read_models()
 
 
 def _child(command: Mapping[str, Any]) -> None:

@@ -5,24 +5,12 @@ Must not know any fault.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import botocore.loaders
 import pytest
 
-from tests.behaviour.harness import ServeWorld, served
+from tests.behaviour.harness import ServeWorld, served, shared_models, shelf
 from tests.faults.trial import LARGE, NOON_MS, Trial, world
 
-__all__ = ["LARGE", "NOON_MS", "served", "trial"]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def shared_models() -> Iterator[None]:
-    """Botocore reads its models of SageMaker and STS once for all sessions: half of what a small sync costs."""
-    loader = botocore.loaders.create_loader()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.loaders, "create_loader", lambda *_: loader)
-        yield
+__all__ = ["LARGE", "NOON_MS", "served", "shared_models", "shelf", "trial"]
 
 
 @pytest.fixture

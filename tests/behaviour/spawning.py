@@ -1,0 +1,283 @@
+"""Processes of `image-history` without a second of imports each: forked off one that has imported everything.
+
+Must not know what is commanded. A test of the start itself needs a new interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import io
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Self
+
+ROOT = Path(__file__).parents[2]
+_HEADER_BYTES = 8
+_LOOK_SECONDS = 0.01
+_ASKING = threading.Lock()
+
+
+@dataclass(slots=True)
+class Spawned:
+    """A running command, as subprocess.Popen[str] with both outputs as pipes would be. `args` is its command line."""
+
+    args: Sequence[str]
+    pid: int
+    stdout: IO[str]
+    stderr: IO[str]
+    ended: IO[bytes]
+    returncode: int | None = field(default=None)
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        if self.returncode is None and select.select([self.ended], [], [], 0)[0]:
+            self._reap()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code. Raises subprocess.TimeoutExpired after so many seconds."""
+        if self.returncode is None:
+            if not select.select([self.ended], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self._reap()
+        assert self.returncode is not None
+        return self.returncode
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        """Wait until something is reached; at the latest until the command has ended."""
+        while not reached() and self.returncode is None:
+            if select.select([self.ended], [], [], _LOOK_SECONDS)[0]:
+                self._reap()
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Everything that it says until its end. Raises subprocess.TimeoutExpired, after killing it."""
+        texts = {"stdout": "", "stderr": ""}
+
+        def drain(name: str, pipe: IO[str]) -> None:
+            with pipe:
+                texts[name] = pipe.read()
+
+        pipes = (("stdout", self.stdout), ("stderr", self.stderr))
+        readers = [threading.Thread(target=drain, args=each) for each in pipes if not each[1].closed]
+        for reader in readers:
+            reader.start()
+        try:
+            self.wait(timeout)
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            for reader in readers:
+                reader.join()
+        return texts["stdout"], texts["stderr"]
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stdout.close()
+        self.stderr.close()
+        self.wait()
+
+    def _reap(self) -> None:
+        with self.ended:
+            self.returncode = int(self.ended.readline())
+
+
+def spawn(
+    arguments: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    largest_file_bytes: int | None = None,
+) -> Spawned:
+    """Start `image-history` with these arguments and this environment in a folder, without standard input.
+
+    No file that it writes may grow beyond `largest_file_bytes`, as on a full disk.
+    """
+    out, err = os.pipe(), os.pipe()
+    wanted = [list(arguments), str(folder), dict(environment), largest_file_bytes]
+    with Path(os.devnull).open("rb") as nothing:
+        pid, ended = _ask(wanted, [nothing.fileno(), out[1], err[1]])
+    os.close(out[1])
+    os.close(err[1])
+    return Spawned(["image-history", *arguments], pid, os.fdopen(out[0]), os.fdopen(err[0]), ended)
+
+
+def spawn_on(
+    terminal: int, arguments: Sequence[str], environment: Mapping[str, str], *, seated: bool
+) -> Spawned:
+    """Start `image-history` here with its outputs, and if `seated` its input, on a terminal that stays open."""
+    wanted = [list(arguments), str(Path.cwd()), dict(environment), None]
+    with Path(os.devnull).open("rb") as nothing:
+        pid, ended = _ask(wanted, [terminal if seated else nothing.fileno(), terminal, terminal])
+    return Spawned(["image-history", *arguments], pid, io.StringIO(), io.StringIO(), ended)
+
+
+def _ask(wanted: Sequence[object], standard: Sequence[int]) -> tuple[int, IO[bytes]]:
+    """The id of a new process with these standard files, and where its end will be told."""
+    request = json.dumps(wanted).encode()
+    ours, theirs = os.pipe()
+    with _ASKING:
+        socket.send_fds(_forge(), [b"%0*d" % (_HEADER_BYTES, len(request))], [*standard, theirs])
+        _forge().sendall(request)
+    os.close(theirs)
+    ended = os.fdopen(ours, "rb", buffering=0)
+    return int(ended.readline()), ended
+
+
+@cache
+def _forge() -> socket.socket:
+    """The way to the process that forks, which ends with this one."""
+    ours, theirs = socket.socketpair()
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.behaviour.spawning", str(theirs.fileno())],
+        cwd=ROOT,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[theirs.fileno()],
+    )
+    theirs.close()
+    atexit.register(_end, ours, process)
+    return ours
+
+
+def _end(ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    ours.close()
+    process.wait()
+
+
+def _warm() -> None:
+    """Import what commands import, so that no child has to; no thread may be left."""
+    from connector.cli import VERBS
+    from connector.cli.lean import stay_lean
+
+    stay_lean()
+    for module, _ in VERBS.values():
+        import_module(module)
+    for module in (
+        "connector.pipeline",
+        "connector.load.asking",
+        "connector.publish.folder",
+        "pyarrow.dataset",
+    ):
+        import_module(module)
+    import duckdb
+
+    # Its import opens a connection, with threads that a forked child would miss at its end.
+    duckdb.default_connection().close()
+    read_models()
+    gc.collect()
+    gc.freeze()
+
+
+def read_models() -> None:
+    """Have botocore read its models of AWS's services once for this process and its children, and import the rest."""
+    import botocore.loaders
+    import botocore.session
+
+    loader = botocore.loaders.create_loader()
+    botocore.loaders.create_loader = lambda *_: loader
+    for service in ("sagemaker", "sts"):
+        botocore.session.Session().create_client(
+            service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
+        )
+
+
+def _serve(asked: socket.socket) -> bool:
+    """Start what is asked for, until nobody asks any more: False. True is returned in each child."""
+    while True:
+        header, handed, _, _ = socket.recv_fds(asked, _HEADER_BYTES, 4)
+        if not header:
+            _reap_ended()
+            return False
+        request = b""
+        while len(request) < int(header):
+            request += asked.recv(int(header) - len(request))
+        if os.fork() == 0:
+            asked.close()
+            _attend(*handed)
+            _become(*json.loads(request))
+            return True
+        for descriptor in handed:
+            os.close(descriptor)
+        _reap_ended()
+
+
+def _reap_ended() -> None:
+    """Let go of the attendants whose commands have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _attend(given: int, out: int, err: int, ended: int) -> None:
+    """Return in a child with these standard files, of which this process tells the id and the end."""
+    child = os.fork()
+    if child:
+        for number in (given, out, err, 0, 1, 2):
+            os.close(number)
+        # Ctrl-C is for the command; this tells what became of it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.write(ended, b"%d\n" % child)
+        os.write(ended, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        os._exit(0)
+    os.close(ended)
+    for number, descriptor in enumerate((given, out, err)):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]  # as an interpreter would have
+
+
+def _become(
+    arguments: Sequence[str], folder: str, environment: Mapping[str, str], largest_file_bytes: int | None
+) -> None:
+    """Take the command's folder, environment and arguments, as a new interpreter would have found them."""
+    if largest_file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, largest_file_bytes))
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    tempfile.tempdir = None
+    sys.argv = ["image-history", *arguments]
+
+
+if __name__ == "__main__":
+    _warm()
+    if _serve(socket.socket(fileno=int(sys.argv[1]))):
+        from connector.cli import main
+
+        main()
