@@ -32,6 +32,8 @@ TOOLS := $(VENV)/.tools-$(TAG)
 OVERLAY := $(VENV)/.duckdb2-$(TAG)
 FUZZING := $(VENV)/.fuzzer-$(TAG)
 RIVALS := $(VENV)/.peers-$(TAG)
+AUDITOR := $(VENV)/auditor
+AUDITING := $(VENV)/.auditor-$(TAG)
 
 # Wheels only: building from source would need packages that no lock file names.
 PIP_INSTALL := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install
@@ -106,6 +108,14 @@ build: $(PROJECT) ## build the wheel and the source distribution into dist/
 	@rm -rf dist
 	$(BIN)/hatchling build
 
+.PHONY: dist-check
+dist-check: build $(TOOLS) ## install what was built in empty environments, on each Python of 3.11 to 3.13 that is here
+	@$(BIN)/python -m tests.dist
+
+.PHONY: audit
+audit: $(AUDITING) ## hold the runtime lock against the published advisories; needs the network
+	@$(AUDITOR)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r $(LOCKS)/runtime.txt
+
 # A lock may hold versions and hashes only. So no setting of the caller's may name another index or folder.
 UV_COMPILE = env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
 	UV_CUSTOM_COMPILE_COMMAND='make lock' \
@@ -120,6 +130,7 @@ lock: $(TOOLS) ## write the lock files anew after a change of pyproject.toml; UP
 	$(subst --constraints $(LOCKS)/constraints.in,,$(UV_COMPILE)) $(LOCKS)/duckdb2.in -o $(LOCKS)/duckdb2.txt
 	$(subst --constraints $(LOCKS)/constraints.in,,$(UV_COMPILE)) $(LOCKS)/fuzz.in -o $(LOCKS)/fuzz.txt
 	$(UV_COMPILE) $(LOCKS)/bench.in -o $(LOCKS)/bench.txt
+	$(UV_COMPILE) $(LOCKS)/audit.in -o $(LOCKS)/audit.txt
 
 .PHONY: clean
 clean: ## remove the environment, caches and built files
@@ -168,4 +179,11 @@ $(RIVALS): $(PACKAGES) $(LOCKS)/bench.txt | python
 	@$(PYTHON) -m venv --clear $(PEERS)
 	@$(PEERS)/bin/python -m pip -qq --disable-pip-version-check --no-input install \
 		--require-hashes --only-binary :all: -r $(LOCKS)/bench.txt
+	@touch $@
+
+$(AUDITING): $(PACKAGES) $(LOCKS)/audit.txt | python
+	@echo 'Adding the auditor ...'
+	@$(PYTHON) -m venv --clear $(AUDITOR)
+	@$(AUDITOR)/bin/python -m pip -qq --disable-pip-version-check --no-input install \
+		--require-hashes --only-binary :all: -r $(LOCKS)/audit.txt
 	@touch $@

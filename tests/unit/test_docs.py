@@ -21,6 +21,7 @@ from connector.cli import VERBS, root
 from connector.config import settings
 from connector.errors import InterruptedRunError
 from connector.schema import TABLES
+from connector.statements import names
 from tests import documents
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,7 @@ ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")])
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 LONGEST = {"README.md": 150, "ARCHITECTURE.md": 200}
 # What the verbs themselves decide, beside what an error carries.
 VERBS_CODES = {"0", "1", "8", "9", "130", "141", "143"}
@@ -156,6 +158,65 @@ def test_readme_has_every_exit_code_and_no_other() -> None:
     }
     rows = re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE)
     assert {code for row in rows for code in row.split(", ")} == carried | VERBS_CODES
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_command_line_has_every_option(verb: str) -> None:
+    """Each option of each verb stands in its section, or among those that all verbs take."""
+    page = PAGES["command-line.md"]
+    shared, section = page.partition("\n## ")[0], page.partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
+    assert section
+    documented = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", section + shared))
+    taken = {option for option in options(verb) if option.startswith("-")}
+    assert taken <= documented | {"-h", "--help"}
+
+
+def test_every_environment_variable_is_documented() -> None:
+    """Whatever name of a variable stands in the code stands in the page too, and every setting's variable."""
+    named = re.compile(
+        r"\b(?:(?:AWS|OTEL|XDG|IMAGE_HISTORY)_[A-Z0-9_]*[A-Z0-9]|PAGER|LESS|NO_COLOR|TERM|TMPDIR|HTTPS?_PROXY|NO_PROXY)\b"
+    )
+    texts = {
+        node.value
+        for path in (ROOT / "connector").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    wanted = {name for text in texts for name in named.findall(text)}
+    wanted |= {setting.variable for setting in settings() if setting.variable}
+    # What a name of OTLP's begins with, and what only the test suite reads.
+    wanted -= {"OTEL_EXPORTER_OTLP", "IMAGE_HISTORY_TEST_SEED"}
+    assert sorted(name for name in wanted if f"`{name}`" not in PAGES["command-line.md"]) == []
+
+
+def test_every_variable_that_is_read_is_looked_for() -> None:
+    """No module reads a variable whose name the test above would not know."""
+    reading = re.compile(r"""environ(?:ment)?(?:\.get\(|\[)["'](\w+)["']""")
+    read = {
+        name
+        for path in (ROOT / "connector").rglob("*.py")
+        for name in reading.findall(path.read_text(encoding="utf-8"))
+    }
+    assert read
+    assert sorted(name for name in read if f"`{name}`" not in PAGES["command-line.md"]) == []
+
+
+def test_dictionary_has_every_table_view_and_column() -> None:
+    """Each table with each of its columns, each view and macro, and each saved query."""
+    page = PAGES["data-dictionary.md"]
+    for table in TABLES:
+        section = page.partition(f"\n## {table.name}\n")[2].partition("\n## ")[0]
+        assert [each.name for each in table.columns if f"| `{each.name}` |" not in section] == []
+    views = [name.partition("/")[2] for name in names("views")]
+    assert [name for name in views if f"\n## {name}\n" not in page] == []
+    queries = [name.partition("/")[2] for name in names("queries")]
+    assert [name for name in queries if f"`@{name}`" not in page] == []
+
+
+def test_map_of_the_documents_names_every_page() -> None:
+    """docs/index.md leads to each page, and the README to the map."""
+    assert sorted(name for name in PAGES if f"({name})" not in PAGES["index.md"]) == ["index.md"]
+    assert "(docs/index.md)" in README
 
 
 def test_readme_names_the_distribution_as_it_is_built() -> None:

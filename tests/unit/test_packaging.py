@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -19,7 +20,7 @@ import connector
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCKS = ("build", "dev", "duckdb2", "runtime")
+LOCKS = ("audit", "bench", "build", "dev", "duckdb2", "fuzz", "runtime")
 
 
 def lock_text(name: str) -> str:
@@ -121,9 +122,35 @@ def test_wheel_holds_code_statements_and_licence(wheel: zipfile.Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in information)
 
 
+def test_wheel_is_small_and_pure(wheel: zipfile.Path) -> None:
+    """It is for every system, and takes less than a megabyte."""
+    path = Path(str(wheel.root.filename))
+    assert path.name.endswith("-py3-none-any.whl")
+    assert path.stat().st_size < 1_000_000
+
+
+def test_source_distribution_has_what_its_tests_need(tmp_path: Path) -> None:
+    """Everything that a checkout has but what is made there; `make dist-check` builds and tests from it."""
+    built = clean_run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path)
+    assert built.returncode == 0, built.stderr
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    folders = (".ci", "connector", "deploy", "docs", "requirements", "sql", "tests")
+    files = [each for folder in folders for each in (ROOT / folder).rglob("*") if each.is_file()]
+    files += [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*.yaml"),
+        *map(ROOT.joinpath, ("LICENSE", "Makefile", "pyproject.toml")),
+    ]
+    there = {str(each.relative_to(ROOT)) for each in files if "__pycache__" not in each.parts}
+    assert packed - there == {"PKG-INFO", ".gitignore"}
+    assert there - packed == set()
+
+
 def test_wheel_reads_its_own_statements(wheel: zipfile.Path, tmp_path: Path) -> None:
     """Installed away from the checkout, the connector finds the same SQL files inside its package."""
-    wheel.root.extractall(tmp_path)
+    wheel.root.extractall(tmp_path)  # noqa: S202 - a wheel that was built here
     command = "from connector import statements; print(statements.folder())"
     answer = clean_run(sys.executable, "-P", "-c", command, folder=tmp_path, PYTHONPATH=str(tmp_path))
     assert Path(answer.stdout.strip()) == tmp_path / "connector" / "sql", answer.stderr
