@@ -110,12 +110,16 @@ class ListingRequest:
     """Everything that a ListImageVersions chain must repeat unchanged with each token.
 
     `since_ms` (UTC epoch milliseconds, whole seconds) is where an incremental listing, which reads newest
-    first, may stop; it is not sent to AWS (ARCHITECTURE, decision 3).
+    first, may stop; it is not sent to AWS (ARCHITECTURE, decision 3). A full listing that `may_split` is read in
+    windows if it is long; `created_after_ms` (the same unit) and `newest_first` are for those.
     """
 
     kind: ListingKind
     page_size: int
     since_ms: int | None = None
+    may_split: bool = False
+    created_after_ms: int | None = None
+    newest_first: bool = False
 
     @property
     def sort_by(self) -> str:
@@ -125,11 +129,12 @@ class ListingRequest:
     @property
     def sort_order(self) -> str:
         """AWS's SortOrder."""
-        return "ASCENDING" if self.kind is ListingKind.FULL else "DESCENDING"
+        rising = self.kind is ListingKind.FULL and not self.newest_first
+        return "ASCENDING" if rising else "DESCENDING"
 
     def fingerprint(self, stream: Stream) -> str:
         """Identifies the request that a token belongs to; a token is never sent with another one."""
-        parts = (str(stream), self.sort_by, self.sort_order, str(self.page_size))
+        parts = (str(stream), self.sort_by, self.sort_order, str(self.page_size), str(self.created_after_ms))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -154,6 +159,27 @@ class PlannedStream:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A version by its number, and when it was created, in UTC epoch milliseconds."""
+
+    version: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One of the chains that read a full listing side by side; it ends at the `first` of the next one.
+
+    `reached` is what it read last, `next_token` None when nothing is left; `after_ms` filters by creation time.
+    """
+
+    first: Place
+    reached: Place
+    after_ms: int | None = None
+    next_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """How far one stream of a run has been read. Lands in the same file as the rows it speaks of.
 
@@ -162,7 +188,7 @@ class Checkpoint:
     one second; `held_ms` is the LastModifiedTime of the oldest version still in a passing state;
     `t0_before_ms` is the T0 of the reading before, if that was read to its end without a contradiction;
     `empty_tail` says that the last page held nothing although pages before it did; `phantoms` counts
-    versions that the listing lacked and Describe found.
+    versions that the listing lacked and Describe found. With `windows`, in order, `next_token` is the first.
     """
 
     stream: Stream
@@ -182,6 +208,7 @@ class Checkpoint:
     lowest_version: int | None = None
     empty_tail: bool = False
     phantoms: int = 0
+    windows: tuple[Window, ...] = ()
     error_code: str | None = None
     error_message: str | None = None
 

@@ -22,7 +22,7 @@ from connector.errors import (
     TransientError,
 )
 from connector.extract.calls import ScopeCalls
-from connector.extract.streams import Sink
+from connector.extract.side_by_side import Sink
 from connector.extract.workers import together
 from connector.model import Checkpoint, ListingKind, ListingRequest, Outcome, Scope, Stop, Stream
 from connector.verdict import Described, Findings, Step, absences, accepted, may_delete, next_step

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from connector.errors import ImageNotFoundError, SourceError, ThrottledError, TransientError
@@ -100,7 +102,13 @@ class ScopeCalls:
         self._pace = pace
         self._stop = stop
         self._budget = RetryBudget(policy.budget)
+        self._list_seconds = 0.0
         source.repeated = self.meter.repeated
+
+    @property
+    def lists_at_once(self) -> float:
+        """How many list calls the rate lets be under way at a time, as long as the last one took."""
+        return self._list_seconds * self._pace.lists.per_second
 
     def list_images(self, next_token: str | None) -> Answer[ImagesBody]:
         """One page of the scope's images, oldest first: an order that no change disturbs."""
@@ -121,6 +129,7 @@ class ScopeCalls:
             "MaxResults": request.page_size,
             "SortBy": request.sort_by,
             "SortOrder": request.sort_order,
+            **_created_after(request.created_after_ms),
             **_token(next_token),
         }
         return self._call("ListImageVersions", parameters)
@@ -152,7 +161,11 @@ class ScopeCalls:
             pacer.wait()
             self._stop.check()
             self.meter.called(operation)
-            return self._source.call(operation, parameters)
+            began = time.monotonic()
+            answer = self._source.call(operation, parameters)
+            if pacer is self._pace.lists:
+                self._list_seconds = time.monotonic() - began
+            return answer
 
         def failed(error: TransientError) -> None:
             throttled = isinstance(error, ThrottledError)
@@ -175,6 +188,12 @@ class ScopeCalls:
             "Run it again later; a sync then goes on where it was.",
             **error.context,
         )
+
+
+def _created_after(instant_ms: int | None) -> dict[str, datetime]:
+    return (
+        {} if instant_ms is None else {"CreationTimeAfter": datetime.fromtimestamp(instant_ms / 1000, tz=UTC)}
+    )
 
 
 def _token(next_token: str | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Reads the streams of many scopes, each scope on threads of its own.
+"""Reads the streams of many scopes, each scope on threads of its own; the last of them help with a long listing.
 
 Hands each page with the checkpoint after it to a sink; must not know segments, Arrow or the warehouse.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -25,10 +25,12 @@ from connector.errors import (
     TransientError,
 )
 from connector.extract.calls import ScopeCalls
-from connector.extract.streams import Sink, StreamReading
+from connector.extract.side_by_side import SideBySide, Sink
+from connector.extract.streams import StreamReading
 from connector.extract.workers import Workers
 from connector.model import Checkpoint, Outcome, PlannedStream, Scope, Stop, Stream
 from connector.telemetry import note, span
+from connector.windows import BOUNDS, Bounds
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +59,20 @@ class _ScopeState:
     ever_answered: bool = False
     error: FatalError | None = None
     threads: int = 0
+    listings: list[SideBySide] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next(self) -> Checkpoint | None:
         """The next stream to read, None if none is left or the scope is given up."""
         with self.lock:
             return self.waiting.popleft() if self.waiting and self.error is None else None
+
+    def enter(self, most: int) -> int:
+        """Threads come until there are so many; how many those are."""
+        with self.lock:
+            coming = max(0, most - self.threads)
+            self.threads += coming
+            return coming
 
     def leave(self) -> bool:
         """A thread of the scope ends; True if it was the last one."""
@@ -109,6 +119,32 @@ class _ScopeState:
             self.error = self.error or error
 
 
+@dataclass(frozen=True, slots=True)
+class _Helpers:
+    """The Team of a scope's streams: its threads that find no stream left to read, `most` at the most."""
+
+    come: Callable[[_ScopeState, int], None]
+    state: _ScopeState
+    most: int
+    bounds: Bounds = BOUNDS
+
+    def free(self) -> bool:
+        """Windows are vain where the scope has other streams for its threads, or no rate for two calls."""
+        return not self.state.waiting and self._useful() > 1
+
+    def join(self, listing: SideBySide) -> None:
+        """As many threads as can be of use come, unless they are busy; those then come later."""
+        self.state.listings.append(listing)
+        self.come(self.state, self._useful())
+
+    def leave(self, listing: SideBySide) -> None:
+        """The listing has ended."""
+        self.state.listings.remove(listing)
+
+    def _useful(self) -> int:
+        return min(self.most, int(self.state.calls.lists_at_once))
+
+
 class Extractor:
     """Reads streams concurrently into `sink`, which must be safe to call from many threads.
 
@@ -139,9 +175,7 @@ class Extractor:
         answered = any(not mark.readable for mark in marks)
         state = _ScopeState(calls, deque(mark for mark in marks if mark.readable), ever_answered=answered)
         self._states[scope] = state
-        state.threads = min(self._threads, len(state.waiting))
-        for _ in range(state.threads):
-            self._workers.start(partial(self._work, state))
+        self._come(state, min(self._threads, len(state.waiting)))
 
     def finish(self) -> Mapping[Scope, FatalError]:
         """Wait until all is read; return the scopes that had to be given up.
@@ -151,14 +185,22 @@ class Extractor:
         self._workers.wait()
         return {scope: state.error for scope, state in self._states.items() if state.error is not None}
 
+    def _come(self, state: _ScopeState, most: int) -> None:
+        for _ in range(state.enter(most)):
+            self._workers.start(partial(self._work, state))
+
     def _work(self, state: _ScopeState) -> None:
         while not self._workers.over and (checkpoint := state.next()) is not None:
             self._read(checkpoint, state)
+        while any(listing.work(state.calls, self._stop) for listing in list(state.listings)):
+            continue
         if state.leave() and not self._workers.over:
             self._fail(state.over())
 
     def _read(self, checkpoint: Checkpoint, state: _ScopeState) -> None:
-        reading = StreamReading(state.calls, self._sink, self._stop)
+        reading = StreamReading(
+            state.calls, self._sink, self._stop, _Helpers(self._come, state, self._threads)
+        )
         stream = checkpoint.stream
         try:
             with span("list", scope=str(stream.scope), stream=str(stream)):

@@ -39,6 +39,11 @@ class Pacer:
         """The share of the configured rate that is in use, 1/16 to 1."""
         return self._factor
 
+    @property
+    def per_second(self) -> float:
+        """The rate that is in use, calls a second."""
+        return self._factor / self._interval
+
     def wait(self) -> None:
         """Return when the next call may start."""
         with self._lock:

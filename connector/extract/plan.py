@@ -44,10 +44,12 @@ def plan_stream(
 
     Full for a new stream, for one whose live versions fit one page (one call either way, and a single
     response is atomic), when the last full listing is older than `reconcile_every_ms`, or when asked for.
-    Else incremental from the watermark less the lookback, in whole seconds, rounded down.
+    Else incremental from the watermark less the lookback, in whole seconds, rounded down. Only a stream that
+    was never read whole may be split into windows: of the others it is told beforehand how many calls they take.
     """
     if known is None or settings.full or _wants_full(known, settings, now_ms):
-        return PlannedStream(stream, ListingRequest(ListingKind.FULL, settings.page_size))
+        unread = known is None or known.watermark_ms is None
+        return PlannedStream(stream, ListingRequest(ListingKind.FULL, settings.page_size, may_split=unread))
     since_ms = (known.watermark_ms or 0) - settings.lookback_ms
     request = ListingRequest(ListingKind.INCREMENTAL, settings.page_size, since_ms // 1000 * 1000)
     return PlannedStream(stream, request)

@@ -1,15 +1,16 @@
 """The page loop of one stream.
 
-Hands each page with the checkpoint after it to a sink; must not know other streams, threads, segments or Arrow.
+Hands each page with the checkpoint after it to a sink; must not know other streams, where threads come from,
+segments or Arrow.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-from connector.acceptance import MAX_READINGS, MOST_EMPTY_PAGES, PageRead, advance, ended, read_again
+from connector.acceptance import MAX_READINGS, PageRead, advance, ended, read_again
 from connector.effects import Effect, reach
 from connector.errors import (
     AccessDeniedError,
@@ -19,21 +20,25 @@ from connector.errors import (
     SkippableError,
 )
 from connector.extract.calls import ScopeCalls
+from connector.extract.side_by_side import Alone, Seen, SideBySide, Sink, Team
 from connector.model import Checkpoint, Outcome, Stop
+from connector.windows import opened, wanted
 from connector.wire import ImageVersion
 
 logger = logging.getLogger(__name__)
 
-Sink = Callable[[PageRead], None]
-
 
 @dataclass(slots=True)
 class StreamReading:
-    """Reads one stream to its end. `last` is the newest checkpoint that was handed to the sink."""
+    """Reads one stream to its end, a long one with the help of a team.
+
+    `last` is the newest checkpoint that was handed to the sink.
+    """
 
     calls: ScopeCalls
     sink: Sink
     stop: Stop
+    team: Team = field(default_factory=Alone)
     last: Checkpoint | None = None
 
     def run(self, checkpoint: Checkpoint) -> None:
@@ -64,8 +69,11 @@ class StreamReading:
 
     def _pages(self, checkpoint: Checkpoint) -> None:
         current = checkpoint
-        seen = _Seen()
+        seen = Seen()
         while current.readable and not self.stop.requested:
+            if current.windows:
+                current, seen = self._side_by_side(current), Seen()
+                continue
             answer = self.calls.list_image_versions(
                 current.stream.image_name, current.request, current.next_token
             )
@@ -73,12 +81,40 @@ class StreamReading:
             body = answer.body
             step = advance(current, body.ImageVersions, body.NextToken, date_ms=answer.date_ms)
             if step is None or seen.again(body.NextToken, body.ImageVersions):
-                current, seen = self._start_over(current), _Seen()
+                current, seen = self._start_over(current), Seen()
                 continue
             current = step.checkpoint
             self.last = current
             self.sink(replace(step, drift=answer.drift) if answer.drift else step)
             seen.require_end(current)
+            if wanted(current, self.team.bounds) and self.team.free():
+                current = self._opened(current, body.ImageVersions)
+
+    def _opened(self, checkpoint: Checkpoint, rows: Sequence[ImageVersion]) -> Checkpoint:
+        """The listing in windows, begun with its newest page; as it was if that doesn't fit behind the last one."""
+        answer = self.calls.list_image_versions(
+            checkpoint.stream.image_name, replace(checkpoint.request, newest_first=True), None
+        )
+        reach(Effect.FETCHED, "ListImageVersions")
+        step = opened(checkpoint, rows, answer.body.ImageVersions, date_ms=answer.date_ms)
+        if step is None:
+            self.team = Alone()
+            return checkpoint
+        self.last = step.checkpoint
+        self.sink(replace(step, drift=answer.drift) if answer.drift else step)
+        return step.checkpoint
+
+    def _side_by_side(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Read a listing's windows together with the team; where the stream then stands."""
+        listing = SideBySide(checkpoint, self.sink, self.team.bounds)
+        try:
+            self.team.join(listing)
+            listing.work(self.calls, self.stop)
+            listing.wait(self.stop)
+        finally:
+            self.team.leave(listing)
+            self.last = listing.checkpoint
+        return self._start_over(self.last) if listing.contradicted else self.last
 
     def _start_over(self, checkpoint: Checkpoint) -> Checkpoint:
         if checkpoint.reading >= MAX_READINGS:
@@ -101,29 +137,3 @@ class StreamReading:
         logger.warning("stream_skipped", extra={"stream": str(checkpoint.stream), "outcome": outcome.value})
         self.last = ended(checkpoint, outcome, error)
         self.sink(PageRead((), self.last))
-
-
-class _Seen:
-    """What one reading has met: a token or a version that comes again is a contradiction."""
-
-    def __init__(self) -> None:
-        self._tokens: set[str] = set()
-        self._versions: set[int] = set()
-        self._empty = 0
-
-    def require_end(self, checkpoint: Checkpoint) -> None:
-        """Raise ListingUnstableError for a list that goes on and on without a row."""
-        if checkpoint.readable and self._empty >= MOST_EMPTY_PAGES:
-            raise ListingUnstableError(
-                f"ListImageVersions of {checkpoint.stream} gave {self._empty:,} empty pages in a row: its rows are "
-                "kept, its watermark stays, and the next sync reads it again."
-            )
-
-    def again(self, token: str | None, rows: Sequence[ImageVersion]) -> bool:
-        numbers = {row.Version for row in rows}
-        repeated = token in self._tokens or not self._versions.isdisjoint(numbers)
-        self._versions |= numbers
-        self._empty = 0 if rows else self._empty + 1
-        if token is not None:
-            self._tokens.add(token)
-        return repeated

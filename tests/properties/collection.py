@@ -22,6 +22,7 @@ from connector.model import ListingKind, ListingRequest, Scope, Stream
 from connector.wire import Answer, ImageVersion, ImageVersionsBody, epoch_ms
 
 Tokens = Literal["keyset", "offset", "snapshot"]
+Filters = Literal["inclusive", "exclusive", "after paging", "ignored"]
 Change = tuple[str, int]
 
 STREAM = Stream(Scope("111122223333", "us-east-1"), "base")
@@ -34,10 +35,12 @@ class Habits:
     """What AWS leaves open, and how fast it answers.
 
     `eager` gives a token after every full page, so that the last page may be empty. `step_ms` passes before
-    each answer. `building` lets new versions be CREATING until they are touched.
+    each answer. `building` lets new versions be CREATING until they are touched. `filters` is how a filter by
+    creation time is taken: before paging, after it, or not at all.
     """
 
     tokens: Tokens = "keyset"
+    filters: Filters = "inclusive"
     describes: bool = True
     eager: bool = False
     building: bool = False
@@ -115,12 +118,22 @@ class Collection:
     def listed(self, request: ListingRequest) -> list[ImageVersion]:
         """What a list would return now, in the request's order."""
         rows = [row for number, row in self.versions.items() if number not in self.hidden]
+        if self.habits.filters in {"inclusive", "exclusive"}:
+            rows = self.filtered(rows, request)
         return sorted(rows, key=_key_of(request))
+
+    def filtered(self, rows: Iterable[ImageVersion], request: ListingRequest) -> list[ImageVersion]:
+        """The rows that the request's filter lets through."""
+        after_ms = request.created_after_ms
+        if after_ms is None or self.habits.filters == "ignored":
+            return list(rows)
+        least_ms = after_ms + (self.habits.filters == "exclusive")
+        return [row for row in rows if epoch_ms(row.CreationTime) >= least_ms]
 
 
 def _key_of(request: ListingRequest) -> Callable[[ImageVersion], tuple[int, int]]:
     if request.kind is ListingKind.FULL:
-        return lambda row: (row.Version, 0)
+        return lambda row: (-row.Version if request.newest_first else row.Version, 0)
     return lambda row: (-epoch_ms(row.LastModifiedTime), row.Version)
 
 
@@ -195,12 +208,13 @@ class Service(ScopeCalls):
                 whole = list(position.snapshot)
         rows = rest[: request.page_size]
         more = len(rest) > len(rows) or (self.collection.habits.eager and len(rows) == request.page_size)
+        shown = tuple(self.collection.filtered(rows, request))
         if not more:
-            return ImageVersionsBody(tuple(rows), None)
+            return ImageVersionsBody(shown, None)
         self._issued += 1
         token = f"token {self._issued}"
         self._positions[token] = _Position(_key_of(request)(rows[-1]), passed + len(rows), tuple(whole))
-        return ImageVersionsBody(tuple(rows), token)
+        return ImageVersionsBody(shown, token)
 
     def image_exists(self, image_name: str) -> bool:
         self.before_call()

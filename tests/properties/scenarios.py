@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import get_args
 
-from tests.properties.collection import Habits, Tokens
+from tests.properties.collection import Filters, Habits, Tokens
 from tests.properties.schedules import Scenario
 
 _HOUR_MS = 3_600_000
@@ -22,6 +22,16 @@ _FULL, _PLAIN = True, False
 _BUSY = (("touch", 1), ("touch", 2), ("create", 0), ("create", 0), ("delete", 6))
 _BUSY_SMALL = (("touch", 1), ("touch", 2), ("create", 0), ("create", 0), ("delete", 4))
 _ANEW = (("recreate", 3), ("create", 0))
+_IN_STEP = (0, 1)
+_STABLE = ("create", "touch", "delete", "kill", "expire")
+_QUICK_WINDOWS = {
+    "first windows, snapshot tokens, Describe denied",
+    "known windows, offset tokens",
+    "three windows, offset tokens",
+    "windows, exclusive, keyset tokens",
+    "windows, after paging, offset tokens",
+    "windows, ignored, snapshot tokens",
+}
 _EMPTIED = (("delete", 1), ("delete", 2))
 
 
@@ -31,8 +41,15 @@ def whole() -> list[Scenario]:
 
 
 def quick() -> list[Scenario]:
-    """What `make test` explores: every scenario with one change, and two in the listings that prove most."""
-    ones = [replace(scenario, depth=1) for scenario in pairs()]
+    """What `make test` explores: every scenario with one change, and two in the listings that prove most.
+
+    Of the many that are read in windows it takes one of each sort.
+    """
+    ones = [
+        replace(scenario, depth=1)
+        for scenario in pairs()
+        if not scenario.readers or scenario.name in _QUICK_WINDOWS
+    ]
     twos = [scenario for scenario in pairs() if scenario.name.startswith("first, offset")]
     return ones + twos
 
@@ -45,7 +62,7 @@ def pairs() -> list[Scenario]:
         for describes in (True, False)
         for scenario in _with(Habits(tokens=tokens, describes=describes))
     ]
-    return [*found, *_oddities()]
+    return [*found, *_oddities(), *windows()]
 
 
 def _with(habits: Habits) -> list[Scenario]:
@@ -82,6 +99,36 @@ def _oddities() -> list[Scenario]:
                 Scenario(f"{name}, long, {tokens} tokens", habits, (_PLAIN,), _CORE, 2, before=_BUSY),
             ]
     return found
+
+
+def windows() -> list[Scenario]:
+    """Listings in windows: of an image that is new, and of one that is known; readers in step, ahead and behind."""
+    found = []
+    for tokens in get_args(Tokens):
+        for describes in (True, False):
+            habits = Habits(tokens=tokens, describes=describes)
+            name = f"windows, {tokens} tokens{'' if describes else ', Describe denied'}"
+            kinds = _LAGGING if describes else _ALL
+            found += [
+                Scenario(f"first {name}", habits, (_FULL,), _CORE, 2, 10, synced=False, readers=_IN_STEP),
+                Scenario(f"known {name}", habits, (_FULL,), kinds, 1, 10, readers=_IN_STEP),
+                Scenario(f"three {name}", habits, (_FULL,), _STABLE, 1, 15, readers=(0, 1, 2)),
+                Scenario(f"ahead {name}", habits, (_FULL,), _CORE, 1, 10, readers=(0, 1, 1, 1, 1)),
+                Scenario(f"behind {name}", habits, (_FULL,), _STABLE, 1, 15, readers=(0, 0, 1)),
+            ]
+        found += [_filtering(filters, tokens) for filters in get_args(Filters)]
+        eager = Habits(tokens=tokens, eager=True)
+        found.append(
+            Scenario(f"eager windows, {tokens} tokens", eager, (_FULL,), _CORE, 1, 10, readers=_IN_STEP)
+        )
+    return found
+
+
+def _filtering(filters: Filters, tokens: Tokens) -> Scenario:
+    habits = Habits(tokens=tokens, filters=filters, step_ms=1)
+    return Scenario(
+        f"windows, {filters}, {tokens} tokens", habits, (_FULL, _PLAIN), _ALL, 1, 10, readers=_IN_STEP
+    )
 
 
 def triples() -> list[Scenario]:

@@ -6,20 +6,24 @@ Must not know HTTP or DuckDB; collection.py and store.py stand in for what is sa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import cycle
 
 from connector.errors import InterruptedRunError
 from connector.extract.extractor import resumed
 from connector.extract.plan import PlanSettings, plan_stream
+from connector.extract.side_by_side import SideBySide, Turn
 from connector.extract.streams import StreamReading
-from connector.model import Outcome, PlannedStream, Stop
+from connector.model import ListingKind, Outcome, PlannedStream, Stop
 from connector.settle import Settler
+from connector.windows import Bounds
 from tests.properties.collection import STREAM, Change, Collection, Habits, Service
 from tests.properties.store import Landing, Store, unlike
 
 PAGE_SIZE = 2
 _DAY_MS = 24 * 3600 * 1000
 _QUIET_MS = 10_000
+_SMALL = Bounds(after_pages=1, least_pages=2, pages_a_split=1)
 
 Schedule = tuple[tuple[int, Change], ...]
 
@@ -33,7 +37,8 @@ class Scenario:
     """Where schedules begin, and what may happen in them.
 
     A first sync knows `versions` versions if `synced`; `before` happens after it. Then the syncs of `runs`
-    (True: full) are made, while up to `depth` changes of `kinds` fall between any of their calls.
+    (True: full) are made, while up to `depth` changes of `kinds` fall between any of their calls. With `readers`
+    full listings are read in windows: whose call is next, over and over.
     """
 
     name: str
@@ -45,6 +50,32 @@ class Scenario:
     synced: bool = True
     before: tuple[Change, ...] = ()
     lookback_ms: int = 0
+    readers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """A Team that reads windows a call at a time, each reader when it is his turn. Without any, none are begun."""
+
+    turns: tuple[int, ...]
+    service: Service
+    bounds: Bounds = _SMALL
+
+    def free(self) -> bool:
+        return bool(self.turns)
+
+    def join(self, listing: SideBySide) -> None:
+        holding: dict[int, Turn | None] = {}
+        idle = 0
+        for reader in cycle(self.turns):
+            turn = holding.get(reader) or listing.take(wait=False)
+            idle = 0 if turn is not None else idle + 1
+            if idle == len(self.turns):
+                return
+            holding[reader] = None if turn is None else listing.step(turn, self.service)
+
+    def leave(self, listing: SideBySide) -> None:
+        """Nobody is left."""
 
 
 @dataclass(slots=True)
@@ -69,6 +100,7 @@ class Side:
     service: Service
     store: Store
     lookback_ms: int = 0
+    readers: tuple[int, ...] = ()
     stop: Stop = field(default_factory=Stop)
 
     @classmethod
@@ -90,6 +122,9 @@ class Side:
             PAGE_SIZE, lookback_ms=self.lookback_ms, reconcile_every_ms=_DAY_MS, full=full
         )
         planned = plan_stream(STREAM, known, settings, now_ms=self.service.date_ms)
+        if self.readers and planned.request.kind is ListingKind.FULL:
+            # The planner spares streams that are known, which have more to lose.
+            planned = replace(planned, request=replace(planned.request, may_split=True))
         landing = Landing()
         while True:
             try:
@@ -113,7 +148,8 @@ class Side:
         while marks:
             for mark in marks:
                 if mark.readable:
-                    StreamReading(self.service, landing.put, self.stop).run(mark)
+                    team = Readers(self.readers, self.service)
+                    StreamReading(self.service, landing.put, self.stop, team).run(mark)
             read = landing.mark
             if read is None or read.outcome is not Outcome.READ:
                 return
@@ -168,10 +204,12 @@ def play(scenario: Scenario, start: Side, schedule: Schedule) -> tuple[list[Coll
         side.service.changes.setdefault(slot, []).append(change)
     states: list[Collection] = []
     side.service.states = states
+    side.readers = scenario.readers
     for full in scenario.runs:
         side.sync(full=full)
         side.collection.now_ms += _QUIET_MS
     side.service.states = None
+    side.readers = ()
     side.service.changes.clear()
     return states, settle_down(side)
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from connector import settle
-from connector.acceptance import read_again
+from connector.acceptance import PageRead, read_again
+from connector.extract import streams
 from connector.model import Checkpoint, ListingKind, ListingRequest
 from connector.verdict import Findings, Step, next_step
+from connector.windows import opened
+from connector.wire import ImageVersion
 from tests.properties.collection import Tokens
 from tests.properties.model import figures, tallies
-from tests.properties.scenarios import pairs, quick, whole
-from tests.properties.schedules import Tally
+from tests.properties.scenarios import pairs, quick, whole, windows
+from tests.properties.schedules import Scenario, Tally, play, started
+from tests.properties.store import Landing
 
 
 def test_model_breaks_no_promise(record_property: Callable[[str, object], None]) -> None:
@@ -83,7 +87,52 @@ def test_model_finds_a_change_that_is_seen_late(monkeypatch: pytest.MonkeyPatch)
     assert explored("long, offset tokens").late > 0
 
 
-def explored(name: str) -> Tally:
+def overlook_the_newest(
+    checkpoint: Checkpoint, last: Sequence[ImageVersion], newest: Sequence[ImageVersion], *, date_ms: int
+) -> PageRead | None:
+    """A rule that lets windows end before the end of the list."""
+    return opened(checkpoint, last, newest[1:], date_ms=date_ms)
+
+
+def test_model_finds_windows_that_end_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest version is lost for the next incremental listing, for it may be older than the watermark."""
+    monkeypatch.setattr(streams, "opened", overlook_the_newest)
+    assert explored("first windows, keyset tokens", depth=1).late > 0
+
+
+def test_model_finds_windows_that_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a deletion lets a window skip is not gone: its union is settled like any listing."""
+    monkeypatch.setattr(settle, "next_step", never_ask)
+    broken = explored("known windows, offset tokens", depth=1).broken
+    assert [text for text in broken if "and exists" in text]
+
+
+def most_windows(scenario: Scenario) -> int:
+    """In how many windows the scenario is read when nothing changes."""
+    counts: list[int] = []
+    original = Landing.put
+
+    def put(landing: Landing, page: PageRead) -> None:
+        counts.append(len(page.checkpoint.windows))
+        original(landing, page)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Landing, "put", put)
+        play(scenario, started(scenario), ())
+    return max(counts)
+
+
+def test_model_reads_in_windows() -> None:
+    """Every scenario of windows has the chain and the end, and between them more where the filter is of use."""
+    begun = {scenario.name: most_windows(scenario) for scenario in windows()}
+    useless = [name for name in begun if "after paging" in name or "ignored" in name]
+    assert {begun[name] for name in useless} == {2}
+    assert {count for name, count in begun.items() if name.startswith("three")} == {4}
+    assert {count for name, count in begun.items() if name not in useless} == {3, 4}
+
+
+def explored(name: str, *, depth: int | None = None) -> Tally:
     """What the exploration of a scenario finds, in this process."""
-    chosen = [scenario for scenario in pairs() if scenario.name == name]
+    (scenario,) = [scenario for scenario in pairs() if scenario.name == name]
+    chosen = [scenario if depth is None else replace(scenario, depth=depth)]
     return next(tally for _, tally in tallies(chosen, processes=1))

@@ -14,7 +14,7 @@ from connector.extract.calls import Pace, ScopeCalls
 from connector.extract.extractor import Extractor
 from connector.extract.pace import Pacer
 from connector.extract.retry import RetryPolicy
-from connector.extract.streams import Sink
+from connector.extract.side_by_side import Sink
 from connector.model import Checkpoint, Scope, Stop
 from connector.wire import Answer, Image, ImagesBody, ImageVersion, ImageVersionsBody
 
