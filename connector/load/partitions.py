@@ -146,6 +146,10 @@ class _Stream:
         return (batch.cast(self.schema) for batch in _guarded(self._source, self._name))
 
 
+# A sync publishes in its own process, and stays as small as it was while it loaded.
+_FRUGAL = Limits(memory_bytes=256 * 1024**2)
+
+
 @contextmanager
 def source(warehouse: WarehouseFile, *, wait_seconds: float | None = None) -> Iterator[Source]:
     """Open the warehouse for reading, bounded in memory; raises as `WarehouseFile.reading` does.
@@ -154,7 +158,7 @@ def source(warehouse: WarehouseFile, *, wait_seconds: float | None = None) -> It
     """
     with (
         spill_folder() as spill,
-        warehouse.reading(wait_seconds=wait_seconds, settings=Limits().settings(spill)) as connection,
+        warehouse.reading(wait_seconds=wait_seconds, settings=_FRUGAL.settings(spill)) as connection,
     ):
         yield Source(connection)
 
