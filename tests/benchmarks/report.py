@@ -67,7 +67,9 @@ def _introduction(size: str) -> str:
         "DuckDB file and a Parquet file whose rows were compared with the server's, medians of 3 runs (of 1 for W3, "
         f"W5 and W6). {platform.system()} on {os.cpu_count()} {platform.machine()} cores, Python "
         f"{platform.python_version()}. CPU is user and system time of the process tree, peak that of its largest "
-        "process; the server is a process of its own and is not counted. Ratios travel; seconds don't."
+        "process; the server is a process of its own and is not counted. Ratios travel; seconds don't, and ratios of "
+        "wall time only from a machine that does nothing else: its load was "
+        f"{os.getloadavg()[2]:.0f} in the quarter of an hour before this was written."
     )
 
 
