@@ -13,7 +13,6 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -52,13 +51,15 @@ def starts(python: str) -> bool:
     return path is not None and subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
-def install(wheel: Path, python: str, *, constraint: Path | None, folder: Path) -> None:
-    """Install into an empty environment; the command, the demo and a frame must work there."""
+def install(wheel: Path, python: str, *, lock: Path | None, folder: Path) -> None:
+    """Install into an empty environment, from a lock if given; the command, the demo and a frame must work."""
     started = time.monotonic()
     run(f"python{python}", "-m", "venv", "env", folder=folder)
-    bound: Sequence[str | Path] = ["--constraint", constraint] if constraint else []
     pip = (folder / "env/bin/python", "-m", "pip", "-q", "--disable-pip-version-check")
-    run(*pip, "install", "--only-binary", ":all:", wheel, *bound, folder=folder)
+    wheels = ("install", "--only-binary", ":all:")
+    if lock is not None:
+        run(*pip, *wheels, "--require-hashes", "-r", lock, folder=folder)
+    run(*pip, *wheels, *(["--no-deps"] if lock else []), wheel, folder=folder)
     run(*pip, "check", folder=folder)
     version = run(folder / "env/bin/image-history", "--version", folder=folder)
     shown = run(folder / "env/bin/image-history", "demo", "--keep", "kept", folder=folder)
@@ -88,13 +89,13 @@ def main() -> None:
     folder = parser.parse_args().dist.resolve()
     (wheel,), (source,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     say(f"{wheel.name}: {wheel.stat().st_size:,} bytes; {source.name}: {source.stat().st_size:,} bytes")
-    constraint = Path("requirements/runtime.txt").resolve()
+    lock = Path("requirements/runtime.txt").resolve()
     found = [python for python in PYTHONS if starts(python)]
     for python in found:
         with tempfile.TemporaryDirectory() as temporary:
-            install(wheel, python, constraint=None, folder=Path(temporary))
+            install(wheel, python, lock=None, folder=Path(temporary))
     with tempfile.TemporaryDirectory() as temporary:
-        install(wheel, found[0], constraint=constraint, folder=Path(temporary))
+        install(wheel, found[0], lock=lock, folder=Path(temporary))
     with tempfile.TemporaryDirectory() as temporary:
         check_source(source, wheel, folder=Path(temporary))
     missing = sorted(set(PYTHONS) - set(found))

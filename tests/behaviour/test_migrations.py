@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pytest
 
 from connector.cli import run
@@ -29,26 +30,41 @@ KNOWN, TRUE = "image_versions_known_at", "image_versions_as_of"
 SCHEMAS = range(SCHEMA_VERSION + 1)
 
 
-@pytest.fixture
-def site(served: ServeWorld) -> Site:
-    """Three images with a past: versions built, touched, deleted and made again, and one image gone."""
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Three images with a past: versions built, touched and deleted, one image gone; nothing happens since."""
     world = generate(31, images=3, versions_per_image=6, clock=VirtualClock(frozen_at=NOON_MS))
-    site = served(world)
-    site.sync()
-    first, second, third = sorted({row.image_name for row in world.truth()})
-    site.simulator.clock.advance(60_000)
-    world.create_version(first)
-    world.update_version(first, 2)
-    world.delete_version(second, 3)
-    world.delete_image(third)
-    site.sync()
-    return site
+    with pytest.MonkeyPatch.context() as patch:
+        serving = ServeWorld(tmp_path_factory.mktemp("site"), patch)
+        site = serving(world)
+        site.sync()
+        first, second, third = sorted({row.image_name for row in world.truth()})
+        site.simulator.clock.advance(60_000)
+        world.create_version(first)
+        world.update_version(first, 2)
+        world.delete_version(second, 3)
+        world.delete_image(third)
+        site.sync()
+        yield site
+        serving.close()
+
+
+@pytest.fixture(scope="module")
+def today(site: Site) -> Path:
+    """The site's warehouse as this program wrote it, out of the way of earlier ones."""
+    return site.config.warehouse.rename(site.folder / "today.duckdb")
 
 
 @pytest.fixture
-def today(site: Site) -> Path:
-    """The site's warehouse as this program wrote it, out of the way of an earlier one."""
-    return site.config.warehouse.rename(site.folder / "today.duckdb")
+def earlier(site: Site, today: Path, tmp_path: Path) -> Callable[[int], Path]:
+    """Puts a warehouse of an earlier schema with the same past in the place of the site's."""
+
+    def put(number: int) -> Path:
+        site.config = msgspec.structs.replace(site.config, warehouse=tmp_path / "image-history.duckdb")
+        make_earlier(site.config.warehouse, number, today)
+        return site.config.warehouse
+
+    return put
 
 
 def rows(path: Path, shared: Columns, table: str, source: str | None = None) -> list[Row]:
@@ -85,45 +101,38 @@ def pasts(path: Path, shared: Columns, *macros: str) -> dict[str, list[Row]]:
 
 
 @pytest.mark.parametrize("number", SCHEMAS)
-def test_sync_brings_an_earlier_schema_with_data_up_to_date(site: Site, today: Path, number: int) -> None:
-    """No row, event or answer about the past changes; then the history goes on as if nothing had been."""
-    make_earlier(site.config.warehouse, number, today)
-    shared = columns(site.config.warehouse)
+def test_sync_brings_an_earlier_schema_up_to_date_with_its_data(
+    site: Site, today: Path, earlier: Callable[[int], Path], number: int
+) -> None:
+    """Nothing happened at AWS: no row, no event and no answer about the past is another one than before."""
+    path = earlier(number)
+    shared = columns(path)
     site.sync()
-    assert applied(site.config.warehouse) == list(SCHEMAS)
-    assert objects(site.config.warehouse) == objects(today)
+    assert applied(path) == list(SCHEMAS)
+    assert objects(path) == objects(today)
     for table in shared.keys() - GROWING:
-        assert rows(site.config.warehouse, shared, table) == rows(today, shared, table), table
+        assert rows(path, shared, table) == rows(today, shared, table), table
     for table in shared.keys() & GROWING:
-        assert set(rows(today, shared, table)) < set(rows(site.config.warehouse, shared, table)), table
+        assert set(rows(today, shared, table)) < set(rows(path, shared, table)), table
     if shared:
-        assert pasts(site.config.warehouse, shared, KNOWN, TRUE) == pasts(today, shared, KNOWN, TRUE)
-    site.simulator.clock.advance(60_000)
-    name = site.world.truth()[0].image_name
-    site.world.create_version(name)
-    site.world.delete_version(name, 4)
-    report = site.sync()
-    assert (report.rows.inserted, report.rows.deleted) == (1, 1)
+        assert pasts(path, shared, KNOWN, TRUE) == pasts(today, shared, KNOWN, TRUE)
     site.assert_true()
-    if shared:
-        assert pasts(site.config.warehouse, shared, KNOWN) == pasts(today, shared, KNOWN)
 
 
 @pytest.mark.parametrize("number", SCHEMAS[1:])
 def test_kill_within_a_migration_leaves_the_schema_before_or_after_it(
-    site: Site, today: Path, number: int
+    site: Site, today: Path, tmp_path: Path, number: int
 ) -> None:
     """Killed at each step of it, the file holds the migration whole with its record, or nothing of it."""
-    earlier = site.folder / "earlier.duckdb"
-    make_earlier(earlier, number - 1, today)
+    before = tmp_path / "before.duckdb"
+    make_earlier(before, number - 1, today)
     points = {
         f"statement.{MIGRATIONS[number]}": number - 1,
-        "statement.session/record_migration": number - 1,
         "commit.transaction": number - 1,
         "committed.transaction": number,
         "statement.session/forget_objects": SCHEMA_VERSION,
     }
-    files = [shutil.copy(earlier, site.folder / f"{place}.duckdb") for place in range(len(points))]
+    files = [shutil.copy(before, tmp_path / f"{place}.duckdb") for place in range(len(points))]
     pairs = [f"{point}:kill:1" for point in points]
     arguments = [text for pair in zip(pairs, files, strict=True) for text in map(str, pair)]
     ended = subprocess.run(
@@ -134,32 +143,30 @@ def test_kill_within_a_migration_leaves_the_schema_before_or_after_it(
         check=True,
     )
     assert ended.stdout.split() == ["-9"] * len(points), ended.stderr
-    shared = columns(earlier)
+    shared = columns(before)
     for path, newest in zip(map(Path, files), points.values(), strict=True):
         assert applied(path) == list(range(newest + 1))
         with WarehouseFile(path).writing() as connection:
             assert connection.table("session/applied_migrations")["newest"].to_pylist() == [SCHEMA_VERSION]
         assert applied(path) == list(SCHEMAS)
         assert objects(path) == objects(today)
-        for table in shared.keys() & {"image_versions", "image_version_events"}:
-            assert rows(path, shared, table) == rows(today, shared, table)
+        if shared:
+            events = "image_version_events"
+            assert rows(path, shared, events) == rows(today, shared, events)
 
 
-@pytest.fixture
-def upgrade(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes today's program the one after it, whose last migration has the given text."""
-    name = f"migrations/{SCHEMA_VERSION + 1:03}_next"
-
-    def become(text: str) -> None:
-        monkeypatch.setattr(warehouse, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-        monkeypatch.setattr(
-            warehouse, "statement", lambda wanted: text if wanted == name else statement(wanted)
-        )
-        monkeypatch.setattr(
-            warehouse, "names", lambda kind: (*names(kind), *([name] if kind == "migrations" else []))
-        )
-
-    return become
+def test_history_goes_on_after_an_upgrade(site: Site, today: Path, earlier: Callable[[int], Path]) -> None:
+    """What happens next is told as ever, and what was known before the upgrade stays what it was."""
+    path = earlier(max(SCHEMA_VERSION - 1, 1))
+    shared = columns(path)
+    site.simulator.clock.advance(60_000)
+    name = site.world.truth()[0].image_name
+    site.world.create_version(name)
+    site.world.delete_version(name, 4)
+    report = site.sync()
+    assert (report.rows.inserted, report.rows.deleted) == (1, 1)
+    site.assert_true()
+    assert pasts(path, shared, KNOWN) == pasts(today, shared, KNOWN)
 
 
 @pytest.fixture
@@ -179,6 +186,23 @@ def file(tmp_path: Path) -> WarehouseFile:
         row = ", ".join([*map(repr, values.values()), *["now()"] * len(instants), "'run'"])
         connection.duck.execute(f"INSERT INTO images ({names_}) VALUES ({row})").fetchall()
     return made
+
+
+@pytest.fixture
+def upgrade(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes today's program the one after it, whose last migration has the given text."""
+    name = f"migrations/{SCHEMA_VERSION + 1:03}_next"
+
+    def become(text: str) -> None:
+        monkeypatch.setattr(warehouse, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        monkeypatch.setattr(
+            warehouse, "statement", lambda wanted: text if wanted == name else statement(wanted)
+        )
+        monkeypatch.setattr(
+            warehouse, "names", lambda kind: (*names(kind), *([name] if kind == "migrations" else []))
+        )
+
+    return become
 
 
 def test_migration_that_fails_half_way_changes_nothing(
