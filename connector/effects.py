@@ -43,6 +43,7 @@ class File(StrEnum):
     IMAGES = "images"
     PLAN = "plan"
     SEGMENT = "segment"
+    DETAILS = "details"
     CLOSED = "closed"
     KNOWN = "known streams"
     HANDED = "handed over"

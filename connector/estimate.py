@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from connector.model import Checkpoint, ListingKind, Outcome, PlannedStream, Scope, Stream, StreamKnowledge
 
 OPERATIONS = ("ListImages", "ListImageVersions", "DescribeImage", "DescribeImageVersion")
+# Asked for with `details` only.
+ALIASES = "ListAliases"
 # What one answer takes; AWS was seen to answer lists in about that.
 LATENCY_SECONDS = 0.2
 
@@ -104,6 +106,7 @@ class StreamEstimate:
     describe_version: Span = NONE
     reason: Reason | None = None
     caveat: Reason | None = None
+    list_aliases: Span = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,15 @@ def estimate_stream(planned: PlannedStream, facts: Facts, *, full: bool = False)
     """The calls of one planned stream. `full` says that everything was asked to be listed whole."""
     whole = _whole(planned, facts, full=full)
     return whole if facts.mark is None else _left(whole, facts.mark, tokens_live=facts.tokens_live)
+
+
+def with_details(estimate: StreamEstimate, owed: tuple[int, int] | None) -> StreamEstimate:
+    """The calls of one stream of which details are read too; `owed` as `count_owed` tells, None if it is unknown.
+
+    A version that is new or changed costs one call of each more.
+    """
+    descriptions, aliases = (Span(0, None), Span(0, None)) if owed is None else map(Span.of, owed)
+    return replace(estimate, describe_version=estimate.describe_version + descriptions, list_aliases=aliases)
 
 
 def _whole(planned: PlannedStream, facts: Facts, *, full: bool) -> StreamEstimate:
@@ -235,6 +247,9 @@ def estimate_scope(
             strict=True,
         )
     )
+    aliases = sum((each.list_aliases for each in streams), start=NONE)
+    if aliases != NONE:
+        calls[ALIASES] = aliases
     return ScopeEstimate(
         scope=scope,
         listings=dict(Counter(each.listing for each in streams)),
@@ -256,7 +271,11 @@ def _images_by(pairs: Iterable[tuple[Reason | None, str]]) -> Mapping[Reason, tu
 def total_calls(scopes: Iterable[ScopeEstimate]) -> Mapping[str, Span]:
     """The calls of all scopes, by operation."""
     found = list(scopes)
-    return {name: sum((scope.calls[name] for scope in found), start=NONE) for name in OPERATIONS}
+    asked = [name for name in (*OPERATIONS, ALIASES) if any(name in scope.calls for scope in found)]
+    return {
+        name: sum((scope.calls.get(name, NONE) for scope in found), start=NONE)
+        for name in asked or OPERATIONS
+    }
 
 
 def total_seconds(scopes: Sequence[ScopeEstimate], pace: Pace) -> Seconds:
@@ -270,7 +289,7 @@ def total_seconds(scopes: Sequence[ScopeEstimate], pace: Pace) -> Seconds:
 
 
 def _scope_seconds(calls: Mapping[str, Span], pace: Pace) -> Seconds:
-    lists = calls["ListImages"] + calls["ListImageVersions"]
+    lists = calls["ListImages"] + calls["ListImageVersions"] + calls.get(ALIASES, NONE)
     describes = calls["DescribeImage"] + calls["DescribeImageVersion"]
     low = _paced(lists.low, pace.list_per_second) + _paced(describes.low, pace.describe_per_second)
     if lists.high is None or describes.high is None:

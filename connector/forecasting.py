@@ -23,12 +23,14 @@ from connector.estimate import (
     estimate_scope,
     estimate_stream,
     total_seconds,
+    with_details,
 )
 from connector.extract.expand import find_targets
 from connector.extract.scopes import Target
 from connector.landing import LandedRun, Landing
 from connector.load.large_streams import LargeStream, large_streams
 from connector.load.loader import Knowledge, known, known_streams, loaded_runs
+from connector.load.owed import count_owed
 from connector.load.warehouse import WarehouseFile, now_ms
 from connector.model import Failure, PlannedStream, Scope, Stop, Stream
 from connector.planning import Opened, Opening, Planning, SyncOptions, open_scopes
@@ -235,7 +237,24 @@ class _Looked:
             )
 
         full = self.options.full
-        return [estimate_stream(each, facts(each.stream), full=full) for each in planned.streams]
+        found = [estimate_stream(each, facts(each.stream), full=full) for each in planned.streams]
+        return self._with_details(found) if self.config.details else found
+
+    def _with_details(self, streams: Sequence[StreamEstimate]) -> Sequence[StreamEstimate]:
+        """With the calls for details that what is stored owes; unknown of new images, and of all while locked."""
+        known = self.stored.knowledge.streams
+        before_ms = now_ms() - round(self.config.details_every.total_seconds() * 1000)
+        if not known or self.stored.locked is not None:
+            return [with_details(each, None) for each in streams]
+        try:
+            with WarehouseFile(self.config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
+                owed = count_owed(connection, before_ms)
+        except WarehouseLockedError:
+            return [with_details(each, None) for each in streams]
+        return [
+            with_details(each, owed.get(each.stream, (0, 0)) if each.stream in known else None)
+            for each in streams
+        ]
 
     def _large(self, streams: Sequence[PlannedStream]) -> Mapping[Stream, LargeStream]:
         """What is stored of the streams that don't fit one page; nothing while the warehouse is locked."""

@@ -9,6 +9,7 @@ not at all. Must not know AWS or the warehouse.
     <landing>/<run id>/plan.json            written last: a folder without it is an unborn run
     <landing>/<run id>/images-000002.parquet, plan-000002.json ...    scopes that came later
     <landing>/<run id>/segment-000001-0badcafe.parquet ...     its number and its checksum
+    <landing>/<run id>/details-000001-0badcafe.parquet ...     see landed_details
     <landing>/<run id>/closed               handed to the loader: takes no more segments
 """
 
@@ -20,7 +21,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ import pyarrow.parquet as pq
 from connector.disk import make_folder, open_lock, remove_tree, sync_folder, unlink, write_holder
 from connector.effects import Effect, File, reach
 from connector.errors import LandingError, SyncRunningError
+from connector.landed_details import LandedDetails, ScopeCost, read_details
 from connector.landing_files import (
     checksum,
     damaged,
@@ -97,6 +99,7 @@ class RunPlan:
     unreadable: tuple[Failure, ...] = ()
     drift: tuple[Drift, ...] = ()
     accept_account: bool = False
+    details: bool = False
     last: bool = True
     format: int = FORMAT
 
@@ -118,14 +121,6 @@ class _Written:
 
     plan: RunPlan
     images: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScopeCost:
-    """What a scope's calls cost since the segment before."""
-
-    scope: Scope
-    calls: Calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +149,7 @@ class LandedRun:
     drift: tuple[Drift, ...] = ()
     closed: bool = False
     parts: int = 1
+    details: LandedDetails = field(default_factory=LandedDetails)
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -162,10 +158,14 @@ class LandedRun:
 
     @property
     def finished(self) -> bool:
-        """Nothing will be added: every planned stream has an outcome, or the run was handed to the loader."""
+        """Nothing will be added: every planned stream has an outcome, or the run was handed to the loader.
+
+        Whether all details were read that can be, only who reads them knows.
+        """
         known = self.checkpoints
         return self.closed or (
             self.plan.last
+            and not self.plan.details
             and all(
                 planned.stream in known and known[planned.stream].finished for planned in self.plan.streams
             )
@@ -342,18 +342,23 @@ def read_run(folder: Path) -> LandedRun:
         plan = plan.with_part(_read_part(folder, parts))
     segments = tuple(sorted(folder.glob("segment-*.parquet")))
     checkpoints: dict[Stream, Checkpoint] = {}
+    details = read_details(folder, plan.run_id)
     costs: dict[Scope, Calls] = {}
     absences: list[Absence] = []
-    drift: list[Drift] = list(plan.drift)
+    drift: list[Drift] = [*plan.drift, *details.drift]
+    spent = list(details.costs)
     for number, path in enumerate(segments, start=1):
         header = _header(path, plan.run_id, number)
         absences += header.absences
         drift += header.drift
         checkpoints.update({checkpoint.stream: checkpoint for checkpoint in header.checkpoints})
-        for cost in header.costs:
-            costs[cost.scope] = costs.get(cost.scope, Calls()) + cost.calls
+        spent += header.costs
+    for cost in spent:
+        costs[cost.scope] = costs.get(cost.scope, Calls()) + cost.calls
     closed = (folder / _CLOSED).exists()
-    return LandedRun(folder, plan, segments, checkpoints, costs, tuple(absences), tuple(drift), closed, parts)
+    return LandedRun(
+        folder, plan, segments, checkpoints, costs, tuple(absences), tuple(drift), closed, parts, details
+    )
 
 
 def _read_part(folder: Path, number: int) -> RunPlan:

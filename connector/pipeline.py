@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from connector.config import Config
+from connector.detailing import Detailing
 from connector.errors import WarehouseLockedError
 from connector.extract.expand import find_targets
 from connector.extract.scopes import Target, threads_of_a_scope
@@ -27,7 +29,8 @@ from connector.load.loader import (
     predecessor,
     report,
 )
-from connector.load.warehouse import WarehouseFile, now_ms
+from connector.load.owed import owed_details
+from connector.load.warehouse import Connection, WarehouseFile, now_ms
 from connector.model import RunReport, Scope, ScopeReport, Stop
 from connector.planning import Opening, Planning, SyncOptions
 from connector.publish.stage import publish_all
@@ -35,6 +38,8 @@ from connector.reading import Arrival, Progress, Reading, Silent
 from connector.telemetry import note, observed, span
 
 __all__ = ["Progress", "Silent", "SyncOptions", "sync"]
+
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +99,8 @@ class _Sync:
             allow_mass_delete=self.options.allow_mass_delete,
         )
         current = reading.run(self._arrivals(wanted, selection, unfinished, knowledge))
+        if self.config.details:
+            current = self._detailed(current, reading)
         done = self._finish(current, waiting, resumed=unfinished is not None)
         scopes = tuple(_with_spared(each, reading.spared) for each in done.scopes)
         self.progress.stage("publishing")
@@ -164,14 +171,30 @@ class _Sync:
             note(run_id=run.plan.run_id)
             yield Arrival(run, {each.scope: each.calls for each in opened.scopes})
 
+    def _detailed(self, run: LandedRun, reading: Reading) -> LandedRun:
+        """Read the details that are due in the scopes that answer."""
+        self.progress.stage("details")
+        every = self.config.details_every
+        detailing = Detailing(
+            self.config,
+            {scope: calls for scope, calls in reading.calls.items() if scope not in reading.lost},
+            lambda now: self._ask_warehouse(now, lambda connection: owed_details(connection, now, every)),
+            self.stop,
+            threads=reading.threads,
+        )
+        return detailing.run(run)
+
     def _hold_against(self, run: LandedRun) -> Held:
+        return self._ask_warehouse(run, lambda connection: hold_against(connection, run))
+
+    def _ask_warehouse(self, run: LandedRun, ask: Callable[[Connection], Result]) -> Result:
         """Compare with the warehouse. While another process holds it, the run is closed as it is."""
         try:
             if not self.config.warehouse.exists():
                 with self.warehouse.writing():
                     logger.info("warehouse_made", extra={"path": str(self.config.warehouse)})
             with self.warehouse.current() as connection:
-                return hold_against(connection, run)
+                return ask(connection)
         except WarehouseLockedError:
             self.landing.close(run)
             raise

@@ -301,6 +301,7 @@ class Planning:
             unreadable=opened.unreadable,
             drift=tuple(drift for _, discovery in found for drift in discovery.drift),
             accept_account=self.options.accept_account,
+            details=self.config.details,
             last=opened.last,
         )
         tables = [image_table(scope.scope, discovery.images) for scope, discovery in found]

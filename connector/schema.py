@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Kind(Enum):
@@ -60,6 +60,10 @@ def _text(name: str, meaning: str, member: str | None = None, *, nullable: bool 
     return Column(name, Kind.TEXT, meaning, member, nullable)
 
 
+def _said(name: str, meaning: str, member: str | None = None) -> Column:
+    return _text(name, meaning, member, nullable=True)
+
+
 def _instant(name: str, meaning: str, member: str | None = None, *, nullable: bool = False) -> Column:
     return Column(name, Kind.INSTANT, meaning, member, nullable)
 
@@ -91,6 +95,39 @@ _VERSION_MEMBERS = (
     _instant("last_modified_time", "When AWS last changed the version", "LastModifiedTime"),
 )
 _RAW = _text("etl_raw", "JSON of members that AWS sent and that have no column here", nullable=True)
+_DETAILS = (
+    _said("base_image", "Registry path of the image that the version is based on", "BaseImage"),
+    _said("container_image", "Registry path of the container image, with its digest", "ContainerImage"),
+    _said("job_type", "TRAINING, INFERENCE, NOTEBOOK_KERNEL, or what AWS adds later", "JobType"),
+    _said("ml_framework", "Machine learning framework and its version", "MLFramework"),
+    _said("programming_lang", "Programming language and its version", "ProgrammingLang"),
+    _said("processor", "CPU, GPU, or what AWS adds later", "Processor"),
+    Column(
+        "horovod",
+        Kind.BOOLEAN,
+        "Support for Horovod; AWS says false where nobody said",
+        "Horovod",
+        nullable=True,
+    ),
+    _said(
+        "vendor_guidance",
+        "NOT_PROVIDED, STABLE, TO_BE_ARCHIVED, ARCHIVED, or what AWS adds later",
+        "VendorGuidance",
+    ),
+    _said("release_notes", "The maintainer's notes", "ReleaseNotes"),
+    Column(
+        "aliases",
+        Kind.TEXTS,
+        "The version's aliases by ListAliases, sorted; empty if it has none, null if they are not known",
+        "SageMakerImageVersionAliases",
+        nullable=True,
+    ),
+    _said("etl_details_raw", "JSON of members that DescribeImageVersion sent and that have no column here"),
+)
+_LOOKED_AT = (
+    _instant("etl_described_at", "When DescribeImageVersion told this; null if it is owed", nullable=True),
+    _instant("etl_aliases_at", "When ListAliases told this; null if it is owed", nullable=True),
+)
 _GONE = (
     _instant("etl_deleted_at", "Since when it is known to be gone; null while it lives", nullable=True),
     _text(
@@ -114,6 +151,8 @@ IMAGE_VERSIONS = Table(
         *_GONE,
         _RAW,
         _RUN_ID,
+        *_DETAILS,
+        *_LOOKED_AT,
     ),
 )
 
@@ -131,12 +170,14 @@ IMAGE_VERSION_EVENTS = Table(
         Column("etl_changed_columns", Kind.TEXTS, "Columns that differ from the state before, sorted"),
         _instant(
             "etl_last_seen_at",
-            "Of a deletion: when AWS still listed the version; it went between then and etl_valid_from",
+            "Of a deletion, or a change of details alone: when AWS last said otherwise; it was between then and "
+            "etl_valid_from",
             nullable=True,
         ),
         _text("etl_delete_evidence", "Of a deletion: how it was proved", nullable=True),
         _RAW,
         _RUN_ID,
+        *_DETAILS,
     ),
 )
 
@@ -190,6 +231,7 @@ RUNS = Table(
         _text("connector_version", "Version of image-history that wrote the run"),
         _text("duckdb_version", "Version of DuckDB that wrote the run"),
         _text("host", "Name of the machine that ran the sync"),
+        _count("list_aliases_calls", "ListAliases requests, retries included"),
     ),
 )
 
@@ -212,6 +254,15 @@ COVERAGE = Table(
         _instant("watermark", "Watermark of the stream after the run", nullable=True),
         _text("error_code", "AWS's or our code of what went wrong", nullable=True),
         _text("error_message", "What went wrong, in a sentence", nullable=True),
+        _text(
+            "details",
+            "Of the versions whose details were due: complete, denied or failed; null where none were",
+            nullable=True,
+        ),
+        _count(
+            "detailed", "Times that a version's details were read; null where none were due", nullable=True
+        ),
+        _text("details_error", "Why details are missing, in a sentence", nullable=True),
     ),
 )
 
@@ -288,6 +339,7 @@ TABLES = (
 
 # What AWS says of a version and what is compared to tell whether it changed.
 TRACKED = (*(column.name for column in _VERSION_MEMBERS), _RAW.name)
+TRACKED_DETAILS = tuple(column.name for column in _DETAILS)
 
 # What one landed row of a version carries beside its key and members: the order in which it was read.
 LANDED_ORDER = (
@@ -299,6 +351,15 @@ LANDED_VERSIONS = Table(
     "one row per version and page, as read",
     (),
     (*_VERSION_KEY, *_VERSION_MEMBERS, _RAW, *LANDED_ORDER),
+)
+LANDED_DETAILS = Table(
+    "landed_details",
+    "one row per version and time of asking; what was not answered is null with its time",
+    (),
+    (
+        *map(IMAGE_VERSIONS.column, (*IMAGE_VERSIONS.key, "creation_time", "last_modified_time")),
+        *(*_DETAILS, *_LOOKED_AT),
+    ),
 )
 LANDED_IMAGES = Table(
     "landed_images",

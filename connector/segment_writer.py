@@ -16,7 +16,8 @@ from typing import Self
 
 from connector.acceptance import PageRead
 from connector.errors import LandingError
-from connector.landing import LandedRun, ScopeCost, SegmentHeader, write_segment
+from connector.landed_details import ScopeCost
+from connector.landing import LandedRun, SegmentHeader, write_segment
 from connector.model import Absence, Calls, Checkpoint, Drift, Scope, Stream
 from connector.transform import VersionPage, version_table
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from connector.details import Look
 from connector.model import Scope, Stream
-from connector.schema import LANDED_IMAGES, LANDED_VERSIONS, Column, Kind, arrow_schema
+from connector.schema import LANDED_DETAILS, LANDED_IMAGES, LANDED_VERSIONS, Column, Kind, arrow_schema
 from connector.wire import Image, ImageVersion, epoch_ms
 
 VERSIONS_SCHEMA = arrow_schema(LANDED_VERSIONS)
 IMAGES_SCHEMA = arrow_schema(LANDED_IMAGES)
+DETAILS_SCHEMA = arrow_schema(LANDED_DETAILS)
 _TYPES = {field.name: field.type for schema in (VERSIONS_SCHEMA, IMAGES_SCHEMA) for field in schema}
 
 
@@ -62,6 +64,32 @@ def image_table(scope: Scope, images: Sequence[Image]) -> pa.Table:
         for column in LANDED_IMAGES.columns
     ]
     return pa.table(arrays, schema=IMAGES_SCHEMA)
+
+
+def detail_table(looks: Sequence[Look]) -> pa.Table:
+    """What looks brought as a table of DETAILS_SCHEMA, a row a look; what was not answered is null."""
+    ours: dict[str, Callable[[Look], object]] = {
+        "account_id": lambda look: look.owed.stream.scope.account_id,
+        "region": lambda look: look.owed.stream.scope.region,
+        "image_name": lambda look: look.owed.stream.image_name,
+        "version": lambda look: look.owed.version,
+        "creation_time": lambda look: look.owed.creation_ms,
+        "last_modified_time": lambda look: look.owed.last_modified_ms,
+        "etl_described_at": lambda look: look.described_ms,
+        "etl_aliases_at": lambda look: look.aliases_ms,
+        "aliases": lambda look: look.aliases,
+    }
+    arrays = [
+        pa.array([of(look) for look in looks], type=DETAILS_SCHEMA.field(column.name).type)
+        for column in LANDED_DETAILS.columns
+        for of in (ours.get(column.name) or _described(column),)
+    ]
+    return pa.table(arrays, schema=DETAILS_SCHEMA)
+
+
+def _described(column: Column) -> Callable[[Look], object]:
+    told = attrgetter(column.member or column.name)
+    return lambda look: None if look.described is None else told(look.described)
 
 
 def empty_images() -> pa.Table:

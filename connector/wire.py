@@ -30,9 +30,17 @@ _SHOWN_BYTES = 200
 VERSION_STATUSES = frozenset({"CREATING", "CREATED", "CREATE_FAILED", "DELETING", "DELETE_FAILED"})
 IMAGE_STATUSES = VERSION_STATUSES | {"UPDATING", "UPDATE_FAILED"}
 
-# No member of AWS's can have this name, so only `_with_raws` fills the field.
+# What DescribeImageVersion may say where the service's model names the choices.
+DETAIL_VALUES: dict[str, frozenset[str]] = {
+    "JobType": frozenset({"TRAINING", "INFERENCE", "NOTEBOOK_KERNEL"}),
+    "Processor": frozenset({"CPU", "GPU"}),
+    "VendorGuidance": frozenset({"NOT_PROVIDED", "STABLE", "TO_BE_ARCHIVED", "ARCHIVED"}),
+}
+
+# No member of AWS's can have these names, so only `_with_raws` fills the fields.
 _RAW_NAME = "(members unknown here)"
 _RAW = msgspec.field(name=_RAW_NAME, default=None)
+_DETAILS_RAW_NAME = "(members of the description unknown here)"
 
 
 class ImageVersion(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -52,7 +60,10 @@ class ImageVersion(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=
 
 
 class DescribedImageVersion(ImageVersion, frozen=True, gc=False, forbid_unknown_fields=True):
-    """What DescribeImageVersion answers: the same as the list, and details."""
+    """What DescribeImageVersion answers: the same as the list, and details.
+
+    Its members that are not known here are JSON in a field of their own: the list may well lack them.
+    """
 
     BaseImage: str | None = None
     ContainerImage: str | None = None
@@ -63,6 +74,7 @@ class DescribedImageVersion(ImageVersion, frozen=True, gc=False, forbid_unknown_
     ProgrammingLang: str | None = None
     ReleaseNotes: str | None = None
     VendorGuidance: str | None = None
+    etl_details_raw: str | None = msgspec.field(name=_DETAILS_RAW_NAME, default=None)
 
 
 class Image(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -99,11 +111,19 @@ class ImagesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     NextToken: _Token | None = None
 
 
+class AliasesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a ListAliases success: names alone; those of one version if one was asked for."""
+
+    SageMakerImageVersionAliases: tuple[_Text, ...]
+    NextToken: _Token | None = None
+
+
 BODIES: dict[str, type[msgspec.Struct]] = {
     "ListImageVersions": ImageVersionsBody,
     "ListImages": ImagesBody,
     "DescribeImage": DescribedImage,
     "DescribeImageVersion": DescribedImageVersion,
+    "ListAliases": AliasesBody,
 }
 # Beside its own errors msgspec raises these: for text that is no UTF-8, and for nesting without end.
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -139,7 +159,7 @@ def decode_body(operation: str, body: bytes) -> tuple[msgspec.Struct, tuple[Drif
         unknown: tuple[Drift, ...] = ()
     except _UNDECODABLE as error:
         decoded, unknown = _decode_newer(operation, body, error)
-    return decoded, (*unknown, *_unknown_statuses(operation, decoded))
+    return decoded, (*unknown, *_unknown_values(operation, decoded))
 
 
 def _malformed(operation: str, body: bytes, error: Exception) -> MalformedResponseError:
@@ -174,11 +194,18 @@ def _decode_newer(operation: str, body: bytes, error: Exception) -> tuple[msgspe
     except msgspec.ValidationError as invalid:
         raise _malformed(operation, body, invalid) from invalid
     drift = tuple(Drift(operation, member, None, count) for member, count in sorted(unknown.items()))
+    if isinstance(decoded, DescribedImageVersion):
+        extra = {name: answer[name] for name in sorted(unknown)}
+        raw = msgspec.json.encode(extra).decode()
+        return msgspec.structs.replace(decoded, etl_details_raw=raw), drift
     return _with_raws(operation, decoded, raws), drift
 
 
 def _members(kind: type[msgspec.Struct]) -> frozenset[str]:
-    return frozenset(field.encode_name for field in msgspec.structs.fields(kind)) - {_RAW_NAME}
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind)) - {
+        _RAW_NAME,
+        _DETAILS_RAW_NAME,
+    }
 
 
 def _split(entry: dict[str, Any], kind: type[msgspec.Struct]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -198,8 +225,8 @@ def _with_raws(operation: str, decoded: msgspec.Struct, raws: Iterable[str | Non
     return msgspec.structs.replace(decoded, **{name: tuple(items)})
 
 
-def _unknown_statuses(operation: str, decoded: msgspec.Struct) -> Iterator[Drift]:
-    """Statuses that are not known here, each with how often it came; they are kept as they are."""
+def _unknown_values(operation: str, decoded: msgspec.Struct) -> Iterator[Drift]:
+    """Values that are not known here, each with how often it came; they are kept as they are."""
     if isinstance(decoded, ImageVersionsBody):
         statuses = [row.ImageVersionStatus for row in decoded.ImageVersions]
         known, member = VERSION_STATUSES, "ImageVersions[].ImageVersionStatus"
@@ -207,11 +234,20 @@ def _unknown_statuses(operation: str, decoded: msgspec.Struct) -> Iterator[Drift
         statuses = [row.ImageStatus for row in decoded.Images]
         known, member = IMAGE_STATUSES, "Images[].ImageStatus"
     else:
+        yield from _unknown_details(operation, decoded)
         return
     if not known.issuperset(statuses):
         counted = Counter(status for status in statuses if status not in known)
         for status, count in sorted(counted.items()):
             yield Drift(operation, member, status, count)
+
+
+def _unknown_details(operation: str, decoded: msgspec.Struct) -> Iterator[Drift]:
+    if isinstance(decoded, DescribedImageVersion):
+        for member, values in DETAIL_VALUES.items():
+            said = getattr(decoded, member)
+            if said is not None and said not in values:
+                yield Drift(operation, member, said, 1)
 
 
 class _ErrorBody(msgspec.Struct, rename={"code": "__type", "text": "message", "capital": "Message"}):

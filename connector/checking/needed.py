@@ -31,7 +31,9 @@ def policy_of_reader(config: Config) -> Document:
     accounts = list(_accounts(config))
     listed = any(account.regions == ALL for account in accounts)
     return reader_policy(
-        [reach for account in accounts for reach in _reaches(account)], regions_listed=listed
+        [reach for account in accounts for reach in _reaches(account)],
+        regions_listed=listed,
+        details=config.details,
     )
 
 

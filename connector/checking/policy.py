@@ -40,10 +40,13 @@ class Callers:
     actions: tuple[str, ...] = ()
 
 
-def reader_policy(reaches: Sequence[Reach], *, regions_listed: bool = False) -> Document:
+def reader_policy(
+    reaches: Sequence[Reach], *, regions_listed: bool = False, details: bool = False
+) -> Document:
     """What the identity needs that reads: the four calls of a sync, and nothing else.
 
-    `regions_listed` says that it also has to tell which regions its account has enabled.
+    `regions_listed` says that it also has to tell which regions its account has enabled, `details` that it
+    reads aliases, which IAM asks to be allowed for the image and for its version.
     """
     statements = [
         _statement("ListImages", ["sagemaker:ListImages"], [ANY], _condition(reaches)),
@@ -54,6 +57,9 @@ def reader_policy(reaches: Sequence[Reach], *, regions_listed: bool = False) -> 
         ),
         _statement("ReadVersions", ["sagemaker:DescribeImageVersion"], _arns(reaches, "image-version", "/*")),
     ]
+    if details:
+        images, versions = _arns(reaches, "image", ""), _arns(reaches, "image-version", "/*")
+        statements.append(_statement("ReadAliases", ["sagemaker:ListAliases"], [*images, *versions]))
     if regions_listed:
         statements.append(_statement("ListRegions", ["account:ListRegions"], [ANY]))
     return {"Version": VERSION, "Statement": statements}

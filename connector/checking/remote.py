@@ -115,7 +115,7 @@ def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Call
     except ConnectorError as error:
         scope.results.append(_refused(scope, error))
         return scope
-    _operations(scope, opened, knowledge)
+    _operations(scope, opened, knowledge, details=config.details)
     return scope
 
 
@@ -178,7 +178,7 @@ def _network_mend() -> str:
     )
 
 
-def _operations(scope: _Scope, opened: OpenScope, knowledge: Knowledge) -> None:
+def _operations(scope: _Scope, opened: OpenScope, knowledge: Knowledge, *, details: bool) -> None:
     """Make one call of each operation, on an image that is there if there is any."""
     examined = _Operations(scope, opened.calls)
     name = examined.list_images(opened.target) or _known_image(opened, knowledge)
@@ -188,6 +188,9 @@ def _operations(scope: _Scope, opened: OpenScope, knowledge: Knowledge) -> None:
     examined.try_call(
         "DescribeImageVersion", partial(opened.calls.describe_image_version, made_up, number or 1)
     )
+    if details:
+        list_aliases = partial(opened.calls.list_aliases, made_up, number or 1, None)
+        examined.try_call("ListAliases", list_aliases)
     scope.readable = {"ListImages", "ListImageVersions"} <= examined.allowed
     if examined.answered:
         scope.results.append(ok("endpoint", scope.where, "answers"))
@@ -280,6 +283,7 @@ _WITHOUT: Mapping[str, str] = {
     "ListImageVersions": ": without it no version is read",
     "DescribeImage": ": without it an image that went is never confirmed as deleted",
     "DescribeImageVersion": ": without it a deleted version takes a second listing to prove",
+    "ListAliases": ": without it no alias is known",
 }
 
 

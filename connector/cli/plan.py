@@ -75,10 +75,11 @@ def _line(scope: ScopeEstimate, kinds: Iterable[Any]) -> tuple[str, ...]:
 
 
 def _cells(listings: Mapping[Any, int], calls: Mapping[str, Span], kinds: Iterable[Any]) -> tuple[str, ...]:
+    lists = calls["ListImages"] + calls["ListImageVersions"]
     return (
         f"{sum(listings.values()):,}",
         *(f"{listings.get(kind, 0):,}" for kind in kinds),
-        _span(calls["ListImages"] + calls["ListImageVersions"]),
+        _span(lists + calls["ListAliases"] if "ListAliases" in calls else lists),
         _span(calls["DescribeImage"] + calls["DescribeImageVersion"]),
     )
 

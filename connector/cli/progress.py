@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _STAGES = {
     "scopes": "Finding images",
     "listing": "Reading versions",
+    "details": "Reading details",
     "loading": "Loading",
     "publishing": "Publishing",
 }

@@ -108,6 +108,7 @@ def _summary(run: Mapping[str, Any]) -> Sequence[str]:
         ("ListImageVersions", run["list_image_versions_calls"]),
         ("DescribeImage", run["describe_image_calls"]),
         ("DescribeImageVersion", run["describe_image_version_calls"]),
+        ("ListAliases", run["list_aliases_calls"]),
     )
     calls = ", ".join(f"{number:,} {name}" for name, number in operations if number) or "none"
     deleted = "not evaluated" if run["deleted"] is None else f"{run['deleted']:,}"

@@ -277,6 +277,20 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             "0s: every time."
         ),
     ] = timedelta(hours=24)
+    details: Annotated[
+        bool,
+        Meta(
+            description="Read what only DescribeImageVersion and ListAliases tell of versions: two more calls for "
+            "each version that is new or changed."
+        ),
+    ] = False
+    details_every: Annotated[
+        timedelta,
+        Meta(
+            description="How old details may get before they are read again: an alias may move without a trace in "
+            "any list. Only with `details`. 0s: every time."
+        ),
+    ] = timedelta(days=7)
     resume_within: Annotated[
         timedelta,
         Meta(

@@ -26,6 +26,8 @@ _NUMBER = re.compile(r"[+-]?([0-9][0-9_]{0,17}\.?[0-9]{0,17}|\.[0-9]{1,17})([eE]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _LONGEST_PATH = 4096
+# As YAML has it.
+_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _FOUND = {
     "int": "the number {}",
     "float": "the number {}",
@@ -42,6 +44,8 @@ def read_scalar(scalar: Scalar, shape: Shape, name: str) -> object:
             return _number(scalar, core, shape, name)
         case inspect.TimeDeltaType():
             return _duration(scalar, shape, name)
+        case inspect.BoolType():
+            return _switch(scalar, shape, name)
         case inspect.StrType() if shape.location:
             return _location(scalar, shape, name)
         case inspect.StrType() as core:
@@ -75,6 +79,8 @@ def _advice(value: Value, shape: Shape) -> str:
             text
         ):
             return "; remove the quotes"
+        case inspect.BoolType(), Scalar(quoted=True, text=text) if text.lower() in _SWITCHES:
+            return "; remove the quotes"
         case inspect.StrType() | inspect.CustomType(), Scalar(kind="int" | "float" | "bool" | "timestamp"):
             return "; put it in quotes"
         case inspect.VarTupleType(item_type=item), Scalar(kind="text", text=text) if _would_fit(text, item):
@@ -103,6 +109,13 @@ def _number(
 def _within(number: float, core: inspect.IntType | inspect.FloatType) -> bool:
     above = core.gt is None or number > core.gt
     return above and (core.ge is None or number >= core.ge) and (core.le is None or number <= core.le)
+
+
+def _switch(scalar: Scalar, shape: Shape, name: str) -> bool:
+    word = scalar.text.lower()
+    if word not in _SWITCHES or (scalar.quoted and not scalar.untyped):
+        raise wrong(scalar, shape, name)
+    return _SWITCHES[word]
 
 
 def _duration(scalar: Scalar, shape: Shape, name: str) -> timedelta:

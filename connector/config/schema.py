@@ -67,6 +67,8 @@ def _value(shape: Shape) -> JsonSchema:
             return array | {"type": ["array", "string"], "pattern": f"^{shape.instead}$|{_VARIABLE}"}
         case inspect.IntType() | inspect.FloatType() as core:
             return _number(core)
+        case inspect.BoolType():
+            return {"type": ["boolean", "string"], "pattern": _VARIABLE}
         case _:
             return _text(shape.core)
 

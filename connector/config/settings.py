@@ -48,6 +48,8 @@ class Shape:
             case inspect.TimeDeltaType():
                 longer = " longer than 0s" if self.least else ""
                 general = f"a duration{longer}, such as 30s, 15m, 26h or 7d"
+            case inspect.BoolType():
+                general = "true or false"
             case inspect.VarTupleType(item_type=item):
                 word = "" if self.instead is None else f" or the word {self.instead}"
                 general = f"a list (each item: {shape_of(item).expected}){word}"
@@ -156,6 +158,8 @@ def _written(value: object) -> str:
             text = "null"
         case timedelta():
             text = format_duration(value)
+        case bool():
+            text = str(value).lower()
         case float():
             text = f"{value:g}"
         case tuple():

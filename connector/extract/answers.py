@@ -12,6 +12,7 @@ from typing import Any
 from connector.errors import MalformedResponseError
 from connector.extract.headers import http_date
 from connector.wire import (
+    AliasesBody,
     Answer,
     DescribedImage,
     ImagesBody,
@@ -90,6 +91,8 @@ def require_subject(operation: str, parameters: Mapping[str, object], answer: An
     elif isinstance(body, DescribedImage):
         right = body.ImageName == image_name and _names(body.ImageArn, image_name)
         odd = None if right else body.ImageArn
+    elif isinstance(body, AliasesBody):
+        odd = None  # bare names: nothing in them says whose they are
     else:
         right = body.Version == parameters.get("Version", body.Version)
         odd = _odd_arn((body,), image_name) if right else body.ImageVersionArn

@@ -24,6 +24,7 @@ _METHODS = {
     "ListImages": "list_images",
     "DescribeImage": "describe_image",
     "DescribeImageVersion": "describe_image_version",
+    "ListAliases": "list_aliases",
 }
 
 

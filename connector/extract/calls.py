@@ -18,11 +18,12 @@ from connector.errors import ImageNotFoundError, SourceError, ThrottledError, Tr
 from connector.extract.pace import Pacer
 from connector.extract.retry import RetryBudget, RetryPolicy
 from connector.model import Calls, ListingRequest, Stop
-from connector.wire import Answer, Image, ImagesBody, ImageVersion, ImageVersionsBody
+from connector.wire import AliasesBody, Answer, DescribedImageVersion, Image, ImagesBody, ImageVersionsBody
 
 logger = logging.getLogger(__name__)
 
 IMAGES_PAGE_SIZE = 100
+_ALIASES_PAGE_SIZE = 100
 
 
 class Source(Protocol):
@@ -150,9 +151,22 @@ class ScopeCalls:
         """One image; ImageNotFoundError if there is none."""
         return self._call("DescribeImage", {"ImageName": image_name})
 
-    def describe_image_version(self, image_name: str, version: int) -> Answer[ImageVersion]:
+    def describe_image_version(self, image_name: str, version: int) -> Answer[DescribedImageVersion]:
         """One version by its number; ImageNotFoundError if there is none."""
         return self._call("DescribeImageVersion", {"ImageName": image_name, "Version": version})
+
+    def list_aliases(self, image_name: str, version: int, next_token: str | None) -> Answer[AliasesBody]:
+        """One page of a version's aliases; ImageNotFoundError if there is no such version.
+
+        Paced with the list calls, whose rate AWS limits more than that of Describe.
+        """
+        parameters = {
+            "ImageName": image_name,
+            "Version": version,
+            "MaxResults": _ALIASES_PAGE_SIZE,
+            **_token(next_token),
+        }
+        return self._call("ListAliases", parameters)
 
     def _call(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
         pacer = self._pace.of(operation)

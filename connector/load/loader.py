@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from connector import __version__
 from connector.errors import HeldBackError, LoadError
 from connector.landing import LandedRun
+from connector.load.detailed import land_versions, unread_details, write_versions
 from connector.load.records import (
     accounts_table,
     calls_by_scope,
@@ -42,7 +43,6 @@ from connector.model import (
 )
 from connector.schema import RUNS
 from connector.statements import names
-from connector.transform import VERSIONS_SCHEMA
 from connector.verdict import may_delete
 
 if TYPE_CHECKING:
@@ -185,17 +185,11 @@ class _Load:
 
     def versions(self) -> None:
         stamp = self._stamp(self.observed_ms)
-        self.connection.offer("listed_arrow", listed_table(checkpoints(self.run)))
+        self.connection.offer("listed_arrow", listed_table(checkpoints(self.run), self.run.details.streams))
         self.connection.run("load/listed")
-        if self.run.segments:
-            self.connection.run("load/landed", {"segments": [str(path) for path in self.run.segments]})
-        else:
-            self.connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
-            self.connection.run("load/nothing_landed")
+        land_versions(self.connection, self.run)
         self.connection.run("load/changed")
-        self.connection.run("load/insert_events", stamp)
-        self.connection.run("load/delete_changed_versions")
-        self.connection.run("load/insert_changed_versions", stamp)
+        write_versions(self.connection, self.run, stamp)
 
     def deletions(self, *, allow_mass_delete: bool) -> dict[Scope, int]:
         stamp = self._stamp(self.finished_ms)
@@ -298,7 +292,7 @@ def _evaluated(run: LandedRun) -> frozenset[Scope]:
 def run_outcome(run: LandedRun) -> Outcome:
     """COMPLETE if every scope and every stream was read whole, else PARTIAL."""
     whole = not run.plan.unreadable and all(mark.outcome in _NOT_A_FAILURE for mark in checkpoints(run))
-    return Outcome.COMPLETE if whole else Outcome.PARTIAL
+    return Outcome.COMPLETE if whole and not unread_details(run) else Outcome.PARTIAL
 
 
 def _run_record(run: LandedRun, rows: Mapping[Scope, RowCounts], finished_ms: int) -> dict[str, object]:
@@ -320,6 +314,7 @@ def _run_record(run: LandedRun, rows: Mapping[Scope, RowCounts], finished_ms: in
         "list_image_versions_calls": calls.of("ListImageVersions"),
         "describe_image_calls": calls.of("DescribeImage"),
         "describe_image_version_calls": calls.of("DescribeImageVersion"),
+        "list_aliases_calls": calls.of("ListAliases"),
         "retries": calls.retries,
         "throttles": calls.throttles,
         "bytes_received": calls.bytes,
@@ -358,7 +353,10 @@ def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
             streams=len(marks),
             calls=calls[scope],
             rows=loaded.rows.get(scope, RowCounts()),
-            failures=tuple(_failure(mark) for mark in marks if outcome(mark) not in _NOT_A_FAILURE),
+            failures=(
+                *(_failure(mark) for mark in marks if outcome(mark) not in _NOT_A_FAILURE),
+                *(each for each in unread_details(loaded.run) if each.scope == scope),
+            ),
             spared=loaded.spared.get(scope, 0),
         )
         for scope, marks in by_scope.items()

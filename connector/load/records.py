@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from connector.acceptance import watermark_ms
+from connector.details import StreamDetails
 from connector.landing import LandedRun, ScopePlan
 from connector.model import Absence, Calls, Checkpoint, Evidence, Failure, ListingKind, Outcome, Scope, Stream
 from connector.schema import COVERAGE, SCHEMA_DRIFT, SCOPE_ACCOUNTS, Column, Kind, Table, arrow_schema
@@ -102,9 +103,18 @@ def _key(stream: Stream) -> Record:
     return {"account_id": scope.account_id, "region": scope.region, "image_name": stream.image_name}
 
 
-def listed_table(marks: Iterable[Checkpoint]) -> pa.Table:
-    """One row a stream: what its checkpoint says."""
-    return table_of(_LISTED, [_listed(mark) for mark in marks])
+def listed_table(
+    marks: Iterable[Checkpoint], details: Mapping[Stream, StreamDetails] | None = None
+) -> pa.Table:
+    """One row a stream: what its checkpoint says, and what was learned of its details."""
+    found = {} if details is None else details
+    return table_of(_LISTED, [{**_listed(mark), **_detailed(found.get(mark.stream))} for mark in marks])
+
+
+def _detailed(found: StreamDetails | None) -> Record:
+    if found is None:
+        return {}
+    return {"details": found.outcome.value, "detailed": found.detailed, "details_error": found.error}
 
 
 def _listed(mark: Checkpoint) -> Record:

@@ -18,6 +18,19 @@ COMMENT ON COLUMN image_versions.etl_deleted_at IS 'Since when it is known to be
 COMMENT ON COLUMN image_versions.etl_delete_evidence IS 'How that was proved: describe_not_found, image_not_found or absent_twice; null while it lives';
 COMMENT ON COLUMN image_versions.etl_raw IS 'JSON of members that AWS sent and that have no column here';
 COMMENT ON COLUMN image_versions.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
+COMMENT ON COLUMN image_versions.base_image IS 'Registry path of the image that the version is based on';
+COMMENT ON COLUMN image_versions.container_image IS 'Registry path of the container image, with its digest';
+COMMENT ON COLUMN image_versions.job_type IS 'TRAINING, INFERENCE, NOTEBOOK_KERNEL, or what AWS adds later';
+COMMENT ON COLUMN image_versions.ml_framework IS 'Machine learning framework and its version';
+COMMENT ON COLUMN image_versions.programming_lang IS 'Programming language and its version';
+COMMENT ON COLUMN image_versions.processor IS 'CPU, GPU, or what AWS adds later';
+COMMENT ON COLUMN image_versions.horovod IS 'Support for Horovod; AWS says false where nobody said';
+COMMENT ON COLUMN image_versions.vendor_guidance IS 'NOT_PROVIDED, STABLE, TO_BE_ARCHIVED, ARCHIVED, or what AWS adds later';
+COMMENT ON COLUMN image_versions.release_notes IS 'The maintainer''s notes';
+COMMENT ON COLUMN image_versions.aliases IS 'The version''s aliases by ListAliases, sorted; empty if it has none, null if they are not known';
+COMMENT ON COLUMN image_versions.etl_details_raw IS 'JSON of members that DescribeImageVersion sent and that have no column here';
+COMMENT ON COLUMN image_versions.etl_described_at IS 'When DescribeImageVersion told this; null if it is owed';
+COMMENT ON COLUMN image_versions.etl_aliases_at IS 'When ListAliases told this; null if it is owed';
 
 COMMENT ON TABLE image_version_events IS 'append-only: one row per observed state of a version';
 COMMENT ON COLUMN image_version_events.account_id IS 'AWS account, 12 digits';
@@ -35,10 +48,21 @@ COMMENT ON COLUMN image_version_events.etl_certain_from IS 'Since when exactly t
 COMMENT ON COLUMN image_version_events.etl_observed_at IS 'When we learned it: the time of the load, growing from run to run';
 COMMENT ON COLUMN image_version_events.etl_change IS 'created, modified, deleted, recreated or reappeared';
 COMMENT ON COLUMN image_version_events.etl_changed_columns IS 'Columns that differ from the state before, sorted';
-COMMENT ON COLUMN image_version_events.etl_last_seen_at IS 'Of a deletion: when AWS still listed the version; it went between then and etl_valid_from';
+COMMENT ON COLUMN image_version_events.etl_last_seen_at IS 'Of a deletion, or a change of details alone: when AWS last said otherwise; it was between then and etl_valid_from';
 COMMENT ON COLUMN image_version_events.etl_delete_evidence IS 'Of a deletion: how it was proved';
 COMMENT ON COLUMN image_version_events.etl_raw IS 'JSON of members that AWS sent and that have no column here';
 COMMENT ON COLUMN image_version_events.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
+COMMENT ON COLUMN image_version_events.base_image IS 'Registry path of the image that the version is based on';
+COMMENT ON COLUMN image_version_events.container_image IS 'Registry path of the container image, with its digest';
+COMMENT ON COLUMN image_version_events.job_type IS 'TRAINING, INFERENCE, NOTEBOOK_KERNEL, or what AWS adds later';
+COMMENT ON COLUMN image_version_events.ml_framework IS 'Machine learning framework and its version';
+COMMENT ON COLUMN image_version_events.programming_lang IS 'Programming language and its version';
+COMMENT ON COLUMN image_version_events.processor IS 'CPU, GPU, or what AWS adds later';
+COMMENT ON COLUMN image_version_events.horovod IS 'Support for Horovod; AWS says false where nobody said';
+COMMENT ON COLUMN image_version_events.vendor_guidance IS 'NOT_PROVIDED, STABLE, TO_BE_ARCHIVED, ARCHIVED, or what AWS adds later';
+COMMENT ON COLUMN image_version_events.release_notes IS 'The maintainer''s notes';
+COMMENT ON COLUMN image_version_events.aliases IS 'The version''s aliases by ListAliases, sorted; empty if it has none, null if they are not known';
+COMMENT ON COLUMN image_version_events.etl_details_raw IS 'JSON of members that DescribeImageVersion sent and that have no column here';
 
 COMMENT ON TABLE images IS 'one row per image';
 COMMENT ON COLUMN images.account_id IS 'AWS account, 12 digits';
@@ -80,6 +104,7 @@ COMMENT ON COLUMN runs.bytes_received IS 'Bytes of response bodies';
 COMMENT ON COLUMN runs.connector_version IS 'Version of image-history that wrote the run';
 COMMENT ON COLUMN runs.duckdb_version IS 'Version of DuckDB that wrote the run';
 COMMENT ON COLUMN runs.host IS 'Name of the machine that ran the sync';
+COMMENT ON COLUMN runs.list_aliases_calls IS 'ListAliases requests, retries included';
 
 COMMENT ON TABLE coverage IS 'one row per run and stream, and one per run and scope (image_name null) for its list of images';
 COMMENT ON COLUMN coverage.etl_run_id IS 'The sync (runs.etl_run_id)';
@@ -97,6 +122,9 @@ COMMENT ON COLUMN coverage.t0 IS 'Everything changed at AWS before this is cover
 COMMENT ON COLUMN coverage.watermark IS 'Watermark of the stream after the run';
 COMMENT ON COLUMN coverage.error_code IS 'AWS''s or our code of what went wrong';
 COMMENT ON COLUMN coverage.error_message IS 'What went wrong, in a sentence';
+COMMENT ON COLUMN coverage.details IS 'Of the versions whose details were due: complete, denied or failed; null where none were';
+COMMENT ON COLUMN coverage.detailed IS 'Times that a version''s details were read; null where none were due';
+COMMENT ON COLUMN coverage.details_error IS 'Why details are missing, in a sentence';
 
 COMMENT ON TABLE streams IS 'one row per stream that was ever listed';
 COMMENT ON COLUMN streams.account_id IS 'AWS account, 12 digits';

@@ -29,7 +29,8 @@ SELECT
         WHEN target.etl_deleted_at IS NOT NULL THEN target.etl_valid_from
         ELSE greatest(source.last_modified_time, target.etl_valid_from)
     END AS etl_valid_from,
-    target.etl_first_seen_at AS stored_first_seen_at
+    target.etl_first_seen_at AS stored_first_seen_at,
+    TRUE AS was_landed
 FROM landed AS source
 LEFT JOIN image_versions AS target USING (account_id, region, image_name, version)
 LEFT JOIN listed USING (account_id, region, image_name)

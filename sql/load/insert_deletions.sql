@@ -22,6 +22,17 @@ SELECT
     etl_last_seen_at,
     evidence AS etl_delete_evidence,
     etl_raw,
-    $run_id AS etl_run_id
+    $run_id AS etl_run_id,
+    base_image,
+    container_image,
+    job_type,
+    ml_framework,
+    programming_lang,
+    processor,
+    horovod,
+    vendor_guidance,
+    release_notes,
+    aliases,
+    etl_details_raw
 FROM deleted
 ORDER BY account_id, region, image_name, version;

@@ -6,7 +6,7 @@ SELECT
     runs.*,
     (epoch_ms(runs.finished_at) - epoch_ms(runs.started_at)) / 1000 AS seconds,
     runs.list_images_calls + runs.list_image_versions_calls + runs.describe_image_calls
-    + runs.describe_image_version_calls AS calls,
+    + runs.describe_image_version_calls + runs.list_aliases_calls AS calls,
     coalesce(covered.scopes, 0) AS scopes,
     coalesce(covered.incomplete_streams, 0) AS incomplete_streams
 FROM runs

@@ -43,6 +43,7 @@ class Mode:
     arguments: tuple[str, ...] = ("sync",)
     synced: bool = True
     codes: frozenset[int] = frozenset({0})
+    details: bool = False
 
 
 MODES = {
@@ -53,6 +54,7 @@ MODES = {
         Mode("full", MAIN, ("sync", "--full", "--accept-account")),
         Mode("breaker", ODD, codes=frozenset({9})),
         Mode("empty", EMPTY, synced=False),
+        Mode("details", MAIN, details=True),
     )
 }
 
@@ -148,6 +150,7 @@ class Matrix:
         """One sync of a mode in a folder."""
         arguments = ("sync",) if first else mode.arguments
         environment = STEADY | self.simulator.environment(mode.account_id)
+        environment["IMAGE_HISTORY_DETAILS"] = str(mode.details).lower()
         ended = self.forge.run(
             Command(
                 str(folder),

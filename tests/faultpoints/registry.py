@@ -21,7 +21,7 @@ def _points(effects: tuple[Effect, ...], *subjects: str) -> frozenset[Point]:
 
 
 FILES = (
-    _points(WRITTEN, File.IMAGES, File.PLAN, File.SEGMENT, File.CLOSED, File.KNOWN, File.OUTPUT)
+    _points(WRITTEN, File.IMAGES, File.PLAN, File.SEGMENT, File.DETAILS, File.CLOSED, File.KNOWN, File.OUTPUT)
     | _points((Effect.MAKE_FOLDER,), File.LANDING, File.RUN, File.SPILL, File.DEMO)
     | _points((Effect.CREATE, Effect.WRITE, Effect.LOCK), File.LOCK)
     | _points((Effect.FSYNC_FOLDER, Effect.REMOVE_TREE), File.RUN)
@@ -48,7 +48,7 @@ ENGINE = (
     | _points((Effect.CLOSE,), "connection")
     | _points((Effect.STATEMENT,), "question", *(name for kind in _KINDS for name in names(kind)))
 )
-FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion")
+FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion", "ListAliases")
 ALL = FILES | PUBLISHED | ENGINE | FETCHES
 # A query that does not end even when it is interrupted: nothing makes DuckDB do so. Beside it, what has tests of
 # its own: answers too large for memory, a writer that waits for its turn, and the history of the shell.

@@ -19,7 +19,7 @@ from connector.errors import (
 )
 from connector.extract.calls import ScopeCalls
 from connector.model import ListingKind, ListingRequest, Scope, Stream
-from connector.wire import Answer, ImageVersion, ImageVersionsBody, epoch_ms
+from connector.wire import Answer, DescribedImageVersion, ImageVersion, ImageVersionsBody, epoch_ms
 
 Tokens = Literal["keyset", "offset", "snapshot"]
 Filters = Literal["inclusive", "exclusive", "after paging", "ignored"]
@@ -220,7 +220,7 @@ class Service(ScopeCalls):
         self.before_call()
         return self.collection.exists
 
-    def describe_image_version(self, image_name: str, version: int) -> Answer[ImageVersion]:
+    def describe_image_version(self, image_name: str, version: int) -> Answer[DescribedImageVersion]:
         self.before_call()
         self.describes += 1
         if not self.collection.habits.describes:
@@ -228,4 +228,5 @@ class Service(ScopeCalls):
         row = self.collection.versions.get(version)
         if row is None:
             raise ImageNotFoundError("The version does not exist.")
-        return Answer(row, "request", self.date_ms, 100)
+        described = DescribedImageVersion(**msgspec.structs.asdict(row))
+        return Answer(described, "request", self.date_ms, 100)

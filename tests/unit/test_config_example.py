@@ -119,7 +119,7 @@ def test_json_schema_accepts(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "details: true",
+        "details: sometimes",
         "rate: {burst: 3}",
         "accounts: [{aws_access_key_id: x}]",
         "accounts: [{images: {only: [a]}}]",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
+import msgspec
 import pytest
 from cfnlint import api as cfnlint
 
@@ -16,6 +17,9 @@ from connector.config import Account, Config, Images, Members, Organization, Pub
 from connector.errors import ConfigError
 from connector.extract.faults import ACCOUNT_OPERATIONS
 from connector.wire import BODIES
+
+# Without `details` no alias is asked for.
+ALWAYS = BODIES.keys() - {"ListAliases"}
 
 ROLE = "arn:aws-us-gov:iam::444455556666:role/reader"
 
@@ -79,8 +83,21 @@ def test_policies_are_such_as_cfn_lint_accepts() -> None:
 def test_policy_allows_the_four_operations_and_no_other(name: str) -> None:
     """What may be asked of SageMaker is what the connector can decode, and nothing is denied."""
     policy: Any = policy_of_reader(CONFIGURATIONS[name])
-    assert sorted(actions(policy)) == sorted(f"sagemaker:{operation}" for operation in BODIES)
+    assert sorted(actions(policy)) == sorted(f"sagemaker:{operation}" for operation in ALWAYS)
     assert {statement["Effect"] for statement in policy["Statement"]} == {"Allow"}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_policy_allows_aliases_only_where_details_are_read(name: str) -> None:
+    """ListAliases is allowed with `details` alone, on images and on their versions, as IAM asks."""
+    config = msgspec.structs.replace(CONFIGURATIONS[name], details=True)
+    policy: Any = policy_of_reader(config)
+    assert sorted(actions(policy)) == sorted(f"sagemaker:{operation}" for operation in BODIES)
+    assert resources(policy, "sagemaker:ListAliases") == [
+        *resources(policy, "sagemaker:ListImageVersions"),
+        *resources(policy, "sagemaker:DescribeImageVersion"),
+    ]
+    assert complaints(policy) == []
 
 
 def test_cfn_lint_reads_policies() -> None:
@@ -152,7 +169,7 @@ def test_organization_is_listed_by_the_caller_and_read_by_its_role() -> None:
         "organizations:ListAccountsForParent",
         "organizations:ListOrganizationalUnitsForParent",
     }
-    assert set(actions(reader)) == {f"sagemaker:{operation}" for operation in BODIES} | {
+    assert set(actions(reader)) == {f"sagemaker:{operation}" for operation in ALWAYS} | {
         "account:ListRegions"
     }
     whole = policy_of_caller(Config(organization=Organization(role_name="reader")))

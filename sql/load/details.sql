@@ -1,0 +1,38 @@
+-- What: the details that a run read, one row a version and state: of each call its newest answer.
+-- Parameters: $details, the paths of the run's files of details, whose names grow with their order.
+-- Returns: nothing; makes the temporary table `details`. What was not answered is null with its time.
+-- A version is asked twice when its alias turned up elsewhere, or when a sync was killed between the two calls.
+CREATE OR REPLACE TEMP TABLE details AS
+SELECT
+    account_id,
+    region,
+    image_name,
+    version,
+    creation_time,
+    last_modified_time,
+    described.base_image,
+    described.container_image,
+    described.job_type,
+    described.ml_framework,
+    described.programming_lang,
+    described.processor,
+    described.horovod,
+    described.vendor_guidance,
+    described.release_notes,
+    described.etl_details_raw,
+    aliased.aliases,
+    described.etl_described_at,
+    aliased.etl_aliases_at
+FROM (
+    SELECT
+        account_id,
+        region,
+        image_name,
+        version,
+        creation_time,
+        last_modified_time,
+        arg_max(source, filename) FILTER (etl_described_at IS NOT NULL) AS described,
+        arg_max(source, filename) FILTER (etl_aliases_at IS NOT NULL) AS aliased
+    FROM read_parquet($details, filename = TRUE) AS source
+    GROUP BY account_id, region, image_name, version, creation_time, last_modified_time
+);

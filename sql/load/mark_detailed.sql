@@ -1,0 +1,20 @@
+-- What: notes when details were told again that are as they are stored.
+-- Parameters: none; reads the temporary table `details`, runs after insert_detailed_versions.
+-- Returns: nothing. Details of a state that is no longer the stored one tell nothing about it.
+UPDATE image_versions AS target
+SET
+    etl_described_at = coalesce(source.etl_described_at, target.etl_described_at),
+    etl_aliases_at = coalesce(source.etl_aliases_at, target.etl_aliases_at)
+FROM details AS source
+WHERE
+    target.account_id = source.account_id
+    AND target.region = source.region
+    AND target.image_name = source.image_name
+    AND target.version = source.version
+    AND target.creation_time = source.creation_time
+    AND target.last_modified_time = source.last_modified_time
+    AND target.etl_deleted_at IS NULL
+    AND (
+        coalesce(source.etl_described_at, target.etl_described_at) IS DISTINCT FROM target.etl_described_at
+        OR coalesce(source.etl_aliases_at, target.etl_aliases_at) IS DISTINCT FROM target.etl_aliases_at
+    );

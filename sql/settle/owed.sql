@@ -1,0 +1,88 @@
+-- What: the versions whose details are due, in the state that the warehouse will hold after this run.
+-- Parameters: $every_ms (how old details may get; 0: all are due), $run_id (of the order: another one each run).
+-- Returns: account_id, region, image_name, version, creation_ms, last_modified_ms, wants_description,
+-- wants_aliases (which call is due); sorted by scope, an image's together.
+-- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, and the registered Arrow table
+-- `scopes_arrow`, whose t0 is now by AWS's clock. A version in a passing state waits until it has left it. An alias
+-- points at one version: where another one, looked at no earlier, is said to have it, a version is asked again.
+WITH states AS (
+    SELECT
+        account_id,
+        region,
+        image_name,
+        version,
+        creation_time,
+        last_modified_time,
+        image_version_status,
+        NULL::TIMESTAMPTZ AS described_at,
+        NULL::TIMESTAMPTZ AS aliases_at
+    FROM changed
+    UNION ALL
+    SELECT
+        account_id,
+        region,
+        image_name,
+        version,
+        creation_time,
+        last_modified_time,
+        image_version_status,
+        etl_described_at AS described_at,
+        etl_aliases_at AS aliases_at
+    FROM image_versions
+    SEMI JOIN listed USING (account_id, region, image_name)
+    ANTI JOIN changed USING (account_id, region, image_name, version)
+    WHERE etl_deleted_at IS NULL
+),
+said AS (
+    SELECT account_id, region, image_name, version, unnest(aliases) AS alias, etl_aliases_at AS said_at
+    FROM details
+    WHERE etl_aliases_at IS NOT NULL
+),
+thought AS (
+    FROM said
+    UNION ALL
+    SELECT account_id, region, image_name, version, unnest(stored.aliases) AS alias, etl_aliases_at AS said_at
+    FROM image_versions AS stored
+    SEMI JOIN said USING (account_id, region, image_name)
+    ANTI JOIN (FROM details WHERE etl_aliases_at IS NOT NULL) AS looked USING (account_id, region, image_name, version)
+),
+contradicted AS (
+    SELECT DISTINCT thought.account_id, thought.region, thought.image_name, thought.version
+    FROM thought
+    JOIN said USING (account_id, region, image_name, alias)
+    WHERE said.version <> thought.version AND (thought.said_at IS NULL OR said.said_at >= thought.said_at)
+),
+due AS (
+    SELECT
+        states.*,
+        detail.etl_described_at IS NULL
+        AND ($every_ms = 0 OR described_at IS NULL OR described_at < scopes.t0 - to_milliseconds($every_ms)) AS wants_description,
+        contradicted.version IS NOT NULL
+        OR (
+            detail.etl_aliases_at IS NULL
+            AND ($every_ms = 0 OR aliases_at IS NULL OR aliases_at < scopes.t0 - to_milliseconds($every_ms))
+        ) AS wants_aliases
+    FROM states
+    JOIN (SELECT account_id, region, t0 FROM scopes_arrow) AS scopes USING (account_id, region)
+    LEFT JOIN details AS detail
+        USING (account_id, region, image_name, version, creation_time, last_modified_time)
+    LEFT JOIN contradicted USING (account_id, region, image_name, version)
+    LEFT JOIN proofs AS proof
+        ON proof.account_id = states.account_id
+        AND proof.region = states.region
+        AND proof.image_name = states.image_name
+        AND states.version BETWEEN proof.first_version AND proof.last_version
+    WHERE proof.image_name IS NULL AND image_version_status NOT IN ('CREATING', 'DELETING')
+)
+SELECT
+    account_id,
+    region,
+    image_name,
+    version,
+    epoch_ms(creation_time) AS creation_ms,
+    epoch_ms(last_modified_time) AS last_modified_ms,
+    wants_description,
+    wants_aliases
+FROM due
+WHERE wants_description OR wants_aliases
+ORDER BY account_id, region, md5(image_name || $run_id), image_name, version;

@@ -1,0 +1,235 @@
+"""Details that are denied, throttled, failing or interrupted: what is known stays, what is missing comes later."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from connector.cli.sync import exit_code
+from connector.estimate import Span, total_calls
+from connector.forecasting import forecast
+from connector.landing import Landing
+from connector.model import Outcome
+from connector.simulator import FaultRule
+from tests.behaviour.detailing import (
+    CALLS,
+    DAY_MS,
+    STORED,
+    asked,
+    detailed,
+    meanwhile,
+    small_world,
+    true_details,
+)
+from tests.behaviour.harness import ServeWorld, Site
+
+pytestmark = pytest.mark.duckdb
+
+OTHER = dict(zip(CALLS, reversed(CALLS), strict=True))
+TOLD = {"DescribeImageVersion": "container_image", "ListAliases": "aliases"}
+ONE_BY_ONE = {
+    "IMAGE_HISTORY_DETAILS": "true",
+    "IMAGE_HISTORY_CHECKPOINT_ROWS": "1",
+    "IMAGE_HISTORY_CONCURRENCY": "1",
+}
+
+
+def assert_detailed(site: Site) -> None:
+    """Every live version is stored with the details that AWS tells, and all tables agree."""
+    assert set(site.ask(STORED)) == true_details(site.world)
+    site.assert_true()
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_denied_call_leaves_nulls_and_says_so(served: ServeWorld, operation: str) -> None:
+    """The run is whole, the other call is answered, coverage has AWS's words; once allowed, it is made up for."""
+    site = served(small_world(images=6))
+    site.simulator.faults = (FaultRule(kind="access_denied", operation=operation),)
+    report = detailed(site, concurrency=1)
+    assert (report.outcome, exit_code(report), report.rows.inserted) == (Outcome.COMPLETE, 0, 18)
+    assert (site.calls(operation), site.calls(OTHER[operation])) == (3, 18)
+    known, unknown = TOLD[OTHER[operation]], TOLD[operation]
+    assert site.ask(f"SELECT count({known}), count({unknown}) FROM image_versions") == [(18, 0)]
+    told = "SELECT DISTINCT details, contains(details_error, 'not authorized') FROM coverage WHERE listing = 'full'"
+    assert site.ask(told) == [("denied", True)]
+    detailed(site, concurrency=1)
+    assert (site.calls(operation), site.calls(OTHER[operation])) == (3, 0)
+    site.simulator.faults = ()
+    detailed(site)
+    assert (site.calls(operation), site.calls(OTHER[operation])) == (18, 0)
+    assert_detailed(site)
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_denied_call_never_overwrites_what_is_known(served: ServeWorld, operation: str) -> None:
+    """A version that changes after the permission was lost keeps its details; no event tells of their loss."""
+    site = served(small_world())
+    detailed(site)
+    before = set(site.ask(STORED))
+    site.simulator.faults = (FaultRule(kind="access_denied", operation=operation),)
+    site.world.set_status(site.world.truth()[0].image_name, 1, "CREATED")
+    site.simulator.clock.advance(8 * DAY_MS)
+    report = detailed(site)
+    assert report.outcome is Outcome.COMPLETE
+    assert set(site.ask(STORED)) == before
+    changed = "SELECT etl_changed_columns FROM image_version_events WHERE etl_change = 'modified'"
+    assert site.ask(changed) == [(["last_modified_time"],)]
+
+
+def test_denied_image_keeps_no_other_from_being_asked(served: ServeWorld) -> None:
+    """A policy that spares some images costs a call for each of them, whatever the number of its versions."""
+    site = served(small_world(images=5))
+    first, second, *_ = names = sorted({row.image_name for row in site.world.truth()})
+    site.simulator.faults = tuple(
+        FaultRule(kind="access_denied", operation="ListAliases", image=name) for name in (first, second)
+    )
+    detailed(site, concurrency=1)
+    assert site.calls("ListAliases") == 9 + 2
+    told = set(site.ask("SELECT image_name, details FROM coverage WHERE image_name IS NOT NULL"))
+    assert told == {(name, "denied" if name in {first, second} else "complete") for name in names}
+
+
+def test_throttled_details_are_retried(served: ServeWorld) -> None:
+    """Throttling costs attempts, which are counted, and nothing else."""
+    site = served(small_world())
+    site.simulator.faults = tuple(FaultRule(kind="throttling", operation=each, every=4) for each in CALLS)
+    report = detailed(site, concurrency=1)
+    assert report.calls.throttles == site.simulator.counters.injected("throttling") >= 4
+    assert report.outcome is Outcome.COMPLETE
+    assert_detailed(site)
+
+
+def test_details_that_fail_are_read_by_the_next_sync(served: ServeWorld) -> None:
+    """One image whose descriptions fail makes the run partial; its rows are loaded, and only it is asked again."""
+    site = served(small_world())
+    name = site.world.truth()[0].image_name
+    site.simulator.faults = (
+        FaultRule(kind="internal_failure", operation="DescribeImageVersion", image=name),
+    )
+    report = detailed(site, concurrency=1)
+    assert (report.outcome, exit_code(report), report.rows.inserted) == (Outcome.PARTIAL, 4, 9)
+    assert name in {failure.image_name for failure in report.failures}
+    assert all("InternalFailure" in failure.message for failure in report.failures)
+    assert site.stored()
+    site.simulator.faults = ()
+    (missing,) = site.ask("SELECT count(*) FILTER (container_image IS NULL) FROM image_versions")[0]
+    report = detailed(site)
+    assert report.outcome is Outcome.COMPLETE
+    assert missing in range(3, 7)
+    assert site.calls("DescribeImageVersion") == missing
+    assert_detailed(site)
+
+
+def test_scope_that_stops_answering_is_loaded_as_far_as_it_came(served: ServeWorld) -> None:
+    """After three calls that fail in a row the rest is left for later: details delay no load."""
+    site = served(small_world(images=5))
+    site.simulator.faults = tuple(FaultRule(kind="unavailable", operation=each, start=3) for each in CALLS)
+    report = detailed(site, concurrency=1)
+    assert (report.outcome, report.rows.inserted) == (Outcome.PARTIAL, 15)
+    assert sum(asked(site)) == 2 + 2 + 3 * 2
+    assert {failure.image_name for failure in report.failures} <= {
+        row.image_name for row in site.world.truth()
+    }
+    site.simulator.faults = ()
+    assert detailed(site).outcome is Outcome.COMPLETE
+    assert_detailed(site)
+
+
+def test_lost_credentials_end_the_details_and_not_the_run(served: ServeWorld) -> None:
+    """Credentials that expire between listing and details cost what is missing, until they are new."""
+    site = served(small_world())
+    site.simulator.faults = (
+        FaultRule(kind="unknown_credentials", operation="DescribeImageVersion", start=2),
+    )
+    report = detailed(site, concurrency=1)
+    assert (report.outcome, report.rows.inserted) == (Outcome.PARTIAL, 9)
+    assert asked(site) == (2, 1)
+    site.simulator.faults = ()
+    detailed(site)
+    assert_detailed(site)
+
+
+def landed_details(site: Site) -> int:
+    """How many files of details, each of one look, are in the landing."""
+    (run,) = Landing(site.config.landing_folder).runs()
+    return len(run.details.files)
+
+
+@pytest.mark.parametrize(
+    "point", ["fsync.details:kill:4", "rename.details:kill:4", "fsync folder.details:kill:4"]
+)
+def test_killed_sync_asks_for_no_landed_detail_again(served: ServeWorld, point: str) -> None:
+    """The next sync goes on with the rest, and ends as if nothing had been: each version was asked once."""
+    site = served(small_world(images=4))
+    path = [sys.executable, "-m", "tests.faultpoints.run", point, "--", "sync"]
+    assert killed(site, *path) == -signal.SIGKILL
+    kept = landed_details(site)
+    assert kept == (4 if point.startswith("fsync folder") else 3)
+    site.world.clock.advance(1_000)
+    report = detailed(site)
+    assert asked(site) == (12 - kept, 12 - kept)
+    assert (report.resumed, report.pending_runs, report.outcome) == (True, 0, Outcome.COMPLETE)
+    assert site.calls("ListImageVersions") == 0
+    assert_detailed(site)
+    assert site.ask("SELECT DISTINCT etl_change FROM image_version_events") == [("created",)]
+
+
+def killed(site: Site, *command: str) -> int:
+    """Run a command in the site's folder to its end; how it ended."""
+    environment = {**os.environ, **site.environment, **ONE_BY_ONE}
+    return subprocess.run(
+        command, cwd=site.folder, env=environment, capture_output=True, check=False
+    ).returncode
+
+
+def test_interrupted_sync_keeps_the_details_that_it_has(served: ServeWorld) -> None:
+    """Ctrl-C between two looks leaves what was read in the landing, and nothing is asked twice."""
+    site = served(small_world(images=4))
+    process: list[Any] = []
+    with meanwhile(site, "ListAliases", lambda: process[0].send_signal(signal.SIGINT), nth=5):
+        process.append(site.command("sync", **ONE_BY_ONE))
+        _, errors = process[0].communicate(timeout=60)
+    assert process[0].returncode == 130, errors
+    kept = landed_details(site)
+    assert kept >= 5
+    detailed(site)
+    assert asked(site) == (12 - kept, 12 - kept)
+    assert_detailed(site)
+
+
+def test_damaged_file_of_details_is_named(served: ServeWorld) -> None:
+    """A file that lost a byte is not loaded, nor anything of its run."""
+    site = served(small_world(images=2))
+    assert (
+        killed(site, sys.executable, "-m", "tests.faultpoints.run", "rename.details:kill:3", "--", "sync")
+        == -9
+    )
+    file = min(site.config.landing_folder.rglob("details-*.parquet"))
+    file.write_bytes(file.read_bytes()[:-1])
+    ended = site.run("sync")
+    assert ended.returncode == 2
+    assert file.name in ended.stderr
+    assert Path(site.config.warehouse).exists()
+    assert site.stored() == set()
+
+
+def test_plan_counts_the_calls_for_details(served: ServeWorld) -> None:
+    """What is due costs a call of each, by what is stored; new images are unknown, and off means none."""
+    site = served(small_world())
+    site.sync()
+    config = replace(site.config, details_every=timedelta(days=20_000))
+    assert "ListAliases" not in total_calls(forecast(config).scopes)
+    calls = total_calls(forecast(replace(config, details=True)).scopes)
+    assert (calls["DescribeImageVersion"], calls["ListAliases"]) == (Span.of(9), Span.of(9))
+    detailed(site)
+    calls = total_calls(forecast(replace(config, details=True)).scopes)
+    assert calls["DescribeImageVersion"] == Span.of(0)
+    assert "ListAliases" not in calls
