@@ -68,11 +68,11 @@ check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, 
 
 .PHONY: unit
 unit: $(PROJECT) $(TOOLS) ## only the tests, on the locked DuckDB
-	$(BIN)/pytest -q -n $(JOBS) --dist loadfile
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal
 
 .PHONY: unit-duckdb2
 unit-duckdb2: $(PROJECT) $(TOOLS) $(OVERLAY) ## only the tests that need DuckDB, on its second line
-	PYTHONPATH=$(CURDIR)/$(DUCKDB2) $(BIN)/pytest -q -n $(JOBS) --dist loadfile -m duckdb $(DUCKDB2_TESTS)
+	PYTHONPATH=$(CURDIR)/$(DUCKDB2) $(BIN)/pytest -q -n $(JOBS) --dist worksteal -m duckdb $(DUCKDB2_TESTS)
 
 .PHONY: soak
 soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the model, and the state machine; SEED=1 replays

@@ -20,7 +20,9 @@ import duckdb
 import msgspec
 import pytest
 
+from connector import effects
 from connector.config import Config, Rate, Retry
+from connector.load import warehouse
 from connector.model import RunReport
 from connector.pipeline import SyncOptions, sync
 from connector.simulator import Behaviour, Simulator, World
@@ -111,16 +113,15 @@ class Site:
         assert process.returncode is not None
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
-    def interpret(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run `image-history` as `run` does, in an interpreter that has nothing imported yet."""
-        return subprocess.run(
+    def interpret(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start `image-history` as `command` does, in an interpreter that has nothing imported yet."""
+        return subprocess.Popen(
             [sys.executable, "-m", "connector", *arguments],
             cwd=self.folder,
             env={**os.environ, **self.environment, **variables},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=120,
         )
 
 
@@ -131,6 +132,33 @@ def shared_models() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.loaders, "create_loader", lambda *_: loader)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty warehouse is made once and copied from then on: a third of what a small first sync costs.
+
+    Not where a test looks at its making: at its effects, or at other statements.
+    """
+    empty = tmp_path_factory.mktemp("empty") / "warehouse.duckdb"
+    make, ours = warehouse.WarehouseFile._make, statements_of_warehouses()
+
+    def copy_or_make(file: warehouse.WarehouseFile) -> None:
+        if effects._hooks or statements_of_warehouses() != ours:
+            make(file)
+            return
+        if not empty.exists():
+            make(warehouse.WarehouseFile(empty))
+        shutil.copy(empty, file.path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warehouse.WarehouseFile, "_make", copy_or_make)
+        yield
+
+
+def statements_of_warehouses() -> tuple[object, ...]:
+    """Where a warehouse has its statements from."""
+    return tuple(vars(warehouse)[name] for name in ("statement", "names", "SCHEMA_VERSION"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +240,8 @@ class ServeWorld:
         if name not in self.shelf.snapshots:
             site = make()
             self.shelf.keep(name, site)
+            # What a copy has not been asked either.
+            site.simulator.counters.reset()
             return site
         kept = self.shelf.snapshots[name]
         shutil.copytree(kept.folder, self.folder, dirs_exist_ok=True)

@@ -6,7 +6,7 @@ Must not know what is told.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,14 @@ class TellWorld:
         world = generate(
             31, images=images, versions_per_image=versions, largest=largest, regions=regions, clock=clock
         )
-        told = Told(self.served(world), self.capture)
+        return self._told(self.served(world))
+
+    def once(self, name: str, make: Callable[[], Told]) -> Told:
+        """A site just as `make` makes it, which happens once a session; `name` is of that alone."""
+        return self._told(self.served.once(name, lambda: make().site))
+
+    def _told(self, site: Site) -> Told:
+        told, clock = Told(site, self.capture), site.simulator.clock
         self.patch.chdir(told.site.folder)
         for name in ("connector.pipeline.now_ms", "connector.load.loader.now_ms"):
             self.patch.setattr(name, clock.now_ms)

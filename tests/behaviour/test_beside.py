@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,15 @@ pytestmark = pytest.mark.duckdb
 @pytest.fixture
 def site(served: ServeWorld) -> Site:
     """A small site that was synced once, and has changed since."""
-    made = served(generate(17, images=3, versions_per_image=5, clock=VirtualClock()))
-    made.sync()
-    made.simulator.clock.advance(60_000)
-    made.world.create_version(made.world.truth()[0].image_name)
-    return made
+
+    def make() -> Site:
+        made = served(generate(17, images=3, versions_per_image=5, clock=VirtualClock()))
+        made.sync()
+        made.simulator.clock.advance(60_000)
+        made.world.create_version(made.world.truth()[0].image_name)
+        return made
+
+    return served.once("beside", make)
 
 
 @contextmanager
@@ -69,7 +73,8 @@ def test_second_of_two_syncs_leaves_at_once_however_the_first_stands(site: Site)
     first = subprocess.Popen(command, cwd=site.folder, env={**os.environ, **site.environment})
     try:
         while not list(site.config.landing_folder.glob("*/.segment-*.part")) and first.poll() is None:
-            pass
+            with suppress(subprocess.TimeoutExpired):
+                first.wait(timeout=0.02)
         outcome = site.run("sync")
         assert outcome.returncode == 7, outcome.stderr
         assert f"process {first.pid}" in outcome.stderr

@@ -41,6 +41,35 @@ def faulty(fault: Fault) -> Iterator[None]:
 @pytest.fixture
 def site(served: ServeWorld) -> Site:
     """A small site with one image of several pages, at a clock that stands still."""
+    return small(served)
+
+
+@pytest.fixture
+def broken_off(served: ServeWorld) -> Site:
+    """The same, after a first run that the disk cut off after two segments."""
+
+    def make() -> Site:
+        made = small(served)
+        interrupted(made)
+        return made
+
+    return served.once("damage", make)
+
+
+@pytest.fixture
+def synced(served: ServeWorld) -> Site:
+    """The same, read once."""
+
+    def make() -> Site:
+        made = small(served)
+        made.sync()
+        return made
+
+    return served.once("damage-synced", make)
+
+
+def small(served: ServeWorld) -> Site:
+    """See `site`."""
     made = served(generate(17, images=3, versions_per_image=5, largest=30, clock=VirtualClock()))
     made.config = msgspec.structs.replace(made.config, page_size=5, checkpoint_rows=5, concurrency=1)
     return made
@@ -82,22 +111,26 @@ def become_folder(path: Path, _: random.Random) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("damage", [flip, cut, empty, become_folder])
 @pytest.mark.parametrize("name", ["segment-000001-*", "segment-000002-*", "plan.json", "images.parquet"])
 def test_damaged_landing_file_is_named_and_dropped_by_fresh(
-    site: Site, rng: random.Random, name: str, damage: Damage
+    broken_off: Site, rng: random.Random, name: str
 ) -> None:
-    """A damaged file of an unfinished run: nothing is loaded, the sentence names it, --fresh reads it anew."""
-    (path,) = interrupted(site).glob(name)
-    damage(path, rng)
-    for _ in range(2):
+    """A file of an unfinished run, damaged in any way: nothing is loaded, the sentence names it, --fresh helps."""
+    (path,) = broken_off.config.landing_folder.glob(f"*/{name}")
+    good = path.read_bytes()
+    damages = [flip, cut, empty, become_folder]
+    for damage in rng.sample(damages, len(damages)):
+        if path.is_dir():
+            path.rmdir()
+        path.write_bytes(good)
+        damage(path, rng)
         with pytest.raises(LandingError) as refusal:
-            site.sync()
+            broken_off.sync()
         assert str(path) in refusal.value.message
         assert "sync --fresh" in refusal.value.message
-        assert fingerprint(site.config.warehouse) == NOTHING
-    site.sync(fresh=True)
-    site.assert_true()
+        assert fingerprint(broken_off.config.warehouse) == NOTHING
+    broken_off.sync(fresh=True)
+    broken_off.assert_true()
     assert not path.exists()
 
 
@@ -141,22 +174,21 @@ def test_segment_of_another_run_is_told(site: Site) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip, cut, empty, become_folder])
-def test_damaged_memory_of_streams_is_ignored(site: Site, rng: random.Random, damage: Damage) -> None:
+def test_damaged_memory_of_streams_is_ignored(synced: Site, rng: random.Random, damage: Damage) -> None:
     """What the landing remembers of streams only saves calls: damaged, it is as if it were not there."""
-    site.sync()
-    path = site.config.landing_folder / "known-streams.parquet"
-    remembered = Landing(site.config.landing_folder).remembered()
+    path = synced.config.landing_folder / "known-streams.parquet"
+    remembered = Landing(synced.config.landing_folder).remembered()
     assert remembered is not None
     good = path.read_bytes()
     for _ in range(1 if damage is become_folder else 30):
         damage(path, rng)
-        found = Landing(site.config.landing_folder).remembered()
+        found = Landing(synced.config.landing_folder).remembered()
         # A byte that says nothing, such as one of the writer's name, does no harm.
         assert found is None or found.equals(remembered)
         if path.is_file():
             path.write_bytes(good)
-    site.sync()
-    site.assert_true()
+    synced.sync()
+    synced.assert_true()
 
 
 def test_lock_file_of_any_content_locks(site: Site, rng: random.Random) -> None:
@@ -175,12 +207,11 @@ def test_lock_file_of_any_content_locks(site: Site, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("place", ["headers", "blocks", "end"])
-def test_damaged_warehouse_is_told_and_left_alone(site: Site, rng: random.Random, place: str) -> None:
+def test_damaged_warehouse_is_told_and_left_alone(synced: Site, rng: random.Random, place: str) -> None:
     """Flipped bytes in a header or a block, or a lost end: exit 2, nothing is written, another file can be made."""
-    site.sync()
-    path = site.config.warehouse
+    path = synced.config.warehouse
     good = path.read_bytes()
-    site.world.update_version(site.world.truth()[0].image_name, 1)
+    synced.world.update_version(synced.world.truth()[0].image_name, 1)
     told = 0
     for _ in range(3):
         content = bytearray(good)
@@ -192,15 +223,15 @@ def test_damaged_warehouse_is_told_and_left_alone(site: Site, rng: random.Random
                 content[rng.randrange(start, end)] ^= 0xFF
         path.write_bytes(content)
         with pytest.raises(WarehouseError) as refusal:
-            site.sync()
+            synced.sync()
         assert refusal.value.exit_code == 2
         told += "is damaged" in refusal.value.message
         assert path.read_bytes() == bytes(content)
     assert told == 3
     path.unlink()
-    site.sync()
-    site.sync()
-    site.assert_true()
+    synced.sync()
+    synced.sync()
+    synced.assert_true()
 
 
 def commit_without_checkpoint(site: Site) -> Path:
@@ -216,24 +247,23 @@ def commit_without_checkpoint(site: Site) -> Path:
     return wal
 
 
-def test_damaged_log_of_the_warehouse_is_told_or_cut_at_a_commit(site: Site, rng: random.Random) -> None:
+def test_damaged_log_of_the_warehouse_is_told_or_cut_at_a_commit(synced: Site, rng: random.Random) -> None:
     """A flipped byte in DuckDB's log: the file is as before the commit or after it, or is reported as damaged."""
-    site.sync()
-    wal = commit_without_checkpoint(site)
-    good, logged = site.config.warehouse.read_bytes(), wal.read_bytes()
+    wal = commit_without_checkpoint(synced)
+    good, logged = synced.config.warehouse.read_bytes(), wal.read_bytes()
     seen = set()
     for _ in range(4):
-        site.config.warehouse.write_bytes(good)
+        synced.config.warehouse.write_bytes(good)
         wal.write_bytes(logged)
         flip(wal, rng)
         try:
-            site.sync()
+            synced.sync()
         except WarehouseError as error:
             seen.add(error.exit_code)
             continue
         seen.add(0)
-        assert site.ask("SELECT count(*) FROM schema_drift WHERE etl_run_id = 'run'")[0][0] in {0, 500}
-        site.assert_true()
+        assert synced.ask("SELECT count(*) FROM schema_drift WHERE etl_run_id = 'run'")[0][0] in {0, 500}
+        synced.assert_true()
     assert seen <= {0, 2}
 
 

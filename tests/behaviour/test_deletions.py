@@ -24,6 +24,17 @@ def site_of(served: ServeWorld, *, images: int = 4, versions: int = 20, largest:
     return served(generate(19, images=images, versions_per_image=versions, largest=largest, clock=clock))
 
 
+def synced_site(served: ServeWorld, *, versions: int = 20) -> Site:
+    """The same of four images, read once."""
+
+    def make() -> Site:
+        site = site_of(served, versions=versions)
+        site.sync()
+        return site
+
+    return served.once(f"deletions-{versions}", make)
+
+
 def names(site: Site) -> list[str]:
     """All images, the largest first."""
     rows = [row.image_name for row in site.world.truth()]
@@ -55,8 +66,7 @@ def tombstones(site: Site) -> list[tuple[object, ...]]:
 
 def test_deleted_version_is_marked_once_describe_confirms(served: ServeWorld) -> None:
     """A version that a listing lacks is asked for, then marked with evidence and the interval in which it went."""
-    site = site_of(served)
-    site.sync()
+    site = synced_site(served)
     name = names(site)[0]
     site.simulator.clock.advance(HOUR_MS)
     site.sync()
@@ -77,8 +87,7 @@ def test_deleted_version_is_marked_once_describe_confirms(served: ServeWorld) ->
 
 def test_row_28_absent_version_that_describe_finds_stays(served: ServeWorld) -> None:
     """A list that lags behind and omits a live version deletes nothing; the phantom is counted."""
-    site = site_of(served)
-    site.sync()
+    site = synced_site(served)
     name = names(site)[0]
     site.world.create_version(name)
     site.sync()
@@ -100,8 +109,7 @@ def test_row_28_absent_version_that_describe_finds_stays(served: ServeWorld) -> 
 
 def test_deletion_without_describe_needs_two_listings(served: ServeWorld) -> None:
     """Where IAM refuses DescribeImageVersion, a second complete listing has to lack the version too."""
-    site = site_of(served)
-    site.sync()
+    site = synced_site(served)
     name = names(site)[0]
     site.world.delete_version(name, 7)
     site.simulator.fault = deny("DescribeImageVersion")
@@ -114,8 +122,7 @@ def test_deletion_without_describe_needs_two_listings(served: ServeWorld) -> Non
 
 def test_deleted_image_takes_its_versions_along(served: ServeWorld) -> None:
     """An image that is gone from the list is asked for; its versions and its own row are marked."""
-    site = site_of(served, versions=5)
-    site.sync()
+    site = synced_site(served, versions=5)
     name = names(site)[1]
     site.world.delete_image(name)
     report = site.sync()
@@ -133,8 +140,7 @@ def test_deleted_image_takes_its_versions_along(served: ServeWorld) -> None:
 
 def test_image_that_only_the_list_of_images_lacks_stays(served: ServeWorld) -> None:
     """A list of images that lags behind deletes nothing: the image's own listing is read as ever."""
-    site = site_of(served)
-    site.sync()
+    site = synced_site(served)
     name = names(site)[1]
 
     async def omit(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
@@ -154,8 +160,7 @@ def test_image_that_only_the_list_of_images_lacks_stays(served: ServeWorld) -> N
 @pytest.mark.parametrize("operation", ["ListImageVersions", "ListImages"])
 def test_denied_listing_deletes_nothing(served: ServeWorld, operation: str) -> None:
     """What may not be read proves nothing."""
-    site = site_of(served)
-    site.sync()
+    site = synced_site(served)
     site.world.delete_version(names(site)[0], 7)
     before = site.stored()
     site.simulator.fault = deny(operation)
@@ -233,8 +238,7 @@ def test_new_number_that_is_gone_already_is_accounted_for(served: ServeWorld) ->
 
 def test_mass_deletion_is_stopped_and_can_be_allowed(served: ServeWorld) -> None:
     """More than 30 % of a scope's versions gone: nothing is deleted, exit 9; allowed, all of it is."""
-    site = site_of(served, images=4, versions=20)
-    site.sync()
+    site = synced_site(served)
     name = names(site)[0]
     for number in range(1, 19):
         site.world.delete_version(name, number)
@@ -254,8 +258,7 @@ def test_mass_deletion_is_stopped_and_can_be_allowed(served: ServeWorld) -> None
 
 def test_row_32_all_images_gone_is_stopped_by_the_breaker(served: ServeWorld) -> None:
     """A scope that suddenly has no image at all loses nothing unless it is allowed to."""
-    site = site_of(served)
-    site.sync()
+    site = synced_site(served)
     for name in names(site):
         site.world.delete_image(name)
     assert site.run("sync").returncode == 9
@@ -267,8 +270,7 @@ def test_row_32_all_images_gone_is_stopped_by_the_breaker(served: ServeWorld) ->
 
 def test_row_31_deleted_and_recreated_image_closes_the_old_incarnation(served: ServeWorld) -> None:
     """The old numbers that the new image lacks are deleted; the ones it has again are re-created."""
-    site = site_of(served, versions=3)
-    site.sync()
+    site = synced_site(served, versions=3)
     name = names(site)[0]
     site.simulator.clock.advance(HOUR_MS)
     site.world.delete_image(name)
@@ -296,8 +298,7 @@ def test_row_31_deleted_and_recreated_image_closes_the_old_incarnation(served: S
 
 def test_tombstone_that_proves_wrong_is_lifted(served: ServeWorld) -> None:
     """A version that comes back with the same creation time has reappeared, and its history has no hole."""
-    site = site_of(served, versions=5)
-    site.sync()
+    site = synced_site(served, versions=5)
     name = names(site)[0]
     row = next(row for row in site.world.truth() if (row.image_name, row.version) == (name, 2))
     site.world.delete_version(name, 2)

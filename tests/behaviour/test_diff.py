@@ -31,10 +31,16 @@ def names(told: Told) -> list[str]:
     return sorted({row.image_name for row in told.site.world.truth()})
 
 
-def changed(told: Told) -> int:
-    """A site whose three images changed in many ways after its first sync; returns when that was."""
+@pytest.fixture
+def changed(telling: TellWorld) -> Told:
+    """A site whose three images changed in many ways after its first sync at noon."""
+    return telling.once("diff", lambda: change(telling))
+
+
+def change(telling: TellWorld) -> Told:
+    """Three syncs, with many changes in between."""
+    told = telling(images=3, versions=4)
     told.site.sync()
-    began = told.clock.now_ms()
     one, two, three = names(told)
     world = told.site.world
     told.clock.advance(DAY_MS)
@@ -50,15 +56,13 @@ def changed(told: Told) -> int:
     world.delete_version(one, 5)
     told.site.sync()
     told.clock.advance(MINUTE_MS)
-    return began
+    return told
 
 
-def test_diff_counts_what_changed_in_each_image(telling: TellWorld) -> None:
+def test_diff_counts_what_changed_in_each_image(changed: Told) -> None:
     """A row an image with its figures, and a total; what came and went in between is transient."""
-    told = telling(images=3, versions=4)
-    began = changed(told)
-    one, two, three = names(told)
-    answered = told("diff", "--since", at(began + 2))
+    one, two, three = names(changed)
+    answered = changed("diff", "--since", at(NOON_MS + 2))
     assert (answered.code, answered.err) == (0, "")
     assert answered.lines[0] == (
         "Learned after 2026-09-21 14:13:20 and up to 2026-09-22 15:14:20 UTC, in 2 runs."
@@ -71,18 +75,16 @@ def test_diff_counts_what_changed_in_each_image(telling: TellWorld) -> None:
         [three, "3", "1"],
         ["total", "1", "1", "4", "1", "1"],
     ]
-    rows = {row["image_name"]: row for row in told.rows("diff", "--since", at(began + 2))}
+    rows = {row["image_name"]: row for row in changed.rows("diff", "--since", at(NOON_MS + 2))}
     kinds = ("created", "modified", "deleted", "recreated", "reappeared", "transient", "events")
     assert [rows[one][kind] for kind in kinds] == [1, 1, 0, 0, 0, 1, 4]
     assert [rows[three][kind] for kind in kinds] == [0, 0, 3, 1, 0, 0, 4]
 
 
-def test_diff_details_say_what_became_of_each_version(telling: TellWorld) -> None:
+def test_diff_details_say_what_became_of_each_version(changed: Told) -> None:
     """--details has a row a version with its state before and after, and the change in words."""
-    told = telling(images=3, versions=4)
-    began = changed(told)
-    one, two, three = names(told)
-    rows = told.rows("diff", "--since", at(began + 2), "--details")
+    one, two, three = names(changed)
+    rows = changed.rows("diff", "--since", at(NOON_MS + 2), "--details")
     assert [
         (row["image_name"], row["version"], row["change"], row["status_before"], row["status_after"])
         for row in rows
@@ -100,7 +102,7 @@ def test_diff_details_say_what_became_of_each_version(telling: TellWorld) -> Non
         "failure_reason",
         "last_modified_time",
     ]
-    lines = [line.split() for line in told("diff", "--since", at(began + 2), "--details").lines]
+    lines = [line.split() for line in changed("diff", "--since", at(NOON_MS + 2), "--details").lines]
     assert [one, "5", "transient:", "came", "and", "went", "again"] in lines
 
 
@@ -179,34 +181,30 @@ def test_diff_is_the_step_from_one_knowledge_to_another(telling: TellWorld, rng:
             assert sum(row[kind] for row in counted) == list(kinds.values()).count(kind)
 
 
-def test_diff_of_a_time_that_has_passed_never_changes(telling: TellWorld) -> None:
+def test_diff_of_a_time_that_has_passed_never_changes(changed: Told) -> None:
     """What is learned later, however old it is at AWS, does not change an earlier diff."""
-    told = telling(images=3, versions=4)
-    began = changed(told)
-    ended = told.clock.now_ms() + 2
-    asked = ("diff", "--since", at(began + 2), "--until", at(ended), "--details")
-    told.clock.advance(HOUR_MS)
-    first = told.rows(*asked)
-    for name in names(told):
-        told.site.world.create_version(name)
-    told.site.world.delete_version(names(told)[0], 6)
-    told.site.sync()
-    assert told.rows(*asked) == first
+    ended = changed.clock.now_ms() + 2
+    asked = ("diff", "--since", at(NOON_MS + 2), "--until", at(ended), "--details")
+    changed.clock.advance(HOUR_MS)
+    first = changed.rows(*asked)
+    for name in names(changed):
+        changed.site.world.create_version(name)
+    changed.site.world.delete_version(names(changed)[0], 6)
+    changed.site.sync()
+    assert changed.rows(*asked) == first
 
 
-def test_diff_since_a_duration_goes_by_the_clock(telling: TellWorld) -> None:
+def test_diff_since_a_duration_goes_by_the_clock(changed: Told) -> None:
     """7d is seven days before now; with nothing learned since, nothing changed."""
-    told = telling(images=3, versions=4)
-    changed(told)
-    rows = told.rows("diff", "--since", "30m")
+    rows = changed.rows("diff", "--since", "30m")
     assert [(row["created"], row["deleted"]) for row in rows] == [(0, 1)]
-    told.clock.advance(DAY_MS)
-    answered = told("diff", "--since", "12h")
+    changed.clock.advance(DAY_MS)
+    answered = changed("diff", "--since", "12h")
     assert answered.lines == [
         "Learned after 2026-09-23 03:14:20 and up to 2026-09-23 15:14:20 UTC, in 0 runs.",
         "Nothing changed.",
     ]
-    assert told.rows("diff", "--since", "12h") == []
+    assert changed.rows("diff", "--since", "12h") == []
 
 
 def test_diff_from_before_the_first_run_says_that_all_is_new(telling: TellWorld) -> None:

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.duckdb
 
 ROOT = Path(__file__).parents[2]
 # One fault in so many is played by `make test`; which, the seed decides.
-SHARE = 192
-PUBLISH_SHARE = 48
+SHARE = 512
+PUBLISH_SHARE = 128
 # Into memory, into a sink whose file is a fault point, and a look at whether somebody else holds a lock.
 HARMLESS = {
     ("connector/checking/local.py", "_holder: fcntl.flock"),
@@ -260,7 +260,7 @@ def test_command_line_of_faults_kills_a_whole_process(matrix: Matrix) -> None:
     environment = {**os.environ, **STEADY, **matrix.simulator.environment(), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.faultpoints.run", "rename.segment:kill:2", "--", "sync"]
     outcome = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, check=False, timeout=60
+        command, cwd=folder, env=environment, capture_output=True, check=False, timeout=120
     )
     assert outcome.returncode == -9
     left = [path.name for path in (folder / "image-history.landing").rglob("*segment*")]

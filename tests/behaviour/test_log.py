@@ -25,6 +25,23 @@ HEADER = "when (UTC)           version  what happened"
 @pytest.fixture
 def told(telling: TellWorld) -> Told:
     """A site with one image that has no version."""
+    return telling.once("log", lambda: begun(telling))
+
+
+@pytest.fixture
+def lived(telling: TellWorld) -> Told:
+    """The same, six hours later, see `live`."""
+
+    def make() -> Told:
+        told = begun(telling)
+        live(told)
+        return told
+
+    return telling.once("log-lived", make)
+
+
+def begun(telling: TellWorld) -> Told:
+    """One image that has no version, synced."""
     told = telling()
     told.site.world.create_image(IMAGE)
     told.site.sync()
@@ -56,10 +73,9 @@ def live(told: Told) -> None:
     pass_hour(told)
 
 
-def test_log_tells_the_life_of_versions_in_words(told: Told) -> None:
+def test_log_tells_the_life_of_versions_in_words(lived: Told) -> None:
     """Creation, each status with AWS's reason, a touch, a deletion with its interval and proof; newest first."""
-    live(told)
-    answered = told("log", IMAGE)
+    answered = lived("log", IMAGE)
     assert (answered.code, answered.err) == (0, "")
     assert answered.lines == [
         f"111122223333/us-east-1/{IMAGE} (CREATED): 2 live versions, 1 deleted",
@@ -120,15 +136,14 @@ def test_log_of_a_deleted_image_says_so(telling: TellWorld) -> None:
     assert answered.out.count("proved: the whole image is gone") == 4
 
 
-def test_log_of_one_version_has_its_events_only(told: Told) -> None:
+def test_log_of_one_version_has_its_events_only(lived: Told) -> None:
     """--version leaves everything else out; --limit keeps the newest, and says that there are more."""
-    live(told)
-    assert {row["version"] for row in told.rows("log", IMAGE, "--version", "2")} == {2}
-    assert len(told.rows("log", IMAGE, "--version", "2")) == 3
-    answered = told("log", IMAGE, "--limit", "2")
+    assert {row["version"] for row in lived.rows("log", IMAGE, "--version", "2")} == {2}
+    assert len(lived.rows("log", IMAGE, "--version", "2")) == 3
+    answered = lived("log", IMAGE, "--limit", "2")
     assert len(answered.lines) == 4
     assert answered.err == "Only the newest 2 events shown: more with --limit.\n"
-    assert told("log", IMAGE, "--limit", "9").err == ""
+    assert lived("log", IMAGE, "--limit", "9").err == ""
 
 
 def test_log_shows_a_hundred_events_to_people_and_all_to_programs(telling: TellWorld) -> None:
@@ -212,10 +227,9 @@ def test_log_of_an_unknown_version_says_what_is_there(told: Told) -> None:
     assert "proved absent (single_page, 2026-09-21 14:13:19 UTC)" in answered.err
 
 
-def test_log_is_the_same_in_every_format(told: Told) -> None:
+def test_log_is_the_same_in_every_format(lived: Told) -> None:
     """JSON, JSON lines, CSV and Markdown hold the same events, with what each column was before and after."""
-    live(told)
-    rows = told.rows("log", IMAGE)
+    rows = lived.rows("log", IMAGE)
     assert rows[3]["changes"] == [
         {"name": "image_version_status", "before": "CREATED", "after": "CREATE_FAILED"},
         {"name": "failure_reason", "before": None, "after": "no base image"},
@@ -225,10 +239,10 @@ def test_log_is_the_same_in_every_format(told: Told) -> None:
             "after": "2026-09-21T16:13:20.000Z",
         },
     ]
-    assert [json.loads(line) for line in told("log", IMAGE, "--format", "jsonl").lines] == rows
-    table = csv.DictReader(io.StringIO(told("log", IMAGE, "--format", "csv").out, newline=""))
+    assert [json.loads(line) for line in lived("log", IMAGE, "--format", "jsonl").lines] == rows
+    table = csv.DictReader(io.StringIO(lived("log", IMAGE, "--format", "csv").out, newline=""))
     assert [row["description"] for row in table] == [row["description"] for row in rows]
-    assert len(told("log", IMAGE, "--format", "markdown").lines) == len(rows) + 2
+    assert len(lived("log", IMAGE, "--format", "markdown").lines) == len(rows) + 2
 
 
 def test_timeline_has_every_event_once_with_the_columns_that_changed(

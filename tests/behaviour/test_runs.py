@@ -22,6 +22,11 @@ TWO_REGIONS = "accounts: [{regions: [us-east-1, eu-west-1]}]\n"
 
 @pytest.fixture
 def told(telling: TellWorld) -> Told:
+    """Three syncs, see `synced`."""
+    return telling.once("runs", lambda: synced(telling))
+
+
+def synced(telling: TellWorld) -> Told:
     """Three syncs: the first one of all, one that changes something, one that may list no versions."""
     told = telling(images=3, versions=4)
     told.site.sync()

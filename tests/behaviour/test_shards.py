@@ -28,6 +28,36 @@ MACHINES = 3
 @pytest.fixture
 def site(served: ServeWorld) -> Site:
     """The central machine, before a simulated AWS of some images, one of several pages."""
+    return central(served)
+
+
+@pytest.fixture
+def read_site(served: ServeWorld) -> Site:
+    """The same, after every machine has read its share."""
+
+    def make() -> Site:
+        made = central(served)
+        read_all(made)
+        return made
+
+    return served.once("shards-read", make)
+
+
+@pytest.fixture
+def merged_site(served: ServeWorld) -> Site:
+    """The same, after the central machine has merged what they read."""
+
+    def make() -> Site:
+        made = central(served)
+        read_all(made)
+        merged(made)
+        return made
+
+    return served.once("shards-merged", make)
+
+
+def central(served: ServeWorld) -> Site:
+    """See `site`."""
     clock = VirtualClock(frozen_at=NOON_MS)
     return served(generate(23, images=9, versions_per_image=12, largest=130, clock=clock))
 
@@ -105,9 +135,8 @@ def test_merged_shares_are_the_truth(site: Site) -> None:
     assert list(outbox(site).glob("*/plan.json")) == []
 
 
-def test_merge_is_exactly_once(site: Site) -> None:
+def test_merge_is_exactly_once(read_site: Site) -> None:
     """A merge that is cut off between commit and clean-up is finished by the next, and nothing comes twice."""
-    read_all(site)
 
     def cut(effect: Effect, subject: str) -> None:
         if effect is Effect.UNLINK and subject == "plan":
@@ -115,12 +144,12 @@ def test_merge_is_exactly_once(site: Site) -> None:
 
     remove = install(cut)
     with pytest.raises(KeyboardInterrupt):
-        merged(site)
+        merged(read_site)
     remove()
-    done = merged(site)
+    done = merged(read_site)
     assert (len(done.runs), done.again) == (MACHINES - 1, 1)
-    assert merged(site) == Merged((), 0, 0)
-    site.assert_true()
+    assert merged(read_site) == Merged((), 0, 0)
+    read_site.assert_true()
 
 
 def test_run_that_was_loaded_and_not_handed_over_is_handed_over_next(site: Site) -> None:
@@ -139,55 +168,48 @@ def test_run_that_was_loaded_and_not_handed_over_is_handed_over_next(site: Site)
     site.assert_true()
 
 
-def test_run_that_rests_on_another_is_refused_without_it(site: Site) -> None:
+def test_run_that_rests_on_another_is_refused_without_it(read_site: Site) -> None:
     """What a machine read later says nothing of what it had read before; nothing of it is stored."""
-    read_all(site)
-    lost = next(outbox(site).glob("*/plan.json")).parent
-    lost.rename(site.folder / "lost")
-    change(site)
-    read_all(site)
+    lost = next(outbox(read_site).glob("*/plan.json")).parent
+    lost.rename(read_site.folder / "lost")
+    change(read_site)
+    read_all(read_site)
     with pytest.raises(LandingError, match=f"rests on run {lost.name}, which this warehouse does not hold"):
-        merged(site)
-    (site.folder / "lost").rename(lost)
-    merged(site)
-    site.assert_true()
+        merged(read_site)
+    (read_site.folder / "lost").rename(lost)
+    merged(read_site)
+    read_site.assert_true()
 
 
-def test_machine_that_begins_anew_is_refused(site: Site) -> None:
+def test_machine_that_begins_anew_is_refused(merged_site: Site) -> None:
     """The first run of a warehouse knows no deletions, so it cannot speak of images that are known already."""
-    read_all(site)
-    merged(site)
-    machine(site, 2).warehouse.unlink()
-    read(site, 2)
+    machine(merged_site, 2).warehouse.unlink()
+    read(merged_site, 2)
     with pytest.raises(LandingError, match="known here from elsewhere"):
-        merged(site)
-    site.assert_true()
+        merged(merged_site)
+    merged_site.assert_true()
 
 
-def test_machine_that_begins_with_a_copy_goes_on(site: Site) -> None:
+def test_machine_that_begins_with_a_copy_goes_on(merged_site: Site) -> None:
     """A copy of the central warehouse is as good a beginning as an empty one."""
-    read_all(site)
-    merged(site)
-    machine(site, 2).warehouse.write_bytes(site.config.warehouse.read_bytes())
-    change(site)
-    read_all(site)
-    merged(site)
-    site.assert_true()
+    machine(merged_site, 2).warehouse.write_bytes(merged_site.config.warehouse.read_bytes())
+    change(merged_site)
+    read_all(merged_site)
+    merged(merged_site)
+    merged_site.assert_true()
 
 
-def test_mass_deletion_is_held_back_and_can_be_allowed(site: Site) -> None:
+def test_mass_deletion_is_held_back_and_can_be_allowed(merged_site: Site) -> None:
     """A run that would delete very much is left in the folder as it is until it is allowed."""
-    read_all(site)
-    merged(site)
-    for name in sorted({row.image_name for row in site.world.truth()}):
-        site.world.delete_image(name)
-    site.world.clock.advance(3_600_000)
+    for name in sorted({row.image_name for row in merged_site.world.truth()}):
+        merged_site.world.delete_image(name)
+    merged_site.world.clock.advance(3_600_000)
     for number in range(1, MACHINES + 1):
-        read(site, number, allow_mass_delete=True)
+        read(merged_site, number, allow_mass_delete=True)
     with pytest.raises(HeldBackError, match="--allow-mass-delete"):
-        merged(site)
-    merged(site, allow_mass_delete=True)
-    assert site.stored() == set()
+        merged(merged_site)
+    merged(merged_site, allow_mass_delete=True)
+    assert merged_site.stored() == set()
 
 
 def test_merge_tells_what_it_did(site: Site) -> None:

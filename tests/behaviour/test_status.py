@@ -33,10 +33,14 @@ WEST = "111122223333/eu-west-1"
 @pytest.fixture
 def told(telling: TellWorld) -> Told:
     """Three images, synced, and five minutes later."""
-    told = telling(images=3, versions=4)
-    told.site.sync()
-    told.clock.advance(5 * MINUTE_MS)
-    return told
+
+    def make() -> Told:
+        told = telling(images=3, versions=4)
+        told.site.sync()
+        told.clock.advance(5 * MINUTE_MS)
+        return told
+
+    return telling.once("status", make)
 
 
 def configure(site: Site, text: str) -> None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.duckdb
 
 ROOT = Path(__file__).parents[2]
 # `make soak` plays more.
-SYNCS = int(os.environ.get("IMAGE_HISTORY_TEST_SYNCS", "8"))
+SYNCS = int(os.environ.get("IMAGE_HISTORY_TEST_SYNCS", "5"))
 # Goes on until a sync has loaded another run than the first so many.
 UNTIL_A_LOAD = """
 WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT 1 FROM t WHERE (SELECT count(*) FROM runs) <= $seen)
@@ -58,9 +58,13 @@ print(done)
 @pytest.fixture
 def site(served: ServeWorld) -> Site:
     """A site with one small image, synced once."""
-    made = served(generate(17, images=1, versions_per_image=3, clock=VirtualClock()))
-    made.sync()
-    return made
+
+    def make() -> Site:
+        made = served(generate(17, images=1, versions_per_image=3, clock=VirtualClock()))
+        made.sync()
+        return made
+
+    return served.once("turns", make)
 
 
 @contextmanager
@@ -81,7 +85,7 @@ def python(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_readers_in_loops_and_syncs_never_fail(site: Site) -> None:
@@ -108,7 +112,7 @@ def test_long_query_lets_a_writer_in_and_is_asked_again(site: Site, monkeypatch:
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(warehouse.query, UNTIL_A_LOAD, seen=1)
         site.sync()
-        assert asked.result(timeout=30).rows() == [{"n": 1}]
+        assert asked.result(timeout=60).rows() == [{"n": 1}]
 
 
 def test_query_that_is_always_in_the_way_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +139,7 @@ def test_wish_of_a_writer_dies_with_it(site: Site) -> None:
         while not is_wanted(path):
             assert waiting.poll() is None
         waiting.send_signal(signal.SIGKILL)
-        waiting.wait(timeout=20)
+        waiting.wait(timeout=60)
         assert not is_wanted(path)
     assert len(Warehouse(path).query("FROM runs")) == 1
 
@@ -148,7 +152,7 @@ def test_writer_that_came_through_leaves_no_wish(site: Site) -> None:
     def read() -> None:
         with warehouse.reading():
             entered.set()
-            leave.wait(timeout=20)
+            leave.wait(timeout=60)
 
     def write() -> None:
         with warehouse.writing():
@@ -156,15 +160,15 @@ def test_writer_that_came_through_leaves_no_wish(site: Site) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         reading = pool.submit(read)
-        entered.wait(timeout=20)
+        entered.wait(timeout=60)
         writing = pool.submit(write)
         while not is_wanted(warehouse.path):
             assert not writing.done()
         (wish,) = warehouse.path.parent.glob(".*.wanted")
         assert wish.stat().st_mode & 0o077 == 0
         leave.set()
-        writing.result(timeout=20)
-        reading.result(timeout=20)
+        writing.result(timeout=60)
+        reading.result(timeout=60)
     assert list(warehouse.path.parent.glob(".*.wanted")) == []
 
 

@@ -89,17 +89,16 @@ def test_row_11_12_13_14_15_malformed_for_ever(spoiled: Trial, caplog: pytest.Lo
     spoiled.assert_converges()
 
 
-def test_row_11_captive_portal_deletes_nothing(trial: Trial) -> None:
+def test_row_11_captive_portal_deletes_nothing(begun: Trial) -> None:
     """A network that answers everything with its own page leaves the warehouse as it was; exit 6."""
-    assert trial.sync().code == 0
-    before = trial.site.stored()
-    trial.set(retry=Retry(attempts=2, max_wait=trial.config.retry.max_wait))
-    trial.spoil(FaultRule(kind="html"))
-    came = trial.sync(full=True)
+    before = begun.site.stored()
+    begun.set(retry=Retry(attempts=2, max_wait=begun.config.retry.max_wait))
+    begun.spoil(FaultRule(kind="html"))
+    came = begun.sync(full=True)
     assert came.code == 6
     assert "Nothing was read" in came.message
-    assert trial.site.stored() == before
-    trial.assert_converges()
+    assert begun.site.stored() == before
+    begun.assert_converges()
 
 
 def test_row_15_arn_that_is_wrong_in_one_bit(trial: Trial) -> None:

@@ -123,20 +123,19 @@ def test_row_06_nobody_there(
     monkeypatch.undo()
 
 
-def test_row_08_status_line_and_no_more(trial: Trial) -> None:
+def test_row_08_status_line_and_no_more(begun: Trial) -> None:
     """A success that ends after its status line is malformed, never the end of a list: nothing is deleted."""
-    assert trial.sync().code == 0
-    trial.spoil(
+    begun.spoil(
         FaultRule(kind="status_line_only", operation=LIST, image=LARGE),
         FaultRule(kind="status_line_only", operation=LIST, image="beta"),
     )
-    before = trial.site.stored()
-    came = trial.sync(full=True)
+    before = begun.site.stored()
+    came = begun.sync(full=True)
     assert (came.code, came.failures) == (4, dict.fromkeys((LARGE, "beta"), "MalformedResponseError"))
-    assert trial.site.stored() == before
-    trial.assert_unmoved(LARGE)
-    trial.assert_unmoved("beta")
-    trial.assert_converges()
+    assert begun.site.stored() == before
+    begun.assert_unmoved(LARGE)
+    begun.assert_unmoved("beta")
+    begun.assert_converges()
 
 
 def test_row_09_silence_before_and_within_an_answer(trial: Trial, caplog: pytest.LogCaptureFixture) -> None:

@@ -38,20 +38,19 @@ def paged(trial: Trial, tokens: str) -> None:
 
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("full", [True, False], ids=["by-version", "newest-first"])
-def test_row_25_versions_touched_while_they_are_read(trial: Trial, tokens: str, full: bool) -> None:
+def test_row_25_versions_touched_while_they_are_read(begun: Trial, tokens: str, full: bool) -> None:
     """Versions touched behind the cursor, before it, and twice are all current after the next run."""
-    assert trial.sync().code == 0
-    paged(trial, tokens)
+    paged(begun, tokens)
     for number in range(90, 250):
-        trial.site.world.update_version(LARGE, number)
-    trial.site.simulator.clock.advance(HOUR_MS)
-    meanwhile(trial, touched(3), touched(249), touched(120), {"do": "advance_clock", "milliseconds": 1000})
-    meanwhile(trial, touched(120), after=2)
-    assert trial.sync(full=full).code == 0
-    trial.site.simulator.clock.advance(HOUR_MS)
-    assert trial.sync().code == 0
-    trial.site.assert_true()
-    trial.assert_nothing_falsely_deleted()
+        begun.site.world.update_version(LARGE, number)
+    begun.site.simulator.clock.advance(HOUR_MS)
+    meanwhile(begun, touched(3), touched(249), touched(120), {"do": "advance_clock", "milliseconds": 1000})
+    meanwhile(begun, touched(120), after=2)
+    assert begun.sync(full=full).code == 0
+    begun.site.simulator.clock.advance(HOUR_MS)
+    assert begun.sync().code == 0
+    begun.site.assert_true()
+    begun.assert_nothing_falsely_deleted()
 
 
 @pytest.mark.parametrize("tokens", TOKENS)
@@ -74,46 +73,43 @@ def test_row_26_version_created_while_its_image_is_read(trial: Trial, tokens: st
     ],
 )
 def test_row_27_versions_deleted_while_their_image_is_read(
-    trial: Trial, tokens: str, versions: tuple[int, int]
+    begun: Trial, tokens: str, versions: tuple[int, int]
 ) -> None:
     """A deletion on either side of the cursor calls no other version deleted, whatever tokens count."""
-    assert trial.sync().code == 0
-    paged(trial, tokens)
-    meanwhile(trial, *({"do": "delete_version", "image": LARGE, "version": version} for version in versions))
-    assert trial.sync(full=True).code == 0
-    trial.assert_nothing_falsely_deleted()
-    trial.assert_converges()
+    paged(begun, tokens)
+    meanwhile(begun, *({"do": "delete_version", "image": LARGE, "version": version} for version in versions))
+    assert begun.sync(full=True).code == 0
+    begun.assert_nothing_falsely_deleted()
+    begun.assert_converges()
 
 
-def test_row_29_deleted_version_that_the_list_still_shows(trial: Trial) -> None:
+def test_row_29_deleted_version_that_the_list_still_shows(begun: Trial) -> None:
     """A version that Describe no longer finds and the list still shows is kept until the list lacks it."""
-    assert trial.sync().code == 0
-    trial.site.simulator.clock.advance(HOUR_MS)
-    trial.site.world.delete_version("beta", 2)
-    trial.site.world.delete_version("beta", 5)
-    trial.spoil(FaultRule(kind="list_lag", operation=LIST, seconds=60))
-    came = trial.sync(full=True)
-    assert (came.code, trial.injected()["list_lag"] > 0) == (0, True)
-    assert ("beta", 2) in {row[2:4] for row in trial.site.stored()}
-    trial.site.simulator.faults = ()
-    came = trial.sync(full=True)
+    begun.site.simulator.clock.advance(HOUR_MS)
+    begun.site.world.delete_version("beta", 2)
+    begun.site.world.delete_version("beta", 5)
+    begun.spoil(FaultRule(kind="list_lag", operation=LIST, seconds=60))
+    came = begun.sync(full=True)
+    assert (came.code, begun.injected()["list_lag"] > 0) == (0, True)
+    assert ("beta", 2) in {row[2:4] for row in begun.site.stored()}
+    begun.site.simulator.faults = ()
+    came = begun.sync(full=True)
     assert came.report is not None
     assert came.report.rows.deleted == 2
-    trial.site.assert_true()
+    begun.site.assert_true()
 
 
-def test_row_30_image_deleted_between_its_list_and_its_versions(trial: Trial) -> None:
+def test_row_30_image_deleted_between_its_list_and_its_versions(begun: Trial) -> None:
     """An image that goes right after it was listed is confirmed gone, marked, and no failure of the run."""
-    assert trial.sync().code == 0
-    trial.site.simulator.clock.advance(HOUR_MS)
-    meanwhile(trial, {"do": "delete_image", "image": "beta"}, operation="ListImages")
-    came = trial.sync()
+    begun.site.simulator.clock.advance(HOUR_MS)
+    meanwhile(begun, {"do": "delete_image", "image": "beta"}, operation="ListImages")
+    came = begun.sync()
     assert came.code == 0
-    assert trial.site.calls("DescribeImage") == 1
-    assert trial.site.ask(
+    assert begun.site.calls("DescribeImage") == 1
+    assert begun.site.ask(
         "SELECT version, etl_delete_evidence FROM image_versions WHERE etl_deleted_at IS NOT NULL ORDER BY ALL"
     ) == [(version, "image_not_found") for version in range(1, 6)]
-    trial.site.assert_true()
+    begun.site.assert_true()
 
 
 def paginated(image: str) -> set[tuple[object, ...]]:

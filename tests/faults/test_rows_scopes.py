@@ -15,33 +15,31 @@ from tests.faults.trial import HOUR_MS, LARGE, Trial
 LIST = "ListImageVersions"
 
 
-def test_row_33_one_image_that_may_not_be_read(trial: Trial) -> None:
+def test_row_33_one_image_that_may_not_be_read(begun: Trial) -> None:
     """A denied image is reported and left alone, the others are read, and the exit code says partial."""
-    assert trial.sync().code == 0
-    trial.site.world.delete_version("beta", 2)
-    trial.site.world.delete_version("Alpha", 2)
-    trial.spoil(FaultRule(kind="access_denied", operation=LIST, image="beta"))
-    came = trial.sync(full=True)
+    begun.site.world.delete_version("beta", 2)
+    begun.site.world.delete_version("Alpha", 2)
+    begun.spoil(FaultRule(kind="access_denied", operation=LIST, image="beta"))
+    came = begun.sync(full=True)
     assert (came.code, came.failures) == (4, {"beta": "AccessDeniedException"})
-    assert trial.site.ask(
+    assert begun.site.ask(
         "SELECT image_name, version FROM image_versions WHERE etl_deleted_at IS NOT NULL"
     ) == [("Alpha", 2)]
-    trial.assert_unmoved("beta")
-    assert trial.figures() == (0, 0, "partial")
-    trial.assert_converges()
+    begun.assert_unmoved("beta")
+    assert begun.figures() == (0, 0, "partial")
+    begun.assert_converges()
 
 
 @pytest.mark.parametrize("operation", ["DescribeImage", "DescribeImageVersion", "ListAliases"])
-def test_row_33_one_operation_that_may_not_be_called(trial: Trial, operation: str) -> None:
+def test_row_33_one_operation_that_may_not_be_called(begun: Trial, operation: str) -> None:
     """Without one operation the rest goes on; what only it could prove is not called deleted for want of it."""
-    assert trial.sync().code == 0
-    trial.site.world.delete_image("beta")
-    trial.site.world.delete_version("Alpha", 2)
-    trial.spoil(FaultRule(kind="access_denied", operation=operation))
-    came = trial.sync(full=True)
+    begun.site.world.delete_image("beta")
+    begun.site.world.delete_version("Alpha", 2)
+    begun.spoil(FaultRule(kind="access_denied", operation=operation))
+    came = begun.sync(full=True)
     assert came.code == (4 if operation == "DescribeImage" else 0)
-    trial.assert_nothing_falsely_deleted()
-    trial.assert_converges()
+    begun.assert_nothing_falsely_deleted()
+    begun.assert_converges()
 
 
 def test_row_34_expired_credentials_that_stay_expired(trial: Trial) -> None:
@@ -120,22 +118,21 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def test_row_35_local_clock_that_jumps_back(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_35_local_clock_that_jumps_back(begun: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     """Watermarks come from AWS's Date alone: a local clock two years back changes none of them."""
-    assert trial.sync().code == 0
-    trial.site.simulator.clock.advance(HOUR_MS)
-    trial.site.world.update_version(LARGE, 7)
+    begun.site.simulator.clock.advance(HOUR_MS)
+    begun.site.world.update_version(LARGE, 7)
     two_years_back = _now_ms() - 2 * 365 * 24 * HOUR_MS
     for module in ("connector.pipeline", "connector.load.loader"):
         monkeypatch.setattr(f"{module}.now_ms", lambda: two_years_back)
-    trial.spoil()
-    assert trial.sync().code == 0
-    before, after = trial.watermarks[(LARGE,)][0], trial.marks()[(LARGE,)][0]
+    begun.spoil()
+    assert begun.sync().code == 0
+    before, after = begun.watermarks[(LARGE,)][0], begun.marks()[(LARGE,)][0]
     assert isinstance(before, int)
     assert isinstance(after, int)
     assert after > before
-    assert after <= trial.site.simulator.clock.now_ms()
-    trial.site.assert_true()
+    assert after <= begun.site.simulator.clock.now_ms()
+    begun.site.assert_true()
     monkeypatch.undo()
 
 

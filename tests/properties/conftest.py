@@ -1,5 +1,5 @@
-"""The fixtures of the properties: one reading of AWS's models for all syncs of a session."""
+"""The fixtures of the properties: AWS's models are read, and an empty warehouse is made, once a session."""
 
-from tests.behaviour.harness import shared_models
+from tests.behaviour.harness import made_once, shared_models
 
-__all__ = ["shared_models"]
+__all__ = ["made_once", "shared_models"]

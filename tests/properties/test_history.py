@@ -22,7 +22,7 @@ pytestmark = pytest.mark.duckdb
 
 NAMES = ("alpha", "beta", "gamma")
 HOUR_MS = 3_600_000
-CHANGES = 20
+CHANGES = 12
 INSTANTS = 200
 
 Key = tuple[str, int]

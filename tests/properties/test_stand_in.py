@@ -14,7 +14,7 @@ from tests.properties.schedules import Scenario, Schedule, longer, play, started
 
 pytestmark = pytest.mark.duckdb
 
-SCHEDULES = 12
+SCHEDULES = 6
 
 
 def drawn(scenario: Scenario, rng: random.Random) -> Schedule:

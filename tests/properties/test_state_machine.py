@@ -17,5 +17,5 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too
 def test_connector_keeps_up_with_a_changing_aws(seed: int) -> None:
     """Whatever changes, fails or lags: the warehouse equals the truth after each run that was not disturbed."""
     machine = hypothesis.seed(seed)(type("Replayable", (Machine,), {}))
-    quick = settings(max_examples=4, stateful_step_count=25, deadline=None, suppress_health_check=SLOW)
+    quick = settings(max_examples=3, stateful_step_count=20, deadline=None, suppress_health_check=SLOW)
     run_state_machine_as_test(machine, settings=quick)
