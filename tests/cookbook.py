@@ -46,9 +46,9 @@ def world() -> World:
 
 
 def first_hour(aws: World) -> None:
-    """One version is built, one is touched, one goes."""
+    """One version is built and takes an alias over, one is touched, one goes."""
     name, other, _ = _images(aws)
-    aws.create_version(name)
+    aws.create_version(name, aliases=["latest"])
     aws.update_version(name, _numbers(aws, name)[0])
     aws.delete_version(other, _numbers(aws, other)[1])
 
@@ -78,7 +78,7 @@ def synced(folder: Path) -> Iterator[Path]:
         path = folder / "image-history.duckdb"
         regions = tuple(scope.region for scope in simulator.world.scopes)
         rate = Rate(list_per_second=10_000, describe_per_second=10_000)
-        config = Config(warehouse=path, accounts=(Account(regions=regions),), rate=rate)
+        config = Config(warehouse=path, accounts=(Account(regions=regions),), rate=rate, details=True)
         with mock.patch.dict(os.environ, simulator.environment()):
             sync(config)
             for change in (first_hour, second_hour):
