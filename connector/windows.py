@@ -36,10 +36,9 @@ class Bounds:
     pages_a_split: int = 20
     most: int = 64
 
-    def splits(self, checkpoint: Checkpoint) -> int:
-        """How many splits a listing in windows may have."""
-        pages = checkpoint.windows[-1].reached.version // checkpoint.request.page_size
-        return min(self.most, pages // self.pages_a_split)
+    def splits(self, pages: float) -> int:
+        """How many splits a listing of so many pages may have."""
+        return min(self.most, int(pages / self.pages_a_split))
 
 
 BOUNDS = Bounds()
@@ -66,13 +65,13 @@ class Misfit(Enum):
 def wanted(checkpoint: Checkpoint, bounds: Bounds = BOUNDS) -> bool:
     """Whether a listing is so long that windows are to begin.
 
-    A listing that is read again is left alone: whatever was wrong with it, one chain is the simplest.
+    After a reading that contradicted itself, or whose token was refused, one chain is the simplest.
     """
     return (
         checkpoint.request.may_split
         and checkpoint.readable
         and not checkpoint.windows
-        and checkpoint.reading == 1
+        and (checkpoint.reading == 1 or checkpoint.t0_before_ms is not None)
         and checkpoint.pages >= bounds.after_pages
     )
 
@@ -103,9 +102,10 @@ def split(checkpoint: Checkpoint, pending: Iterable[Split] = (), bounds: Bounds 
     `pending` are splits that were tried and not answered yet.
     """
     tried = tuple(pending)
-    if len(checkpoint.windows) - 2 + len(tried) >= bounds.splits(checkpoint):
+    size, density = checkpoint.request.page_size, _density(checkpoint)
+    numbers = checkpoint.windows[-1].reached.version - (checkpoint.lowest_version or 0)
+    if len(checkpoint.windows) - 2 + len(tried) >= bounds.splits(numbers * density / size):
         return None
-    size = checkpoint.request.page_size
     spans = [
         span
         for window, following in pairwise(checkpoint.windows)
@@ -114,7 +114,15 @@ def split(checkpoint: Checkpoint, pending: Iterable[Split] = (), bounds: Bounds 
     ]
     halves = [(span.high - span.low, half) for span in spans if (half := span.half(size)) is not None]
     width, half = max(halves, key=lambda each: each[0], default=(0, None))
-    return half if width > bounds.least_pages * size else None
+    return half if width * density > bounds.least_pages * size else None
+
+
+def _density(checkpoint: Checkpoint) -> float:
+    """How many of the numbers that were passed have a version: the others were deleted."""
+    windows = checkpoint.windows
+    before = windows[0].first.version - (checkpoint.lowest_version or 0)
+    passed = before + sum(window.reached.version - window.first.version + 1 for window in windows)
+    return min(1.0, checkpoint.rows / passed)
 
 
 @dataclass(frozen=True, slots=True)

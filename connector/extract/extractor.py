@@ -192,7 +192,7 @@ class Extractor:
     def _work(self, state: _ScopeState) -> None:
         while not self._workers.over and (checkpoint := state.next()) is not None:
             self._read(checkpoint, state)
-        while any(listing.work(state.calls, self._stop) for listing in list(state.listings)):
+        while any(listing.work(state.calls) for listing in list(state.listings)):
             continue
         if state.leave() and not self._workers.over:
             self._fail(state.over())

@@ -106,9 +106,10 @@ class SideBySide:
     chain, are read to their end, and no more are begun.
     """
 
-    def __init__(self, checkpoint: Checkpoint, sink: Sink, bounds: Bounds = BOUNDS) -> None:
+    def __init__(self, checkpoint: Checkpoint, sink: Sink, stop: Stop, bounds: Bounds = BOUNDS) -> None:
         self._checkpoint = checkpoint
         self._sink = sink
+        self._stop = stop
         self._bounds = bounds
         self._changed = threading.Condition()
         self._seen: dict[int, Seen] = {}
@@ -129,12 +130,12 @@ class SideBySide:
         return self._contradicted
 
     def take(self, *, wait: bool = True) -> Turn | None:
-        """What a thread that is free may call for; None if there is nothing for it.
+        """What a thread that is free may call for; None if there is nothing for it, or at a stop.
 
         Waits for the trial of the filter if it has to, and is not told not to.
         """
         with self._changed:
-            while not self._ended:
+            while not self._ended and not self._stop.requested:
                 turn = self._unread() or self._half()
                 if turn is not None or not (wait and self._on_trial):
                     return turn
@@ -162,7 +163,7 @@ class SideBySide:
             self._changed.notify_all()
             return following
 
-    def work(self, calls: ScopeCalls, stop: Stop) -> bool:
+    def work(self, calls: ScopeCalls) -> bool:
         """Take part until nothing is left to take; whether anything was.
 
         What fails ends the listing for all who read it, and is raised by `wait`, in the thread that began.
@@ -170,7 +171,7 @@ class SideBySide:
         turns = 0
         try:
             turn = self.take()
-            while turn is not None and not stop.requested:
+            while turn is not None and not self._stop.requested:
                 turns += 1
                 turn = self.step(turn, calls) or self.take()
         except BaseException as error:  # noqa: BLE001 - it is raised where the listing is waited for
@@ -179,10 +180,10 @@ class SideBySide:
                 self._changed.notify_all()
         return turns > 0
 
-    def wait(self, stop: Stop) -> None:
+    def wait(self) -> None:
         """Return when all windows are read, or one has contradicted itself, or at a stop; raise what failed."""
         with self._changed:
-            while not self._ended and not stop.requested:
+            while not self._ended and not self._stop.requested:
                 self._changed.wait(_POLL_SECONDS)
             if self._failure is not None:
                 raise self._failure

@@ -106,11 +106,11 @@ class StreamReading:
 
     def _side_by_side(self, checkpoint: Checkpoint) -> Checkpoint:
         """Read a listing's windows together with the team; where the stream then stands."""
-        listing = SideBySide(checkpoint, self.sink, self.team.bounds)
+        listing = SideBySide(checkpoint, self.sink, self.stop, self.team.bounds)
         try:
             self.team.join(listing)
-            listing.work(self.calls, self.stop)
-            listing.wait(self.stop)
+            listing.work(self.calls)
+            listing.wait()
         finally:
             self.team.leave(listing)
             self.last = listing.checkpoint

@@ -46,7 +46,9 @@ def place(number: int) -> Place:
 def reading(*windows: Window) -> Checkpoint:
     """A listing in windows."""
     start = begin(PlannedStream(STREAM, REQUEST))
-    return replace(start, windows=windows, pages=12, rows=24, t0_ms=DATE_MS - 1000, next_token="chain")
+    return replace(
+        start, windows=windows, pages=12, rows=26, lowest_version=1, t0_ms=DATE_MS - 1000, next_token="chain"
+    )
 
 
 CHAIN = Window(place(23), place(24), next_token="chain")
@@ -58,6 +60,13 @@ def test_later_half_begins_whole_pages_behind_what_was_read() -> None:
     half = split(reading(CHAIN, END))
     assert half == Split(71, 71 * MINUTE_MS)
     assert (half.number - 25) % REQUEST.page_size == 0
+
+
+def test_numbers_without_versions_are_no_pages() -> None:
+    """Where nine in ten versions were deleted, so much less is left to be halved."""
+    dense = reading(CHAIN, END)
+    assert split(dense) is not None
+    assert split(replace(dense, rows=3)) is None
 
 
 def test_halves_that_are_tried_are_halved_themselves() -> None:
@@ -123,7 +132,7 @@ def test_window_that_meets_the_next_keeps_its_rows_only() -> None:
     assert step is not None
     assert [each.Version for each in step.rows] == [118]
     end = step.checkpoint
-    assert (end.outcome, end.windows, end.next_token, end.rows, end.pages) == (Outcome.READ, (), None, 25, 13)
+    assert (end.outcome, end.windows, end.next_token, end.rows, end.pages) == (Outcome.READ, (), None, 27, 13)
 
 
 @pytest.mark.parametrize("numbers", [(116, 117), (118, 117)], ids=["again", "falling"])
