@@ -6,7 +6,7 @@ Everything is read off the code; must not know anything that the code doesn't.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
