@@ -10,6 +10,7 @@ import pytest
 
 from connector.acceptance import PageRead, begin
 from connector.errors import AccessDeniedError, ConnectorError, RequestRejectedError, ServiceUnavailableError
+from connector.extract.side_by_side import SideBySide
 from connector.model import (
     Checkpoint,
     ListingKind,
@@ -18,6 +19,7 @@ from connector.model import (
     Place,
     PlannedStream,
     Scope,
+    Stop,
     Stream,
     Window,
 )
@@ -302,3 +304,13 @@ def test_scope_that_stops_answering_keeps_its_windows() -> None:
     assert more[-1].checkpoint.outcome is Outcome.READ
     asked = [parameters.get("NextToken") for _, parameters in second.asked]
     assert {window.next_token for window in mark.windows if window.next_token is not None} <= set(asked)
+
+
+def test_nobody_waits_for_a_trial_at_a_stop() -> None:
+    """One filter is tried at a time, and who waits for its answer leaves when the run is asked to end."""
+    stop = Stop()
+    listing = SideBySide(reading(CHAIN, END), lambda _: None, stop)
+    taken = [listing.take(wait=False) for _ in range(3)]
+    assert [turn is not None and turn.tried is not None for turn in taken] == [False, True, False]
+    stop.request(15)
+    assert listing.take() is None
