@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import shutil
@@ -139,13 +140,13 @@ def test_row_46_interrupted_sync_leaves_with_its_code_and_is_continued(
 def test_interrupt_ends_a_sync_whose_call_hangs(served: ServeWorld) -> None:
     """A call that AWS never answers doesn't keep an interrupted sync alive."""
     site = slow_site(served)
-    site.simulator.behaviour = Behaviour(latency_ms=300_000)
     asked = threading.Event()
 
-    async def arrive(_: object, __: object) -> None:
+    async def hang(_: object, __: object) -> None:
         asked.set()
+        await asyncio.Event().wait()
 
-    site.simulator.fault = arrive
+    site.simulator.fault = hang
     process = site.command("sync", IMAGE_HISTORY_TIMEOUT__READ="300s")
     process.until(asked.is_set)
     process.send_signal(signal.SIGTERM)
