@@ -68,3 +68,20 @@ def test_error_body_keeps_code_and_message() -> None:
     """A well-formed error loses nothing."""
     body = b'{"__type":"ns#Code","Message":"said","other":[1]}'
     assert msgspec.json.decode(readable_error(body)) == {"__type": "ns#Code", "message": "said"}
+
+
+def test_description_keeps_members_of_next_year() -> None:
+    """A member that only DescribeImageVersion has is kept apart from those of the list, and told as drift."""
+    body = {
+        "Version": 1,
+        "ImageArn": "arn:image/a",
+        "ImageVersionArn": "arn:image-version/a/1",
+        "ImageVersionStatus": "CREATED",
+        "CreationTime": 1.5,
+        "LastModifiedTime": 1.5,
+        "Attestation": {"level": 3},
+    }
+    described, drift = wire.decode_body("DescribeImageVersion", msgspec.json.encode(body))
+    assert isinstance(described, wire.DescribedImageVersion)
+    assert (described.etl_raw, described.etl_details_raw) == (None, '{"Attestation":{"level":3}}')
+    assert [(each.member, each.value) for each in drift] == [("Attestation", None)]
