@@ -308,7 +308,7 @@ def _take(handle: int, folder: Path) -> None:
         reach(Effect.LOCK, File.LOCK)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in {errno.EAGAIN, errno.EACCES}:
+        if error.errno != errno.EAGAIN:
             raise refused("lock", folder, error) from error
         written = os.pread(handle, 32, 0).strip()
         holder = written.decode("ascii") if written.isdigit() else "unknown"

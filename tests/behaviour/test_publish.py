@@ -49,7 +49,9 @@ def test_dataset_is_read_by_plain_tools(stock: Stock, reader: str) -> None:
     """DuckDB by path and by manifest, pandas and pyarrow find every row of the warehouse, with its region."""
     done = stock.publish()
     assert (done.rows, done.files, done.written) == (120, 3, 3)
-    assert plain(READERS[reader](stock.dataset)).equals(stock.stored())
+    stored = stock.stored()
+    # pandas knows no type of a column that is empty.
+    assert plain(READERS[reader](stock.dataset)).cast(stored.schema).equals(stored)
 
 
 def test_dataset_lies_by_table_and_region(stock: Stock) -> None:
@@ -150,10 +152,10 @@ def test_quiet_run_renews_the_manifest_only(stock: Stock) -> None:
 def test_changed_schema_writes_all_partitions(stock: Stock) -> None:
     """A new column reaches every file of its table, though no row of it changed."""
     stock.publish("image_versions", "runs")
-    stock.run_sql("ALTER TABLE image_versions ADD COLUMN base_image VARCHAR")
+    stock.run_sql("ALTER TABLE image_versions ADD COLUMN of_next_year VARCHAR")
     stock.change()
     assert stock.publish("image_versions", "runs").written == 4
-    assert "base_image" in by_glob(stock.dataset).column_names
+    assert "of_next_year" in by_glob(stock.dataset).column_names
     assert plain(by_glob(stock.dataset)).equals(stock.stored())
 
 

@@ -92,7 +92,7 @@ class Store:
 
     def live(self) -> dict[int, ImageVersion]:
         """The versions that are not marked deleted."""
-        return {number: stored.row for number, stored in self.versions.items() if stored.live}
+        return {number: _as_listed(stored.row) for number, stored in self.versions.items() if stored.live}
 
     def knowledge(self) -> StreamKnowledge | None:
         """What the planner gets to know."""
@@ -197,6 +197,13 @@ def _proofs(landing: Landing, mark: Checkpoint) -> list[Absence]:
     if mark.outcome is Outcome.GONE:
         return [Absence(STREAM, 0, _HIGHEST_NUMBER, Evidence.IMAGE_NOT_FOUND, 0)]
     return landing.absences if mark.outcome is Outcome.COMPLETE else []
+
+
+def _as_listed(row: ImageVersion) -> ImageVersion:
+    """The row without what only Describe tells of it."""
+    if type(row) is ImageVersion:
+        return row
+    return ImageVersion(**{name: getattr(row, name) for name in ImageVersion.__struct_fields__})
 
 
 def unlike(store: Store, truth: Iterable[ImageVersion]) -> set[int]:

@@ -71,14 +71,18 @@ def test_statement_leaves_events_alone(name: str) -> None:
         assert "conflict" not in words(sql)
 
 
-def test_only_two_statements_add_events() -> None:
-    """Events come from what a run saw change and from what it proved gone."""
+def test_only_three_statements_add_events() -> None:
+    """Events come from what a run saw change, with details or without, and from what it proved gone."""
     adding = [
         name
         for name in FILES
         if EVENTS in written((folder() / name).read_text(encoding="utf-8"), insert=True)
     ]
-    assert adding == ["load/insert_deletions.sql", "load/insert_events.sql"]
+    assert adding == [
+        "load/insert_deletions.sql",
+        "load/insert_detailed_events.sql",
+        "load/insert_events.sql",
+    ]
 
 
 def test_migrations_after_the_first_leave_events_alone() -> None:
