@@ -14,6 +14,7 @@ from functools import partial
 
 from connector.acceptance import MOST_EMPTY_PAGES
 from connector.config import Config
+from connector.cutting import Cut
 from connector.details import ALIASES, DESCRIBE, Look, Owed, Trouble
 from connector.details_writer import DetailsWriter
 from connector.effects import Effect, reach
@@ -32,7 +33,6 @@ from connector.extract.workers import Workers
 from connector.landing import LandedRun, read_run
 from connector.load.owed import OwedRows
 from connector.model import Calls, Outcome, Scope, Stop, Stream
-from connector.segment_writer import Cut
 from connector.telemetry import span
 from connector.wire import epoch_ms
 

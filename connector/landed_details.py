@@ -8,7 +8,7 @@ warehouse.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,14 @@ class ScopeCost:
 
     scope: Scope
     calls: Calls
+
+
+CostsTaken = Callable[[], Mapping[Scope, Calls]]
+
+
+def costs_since(taken: CostsTaken) -> tuple[ScopeCost, ...]:
+    """What scopes have cost since `taken` was called the last time; those that cost nothing are left out."""
+    return tuple(ScopeCost(scope, calls) for scope, calls in taken().items() if calls != Calls())
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,11 +126,17 @@ class _Sync:
         try:
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
                 loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
-                follows = {run_id: predecessor(connection, run_id) for run_id in loaded}
+                follows = self._predecessors(connection, loaded)
         except WarehouseLockedError:
             return runs
         self._put_away([run for run in runs if run.plan.run_id in loaded], follows)
         return [run for run in runs if run.plan.run_id not in loaded]
+
+    def _predecessors(self, connection: Connection, run_ids: Iterable[str]) -> Mapping[str, str | None]:
+        """The run that each of these followed; only who takes a run over asks for it."""
+        if self.options.hand_over is None:
+            return {}
+        return {run_id: predecessor(connection, run_id) for run_id in run_ids}
 
     def _put_away(self, runs: Iterable[LandedRun], follows: Mapping[str, str | None]) -> None:
         """Remove loaded runs from the landing, or hand them over to be merged elsewhere."""
@@ -230,7 +236,7 @@ class _Sync:
                 if run.plan.run_id not in done
             ]
             streams = connection.table("load/known_streams")
-            follows = {run.plan.run_id: predecessor(connection, run.plan.run_id) for run in runs}
+            follows = self._predecessors(connection, [run.plan.run_id for run in runs])
             opened = time.monotonic() - opened
         self.lock_seconds += opened
         self.landing.remember(streams)

@@ -12,13 +12,14 @@ from typing import Protocol
 
 from connector.acceptance import PageRead
 from connector.config import Config
+from connector.cutting import Cut
 from connector.errors import FatalError
 from connector.extract.calls import ScopeCalls
 from connector.extract.extractor import Extractor, resumed
 from connector.landing import LandedRun, read_run
 from connector.load.findings import Held
 from connector.model import Calls, Checkpoint, Outcome, Scope, Stop
-from connector.segment_writer import Cut, SegmentWriter
+from connector.segment_writer import SegmentWriter
 from connector.settle import Settler
 from connector.telemetry import span
 

@@ -8,7 +8,6 @@ No object is ever written over but the manifest. Must not know what a table is, 
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import re
@@ -29,6 +28,7 @@ from connector import __version__
 from connector.effects import Effect, File, reach
 from connector.errors import ConfigError, ConnectorError, CredentialsError, OutputError, SourceError
 from connector.extract.faults import EXCEPTIONS
+from connector.extract.sessions import refuse_plain_http
 from connector.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name
 from connector.publish.place import Fill, HashingSink, Written
 
@@ -302,19 +302,9 @@ def _client(profile: str | None) -> Any:
 
 
 def _refuse_readable_request(request: Any, **_: object) -> None:
-    parts = urlsplit(request.url)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        raise ConfigError(
-            f"The endpoint http://{parts.netloc} is plain http: requests would be readable on the way. Use https, "
-            "or http on this machine's loopback only."
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    # S3 takes a bucket for a name below the endpoint's host.
+    if not (urlsplit(request.url).hostname or "").endswith(".localhost"):
+        refuse_plain_http(request.url)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import duckdb
+
 from connector.simulator import Simulator, VirtualClock, World
 from tests.faultpoints.faults import ONLY_KILLED, REFUSALS, Action, Fault, Point
 from tests.faultpoints.forking import Command, Ended, Forge
@@ -44,6 +46,7 @@ class Mode:
     synced: bool = True
     codes: frozenset[int] = frozenset({0})
     details: bool = False
+    handed: bool = False
 
 
 MODES = {
@@ -55,6 +58,7 @@ MODES = {
         Mode("breaker", ODD, codes=frozenset({9})),
         Mode("empty", EMPTY, synced=False),
         Mode("details", MAIN, details=True),
+        Mode("handed", MAIN, ("sync", "--hand-over", "handed"), handed=True),
     )
 }
 
@@ -89,6 +93,17 @@ def change(world: World) -> None:
     world.create_image("new", scope=scope)
     world.create_version("new", scope=scope)
     world.delete_image("large", scope=(ODD, REGION))
+
+
+def loaded_runs(folder: Path) -> set[str]:
+    """The ids of the runs in a folder's warehouse."""
+    with duckdb.connect(folder / "image-history.duckdb", read_only=True) as connection:
+        return {run_id for (run_id,) in connection.execute("SELECT etl_run_id FROM runs").fetchall()}
+
+
+def handed_runs(folder: Path) -> set[str]:
+    """The ids of the runs that were handed over there, with what they rest on."""
+    return {told.parent.name for told in folder.glob("handed/*/follows.json")}
 
 
 @dataclass(slots=True)
@@ -190,6 +205,8 @@ class Matrix:
                 f"{mode.name} {fault}: {problem}"
                 for problem in (*self._disturbed(mode, fault, disturbed, clean), *self._clean(mode, clean))
             ]
+            if mode.handed and loaded_runs(folder) - loaded_runs(self.template(mode)) != handed_runs(folder):
+                figures.wrong.append(f"{mode.name} {fault}: not every run was handed over")
             shutil.rmtree(folder)
         return figures
 

@@ -21,8 +21,18 @@ def _points(effects: tuple[Effect, ...], *subjects: str) -> frozenset[Point]:
 
 
 FILES = (
-    _points(WRITTEN, File.IMAGES, File.PLAN, File.SEGMENT, File.DETAILS, File.CLOSED, File.KNOWN, File.OUTPUT)
-    | _points((Effect.MAKE_FOLDER,), File.LANDING, File.RUN, File.SPILL, File.DEMO)
+    _points(
+        WRITTEN,
+        File.IMAGES,
+        File.PLAN,
+        File.SEGMENT,
+        File.DETAILS,
+        File.CLOSED,
+        File.KNOWN,
+        File.HANDED,
+        File.OUTPUT,
+    )
+    | _points((Effect.MAKE_FOLDER,), File.LANDING, File.RUN, File.HANDED, File.SPILL, File.DEMO)
     | _points((Effect.CREATE, Effect.WRITE, Effect.LOCK), File.LOCK)
     | _points((Effect.FSYNC_FOLDER, Effect.REMOVE_TREE), File.RUN)
     | _points((Effect.CREATE, Effect.WRITE, Effect.FSYNC, Effect.LINK, Effect.FSYNC_FOLDER), File.CONFIG)

@@ -7,7 +7,6 @@ they must slow or spoil no other. Must not know how a sync goes about it; leaves
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import os
 import subprocess
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from tests.behaviour.cloud import key_of
 
 REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1")
 RATE = 2
@@ -49,12 +50,6 @@ class Size:
     def ideal_seconds(self) -> float:
         """A scope's calls at AWS's pace: its list of images, and one listing of each."""
         return (1 + self.images) / RATE
-
-
-def access_key(account_id: str) -> str:
-    """A key id that tells its account as AWS's do: four letters, a bit that is set, 40 bits of the number."""
-    bits = ((1 << 40 | int(account_id)) << 7).to_bytes(6, "big")
-    return "AKIA" + base64.b32encode(bits + bytes(4)).decode()[:16]
 
 
 @contextmanager
@@ -92,7 +87,7 @@ def asked(address: str, path: str, body: object | None = None, method: str = "GE
 def configure(folder: Path, size: Size, *, concurrency: int) -> None:
     """A profile for each account, and a configuration with all of them."""
     profiles = "".join(
-        f"[profile p{account_id}]\naws_access_key_id={access_key(account_id)}\naws_secret_access_key=x\n"
+        f"[profile p{account_id}]\naws_access_key_id={key_of(account_id)}\naws_secret_access_key=x\n"
         for account_id in size.account_ids
     )
     (folder / "aws").write_text(profiles, encoding="utf-8")
