@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from connector.errors import (
@@ -26,19 +27,19 @@ from connector.errors import (
 from connector.extract.catalog import partition_of
 from connector.extract.deadline import Callers
 from connector.extract.retry import RetryPolicy
-from connector.extract.sessions import Client, Identity, Login, Timeouts
+from connector.extract.sessions import Identity, Login, Sender, Timeouts
 from connector.extract.translation import RAISED, is_expired, translate
 from connector.model import Stop
 
 logger = logging.getLogger(__name__)
 
-_METHODS = {
-    "GetCallerIdentity": ("sts", "get_caller_identity"),
-    "ListRegions": ("account", "list_regions"),
-    "DescribeRegions": ("ec2", "describe_regions"),
-    "ListAccounts": ("organizations", "list_accounts"),
-    "ListAccountsForParent": ("organizations", "list_accounts_for_parent"),
-    "ListOrganizationalUnitsForParent": ("organizations", "list_organizational_units_for_parent"),
+_SERVICES = {
+    "GetCallerIdentity": "sts",
+    "ListRegions": "account",
+    "DescribeRegions": "ec2",
+    "ListAccounts": "organizations",
+    "ListAccountsForParent": "organizations",
+    "ListOrganizationalUnitsForParent": "organizations",
 }
 _ENABLED = ["ENABLED", "ENABLED_BY_DEFAULT"]
 # Where there is another way to know, a service that doesn't answer isn't waited for as long as for an image.
@@ -207,37 +208,46 @@ class AccountCalls:
 
     def _request(self, operation: str, parameters: Mapping[str, object], member: str) -> Mapping[str, Any]:
         """One request, and another with new credentials if the old ones had expired."""
-        client = self._client(operation)
+        sender = self._sender(operation)
         place = f"{operation} with {self._login.access}"
         try:
-            body = self._answer(client, operation, parameters)
+            body = self._answer(sender, operation, parameters)
         except RAISED as error:
-            if not is_expired(error) or not self._login.renew(client.generation):
+            if not is_expired(error) or not self._login.renew(sender.generation):
                 raise translate(error, place, parameters.get("NextToken")) from error
             try:
-                body = self._answer(self._client(operation), operation, parameters)
+                body = self._answer(self._sender(operation), operation, parameters)
             except RAISED as again:
                 raise translate(again, place, parameters.get("NextToken")) from again
         if body.get(member) is None:
             raise MalformedResponseError(f"{place} failed: the answer has no {member}.")
         return body
 
-    def _client(self, operation: str) -> Client:
-        service, _ = _METHODS[operation]
-        return self._login.client(
-            service, self._login.home_region, timeouts=self._bounds.timeouts, pool=self._bounds.callers.most
+    def _sender(self, operation: str) -> Sender:
+        return self._login.sender(
+            _SERVICES[operation],
+            self._login.home_region,
+            timeouts=self._bounds.timeouts,
+            pool=self._bounds.callers.most,
         )
 
-    def _answer(self, client: Client, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
-        method, limit = getattr(client.api, _METHODS[operation][1]), self._bounds.timeouts.call_seconds
+    def _answer(self, sender: Sender, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
+        limit = self._bounds.timeouts.call_seconds
         try:
-            body: Mapping[str, Any] = self._bounds.callers.within(limit, lambda: method(**parameters))
+            body = self._bounds.callers.within(limit, lambda: _exchange(sender, operation, parameters))
         except TimeoutError:
             raise ServiceUnavailableError(
                 f"{operation} with {self._login.access} failed: no whole answer within {limit:g} s."
             ) from None
-        self._login.answered(client.generation)
+        self._login.answered(sender.generation)
         return body
+
+
+def _exchange(sender: Sender, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
+    reply = sender.send(operation, parameters)
+    if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise sender.endpoint.failure(operation, reply)
+    return sender.endpoint.read(operation, reply)
 
 
 def _member(account: Mapping[str, Any]) -> Member:

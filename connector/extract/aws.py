@@ -1,31 +1,25 @@
 """SageMaker's image operations in one region, one HTTP request a call.
 
 Decodes, holds the answer to its types, and translates what can go wrong; must not know retry, pages or
-streams. It uses botocore's clients, and `sessions` makes them.
+streams. Senders come from `sessions`.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 from connector.errors import ConnectorError, MalformedResponseError, ServiceUnavailableError
-from connector.extract.answers import ANSWER, decode_answer, require_subject
+from connector.extract.answers import read_answer, require_subject
 from connector.extract.deadline import Callers
-from connector.extract.sessions import Access, Client, Login, Timeouts
+from connector.extract.sessions import Access, Login, Sender, Timeouts
 from connector.extract.translation import RAISED, is_expired, translate
-from connector.wire import BODIES, Answer
+from connector.wire import Answer, readable_error
 
 __all__ = ["Access", "ImageApi", "Login", "Timeouts", "translate"]
-
-_METHODS = {
-    "ListImageVersions": "list_image_versions",
-    "ListImages": "list_images",
-    "DescribeImage": "describe_image",
-    "DescribeImageVersion": "describe_image_version",
-    "ListAliases": "list_aliases",
-}
 
 
 def _nobody(_: str) -> None:
@@ -56,23 +50,18 @@ class ImageApi:
         self._timeouts = timeouts
         self._callers = callers
         self._lock = threading.Lock()
-        self._client = self._open()
+        self._sender = self._open()
 
-    def _open(self) -> Client:
-        client = self._login.client(
-            "sagemaker", self.region, timeouts=self._timeouts, pool=self._callers.most
-        )
-        for operation in BODIES:
-            client.api.meta.events.register(f"before-parse.sagemaker.{operation}", decode_answer)
-        return client
+    def _open(self) -> Sender:
+        return self._login.sender("sagemaker", self.region, timeouts=self._timeouts, pool=self._callers.most)
 
-    def _current(self) -> Client:
-        """The client of the login's newest session."""
-        if self._client.generation != self._login.generation:
+    def _current(self) -> Sender:
+        """The sender of the login's newest session."""
+        if self._sender.generation != self._login.generation:
             with self._lock:
-                if self._client.generation != self._login.generation:
-                    self._client = self._open()
-        return self._client
+                if self._sender.generation != self._login.generation:
+                    self._sender = self._open()
+        return self._sender
 
     def call(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
         """Make one request and return its validated answer.
@@ -80,11 +69,11 @@ class ImageApi:
         Raises a TransientError that another attempt may cure, a SkippableError for this resource, or a
         FatalError for the scope.
         """
-        client = self._current()
+        sender = self._current()
         try:
-            return self._request(client, operation, parameters)
+            return self._request(sender, operation, parameters)
         except RAISED as error:
-            if not is_expired(error) or not self._login.renew(client.generation):
+            if not is_expired(error) or not self._login.renew(sender.generation):
                 raise self._translated(error, operation, parameters) from error
         self.repeated(operation)
         return self._retry_once(operation, parameters)
@@ -95,11 +84,11 @@ class ImageApi:
         except RAISED as error:
             raise self._translated(error, operation, parameters) from error
 
-    def _request(self, client: Client, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
-        method, limit = getattr(client.api, _METHODS[operation]), self._timeouts.call_seconds
+    def _request(self, sender: Sender, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
+        limit = self._timeouts.call_seconds
         try:
-            response = self._callers.within(limit, lambda: method(**parameters))
-            require_subject(operation, parameters, response[ANSWER])
+            answer = self._callers.within(limit, lambda: _exchange(sender, operation, parameters))
+            require_subject(operation, parameters, answer)
         except TimeoutError:
             place = self._place(operation, parameters)
             raise ServiceUnavailableError(f"{place} failed: no whole answer within {limit:g} s.") from None
@@ -110,8 +99,7 @@ class ImageApi:
                 operation=operation,
                 request_id=error.context.get("request_id"),
             ) from error
-        self._login.answered(client.generation)
-        answer: Answer[Any] = response[ANSWER]
+        self._login.answered(sender.generation)
         return answer
 
     def _translated(
@@ -124,3 +112,11 @@ class ImageApi:
         return (
             f"{operation} of image {image} with {self.where}" if image else f"{operation} with {self.where}"
         )
+
+
+def _exchange(sender: Sender, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
+    reply = sender.send(operation, parameters)
+    if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+        # botocore trips over error bodies that are no object of texts.
+        raise sender.endpoint.failure(operation, replace(reply, body=readable_error(reply.body)))
+    return read_answer(operation, reply.status, reply.headers, reply.body)

@@ -1,18 +1,16 @@
-"""Sessions and clients: whose credentials sign, in which partition, and what all our requests have in common.
+"""Logins and sessions: whose credentials sign, in which partition, and what all our requests have in common.
 
-Must not know which calls are made. Beside `catalog` and `translation` the only module that knows botocore,
-whose own retries are off: every request is one that we decided to make.
+Must not know which calls are made, nor how a request is sent. botocore's own retries are off: every request is
+one that we decided to make.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import botocore
 import botocore.session
@@ -28,13 +26,15 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError
 from connector import __version__
 from connector.errors import ConfigError, CredentialsError, TransientError
 from connector.extract.catalog import central_region, partition_of, shared_loader
-from connector.extract.translation import sentence, translate
+from connector.extract.endpoints import Endpoint, Endpoints, Reply, new_client, refuse_plain_http
+from connector.extract.translation import translate
 
 logger = logging.getLogger(__name__)
 
-# botocore's sessions and loaders are not made for several threads; a client takes a millisecond or two.
-_MAKING = threading.Lock()
 _LENDING_AT_ONCE = 16
+
+# What AWS's own files say, by their paths, so that they are read once however many profiles are in use.
+Files = dict[tuple[str, str], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +80,23 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
-    """A client of botocore, and which of its login's sessions it was made of."""
+class Sender:
+    """An endpoint with the credentials that sign for it, and which of the login's sessions they are of."""
 
-    api: Any
+    endpoint: Endpoint
+    credentials: Any
     generation: int
+
+    def send(self, operation: str, parameters: Mapping[str, object]) -> Reply:
+        """Make one request; see `Endpoint.send`."""
+        return self.endpoint.send(operation, parameters, self.credentials)
 
 
 class Login:
-    """One way into one account, shared by the clients of all its regions: one session, one assumed role.
+    """One way into one account, shared by the senders of all its regions: one session, one assumed role.
 
-    Safe to share between threads. No request is made before a client's first call; any that one of its
-    clients, STS's too, would send over plain http is refused with ConfigError. `region` is one that the
+    Safe to share between threads. No request is made before a sender's first one; any that would go over
+    plain http, those for credentials too, is refused with ConfigError. `region` is one that the
     account is read in, None where that is not known yet. `among` are the logins that it shares its source
     and its connections with, if there are others.
     """
@@ -100,7 +105,8 @@ class Login:
         self.access = access
         self._region = region
         logins = Logins() if among is None else among
-        self._connections = logins.connections
+        self._endpoints = logins.endpoints
+        self._files = logins.files
         self._source = None if access.role_arn is None else logins.of(Access(access.source_profile))
         self._lock = threading.RLock()
         self._session: botocore.session.Session | None = None
@@ -146,19 +152,20 @@ class Login:
             )
         return region
 
-    def client(self, service: str, region: str, *, timeouts: Timeouts, pool: int) -> Client:
-        """A client of the session that is in use now. Raises what reading AWS's own configuration can raise."""
+    def sender(self, service: str, region: str, *, timeouts: Timeouts, pool: int) -> Sender:
+        """Who makes requests, with the session that is in use now. Raises what reading AWS's own configuration can.
+
+        `pool` connections to a service and region are kept, by all logins together.
+        """
         with self._lock:
             session = self._opened()
             try:
                 # May start a program or ask a metadata service: not while other accounts wait.
-                session.get_credentials()
-                api = self._connections.joined_by(
-                    _new_client(session, service, region, _client_config(timeouts, pool=pool)), session
-                )
+                credentials = session.get_credentials()
+                endpoint = self._endpoints.of(session, service, region, _client_config(timeouts, pool=pool))
             except BotoCoreError as error:
-                raise translate(error, f"A client of {service} in {region}") from error
-            return Client(api, self._generation)
+                raise translate(error, f"An endpoint of {service} in {region}") from error
+            return Sender(endpoint, credentials, self._generation)
 
     def answered(self, generation: int) -> None:
         """AWS took the credentials of this generation, so they may be renewed again when they expire."""
@@ -182,6 +189,8 @@ class Login:
                 "credentials_expired", extra={"where": str(self.access), "action": "session rebuilt"}
             )
             self._renew_source()
+            # They may be what was renewed.
+            self._files.clear()
             self._session, self._answered = None, False
             self._generation += 1
             self._require_credentials()
@@ -212,8 +221,8 @@ class Login:
 
     def _open(self) -> botocore.session.Session:
         if self._source is None:
-            return _open_session(self.access.profile)
-        session = _open_session(self.access.source_profile)
+            return _open_session(self.access.profile, self._files)
+        session = _open_session(self.access.source_profile, self._files)
         self._source_generation = self._source.generation
         # In place of botocore's chain: its order depends on whether a profile is named.
         session.register_component("credential_provider", CredentialResolver([_RoleProvider(self)]))
@@ -262,39 +271,16 @@ class Login:
         """The client that assumes the role: botocore hands it the source's credentials of that moment."""
         config = _client_config(Timeouts(), pool=_LENDING_AT_ONCE)
         session = self._opened()
-        api = _new_client(session, service, self.home_region, config, **credentials)
-        return self._connections.joined_by(api, session)
-
-
-class Connections:
-    """Lets clients of the same endpoint and bounds use the same connections, whatever account they are for.
-
-    Without that each client has its own trust store, of 0.7 MB and 30 ms, and its own handshakes with AWS.
-    """
-
-    def __init__(self) -> None:
-        self._shared: dict[tuple[object, ...], Any] = {}
-
-    def joined_by(self, api: Any, session: botocore.session.Session) -> Any:
-        """The client itself. It signs with its own credentials as before: connections know none."""
-        config = api.meta.config
-        key = (
-            api.meta.endpoint_url,
-            session.get_config_variable("ca_bundle"),
-            config.connect_timeout,
-            config.read_timeout,
-            config.max_pool_connections,
-        )
-        endpoint = api._endpoint  # noqa: SLF001 - botocore has no other way to share connections
-        endpoint.http_session = self._shared.setdefault(key, endpoint.http_session)
-        return api
+        api = new_client(session, service, self.home_region, config, **credentials)
+        return self._endpoints.joined_by(api, session)
 
 
 class Logins:
     """One login for each way into an account, however many regions it is for; roles share their source's."""
 
     def __init__(self) -> None:
-        self.connections = Connections()
+        self.endpoints = Endpoints()
+        self.files: Files = {}
         self._logins: dict[Access, Login] = {}
 
     def of(self, access: Access, region: str | None = None) -> Login:
@@ -305,7 +291,7 @@ class Logins:
 
 
 class _RoleProvider(CredentialProvider):
-    """Credentials of an assumed role, renewed by botocore before they expire, for all clients at once."""
+    """Credentials of an assumed role, renewed by botocore before they expire, for all senders at once."""
 
     METHOD = "image-history-assume-role"
 
@@ -318,30 +304,31 @@ class _RoleProvider(CredentialProvider):
         return DeferredRefreshableCredentials(method=self.METHOD, refresh_using=fetcher.fetch_credentials)
 
 
-def _open_session(profile: str | None) -> botocore.session.Session:
+class _Session(botocore.session.Session):
+    """A session that shares with others what AWS's own files say."""
+
+    def __init__(self, profile: str | None, files: Files) -> None:
+        super().__init__(profile=profile)
+        self._files = files
+
+    @property
+    def full_config(self) -> Any:
+        names = (self.get_config_variable("config_file"), self.get_config_variable("credentials_file"))
+        if names not in self._files:
+            self._files[names] = super().full_config
+        return self._files[names]
+
+
+def _open_session(profile: str | None, files: Files) -> botocore.session.Session:
     """A session that sends nothing over plain http. ConfigError for an unknown profile."""
     try:
-        session = botocore.session.Session(profile=profile)
+        session = _Session(profile, files)
         paths = tuple(session.get_component("data_loader").search_paths)
     except BotoCoreError as error:
         raise translate(error, str(Access(profile))) from error
     session.register_component("data_loader", shared_loader(paths))
     session.register("before-send", _refuse_readable_request)
     return session
-
-
-def _new_client(
-    session: botocore.session.Session, service: str, region: str, config: BotoConfig, **credentials: Any
-) -> Any:
-    try:
-        with _MAKING:
-            api = session.create_client(service, region_name=region, config=config, **credentials)
-    except ValueError as error:
-        raise ConfigError(
-            f"{sentence(error)} Check AWS_ENDPOINT_URL and endpoint_url in AWS's own config files."
-        ) from error
-    refuse_plain_http(api.meta.endpoint_url)
-    return api
 
 
 def _client_config(timeouts: Timeouts, *, pool: int) -> BotoConfig:
@@ -359,22 +346,3 @@ def _client_config(timeouts: Timeouts, *, pool: int) -> BotoConfig:
 
 def _refuse_readable_request(request: Any, **_: object) -> None:
     refuse_plain_http(request.url)
-
-
-def refuse_plain_http(endpoint: str) -> None:
-    """ConfigError for an endpoint whose requests somebody on the way could read."""
-    parts = urlsplit(endpoint)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        raise ConfigError(
-            f"The endpoint {parts.scheme}://{parts.netloc} is plain http: requests would be readable on the way. "
-            "Use https, or http on this machine's loopback only."
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -27,8 +27,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from connector import __version__
 from connector.effects import Effect, File, reach
 from connector.errors import ConfigError, ConnectorError, CredentialsError, OutputError, SourceError
+from connector.extract.endpoints import refuse_plain_http
 from connector.extract.faults import EXCEPTIONS
-from connector.extract.sessions import refuse_plain_http
 from connector.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name
 from connector.publish.place import Fill, HashingSink, Written
 

@@ -9,7 +9,6 @@ import pytest
 
 from connector import wire
 from connector.cli.list import command
-from connector.extract.aws import _METHODS
 from connector.extract.browse import SORT_KEYS, SORT_ORDERS, Browse
 from connector.extract.faults import EXCEPTIONS
 
@@ -56,13 +55,6 @@ def test_items_are_those_of_the_model(operation: str) -> None:
     assert members(kind) == set(shape.members)
     assert demanded(kind) == set(shape.required_members)
     assert demanded(wire.BODIES[operation]) == {name}
-
-
-def test_every_operation_has_its_method() -> None:
-    """Each operation that is decoded can be called, under the name that boto3 gives it."""
-    assert _METHODS.keys() == wire.BODIES.keys()
-    names = {operation: botocore.xform_name(operation) for operation in wire.BODIES}
-    assert names == _METHODS
 
 
 def test_list_has_an_option_for_every_parameter() -> None:

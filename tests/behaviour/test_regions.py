@@ -162,7 +162,7 @@ def test_endpoints_are_those_of_the_partition(
     login = Login(Access(role_arn=f"arn:{partition}:iam::111122223333:role/reader"))
     region = login.home_region
     assert region == PARTITIONS[partition]
-    url = login.client(service, region, timeouts=Timeouts(), pool=1).api.meta.endpoint_url
+    url = login.sender(service, region, timeouts=Timeouts(), pool=1).endpoint.url.rstrip("/")
     suffixes = {
         "aws": "amazonaws.com",
         "aws-us-gov": "amazonaws.com",

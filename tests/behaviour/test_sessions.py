@@ -278,13 +278,12 @@ def test_accounts_share_the_connections_of_a_region(monkeypatch: pytest.MonkeyPa
         server.shutdown()
 
 
-def test_clients_of_all_sessions_share_a_trimmed_model(serve: Serve) -> None:
-    """A client has the methods that are called and no others, and no session reads the model again."""
+def test_endpoints_of_all_sessions_share_a_trimmed_model(serve: Serve) -> None:
+    """A model has the operations that are called and no others, and no session reads it again."""
     serve(Lender())
     one, two = (
-        Login(Access(), "us-east-1").client("sagemaker", region, timeouts=Timeouts(), pool=1).api
+        Login(Access(), "us-east-1").sender("sagemaker", region, timeouts=Timeouts(), pool=1).endpoint.model
         for region in REGIONS[:2]
     )
-    assert set(one.meta.service_model.operation_names) == set(BODIES)
-    metadata = [client.meta.service_model.metadata for client in (one, two)]
-    assert metadata[0] is metadata[1]
+    assert set(one.operation_names) == set(BODIES)
+    assert one.metadata is two.metadata
