@@ -131,7 +131,7 @@ def test_role_reads_aliases_only_if_it_is_told_to() -> None:
 def test_role_allows_what_is_called_and_nothing_else(
     commanded: Commanded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The operations that the simulator saw, in syncs with deletions, a list, and one with details, are the policy's."""
+    """The operations that the simulator saw, in syncs with deletions and details and in a list, are the policy's."""
     world = commanded.site.world
     gone, shrunk = sorted({row.image_name for row in world.truth()})
     commanded("sync")
