@@ -397,13 +397,3 @@ def test_dataset_helper_lists_the_files_of_one_publication(stock: Stock) -> None
     with pytest.raises(ConfigError, match="has no table images; it has image_versions"):
         found.files("images")
     assert by_manifest(stock.dataset).num_rows == 120
-
-
-def test_dataset_helper_names_the_folder_below_which_a_table_lies(stock: Stock) -> None:
-    """Partitioned or not, it is that of the publication; Spark has to be told that columns of paths begin there."""
-    stock.publish("image_versions", "runs")
-    found = Dataset.at(stock.dataset)
-    for table in ("image_versions", "runs"):
-        assert Path(found.folder(table)) == (stock.dataset / table).resolve()
-    with pytest.raises(ConfigError, match="has no table images"):
-        found.folder("images")
