@@ -71,31 +71,37 @@ def saved(name: str, own: Path | None = None) -> SavedQuery:
         near = difflib.get_close_matches(name, known, 3)
         hint = f"the nearest: {', '.join(near)}" if near else f"there are: {', '.join(known)}"
         raise ConfigError(f"There is no saved query @{name}; {hint}.")
-    return _read(known[name])
+    return _read(_only(known[name]))
 
 
 def saved_queries(own: Path | None = None) -> tuple[SavedQuery, ...]:
     """All saved queries, ours and those of the folder `own`, by name. ConfigError as from `saved`."""
-    return tuple(_read(path) for path in _files(own).values())
+    return tuple(_read(_only(files)) for files in _files(own).values())
 
 
 def saved_names(own: Path | None = None) -> list[str]:
-    """Their names alone. ConfigError for a folder that is none, and for a name that is taken or no name."""
+    """Their names alone; no file is read. ConfigError for a folder that is none."""
     return list(_files(own))
 
 
-def _files(own: Path | None) -> dict[str, Path]:
-    """The file of each saved query, by name."""
-    found = {path.stem: path for path in (folder() / "queries").glob("*.sql")}
-    for path in () if own is None else _listed(own):
-        if path.stem in found:
-            raise ConfigError(f"{path}: @{path.stem} is a query of image-history; give yours another name.")
-        if not _NAME.fullmatch(path.stem):
-            raise ConfigError(
-                f"{str(path)!a}: the name of a query consists of letters, digits, - and _; rename the file."
-            )
-        found[path.stem] = path
+def _files(own: Path | None) -> dict[str, list[Path]]:
+    """The file of each name, ours before the user's where a name stands for both."""
+    found: dict[str, list[Path]] = {}
+    for path in [*_listed(folder() / "queries"), *([] if own is None else _listed(own))]:
+        found.setdefault(path.stem, []).append(path)
     return dict(sorted(found.items()))
+
+
+def _only(files: list[Path]) -> Path:
+    """The file that a name stands for. Judged only when it is asked: one that we add must not stop all of theirs."""
+    *ours, path = files
+    if ours:
+        raise ConfigError(f"{path}: @{path.stem} is a query of image-history; give yours another name.")
+    if not _NAME.fullmatch(path.stem):
+        raise ConfigError(
+            f"{str(path)!a}: the name of a query consists of letters, digits, - and _; rename the file."
+        )
+    return path
 
 
 def _listed(own: Path) -> list[Path]:

@@ -149,10 +149,11 @@ def test_file_that_is_no_saved_query_is_refused(
         assert sentence in told
 
 
-def test_broken_neighbour_stops_no_other_query(own: Path, say: Say) -> None:
-    """Only the file that is asked is read; the list names the one that is broken."""
+@pytest.mark.parametrize("name", ["broken", "no name", "version-history"])
+def test_broken_neighbour_stops_no_other_query(own: Path, say: Say, name: str) -> None:
+    """Only the file that is asked is judged; the list names the one that is broken, or has a name that is taken."""
     (own / "by-region.sql").write_text(COUNTED, encoding="utf-8")
-    (own / "broken.sql").write_text("SELECT 1", encoding="utf-8")
+    (own / f"{name}.sql").write_text("SELECT 1", encoding="utf-8")
     assert say("query", "@by-region", "--param", "region=us-east-1")[0] == 0
     assert say("query", "@newest-versions")[0] == 0
     assert say("queries")[0] == 2
