@@ -47,7 +47,7 @@ help: ## print this
 	@echo 'image-history: the history of Amazon SageMaker image versions in DuckDB and Parquet'
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
-		printf '%-14s %s\n' "$$target" "$$text"; done
+		printf '%-19s %s\n' "$$target" "$$text"; done
 	@echo
 	@echo 'PYTHON=python3.12 picks another interpreter (3.11 to 3.13); JOBS=4 runs more tests at once.'
 

@@ -161,9 +161,9 @@ def session(folder: Path) -> SparkSession:
         }
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
         return SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
-    except Exception as error:
+    except (ImportError, RuntimeError) as error:
         said = str(error).partition("\n")[0]
-        raise SystemExit(f"Spark does not start: {said} It needs Java 17, and make spark-check.") from error
+        raise SystemExit(f"Spark does not start: {said} make spark-check builds it; it needs Java 17.") from error
 
 
 def report(reader: Reader, publications: int) -> int:
