@@ -163,7 +163,9 @@ def session(folder: Path) -> SparkSession:
         return SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
     except (ImportError, RuntimeError) as error:
         said = str(error).partition("\n")[0]
-        raise SystemExit(f"Spark does not start: {said} make spark-check builds it; it needs Java 17.") from error
+        raise SystemExit(
+            f"Spark does not start: {said} make spark-check builds it; it needs Java 17."
+        ) from error
 
 
 def report(reader: Reader, publications: int) -> int:
