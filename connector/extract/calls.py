@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 IMAGES_PAGE_SIZE = 100
 _ALIASES_PAGE_SIZE = 100
+# The work that a page is, about; and what is left when some calls hang.
+_PAGE_SECONDS = 0.001
+_FEWEST_THREADS = 4
+_SHARE_OF_THE_NEWEST = 0.25
 
 
 class Source(Protocol):
@@ -108,8 +112,13 @@ class ScopeCalls:
 
     @property
     def lists_at_once(self) -> float:
-        """How many list calls the rate lets be under way at a time, as long as the last one took."""
+        """How many list calls the rate lets be under way at a time, as long as the last ones took."""
         return self._list_seconds * self._pace.lists.per_second
+
+    @property
+    def threads_of_use(self) -> int:
+        """How many threads keep a processor busy while they wait for list calls: more are in each other's way."""
+        return max(_FEWEST_THREADS, 1 + int(self._list_seconds / _PAGE_SECONDS))
 
     def list_images(self, next_token: str | None) -> Answer[ImagesBody]:
         """One page of the scope's images, oldest first: an order that no change disturbs."""
@@ -178,7 +187,7 @@ class ScopeCalls:
             began = time.monotonic()
             answer = self._source.call(operation, parameters)
             if pacer is self._pace.lists:
-                self._list_seconds = time.monotonic() - began
+                self._list_seconds += _SHARE_OF_THE_NEWEST * (time.monotonic() - began - self._list_seconds)
             return answer
 
         def failed(error: TransientError) -> None:

@@ -74,6 +74,13 @@ class _ScopeState:
             self.threads += coming
             return coming
 
+    def spare(self, of_use: int) -> bool:
+        """Whether the thread that asks is one too many; it then ends, and was not the last one."""
+        with self.lock:
+            spared = self.threads > max(1, of_use)
+            self.threads -= spared
+            return spared
+
     def leave(self) -> bool:
         """A thread of the scope ends; True if it was the last one."""
         with self.lock:
@@ -175,7 +182,7 @@ class Extractor:
         answered = any(not mark.readable for mark in marks)
         state = _ScopeState(calls, deque(mark for mark in marks if mark.readable), ever_answered=answered)
         self._states[scope] = state
-        self._come(state, min(self._threads, len(state.waiting)))
+        self._come(state, min(self._of_use(state), len(state.waiting)))
 
     def finish(self) -> Mapping[Scope, FatalError]:
         """Wait until all is read; return the scopes that had to be given up.
@@ -189,9 +196,15 @@ class Extractor:
         for _ in range(state.enter(most)):
             self._workers.start(partial(self._work, state))
 
+    def _of_use(self, state: _ScopeState) -> int:
+        return min(self._threads, state.calls.threads_of_use)
+
     def _work(self, state: _ScopeState) -> None:
         while not self._workers.over and (checkpoint := state.next()) is not None:
             self._read(checkpoint, state)
+            if state.spare(self._of_use(state)):
+                return
+            self._come(state, min(self._of_use(state), state.threads + len(state.waiting)))
         while any(listing.work(state.calls) for listing in list(state.listings)):
             continue
         if state.leave() and not self._workers.over:
