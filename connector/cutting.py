@@ -50,7 +50,7 @@ class Cutter(Generic[Item]):
         self._changed = threading.Condition()
         self._collected: _Collected[Item] = _Collected()
         self._ended = False
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="cutter", daemon=True)
 
     def __enter__(self) -> Self:
@@ -105,7 +105,7 @@ class Cutter(Generic[Item]):
     def _flush(self, items: Sequence[Item]) -> None:
         try:
             self._write(items)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for a thread that died
+        except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may wait for a thread that died
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()

@@ -86,8 +86,12 @@ class Settler:
 
     def _asks(self, checkpoint: Checkpoint, findings: Mapping[Stream, Findings]) -> bool:
         """Whether AWS may have to be asked: only then is a thread worth its while."""
-        step = next_step(checkpoint, findings.get(checkpoint.stream, Findings()), may_describe=True)
-        return step in _ASKING
+        return next_step(checkpoint, self._judged(checkpoint, findings), may_describe=True) in _ASKING
+
+    def _judged(self, checkpoint: Checkpoint, findings: Mapping[Stream, Findings]) -> Findings:
+        """What the listing is judged by: of a scope that the breaker spares nothing is missing."""
+        found = findings.get(checkpoint.stream, Findings())
+        return replace(found, missing=()) if checkpoint.stream.scope in self.spared else found
 
     def _settle_scope(
         self, scope: Scope, waiting: Iterable[Checkpoint], findings: Mapping[Stream, Findings]
@@ -97,7 +101,7 @@ class Settler:
             if self.stop.requested:
                 break
             try:
-                verdict = self._try(checkpoint, findings.get(checkpoint.stream, Findings()))
+                verdict = self._try(checkpoint, self._judged(checkpoint, findings))
             except InterruptedRunError:
                 break
             except FatalError as error:
@@ -119,9 +123,8 @@ class Settler:
                 self.spared[scope] = count
 
     def _try(self, checkpoint: Checkpoint, findings: Findings) -> PageRead:
-        spared = checkpoint.stream.scope in self.spared
         try:
-            return self._verdict(checkpoint, replace(findings, missing=()) if spared else findings)
+            return self._verdict(checkpoint, findings)
         except (TransientError, SkippableError) as error:
             logger.warning(
                 "stream_not_settled", extra={"stream": str(checkpoint.stream), "reason": str(error)}

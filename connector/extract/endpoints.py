@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 
 import botocore
 import botocore.session
-from botocore.auth import AUTH_TYPE_MAPS, SigV4Auth
+from botocore.auth import SigV4Auth
 from botocore.awsrequest import create_request_object, prepare_request_dict
-from botocore.exceptions import ClientError
-from botocore.parsers import create_parser
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
+from botocore.parsers import ResponseParserError, create_parser
 from botocore.serialize import create_serializer
 
 from connector.errors import ConfigError
@@ -77,8 +77,7 @@ class Endpoint:
         network.
         """
         request = self.request(operation, parameters)
-        frozen = None if credentials is None else credentials.get_frozen_credentials()
-        self.signer(frozen, self.signing_name, self.signing_region).add_auth(request)
+        self.signer(_frozen(credentials), self.signing_name, self.signing_region).add_auth(request)
         answer = self.http.send(request.prepare())
         return Reply(answer.status_code, answer.headers, answer.content)
 
@@ -98,7 +97,13 @@ class Endpoint:
 
     def _parsed(self, reply: Reply, shape: Any) -> Mapping[str, Any]:
         told = {"headers": reply.headers, "status_code": reply.status, "body": reply.body, "context": {}}
-        parsed: Mapping[str, Any] = self.parser.parse(told, shape)
+        try:
+            parsed: Mapping[str, Any] = self.parser.parse(told, shape)
+        except (AttributeError, LookupError, TypeError) as error:
+            # What a proxy answers in a service's place is not always of a form that botocore has thought of.
+            raise ResponseParserError(
+                f"The answer is none of this service ({type(error).__name__})"
+            ) from error
         return parsed
 
 
@@ -133,9 +138,8 @@ class Endpoints:
         model, operation = api.meta.service_model, _PROBES[service]
         told = _ask(api, operation)
         refuse_plain_http(told.request.url)
-        path = str(model.operation_model(operation).http["requestUri"])
         return Endpoint(
-            url=told.request.url.removesuffix("" if path == "/" else path),
+            url=_without_path(told.request.url, str(model.operation_model(operation).http["requestUri"])),
             signer=_signer(told.signing["version"]),
             signing_name=told.signing["signing_name"],
             signing_region=told.signing["region"],
@@ -165,6 +169,19 @@ class Endpoints:
         return api
 
 
+def _frozen(credentials: Any) -> Any:
+    """The credentials as they are now, renewed if they end soon; None if there are none.
+
+    A program or file that they come from can fail in ways of its own, which concern this account only.
+    """
+    try:
+        return None if credentials is None else credentials.get_frozen_credentials()
+    except (BotoCoreError, ClientError):
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        raise CredentialRetrievalError(provider=credentials.method, error_msg=str(error)) from error
+
+
 class _Told(Exception):  # noqa: N818 - no error: what a client would have done
     def __init__(self, request: Any, signing: Mapping[str, str]) -> None:
         super().__init__()
@@ -188,14 +205,20 @@ def _ask(api: Any, operation: str) -> _Told:
     raise AssertionError(operation)
 
 
+def _without_path(url: str, path: str) -> str:
+    """An endpoint's own URL, of that of a request to it."""
+    parts = urlsplit(url)
+    return parts._replace(path=parts.path.removesuffix("" if path == "/" else path)).geturl()
+
+
 def _signer(version: str) -> Any:
     """What signs in this way with nothing but credentials, a service and a region."""
-    signer = AUTH_TYPE_MAPS.get(version)
-    if signer is None or not issubclass(signer, SigV4Auth):
+    if version != "v4":
         raise ConfigError(
             f"AWS's configuration asks for signatures {version}; there are only those of version 4."
         )
-    return signer
+    # Not what botocore has under that name: with awscrt installed it is another class that signs the same.
+    return SigV4Auth
 
 
 def _settings(session: botocore.session.Session) -> str:

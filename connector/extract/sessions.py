@@ -27,7 +27,7 @@ from connector import __version__
 from connector.errors import ConfigError, CredentialsError, TransientError
 from connector.extract.catalog import central_region, partition_of, shared_loader
 from connector.extract.endpoints import Endpoint, Endpoints, Reply, new_client, refuse_plain_http
-from connector.extract.translation import translate
+from connector.extract.translation import sentence, translate
 
 logger = logging.getLogger(__name__)
 
@@ -161,11 +161,23 @@ class Login:
             session = self._opened()
             try:
                 # May start a program or ask a metadata service: not while other accounts wait.
-                credentials = session.get_credentials()
+                credentials = self._found(session)
                 endpoint = self._endpoints.of(session, service, region, _client_config(timeouts, pool=pool))
             except BotoCoreError as error:
                 raise translate(error, f"An endpoint of {service} in {region}") from error
             return Sender(endpoint, credentials, self._generation)
+
+    def _found(self, session: botocore.session.Session) -> Any:
+        """The session's credentials, None if there are none. CredentialsError where their source is broken."""
+        try:
+            return session.get_credentials()
+        except BotoCoreError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:
+            raise CredentialsError(
+                f"The credentials of {self.access} cannot be had: {sentence(error)} Check their credential_process "
+                "and what else they come from."
+            ) from error
 
     def answered(self, generation: int) -> None:
         """AWS took the credentials of this generation, so they may be renewed again when they expire."""
@@ -235,7 +247,7 @@ class Login:
 
     def _require_credentials(self) -> None:
         try:
-            self._opened().get_credentials()
+            self._found(self._opened())
         except BotoCoreError as error:
             translated = translate(error, f"Renewing the credentials of {self.access}")
             if isinstance(translated, TransientError):
@@ -262,7 +274,7 @@ class Login:
     def credentials(self) -> Any:
         """The session's credentials as botocore has them; NoCredentialsError if there are none."""
         with self._lock:
-            credentials = self._opened().get_credentials()
+            credentials = self._found(self._opened())
         if credentials is None:
             raise NoCredentialsError
         return credentials
@@ -314,9 +326,11 @@ class _Session(botocore.session.Session):
     @property
     def full_config(self) -> Any:
         names = (self.get_config_variable("config_file"), self.get_config_variable("credentials_file"))
-        if names not in self._files:
-            self._files[names] = super().full_config
-        return self._files[names]
+        found = self._files.get(names)
+        if found is None:
+            self._config = None
+            found = self._files[names] = super().full_config
+        return found
 
 
 def _open_session(profile: str | None, files: Files) -> botocore.session.Session:

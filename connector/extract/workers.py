@@ -100,44 +100,55 @@ def _raise_first(done: Iterable[Future[Result]]) -> None:
 
 
 class Arrivals(Generic[Result]):
-    """The results of jobs as they come: a few threads do them, and more come while nothing arrives.
+    """The results of jobs as they come: a few threads do them, and others come in place of those that take long.
 
-    So a job that hangs keeps no other waiting for more than a moment, however many hang.
+    So jobs that hang keep no other waiting for more than a moment, however many hang. One thread may wait.
     """
 
     def __init__(self, jobs: Iterable[Callable[[], Result]], stop: Stop) -> None:
         self._waiting = deque(jobs)
         self._stop = stop
         self._arrived: SimpleQueue[tuple[Result] | BaseException] = SimpleQueue()
+        self._begun: dict[int, float] = {}
+        self._looked = float("-inf")
         self._come()
 
     def next(self, due: float) -> Result | None:
         """The next result; None when `due` (monotonic seconds) has come. Raises what a job raised, and at a stop."""
         while True:
             self._stop.check()
+            self._come()
             left_seconds = due - time.monotonic()
             if left_seconds <= 0:
                 return None
             try:
                 arrived = self._arrived.get(timeout=min(_POLL_SECONDS, left_seconds))
             except Empty:
-                self._come()
                 continue
             if isinstance(arrived, BaseException):
                 raise arrived
             return arrived[0]
 
     def _come(self) -> None:
-        for _ in range(min(_AT_ONCE, len(self._waiting))):
+        """Have so many threads at work that did not begin their job long ago; looked after now and then."""
+        now = time.monotonic()
+        if not self._waiting or now - self._looked < _POLL_SECONDS:
+            return
+        self._looked = now
+        quick = sum(now - begun < _POLL_SECONDS for begun in list(self._begun.values()))
+        for _ in range(min(_AT_ONCE - quick, len(self._waiting))):
             threading.Thread(target=copy_context().run, args=(self._work,), name="scope", daemon=True).start()
 
     def _work(self) -> None:
+        me = threading.get_ident()
         while not self._stop.requested and (job := self._take()) is not None:
+            self._begun[me] = time.monotonic()
             try:
                 # Each in a context of its own, as if it had a thread of its own.
                 self._arrived.put((copy_context().run(job),))
             except BaseException as error:  # noqa: BLE001 - it is raised where the results are waited for
                 self._arrived.put(error)
+        self._begun.pop(me, None)
 
     def _take(self) -> Callable[[], Result] | None:
         try:

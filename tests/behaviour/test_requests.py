@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,15 +13,28 @@ from typing import Any
 import boto3
 import botocore
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.config import Config
 
-from connector.extract.aws import Access, Timeouts
+from connector.errors import CredentialsError, TransientError
+from connector.extract.aws import Access, ImageApi, Timeouts
+from connector.extract.deadline import Callers
+from connector.extract.endpoints import Reply
 from connector.extract.sessions import Login, Logins
+from connector.extract.translation import RAISED
 
 # A client numbers its attempts for AWS; we make each request ourselves.
 OF_ATTEMPTS = {"amz-sdk-invocation-id", "amz-sdk-request"}
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ENDED = json.dumps(
+    {
+        "Version": 1,
+        "AccessKeyId": "A",
+        "SecretAccessKey": "hidden",
+        "SessionToken": "hidden",
+        "Expiration": "2020-01-01T00:00:00Z",
+    }
+)
 VERSIONS = {
     "ImageName": "base-Image.1",
     "MaxResults": 100,
@@ -145,3 +160,45 @@ def test_profiles_that_differ_in_credentials_share_an_endpoint(
     assert one.credentials.access_key == other.credentials.access_key == "AKIAX"
     assert (one.credentials.secret_key, other.credentials.secret_key) == ("x1", "x2")
     assert third.endpoint.url == "https://c.example/"
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("/nowhere/to/be/found", "No such file"),
+        ("echo none", "Expecting value"),
+        (f"echo '{ENDED}'", "expired"),
+    ],
+    ids=["no program", "no JSON", "always expired"],
+)
+def test_broken_source_of_credentials_concerns_its_account_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, told: str
+) -> None:
+    """Whatever a credential_process does, an error of ours says whose credentials cannot be had, and no secret."""
+    (tmp_path / "config").write_text(f"[profile mine]\ncredential_process = {program}\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises((CredentialsError, TransientError), match=told) as raised:
+        ImageApi(Access("mine"), "us-east-1", timeouts=Timeouts(), callers=Callers(1)).call("ListImages", {})
+    assert "mine" in str(raised.value)
+    assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [200, 403, 503])
+@pytest.mark.parametrize(
+    "body", [b"<html/>", b"[]", b'"x"', b"null", b'{"Regions": 5, "__type": 5}', b"", b"{"]
+)
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("sts", "GetCallerIdentity"), ("account", "ListRegions"), ("organizations", "ListAccounts")],
+)
+def test_answer_of_a_proxy_is_no_mistake_of_ours(
+    service: str, operation: str, body: bytes, status: int
+) -> None:
+    """Whatever stands in for an answer is read or is told as malformed, never as an error of Python's."""
+    endpoint = Login(Access(), "us-east-1").sender(service, "us-east-1", timeouts=Timeouts(), pool=1).endpoint
+    reply = Reply(status, HeadersDict({"content-type": "text/html"}), body)
+    with suppress(*RAISED):
+        if status == 200:
+            endpoint.read(operation, reply)
+        else:
+            raise endpoint.failure(operation, reply)

@@ -34,6 +34,23 @@ def test_results_come_however_many_hang() -> None:
     assert {arrivals.next(math.inf) for _ in range(HANGING)} == {-1}
 
 
+def test_one_thread_is_not_left_alone_beside_those_that_hang() -> None:
+    """Where all threads but one hang, others come in their place although results go on arriving."""
+    released, together = threading.Event(), threading.Barrier(2)
+
+    def hang() -> int:
+        released.wait(60)
+        return -1
+
+    def meet() -> int:
+        return together.wait(30) + 1
+
+    jobs: list[Callable[[], int]] = [*[hang] * 31, *[meet] * 40]
+    arrivals = Arrivals(jobs, Stop())
+    assert {arrivals.next(math.inf) for _ in range(40)} == {1, 2}
+    released.set()
+
+
 def test_few_threads_do_many_jobs() -> None:
     """While jobs end, no threads are added."""
     seen: set[int] = set()
