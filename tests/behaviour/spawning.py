@@ -25,12 +25,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import IO, Self
 
 ROOT = Path(__file__).parents[2]
 _HEADER_BYTES = 8
 _LOOK_SECONDS = 0.01
 _ASKING = threading.Lock()
+# What host names, terminals and time zones want of the standard library.
+_FOR_TEXT = ("encodings.idna", "stringprep", "unicodedata", "zoneinfo")
 
 
 @dataclass(slots=True)
@@ -187,13 +190,11 @@ def _warm() -> None:
     stay_lean()
     for module, _ in VERBS.values():
         import_module(module)
-    for module in (
-        "connector.pipeline",
-        "connector.load.asking",
-        "connector.publish.folder",
-        "pyarrow.dataset",
-    ):
-        import_module(module)
+    for package in ("cli", "formats", "load", "publish"):
+        for found in iter_modules([str(ROOT / "connector" / package)]):
+            import_module(f"connector.{package}.{found.name}")
+    for name in ("connector.pipeline", "connector.freshness", "pyarrow.dataset", *_FOR_TEXT):
+        import_module(name)
     import duckdb
 
     # Its import opens a connection, with threads that a forked child would miss at its end.
@@ -204,16 +205,24 @@ def _warm() -> None:
 
 
 def read_models() -> None:
-    """Have botocore read its models of AWS's services once for this process and its children, and import the rest."""
+    """Read what botocore ships of AWS's services once for this process and its children, and import the rest.
+
+    What a new interpreter would read again, through the loader that all sessions of the connector share.
+    """
     import botocore.loaders
     import botocore.session
 
+    from connector.extract.catalog import sagemaker_regions, shared_loader
+
     loader = botocore.loaders.create_loader()
     botocore.loaders.create_loader = lambda *_: loader
+    session = botocore.session.Session()
+    session.register_component("data_loader", shared_loader(tuple(loader.search_paths)))
     for service in ("sagemaker", "sts"):
-        botocore.session.Session().create_client(
+        session.create_client(
             service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
         )
+    assert sagemaker_regions("aws")
 
 
 def _serve(asked: socket.socket) -> bool:
@@ -275,9 +284,24 @@ def _become(
     sys.argv = ["image-history", *arguments]
 
 
+def _command() -> None:
+    """Run the command line, and end as an interpreter does, but take nothing apart: that would copy each page."""
+    from connector.cli import main
+
+    code = 0
+    try:
+        main()
+    except SystemExit as leaving:
+        code = int(str(leaving.code))
+    # Other threads end first, then what was registered is done: an interpreter's order.
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     _warm()
     if _serve(socket.socket(fileno=int(sys.argv[1]))):
-        from connector.cli import main
-
-        main()
+        _command()
