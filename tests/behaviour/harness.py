@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import botocore.loaders
-import duckdb
 import msgspec
 import pytest
 
@@ -28,6 +27,7 @@ from connector.pipeline import SyncOptions, sync
 from connector.simulator import Behaviour, Simulator, World
 from connector.statements import names, statement
 from tests.behaviour.spawning import Spawned, spawn
+from tests.looking import looking
 
 Row = tuple[object, ...]
 
@@ -80,8 +80,7 @@ class Site:
 
     def ask(self, sql: str) -> list[Row]:
         """The rows of a query on the warehouse, read through Arrow: DuckDB's own instants would need pytz."""
-        with duckdb.connect(self.config.warehouse, read_only=True) as connection:
-            connection.execute("SET timezone = 'UTC'").fetchall()
+        with looking(self.config.warehouse) as connection:
             columns = connection.sql(sql).to_arrow_table().columns
             return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
