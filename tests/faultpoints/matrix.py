@@ -139,10 +139,17 @@ class Matrix:
 
     def prepare(self) -> None:
         """Sync every account once, let the world change, and take every mode's undisturbed run."""
+        synced: dict[tuple[str, bool], Path] = {}
         for mode in MODES.values():
-            self.template(mode).mkdir(parents=True)
-            if mode.synced:
-                self._expect(self.run(self.template(mode), mode, first=True), 0)
+            template, same = self.template(mode), synced.get((mode.account_id, mode.details))
+            if not mode.synced:
+                template.mkdir(parents=True)
+            elif same is None:
+                template.mkdir(parents=True)
+                self._expect(self.run(template, mode, first=True), 0)
+                synced[mode.account_id, mode.details] = template
+            else:
+                shutil.copytree(same, template)
         change(self.simulator.world)
         for mode in MODES.values():
             ended = self.run(self.copy(mode), mode)
