@@ -112,6 +112,11 @@ class Site:
         assert process.returncode is not None
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
+    def faulty(self, fault: str, *arguments: str, **variables: str) -> Spawned:
+        """Start `image-history` as `command` does, with a fault such as `rename.segment:kill:2` in it."""
+        environment = {**os.environ, **self.environment, **variables}
+        return spawn(arguments, folder=self.folder, environment=environment, fault=fault)
+
     def interpret(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start `image-history` as `command` does, in an interpreter that has nothing imported yet."""
         return subprocess.Popen(

@@ -32,8 +32,11 @@ ROOT = Path(__file__).parents[2]
 _HEADER_BYTES = 8
 _LOOK_SECONDS = 0.01
 _ASKING = threading.Lock()
-# What host names, terminals and time zones want of the standard library.
-_FOR_TEXT = ("encodings.idna", "stringprep", "unicodedata", "zoneinfo")
+# What commands import outside the packages of which they use most modules.
+_ELSEWHERE = (
+    *("connector.pipeline", "connector.freshness", "pyarrow.dataset", "tests.faultpoints.faults"),
+    *("encodings.idna", "stringprep", "unicodedata", "zoneinfo"),
+)
 
 
 @dataclass(slots=True)
@@ -123,13 +126,15 @@ def spawn(
     folder: Path,
     environment: Mapping[str, str],
     largest_file_bytes: int | None = None,
+    fault: str | None = None,
 ) -> Spawned:
     """Start `image-history` with these arguments and this environment in a folder, without standard input.
 
-    No file that it writes may grow beyond `largest_file_bytes`, as on a full disk.
+    No file that it writes may grow beyond `largest_file_bytes`, as on a full disk. A fault is one such as
+    `rename.segment:kill:2`.
     """
     out, err = os.pipe(), os.pipe()
-    wanted = [list(arguments), str(folder), dict(environment), largest_file_bytes]
+    wanted = [list(arguments), str(folder), dict(environment), largest_file_bytes, fault]
     with Path(os.devnull).open("rb") as nothing:
         pid, ended = _ask(wanted, [nothing.fileno(), out[1], err[1]])
     os.close(out[1])
@@ -141,7 +146,7 @@ def spawn_on(
     terminal: int, arguments: Sequence[str], environment: Mapping[str, str], *, seated: bool
 ) -> Spawned:
     """Start `image-history` here with its outputs, and if `seated` its input, on a terminal that stays open."""
-    wanted = [list(arguments), str(Path.cwd()), dict(environment), None]
+    wanted = [list(arguments), str(Path.cwd()), dict(environment), None, None]
     with Path(os.devnull).open("rb") as nothing:
         pid, ended = _ask(wanted, [terminal if seated else nothing.fileno(), terminal, terminal])
     return Spawned(["image-history", *arguments], pid, io.StringIO(), io.StringIO(), ended)
@@ -193,7 +198,13 @@ def _warm() -> None:
     for package in ("cli", "formats", "load", "publish"):
         for found in iter_modules([str(ROOT / "connector" / package)]):
             import_module(f"connector.{package}.{found.name}")
-    for name in ("connector.pipeline", "connector.freshness", "pyarrow.dataset", *_FOR_TEXT):
+    for name in (
+        "connector.pipeline",
+        "connector.freshness",
+        "pyarrow.dataset",
+        "tests.faultpoints.faults",
+        *_FOR_TEXT,
+    ):
         import_module(name)
     import duckdb
 
@@ -271,7 +282,11 @@ def _attend(given: int, out: int, err: int, ended: int) -> None:
 
 
 def _become(
-    arguments: Sequence[str], folder: str, environment: Mapping[str, str], largest_file_bytes: int | None
+    arguments: Sequence[str],
+    folder: str,
+    environment: Mapping[str, str],
+    largest_file_bytes: int | None,
+    fault: str | None,
 ) -> None:
     """Take the command's folder, environment and arguments, as a new interpreter would have found them."""
     if largest_file_bytes is not None:
@@ -282,6 +297,11 @@ def _become(
     time.tzset()
     tempfile.tempdir = None
     sys.argv = ["image-history", *arguments]
+    if fault is not None:
+        from connector.effects import install
+        from tests.faultpoints.faults import Fault, Tripwire
+
+        install(Tripwire(Fault.parse(fault), lambda _: None))
 
 
 def _command() -> None:
