@@ -198,13 +198,7 @@ def _warm() -> None:
     for package in ("cli", "formats", "load", "publish"):
         for found in iter_modules([str(ROOT / "connector" / package)]):
             import_module(f"connector.{package}.{found.name}")
-    for name in (
-        "connector.pipeline",
-        "connector.freshness",
-        "pyarrow.dataset",
-        "tests.faultpoints.faults",
-        *_FOR_TEXT,
-    ):
+    for name in _ELSEWHERE:
         import_module(name)
     import duckdb
 
