@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 DUCKDB2 := $(VENV)/duckdb2
 FUZZER := $(VENV)/fuzzer
 PEERS := $(VENV)/peers
+SPARK := $(VENV)/spark
 LOCKS := requirements
 # What `make test` runs on the second DuckDB line: all that loads, settles and asks. DUCKDB2_TESTS=tests runs all.
 DUCKDB2_TESTS ?= $(addprefix tests/,$(addprefix behaviour/test_,sync.py deletions.py promises.py query.py \
@@ -35,10 +36,12 @@ TOOLS := $(VENV)/.tools-$(TAG)
 OVERLAY := $(VENV)/.duckdb2-$(TAG)
 FUZZING := $(VENV)/.fuzzer-$(TAG)
 RIVALS := $(VENV)/.peers-$(TAG)
+SPARKED := $(VENV)/.spark-$(TAG)
 AUDITOR := $(VENV)/auditor
 AUDITING := $(VENV)/.auditor-$(TAG)
 
-# Wheels only: building from source would need packages that no lock file names.
+# Wheels only: building from source would need packages that no lock file names. Spark alone has no wheel, and a
+# lock for what builds it.
 PIP_INSTALL := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install
 
 .PHONY: help
@@ -46,7 +49,7 @@ help: ## print this
 	@echo 'image-history: the history of Amazon SageMaker image versions in DuckDB and Parquet'
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
-		printf '%-14s %s\n' "$$target" "$$text"; done
+		printf '%-19s %s\n' "$$target" "$$text"; done
 	@echo
 	@echo 'PYTHON=python3.12 picks another interpreter (3.11 to 3.13); JOBS=4 runs more tests at once.'
 
@@ -93,6 +96,10 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the 
 deploy-check: $(PROJECT) $(TOOLS) ## run what the container file runs, in a fresh environment: takes a minute
 	@$(BIN)/python -m tests.deploy.container
 
+.PHONY: spark-check
+spark-check: java $(PROJECT) $(TOOLS) $(SPARKED) ## let Spark read datasets while they are rewritten; needs Java 17, loads 430 MB once
+	@PYTHONPATH=$(CURDIR)/$(SPARK)/packages $(BIN)/python -m tests.soak.spark $(ARGUMENTS)
+
 .PHONY: fuzz
 fuzz: $(PROJECT) $(TOOLS) $(FUZZING) ## only the coverage-guided fuzzer on all that parses; Linux. SECONDS=60 for each target
 	@PYTHONPATH=$(CURDIR)/$(FUZZER) $(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
@@ -136,6 +143,8 @@ lock: $(TOOLS) ## write the lock files anew after a change of pyproject.toml; UP
 	$(subst --constraints $(LOCKS)/constraints.in,,$(UV_COMPILE)) $(LOCKS)/fuzz.in -o $(LOCKS)/fuzz.txt
 	$(UV_COMPILE) $(LOCKS)/bench.in -o $(LOCKS)/bench.txt
 	$(UV_COMPILE) $(LOCKS)/audit.in -o $(LOCKS)/audit.txt
+	$(UV_COMPILE) $(LOCKS)/spark-build.in -o $(LOCKS)/spark-build.txt
+	$(UV_COMPILE) $(LOCKS)/spark.in -o $(LOCKS)/spark.txt
 
 .PHONY: clean
 clean: ## remove the environment, caches and built files
@@ -151,6 +160,12 @@ python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo >&2 \
 		'$(PYTHON) cannot make environments; install its venv module (on Debian: apt-get install python3-venv)'; exit 1; }
 	@mkdir -p "$$TMPDIR"
+
+.PHONY: java
+java:
+	@"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 || { echo >&2 \
+		'Spark needs Java 17 or later, and none starts; install one (on Debian: apt-get install default-jre-headless)' \
+		'or let JAVA_HOME name it'; exit 1; }
 
 $(PACKAGES): $(LOCKS)/runtime.txt $(LOCKS)/build.txt | python
 	@echo 'Building $(VENV) with Python $(TAG) from the lock files ...'
@@ -184,6 +199,15 @@ $(RIVALS): $(PACKAGES) $(LOCKS)/bench.txt | python
 	@$(PYTHON) -m venv --clear $(PEERS)
 	@$(PEERS)/bin/python -m pip -qq --disable-pip-version-check --no-input install \
 		--require-hashes --only-binary :all: -r $(LOCKS)/bench.txt
+	@touch $@
+
+$(SPARKED): $(PACKAGES) $(LOCKS)/spark-build.txt $(LOCKS)/spark.txt | python java
+	@echo 'Building Spark from its source distribution ...'
+	@rm -rf $(SPARK)
+	@{ $(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps --target $(SPARK)/builders -r $(LOCKS)/spark-build.txt && \
+		PYTHONPATH=$(CURDIR)/$(SPARK)/builders $(PIP_INSTALL) --require-hashes --no-build-isolation --no-deps \
+		--target $(SPARK)/packages -r $(LOCKS)/spark.txt; } || { rm -rf $(SPARK); echo >&2 \
+		'Spark cannot be had from the package index that pip is set to; pip says above why'; exit 1; }
 	@touch $@
 
 $(AUDITING): $(PACKAGES) $(LOCKS)/audit.txt | python

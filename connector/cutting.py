@@ -1,4 +1,4 @@
-"""A thread that collects what many threads hand over, and cuts it into files, one after the other.
+"""A thread that cuts what many threads hand over into files, one after the other.
 
 Order matters: what a later file says must never be visible before what an earlier one holds. Must not know what is
 collected, nor how a file is written.
@@ -6,11 +6,10 @@ collected, nor how a file is written.
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
 Item = TypeVar("Item")
@@ -24,31 +23,33 @@ class Cut:
     seconds: float = 5.0
 
 
-class _End:
-    """Comes after the last item."""
+@dataclass(slots=True)
+class _Collected(Generic[Item]):
+    """What the next file will hold; `due` (monotonic seconds) is when it is cut at the latest."""
+
+    items: list[Item] = field(default_factory=list)
+    rows: int = 0
+    due: float = float("inf")
 
 
 class Cutter(Generic[Item]):
     """A context manager around the writing thread.
 
-    `put` may be called from any thread and blocks while `queued` items wait, which bounds memory. `write` gets
-    the items of a file in the order of their coming, and none at the end if none is left; `rows_of` weighs one.
-    Leaving the context cuts the last file, also after an exception in the body; whatever `write` raised is
-    raised again there, and by `put`.
+    `put` may be called from any thread, and blocks while a file is being written and another one is full, which
+    bounds memory. `write` gets the items of a file in the order of their coming, and none at the end if none is
+    left; `rows_of` weighs one. Leaving the context cuts the last file, also after an exception in the body;
+    whatever `write` raised is raised again there, and by `put`.
     """
 
     def __init__(
-        self,
-        write: Callable[[Sequence[Item]], None],
-        rows_of: Callable[[Item], int],
-        *,
-        cut: Cut,
-        queued: int,
+        self, write: Callable[[Sequence[Item]], None], rows_of: Callable[[Item], int], cut: Cut
     ) -> None:
-        self._write_file = write
+        self._write = write
         self._rows_of = rows_of
         self._cut = cut
-        self._queue: queue.Queue[Item | _End] = queue.Queue(queued)
+        self._changed = threading.Condition()
+        self._collected: _Collected[Item] = _Collected()
+        self._ended = False
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="cutter", daemon=True)
 
@@ -57,43 +58,54 @@ class Cutter(Generic[Item]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._queue.put(_End())
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
         self._thread.join()
         if self._failure is not None:
             raise self._failure
 
     def put(self, item: Item) -> None:
         """Hand over one item. Raises what ended writing, if something did."""
-        if self._failure is not None:
-            raise self._failure
-        self._queue.put(item)
+        with self._changed:
+            while self._full and self._failure is None:
+                self._changed.wait()
+            if self._failure is not None:
+                raise self._failure
+            collected = self._collected
+            collected.items.append(item)
+            collected.rows += self._rows_of(item)
+            # Waking the thread costs as much as decoding a page: for a file's first item, and its last.
+            if len(collected.items) == 1:
+                collected.due = time.monotonic() + self._cut.seconds
+                self._changed.notify_all()
+            elif self._full:
+                self._changed.notify_all()
+
+    @property
+    def _full(self) -> bool:
+        return self._collected.rows >= self._cut.rows
 
     def _work(self) -> None:
         ended = False
         while not ended:
             items, ended = self._next_file()
-            self._flush(items)
+            if self._failure is None:
+                self._flush(items)
 
-    def _next_file(self) -> tuple[list[Item], bool]:
+    def _next_file(self) -> tuple[Sequence[Item], bool]:
         """The items of the next file, and whether it is the last one."""
-        items: list[Item] = []
-        rows, due = 0, None
-        while True:
-            try:
-                item = self._queue.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
-            except queue.Empty:
-                return items, False
-            if isinstance(item, _End):
-                return items, True
-            items.append(item)
-            rows += self._rows_of(item)
-            due = time.monotonic() + self._cut.seconds if due is None else due
-            if rows >= self._cut.rows or time.monotonic() >= due:
-                return items, False
+        with self._changed:
+            while not self._ended and not self._full and (left := self._collected.due - time.monotonic()) > 0:
+                self._changed.wait(None if left == float("inf") else left)
+            collected, self._collected = self._collected, _Collected()
+            self._changed.notify_all()
+            return collected.items, self._ended
 
     def _flush(self, items: Sequence[Item]) -> None:
-        if self._failure is None:
-            try:
-                self._write_file(items)
-            except Exception as error:  # noqa: BLE001  whatever it is, nobody may wait for a thread that died
+        try:
+            self._write(items)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for a thread that died
+            with self._changed:
                 self._failure = error
+                self._changed.notify_all()

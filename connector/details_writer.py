@@ -14,14 +14,12 @@ from connector.landed_details import Answered, CostsTaken, DetailsHeader, costs_
 from connector.landing import LandedRun
 from connector.transform import detail_table
 
-_QUEUED_LOOKS = 1000
-
 
 class DetailsWriter(Cutter[Look]):
     """The writing thread of one run's files of details; a look counts as a row."""
 
     def __init__(self, run: LandedRun, *, cut: Cut, costs: CostsTaken) -> None:
-        super().__init__(self._file, lambda _: 1, cut=cut, queued=_QUEUED_LOOKS)
+        super().__init__(self._file, lambda _: 1, cut)
         self._folder = run.folder
         self._run_id = run.plan.run_id
         self._number = len(run.details.files)

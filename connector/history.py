@@ -72,7 +72,8 @@ class Warehouse:
 
     The file is open while a question is worked on and no longer, so that an object that lives on is in no sync's
     way; questions from several threads take turns. `wait` is how long to wait for a load that is under way,
-    `timeout` how long DuckDB may work on one question. Nothing is opened before the first question.
+    `timeout` how long DuckDB may work on one question, `queries` a folder with saved queries of your own, as the
+    setting of that name. Nothing is opened before the first question.
 
     Every question raises WarehouseError for a file that is missing, foreign or newer than this program
     (WarehouseLockedError if it stays locked), and QueryError for one that is wrong, refused, too long or too
@@ -85,13 +86,15 @@ class Warehouse:
         *,
         wait: timedelta = timedelta(seconds=30),
         timeout: timedelta = timedelta(minutes=5),
+        queries: str | Path | None = None,
     ) -> None:
         self.path = Path(path)
+        self._queries = None if queries is None else Path(queries)
         self._wait_seconds = wait.total_seconds()
         self._timeout = timeout
 
     def query(self, sql: str, /, **parameters: Value) -> Result:
-        """Ask one statement that only reads, or the saved query `@name`.
+        """Ask one statement that only reads, or the saved query `@name`; ConfigError if there is none.
 
         The parameters are the values of its `$names`. A datetime without a zone is a QueryError: it could mean
         any of two dozen instants.
@@ -99,7 +102,8 @@ class Warehouse:
         from connector.load.saved import Question, saved
 
         given = {name: _value(name, value) for name, value in parameters.items()}
-        question = saved(sql[1:]).question(given) if sql.startswith("@") else Question(sql, given)
+        named = sql.startswith("@")
+        question = saved(sql[1:], self._queries).question(given) if named else Question(sql, given)
         return self._asked(question.sql, question.parameters)
 
     def current(self) -> Result:

@@ -8,16 +8,13 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextvars import copy_context
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 import msgspec
 import pyarrow as pa
@@ -37,6 +34,7 @@ from connector.extract.deadline import Callers
 from connector.extract.discover import Discovery
 from connector.extract.plan import PlanSettings, plan_stream
 from connector.extract.scopes import OpenScope, Target, open_scope, require_distinct, require_same_account
+from connector.extract.workers import Arrivals
 from connector.landing import RunPlan, ScopePlan
 from connector.model import Failure, ListingKind, Outcome, Scope, Stop, Stream, StreamKnowledge
 from connector.shards import WHOLE, Shard
@@ -45,7 +43,8 @@ from connector.transform import empty_images, image_table
 
 Accounts = Mapping[tuple[str, str], str]
 
-_POLL_SECONDS = 0.5
+# No longer than a scope at AWS's own pace waits between its list of images and the first listing.
+_PATIENCE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +119,19 @@ class Opening:
     stop: Stop
     planned: frozenset[Scope] = frozenset()
 
-    def waves(self, *, patience_seconds: float = 1.0) -> Iterator[Opened]:
+    def waves(self, *, patience_seconds: float = _PATIENCE_SECONDS) -> Iterator[Opened]:
         """The scopes as they answer, `patience_seconds` after the first of each wave, the last one marked so.
 
         One that answers late, is throttled or cannot be reached keeps no other waiting, unless the options name
         scopes or images: those must be known to exist before anything is read. Raises as `open_scopes`.
         """
         patient = self.options.scopes or self.options.images
-        arrived: SimpleQueue[_Arrived] = SimpleQueue()
         callers = Callers(self.config.concurrency)
-        for target in self.wanted:
-            job = partial(_open_into, arrived, partial(self._try_open, target, callers))
-            threading.Thread(target=copy_context().run, args=(job,), name="scope", daemon=True).start()
+        jobs = [partial(self._try_open, target, callers) for target in self.wanted]
+        arrivals: Arrivals[OpenScope | _Lost] = Arrivals(jobs, self.stop)
         everything: list[OpenScope] = []
         lost: list[_Lost] = []
-        for batch, last in self._batches(arrived, math.inf if patient else patience_seconds):
+        for batch, last in self._batches(arrivals, math.inf if patient else patience_seconds):
             opened = [each for each in batch if isinstance(each, OpenScope)]
             lost += [each for each in batch if isinstance(each, _Lost)]
             everything += opened
@@ -145,17 +142,17 @@ class Opening:
             yield Opened(chosen, self._unreadable(lost) if last else (), last=last)
 
     def _batches(
-        self, arrived: SimpleQueue[_Arrived], patience_seconds: float
+        self, arrivals: Arrivals[OpenScope | _Lost], patience_seconds: float
     ) -> Iterator[tuple[list[OpenScope | _Lost], bool]]:
         """What has arrived so far, each once, in the order of the configuration within a batch."""
         batch: list[OpenScope | _Lost] = []
         due = math.inf
         for left in range(len(self.wanted) - 1, -1, -1):
-            attempt = self._next(arrived, due)
+            attempt = arrivals.next(due)
             while attempt is None:
                 yield self._sorted(batch), False
                 batch, due = [], math.inf
-                attempt = self._next(arrived, due)
+                attempt = arrivals.next(due)
             batch.append(attempt)
             if isinstance(attempt, OpenScope) and due == math.inf:
                 due = time.monotonic() + patience_seconds
@@ -165,21 +162,6 @@ class Opening:
     def _sorted(self, batch: Iterable[OpenScope | _Lost]) -> list[OpenScope | _Lost]:
         places = {target: place for place, target in enumerate(self.wanted)}
         return sorted(batch, key=lambda each: places[each.target])
-
-    def _next(self, arrived: SimpleQueue[_Arrived], due: float) -> OpenScope | _Lost | None:
-        """The next scope that was opened or lost; None when `due` (monotonic seconds) has come."""
-        while True:
-            self.stop.check()
-            left_seconds = due - time.monotonic()
-            if left_seconds <= 0:
-                return None
-            try:
-                attempt = arrived.get(timeout=min(_POLL_SECONDS, left_seconds))
-            except Empty:
-                continue
-            if isinstance(attempt, BaseException):
-                raise attempt
-            return attempt
 
     def _try_open(self, target: Target, callers: Callers) -> OpenScope | _Lost:
         scope: Scope | None = None
@@ -202,13 +184,6 @@ class Opening:
             for each in lost
             if not self.options.scopes or str(each.scope) in self.options.scopes
         )
-
-
-def _open_into(arrived: SimpleQueue[_Arrived], opening: Callable[[], OpenScope | _Lost]) -> None:
-    try:
-        arrived.put(opening())
-    except BaseException as error:  # noqa: BLE001 - it is raised where the scopes are waited for
-        arrived.put(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +239,6 @@ def _fatal(error: ConnectorError) -> ConnectorError:
     if isinstance(error, AccessDeniedError):
         return CredentialsError(f"{error} Nothing was read: allow sagemaker:ListImages.", **error.context)
     return error
-
-
-_Arrived = OpenScope | _Lost | BaseException
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,12 @@ from connector.landed_details import CostsTaken, costs_since
 from connector.landing import LandedRun, SegmentHeader, write_segment
 from connector.transform import VersionPage, version_table
 
-_QUEUED_PAGES = 64
-
 
 class SegmentWriter(Cutter[PageRead]):
     """The writing thread of one run's segments."""
 
     def __init__(self, run: LandedRun, *, cut: Cut, costs: CostsTaken) -> None:
-        super().__init__(self._segment, lambda page: len(page.rows), cut=cut, queued=_QUEUED_PAGES)
+        super().__init__(self._segment, lambda page: len(page.rows), cut)
         self._folder = run.folder
         self._run_id = run.plan.run_id
         self._number = len(run.segments)

@@ -6,7 +6,7 @@ The thin loop of effects around verdict.py; must not know SQL, segments, or boto
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -29,6 +29,8 @@ from connector.verdict import Described, Findings, Step, absences, accepted, may
 from connector.wire import ImageVersion
 
 logger = logging.getLogger(__name__)
+
+_ASKING = frozenset({Step.DESCRIBE_MISSING, Step.DESCRIBE_ALL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,19 @@ class Settler:
         for checkpoint in waiting:
             if checkpoint.stream.scope in self.scopes:
                 by_scope.setdefault(checkpoint.stream.scope, []).append(checkpoint)
-        jobs = [partial(self._settle_scope, scope, marks, findings) for scope, marks in by_scope.items()]
-        again = together(jobs, max(1, len(jobs)), self.stop)
+        jobs: dict[bool, list[Callable[[], Sequence[Checkpoint]]]] = {True: [], False: []}
+        for scope, marks in by_scope.items():
+            asks = any(self._asks(mark, findings) for mark in marks)
+            jobs[asks].append(partial(self._settle_scope, scope, marks, findings))
+        again = [job() for job in jobs[False]]
+        again += together(jobs[True], max(1, len(jobs[True])), self.stop)
         self.stop.check()
         return tuple(checkpoint for marks in again for checkpoint in marks)
+
+    def _asks(self, checkpoint: Checkpoint, findings: Mapping[Stream, Findings]) -> bool:
+        """Whether AWS may have to be asked: only then is a thread worth its while."""
+        step = next_step(checkpoint, findings.get(checkpoint.stream, Findings()), may_describe=True)
+        return step in _ASKING
 
     def _settle_scope(
         self, scope: Scope, waiting: Iterable[Checkpoint], findings: Mapping[Stream, Findings]
@@ -120,7 +131,7 @@ class Settler:
     def _verdict(self, checkpoint: Checkpoint, findings: Findings) -> PageRead:
         scope = checkpoint.stream.scope
         step = next_step(checkpoint, findings, may_describe=scope not in self._undescribable)
-        if step in {Step.DESCRIBE_MISSING, Step.DESCRIBE_ALL}:
+        if step in _ASKING:
             answers = self._describe(checkpoint.stream, _asked(findings, step))
             if all(answer.said is not Described.DENIED for answer in answers):
                 return _accept(checkpoint, findings, answers)

@@ -5,11 +5,8 @@ Must not know what a statement means, nor run one.
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from pathlib import Path
-
-from connector.errors import ConfigError
 
 _INSTALLED = Path(__file__).parent / "sql"
 _CHECKOUT = Path(__file__).parent.parent / "sql"
@@ -29,13 +26,3 @@ def statement(name: str) -> str:
 def names(kind: str) -> tuple[str, ...]:
     """The statements of one folder, as `kind/stem`, sorted: the order in which migrations and views run."""
     return tuple(f"{kind}/{path.stem}" for path in sorted((folder() / kind).glob("*.sql")))
-
-
-def saved_query(name: str) -> str:
-    """The text of a saved query; ConfigError names the nearest, or all that there are."""
-    known = [path.stem for path in sorted((folder() / "queries").glob("*.sql"))]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 3)
-        hint = f"the nearest: {', '.join(near)}" if near else f"there are: {', '.join(known)}"
-        raise ConfigError(f"There is no saved query @{name}; {hint}.")
-    return statement(f"queries/{name}")

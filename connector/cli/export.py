@@ -135,8 +135,8 @@ def export(shared: Globals, options: Options) -> str:
     how, named = _format(output, options.format), is_name(what)
     if named and options.param:
         raise ConfigError(f"--param is for queries; {what} is a table or view.")
-    asked = whole(what) if named else question(what, options.param)
     config = shared.config()
+    asked = whole(what) if named else question(what, options.param, config.queries)
     write = _writer(output, how, config.warehouse)
     warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
     with (

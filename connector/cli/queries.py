@@ -22,16 +22,20 @@ if TYPE_CHECKING:
 @click.argument("name", metavar="[@NAME]", required=False)
 @format_option
 @click.pass_obj
-def command(_: Globals, /, *, name: str | None, how: str) -> None:
-    """Show the saved queries with their parameters and an example each; with @NAME the SQL of that one."""
+def command(shared: Globals, /, *, name: str | None, how: str) -> None:
+    """Show the saved queries with their parameters and an example each; with @NAME the SQL of that one.
+
+    Your own come from the folder that the setting queries names.
+    """
     from connector.load.saved import saved, saved_queries
 
+    own = shared.config().queries
     if name is not None:
-        click.echo(saved(name.removeprefix("@")).sql.rstrip())
+        click.echo(saved(name.removeprefix("@"), own).sql.rstrip())
     elif how == "table":
-        click.echo("\n".join(line for query in saved_queries() for line in as_text(query)))
+        click.echo("\n".join(line for query in saved_queries(own) for line in as_text(query)))
     else:
-        _deliver(saved_queries(), how)
+        _deliver(saved_queries(own), how)
 
 
 def as_text(query: SavedQuery) -> Iterator[str]:

@@ -121,15 +121,19 @@ def command(shared: Globals, /, **given: Any) -> None:
             "Nothing is asked: write SQL, @NAME of a saved query (image-history queries lists them), or - for "
             "stdin."
         )
-    answer(shared.config(), question(options.sql, options.param), options)
+    config = shared.config()
+    answer(config, question(options.sql, options.param, config.queries), options)
 
 
-def question(text: str, parameters: Mapping[str, str]) -> Question:
-    """What `text` asks: SQL, @NAME or - for stdin. ConfigError and QueryError say what is wrong with it."""
+def question(text: str, parameters: Mapping[str, str], own: Path | None) -> Question:
+    """What `text` asks: SQL, @NAME or - for stdin. ConfigError and QueryError say what is wrong with it.
+
+    `own` is the folder of the user's own saved queries.
+    """
     from connector.load.saved import Question, saved
 
     if text.startswith("@"):
-        return saved(text[1:]).question(parameters)
+        return saved(text[1:], own).question(parameters)
     return Question(_stdin() if text == "-" else text, parameters)
 
 

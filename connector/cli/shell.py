@@ -134,7 +134,7 @@ class Shell:
         from connector.cli.query import question
 
         started = time.monotonic()
-        answer(self.config, question(sql, parameters), self.options)
+        answer(self.config, question(sql, parameters, self.config.queries), self.options)
         if self.timed:
             click.echo(f"{time.monotonic() - started:.3f} s", err=True)
 
@@ -227,7 +227,7 @@ def vocabulary(config: Config) -> Vocabulary:
     """All words that the warehouse, the saved queries and the shell know. Raises as `asking` does."""
     from connector.cli.completing import Vocabulary
     from connector.load.asking import asking
-    from connector.load.saved import Question, saved_queries
+    from connector.load.saved import Question, saved_names
     from connector.load.warehouse import WarehouseFile
     from connector.statements import statement
 
@@ -242,7 +242,7 @@ def vocabulary(config: Config) -> Vocabulary:
         relations=[row["word"] for row in found if row["kind"] == "relation"],
         columns=columns,
         functions=[row["word"] for row in found if row["kind"] == "function"],
-        saved=[query.name for query in saved_queries()],
+        saved=saved_names(config.queries),
         commands=[".exit", ".help", ".mode", ".queries", ".schema", ".tables", ".timer"],
         formats=FORMATS,
     )

@@ -319,6 +319,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     publish: Annotated[
         tuple[Publish, ...], Meta(description="Parquet datasets that are kept in step after each sync.")
     ] = ()
+    queries: Annotated[
+        Path | None,
+        Meta(description="Folder with saved queries of your own: the *.sql files in it, asked as @NAME."),
+    ] = None
 
     @property
     def own_accounts(self) -> tuple[Account, ...]:

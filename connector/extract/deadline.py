@@ -5,11 +5,10 @@ Must not know what is called.
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 _Job = Callable[[], None]
@@ -19,7 +18,7 @@ class _Caller:
     """A daemon thread that makes one call after the other; it ends when nobody can give it another."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         threading.Thread(target=_work, args=(self._jobs,), name="call", daemon=True).start()
 
     def give(self, job: _Job) -> None:
@@ -30,9 +29,43 @@ class _Caller:
         self._jobs.put(None)
 
 
-def _work(jobs: queue.SimpleQueue[_Job | None]) -> None:
+def _work(jobs: SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
         job()
+
+
+class _Call(Generic[Result]):
+    """One call and what came of it. A bare lock tells of its end: a Future costs three times as much."""
+
+    def __init__(self, call: Callable[[], Result]) -> None:
+        self._call = call
+        self._result: list[Result] = []
+        self._error: BaseException | None = None
+        self._made = threading.Lock()
+        self._made.acquire()
+
+    def make(self) -> None:
+        """Make it, in whatever thread this is."""
+        try:
+            self._result.append(self._call())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
+            self._error = error
+        finally:
+            self._made.release()
+
+    def awaited(self, seconds: float) -> bool:
+        """Whether it has ended within so many seconds."""
+        return self._made.acquire(timeout=seconds)
+
+    def outcome(self) -> Result:
+        """What it returned, once it has ended, or what it raised."""
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                # The traceback holds this frame, which would hold the error.
+                self._error = None
+        return self._result[0]
 
 
 class Callers:
@@ -49,23 +82,17 @@ class Callers:
         The time that it waits for its turn does not count. An overdue call cannot be broken off: it goes on
         in a thread that keeps no process alive and takes nobody's turn, and its outcome is dropped.
         """
+        made = _Call(call)
         with self._free:
             caller = self._take()
-            outcome: Future[Result] = Future()
-            caller.give(lambda: _settle(outcome, call))
-            outcome.exception(timeout=seconds)
+            caller.give(made.make)
+            if not made.awaited(seconds):
+                raise TimeoutError
             self._idle.append(caller)
-        return outcome.result()
+        return made.outcome()
 
     def _take(self) -> _Caller:
         try:
             return self._idle.pop()
         except IndexError:
             return _Caller()
-
-
-def _settle(outcome: Future[Result], call: Callable[[], Result]) -> None:
-    try:
-        outcome.set_result(call())
-    except BaseException as error:  # noqa: BLE001 - it is raised where the outcome is awaited
-        outcome.set_exception(error)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
 
 from connector.model import Stop
 
@@ -18,6 +20,8 @@ Result = TypeVar("Result")
 
 _GRACE_SECONDS = 3.0
 _POLL_SECONDS = 0.5
+# As many as keep AWS busy, and few enough not to be in each other's way.
+_AT_ONCE = 32
 
 
 class Workers:
@@ -93,3 +97,50 @@ def _raise_first(done: Iterable[Future[Result]]) -> None:
     for future in done:
         if not future.cancelled():
             future.result()
+
+
+class Arrivals(Generic[Result]):
+    """The results of jobs as they come: a few threads do them, and more come while nothing arrives.
+
+    So a job that hangs keeps no other waiting for more than a moment, however many hang.
+    """
+
+    def __init__(self, jobs: Iterable[Callable[[], Result]], stop: Stop) -> None:
+        self._waiting = deque(jobs)
+        self._stop = stop
+        self._arrived: SimpleQueue[tuple[Result] | BaseException] = SimpleQueue()
+        self._come()
+
+    def next(self, due: float) -> Result | None:
+        """The next result; None when `due` (monotonic seconds) has come. Raises what a job raised, and at a stop."""
+        while True:
+            self._stop.check()
+            left_seconds = due - time.monotonic()
+            if left_seconds <= 0:
+                return None
+            try:
+                arrived = self._arrived.get(timeout=min(_POLL_SECONDS, left_seconds))
+            except Empty:
+                self._come()
+                continue
+            if isinstance(arrived, BaseException):
+                raise arrived
+            return arrived[0]
+
+    def _come(self) -> None:
+        for _ in range(min(_AT_ONCE, len(self._waiting))):
+            threading.Thread(target=copy_context().run, args=(self._work,), name="scope", daemon=True).start()
+
+    def _work(self) -> None:
+        while not self._stop.requested and (job := self._take()) is not None:
+            try:
+                # Each in a context of its own, as if it had a thread of its own.
+                self._arrived.put((copy_context().run(job),))
+            except BaseException as error:  # noqa: BLE001 - it is raised where the results are waited for
+                self._arrived.put(error)
+
+    def _take(self) -> Callable[[], Result] | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None

@@ -146,8 +146,8 @@ class _Stream:
         return (batch.cast(self.schema) for batch in _guarded(self._source, self._name))
 
 
-# A sync publishes in its own process, and stays as small as it was while it loaded.
-_FRUGAL = Limits(memory_bytes=256 * 1024**2)
+# A sync publishes in its own process, and stays as small as it was while it loaded; half of that is Parquet's.
+_FRUGAL = Limits(memory_bytes=128 * 1024**2, threads=1)
 
 
 @contextmanager

@@ -119,6 +119,7 @@ def _say_nothing() -> None:
 
 def _let_in(path: Path, until: float) -> None:
     while is_wanted(path) and time.monotonic() < until:
+        # A lock that is waited for knows no time limit, so it is looked at again and again.
         time.sleep(_POLL_SECONDS / 4)
 
 

@@ -47,6 +47,15 @@ class Dataset:
         self.table(table)
         return [f"{self.place}/{file.path}" for file in self.manifest.of(table)]
 
+    def folder(self, table: str) -> str:
+        """The folder or s3:// address below which a table's files lie: what Spark calls `basePath`.
+
+        ConfigError as from `files`.
+        """
+        self.table(table)
+        path = next(file.path for file in self.manifest.of(table))
+        return "/".join([self.place, *(part for part in path.split("/")[:-1] if "=" not in part)])
+
     def table(self, name: str) -> Table:
         """What the manifest says of a table: rows, bytes, columns with their meaning."""
         known = {table.name: table for table in self.manifest.tables}

@@ -31,6 +31,12 @@ variable "external_id" {
   }
 }
 
+variable "details" {
+  description = "Whether the role may read aliases, which `details: true` in config.yaml asks for."
+  type        = bool
+  default     = false
+}
+
 variable "name" {
   description = "Name of the role and of its policy."
   type        = string
@@ -65,6 +71,20 @@ data "aws_iam_policy_document" "read" {
     resources = [
       "arn:${data.aws_partition.current.partition}:sagemaker:*:${data.aws_caller_identity.current.account_id}:image-version/*",
     ]
+  }
+
+  dynamic "statement" {
+    for_each = var.details ? ["ReadAliases"] : []
+
+    content {
+      sid     = "ReadAliases"
+      effect  = "Allow"
+      actions = ["sagemaker:ListAliases"]
+      resources = [ # IAM asks for both
+        "arn:${data.aws_partition.current.partition}:sagemaker:*:${data.aws_caller_identity.current.account_id}:image/*",
+        "arn:${data.aws_partition.current.partition}:sagemaker:*:${data.aws_caller_identity.current.account_id}:image-version/*",
+      ]
+    }
   }
 }
 

@@ -1,3 +1,4 @@
--- What: no more threads than that memory has shares for; each needs some of its own.
+-- What: one thread: two take up to twice the processor's time for a run's rows, and are no sooner; each needs memory
+-- of its own.
 -- Parameters: none. Returns: nothing.
-SET threads = least(4, current_setting('threads'));
+SET threads = 1;

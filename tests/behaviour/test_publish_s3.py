@@ -136,6 +136,7 @@ def test_dataset_in_s3_is_read_by_its_manifest(bucket: Bucket, stock: Stock) -> 
     stock.publish()
     local = set(parts(stock.dataset).values())
     assert {file.sha256 for file in Dataset.at(PLACE).manifest.files} == local
+    assert Dataset.at(PLACE).folder("image_versions") == f"{PLACE}/image_versions"
 
 
 def test_change_in_one_region_puts_one_object_then_the_manifest(bucket: Bucket, stock: Stock) -> None:

@@ -13,11 +13,12 @@ import msgspec
 import pandas as pd
 import pytest
 
+from connector import Dataset
 from connector.cli import run
 from connector.cli.reports import report_json
 from connector.cli.sync import exit_code
 from connector.config import Publish
-from connector.errors import InterruptedRunError
+from connector.errors import ConfigError, InterruptedRunError
 from connector.model import Stop
 from connector.publish.manifest import Column, DataFile, Manifest, Superseded, Table
 from connector.publish.stage import publish_all
@@ -128,6 +129,16 @@ def test_sql_of_the_documentation_runs(stock: Stock, capfd: pytest.CaptureFixtur
     with duckdb.connect() as connection:
         assert sorted(connection.execute(counted).fetchall()) == [(region, 40) for region in stock.regions]
         assert connection.sql(listed.rstrip().rstrip(";")).to_arrow_table().num_rows == 120
+
+
+def test_dataset_helper_names_the_folder_below_which_a_table_lies(stock: Stock) -> None:
+    """Partitioned or not, it is that of the publication; Spark has to be told that columns of paths begin there."""
+    stock.publish("image_versions", "runs")
+    found = Dataset.at(stock.dataset)
+    for table in ("image_versions", "runs"):
+        assert Path(found.folder(table)) == (stock.dataset / table).resolve()
+    with pytest.raises(ConfigError, match="has no table images"):
+        found.folder("images")
 
 
 def test_manifest_has_the_members_of_the_documentation(

@@ -111,9 +111,7 @@ def test_requests_are_those_of_an_unmodified_client(
     keys = "aws_access_key_id = AKIAX\naws_secret_access_key = secret\naws_session_token = token/=="
     (tmp_path / "config").write_text(f"[profile mine]\n{keys}\n{profile}\n", encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setattr(
-        "botocore.auth.get_current_datetime", lambda **_: NOW.replace(tzinfo=None)
-    )
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda **_: NOW.replace(tzinfo=None))
     session = boto3.Session(profile_name="mine")
     login = Login(Access("mine"), region)
     for service, operation, given in ASKED:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tests.benchmarks.contest import LIMIT, NAIVE, OURS, TUNED
 from tests.benchmarks.figures import Figures, Measured
+from tests.benchmarks.growth import IDEAL_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,11 @@ def _growth(figures: Figures) -> Iterator[Figure]:
     yield Figure("Quiet run: bytes written", 1e6, 5e6, written[-1] if written else None, " bytes")
     surplus = _values(figures, "quiet: calls")
     yield Figure("Quiet run: calls beyond streams and list pages", 0, 0, max(surplus, default=None), " calls")
+    seconds = figures.grown.get(f"scopes: wall s of 500 at 2 calls a second, ideal {IDEAL_SECONDS}")
+    yield Figure(
+        "500 scopes: wall against the ideal", 1.3, 1.3, None if seconds is None else seconds / IDEAL_SECONDS
+    )
+    yield Figure("500 scopes: peak memory", 500, 500, figures.grown.get("scopes: peak MB of 500"), " MB")
     for name in ("--help", "--version"):
         starts = _values(figures, f"start: ms of image-history {name}")
         yield Figure(f"image-history {name}", 80, 120, starts[0] if starts else None, " ms")

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from connector.checking.policy import Reach, reader_policy
+from connector.config import Config
 from tests.behaviour.commanding import Commanded
 from tests.deploy.recipes import DEPLOY, text
 
@@ -30,10 +31,16 @@ Rules = dict[str, tuple[frozenset[str], frozenset[str]]]
 
 
 class _Template(yaml.SafeLoader):
-    """Reads CloudFormation's short functions as what they are applied to."""
+    """Reads CloudFormation's short functions as what they are applied to, a word or a list."""
+
+    def applied(self, _: str, node: yaml.Node) -> Any:
+        """What a function stands before."""
+        if isinstance(node, yaml.SequenceNode):
+            return self.construct_sequence(node, deep=True)
+        return self.construct_scalar(node)  # type: ignore[arg-type]  # a function before a mapping fails here
 
 
-_Template.add_multi_constructor("!", lambda loader, _, node: loader.construct_scalar(node))
+_Template.add_multi_constructor("!", _Template.applied)
 
 
 def plain(value: Any) -> Any:
@@ -87,28 +94,44 @@ def rules(statements: Iterable[Mapping[str, Any]]) -> Rules:
     return found
 
 
-def terraform_policy() -> Rules:
-    """What the role of Terraform allows."""
-    return rules(terraform("data")["aws_iam_policy_document"]["read"]["statement"])
+def terraform_policy(*, details: bool) -> Rules:
+    """What the role of Terraform allows, with the variable `details` set so."""
+    document = terraform("data")["aws_iam_policy_document"]["read"]
+    (optional,) = (each["statement"] for each in document["dynamic"])
+    assert optional["for_each"] == '${var.details ? ["ReadAliases"] : []}'
+    return rules([*document["statement"], *(optional["content"] if details else [])])
 
 
-def cloudformation_policy() -> Rules:
-    """What the role of CloudFormation allows."""
+def cloudformation_policy(*, details: bool) -> Rules:
+    """What the role of CloudFormation allows, with the parameter `Details` set so."""
     (policy,) = template()["Resources"]["Role"]["Properties"]["Policies"]
-    return rules(policy["PolicyDocument"]["Statement"])
+    *always, (condition, then, otherwise) = policy["PolicyDocument"]["Statement"]
+    assert template()["Conditions"] == {condition: ["Details", "true"]}
+    assert otherwise == "AWS::NoValue"
+    return rules([*always, *([then] if details else [])])
 
 
 @pytest.mark.parametrize(
     "policy", [terraform_policy, cloudformation_policy], ids=["terraform", "cloudformation"]
 )
-def test_role_has_the_policy_that_check_prints(policy: Any) -> None:
-    """Statement by statement it is `check --emit-policy` for all regions and all images."""
-    emitted: Any = reader_policy([Reach("aws", None, None)])["Statement"]
-    assert policy() == rules(emitted)
+@pytest.mark.parametrize("details", [False, True], ids=["plain", "details"])
+def test_role_has_the_policy_that_check_prints(policy: Any, *, details: bool) -> None:
+    """Statement by statement it is `check --emit-policy` for all regions and all images, with details and without."""
+    emitted: Any = reader_policy([Reach("aws", None, None)], details=details)["Statement"]
+    assert policy(details=details) == rules(emitted)
 
 
-def test_role_allows_what_is_called_and_nothing_else(commanded: Commanded) -> None:
-    """The operations that the simulator saw, in syncs with deletions and in a list, are those of the policy."""
+def test_role_reads_aliases_only_if_it_is_told_to() -> None:
+    """The switch is off in both languages, as it is in a configuration."""
+    assert Config().details is False
+    assert terraform("variable")["details"]["default"] is False
+    assert template()["Parameters"]["Details"]["Default"] == "false"
+
+
+def test_role_allows_what_is_called_and_nothing_else(
+    commanded: Commanded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operations that the simulator saw, in syncs with deletions and details and in a list, are the policy's."""
     world = commanded.site.world
     gone, shrunk = sorted({row.image_name for row in world.truth()})
     commanded("sync")
@@ -117,9 +140,20 @@ def test_role_allows_what_is_called_and_nothing_else(commanded: Commanded) -> No
     commanded("sync", "--full")
     commanded("list", shrunk)
     seen = commanded.site.simulator.counters.totals().calls
-    called = {f"sagemaker:{operation}" for operation in seen if operation != "GetCallerIdentity"}
-    allowed = {action for actions, _ in terraform_policy().values() for action in actions}
-    assert called == allowed
+    assert actions_of(seen) == allowed(details=False)
+    monkeypatch.setenv("IMAGE_HISTORY_DETAILS", "true")
+    commanded("sync")
+    assert actions_of(commanded.site.simulator.counters.totals().calls) == allowed(details=True)
+
+
+def actions_of(operations: Iterable[str]) -> set[str]:
+    """What IAM calls these operations, but for the one that needs no permission."""
+    return {f"sagemaker:{operation}" for operation in operations if operation != "GetCallerIdentity"}
+
+
+def allowed(*, details: bool) -> set[str]:
+    """All actions of the role."""
+    return {action for actions, _ in terraform_policy(details=details).values() for action in actions}
 
 
 def test_only_named_principals_with_the_external_id_may_assume_it() -> None:

@@ -64,6 +64,7 @@ class Fault:
         if self.action is Action.KILL:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.action is Action.PAUSE:
+            # Longer than any test: who asks for a pause kills the process in it.
             time.sleep(PAUSE_SECONDS)
             return
         number = getattr(errno, self.action.value)

@@ -154,7 +154,9 @@ def _await(child: int, folder: Path, command: Mapping[str, Any]) -> int:
     if delay is not None:
         until = time.monotonic() + _START_SECONDS
         while not (folder / "started").exists() and time.monotonic() < until:
+            # The child tells by a file alone; a finer wait would only take its processor.
             time.sleep(0.001)
+        # The moment of the kill is what is tried, and no event of the child's marks it.
         time.sleep(delay)
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)

@@ -79,7 +79,7 @@ def test_swallowed_refusal_fails_the_test(pytester: pytest.Pytester) -> None:
         def test_swallows():
             try:
                 socket.create_connection(("192.0.2.1", 80), timeout=1)
-            except Exception:
+            except Exception:  # the fault that is to be found
                 pass
         """
     )

@@ -20,7 +20,7 @@ import connector
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCKS = ("audit", "bench", "build", "dev", "duckdb2", "fuzz", "runtime")
+LOCKS = tuple(sorted(path.stem for path in (ROOT / "requirements").glob("*.txt")))
 
 
 def lock_text(name: str) -> str:
@@ -170,7 +170,7 @@ def test_wheel_states_version_and_command(wheel: zipfile.Path) -> None:
 def test_make_prints_every_target() -> None:
     """`make` alone writes nothing and prints each public target with one line."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^\.PHONY: (\S+)", text, flags=re.MULTILINE)) - {"python"}
+    targets = set(re.findall(r"^\.PHONY: (\S+)", text, flags=re.MULTILINE)) - {"python", "java"}
     printed = clean_run("make").stdout
     assert set(re.findall(r"^  make (\S+)", printed, flags=re.MULTILINE)) == targets
 
@@ -199,6 +199,16 @@ def test_make_names_what_is_wrong_with_python(tmp_path: Path, answer: str, sente
     assert re.search(sentence, first)
     assert all(line.startswith("make: ***") for line in others)
     assert not (clone / ".venv").exists()
+
+
+def test_make_asks_for_java_before_it_builds_spark(tmp_path: Path) -> None:
+    """Without a Java that starts, `make spark-check` says so, and builds and loads nothing."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    outcome = clean_run("make", "spark-check", folder=tmp_path, JAVA_HOME=str(tmp_path))
+    first, *others = outcome.stderr.splitlines()
+    assert first.startswith("Spark needs Java 17 or later, and none starts; install one")
+    assert all(line.startswith("make: ***") for line in others)
+    assert (outcome.returncode, [path.name for path in tmp_path.iterdir()]) == (2, ["Makefile"])
 
 
 @pytest.mark.parametrize("status", [0, 7], ids=["pass", "fail"])

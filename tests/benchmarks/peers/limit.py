@@ -79,6 +79,7 @@ def _call(operation: str, asked: dict[str, Any]) -> Any:
         status, answer = _exchange(request + body)
         if status == b"200":
             return typed.DECODERS[operation].decode(answer)
+        # Throttled: a short wait, for a lower bound loses no time; none at all would keep the server refusing.
         time.sleep(0.05)
 
 

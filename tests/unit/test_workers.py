@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+
+import pytest
+
+from connector.errors import InterruptedRunError
+from connector.extract.workers import Arrivals
+from connector.model import Stop
+
+MANY, HANGING = 100, 40
+MARK: ContextVar[int] = ContextVar("mark")
+
+
+def test_results_come_however_many_hang() -> None:
+    """More jobs than threads hang, and every other one arrives."""
+    released = threading.Event()
+
+    def hang() -> int:
+        released.wait(60)
+        return -1
+
+    jobs: list[Callable[[], int]] = [*[hang] * HANGING, *(partial(int, number) for number in range(MANY))]
+    arrivals = Arrivals(jobs, Stop())
+    assert {arrivals.next(math.inf) for _ in range(MANY)} == set(range(MANY))
+    assert arrivals.next(time.monotonic() + 0.01) is None
+    released.set()
+    assert {arrivals.next(math.inf) for _ in range(HANGING)} == {-1}
+
+
+def test_few_threads_do_many_jobs() -> None:
+    """While jobs end, no threads are added."""
+    seen: set[int] = set()
+    arrivals = Arrivals([lambda: seen.add(threading.get_ident())] * 1_000, Stop())
+    for _ in range(1_000):
+        arrivals.next(math.inf)
+    assert len(seen) <= 32
+
+
+def test_each_job_has_a_context_of_its_own() -> None:
+    """What one job notes is not seen by the next in its thread, and all see what was noted before."""
+    MARK.set(-1)
+
+    def job(number: int) -> int:
+        found = MARK.get()
+        MARK.set(number)
+        return found
+
+    arrivals = Arrivals([partial(job, number) for number in range(MANY)], Stop())
+    assert {arrivals.next(math.inf) for _ in range(MANY)} == {-1}
+
+
+def _outcome(arrivals: Arrivals[None]) -> str:
+    try:
+        return str(arrivals.next(math.inf))
+    except KeyError as error:
+        return str(error)
+
+
+def test_exception_of_a_job_and_a_stop_are_raised() -> None:
+    """Whoever waits hears of both."""
+
+    def fail() -> None:
+        raise KeyError("mine")
+
+    stop = Stop()
+    arrivals: Arrivals[None] = Arrivals([fail, lambda: None], stop)
+    heard = [_outcome(arrivals) for _ in range(2)]
+    assert sorted(heard, key=str) == ["'mine'", "None"]
+    stop.request(signal.SIGTERM)
+    with pytest.raises(InterruptedRunError):
+        arrivals.next(math.inf)
