@@ -25,6 +25,8 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export PYTHONNOUSERSITE := 1
 # An activated environment or a caller's path must not leak into the one that is built here.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+# Some hundred interpreters are started by the tests: each would compile the code anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Names the interpreter in the environment's stamp: another PYTHON means another environment.
 TAG := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)

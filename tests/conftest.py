@@ -6,6 +6,7 @@ Must not know what any test is about.
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import random
 import signal
@@ -184,6 +185,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if needs_duckdb(item.path):
             item.add_marker(pytest.mark.duckdb)
+
+
+def pytest_collection_finish() -> None:
+    """From here on look for garbage in what tests make only, not in everything that was imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @cache

@@ -12,7 +12,7 @@ from datetime import timedelta
 from connector.config import Retry
 from connector.model import RunReport
 from connector.simulator import Exchange, VirtualClock, World, generate
-from tests.behaviour.harness import Row, Site
+from tests.behaviour.harness import Row, ServeWorld, Site
 
 NOON_MS = 1_790_000_000_000
 DAY_MS = 86_400_000
@@ -64,6 +64,17 @@ def detailed(site: Site, **changes: object) -> RunReport:
 def asked(site: Site) -> tuple[int, ...]:
     """How often each of the two calls was made since the last sync began."""
     return tuple(site.calls(operation) for operation in CALLS)
+
+
+def detailed_once(served: ServeWorld) -> Site:
+    """A site of the small world, synced with its details."""
+
+    def make() -> Site:
+        site = served(small_world())
+        detailed(site)
+        return site
+
+    return served.once("detailed", make)
 
 
 def events(site: Site, image_name: str) -> list[Row]:

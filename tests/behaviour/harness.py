@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import botocore.loaders
-import duckdb
 import msgspec
 import pytest
 
@@ -28,6 +27,7 @@ from connector.pipeline import SyncOptions, sync
 from connector.simulator import Behaviour, Simulator, World
 from connector.statements import names, statement
 from tests.behaviour.spawning import Spawned, spawn
+from tests.looking import looking
 
 Row = tuple[object, ...]
 
@@ -80,8 +80,7 @@ class Site:
 
     def ask(self, sql: str) -> list[Row]:
         """The rows of a query on the warehouse, read through Arrow: DuckDB's own instants would need pytz."""
-        with duckdb.connect(self.config.warehouse, read_only=True) as connection:
-            connection.execute("SET timezone = 'UTC'").fetchall()
+        with looking(self.config.warehouse) as connection:
             columns = connection.sql(sql).to_arrow_table().columns
             return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
@@ -112,6 +111,11 @@ class Site:
         output, errors = process.communicate(timeout=120)
         assert process.returncode is not None
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+    def faulty(self, fault: str, *arguments: str, **variables: str) -> Spawned:
+        """Start `image-history` as `command` does, with a fault such as `rename.segment:kill:2` in it."""
+        environment = {**os.environ, **self.environment, **variables}
+        return spawn(arguments, folder=self.folder, environment=environment, fault=fault)
 
     def interpret(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start `image-history` as `command` does, in an interpreter that has nothing imported yet."""

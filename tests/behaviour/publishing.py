@@ -20,6 +20,7 @@ from connector.config import Config, Publish
 from connector.load.warehouse import WarehouseFile
 from connector.model import Publication
 from connector.publish.stage import publish_one
+from tests.looking import looking
 
 NOON = "TIMESTAMPTZ '2026-11-23 12:00:00Z'"
 REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
@@ -104,8 +105,7 @@ class Stock:
 
     def stored(self, table: str = "image_versions") -> pa.Table:
         """The rows of a table as the warehouse has them, region last, instants in milliseconds."""
-        with duckdb.connect(self.warehouse, read_only=True) as connection:
-            connection.execute("SET TimeZone = 'UTC'").fetchall()
+        with looking(self.warehouse) as connection:
             return plain(connection.sql(f"FROM {table}").to_arrow_table())
 
 

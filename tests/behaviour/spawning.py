@@ -25,12 +25,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import IO, Self
 
 ROOT = Path(__file__).parents[2]
 _HEADER_BYTES = 8
 _LOOK_SECONDS = 0.01
 _ASKING = threading.Lock()
+# What commands import outside the packages of which they use most modules.
+_ELSEWHERE = (
+    *("connector.pipeline", "connector.freshness", "pyarrow.dataset", "tests.faultpoints.faults"),
+    *("encodings.idna", "stringprep", "unicodedata", "zoneinfo"),
+)
 
 
 @dataclass(slots=True)
@@ -120,13 +126,15 @@ def spawn(
     folder: Path,
     environment: Mapping[str, str],
     largest_file_bytes: int | None = None,
+    fault: str | None = None,
 ) -> Spawned:
     """Start `image-history` with these arguments and this environment in a folder, without standard input.
 
-    No file that it writes may grow beyond `largest_file_bytes`, as on a full disk.
+    No file that it writes may grow beyond `largest_file_bytes`, as on a full disk. A fault is one such as
+    `rename.segment:kill:2`.
     """
     out, err = os.pipe(), os.pipe()
-    wanted = [list(arguments), str(folder), dict(environment), largest_file_bytes]
+    wanted = [list(arguments), str(folder), dict(environment), largest_file_bytes, fault]
     with Path(os.devnull).open("rb") as nothing:
         pid, ended = _ask(wanted, [nothing.fileno(), out[1], err[1]])
     os.close(out[1])
@@ -138,7 +146,7 @@ def spawn_on(
     terminal: int, arguments: Sequence[str], environment: Mapping[str, str], *, seated: bool
 ) -> Spawned:
     """Start `image-history` here with its outputs, and if `seated` its input, on a terminal that stays open."""
-    wanted = [list(arguments), str(Path.cwd()), dict(environment), None]
+    wanted = [list(arguments), str(Path.cwd()), dict(environment), None, None]
     with Path(os.devnull).open("rb") as nothing:
         pid, ended = _ask(wanted, [terminal if seated else nothing.fileno(), terminal, terminal])
     return Spawned(["image-history", *arguments], pid, io.StringIO(), io.StringIO(), ended)
@@ -187,13 +195,11 @@ def _warm() -> None:
     stay_lean()
     for module, _ in VERBS.values():
         import_module(module)
-    for module in (
-        "connector.pipeline",
-        "connector.load.asking",
-        "connector.publish.folder",
-        "pyarrow.dataset",
-    ):
-        import_module(module)
+    for package in ("cli", "formats", "load", "publish"):
+        for found in iter_modules([str(ROOT / "connector" / package)]):
+            import_module(f"connector.{package}.{found.name}")
+    for name in _ELSEWHERE:
+        import_module(name)
     import duckdb
 
     # Its import opens a connection, with threads that a forked child would miss at its end.
@@ -204,16 +210,24 @@ def _warm() -> None:
 
 
 def read_models() -> None:
-    """Have botocore read its models of AWS's services once for this process and its children, and import the rest."""
+    """Read what botocore ships of AWS's services once for this process and its children, and import the rest.
+
+    What a new interpreter would read again, through the loader that all sessions of the connector share.
+    """
     import botocore.loaders
     import botocore.session
 
+    from connector.extract.catalog import sagemaker_regions, shared_loader
+
     loader = botocore.loaders.create_loader()
     botocore.loaders.create_loader = lambda *_: loader
+    session = botocore.session.Session()
+    session.register_component("data_loader", shared_loader(tuple(loader.search_paths)))
     for service in ("sagemaker", "sts"):
-        botocore.session.Session().create_client(
+        session.create_client(
             service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
         )
+    assert sagemaker_regions("aws")
 
 
 def _serve(asked: socket.socket) -> bool:
@@ -262,7 +276,11 @@ def _attend(given: int, out: int, err: int, ended: int) -> None:
 
 
 def _become(
-    arguments: Sequence[str], folder: str, environment: Mapping[str, str], largest_file_bytes: int | None
+    arguments: Sequence[str],
+    folder: str,
+    environment: Mapping[str, str],
+    largest_file_bytes: int | None,
+    fault: str | None,
 ) -> None:
     """Take the command's folder, environment and arguments, as a new interpreter would have found them."""
     if largest_file_bytes is not None:
@@ -273,11 +291,31 @@ def _become(
     time.tzset()
     tempfile.tempdir = None
     sys.argv = ["image-history", *arguments]
+    if fault is not None:
+        from connector.effects import install
+        from tests.faultpoints.faults import Fault, Tripwire
+
+        install(Tripwire(Fault.parse(fault), lambda _: None))
+
+
+def _command() -> None:
+    """Run the command line, and end as an interpreter does, but take nothing apart: that would copy each page."""
+    from connector.cli import main
+
+    code = 0
+    try:
+        main()
+    except SystemExit as leaving:
+        code = int(str(leaving.code))
+    # Other threads end first, then what was registered is done: an interpreter's order.
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
     _warm()
     if _serve(socket.socket(fileno=int(sys.argv[1]))):
-        from connector.cli import main
-
-        main()
+        _command()

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -69,18 +69,15 @@ def test_shell_left_open_delays_the_load_and_loses_nothing(site: Site, *, read_o
 
 def test_second_of_two_syncs_leaves_at_once_however_the_first_stands(site: Site) -> None:
     """A sync is stuck at its segment: the second leaves with 7 and names it; after its death the third goes on."""
-    command = [sys.executable, "-m", "tests.faultpoints.run", "rename.segment:pause:1", "--", "sync"]
-    first = subprocess.Popen(command, cwd=site.folder, env={**os.environ, **site.environment})
+    first = site.faulty("rename.segment:pause:1", "sync")
     try:
-        while not list(site.config.landing_folder.glob("*/.segment-*.part")) and first.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                first.wait(timeout=0.02)
+        first.until(lambda: any(site.config.landing_folder.glob("*/.segment-*.part")))
         outcome = site.run("sync")
         assert outcome.returncode == 7, outcome.stderr
         assert f"process {first.pid}" in outcome.stderr
     finally:
         first.kill()
-        first.wait(timeout=60)
+        first.communicate(timeout=60)
     outcome = site.run("sync")
     assert outcome.returncode == 0, outcome.stderr
     assert "continued an unfinished run" in outcome.stdout

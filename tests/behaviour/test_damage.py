@@ -269,10 +269,9 @@ def test_damaged_log_of_the_warehouse_is_told_or_cut_at_a_commit(synced: Site, r
 
 def test_kill_while_the_warehouse_is_made_leaves_none(site: Site) -> None:
     """A first sync that dies between two migrations leaves no file that the next takes for another program's."""
-    command = ["-m", "tests.faultpoints.run", "statement.migrations/001_tables:kill:1", "--", "sync"]
-    environment = {**os.environ, **site.environment}
-    outcome = subprocess.run([sys.executable, *command], cwd=site.folder, env=environment, check=False)
-    assert outcome.returncode == -9
+    process = site.faulty("statement.migrations/001_tables:kill:1", "sync")
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == -9, told
     assert not site.config.warehouse.exists()
     assert [path.name for path in site.folder.glob(".*unborn*")] != []
     assert site.run("sync").returncode == 0

@@ -14,6 +14,7 @@ from tests.behaviour.detailing import (
     STORED,
     asked,
     detailed,
+    detailed_once,
     events,
     meanwhile,
     small_world,
@@ -27,9 +28,7 @@ pytestmark = pytest.mark.duckdb
 @pytest.fixture
 def site(served: ServeWorld) -> Site:
     """Three images of three versions, synced with their details."""
-    site = served(small_world())
-    detailed(site)
-    return site
+    return detailed_once(served)
 
 
 def one_image(served: ServeWorld, versions: int, behaviour: Behaviour | None = None) -> Site:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +22,7 @@ from tests.behaviour.detailing import (
     STORED,
     asked,
     detailed,
+    detailed_once,
     meanwhile,
     small_world,
     true_details,
@@ -71,8 +69,7 @@ def test_denied_call_leaves_nulls_and_says_so(served: ServeWorld, operation: str
 @pytest.mark.parametrize("operation", CALLS)
 def test_denied_call_never_overwrites_what_is_known(served: ServeWorld, operation: str) -> None:
     """A version that changes after the permission was lost keeps its details; no event tells of their loss."""
-    site = served(small_world())
-    detailed(site)
+    site = detailed_once(served)
     before = set(site.ask(STORED))
     site.simulator.faults = (FaultRule(kind="access_denied", operation=operation),)
     site.world.set_status(site.world.truth()[0].image_name, 1, "CREATED")
@@ -184,11 +181,10 @@ def test_killed_sync_asks_for_no_landed_detail_again(served: ServeWorld) -> None
 
 def killed(site: Site, fault: str) -> int:
     """Sync with a fault, in a process of its own; how it ended."""
-    environment = {**os.environ, **site.environment, **ONE_BY_ONE}
-    command = [sys.executable, "-m", "tests.faultpoints.run", fault, "--", "sync"]
-    return subprocess.run(
-        command, cwd=site.folder, env=environment, capture_output=True, check=False
-    ).returncode
+    process = site.faulty(fault, "sync", **ONE_BY_ONE)
+    process.communicate(timeout=60)
+    assert process.returncode is not None
+    return process.returncode
 
 
 def test_interrupted_sync_keeps_the_details_that_it_has(served: ServeWorld) -> None:

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from connector.simulator import Simulator
@@ -23,6 +22,7 @@ from tests.faultpoints.forking import Command, Ended, Forge
 from tests.faultpoints.matrix import ALL_ACTIONS, MODES, STEADY, Matrix, make_world
 from tests.faultpoints.publishing import PublishMatrix
 from tests.faultpoints.scan import unmarked
+from tests.looking import looking
 
 pytestmark = pytest.mark.duckdb
 
@@ -95,7 +95,7 @@ def run(matrix: Matrix, folder: Path, given: tuple[str, ...], fault: Fault | Non
 
 def last_run(folder: Path) -> str:
     """The id of the newest run in a folder's warehouse."""
-    with duckdb.connect(folder / "image-history.duckdb", read_only=True) as connection:
+    with looking(folder / "image-history.duckdb") as connection:
         found = connection.execute("SELECT max(etl_run_id) FROM runs").fetchone()
     assert found is not None
     return str(found[0])

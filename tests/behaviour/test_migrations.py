@@ -21,6 +21,7 @@ from connector.simulator import VirtualClock, generate
 from connector.statements import names, statement
 from tests.behaviour.earlier import MIGRATIONS, Columns, columns, make_earlier
 from tests.behaviour.harness import Row, ServeWorld, Site
+from tests.looking import looking
 
 NOON_MS = 1_790_000_000_000
 # The tables that a sync adds a row to, whatever happened at AWS.
@@ -70,8 +71,7 @@ def earlier(site: Site, today: Path, tmp_path: Path) -> Callable[[int], Path]:
 
 def rows(path: Path, shared: Columns, table: str, source: str | None = None) -> list[Row]:
     """The rows of a table, or of a question about the past, in the columns that the earlier schema had."""
-    with duckdb.connect(path, read_only=True) as connection:
-        connection.execute("SET timezone = 'UTC'").fetchall()
+    with looking(path) as connection:
         found = connection.sql(f"SELECT {', '.join(shared[table])} FROM {source or table} ORDER BY ALL")
         return list(zip(*(column.to_pylist() for column in found.to_arrow_table().columns), strict=True))
 
@@ -87,7 +87,7 @@ def objects(path: Path) -> list[Row]:
 
 def applied(path: Path) -> list[int]:
     """The migrations that the file says it has had."""
-    with duckdb.connect(path, read_only=True) as connection:
+    with looking(path) as connection:
         return [
             n for (n,) in connection.execute("SELECT number FROM schema_migrations ORDER BY 1").fetchall()
         ]
@@ -95,7 +95,7 @@ def applied(path: Path) -> list[int]:
 
 def pasts(path: Path, shared: Columns, *macros: str) -> dict[str, list[Row]]:
     """What was known, and what was true, when each of the first two syncs ended, as the file tells it."""
-    with duckdb.connect(path, read_only=True) as connection:
+    with looking(path) as connection:
         moments = connection.execute("SELECT CAST(finished_at AS VARCHAR) FROM runs ORDER BY 1").fetchall()
     asked = [f"{macro}('{moment}')" for (moment,) in moments[:2] for macro in macros]
     return {each: rows(path, shared, "image_version_events", each) for each in asked}

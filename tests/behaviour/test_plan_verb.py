@@ -51,6 +51,17 @@ def world_of(**images: int) -> World:
     return world
 
 
+def of_one_large(served: ServeWorld) -> Site:
+    """One image of three pages, read once."""
+
+    def make() -> Site:
+        site = served(world_of(large=250))
+        site.sync()
+        return site
+
+    return served.once("plan-large", make)
+
+
 def foreseen(site: Site, **options: object) -> Forecast:
     """What plan says, having asked for nothing but the lists of images."""
     site.simulator.counters.reset()
@@ -207,8 +218,7 @@ def interrupted(site: Site, pages: int) -> None:
 
 def test_unfinished_run_is_planned_from_where_it_stopped(served: ServeWorld) -> None:
     """What an interrupted run has read is not planned again, nor is AWS asked; --fresh plans from the start."""
-    site = served(world_of(large=250))
-    site.sync()
+    site = of_one_large(served)
     days_go_by(site)
     interrupted(site, 2)
     found = foreseen(site)
@@ -260,8 +270,7 @@ def test_run_that_was_read_and_not_settled_is_a_range(served: ServeWorld) -> Non
 
 def test_locked_warehouse_is_planned_from_memory(served: ServeWorld) -> None:
     """Whoever holds the warehouse is named; what cannot be looked up is a range."""
-    site = served(world_of(large=250))
-    site.sync()
+    site = of_one_large(served)
     with held(site.config.warehouse) as process:
         found = foreseen(site)
         assert str(process) in str(found.locked)

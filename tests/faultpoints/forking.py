@@ -6,6 +6,7 @@ A fork takes milliseconds where a new interpreter takes a second. Must not know 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -99,6 +100,8 @@ def _warm() -> None:
     import connector.publish.folder  # noqa: F401 - as above
 
     read_models()
+    gc.collect()
+    gc.freeze()
 
 
 def _child(command: Mapping[str, Any]) -> None:

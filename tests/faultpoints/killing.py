@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import duckdb
-
 from connector.errors import LandingError
 from connector.landing import LandedRun, Landing
 from connector.simulator import Simulator, VirtualClock, World, generate
 from connector.statements import names, statement
 from tests.behaviour.harness import STORED, true_rows
 from tests.faultpoints.forking import Command, Ended, Forge
+from tests.looking import looking
 
 NOON_MS = 1_790_000_000_000
 PAGE_ROWS = 10
@@ -186,7 +185,7 @@ class KillLoop:
                 return
             self.sync_seconds = ended.seconds
         truth = true_rows(self.world)
-        with duckdb.connect(self.folder / "image-history.duckdb", read_only=True) as connection:
+        with looking(self.folder / "image-history.duckdb") as connection:
             stored = connection.execute(STORED).fetchall()
             keys = {row[:4] for row in truth}
             deleted = connection.execute(

@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import duckdb
-
 from connector.simulator import Simulator, VirtualClock, World
 from tests.faultpoints.faults import ONLY_KILLED, REFUSALS, Action, Fault, Point
 from tests.faultpoints.forking import Command, Ended, Forge
 from tests.faultpoints.table import NOTHING
+from tests.looking import looking
 
 NOON_MS = 1_790_000_000_000
 MAIN, ODD, EMPTY = "111122223333", "222233334444", "333344445555"
@@ -97,7 +96,7 @@ def change(world: World) -> None:
 
 def loaded_runs(folder: Path) -> set[str]:
     """The ids of the runs in a folder's warehouse."""
-    with duckdb.connect(folder / "image-history.duckdb", read_only=True) as connection:
+    with looking(folder / "image-history.duckdb") as connection:
         return {run_id for (run_id,) in connection.execute("SELECT etl_run_id FROM runs").fetchall()}
 
 
@@ -140,10 +139,17 @@ class Matrix:
 
     def prepare(self) -> None:
         """Sync every account once, let the world change, and take every mode's undisturbed run."""
+        synced: dict[tuple[str, bool], Path] = {}
         for mode in MODES.values():
-            self.template(mode).mkdir(parents=True)
-            if mode.synced:
-                self._expect(self.run(self.template(mode), mode, first=True), 0)
+            template, same = self.template(mode), synced.get((mode.account_id, mode.details))
+            if not mode.synced:
+                template.mkdir(parents=True)
+            elif same is None:
+                template.mkdir(parents=True)
+                self._expect(self.run(template, mode, first=True), 0)
+                synced[mode.account_id, mode.details] = template
+            else:
+                shutil.copytree(same, template)
         change(self.simulator.world)
         for mode in MODES.values():
             ended = self.run(self.copy(mode), mode)

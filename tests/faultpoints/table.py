@@ -10,9 +10,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from connector.formats import Format, as_rows, write_rows
+from tests.looking import looking
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,8 +34,7 @@ def fingerprint(warehouse: Path) -> str:
     if not warehouse.exists():
         return NOTHING
     digest, rows = hashlib.sha256(), 0
-    with duckdb.connect(warehouse, read_only=True) as connection:
-        connection.execute("SET TimeZone = 'UTC'").fetchall()
+    with looking(warehouse) as connection:
         there = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         for name in sorted(there & _VOLATILE.keys()):
             table = connection.sql(

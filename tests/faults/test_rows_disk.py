@@ -5,8 +5,6 @@ The fault points have a matrix of their own (tests/faultpoints); here are the ou
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,15 +22,9 @@ LIST = "ListImageVersions"
 
 def killed(trial: Trial, point: str) -> None:
     """A sync in a process of its own that dies at this fault point."""
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.faultpoints.run", f"{point}:kill:1", "--", "sync"],
-        cwd=trial.site.folder,
-        env={"PATH": "", **trial.site.environment, "IMAGE_HISTORY_CHECKPOINT_ROWS": "1"},
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-    assert process.returncode == -9, process.stderr.decode()
+    process = trial.site.faulty(f"{point}:kill:1", "sync", IMAGE_HISTORY_CHECKPOINT_ROWS="1")
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == -9, told
 
 
 @pytest.mark.parametrize("point", ["fetched.ListImageVersions", "rename.segment", "commit.transaction"])

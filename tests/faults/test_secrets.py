@@ -116,7 +116,12 @@ def test_unfinished_run_keeps_its_tokens_to_itself(trial: Trial) -> None:
 def test_token_that_aws_quotes_is_told_by_nobody(trial: Trial) -> None:
     """AWS's refusal of a token quotes its beginning: logs, reports and the warehouse don't."""
     site = trial.site
-    variables = {**planted(site), "IMAGE_HISTORY_PAGE_SIZE": "50", "IMAGE_HISTORY_CHECKPOINT_ROWS": "1"}
+    variables = {
+        **planted(site),
+        "IMAGE_HISTORY_CONCURRENCY": "1",
+        "IMAGE_HISTORY_PAGE_SIZE": "50",
+        "IMAGE_HISTORY_CHECKPOINT_ROWS": "1",
+    }
     site.simulator.faults = (FaultRule(kind="throttling", image=LARGE, start=3),)
     assert site.run("sync", **variables, IMAGE_HISTORY_RETRY__ATTEMPTS="1").returncode == 6
     site.simulator.faults = ()

@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
 import msgspec
 
 from connector.config import Config, Rate, Retry
@@ -21,8 +20,10 @@ from connector.pipeline import SyncOptions, sync
 from connector.simulator import Exchange, Simulator
 from connector.statements import names, statement
 from tests.behaviour.harness import STORED, Row, true_rows
+from tests.looking import looking
 
 if TYPE_CHECKING:
+    import duckdb
     from aiohttp import web
 
 START_MS = 1_790_000_000_000
@@ -186,7 +187,7 @@ class Warehouse:
         """What holds after every run, whatever happened to it."""
         if not self._config.warehouse.exists():
             return
-        with duckdb.connect(self._config.warehouse, read_only=True) as connection:
+        with looking(self._config.warehouse) as connection:
             self._no_false_deletion(connection)
             for query in (DOUBLED, BACKWARDS, OUT_OF_STEP, *map(statement, names("audit"))):
                 rows = connection.execute(query).fetchall()
@@ -224,7 +225,7 @@ class Warehouse:
 
     def compare(self, *, uncertain: frozenset[str]) -> None:
         """Hold the live versions against the truth, as far as the newest run's listings cover it."""
-        with duckdb.connect(self._config.warehouse, read_only=True) as connection:
+        with looking(self._config.warehouse) as connection:
             stored = set(connection.execute(STORED).fetchall())
             partly = {name for (name,) in connection.execute(INCREMENTAL).fetchall()}
         truth = true_rows(self._simulator.world)

@@ -10,12 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
-import duckdb
 import pytest
 
 from connector.simulator import Behaviour, Simulator, VirtualClock, World
 from connector.simulator.behaviour import TokenKind
 from tests.conftest import SEED
+from tests.looking import looking
 from tests.properties.syncing import START_MS, Warehouse
 
 pytestmark = pytest.mark.duckdb
@@ -140,13 +140,13 @@ class Recorder:
 
     def ask(self, query: str, *instants_ms: int) -> list[list[tuple[Any, ...]]]:
         """The rows of a query on the warehouse, for each instant."""
-        with duckdb.connect(self.folder / "image-history.duckdb", read_only=True) as connection:
+        with looking(self.folder / "image-history.duckdb") as connection:
             return [connection.execute(query, [instant]).fetchall() for instant in instants_ms]
 
     def windows(self) -> dict[Key, list[tuple[int, int]]]:
         """When each deleted version was last seen, and when it was found gone."""
         found: dict[Key, list[tuple[int, int]]] = {}
-        with duckdb.connect(self.folder / "image-history.duckdb", read_only=True) as connection:
+        with looking(self.folder / "image-history.duckdb") as connection:
             for name, version, seen_ms, gone_ms in connection.execute(WINDOWS).fetchall():
                 found.setdefault((name, version), []).append((seen_ms, gone_ms))
         return found

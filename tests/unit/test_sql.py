@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -38,8 +39,13 @@ def code(name: str) -> str:
 
 def parsed(name: str) -> list[duckdb.Statement]:
     """The statements of a file, as DuckDB takes it apart."""
-    with duckdb.connect() as connection:
-        return list(connection.extract_statements(statement(name)))
+    return list(parser().extract_statements(statement(name)))
+
+
+@cache
+def parser() -> duckdb.DuckDBPyConnection:
+    """One for all: a DuckDB takes longer to set up than all files to parse."""
+    return duckdb.connect()
 
 
 def from_relation(relation: str) -> str:
