@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from itertools import count
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -66,7 +66,7 @@ def threads_of(
 
 def test_quick_calls_are_made_by_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where AWS answers at once more threads would only wait for each other."""
-    made_by, _ = threads_of(monkeypatch, (0.001 for _ in count()), allowed=16)
+    made_by, _ = threads_of(monkeypatch, repeat(0.001), allowed=16)
     assert len(set(made_by)) <= 4
 
 
@@ -74,12 +74,12 @@ def test_quick_calls_are_made_by_few_threads(monkeypatch: pytest.MonkeyPatch) ->
 def test_slow_calls_are_made_by_all_that_are_allowed(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
     """Where AWS takes its time as many calls are under way as may be."""
     made_by, _ = threads_of(
-        monkeypatch, (0.5 for _ in count()), allowed=allowed, all_there=None if allowed < 5 else allowed
+        monkeypatch, repeat(0.5), allowed=allowed, all_there=None if allowed < 5 else allowed
     )
     assert len(set(made_by)) <= allowed
 
 
 def test_threads_leave_when_calls_become_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads that came for slow calls end, and every stream is read once all the same."""
-    made_by, _ = threads_of(monkeypatch, (0.05 if n < 40 else 0.0 for n in count()), allowed=16)
+    made_by, _ = threads_of(monkeypatch, chain(repeat(0.05, 40), repeat(0.0)), allowed=16)
     assert len(set(made_by[-100:])) <= 4
