@@ -128,7 +128,9 @@ class Opening:
         patient = self.options.scopes or self.options.images
         callers = Callers(self.config.concurrency)
         jobs = [partial(self._try_open, target, callers) for target in self.wanted]
-        arrivals: Arrivals[OpenScope | _Lost] = Arrivals(jobs, self.stop)
+        # Each makes one call at a time; some wait for what another one asks for both.
+        threads = 2 * self.config.concurrency
+        arrivals: Arrivals[OpenScope | _Lost] = Arrivals(jobs, self.stop, threads=threads)
         everything: list[OpenScope] = []
         lost: list[_Lost] = []
         for batch, last in self._batches(arrivals, math.inf if patient else patience_seconds):

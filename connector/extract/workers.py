@@ -20,8 +20,8 @@ Result = TypeVar("Result")
 
 _GRACE_SECONDS = 3.0
 _POLL_SECONDS = 0.5
-# As many as keep AWS busy, and few enough not to be in each other's way.
-_AT_ONCE = 32
+# A job that has taken so long waits for somebody, and will for longer.
+_LONG_SECONDS = 2.0
 
 
 class Workers:
@@ -100,43 +100,48 @@ def _raise_first(done: Iterable[Future[Result]]) -> None:
 
 
 class Arrivals(Generic[Result]):
-    """The results of jobs as they come: a few threads do them, and others come in place of those that take long.
+    """The results of jobs as they come: `threads` do them, and others come in place of those that take long.
 
     So jobs that hang keep no other waiting for more than a moment, however many hang. One thread may wait.
     """
 
-    def __init__(self, jobs: Iterable[Callable[[], Result]], stop: Stop) -> None:
+    def __init__(self, jobs: Iterable[Callable[[], Result]], stop: Stop, *, threads: int) -> None:
         self._waiting = deque(jobs)
+        self._threads = threads
         self._stop = stop
         self._arrived: SimpleQueue[tuple[Result] | BaseException] = SimpleQueue()
         self._begun: dict[int, float] = {}
-        self._looked = float("-inf")
-        self._come()
+        self._looked = time.monotonic()
+        self._come(threads)
 
     def next(self, due: float) -> Result | None:
         """The next result; None when `due` (monotonic seconds) has come. Raises what a job raised, and at a stop."""
         while True:
             self._stop.check()
-            self._come()
+            self._replace()
             left_seconds = due - time.monotonic()
             if left_seconds <= 0:
                 return None
             try:
                 arrived = self._arrived.get(timeout=min(_POLL_SECONDS, left_seconds))
             except Empty:
+                if left_seconds >= _POLL_SECONDS:
+                    self._come(self._threads)
                 continue
             if isinstance(arrived, BaseException):
                 raise arrived
             return arrived[0]
 
-    def _come(self) -> None:
-        """Have so many threads at work that did not begin their job long ago; looked after now and then."""
+    def _replace(self) -> None:
+        """Let threads come for those that wait for somebody; looked after now and then."""
         now = time.monotonic()
-        if not self._waiting or now - self._looked < _POLL_SECONDS:
-            return
-        self._looked = now
-        quick = sum(now - begun < _POLL_SECONDS for begun in list(self._begun.values()))
-        for _ in range(min(_AT_ONCE - quick, len(self._waiting))):
+        if self._waiting and now - self._looked >= _POLL_SECONDS:
+            self._looked = now
+            quick = sum(now - begun < _LONG_SECONDS for begun in list(self._begun.values()))
+            self._come(self._threads - quick)
+
+    def _come(self, threads: int) -> None:
+        for _ in range(min(threads, len(self._waiting))):
             threading.Thread(target=copy_context().run, args=(self._work,), name="scope", daemon=True).start()
 
     def _work(self) -> None:

@@ -41,6 +41,8 @@ _LEDGER = "schema_migrations"
 _REFUSED = re.compile("Failed to commit: Could not")
 _DAMAGE = re.compile(r"(?i)corrupt|checksum|enough bytes|replay")
 
+_BYTES_A_THREAD = 256 * 1024**2
+
 Parameters = Mapping[str, object]
 Result = TypeVar("Result")
 
@@ -218,10 +220,18 @@ class WarehouseFile:
                 with _closing(duck) as connection:
                     if role is not Role.QUESTION:
                         connection.run("session/frugal_memory")
-                        connection.run("session/frugal_threads")
+                        connection.run("session/frugal_threads", {"threads": _threads_for(self.path)})
                     yield connection
             except duckdb.Error as error:
                 raise _failing(error, self.path) from error
+
+
+def _threads_for(path: Path) -> int:
+    """One thread for what it has to scan, and more for a large file: four at the most."""
+    try:
+        return min(4, 1 + path.stat().st_size // _BYTES_A_THREAD)
+    except OSError:
+        return 1
 
 
 def _open(path: Path, config: Mapping[str, str], *, read_only: bool) -> duckdb.DuckDBPyConnection:

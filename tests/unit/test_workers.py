@@ -27,7 +27,7 @@ def test_results_come_however_many_hang() -> None:
         return -1
 
     jobs: list[Callable[[], int]] = [*[hang] * HANGING, *(partial(int, number) for number in range(MANY))]
-    arrivals = Arrivals(jobs, Stop())
+    arrivals = Arrivals(jobs, Stop(), threads=32)
     assert {arrivals.next(math.inf) for _ in range(MANY)} == set(range(MANY))
     assert arrivals.next(time.monotonic() + 0.01) is None
     released.set()
@@ -46,7 +46,7 @@ def test_one_thread_is_not_left_alone_beside_those_that_hang() -> None:
         return together.wait(30) + 1
 
     jobs: list[Callable[[], int]] = [*[hang] * 31, *[meet] * 40]
-    arrivals = Arrivals(jobs, Stop())
+    arrivals = Arrivals(jobs, Stop(), threads=32)
     assert {arrivals.next(math.inf) for _ in range(40)} == {1, 2}
     released.set()
 
@@ -54,7 +54,7 @@ def test_one_thread_is_not_left_alone_beside_those_that_hang() -> None:
 def test_few_threads_do_many_jobs() -> None:
     """While jobs end, no threads are added."""
     seen: set[int] = set()
-    arrivals = Arrivals([lambda: seen.add(threading.get_ident())] * 1_000, Stop())
+    arrivals = Arrivals([lambda: seen.add(threading.get_ident())] * 1_000, Stop(), threads=32)
     for _ in range(1_000):
         arrivals.next(math.inf)
     assert len(seen) <= 32
@@ -69,7 +69,7 @@ def test_each_job_has_a_context_of_its_own() -> None:
         MARK.set(number)
         return found
 
-    arrivals = Arrivals([partial(job, number) for number in range(MANY)], Stop())
+    arrivals = Arrivals([partial(job, number) for number in range(MANY)], Stop(), threads=32)
     assert {arrivals.next(math.inf) for _ in range(MANY)} == {-1}
 
 
@@ -87,7 +87,7 @@ def test_exception_of_a_job_and_a_stop_are_raised() -> None:
         raise KeyError("mine")
 
     stop = Stop()
-    arrivals: Arrivals[None] = Arrivals([fail, lambda: None], stop)
+    arrivals: Arrivals[None] = Arrivals([fail, lambda: None], stop, threads=2)
     heard = [_outcome(arrivals) for _ in range(2)]
     assert sorted(heard, key=str) == ["'mine'", "None"]
     stop.request(signal.SIGTERM)
