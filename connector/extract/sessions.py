@@ -22,6 +22,7 @@ from botocore.credentials import (
     DeferredRefreshableCredentials,
 )
 from botocore.exceptions import BotoCoreError, NoCredentialsError
+from botocore.hooks import HierarchicalEmitter
 
 from connector import __version__
 from connector.errors import ConfigError, CredentialsError, TransientError
@@ -32,9 +33,6 @@ from connector.extract.translation import sentence, translate
 logger = logging.getLogger(__name__)
 
 _LENDING_AT_ONCE = 16
-
-# What AWS's own files say, by their paths, so that they are read once however many profiles are in use.
-Files = dict[tuple[str, str], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ class Login:
         self._region = region
         logins = Logins() if among is None else among
         self._endpoints = logins.endpoints
-        self._files = logins.files
+        self._common = logins.common
         self._source = None if access.role_arn is None else logins.of(Access(access.source_profile))
         self._lock = threading.RLock()
         self._session: botocore.session.Session | None = None
@@ -202,7 +200,7 @@ class Login:
             )
             self._renew_source()
             # They may be what was renewed.
-            self._files.clear()
+            self._common.files.clear()
             self._session, self._answered = None, False
             self._generation += 1
             self._require_credentials()
@@ -233,8 +231,8 @@ class Login:
 
     def _open(self) -> botocore.session.Session:
         if self._source is None:
-            return _open_session(self.access.profile, self._files)
-        session = _open_session(self.access.source_profile, self._files)
+            return _open_session(self.access.profile, self._common)
+        session = _open_session(self.access.source_profile, self._common)
         self._source_generation = self._source.generation
         # In place of botocore's chain: its order depends on whether a profile is named.
         session.register_component("credential_provider", CredentialResolver([_RoleProvider(self)]))
@@ -292,7 +290,7 @@ class Logins:
 
     def __init__(self) -> None:
         self.endpoints = Endpoints()
-        self.files: Files = {}
+        self.common = Common()
         self._logins: dict[Access, Login] = {}
 
     def of(self, access: Access, region: str | None = None) -> Login:
@@ -316,32 +314,52 @@ class _RoleProvider(CredentialProvider):
         return DeferredRefreshableCredentials(method=self.METHOD, refresh_using=fetcher.fetch_credentials)
 
 
-class _Session(botocore.session.Session):
-    """A session that shares with others what AWS's own files say."""
+class Common:
+    """What all sessions have in common: what AWS's own files say, by their paths, and botocore's handlers.
 
-    def __init__(self, profile: str | None, files: Files) -> None:
-        super().__init__(profile=profile)
-        self._files = files
+    Both took some milliseconds for each of hundreds of accounts. Safe to share between threads.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[tuple[str, str], Any] = {}
+        self._handlers: HierarchicalEmitter | None = None
+        self._lock = threading.Lock()
+
+    def handlers(self) -> HierarchicalEmitter:
+        """The handlers of botocore, and ours that refuses what would be readable on its way."""
+        with self._lock:
+            if self._handlers is None:
+                self._handlers = HierarchicalEmitter()
+                session = botocore.session.Session(event_hooks=self._handlers)
+                session.register("before-send", _refuse_readable_request)
+            return self._handlers
+
+
+class _Session(botocore.session.Session):
+    """A session that has what is common to all from there."""
+
+    def __init__(self, profile: str | None, common: Common) -> None:
+        super().__init__(profile=profile, event_hooks=common.handlers(), include_builtin_handlers=False)
+        self._common = common
 
     @property
     def full_config(self) -> Any:
         names = (self.get_config_variable("config_file"), self.get_config_variable("credentials_file"))
-        found = self._files.get(names)
+        found = self._common.files.get(names)
         if found is None:
             self._config = None
-            found = self._files[names] = super().full_config
+            found = self._common.files[names] = super().full_config
         return found
 
 
-def _open_session(profile: str | None, files: Files) -> botocore.session.Session:
+def _open_session(profile: str | None, common: Common) -> botocore.session.Session:
     """A session that sends nothing over plain http. ConfigError for an unknown profile."""
     try:
-        session = _Session(profile, files)
+        session = _Session(profile, common)
         paths = tuple(session.get_component("data_loader").search_paths)
     except BotoCoreError as error:
         raise translate(error, str(Access(profile))) from error
     session.register_component("data_loader", shared_loader(paths))
-    session.register("before-send", _refuse_readable_request)
     return session
 
 
