@@ -1,7 +1,6 @@
 """What botocore ships about AWS: its partitions, its regions, and the models of its services.
 
-Must not know credentials, nor make a request. Beside `sessions` and `translation` the only module that knows
-botocore.
+Must not know credentials, nor make a request.
 """
 
 from __future__ import annotations

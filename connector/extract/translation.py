@@ -1,6 +1,6 @@
 """What botocore raises, in our own errors: one sentence that says what happened, where, and what to do.
 
-Must not know sessions, nor what a call is made for. Beside `sessions` the only module that knows botocore.
+Must not know sessions, nor what a call is made for.
 """
 
 from __future__ import annotations
