@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 from connector.errors import ImageNotFoundError, SourceError, ThrottledError, TransientError
 from connector.extract.pace import Pacer
 from connector.extract.retry import RetryBudget, RetryPolicy
+from connector.extract.timing import CallTimes
 from connector.model import Calls, ListingRequest, Stop
 from connector.wire import AliasesBody, Answer, DescribedImageVersion, Image, ImagesBody, ImageVersionsBody
 
@@ -24,10 +24,6 @@ logger = logging.getLogger(__name__)
 
 IMAGES_PAGE_SIZE = 100
 _ALIASES_PAGE_SIZE = 100
-# The work that a page is, about; and what is left when some calls hang.
-_PAGE_SECONDS = 0.001
-_FEWEST_THREADS = 4
-_SHARE_OF_THE_NEWEST = 0.25
 
 
 class Source(Protocol):
@@ -107,18 +103,18 @@ class ScopeCalls:
         self._pace = pace
         self._stop = stop
         self._budget = RetryBudget(policy.budget)
-        self._list_seconds = 0.0
+        self._lists = CallTimes()
         source.repeated = self.meter.repeated
 
     @property
     def lists_at_once(self) -> float:
         """How many list calls the rate lets be under way at a time, as long as the last ones took."""
-        return self._list_seconds * self._pace.lists.per_second
+        return self._lists.late_seconds * self._pace.lists.per_second
 
     @property
     def threads_of_use(self) -> int:
-        """How many threads keep a processor busy while they wait for list calls: more are in each other's way."""
-        return max(_FEWEST_THREADS, 1 + int(self._list_seconds / _PAGE_SECONDS))
+        """How many threads make list calls as fast as can be: more are in each other's way, or wait for the rate."""
+        return self._lists.threads_of_use(self._pace.lists.per_second)
 
     def list_images(self, next_token: str | None) -> Answer[ImagesBody]:
         """One page of the scope's images, oldest first: an order that no change disturbs."""
@@ -184,11 +180,10 @@ class ScopeCalls:
             pacer.wait()
             self._stop.check()
             self.meter.called(operation)
-            began = time.monotonic()
-            answer = self._source.call(operation, parameters)
-            if pacer is self._pace.lists:
-                self._list_seconds += _SHARE_OF_THE_NEWEST * (time.monotonic() - began - self._list_seconds)
-            return answer
+            if pacer is self._pace.describes:
+                return self._source.call(operation, parameters)
+            with self._lists:
+                return self._source.call(operation, parameters)
 
         def failed(error: TransientError) -> None:
             throttled = isinstance(error, ThrottledError)

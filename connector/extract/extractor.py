@@ -59,6 +59,7 @@ class _ScopeState:
     ever_answered: bool = False
     error: FatalError | None = None
     threads: int = 0
+    left: bool = False
     listings: list[SideBySide] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -68,9 +69,9 @@ class _ScopeState:
             return self.waiting.popleft() if self.waiting and self.error is None else None
 
     def enter(self, most: int) -> int:
-        """Threads come until there are so many; how many those are."""
+        """Threads come until there are so many, unless the last one has left; how many those are."""
         with self.lock:
-            coming = max(0, most - self.threads)
+            coming = 0 if self.left else max(0, most - self.threads)
             self.threads += coming
             return coming
 
@@ -85,7 +86,8 @@ class _ScopeState:
         """A thread of the scope ends; True if it was the last one."""
         with self.lock:
             self.threads -= 1
-            return self.threads == 0
+            self.left = self.threads == 0
+            return self.left
 
     def answered(self) -> Sequence[_Lost]:
         """A stream was read; the streams that were lost before it, which now have failed."""
@@ -189,8 +191,14 @@ class Extractor:
 
         Returns soon after a stop, even if a call hangs. Raises what the sink raises.
         """
-        self._workers.wait()
+        self._workers.wait(self._look)
         return {scope: state.error for scope, state in self._states.items() if state.error is not None}
+
+    def _look(self) -> None:
+        """Let threads come for those whose call hangs."""
+        for state in self._states.values():
+            if state.waiting:
+                self._come(state, self._of_use(state))
 
     def _come(self, state: _ScopeState, most: int) -> None:
         for _ in range(state.enter(most)):

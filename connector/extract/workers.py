@@ -60,8 +60,12 @@ class Workers:
             self._running -= 1
             self._changed.notify_all()
 
-    def wait(self) -> None:
-        """Return when every thread has ended, or soon after a stop even if one hangs; raise the first failure."""
+    def wait(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Return when every thread has ended, or soon after a stop even if one hangs; raise the first failure.
+
+        Does `meanwhile` now and then.
+        """
+        looked = time.monotonic()
         deadline: float | None = None
         with self._changed:
             while self._running and self._failure is None:
@@ -70,6 +74,9 @@ class Workers:
                 if deadline is not None and time.monotonic() >= deadline:
                     return
                 self._changed.wait(_POLL_SECONDS)
+                if time.monotonic() - looked >= _POLL_SECONDS:
+                    meanwhile()
+                    looked = time.monotonic()
             if self._failure is not None:
                 raise self._failure
 

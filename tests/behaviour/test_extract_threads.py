@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from connector.acceptance import PageRead, begin
-from connector.extract import calls
+from connector.extract import calls, timing, workers
+from connector.extract.timing import CallTimes
 from connector.model import Checkpoint, ListingKind, ListingRequest, PlannedStream, Scope, Stream
 from connector.wire import Answer
 from tests.unit.fakes import FakeSource, page, read_scopes, scope_calls, version
@@ -19,20 +20,15 @@ SCOPE = Scope("111122223333", "us-east-1")
 STREAMS = 300
 
 
-class Clock:
-    """A monotonic clock on which every call takes so many seconds: two looks at it are one call."""
+class Scripted(CallTimes):
+    """Times of calls as a test has them."""
 
     def __init__(self, seconds: Iterator[float]) -> None:
+        super().__init__()
         self._seconds = seconds
-        self._mine = threading.local()
 
-    def monotonic(self) -> float:
-        """Nought when a call begins, what it took when it ends."""
-        begun, self._mine.begun = getattr(self._mine, "begun", False), True
-        if not begun:
-            return 0.0
-        self._mine.begun = False
-        return next(self._seconds)
+    def __exit__(self, *_: object) -> None:
+        self.took(next(self._seconds))
 
 
 def streams() -> list[Checkpoint]:
@@ -45,7 +41,7 @@ def threads_of(
     monkeypatch: pytest.MonkeyPatch, seconds: Iterator[float], *, allowed: int, all_there: int | None = None
 ) -> tuple[list[int], list[PageRead]]:
     """The thread of each call, in their order, and the pages; a call waits until `all_there` threads have called."""
-    monkeypatch.setattr(calls, "time", Clock(seconds))
+    monkeypatch.setattr(calls, "CallTimes", lambda: Scripted(seconds))
     made_by: list[int] = []
     enough = threading.Event()
 
@@ -64,10 +60,10 @@ def threads_of(
     return made_by, pages
 
 
-def test_quick_calls_are_made_by_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quick_calls_are_made_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where AWS answers at once more threads would only wait for each other."""
     made_by, _ = threads_of(monkeypatch, repeat(0.001), allowed=16)
-    assert len(set(made_by)) <= 4
+    assert len(set(made_by)) == 1
 
 
 @pytest.mark.parametrize("allowed", [1, 3, 12])
@@ -83,3 +79,24 @@ def test_threads_leave_when_calls_become_quick(monkeypatch: pytest.MonkeyPatch) 
     """Threads that came for slow calls end, and every stream is read once all the same."""
     made_by, _ = threads_of(monkeypatch, chain(repeat(0.05, 40), repeat(0.0)), allowed=16)
     assert len(set(made_by[-100:])) <= 4
+
+
+def test_a_call_that_hangs_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread comes in place of one whose call takes long, and reads every other stream."""
+    monkeypatch.setattr(timing, "_LONG_SECONDS", 0.0)
+    monkeypatch.setattr(workers, "_POLL_SECONDS", 0.01)
+    asked: list[str] = []
+    others_read = threading.Event()
+
+    def answering(_: str, parameters: Any) -> Answer[Any]:
+        asked.append(parameters["ImageName"])
+        if len(asked) == 1:
+            assert others_read.wait(30)
+        if len(asked) == STREAMS:
+            others_read.set()
+        return page([version(1)])
+
+    pages: list[PageRead] = []
+    lost = read_scopes({SCOPE: scope_calls(FakeSource(answering))}, pages.append, streams(), threads=16)
+    assert lost == {}
+    assert len(pages) == STREAMS

@@ -93,10 +93,10 @@ def test_windows_of_evenly_created_versions_cost_hardly_a_call_more(served: Serv
 )
 def test_useless_filter_is_tried_once(served: ServeWorld, behaviour: dict[str, Any]) -> None:
     """Where AWS filters after it pages, or not at all, one call is lost and the chain is read as ever."""
-    site = read(served, image_of(250), **behaviour)
+    site = read(served, image_of(800), **behaviour)
     assert filtered(site) == 1
-    assert site.calls("ListImageVersions") == 26
-    assert listed(site) == [("complete", 25, 250)]
+    assert site.calls("ListImageVersions") == 81
+    assert listed(site) == [("complete", 80, 800)]
 
 
 def test_versions_of_one_instant_are_read_in_one_chain(served: ServeWorld) -> None:
