@@ -299,20 +299,10 @@ def _become(
 
 
 def _command() -> None:
-    """Run the command line, and end as an interpreter does, but take nothing apart: that would copy each page."""
+    """Run the command line, which ends the process."""
     from connector.cli import main
 
-    code = 0
-    try:
-        main()
-    except SystemExit as leaving:
-        code = int(str(leaving.code))
-    # Other threads end first, then what was registered is done: an interpreter's order.
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    main()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""How the process ends: at once, with all that was said, whoever listens."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HANGING = """
+import threading
+from click import echo
+from connector import cli
+
+def hang(*_, **__):
+    threading.Thread(target=threading.Event().wait).start()
+    echo("said")
+    return 4
+
+cli.root.main = hang
+cli.main([])
+"""
+
+
+def sh(command: str) -> subprocess.CompletedProcess[str]:
+    """What a shell command does; $IH is image-history."""
+    script = f"IH='{sys.executable} -m connector'; {command}"
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_nobody_waits_for_a_thread_that_hangs() -> None:
+    """What was said is out, the exit code is right, and a thread that would go on for ever has ended."""
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGING], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (4, "said\n", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        pytest.param("$IH --version >&-", 0, id="stdout-closed"),
+        pytest.param("$IH --version 2>&-", 0, id="stderr-closed"),
+        pytest.param("$IH nope >&- 2>&-", 2, id="both-closed"),
+    ],
+)
+def test_what_nobody_hears_changes_no_exit_code(command: str, code: int) -> None:
+    """cron may close what it does not want to read."""
+    ended = sh(command)
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_output_that_is_lost_is_told() -> None:
+    """A disk that takes no more is no success."""
+    ended = sh("$IH --version >/dev/full")
+    assert ended.returncode == 1
+    assert "No space left" in ended.stderr
+    assert "Traceback" not in ended.stderr
