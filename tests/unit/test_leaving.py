@@ -25,7 +25,7 @@ cli.main([])
 def sh(command: str) -> subprocess.CompletedProcess[str]:
     """What a shell command does; $IH is image-history."""
     script = f"IH='{sys.executable} -m connector'; {command}"
-    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_nobody_waits_for_a_thread_that_hangs() -> None:
@@ -45,7 +45,7 @@ def test_nobody_waits_for_a_thread_that_hangs() -> None:
     ],
 )
 def test_what_nobody_hears_changes_no_exit_code(command: str, code: int) -> None:
-    """cron may close what it does not want to read."""
+    """A scheduler may close what it does not want to read."""
     ended = sh(command)
     assert ended.returncode == code
     assert "Traceback" not in ended.stderr
