@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from connector.errors import MalformedResponseError
-from connector.extract.headers import http_date
+from connector.extract.headers import Headers, http_date
 from connector.wire import (
     AliasesBody,
     Answer,
@@ -24,8 +24,8 @@ from connector.wire import (
 _NO_ARN = "None"
 
 
-def read_answer(operation: str, status: int, headers: Mapping[str, str], body: bytes) -> Answer[Any]:
-    """A success, held to its types; `headers` can be looked up in any case. MalformedResponseError if it is none.
+def read_answer(operation: str, status: int, headers: Headers, body: bytes) -> Answer[Any]:
+    """A success, held to its types. MalformedResponseError if it is none.
 
     botocore parses 100 versions in 3 ms, and takes malformed bodies for an empty last page.
     """
@@ -41,7 +41,7 @@ def read_answer(operation: str, status: int, headers: Mapping[str, str], body: b
         ) from error
 
 
-def _answer(operation: str, status: int, headers: Mapping[str, str], body: bytes) -> Answer[Any]:
+def _answer(operation: str, status: int, headers: Headers, body: bytes) -> Answer[Any]:
     request_id = headers.get("x-amzn-requestid")
     announced = headers.get("content-length")
     if announced is not None and announced != str(len(body)):

@@ -25,6 +25,7 @@ from botocore.parsers import ResponseParserError, create_parser
 from botocore.serialize import create_serializer
 
 from connector.errors import ConfigError
+from connector.extract.connections import Reply, Way, way_to
 from connector.extract.translation import sentence
 
 if TYPE_CHECKING:
@@ -48,15 +49,6 @@ _MAKING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer as it came: `headers` can be looked up in any case, `body` is whole."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a service is asked, and how requests to it are made: botocore's parts. Safe to share between threads."""
 
@@ -66,7 +58,7 @@ class Endpoint:
     signing_region: str
     user_agent: str
     model: Any
-    http: Any
+    way: Way
     serializer: Any
     parser: Any
 
@@ -78,8 +70,7 @@ class Endpoint:
         """
         request = self.request(operation, parameters)
         self.signer(_frozen(credentials), self.signing_name, self.signing_region).add_auth(request)
-        answer = self.http.send(request.prepare())
-        return Reply(answer.status_code, answer.headers, answer.content)
+        return self.way.send(request.prepare())
 
     def request(self, operation: str, parameters: Mapping[str, object]) -> Any:
         """The request before it is signed."""
@@ -138,14 +129,15 @@ class Endpoints:
         model, operation = api.meta.service_model, _PROBES[service]
         told = _ask(api, operation)
         refuse_plain_http(told.request.url)
+        url = _without_path(told.request.url, str(model.operation_model(operation).http["requestUri"]))
         return Endpoint(
-            url=_without_path(told.request.url, str(model.operation_model(operation).http["requestUri"])),
+            url=url,
             signer=_signer(told.signing["version"]),
             signing_name=told.signing["signing_name"],
             signing_region=told.signing["region"],
             user_agent=told.request.headers["User-Agent"],
             model=model,
-            http=api._endpoint.http_session,  # noqa: SLF001 - botocore has no other way to its connections
+            way=way_to(url, api._endpoint.http_session),  # noqa: SLF001 - botocore has no other way to it
             serializer=create_serializer(model.resolved_protocol),
             parser=create_parser(model.resolved_protocol),
         )

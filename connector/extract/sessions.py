@@ -27,7 +27,8 @@ from botocore.hooks import HierarchicalEmitter
 from connector import __version__
 from connector.errors import ConfigError, CredentialsError, TransientError
 from connector.extract.catalog import central_region, partition_of, shared_loader
-from connector.extract.endpoints import Endpoint, Endpoints, Reply, new_client, refuse_plain_http
+from connector.extract.connections import Reply
+from connector.extract.endpoints import Endpoint, Endpoints, new_client, refuse_plain_http
 from connector.extract.translation import sentence, translate
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from botocore.config import Config
 
 from connector.errors import CredentialsError, TransientError
 from connector.extract.aws import Access, ImageApi, Timeouts
+from connector.extract.connections import Reply
 from connector.extract.deadline import Callers
-from connector.extract.endpoints import Reply
 from connector.extract.sessions import Login, Logins
 from connector.extract.translation import RAISED
 
@@ -132,7 +132,7 @@ def test_requests_are_those_of_an_unmodified_client(
     for service, operation, given in ASKED:
         sender = login.sender(service, region, timeouts=Timeouts(), pool=1)
         wire = Wire()
-        replace(sender, endpoint=replace(sender.endpoint, http=wire)).send(operation, given)
+        replace(sender, endpoint=replace(sender.endpoint, way=wire)).send(operation, given)
         method, url, headers, body = expected(session, service, operation, region, given)
         ours = told(wire.requests[0])
         assert ours[:2] == (method, url), operation

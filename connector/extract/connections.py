@@ -1,0 +1,179 @@
+"""How a prepared request goes out and its answer comes back: the shortest way that botocore's connections allow.
+
+botocore's HTTP session looks for a proxy, a pool and its certificates at each request, and urllib3 wraps what
+http.client has read: more work than all the rest of a call. Where no proxy stands between, the same connections
+(their trust, client certificates and bounds) are asked as http.client asks. Must not know services, signing,
+or what an answer means.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, IncompleteRead
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from urllib.parse import urlsplit
+from weakref import finalize
+
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.httpsession import (
+    NewConnectionError,
+    ProtocolError,
+    URLLib3ConnectTimeoutError,
+    URLLib3SSLError,
+)
+
+from connector.extract.headers import Headers
+
+if TYPE_CHECKING:
+    from botocore.exceptions import BotoCoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it came: `body` is what there was of it."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Way(Protocol):
+    """To one endpoint. Safe to share between threads."""
+
+    def send(self, request: Any) -> Reply:
+        """Send a prepared request of botocore's and wait for its answer. Raises botocore's own exceptions."""
+
+
+def way_to(url: str, http: Any) -> Way:
+    """The way to an endpoint, with what a client's HTTP session has: straight, or around by its proxy."""
+    return Straight.to(url, http) or Around(http)
+
+
+class Around:
+    """As a client of botocore sends: through its HTTP session, and the proxy that it knows."""
+
+    def __init__(self, http: Any) -> None:
+        self._http = http
+
+    def send(self, request: Any) -> Reply:
+        """See Way."""
+        answer = self._http.send(request)
+        return Reply(answer.status_code, answer.headers, answer.content)
+
+
+class Straight:
+    """Without a proxy, over connections that are kept open: a free one, or a new one."""
+
+    def __init__(self, url: str, pool: Any, *, connect_seconds: float, read_seconds: float) -> None:
+        self._url = url
+        self._pool = pool
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
+        self._most = pool.pool.maxsize
+        self._free: deque[Any] = deque()
+        finalize(self, _close, self._free)
+
+    @classmethod
+    def to(cls, url: str, http: Any) -> Self | None:
+        """None if a proxy stands between, or if botocore and urllib3 are made otherwise than is known here."""
+        try:
+            if http._proxy_config.proxy_url_for(url) is not None:  # noqa: SLF001 - nobody else knows it
+                return None
+            pool = http._manager.connection_from_url(url)  # noqa: SLF001 - what makes its connections
+            http._setup_ssl_cert(pool, url, http._verify)  # noqa: SLF001 - whom they trust
+            bounds = pool.timeout
+            straight = cls(
+                url, pool, connect_seconds=bounds.connect_timeout, read_seconds=bounds.read_timeout
+            )
+            known = hasattr(type(straight._new()), "is_connected")
+        except AttributeError:
+            return None
+        return straight if known else None
+
+    def _new(self) -> Any:
+        return self._pool._new_conn()  # noqa: SLF001 - urllib3's pool has no other way to make one
+
+    def send(self, request: Any) -> Reply:
+        """See Way."""
+        connection = self._taken()
+        try:
+            reply = self._exchanged(connection, request)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, Exception):
+                raise _botocores(error, self._url, request) from error
+            raise
+        if len(self._free) < self._most:
+            self._free.append(connection)
+        else:
+            connection.close()
+        return reply
+
+    def _taken(self) -> Any:
+        """A connection that nobody uses, and that the server has not closed."""
+        while self._free:
+            try:
+                connection = self._free.pop()
+            except IndexError:
+                break
+            if connection.is_connected:
+                return connection
+            connection.close()
+        return self._new()
+
+    def _exchanged(self, connection: Any, request: Any) -> Reply:
+        if connection.is_closed:
+            self._connect(connection)
+        parts = urlsplit(request.url)
+        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        # Those of http.client itself: urllib3's do the same, and more beside it.
+        HTTPConnection.request(connection, request.method, path, request.body, request.headers)
+        with HTTPConnection.getresponse(connection) as answer:
+            try:
+                body = answer.read()
+            except IncompleteRead as cut:
+                if answer.chunked:
+                    raise
+                # Who reads the answer says how much was announced.
+                connection.close()
+                body = cut.partial
+        return Reply(answer.status, answer.headers, body)
+
+    def _connect(self, connection: Any) -> None:
+        connection.timeout = self._connect_seconds
+        try:
+            connection.connect()
+        except ValueError as error:
+            # urllib3's own kind for a certificate of another name, which botocore does not name.
+            raise ssl.SSLCertVerificationError(1, f"[SSL: CERTIFICATE_VERIFY_FAILED] {error}") from error
+        connection.sock.settimeout(self._read_seconds)
+
+
+def _close(free: deque[Any]) -> None:
+    while free:
+        free.pop().close()
+
+
+def _botocores(error: Exception, url: str, request: Any) -> BotoCoreError:
+    """The error as botocore's HTTP session would have raised it."""
+    kinds: tuple[tuple[tuple[type[Exception], ...], type[BotoCoreError]], ...] = (
+        ((URLLib3SSLError, ssl.SSLError, ssl.CertificateError), SSLError),
+        ((NewConnectionError, socket.gaierror), EndpointConnectionError),
+        ((URLLib3ConnectTimeoutError,), ConnectTimeoutError),
+        ((TimeoutError,), ReadTimeoutError),
+        ((ProtocolError, HTTPException, OSError), ConnectionClosedError),
+    )
+    for raised, kind in kinds:
+        if isinstance(error, raised):
+            return kind(endpoint_url=url, error=error, request=request)
+    return HTTPClientError(error=error)

@@ -1,0 +1,229 @@
+"""How requests go out: over connections that are kept, trusted, and led around by a proxy where there is one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from botocore.awsrequest import AWSRequest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from connector.errors import ConnectorError, ServiceUnavailableError, SourceError
+from connector.extract.aws import Access, ImageApi, Timeouts
+from connector.extract.connections import Around, Straight
+from connector.extract.deadline import Callers
+from tests.behaviour.scripted import PAGE, Reply
+
+ONE = {"ImageName": "base"}
+
+
+@dataclass(slots=True)
+class Kept:
+    """A server that keeps connections open: the first line of each request, and the connections that came."""
+
+    lines: list[str] = field(default_factory=list)
+    connections: set[tuple[str, int]] = field(default_factory=set)
+    hang_up: bool = False
+    together: threading.Barrier | None = None
+    port: int = 0
+
+
+@contextmanager
+def serving(context: ssl.SSLContext | None = None) -> Iterator[Kept]:
+    """Answer each request with a page; after one during which `hang_up` was set, close without a word."""
+    kept = Kept()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 20
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            kept.lines.append(self.requestline)
+            kept.connections.add(self.client_address)
+            if kept.together is not None:
+                kept.together.wait(20)
+            self.wfile.write(Reply(body=PAGE.body, headers={"Connection": None}).raw())
+            self.close_connection = kept.hang_up
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.daemon_threads, server.block_on_close = True, False
+        kept.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield kept
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"AWS_ACCESS_KEY_ID": "AKIAX", "AWS_SECRET_ACCESS_KEY": "x"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def client(monkeypatch: pytest.MonkeyPatch, url: str, *, pool: int = 1) -> ImageApi:
+    """The client of an endpoint."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    return ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(pool))
+
+
+def way(api: ImageApi) -> object:
+    """How its requests go out."""
+    return api._sender.endpoint.way
+
+
+def test_one_connection_serves_call_after_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake is not paid twice."""
+    with serving() as kept:
+        api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
+        for _ in range(5):
+            api.call("ListImageVersions", ONE)
+        assert isinstance(way(api), Straight)
+    assert kept.lines == ["POST / HTTP/1.1"] * 5
+    assert len(kept.connections) == 1
+
+
+def test_connection_that_the_server_closed_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that hangs up after each answer costs a connection for each, and no failed call."""
+    with serving() as kept:
+        kept.hang_up = True
+        api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
+        for _ in range(3):
+            answered = api.call("ListImageVersions", ONE)
+            assert len(answered.body.ImageVersions) == 1
+            straight = way(api)
+            assert isinstance(straight, Straight)
+            closed = [each for each in straight._free if each.sock.recv(1) == b""]
+            assert len(closed) == 1
+    assert len(kept.connections) == 3
+
+
+def test_no_more_connections_are_kept_than_calls_may_be_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came for a moment is closed after it."""
+    with serving() as kept:
+        kept.together = threading.Barrier(3)
+        straight = way(client(monkeypatch, f"http://127.0.0.1:{kept.port}", pool=2))
+        assert isinstance(straight, Straight)
+        request = AWSRequest("POST", f"http://127.0.0.1:{kept.port}", {}, b"{}").prepare()
+        with ThreadPoolExecutor(3) as three:
+            assert [reply.status for reply in three.map(straight.send, [request] * 3)] == [200] * 3
+        assert len(straight._free) == 2
+    assert len(kept.connections) == 3
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Certificates of a server, and the file that makes them trusted."""
+
+    server: ssl.SSLContext
+    bundle: Path
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A self-signed certificate for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    both = tmp_path / "server.pem"
+    both.write_bytes(private + bundle.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return Authority(context, bundle)
+
+
+def test_trusted_certificate_is_taken(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
+    """AWS_CA_BUNDLE is heeded, and a connection over TLS is kept as any other."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
+    with serving(authority.server) as kept:
+        api = client(monkeypatch, f"https://127.0.0.1:{kept.port}")
+        for _ in range(3):
+            api.call("ListImageVersions", ONE)
+        assert isinstance(way(api), Straight)
+    assert len(kept.connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted"), [("127.0.0.1", False), ("localhost", True)], ids=["unknown-authority", "other-name"]
+)
+def test_certificate_that_is_not_trusted_is_refused(
+    monkeypatch: pytest.MonkeyPatch, authority: Authority, host: str, *, trusted: bool
+) -> None:
+    """Of an unknown authority, or for another name: no request goes out, and it is not tried again."""
+    if trusted:
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
+    with serving(authority.server) as kept:
+        api = client(monkeypatch, f"https://{host}:{kept.port}")
+        with pytest.raises(SourceError, match="certificate"):
+            api.call("ListImageVersions", ONE)
+    assert kept.lines == []
+
+
+def test_proxy_is_asked_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests go around by it, in the form that it expects."""
+    with serving() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        api = client(monkeypatch, "http://127.0.0.7:9")
+        api.call("ListImageVersions", ONE)
+        assert isinstance(way(api), Around)
+    assert proxy.lines == ["POST http://127.0.0.7:9/ HTTP/1.1"]
+
+
+def test_libraries_that_are_made_otherwise_are_asked_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where botocore lacks what the short way is made of, its own way works."""
+    monkeypatch.delattr("botocore.httpsession.URLLib3Session._setup_ssl_cert")
+    monkeypatch.setattr(
+        "botocore.httpsession.URLLib3Session._get_request_timeout", lambda *_: None, raising=False
+    )
+    with serving() as kept:
+        api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
+        assert isinstance(way(api), Around)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nobody.invalid"])
+def test_endpoint_that_cannot_be_reached_may_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Neither a refused connection nor an unknown name is the end."""
+    with pytest.raises(ConnectorError) as raised:
+        client(monkeypatch, url).call("ListImageVersions", ONE)
+    # A name that nobody knows is plain http to a stranger: refused before anything is sent.
+    assert isinstance(raised.value, ServiceUnavailableError) or "plain http" in str(raised.value)
