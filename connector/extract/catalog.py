@@ -5,12 +5,15 @@ Must not know credentials, nor make a request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import gzip
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from botocore.exceptions import UnknownRegionError
-from botocore.loaders import Loader
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.regions import EndpointResolver
 
 from connector.extract.faults import ACCOUNT_OPERATIONS
@@ -57,24 +60,52 @@ def shared_loader(paths: tuple[str, ...]) -> Loader:
     return _TrimmingLoader(paths)
 
 
+class _Files(JSONFileLoader):
+    """Reads JSON in a third of the time: what a client needs is half a megabyte of it."""
+
+    def load_file(self, file_path: str) -> Any:
+        for opened, path in ((Path.open, f"{file_path}.json"), (gzip.open, f"{file_path}.json.gz")):
+            try:
+                with opened(Path(path), "rb") as file:
+                    return msgspec.json.decode(file.read())
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                continue
+            except msgspec.DecodeError as error:
+                raise ValueError(f"{path} is no JSON: {error}.") from error
+        return None
+
+
+class _Whole(Loader):
+    """AWS's descriptions of the services that are called, as they are."""
+
+    FILE_LOADER_CLASS = _Files
+
+    def list_available_services(self, type_name: str) -> Sequence[str]:  # noqa: ARG002 - botocore's signature
+        """Else the folders of all four hundred are looked through, for each kind of description."""
+        return sorted(_TRIMMED)
+
+
 class _TrimmingLoader(Loader):
     """AWS's descriptions of its services, read once for all sessions and cut down to what is called.
 
     A whole client of SageMaker costs 4 ms and half a megabyte, the first of each session 80 ms and 20 MB.
     """
 
+    FILE_LOADER_CLASS = _Files
+
     def __init__(self, paths: Iterable[str]) -> None:
         super().__init__(extra_search_paths=list(paths), include_default_search_paths=False)
-        self._trimmed: dict[str, Mapping[str, Any]] = {}
+        self._known: dict[tuple[str, str], Any] = {}
 
     def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
-        if type_name != "service-2" or service_name not in _TRIMMED:
+        if service_name not in _TRIMMED:
             return super().load_service_model(service_name, type_name, api_version)
-        if service_name not in self._trimmed:
+        if (service_name, type_name) not in self._known:
             # By a loader of its own, which forgets the whole.
-            whole = Loader(list(self.search_paths), include_default_search_paths=False)
-            self._trimmed[service_name] = _trim(whole.load_service_model(service_name, type_name))
-        return self._trimmed[service_name]
+            whole = _Whole(list(self.search_paths), include_default_search_paths=False)
+            model = whole.load_service_model(service_name, type_name, api_version)
+            self._known[service_name, type_name] = _trim(model) if type_name == "service-2" else model
+        return self._known[service_name, type_name]
 
 
 def _trim(model: Mapping[str, Any]) -> Mapping[str, Any]:

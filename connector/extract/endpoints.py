@@ -8,11 +8,13 @@ answer means.
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -96,6 +98,36 @@ class Endpoint:
                 f"The answer is none of this service ({type(error).__name__})"
             ) from error
         return parsed
+
+
+class _Signer(SigV4Auth):
+    """Signs one request as botocore does, without doing twice what comes out the same.
+
+    Not what botocore has under version 4: with awscrt installed that is another class that signs the same.
+    """
+
+    _headers: Any = None
+
+    def headers_to_sign(self, request: Any) -> Any:
+        """Asked for twice a request."""
+        if self._headers is None:
+            self._headers = super().headers_to_sign(request)
+        return self._headers
+
+    def signature(self, string_to_sign: str, request: Any) -> str:
+        """With a key that changes once a day."""
+        day = request.context["timestamp"][:8]
+        key = _key_of_the_day(self.credentials.secret_key, day, self._region_name, self._service_name)
+        return hmac.digest(key, string_to_sign.encode(), "sha256").hex()
+
+
+@lru_cache(maxsize=1024)
+def _key_of_the_day(secret: str, *scope: str) -> bytes:
+    """AWS's derivation of a signing key: day, region, service."""
+    key = f"AWS4{secret}".encode()
+    for each in (*scope, "aws4_request"):
+        key = hmac.digest(key, each.encode(), "sha256")
+    return key
 
 
 class Endpoints:
@@ -209,8 +241,7 @@ def _signer(version: str) -> Any:
         raise ConfigError(
             f"AWS's configuration asks for signatures {version}; there are only those of version 4."
         )
-    # Not what botocore has under that name: with awscrt installed it is another class that signs the same.
-    return SigV4Auth
+    return _Signer
 
 
 def _settings(session: botocore.session.Session) -> str:
