@@ -197,8 +197,9 @@ class _Sync:
         """Compare with the warehouse. While another process holds it, the run is closed as it is."""
         try:
             if not self.config.warehouse.exists():
-                with self.warehouse.writing():
+                with self.warehouse.writing() as connection:
                     logger.info("warehouse_made", extra={"path": str(self.config.warehouse)})
+                    return ask(connection)
             with self.warehouse.current() as connection:
                 return ask(connection)
         except WarehouseLockedError:

@@ -14,9 +14,11 @@ from connector.transform import DETAILS_SCHEMA, VERSIONS_SCHEMA
 
 
 def land_versions(connection: Connection, run: LandedRun) -> None:
-    """Make the temporary table `landed` of the run's segments."""
+    """Make the temporary view `landed` of the run's segments."""
     if run.segments:
-        connection.run("load/landed", {"segments": [str(path) for path in run.segments]})
+        connection.run("load/segments", {"segments": [str(path) for path in run.segments]})
+        connection.run("load/repeated")
+        connection.run("load/landed")
     else:
         connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
         connection.run("load/nothing_landed")

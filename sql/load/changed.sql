@@ -1,5 +1,5 @@
 -- What: the landed versions that differ from what is stored, with what differs.
--- Parameters: none; reads the temporary tables `landed` and `listed`.
+-- Parameters: none; reads the temporary view `landed` and table `listed`.
 -- Returns: nothing; makes the temporary table `changed`, one row a version, sorted by key: what is inserted from
 -- it keeps zone maps narrow.
 -- A state is valid from its LastModifiedTime, but never from before the state that it follows; one that

@@ -1,5 +1,5 @@
 -- What: what the load does to versions, scope by scope.
--- Parameters: none; reads the temporary tables `landed`, `changed` and `deleted`.
+-- Parameters: none; reads the temporary view `landed` and tables `changed` and `deleted`.
 -- Returns: account_id, region, inserted, updated, unchanged, reappeared, deleted; one row per scope.
 -- What changed and was landed has landed once: what remains is unchanged, without a join.
 SELECT

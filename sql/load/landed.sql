@@ -1,23 +1,16 @@
 -- What: the landed versions of a run, one row a version: its newest incarnation in its newest state.
--- Parameters: $segments, the paths of the run's segments.
--- Returns: nothing; makes the temporary table `landed`.
--- The same version comes twice when a listing was read again, or when rows moved while it was read. Only those
--- are sorted: to sort all would cost half of a load's memory.
-CREATE OR REPLACE TEMP TABLE landed AS
-WITH twice AS MATERIALIZED (
-    SELECT account_id, region, image_name, version
-    FROM read_parquet($segments)
-    GROUP BY ALL
-    HAVING count(*) > 1
-)
+-- Parameters: none; reads the variable `segments` and the temporary table `repeated`.
+-- Returns: nothing; makes the temporary view `landed`. To keep its rows beside the segments would cost a third of a
+-- load's time, and most of its memory; for the same reason only what is repeated is sorted.
+CREATE OR REPLACE TEMP VIEW landed AS
 SELECT * EXCLUDE (etl_reading, etl_page)
-FROM read_parquet($segments)
-ANTI JOIN twice USING (account_id, region, image_name, version)
+FROM read_parquet(getvariable('segments'))
+ANTI JOIN repeated USING (account_id, region, image_name, version)
 UNION ALL
 SELECT * EXCLUDE (etl_reading, etl_page)
 FROM (
-    FROM read_parquet($segments)
-    SEMI JOIN twice USING (account_id, region, image_name, version)
+    FROM read_parquet(getvariable('segments'))
+    SEMI JOIN repeated USING (account_id, region, image_name, version)
 )
 QUALIFY row_number() OVER (
     PARTITION BY account_id, region, image_name, version
