@@ -80,7 +80,8 @@ def command(
     from connector.pipeline import SyncOptions, sync
     from connector.telemetry import exporting
 
-    _collect_rarely()
+    # What was imported stays: it need not be looked through again.
+    gc.freeze()
     stop = Stop()
     wanted = SyncOptions(**asked)
     with exporting(os.environ), told_in(metrics_file, config) as told:
@@ -90,12 +91,6 @@ def command(
         logger.info("sync_ended", extra=_figures(report) | {"exit_code": told.exit_code})
         click.echo(report_json(report)) if as_json else print_report(report)
     return told.exit_code
-
-
-def _collect_rarely() -> None:
-    """A run makes many objects and few cycles: looking through all of them so often took a tenth of its time."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _figures(report: RunReport) -> dict[str, object]:
