@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from operator import ge, lt
 
 from connector.errors import SkippableError
 from connector.model import (
@@ -99,12 +99,12 @@ def advance(
 def _in_order(checkpoint: Checkpoint, rows: Sequence[ImageVersion]) -> bool:
     if checkpoint.request.kind is ListingKind.FULL:
         before = checkpoint.last_version if checkpoint.last_version is not None else -1
-        numbers = [before, *(row.Version for row in rows)]
-        return all(first < second for first, second in pairwise(numbers))
+        numbers = [row.Version for row in rows]
+        return all(map(lt, [before, *numbers], numbers))
     times = [epoch_ms(row.LastModifiedTime) for row in rows]
     if checkpoint.last_modified_ms is not None:
         times.insert(0, checkpoint.last_modified_ms)
-    newest_first = all(first >= second for first, second in pairwise(times))
+    newest_first = all(map(ge, times, times[1:]))
     return newest_first and len({row.Version for row in rows}) == len(rows)
 
 
@@ -119,20 +119,17 @@ def _folded(checkpoint: Checkpoint, rows: Sequence[ImageVersion], *, held_since_
     """Rows that are stuck in a passing state since before `held_since_ms` hold nothing back."""
     if not rows:
         return checkpoint
-    modified = [epoch_ms(row.LastModifiedTime) for row in rows]
     passing = [
-        modified_ms
-        for row, modified_ms in zip(rows, modified, strict=True)
-        if row.ImageVersionStatus in PASSING_STATUSES and modified_ms > held_since_ms
+        epoch_ms(row.LastModifiedTime) for row in rows if row.ImageVersionStatus in PASSING_STATUSES
     ]
     numbers = [row.Version for row in rows]
     return replace(
         checkpoint,
         rows=checkpoint.rows + len(rows),
-        newest_ms=_most(checkpoint.newest_ms, max(modified)),
-        held_ms=_least(checkpoint.held_ms, passing),
+        newest_ms=_most(checkpoint.newest_ms, epoch_ms(max(row.LastModifiedTime for row in rows))),
+        held_ms=_least(checkpoint.held_ms, [modified for modified in passing if modified > held_since_ms]),
         last_version=numbers[-1],
-        last_modified_ms=modified[-1],
+        last_modified_ms=epoch_ms(rows[-1].LastModifiedTime),
         highest_version=_most(checkpoint.highest_version, max(numbers)),
         lowest_version=_least(checkpoint.lowest_version, numbers),
     )

@@ -15,6 +15,7 @@ SELECT
 FROM (
     FROM scopes_arrow
     UNION ALL
+    SELECT * EXCLUDE (place)
     FROM listed
 ) AS source
 LEFT JOIN streams AS target USING (account_id, region, image_name)

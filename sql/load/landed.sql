@@ -5,13 +5,11 @@
 CREATE OR REPLACE TEMP VIEW landed AS
 SELECT * EXCLUDE (etl_reading, etl_page)
 FROM read_parquet(getvariable('segments'))
-ANTI JOIN repeated USING (account_id, region, image_name, version)
+WHERE hash(account_id, region, image_name, version) NOT IN (FROM repeated)
 UNION ALL
 SELECT * EXCLUDE (etl_reading, etl_page)
-FROM (
-    FROM read_parquet(getvariable('segments'))
-    SEMI JOIN repeated USING (account_id, region, image_name, version)
-)
+FROM read_parquet(getvariable('segments'))
+WHERE hash(account_id, region, image_name, version) IN (FROM repeated)
 QUALIFY row_number() OVER (
     PARTITION BY account_id, region, image_name, version
     ORDER BY creation_time DESC, last_modified_time DESC, etl_reading DESC, etl_page DESC

@@ -5,10 +5,10 @@
 SELECT account_id, region, image_name
 FROM listed
 ANTI JOIN (
-    SELECT account_id, region, image_name
+    SELECT place
     FROM landed_numbers
-    JOIN (FROM listed WHERE comparable) AS listed USING (account_id, region, image_name)
-    GROUP BY account_id, region, image_name, version
+    JOIN (FROM listed WHERE comparable) AS listed USING (place)
+    GROUP BY place, version
     HAVING max(etl_reading) < any_value(listed.readings)
-) USING (account_id, region, image_name)
+) USING (place)
 WHERE comparable;

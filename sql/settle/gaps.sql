@@ -5,43 +5,41 @@
 -- A full listing answers for every number from the first ever seen; an incremental one for the new ones. Only
 -- streams with a hole are sorted, for most have none.
 WITH known AS MATERIALIZED (
-    SELECT account_id, region, image_name, version
+    SELECT place, version
     FROM landed_numbers
     UNION
-    SELECT account_id, region, image_name, version
-    FROM image_versions
-    SEMI JOIN (FROM listed WHERE listing = 'full') USING (account_id, region, image_name)
+    SELECT listed.place, stored.version
+    FROM image_versions AS stored
+    JOIN (FROM listed WHERE listing = 'full') AS listed USING (account_id, region, image_name)
     UNION
-    SELECT account_id, region, image_name, highest_version
+    SELECT listed.place, streams.highest_version
     FROM streams
-    SEMI JOIN (FROM listed WHERE listing = 'incremental') USING (account_id, region, image_name)
+    JOIN (FROM listed WHERE listing = 'incremental') AS listed USING (account_id, region, image_name)
 ),
 holed AS (
-    SELECT account_id, region, image_name
+    SELECT place
     FROM known
-    GROUP BY account_id, region, image_name
+    GROUP BY place
     HAVING max(version) - min(version) >= count(*)
 ),
 following AS (
-    SELECT
-        *,
-        lead(version) OVER (PARTITION BY account_id, region, image_name ORDER BY version) AS next_version
+    SELECT place, version, lead(version) OVER (PARTITION BY place ORDER BY version) AS next_version
     FROM known
-    SEMI JOIN holed USING (account_id, region, image_name)
+    SEMI JOIN holed USING (place)
 )
 SELECT
-    following.account_id,
-    following.region,
-    following.image_name,
+    listed.account_id,
+    listed.region,
+    listed.image_name,
     following.version + 1 AS first_version,
     following.next_version - 1 AS last_version
 FROM following
-JOIN listed USING (account_id, region, image_name)
+JOIN listed USING (place)
 LEFT JOIN streams USING (account_id, region, image_name)
 LEFT JOIN absent_versions AS absent
-    ON absent.account_id = following.account_id
-    AND absent.region = following.region
-    AND absent.image_name = following.image_name
+    ON absent.account_id = listed.account_id
+    AND absent.region = listed.region
+    AND absent.image_name = listed.image_name
     AND absent.first_version <= following.version + 1
     AND absent.last_version >= following.next_version - 1
 WHERE
