@@ -119,9 +119,7 @@ def _folded(checkpoint: Checkpoint, rows: Sequence[ImageVersion], *, held_since_
     """Rows that are stuck in a passing state since before `held_since_ms` hold nothing back."""
     if not rows:
         return checkpoint
-    passing = [
-        epoch_ms(row.LastModifiedTime) for row in rows if row.ImageVersionStatus in PASSING_STATUSES
-    ]
+    passing = [epoch_ms(row.LastModifiedTime) for row in rows if row.ImageVersionStatus in PASSING_STATUSES]
     numbers = [row.Version for row in rows]
     return replace(
         checkpoint,

@@ -8,11 +8,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from connector.errors import TransientError
+
+if TYPE_CHECKING:
+    import tenacity
 
 Result = TypeVar("Result")
 Observer = Callable[[TransientError], None]
@@ -43,7 +44,9 @@ class RetryPolicy:
             return call()
         except TransientError as error:
             begun = _Begun(call, error)
-        # Only now, since nearly all calls succeed at once, and setting this up costs as much as decoding a page.
+        # Only now, since nearly all calls succeed at once: setting this up costs as much as decoding a page.
+        import tenacity
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             stop=tenacity.stop_after_attempt(self.attempts) | tenacity.stop_when_event_set(stop),
@@ -55,6 +58,8 @@ class RetryPolicy:
         return retrying(begun)
 
     def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
+        import tenacity
+
         jitter = tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=self.max_wait_seconds)(
             state
         )
