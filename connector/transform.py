@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
@@ -21,6 +22,8 @@ from connector.wire import Image, ImageVersion, epoch_ms
 VERSIONS_SCHEMA = arrow_schema(LANDED_VERSIONS)
 IMAGES_SCHEMA = arrow_schema(LANDED_IMAGES)
 DETAILS_SCHEMA = arrow_schema(LANDED_DETAILS)
+# From so many on it pays to import what Arrow computes with, which takes longer than the rows of a quiet run.
+_MANY_ROWS = 5_000
 _TYPES = {field.name: field.type for schema in (VERSIONS_SCHEMA, IMAGES_SCHEMA) for field in schema}
 
 
@@ -100,7 +103,10 @@ def empty_images() -> pa.Table:
 def _spread(column: Column, pages: Sequence[VersionPage], of: Callable[[VersionPage], object]) -> pa.Array:
     """One value a page, repeated for each of its rows; runs are expanded in Arrow, not in Python."""
     kind = _TYPES[column.name]
-    runs = [pa.repeat(pa.scalar(of(page), kind), len(page.rows)) for page in pages]
+    runs = [
+        pa.repeat(pa.scalar(value, kind), sum(len(page.rows) for page in alike))
+        for value, alike in groupby(pages, of)
+    ]
     return pa.concat_arrays(runs) if runs else pa.nulls(0, kind)
 
 
@@ -108,6 +114,17 @@ def _member(column: Column, rows: Sequence[Any]) -> pa.Array:
     values = list(map(attrgetter(column.member or column.name), rows))
     if column.kind is not Kind.INSTANT:
         return pa.array(values, type=_TYPES[column.name])
-    # Neither numpy, nor pa.array and cast: all import what takes longer than the rows of a quiet run.
-    milliseconds = array("q", map(epoch_ms, values))
-    return pa.Array.from_buffers(_TYPES[column.name], len(values), [None, pa.py_buffer(milliseconds)])
+    milliseconds = _milliseconds(values) if len(values) < _MANY_ROWS else _many_milliseconds(values)
+    return pa.Array.from_buffers(_TYPES[column.name], len(values), [None, milliseconds])
+
+
+def _milliseconds(values: Sequence[float]) -> pa.Buffer:
+    return pa.py_buffer(array("q", map(epoch_ms, values)))
+
+
+def _many_milliseconds(values: Sequence[float]) -> pa.Buffer:
+    """The same, rounded to even as Python does, in a fifth of the time."""
+    import pyarrow.compute as pc
+
+    rounded = pc.round(pc.multiply(pa.array(values, pa.float64()), 1000.0), round_mode="half_to_even")
+    return rounded.cast(pa.int64()).buffers()[1]
