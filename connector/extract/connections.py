@@ -1,4 +1,4 @@
-"""How a prepared request goes out and its answer comes back: the shortest way that botocore's connections allow.
+"""How a request goes out and its answer comes back: the shortest way that botocore's connections allow.
 
 botocore's HTTP session looks for a proxy, a pool and its certificates at each request, and urllib3 wraps what
 http.client has read: more work than all the rest of a call. Where no proxy stands between, the same connections
@@ -39,6 +39,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it goes out. `stream_output` is for botocore's session: answers are read to their end."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    stream_output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """An answer as it came: `body` is what there was of it."""
 
@@ -50,8 +61,8 @@ class Reply:
 class Way(Protocol):
     """To one endpoint. Safe to share between threads."""
 
-    def send(self, request: Any) -> Reply:
-        """Send a prepared request of botocore's and wait for its answer. Raises botocore's own exceptions."""
+    def send(self, request: Request) -> Reply:
+        """Send a request and wait for its answer. Raises botocore's own exceptions."""
 
 
 def way_to(url: str, http: Any) -> Way:
@@ -65,7 +76,7 @@ class Around:
     def __init__(self, http: Any) -> None:
         self._http = http
 
-    def send(self, request: Any) -> Reply:
+    def send(self, request: Request) -> Reply:
         """See Way."""
         answer = self._http.send(request)
         return Reply(answer.status_code, answer.headers, answer.content)
@@ -103,7 +114,7 @@ class Straight:
     def _new(self) -> Any:
         return self._pool._new_conn()  # noqa: SLF001 - urllib3's pool has no other way to make one
 
-    def send(self, request: Any) -> Reply:
+    def send(self, request: Request) -> Reply:
         """See Way."""
         connection = self._taken()
         try:
@@ -131,7 +142,7 @@ class Straight:
             connection.close()
         return self._new()
 
-    def _exchanged(self, connection: Any, request: Any) -> Reply:
+    def _exchanged(self, connection: Any, request: Request) -> Reply:
         if connection.is_closed:
             self._connect(connection)
         parts = urlsplit(request.url)
@@ -164,7 +175,7 @@ def _close(free: deque[Any]) -> None:
         free.pop().close()
 
 
-def _botocores(error: Exception, url: str, request: Any) -> BotoCoreError:
+def _botocores(error: Exception, url: str, request: Request) -> BotoCoreError:
     """The error as botocore's HTTP session would have raised it."""
     kinds: tuple[tuple[tuple[type[Exception], ...], type[BotoCoreError]], ...] = (
         ((URLLib3SSLError, ssl.SSLError, ssl.CertificateError), SSLError),

@@ -1,4 +1,4 @@
-"""One request to AWS, put together from botocore's own parts: its serializers, signer, connections and parsers.
+"""One request to AWS, put together from botocore's own parts, but for its signature; and the answer, read by them.
 
 botocore's clients put the same parts together with hooks between them, which costs more than the rest of a page,
 and each region of each account would need one, at 3 ms and half a megabyte. Here a client is made once for each
@@ -8,26 +8,24 @@ answer means.
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import botocore
 import botocore.session
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import create_request_object, prepare_request_dict
+from botocore.awsrequest import prepare_request_dict
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 from botocore.parsers import ResponseParserError, create_parser
 from botocore.serialize import create_serializer
 
 from connector.errors import ConfigError
-from connector.extract.connections import Reply, Way, way_to
+from connector.extract.connections import Reply, Request, Way, way_to
+from connector.extract.signing import sign
 from connector.extract.translation import sentence
 
 if TYPE_CHECKING:
@@ -55,7 +53,6 @@ class Endpoint:
     """Where a service is asked, and how requests to it are made: botocore's parts. Safe to share between threads."""
 
     url: str
-    signer: Any
     signing_name: str
     signing_region: str
     user_agent: str
@@ -71,14 +68,18 @@ class Endpoint:
         network.
         """
         request = self.request(operation, parameters)
-        self.signer(_frozen(credentials), self.signing_name, self.signing_region).add_auth(request)
-        return self.way.send(request.prepare())
+        sign(request, _frozen(credentials), region=self.signing_region, service=self.signing_name)
+        return self.way.send(request)
 
-    def request(self, operation: str, parameters: Mapping[str, object]) -> Any:
+    def request(self, operation: str, parameters: Mapping[str, object]) -> Request:
         """The request before it is signed."""
-        serialized = self.serializer.serialize_to_request(parameters, self.model.operation_model(operation))
-        prepare_request_dict(serialized, endpoint_url=self.url, user_agent=self.user_agent)
-        return create_request_object(serialized)
+        made = self.serializer.serialize_to_request(parameters, self.model.operation_model(operation))
+        prepare_request_dict(made, endpoint_url=self.url, user_agent=self.user_agent)
+        body = made["body"]
+        content = urlencode(body, doseq=True).encode() if isinstance(body, dict) else bytes(body)
+        return Request(
+            made["method"], made["url"], {**made["headers"], "Content-Length": str(len(content))}, content
+        )
 
     def read(self, operation: str, reply: Reply) -> Mapping[str, Any]:
         """A success as botocore reads it. ResponseParserError or ValueError for what is none."""
@@ -98,36 +99,6 @@ class Endpoint:
                 f"The answer is none of this service ({type(error).__name__})"
             ) from error
         return parsed
-
-
-class _Signer(SigV4Auth):
-    """Signs one request as botocore does, without doing twice what comes out the same.
-
-    Not what botocore has under version 4: with awscrt installed that is another class that signs the same.
-    """
-
-    _headers: Any = None
-
-    def headers_to_sign(self, request: Any) -> Any:
-        """Asked for twice a request."""
-        if self._headers is None:
-            self._headers = super().headers_to_sign(request)
-        return self._headers
-
-    def signature(self, string_to_sign: str, request: Any) -> str:
-        """With a key that changes once a day."""
-        day = request.context["timestamp"][:8]
-        key = _key_of_the_day(self.credentials.secret_key, day, self._region_name, self._service_name)
-        return hmac.digest(key, string_to_sign.encode(), "sha256").hex()
-
-
-@lru_cache(maxsize=1024)
-def _key_of_the_day(secret: str, *scope: str) -> bytes:
-    """AWS's derivation of a signing key: day, region, service."""
-    key = f"AWS4{secret}".encode()
-    for each in (*scope, "aws4_request"):
-        key = hmac.digest(key, each.encode(), "sha256")
-    return key
 
 
 class Endpoints:
@@ -161,10 +132,10 @@ class Endpoints:
         model, operation = api.meta.service_model, _PROBES[service]
         told = _ask(api, operation)
         refuse_plain_http(told.request.url)
+        _require_version_4(told.signing["version"])
         url = _without_path(told.request.url, str(model.operation_model(operation).http["requestUri"]))
         return Endpoint(
             url=url,
-            signer=_signer(told.signing["version"]),
             signing_name=told.signing["signing_name"],
             signing_region=told.signing["region"],
             user_agent=told.request.headers["User-Agent"],
@@ -235,13 +206,11 @@ def _without_path(url: str, path: str) -> str:
     return parts._replace(path=parts.path.removesuffix("" if path == "/" else path)).geturl()
 
 
-def _signer(version: str) -> Any:
-    """What signs in this way with nothing but credentials, a service and a region."""
+def _require_version_4(version: str) -> None:
     if version != "v4":
         raise ConfigError(
             f"AWS's configuration asks for signatures {version}; there are only those of version 4."
         )
-    return _Signer
 
 
 def _settings(session: botocore.session.Session) -> str:

@@ -14,14 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from botocore.awsrequest import AWSRequest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from connector.errors import ConnectorError, ServiceUnavailableError, SourceError
 from connector.extract.aws import Access, ImageApi, Timeouts
-from connector.extract.connections import Around, Straight
+from connector.extract.connections import Around, Request, Straight
 from connector.extract.deadline import Callers
 from tests.behaviour.scripted import PAGE, Reply
 
@@ -123,7 +122,7 @@ def test_no_more_connections_are_kept_than_calls_may_be_under_way(monkeypatch: p
         kept.together = threading.Barrier(3)
         straight = way(client(monkeypatch, f"http://127.0.0.1:{kept.port}", pool=2))
         assert isinstance(straight, Straight)
-        request = AWSRequest("POST", f"http://127.0.0.1:{kept.port}", {}, b"{}").prepare()
+        request = Request("POST", f"http://127.0.0.1:{kept.port}", {}, b"{}")
         with ThreadPoolExecutor(3) as three:
             assert [reply.status for reply in three.map(straight.send, [request] * 3)] == [200] * 3
         assert len(straight._free) == 2
