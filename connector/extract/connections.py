@@ -2,8 +2,8 @@
 
 botocore's HTTP session looks for a proxy, a pool and its certificates at each request, and urllib3 wraps what
 http.client has read: more work than all the rest of a call. Where no proxy stands between, the same connections
-(their trust, client certificates and bounds) are asked as http.client asks. Must not know services, signing,
-or what an answer means.
+(their trust, client certificates and bounds) are written to directly, and read by http.client. Must not know
+services, signing, or what an answer means.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, IncompleteRead
+from functools import lru_cache
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 from weakref import finalize
@@ -37,10 +38,12 @@ from connector.extract.headers import Headers
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it goes out. `stream_output` is for botocore's session: answers are read to their end."""
+    """A request as it goes out; its headers say how long its body is. `stream_output` is for botocore's session."""
 
     method: str
     url: str
@@ -145,11 +148,9 @@ class Straight:
     def _exchanged(self, connection: Any, request: Request) -> Reply:
         if connection.is_closed:
             self._connect(connection)
-        parts = urlsplit(request.url)
-        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-        # Those of http.client itself: urllib3's do the same, and more beside it.
-        HTTPConnection.request(connection, request.method, path, request.body, request.headers)
-        with HTTPConnection.getresponse(connection) as answer:
+        connection.sock.sendall(_written(request))
+        with HTTPResponse(connection.sock, method=request.method) as answer:
+            answer.begin()
             try:
                 body = answer.read()
             except IncompleteRead as cut:
@@ -158,6 +159,8 @@ class Straight:
                 # Who reads the answer says how much was announced.
                 connection.close()
                 body = cut.partial
+            if answer.will_close:
+                connection.close()
         return Reply(answer.status, answer.headers, body)
 
     def _connect(self, connection: Any) -> None:
@@ -168,6 +171,27 @@ class Straight:
             # urllib3's own kind for a certificate of another name, which botocore does not name.
             raise ssl.SSLCertVerificationError(1, f"[SSL: CERTIFICATE_VERIFY_FAILED] {error}") from error
         connection.sock.settimeout(self._read_seconds)
+
+
+def _written(request: Request) -> bytes:
+    """A request as bytes. ValueError for a header that would be more than one."""
+    parts = urlsplit(request.url)
+    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    headers = {"Host": host_of(request.url), "Accept-Encoding": "identity", **request.headers}
+    if any("\r" in value or "\n" in value for value in headers.values()):
+        raise ValueError("Invalid header value: it has a line break")
+    lines = [f"{request.method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + request.body
+
+
+@lru_cache(maxsize=1024)
+def host_of(url: str) -> str:
+    """The host of a URL as a request names it: with its port, but for the one that its scheme has anyway."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    own_port = parts.port not in (None, _DEFAULT_PORTS.get(parts.scheme))
+    return f"{host}:{parts.port}" if own_port else host
 
 
 def _close(free: deque[Any]) -> None:

@@ -16,12 +16,11 @@ import botocore.auth
 from botocore.exceptions import NoCredentialsError
 from botocore.utils import normalize_url_path
 
-from connector.extract.connections import Request
+from connector.extract.connections import Request, host_of
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 # Whoever passes a request on may change the one; botocore adds the other after signing.
 _NOT_SIGNED = {"user-agent", "content-length"}
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def sign(request: Request, credentials: Any, *, region: str, service: str) -> None:
@@ -35,12 +34,12 @@ def sign(request: Request, credentials: Any, *, region: str, service: str) -> No
     request.headers["X-Amz-Date"] = stamp
     if credentials.token:
         request.headers["X-Amz-Security-Token"] = credentials.token
-    host, path = _place(request.url)
     values = {name.lower(): " ".join(value.split()) for name, value in request.headers.items()}
-    values["host"] = host
+    values["host"] = host_of(request.url)
     names = sorted(values.keys() - _NOT_SIGNED)
     listed = ";".join(names)
     headers = "".join(f"{name}:{values[name]}\n" for name in names)
+    path = quote(normalize_url_path(urlsplit(request.url).path), safe="/~")
     canonical = f"{request.method}\n{path}\n\n{headers}\n{listed}\n{sha256(request.body).hexdigest()}"
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     said = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
@@ -59,13 +58,3 @@ def _key_of_the_day(secret: str, *scope: str) -> bytes:
     for each in (*scope, "aws4_request"):
         key = hmac.digest(key, each.encode(), "sha256")
     return key
-
-
-@lru_cache(maxsize=1024)
-def _place(url: str) -> tuple[str, str]:
-    """The host of a URL as a request names it, and its path as it is signed."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    own_port = parts.port not in (None, _DEFAULT_PORTS.get(parts.scheme))
-    return f"{host}:{parts.port}" if own_port else host, quote(normalize_url_path(parts.path), safe="/~")

@@ -13,6 +13,9 @@ from connector.formats.rows import Rows, Sink, distinct
 
 # DuckDB's own; what reads it can skip groups, and a group fits memory many times over.
 ROW_GROUP_ROWS = 122_880
+# Values that hardly repeat, as ARNs and instants, are smaller and faster packed as they are; Parquet's writer notices
+# that only when their dictionary is full.
+_DICTIONARY_BYTES = 64 * 1024
 
 
 def write_parquet(rows: Rows, sink: Sink) -> int:
@@ -22,7 +25,13 @@ def write_parquet(rows: Rows, sink: Sink) -> int:
     """
     schema = _storable(rows.schema)
     count, waiting = 0, _Waiting(schema)
-    with pq.ParquetWriter(sink, schema, compression="zstd", data_page_version="2.0") as writer:
+    with pq.ParquetWriter(
+        sink,
+        schema,
+        compression="zstd",
+        data_page_version="2.0",
+        dictionary_pagesize_limit=_DICTIONARY_BYTES,
+    ) as writer:
         for batch in rows:
             count += batch.num_rows
             for group in waiting.add(batch):

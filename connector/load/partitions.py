@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PARTITION_COLUMN = "region"
 # What is written differently from before has to be written anew: raise this with the writer's settings.
-_WRITER = 1
+_WRITER = 2
 _FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
 
 

@@ -122,11 +122,24 @@ def test_no_more_connections_are_kept_than_calls_may_be_under_way(monkeypatch: p
         kept.together = threading.Barrier(3)
         straight = way(client(monkeypatch, f"http://127.0.0.1:{kept.port}", pool=2))
         assert isinstance(straight, Straight)
-        request = Request("POST", f"http://127.0.0.1:{kept.port}", {}, b"{}")
+        request = Request("POST", f"http://127.0.0.1:{kept.port}", {"Content-Length": "2"}, b"{}")
         with ThreadPoolExecutor(3) as three:
             assert [reply.status for reply in three.map(straight.send, [request] * 3)] == [200] * 3
         assert len(straight._free) == 2
     assert len(kept.connections) == 3
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_header_that_would_be_two_is_not_sent(monkeypatch: pytest.MonkeyPatch, *, proxied: bool) -> None:
+    """A line break in a session token, as a file may end with one, adds no header of its own."""
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token\nX-Evil: yes")
+    with serving() as kept:
+        if proxied:
+            monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{kept.port}")
+        api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
+        with pytest.raises(ServiceUnavailableError, match="Invalid header value"):
+            api.call("ListImageVersions", ONE)
+    assert kept.lines == []
 
 
 @dataclass(frozen=True, slots=True)
