@@ -64,6 +64,7 @@ def install(wheel: Path, python: str, *, lock: Path | None, folder: Path) -> Non
     version = run(folder / "env/bin/image-history", "--version", folder=folder)
     shown = run(folder / "env/bin/image-history", "demo", "--keep", "kept", folder=folder)
     assert "inserted" in shown
+    run(folder / "env/bin/image-history", "init", folder=folder)
     frame = run(folder / "env/bin/python", "-c", FRAME, folder=folder)
     engine = run(folder / "env/bin/python", "-c", "import duckdb; print(duckdb.__version__)", folder=folder)
     seconds = time.monotonic() - started

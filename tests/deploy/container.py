@@ -29,6 +29,7 @@ def main() -> None:
                 run(value, root)
         run("/opt/image-history/bin/image-history demo", root)
         run("/opt/image-history/bin/image-history --version", root)
+        run("/opt/image-history/bin/image-history init", root)
         say("The container file's commands build an image-history that runs.")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from connector.config import load_config
 from tests.behaviour.commanding import Commanded, log_lines
 from tests.deploy.recipes import CONFIG, DEPLOY, INSTALLED, text
 
@@ -86,6 +87,20 @@ def test_service_is_hardened() -> None:
     }
     assert found["SystemCallFilter"] == ["@system-service", "~@privileged @resources"]
     assert "u image-history -" in text("systemd/image-history.sysusers.conf")
+
+
+def test_service_that_is_stopped_or_finds_another_at_work_has_not_failed() -> None:
+    """Death by SIGTERM is a clean end to systemd; the exit code 143 of a sync that saw to its rows has to be told."""
+    assert settings(SERVICE)["SuccessExitStatus"] == ["7 143"]
+
+
+def test_documented_configuration_is_one_for_the_service(tmp_path: Path) -> None:
+    """The service names a file, which has to be there; its warehouse lies where the service may write."""
+    (written,) = re.findall(r"^    echo '(.*)' > (\S+)$", text("README.md"), re.MULTILINE)
+    assert written[1] == CONFIG
+    (tmp_path / "config.yaml").write_text(written[0], encoding="utf-8")
+    config = load_config(tmp_path / "config.yaml", {})
+    assert config.warehouse.parent == Path("/var/lib") / settings(SERVICE)["StateDirectory"][0]
 
 
 def test_service_is_rated_by_systemd() -> None:

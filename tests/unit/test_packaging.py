@@ -108,8 +108,8 @@ def test_locks_hold_both_duckdb_lines() -> None:
     assert {first, second} == set(dependency.specifier.filter([first, second]))
 
 
-def test_wheel_holds_code_statements_and_licence(wheel: zipfile.Path) -> None:
-    """The wheel has every module, every SQL file beside them, the licence, and nothing else."""
+def test_wheel_holds_code_statements_example_and_licence(wheel: zipfile.Path) -> None:
+    """The wheel has every module, every SQL file and the example beside them, the licence, and nothing else."""
     installed = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "connector").rglob("*")
@@ -118,7 +118,7 @@ def test_wheel_holds_code_statements_and_licence(wheel: zipfile.Path) -> None:
     statements = {f"connector/{path.relative_to(ROOT)}" for path in (ROOT / "sql").rglob("*.sql")}
     packed = {name for name in wheel.root.namelist() if not name.endswith("/")}
     information = {name for name in packed if ".dist-info/" in name}
-    assert packed - information == installed | statements
+    assert packed - information == installed | statements | {"connector/config.example.yaml"}
     assert any(name.endswith("licenses/LICENSE") for name in information)
 
 
@@ -156,6 +156,14 @@ def test_wheel_reads_its_own_statements(wheel: zipfile.Path, tmp_path: Path) -> 
     assert Path(answer.stdout.strip()) == tmp_path / "connector" / "sql", answer.stderr
     texts = {path.relative_to(ROOT / "sql"): path.read_bytes() for path in (ROOT / "sql").rglob("*.sql")}
     assert {path: (tmp_path / "connector/sql" / path).read_bytes() for path in texts} == texts
+
+
+def test_wheel_reads_its_own_example(wheel: zipfile.Path, tmp_path: Path) -> None:
+    """Installed away from the checkout, `init` has the commented configuration to write."""
+    wheel.root.extractall(tmp_path)  # noqa: S202 - a wheel that was built here
+    command = "from connector.config import example_text; print(example_text(), end='')"
+    answer = clean_run(sys.executable, "-P", "-c", command, folder=tmp_path, PYTHONPATH=str(tmp_path))
+    assert answer.stdout == (ROOT / "config.example.yaml").read_text(encoding="utf-8"), answer.stderr
 
 
 def test_wheel_states_version_and_command(wheel: zipfile.Path) -> None:
