@@ -82,9 +82,9 @@ class _Waiting:
         return groups
 
     def rest(self) -> pa.Table:
-        """All rows that wait, in the file's schema."""
+        """All rows that wait, in the file's schema. In one piece: how a dictionary is given up depends on pieces."""
         tables = [self._stored(batch) for batch in self._batches]
-        return pa.concat_tables([self._schema.empty_table(), *tables])
+        return pa.concat_tables([self._schema.empty_table(), *tables]).combine_chunks()
 
     def _stored(self, batch: pa.RecordBatch) -> pa.Table:
         columns = [
