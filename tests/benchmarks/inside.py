@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from connector.cli import main
+from connector.cli import run
+from connector.cli.lean import stay_lean
 
 
 def written_bytes() -> int:
@@ -19,8 +20,8 @@ def written_bytes() -> int:
 
 
 if __name__ == "__main__":
+    stay_lean()
     before = written_bytes()
-    try:
-        main(sys.argv[1:])
-    finally:
-        Path("written.txt").write_text(str(written_bytes() - before), encoding="ascii")
+    code = run(sys.argv[1:])
+    Path("written.txt").write_text(str(written_bytes() - before), encoding="ascii")
+    sys.exit(code)
