@@ -188,13 +188,17 @@ class ScopeCalls:
         def failed(error: TransientError) -> None:
             throttled = isinstance(error, ThrottledError)
             self.meter.failed(throttled=throttled)
+            self._lists.away()
             if throttled:
                 pacer.throttled()
             logger.warning("call_failed", extra={"operation": operation, "reason": str(error)})
             if self._budget.spent():
                 raise self._given_up(error)
 
-        answer = self._policy.run(attempt, stop=self._stop.event, failed=failed)
+        try:
+            answer = self._policy.run(attempt, stop=self._stop.event, failed=failed)
+        finally:
+            self._lists.back()
         pacer.succeeded()
         self._budget.earn()
         self.meter.answered(answer.size_bytes)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Any, Protocol, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from weakref import finalize
 
 from botocore.exceptions import (
@@ -38,6 +38,7 @@ from connector.extract.headers import Headers
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError
 
+_IN_A_PATH = "/%:@!$&'()*+,;=~-._"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -110,7 +111,8 @@ class Straight:
                 url, pool, connect_seconds=bounds.connect_timeout, read_seconds=bounds.read_timeout
             )
             known = hasattr(type(straight._new()), "is_connected")
-        except AttributeError:
+        except (AttributeError, TypeError, ValueError):
+            # An endpoint that is none is told when it is called.
             return None
         return straight if known else None
 
@@ -169,19 +171,30 @@ class Straight:
             connection.connect()
         except ValueError as error:
             # urllib3's own kind for a certificate of another name, which botocore does not name.
+            if type(error).__name__ != "CertificateError":
+                raise
             raise ssl.SSLCertVerificationError(1, f"[SSL: CERTIFICATE_VERIFY_FAILED] {error}") from error
         connection.sock.settimeout(self._read_seconds)
 
 
 def _written(request: Request) -> bytes:
     """A request as bytes. ValueError for a header that would be more than one."""
-    parts = urlsplit(request.url)
-    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     headers = {"Host": host_of(request.url), "Accept-Encoding": "identity", **request.headers}
     if any("\r" in value or "\n" in value for value in headers.values()):
         raise ValueError("Invalid header value: it has a line break")
-    lines = [f"{request.method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"{request.method} {_target(request.url)} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + request.body
+
+
+@lru_cache(maxsize=1024)
+def _target(url: str) -> str:
+    """Path and query as they are written: what may not stand there is encoded, what is encoded stays."""
+    parts = urlsplit(url)
+    path = quote(parts.path or "/", safe=_IN_A_PATH)
+    return f"{path}?{quote(parts.query, safe=_IN_A_PATH + '?')}" if parts.query else path
 
 
 @lru_cache(maxsize=1024)

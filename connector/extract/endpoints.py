@@ -107,6 +107,7 @@ class Endpoints:
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Endpoint] = {}
         self._shared: dict[tuple[object, ...], Any] = {}
+        self._ways: dict[tuple[str, int], Way] = {}
         self._asking = threading.Lock()
 
     def of(
@@ -140,10 +141,17 @@ class Endpoints:
             signing_region=told.signing["region"],
             user_agent=told.request.headers["User-Agent"],
             model=model,
-            way=way_to(url, api._endpoint.http_session),  # noqa: SLF001 - botocore has no other way to it
+            way=self._way(url, api._endpoint.http_session),  # noqa: SLF001 - botocore has no other way to it
             serializer=create_serializer(model.resolved_protocol),
             parser=create_parser(model.resolved_protocol),
         )
+
+    def _way(self, url: str, http: Any) -> Way:
+        """One for all who share an HTTP session, which `joined_by` keeps: so do its connections."""
+        key = (url, id(http))
+        if key not in self._ways:
+            self._ways[key] = way_to(url, http)
+        return self._ways[key]
 
     def joined_by(self, api: Any, session: botocore.session.Session) -> Any:
         """The client itself, now with the connections of all clients of the same endpoint and bounds.

@@ -35,6 +35,7 @@ from connector.windows import BOUNDS, Bounds
 logger = logging.getLogger(__name__)
 
 _STREAMS_LOST_BEFORE_SCOPE_IS_DOWN = 3
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +169,16 @@ class Extractor:
         self._threads = threads
         self._workers = Workers(stop)
         self._states: dict[Scope, _ScopeState] = {}
+        self._left = threading.Event()
 
     def __enter__(self) -> Self:
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._left.set()
         self._workers.close()
 
     def begin(self, scope: Scope, calls: ScopeCalls, checkpoints: Iterable[Checkpoint]) -> None:
@@ -191,14 +195,15 @@ class Extractor:
 
         Returns soon after a stop, even if a call hangs. Raises what the sink raises.
         """
-        self._workers.wait(self._look)
+        self._workers.wait()
         return {scope: state.error for scope, state in self._states.items() if state.error is not None}
 
-    def _look(self) -> None:
-        """Let threads come for those whose call hangs."""
-        for state in self._states.values():
-            if state.waiting:
-                self._come(state, self._of_use(state))
+    def _watch(self) -> None:
+        """Let threads come for those whose call hangs, or that wait before they call again."""
+        while not self._left.wait(_LOOK_SECONDS):
+            for state in list(self._states.values()):
+                if state.error is None and not self._workers.over:
+                    self._come(state, min(self._of_use(state), state.threads + len(state.waiting)))
 
     def _come(self, state: _ScopeState, most: int) -> None:
         for _ in range(state.enter(most)):

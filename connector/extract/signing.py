@@ -1,4 +1,4 @@
-"""AWS's Signature Version 4 for requests without a query, as botocore makes them: a body, and few headers.
+"""AWS's Signature Version 4 for requests as botocore makes them here: a body, and few headers.
 
 botocore's own signer keeps headers as those of an e-mail, which costs more than all else that a request is made
 of; a test holds what comes out here against what an unmodified client sends. Must not know services.
@@ -39,8 +39,10 @@ def sign(request: Request, credentials: Any, *, region: str, service: str) -> No
     names = sorted(values.keys() - _NOT_SIGNED)
     listed = ";".join(names)
     headers = "".join(f"{name}:{values[name]}\n" for name in names)
-    path = quote(normalize_url_path(urlsplit(request.url).path), safe="/~")
-    canonical = f"{request.method}\n{path}\n\n{headers}\n{listed}\n{sha256(request.body).hexdigest()}"
+    parts = urlsplit(request.url)
+    path = quote(normalize_url_path(parts.path), safe="/~")
+    query = "&".join(sorted(parts.query.split("&")))
+    canonical = f"{request.method}\n{path}\n{query}\n{headers}\n{listed}\n{sha256(request.body).hexdigest()}"
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     said = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
     key = _key_of_the_day(credentials.secret_key, stamp[:8], region, service)

@@ -33,8 +33,10 @@ class CallTimes:
         self._least_seconds = float("inf")
         self._clock = clock
         self._begun: dict[int, float] = {}
+        self._away: set[int] = set()
 
     def __enter__(self) -> None:
+        self.back()
         self._begun[threading.get_ident()] = self._clock()
 
     def __exit__(
@@ -43,6 +45,14 @@ class CallTimes:
         began = self._begun.pop(threading.get_ident())
         if error is None:
             self.took(self._clock() - began)
+
+    def away(self) -> None:
+        """The thread waits before it makes its call again, for as long as `back` is not called or a call begun."""
+        self._away.add(threading.get_ident())
+
+    def back(self) -> None:
+        """The thread can make calls."""
+        self._away.discard(threading.get_ident())
 
     def took(self, seconds: float) -> None:
         """A call was answered after so many seconds."""
@@ -53,14 +63,15 @@ class CallTimes:
     def threads_of_use(self, per_second: float) -> int:
         """How many threads make calls as fast as the rate, or one processor, lets them.
 
-        Threads whose call takes very long count for nothing: others are of use in their place.
+        Threads whose call takes very long, and those that are away, count for nothing: others are of use in their
+        place. Waiting for a turn, where `concurrency` is exhausted, is part of a call here.
         """
         if not self.late_seconds:
-            return 1 + self._hanging()
+            return 1 + self._absent()
         # One more, which waits for its turn meanwhile.
         paced = 2 + _SPARE * self.late_seconds * per_second
-        return max(1, int(min(paced, self._least_seconds / _PAGE_SECONDS))) + self._hanging()
+        return max(1, int(min(paced, self._least_seconds / _PAGE_SECONDS))) + self._absent()
 
-    def _hanging(self) -> int:
+    def _absent(self) -> int:
         since = self._clock() - _LONG_SECONDS
-        return sum(begun < since for begun in list(self._begun.values()))
+        return len(self._away) + sum(begun < since for begun in list(self._begun.values()))

@@ -60,12 +60,8 @@ class Workers:
             self._running -= 1
             self._changed.notify_all()
 
-    def wait(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Return when every thread has ended, or soon after a stop even if one hangs; raise the first failure.
-
-        Does `meanwhile` now and then.
-        """
-        looked = time.monotonic()
+    def wait(self) -> None:
+        """Return when every thread has ended, or soon after a stop even if one hangs; raise the first failure."""
         deadline: float | None = None
         with self._changed:
             while self._running and self._failure is None:
@@ -74,9 +70,6 @@ class Workers:
                 if deadline is not None and time.monotonic() >= deadline:
                     return
                 self._changed.wait(_POLL_SECONDS)
-                if time.monotonic() - looked >= _POLL_SECONDS:
-                    meanwhile()
-                    looked = time.monotonic()
             if self._failure is not None:
                 raise self._failure
 

@@ -13,15 +13,17 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import botocore.httpsession
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from connector.errors import ConnectorError, ServiceUnavailableError, SourceError
+from connector.errors import ServiceUnavailableError, SourceError
 from connector.extract.aws import Access, ImageApi, Timeouts
 from connector.extract.connections import Around, Request, Straight
 from connector.extract.deadline import Callers
+from connector.extract.sessions import Login, Logins
 from tests.behaviour.scripted import PAGE, Reply
 
 ONE = {"ImageName": "base"}
@@ -220,22 +222,52 @@ def test_proxy_is_asked_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_libraries_that_are_made_otherwise_are_asked_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where botocore lacks what the short way is made of, its own way works."""
-    monkeypatch.delattr("botocore.httpsession.URLLib3Session._setup_ssl_cert")
-    monkeypatch.setattr(
-        "botocore.httpsession.URLLib3Session._get_request_timeout", lambda *_: None, raising=False
-    )
+    """Where the libraries lack what the short way is made of, botocore's own way works."""
+    monkeypatch.delattr("urllib3.connection.HTTPConnection.is_connected")
+    monkeypatch.setattr("urllib3.connectionpool.is_connection_dropped", lambda _: False)
     with serving() as kept:
         api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
+        api.call("ListImageVersions", ONE)
         assert isinstance(way(api), Around)
+    assert kept.lines == ["POST / HTTP/1.1"]
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nobody.invalid"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://127.0.0.1:99999"])
 def test_endpoint_that_cannot_be_reached_may_be_tried_again(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    """Neither a refused connection nor an unknown name is the end."""
-    with pytest.raises(ConnectorError) as raised:
+    """Neither a refused connection nor a port that is none ends anything but its scope."""
+    with pytest.raises((ServiceUnavailableError, SourceError)):
         client(monkeypatch, url).call("ListImageVersions", ONE)
-    # A name that nobody knows is plain http to a stranger: refused before anything is sent.
-    assert isinstance(raised.value, ServiceUnavailableError) or "plain http" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"), [("/a b/é", "/a%20b/%C3%A9"), ("/a%2Fb", "/a%2Fb"), ("/{x}|", "/%7Bx%7D%7C")]
+)
+def test_path_of_an_endpoint_is_encoded(monkeypatch: pytest.MonkeyPatch, path: str, line: str) -> None:
+    """Straight as around by a proxy, whatever stands in it."""
+    with serving() as kept:
+        client(monkeypatch, f"http://127.0.0.1:{kept.port}{path}").call("ListImageVersions", ONE)
+        straight, kept.lines = kept.lines, []
+        around = Around(botocore.httpsession.URLLib3Session())
+        around.send(Request("POST", f"http://127.0.0.1:{kept.port}{path}", {"Content-Length": "2"}, b"{}"))
+    assert straight == kept.lines == [f"POST {line} HTTP/1.1"]
+
+
+def test_profiles_that_differ_share_connections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hundreds of accounts keep no connections of their own, whatever else their profiles say."""
+    keys = "aws_access_key_id = AKIAX\naws_secret_access_key = x"
+    profiles = "".join(f"[profile p{n}]\n{keys}\naccount_id = {n}\n" for n in range(5))
+    (tmp_path / "config").write_text(profiles, encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    logins = Logins()
+    with serving() as kept:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{kept.port}")
+        for n in range(5):
+            login = Login(Access(f"p{n}"), "us-east-1", among=logins)
+            api = ImageApi(
+                Access(f"p{n}"), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(1), login=login
+            )
+            api.call("ListImageVersions", ONE)
+    assert len(kept.lines) == 5
+    assert len(kept.connections) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from itertools import chain, repeat
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 
 from connector.acceptance import PageRead, begin
-from connector.extract import calls, timing, workers
+from connector.errors import ServiceUnavailableError
+from connector.extract import calls, extractor, timing
+from connector.extract.extractor import Extractor
 from connector.extract.timing import CallTimes
-from connector.model import Checkpoint, ListingKind, ListingRequest, PlannedStream, Scope, Stream
+from connector.model import Checkpoint, ListingKind, ListingRequest, PlannedStream, Scope, Stop, Stream
 from connector.wire import Answer
 from tests.unit.fakes import FakeSource, page, read_scopes, scope_calls, version
 
@@ -84,7 +87,7 @@ def test_threads_leave_when_calls_become_quick(monkeypatch: pytest.MonkeyPatch) 
 def test_a_call_that_hangs_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread comes in place of one whose call takes long, and reads every other stream."""
     monkeypatch.setattr(timing, "_LONG_SECONDS", 0.0)
-    monkeypatch.setattr(workers, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(extractor, "_LOOK_SECONDS", 0.01)
     asked: list[str] = []
     others_read = threading.Event()
 
@@ -100,3 +103,27 @@ def test_a_call_that_hangs_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatc
     lost = read_scopes({SCOPE: scope_calls(FakeSource(answering))}, pages.append, streams(), threads=16)
     assert lost == {}
     assert len(pages) == STREAMS
+
+
+def test_a_stream_that_waits_to_be_asked_again_keeps_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While one waits as long as AWS asks for, all others are read; also while other scopes are still to come."""
+    monkeypatch.setattr(extractor, "_LOOK_SECONDS", 0.01)
+    others_read = threading.Event()
+    asked: list[str] = []
+
+    def answering(_: str, parameters: Any) -> Answer[Any]:
+        asked.append(parameters["ImageName"])
+        if len(asked) == 1:
+            raise ServiceUnavailableError("away for a while", retry_after_seconds=300)
+        if len(set(asked)) == STREAMS:
+            others_read.set()
+        return page([version(1)])
+
+    stop = Stop()
+    with Extractor(lambda _: None, stop, threads=16) as reading:
+        reading.begin(SCOPE, scope_calls(FakeSource(answering), attempts=2, stop=stop), streams())
+        # Before `finish` is called: another scope may take its time to arrive.
+        assert others_read.wait(30)
+        stop.request(signal.SIGTERM)

@@ -64,6 +64,7 @@ PLACES: Mapping[str, tuple[str, Mapping[str, str], str]] = {
     "fips": ("us-east-1", {"AWS_USE_FIPS_ENDPOINT": "true"}, ""),
     "dual stack": ("us-west-2", {}, "use_dualstack_endpoint = true"),
     "everything elsewhere": ("us-east-1", {"AWS_ENDPOINT_URL": "https://gate.example:8443/aws"}, ""),
+    "a path with a query": ("us-east-1", {"AWS_ENDPOINT_URL": "https://gate.example/x?b=2&a=1"}, ""),
     "one service elsewhere": ("us-east-1", {}, f"services = own\n{SERVICES}"),
 }
 
