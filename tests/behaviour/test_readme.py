@@ -62,7 +62,9 @@ def stable(text: str) -> str:
     durations = re.sub(r"\d+\.\d+ s\b", "SECONDS", without_ids)
     sizes = re.sub(r"[\d,]+ bytes", "BYTES", durations)
     instants = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{3}Z)?"
-    return re.sub(instants, lambda found: found[0] if found[0] < "2026-07-02" else "NOW", sizes)
+    present = re.sub(instants, lambda found: found[0] if found[0] < "2026-07-02" else "NOW", sizes)
+    # A test is faster than a reader: two syncs within a second leave no time between them.
+    return present.replace("between NOW and NOW", "by NOW")
 
 
 def shown(text: str) -> re.Pattern[str]:
