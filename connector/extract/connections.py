@@ -215,7 +215,7 @@ def _close(free: deque[Any]) -> None:
 def _botocores(error: Exception, url: str, request: Request) -> BotoCoreError:
     """The error as botocore's HTTP session would have raised it."""
     kinds: tuple[tuple[tuple[type[Exception], ...], type[BotoCoreError]], ...] = (
-        ((URLLib3SSLError, ssl.SSLError, ssl.CertificateError), SSLError),
+        ((URLLib3SSLError, ssl.SSLError), SSLError),
         ((NewConnectionError, socket.gaierror), EndpointConnectionError),
         ((URLLib3ConnectTimeoutError,), ConnectTimeoutError),
         ((TimeoutError,), ReadTimeoutError),

@@ -116,6 +116,18 @@ def parts(reply: Reply | bytes | Iterator[bytes]) -> Iterable[bytes]:
 
 
 @contextmanager
+def running(server: socketserver.BaseServer) -> Iterator[None]:
+    """Have a server serve on a thread of its own until the block ends."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
 def scripted(answering: Answering) -> Iterator[Scripted]:
     """Serve on loopback; each connection gets one answer and is closed, bytes are sent as they are."""
     state, lock = Scripted(), threading.Lock()
@@ -147,13 +159,8 @@ def scripted(answering: Answering) -> Iterator[Scripted]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         state.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
+        with running(server):
             yield state
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def in_turn(*replies: Reply | bytes) -> Answering:

@@ -24,7 +24,7 @@ from connector.extract.aws import Access, ImageApi, Timeouts
 from connector.extract.connections import Around, Request, Straight
 from connector.extract.deadline import Callers
 from connector.extract.sessions import Login, Logins
-from tests.behaviour.scripted import PAGE, Reply
+from tests.behaviour.scripted import PAGE, Reply, running
 
 ONE = {"ImageName": "base"}
 
@@ -66,13 +66,8 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Kept]:
             server.socket = context.wrap_socket(server.socket, server_side=True)
         server.daemon_threads, server.block_on_close = True, False
         kept.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
+        with running(server):
             yield kept
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture(autouse=True)
