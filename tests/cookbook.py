@@ -14,10 +14,10 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
-from connector.cli import run
-from connector.config import Account, Config, Rate
-from connector.pipeline import sync
-from connector.simulator import Shares, Simulator, VirtualClock, World, generate
+from image_history.cli import run
+from image_history.config import Account, Config, Rate
+from image_history.pipeline import sync
+from image_history.simulator import Shares, Simulator, VirtualClock, World, generate
 
 PAGE = Path(__file__).parents[1] / "docs" / "cookbook.md"
 QUESTION = re.compile(r"```sql\n(?P<sql>.*?)```\n\n```text\n(?P<answer>.*?)```", re.DOTALL)

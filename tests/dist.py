@@ -21,7 +21,7 @@ OF_THE_TREE = tuple(
     f"tests/unit/test_{name}.py" for name in ("docs", "packaging", "sql", "style", "config_example")
 )
 FRAME = """
-from connector import Warehouse
+from image_history import Warehouse
 frame = Warehouse("kept/image-history.duckdb").query("FROM current_image_versions").df()
 print(f"{len(frame)} versions of {frame.image_name.nunique()} images in a frame")
 """

@@ -8,10 +8,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 
-from connector import errors
-from connector.cli import VERBS
-from connector.config import Setting, settings
-from connector.schema import TABLES
+from image_history import errors
+from image_history.cli import VERBS
+from image_history.config import Setting, settings
+from image_history.schema import TABLES
 
 _GROUPS = ("a mapping of", "a list (each item: a mapping of")
 

@@ -5,10 +5,10 @@ Must not know anything that the code doesn't.
 
 from __future__ import annotations
 
-from connector.schema import TABLES
-from connector.statements import folder
+from image_history.schema import TABLES
+from image_history.statements import folder
 
-_HEADER = "-- The meaning of every table and column, from connector/schema.py: written by `python -m tests.generate`."
+_HEADER = "-- The meaning of every table and column, from schema.py: written by `python -m tests.generate`."
 
 
 def _quoted(text: str) -> str:

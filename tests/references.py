@@ -12,13 +12,13 @@ from pathlib import Path
 
 import click
 
-from connector.cli import PROGRAM, VERBS, root
-from connector.cli.schema import all_views
-from connector.config import settings
-from connector.load.saved import header, saved_queries
-from connector.load.warehouse import WarehouseFile
-from connector.schema import TABLES, Column, Table
-from connector.statements import statement
+from image_history.cli import PROGRAM, VERBS, root
+from image_history.cli.schema import all_views
+from image_history.config import settings
+from image_history.load.saved import header, saved_queries
+from image_history.load.warehouse import WarehouseFile
+from image_history.schema import TABLES, Column, Table
+from image_history.statements import statement
 from tests.documents import table
 
 _QUERIED = {

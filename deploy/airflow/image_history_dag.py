@@ -31,7 +31,7 @@ def image_history() -> None:
         import os
         from pathlib import Path
 
-        from connector import load_config, sync
+        from image_history import load_config, sync
 
         report = sync(load_config(Path(config_path), os.environ))
         if report.failures:

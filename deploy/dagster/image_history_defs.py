@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from connector import load_config, sync
+from image_history import load_config, sync
 
 CONFIG = Path("/etc/image-history/config.yaml")
 

@@ -1,4 +1,4 @@
--- The meaning of every table and column, from connector/schema.py: written by `python -m tests.generate`.
+-- The meaning of every table and column, from schema.py: written by `python -m tests.generate`.
 
 COMMENT ON TABLE image_versions IS 'one row per version: its newest incarnation in its newest known state';
 COMMENT ON COLUMN image_versions.account_id IS 'AWS account, 12 digits';

@@ -1,4 +1,4 @@
--- The tables. Columns, types and comments stand in connector/schema.py; a test holds the two together.
+-- The tables. Columns, types and comments stand in connector/image_history/schema.py; a test holds the two together.
 
 CREATE TABLE image_versions (
     account_id VARCHAR NOT NULL,

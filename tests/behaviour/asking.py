@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from connector.cli import run
-from connector.config import Config
-from connector.load.warehouse import WarehouseFile
-from connector.pipeline import sync
-from connector.simulator import Simulator, VirtualClock, World, generate
+from image_history.cli import run
+from image_history.config import Config
+from image_history.load.warehouse import WarehouseFile
+from image_history.pipeline import sync
+from image_history.simulator import Simulator, VirtualClock, World, generate
 from tests.behaviour.harness import FAST
 
 NOON_MS = 1_790_000_000_123

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from connector.cli import run
-from connector.simulator import Behaviour, Exchange, Fault, World
+from image_history.cli import run
+from image_history.simulator import Behaviour, Exchange, Fault, World
 from tests.behaviour.asking import Answered
 from tests.behaviour.harness import ServeWorld, Site
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from connector.cli import run
-from connector.simulator import World, generate
+from image_history.cli import run
+from image_history.simulator import World, generate
 from tests.behaviour.asking import Answered
 from tests.behaviour.harness import ServeWorld, Site
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from connector.config import Retry
-from connector.model import RunReport
-from connector.simulator import Exchange, VirtualClock, World, generate
+from image_history.config import Retry
+from image_history.model import RunReport
+from image_history.simulator import Exchange, VirtualClock, World, generate
 from tests.behaviour.harness import Row, ServeWorld, Site
 
 NOON_MS = 1_790_000_000_000

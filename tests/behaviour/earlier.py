@@ -12,10 +12,10 @@ from pathlib import Path
 
 import duckdb
 
-from connector.effects import install
-from connector.load.warehouse import WarehouseFile
-from connector.schema import TABLES
-from connector.statements import names, statement
+from image_history.effects import install
+from image_history.load.warehouse import WarehouseFile
+from image_history.schema import TABLES
+from image_history.statements import names, statement
 from tests.faultpoints.faults import Fault, Tripwire
 
 MIGRATIONS = names("migrations")

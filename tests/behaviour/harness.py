@@ -19,13 +19,13 @@ import botocore.loaders
 import msgspec
 import pytest
 
-from connector import effects
-from connector.config import Config, Rate, Retry
-from connector.load import warehouse
-from connector.model import RunReport
-from connector.pipeline import SyncOptions, sync
-from connector.simulator import Behaviour, Simulator, World
-from connector.statements import names, statement
+from image_history import effects
+from image_history.config import Config, Rate, Retry
+from image_history.load import warehouse
+from image_history.model import RunReport
+from image_history.pipeline import SyncOptions, sync
+from image_history.simulator import Behaviour, Simulator, World
+from image_history.statements import names, statement
 from tests.behaviour.spawning import Spawned, spawn
 from tests.looking import looking
 
@@ -120,7 +120,7 @@ class Site:
     def interpret(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start `image-history` as `command` does, in an interpreter that has nothing imported yet."""
         return subprocess.Popen(
-            [sys.executable, "-m", "connector", *arguments],
+            [sys.executable, "-m", "image_history", *arguments],
             cwd=self.folder,
             env={**os.environ, **self.environment, **variables},
             stdout=subprocess.PIPE,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from connector.cli import run
-from connector.simulator import Simulator
+from image_history.cli import run
+from image_history.simulator import Simulator
 
 if TYPE_CHECKING:
     import pytest

@@ -16,10 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from connector.config import Config, Publish
-from connector.load.warehouse import WarehouseFile
-from connector.model import Publication
-from connector.publish.stage import publish_one
+from image_history.config import Config, Publish
+from image_history.load.warehouse import WarehouseFile
+from image_history.model import Publication
+from image_history.publish.stage import publish_one
 from tests.looking import looking
 
 NOON = "TIMESTAMPTZ '2026-11-23 12:00:00Z'"

@@ -34,7 +34,7 @@ _LOOK_SECONDS = 0.01
 _ASKING = threading.Lock()
 # What commands import outside the packages of which they use most modules.
 _ELSEWHERE = (
-    *("connector.pipeline", "connector.freshness", "pyarrow.dataset", "tests.faultpoints.faults"),
+    *("image_history.pipeline", "image_history.freshness", "pyarrow.dataset", "tests.faultpoints.faults"),
     *("encodings.idna", "stringprep", "unicodedata", "zoneinfo"),
 )
 
@@ -189,15 +189,15 @@ def _end(ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
 
 def _warm() -> None:
     """Import what commands import, so that no child has to; no thread may be left."""
-    from connector.cli import VERBS
-    from connector.cli.lean import stay_lean
+    from image_history.cli import VERBS
+    from image_history.cli.lean import stay_lean
 
     stay_lean()
     for module, _ in VERBS.values():
         import_module(module)
     for package in ("cli", "formats", "load", "publish"):
-        for found in iter_modules([str(ROOT / "connector" / package)]):
-            import_module(f"connector.{package}.{found.name}")
+        for found in iter_modules([str(ROOT / "connector" / "image_history" / package)]):
+            import_module(f"image_history.{package}.{found.name}")
     for name in _ELSEWHERE:
         import_module(name)
     import duckdb
@@ -217,7 +217,7 @@ def read_models() -> None:
     import botocore.loaders
     import botocore.session
 
-    from connector.extract.catalog import sagemaker_regions, shared_loader
+    from image_history.extract.catalog import sagemaker_regions, shared_loader
 
     loader = botocore.loaders.create_loader()
     botocore.loaders.create_loader = lambda *_: loader
@@ -292,7 +292,7 @@ def _become(
     tempfile.tempdir = None
     sys.argv = ["image-history", *arguments]
     if fault is not None:
-        from connector.effects import install
+        from image_history.effects import install
         from tests.faultpoints.faults import Fault, Tripwire
 
         install(Tripwire(Fault.parse(fault), lambda _: None))
@@ -300,7 +300,7 @@ def _become(
 
 def _command() -> None:
     """Run the command line, which ends the process."""
-    from connector.cli import main
+    from image_history.cli import main
 
     main()
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from connector.extract.aws import Access, ImageApi, Timeouts
-from connector.extract.calls import Pace, ScopeCalls, Source
-from connector.extract.deadline import Callers
-from connector.extract.pace import Pacer
-from connector.extract.retry import RetryPolicy
-from connector.model import Stop
+from image_history.extract.aws import Access, ImageApi, Timeouts
+from image_history.extract.calls import Pace, ScopeCalls, Source
+from image_history.extract.deadline import Callers
+from image_history.extract.pace import Pacer
+from image_history.extract.retry import RetryPolicy
+from image_history.model import Stop
 from tests.behaviour.scripted import Answering, Reply, Request, Scripted, in_turn, scripted
 
 

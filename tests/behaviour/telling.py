@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from connector.cli import run
-from connector.simulator import VirtualClock, generate
+from image_history.cli import run
+from image_history.simulator import VirtualClock, generate
 from tests.behaviour.asking import Answered
 from tests.behaviour.harness import ServeWorld, Site
 
@@ -78,9 +78,9 @@ class TellWorld:
     def _told(self, site: Site) -> Told:
         told, clock = Told(site, self.capture), site.simulator.clock
         self.patch.chdir(told.site.folder)
-        for name in ("connector.pipeline.now_ms", "connector.load.loader.now_ms"):
+        for name in ("image_history.pipeline.now_ms", "image_history.load.loader.now_ms"):
             self.patch.setattr(name, clock.now_ms)
-        self.patch.setattr("connector.cli.moments.now", clock.now)
+        self.patch.setattr("image_history.cli.moments.now", clock.now)
         return told
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connector.model import Outcome
-from connector.simulator import Behaviour, Exchange, VirtualClock, World
+from image_history.model import Outcome
+from image_history.simulator import Behaviour, Exchange, VirtualClock, World
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_deletions import deny
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.landing import Landing
-from connector.simulator import VirtualClock, generate
+from image_history.landing import Landing
+from image_history.simulator import VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.spawning import spawn
 from tests.faultpoints.table import fingerprint

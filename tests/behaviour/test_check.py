@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.landing import Landing
-from connector.simulator import VirtualClock, World, generate
+from image_history.landing import Landing
+from image_history.simulator import VirtualClock, World, generate
 from tests.behaviour.checking import Bench, MakeBench, denying, refusing
 from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
 from tests.behaviour.test_plan_verb import contents, interrupted
@@ -27,7 +27,7 @@ TWO_REGIONS = "accounts: [{regions: [us-east-1, eu-west-1]}]\n"
 # Takes from root what other users never have: to write where the mode forbids it.
 UNPRIVILEGED = (
     "import ctypes, os, sys; prctl = ctypes.CDLL(None).prctl; prctl(24, 1, 0, 0, 0); prctl(24, 2, 0, 0, 0); "
-    "os.execv(sys.executable, [sys.executable, '-m', 'connector', *sys.argv[1:]])"
+    "os.execv(sys.executable, [sys.executable, '-m', 'image_history', *sys.argv[1:]])"
 )
 
 

@@ -19,11 +19,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from connector.errors import ServiceUnavailableError, SourceError
-from connector.extract.aws import Access, ImageApi, Timeouts
-from connector.extract.connections import Around, Request, Straight
-from connector.extract.deadline import Callers
-from connector.extract.sessions import Login, Logins
+from image_history.errors import ServiceUnavailableError, SourceError
+from image_history.extract.aws import Access, ImageApi, Timeouts
+from image_history.extract.connections import Around, Request, Straight
+from image_history.extract.deadline import Callers
+from image_history.extract.sessions import Login, Logins
 from tests.behaviour.scripted import PAGE, Reply, running
 
 ONE = {"ImageName": "base"}

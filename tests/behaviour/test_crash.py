@@ -14,9 +14,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from connector.landing import LandedRun, Landing
-from connector.model import ListingKind
-from connector.simulator import Behaviour, VirtualClock, generate
+from image_history.landing import LandedRun, Landing
+from image_history.model import ListingKind
+from image_history.simulator import Behaviour, VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.spawning import Spawned
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from connector.config import Retry
-from connector.errors import InterruptedRunError
-from connector.model import Outcome, Stop
-from connector.pipeline import SyncOptions, sync
-from connector.simulator import Exchange, Fault, VirtualClock, generate
+from image_history.config import Retry
+from image_history.errors import InterruptedRunError
+from image_history.model import Outcome, Stop
+from image_history.pipeline import SyncOptions, sync
+from image_history.simulator import Exchange, Fault, VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_deletions import tombstones
 

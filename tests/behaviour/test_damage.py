@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connector.effects import Effect, install
-from connector.errors import ConnectorError, LandingError, WarehouseError
-from connector.landing import Landing
-from connector.simulator import VirtualClock, generate
+from image_history.effects import Effect, install
+from image_history.errors import ConnectorError, LandingError, WarehouseError
+from image_history.landing import Landing
+from image_history.simulator import VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 from tests.faultpoints.faults import Action, Fault, Tripwire
 from tests.faultpoints.table import NOTHING, fingerprint

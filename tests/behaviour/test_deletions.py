@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from connector.model import Outcome
-from connector.simulator import Behaviour, Exchange, Fault, VersionRecord, VirtualClock, generate
+from image_history.model import Outcome
+from image_history.simulator import Behaviour, Exchange, Fault, VersionRecord, VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb

@@ -24,7 +24,7 @@ def environment(folder: Path) -> dict[str, str]:
 def run_demo(folder: Path) -> subprocess.CompletedProcess[str]:
     """The demo in an interpreter of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "connector", "demo"],
+        [sys.executable, "-m", "image_history", "demo"],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from connector.model import Outcome
-from connector.simulator import Behaviour, VersionDetails, VirtualClock, World
+from image_history.model import Outcome
+from image_history.simulator import Behaviour, VersionDetails, VirtualClock, World
 from tests.behaviour.detailing import (
     DAY_MS,
     NOON_MS,

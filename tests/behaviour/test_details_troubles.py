@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
-from connector.cli.sync import exit_code
-from connector.errors import LandingError
-from connector.estimate import Span, total_calls
-from connector.forecasting import forecast
-from connector.landing import Landing
-from connector.model import Outcome
-from connector.simulator import FaultRule
+from image_history.cli.sync import exit_code
+from image_history.errors import LandingError
+from image_history.estimate import Span, total_calls
+from image_history.forecasting import forecast
+from image_history.landing import Landing
+from image_history.model import Outcome
+from image_history.simulator import FaultRule
 from tests.behaviour.detailing import (
     CALLS,
     DAY_MS,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connector.simulator import VersionRecord
+from image_history.simulator import VersionRecord
 from tests.behaviour.telling import DAY_MS, HOUR_MS, MINUTE_MS, NOON_MS, TellWorld, Told, telling
 from tests.behaviour.test_query_terminal import COLOUR, assert_fits, on_terminal
 

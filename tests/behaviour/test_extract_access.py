@@ -9,18 +9,18 @@ from urllib.parse import parse_qs
 import pytest
 from botocore.exceptions import SSLError
 
-from connector.errors import (
+from image_history.errors import (
     ConfigError,
     ConnectorError,
     CredentialsError,
     ServiceUnavailableError,
     SourceError,
 )
-from connector.extract.accounts import AccountCalls, Bounds
-from connector.extract.aws import Access, ImageApi, Login, Timeouts, translate
-from connector.extract.deadline import Callers
-from connector.extract.retry import RetryPolicy
-from connector.model import Stop
+from image_history.extract.accounts import AccountCalls, Bounds
+from image_history.extract.aws import Access, ImageApi, Login, Timeouts, translate
+from image_history.extract.deadline import Callers
+from image_history.extract.retry import RetryPolicy
+from image_history.model import Stop
 from tests.behaviour.scripted import PAGE, Answering, Reply, Request, Scripted, error, in_turn, scripted
 
 ROLE = "arn:aws:iam::111122223333:role/reader"

@@ -7,10 +7,10 @@ import botocore.session
 import msgspec
 import pytest
 
-from connector import wire
-from connector.cli.list import command
-from connector.extract.browse import SORT_KEYS, SORT_ORDERS, Browse
-from connector.extract.faults import EXCEPTIONS
+from image_history import wire
+from image_history.cli.list import command
+from image_history.extract.browse import SORT_KEYS, SORT_ORDERS, Browse
+from image_history.extract.faults import EXCEPTIONS
 
 LISTS: dict[str, tuple[str, type[msgspec.Struct]]] = {
     "ListImageVersions": ("ImageVersions", wire.ImageVersion),

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from connector.errors import (
+from image_history.errors import (
     AccessDeniedError,
     ConnectorError,
     CredentialsError,
@@ -18,9 +18,9 @@ from connector.errors import (
     ThrottledError,
     TransientError,
 )
-from connector.extract.aws import Access, ImageApi, Timeouts
-from connector.extract.deadline import Callers
-from connector.model import Stop
+from image_history.extract.aws import Access, ImageApi, Timeouts
+from image_history.extract.deadline import Callers
+from image_history.model import Stop
 from tests.behaviour.scripted import PAGE, Reply, Request, error, scripted
 from tests.behaviour.stage import Stage, Waits, staged, unpaced_calls
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from connector.acceptance import PageRead, begin
-from connector.errors import MalformedResponseError
-from connector.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
+from image_history.acceptance import PageRead, begin
+from image_history.errors import MalformedResponseError
+from image_history.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
 from tests.behaviour.scripted import ARN, DATE_MS, PAGE, Reply, answer, item
 from tests.behaviour.stage import Stage, Waits, staged, unpaced_calls
 from tests.unit.fakes import read_scopes

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from connector.acceptance import PageRead, begin, read_again
-from connector.errors import (
+from image_history.acceptance import PageRead, begin, read_again
+from image_history.errors import (
     AccessDeniedError,
     CredentialsError,
     ImageNotFoundError,
@@ -19,9 +19,9 @@ from connector.errors import (
     SourceError,
     ThrottledError,
 )
-from connector.extract import workers
-from connector.extract.extractor import Extractor, resumed
-from connector.model import (
+from image_history.extract import workers
+from image_history.extract.extractor import Extractor, resumed
+from image_history.model import (
     Checkpoint,
     ListingKind,
     ListingRequest,
@@ -31,7 +31,7 @@ from connector.model import (
     Stop,
     Stream,
 )
-from connector.wire import Answer
+from image_history.wire import Answer
 from tests.unit.fakes import FakeSource, answer, image, in_turn, page, read_scopes, scope_calls, version
 
 SCOPE = Scope("111122223333", "us-east-1")

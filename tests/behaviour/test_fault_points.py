@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.simulator import Simulator
+from image_history.simulator import Simulator
 from tests.faultpoints import registry
 from tests.faultpoints.faults import ONLY_KILLED, REFUSALS, Action, Fault, Point
 from tests.faultpoints.forking import Command, Ended, Forge
@@ -32,13 +32,13 @@ SHARE = 512
 PUBLISH_SHARE = 128
 # Into memory, into a sink whose file is a fault point, and a look at whether somebody else holds a lock.
 HARMLESS = {
-    ("connector/checking/local.py", "_holder: fcntl.flock"),
-    ("connector/load/turns.py", "is_wanted: fcntl.flock"),
-    ("connector/landing_files.py", "parquet: pq.write_table"),
-    ("connector/formats/parquet.py", "write_parquet: pq.ParquetWriter"),
+    ("connector/image_history/checking/local.py", "_holder: fcntl.flock"),
+    ("connector/image_history/load/turns.py", "is_wanted: fcntl.flock"),
+    ("connector/image_history/landing_files.py", "parquet: pq.write_table"),
+    ("connector/image_history/formats/parquet.py", "write_parquet: pq.ParquetWriter"),
     # A database in memory that tells DuckDB's own default, and a setting of the connection.
-    ("connector/load/warehouse.py", "frugally: duckdb.connect"),
-    ("connector/load/warehouse.py", "frugally: self.duck.execute"),
+    ("connector/image_history/load/warehouse.py", "frugally: duckdb.connect"),
+    ("connector/image_history/load/warehouse.py", "frugally: self.duck.execute"),
 }
 OUTPUTS = {
     "export-parquet": ("export", "image_versions", "--output", "out.parquet"),
@@ -114,7 +114,7 @@ def test_every_effect_in_the_code_is_a_fault_point() -> None:
     """No function writes, renames, removes, locks or runs SQL without a point where a test can make it fail."""
     found = {
         (str(path.relative_to(ROOT)), effect)
-        for path in sorted((ROOT / "connector").rglob("*.py"))
+        for path in sorted((ROOT / "connector" / "image_history").rglob("*.py"))
         for effect in unmarked(path.read_text(encoding="utf-8"))
     }
     assert found == HARMLESS

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.cli.logs import JsonFormatter, configure
-from connector.simulator import FaultRule
+from image_history.cli.logs import JsonFormatter, configure
+from image_history.simulator import FaultRule
 from tests.behaviour.commanding import Commanded, commanded, commanding, log_lines
 from tests.behaviour.test_refusals import held
 
@@ -69,8 +69,8 @@ def test_json_log_keeps_an_exception_in_a_field() -> None:
     with pytest.raises(OSError, match="No such file") as caught:
         Path("AKIAIOSFODNN7EXAMPLE refused").read_bytes()
     error = caught.value
-    record = logging.getLogger("connector").makeRecord(
-        "connector", logging.ERROR, "", 0, "broken", (), (type(error), error, error.__traceback__)
+    record = logging.getLogger("image_history").makeRecord(
+        "image_history", logging.ERROR, "", 0, "broken", (), (type(error), error, error.__traceback__)
     )
     (line,) = log_lines(JsonFormatter().format(record))
     told = line["exception"]

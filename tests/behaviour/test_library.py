@@ -1,4 +1,4 @@
-"""The warehouse from Python: `from connector import Warehouse`, as a data scientist would use it."""
+"""The warehouse from Python: `from image_history import Warehouse`, as a data scientist would use it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from connector import Warehouse
-from connector.errors import QueryError, WarehouseError
-from connector.load.warehouse import WarehouseFile
-from connector.simulator import VirtualClock, World
+from image_history import Warehouse
+from image_history.errors import QueryError, WarehouseError
+from image_history.load.warehouse import WarehouseFile
+from image_history.simulator import VirtualClock, World
 from tests.behaviour.asking import NOON_MS, Desk, ask, built, rows_of
 from tests.behaviour.harness import ServeWorld
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from connector.config import Config, Rate
-from connector.extract.browse import Browse, ResumeToken, browse
-from connector.extract.calls import ScopeCalls
-from connector.extract.choose import Choice, choose_target
-from connector.extract.scopes import scope_calls
-from connector.model import Stop
-from connector.simulator import Behaviour, Simulator, VirtualClock, World, generate
+from image_history.config import Config, Rate
+from image_history.extract.browse import Browse, ResumeToken, browse
+from image_history.extract.calls import ScopeCalls
+from image_history.extract.choose import Choice, choose_target
+from image_history.extract.scopes import scope_calls
+from image_history.model import Stop
+from image_history.simulator import Behaviour, Simulator, VirtualClock, World, generate
 from tests.behaviour.listing import Row, Tool, boto_row, options, unmodified_client
 
 SORTS = [

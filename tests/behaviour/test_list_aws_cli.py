@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.simulator import Simulator, generate
+from image_history.simulator import Simulator, generate
 from tests.behaviour.listing import Tool, unmodified_client
 
 

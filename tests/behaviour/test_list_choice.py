@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from connector.config import Account, Images, Organization
-from connector.errors import ConfigError
-from connector.extract.aws import Access
-from connector.extract.choose import Choice, choose_target
+from image_history.config import Account, Images, Organization
+from image_history.errors import ConfigError
+from image_history.extract.aws import Access
+from image_history.extract.choose import Choice, choose_target
 
 ROLE = "arn:aws:iam::111122223333:role/reader"
 OTHER = "arn:aws:iam::444455556666:role/reader"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from connector.cli import run
-from connector.simulator import Exchange, Simulator, generate
+from image_history.cli import run
+from image_history.simulator import Exchange, Simulator, generate
 
 Capture = pytest.CaptureFixture[str]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from pyarrow import parquet
 
-from connector.schema import IMAGE_VERSIONS, arrow_schema
-from connector.simulator import Simulator, generate
+from image_history.schema import IMAGE_VERSIONS, arrow_schema
+from image_history.simulator import Simulator, generate
 from tests.behaviour.listing import COLUMNS, Row, Tool, comparable, milliseconds, unmodified_client
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import random
 import duckdb
 import pytest
 
-from connector.simulator import Rules, VersionRecord
+from image_history.simulator import Rules, VersionRecord
 from tests.behaviour.asking import HOSTILE
 from tests.behaviour.telling import HOUR_MS, IMAGE, MINUTE_MS, NOON_MS, TellWorld, Told, telling
 from tests.behaviour.test_query_terminal import COLOUR, assert_fits, on_terminal

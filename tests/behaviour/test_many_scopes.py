@@ -8,9 +8,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from connector.config import Account, Rate, Retry, Timeout
-from connector.model import Outcome, RunReport, Scope
-from connector.simulator import Exchange, FaultRule, VirtualClock, generate
+from image_history.config import Account, Rate, Retry, Timeout
+from image_history.model import Outcome, RunReport, Scope
+from image_history.simulator import Exchange, FaultRule, VirtualClock, generate
 from tests.behaviour.cloud import key_of
 from tests.behaviour.harness import ServeWorld, Site
 

@@ -12,10 +12,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from connector.cli.metrics import Told
-from connector.errors import InterruptedRunError, SourceError
-from connector.landing import Landing
-from connector.simulator import FaultRule
+from image_history.cli.metrics import Told
+from image_history.errors import InterruptedRunError, SourceError
+from image_history.landing import Landing
+from image_history.simulator import FaultRule
 from tests.behaviour.commanding import Commanded, commanded, commanding
 from tests.behaviour.test_refusals import held
 
@@ -192,6 +192,6 @@ def test_reader_that_went_away_leaves_the_figures_of_the_run(
     def gone(*_: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr("connector.cli.reports.print_report", gone)
+    monkeypatch.setattr("image_history.cli.reports.print_report", gone)
     assert commanded("sync", "--metrics-file", FILE).code == 141
     assert (figures(commanded).outcome, figures(commanded).scope("images")) == ("complete", 2)

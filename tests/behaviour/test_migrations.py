@@ -12,13 +12,13 @@ import duckdb
 import msgspec
 import pytest
 
-from connector.cli import run
-from connector.errors import LoadError, WarehouseError
-from connector.load import warehouse
-from connector.load.warehouse import WarehouseFile
-from connector.schema import SCHEMA_VERSION
-from connector.simulator import VirtualClock, generate
-from connector.statements import names, statement
+from image_history.cli import run
+from image_history.errors import LoadError, WarehouseError
+from image_history.load import warehouse
+from image_history.load.warehouse import WarehouseFile
+from image_history.schema import SCHEMA_VERSION
+from image_history.simulator import VirtualClock, generate
+from image_history.statements import names, statement
 from tests.behaviour.earlier import MIGRATIONS, Columns, columns, make_earlier
 from tests.behaviour.harness import Row, ServeWorld, Site
 from tests.looking import looking

@@ -7,12 +7,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from connector.config import Account, Config, Members, Organization, Retry
-from connector.errors import ConfigError, ConnectorError, CredentialsError, SourceError
-from connector.extract.expand import find_targets
-from connector.extract.scopes import Target, open_scope
-from connector.model import Stop
-from connector.simulator import generate
+from image_history.config import Account, Config, Members, Organization, Retry
+from image_history.errors import ConfigError, ConnectorError, CredentialsError, SourceError
+from image_history.extract.expand import find_targets
+from image_history.extract.scopes import Target, open_scope
+from image_history.model import Stop
+from image_history.simulator import generate
 from tests.behaviour.cloud import MANAGEMENT, Cloud
 from tests.behaviour.harness import ServeWorld
 from tests.behaviour.scripted import Reply, Request, Scripted, answer, error, scripted

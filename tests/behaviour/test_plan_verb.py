@@ -12,20 +12,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connector.cli import run
-from connector.config import Account
-from connector.errors import InterruptedRunError, WarehouseLockedError
-from connector.estimate import OPERATIONS, Listing, Reason, Span, total_calls
-from connector.extract.expand import find_targets
-from connector.forecasting import Forecast, forecast
-from connector.landing import Landing
-from connector.load.loader import known
-from connector.load.warehouse import WarehouseFile, now_ms
-from connector.model import Stop
-from connector.pipeline import sync
-from connector.planning import Opened, Planning, SyncOptions, open_scopes
-from connector.reading import Silent
-from connector.simulator import VersionRecord, VirtualClock, World, generate
+from image_history.cli import run
+from image_history.config import Account
+from image_history.errors import InterruptedRunError, WarehouseLockedError
+from image_history.estimate import OPERATIONS, Listing, Reason, Span, total_calls
+from image_history.extract.expand import find_targets
+from image_history.forecasting import Forecast, forecast
+from image_history.landing import Landing
+from image_history.load.loader import known
+from image_history.load.warehouse import WarehouseFile, now_ms
+from image_history.model import Stop
+from image_history.pipeline import sync
+from image_history.planning import Opened, Planning, SyncOptions, open_scopes
+from image_history.reading import Silent
+from image_history.simulator import VersionRecord, VirtualClock, World, generate
 from tests.behaviour.asking import Answered
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_refusals import held

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connector.checking.choosing import choose
-from connector.checking.probe import NOT_TOLD, observe
-from connector.checking.subject import Subject
-from connector.checking.watching import Wait, watch
-from connector.config import Config
-from connector.load.loader import Knowledge
-from connector.model import Stop
-from connector.simulator import Behaviour, Exchange, Script, VersionRecord, VirtualClock, World
+from image_history.checking.choosing import choose
+from image_history.checking.probe import NOT_TOLD, observe
+from image_history.checking.subject import Subject
+from image_history.checking.watching import Wait, watch
+from image_history.config import Config
+from image_history.load.loader import Knowledge
+from image_history.model import Stop
+from image_history.simulator import Behaviour, Exchange, Script, VersionRecord, VirtualClock, World
 from tests.behaviour.checking import Bench, MakeBench, denying
 from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
 from tests.behaviour.harness import FAST, ServeWorld

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from connector.config import Account
-from connector.errors import LoadError
-from connector.landing import Landing
-from connector.load.warehouse import WarehouseFile
-from connector.simulator import Exchange, VirtualClock, generate
+from image_history.config import Account
+from image_history.errors import LoadError
+from image_history.landing import Landing
+from image_history.load.warehouse import WarehouseFile
+from image_history.simulator import Exchange, VirtualClock, generate
 from tests.behaviour.harness import Row, ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb

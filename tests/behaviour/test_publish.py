@@ -15,9 +15,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from connector.errors import ConfigError, ConnectorError, OutputError
-from connector.publish.dataset import Dataset
-from connector.schema import IMAGE_VERSIONS, arrow_schema
+from image_history.errors import ConfigError, ConnectorError, OutputError
+from image_history.publish.dataset import Dataset
+from image_history.schema import IMAGE_VERSIONS, arrow_schema
 from tests.behaviour.beside import Beside
 from tests.behaviour.publishing import READERS, Stock, by_glob, by_manifest, manifest, parts, plain
 

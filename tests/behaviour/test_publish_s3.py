@@ -18,12 +18,12 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
-from connector.cli import run
-from connector.effects import Effect, File, install
-from connector.errors import ConfigError, CredentialsError, OutputError
-from connector.publish import s3
-from connector.publish.dataset import Dataset
-from connector.publish.manifest import encoded
+from image_history.cli import run
+from image_history.effects import Effect, File, install
+from image_history.errors import ConfigError, CredentialsError, OutputError
+from image_history.publish import s3
+from image_history.publish.dataset import Dataset
+from image_history.publish.manifest import encoded
 from tests.behaviour.cloud import Cloud
 from tests.behaviour.publishing import Stock, parts, plain
 

@@ -13,16 +13,16 @@ import msgspec
 import pandas as pd
 import pytest
 
-from connector import Dataset
-from connector.cli import run
-from connector.cli.reports import report_json
-from connector.cli.sync import exit_code
-from connector.config import Publish
-from connector.errors import ConfigError, InterruptedRunError
-from connector.model import Stop
-from connector.publish.manifest import Column, DataFile, Manifest, Superseded, Table
-from connector.publish.stage import publish_all
-from connector.simulator import VirtualClock, generate
+from image_history import Dataset
+from image_history.cli import run
+from image_history.cli.reports import report_json
+from image_history.cli.sync import exit_code
+from image_history.config import Publish
+from image_history.errors import ConfigError, InterruptedRunError
+from image_history.model import Stop
+from image_history.publish.manifest import Column, DataFile, Manifest, Superseded, Table
+from image_history.publish.stage import publish_all
+from image_history.simulator import VirtualClock, generate
 from tests.behaviour.harness import ServeWorld
 from tests.behaviour.publishing import Stock, by_glob, parts, plain
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connector.load.asking import asking
-from connector.load.saved import saved
-from connector.load.warehouse import WarehouseFile
-from connector.simulator import VersionRecord, VirtualClock, World
+from image_history.load.asking import asking
+from image_history.load.saved import saved
+from image_history.load.warehouse import WarehouseFile
+from image_history.simulator import VersionRecord, VirtualClock, World
 from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb

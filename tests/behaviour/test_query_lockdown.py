@@ -13,10 +13,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from connector.errors import QueryError
-from connector.load.asking import Limits, asking
-from connector.load.saved import Question
-from connector.load.warehouse import WarehouseFile
+from image_history.errors import QueryError
+from image_history.load.asking import Limits, asking
+from image_history.load.saved import Question
+from image_history.load.warehouse import WarehouseFile
 from tests.behaviour.asking import Desk, ask, built
 from tests.behaviour.spawning import Spawned, spawn
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from connector import Warehouse
-from connector.cli import run
-from connector.errors import ConfigError
-from connector.load.saved import saved_names, saved_queries
+from image_history import Warehouse
+from image_history.cli import run
+from image_history.errors import ConfigError
+from image_history.load.saved import saved_names, saved_queries
 from tests.behaviour.publishing import Stock
 
 pytestmark = pytest.mark.duckdb

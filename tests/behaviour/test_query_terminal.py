@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from connector.cli import paging
+from image_history.cli import paging
 from tests.behaviour.asking import HOSTILE, Desk, ask, built
 from tests.behaviour.spawning import spawn_on
 

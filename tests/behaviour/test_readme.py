@@ -98,7 +98,7 @@ def install(folder: Path) -> dict[str, str]:
     programs = folder / "bin"
     programs.mkdir()
     (programs / "curl.py").write_text(CURL, encoding="utf-8")
-    for name, arguments in (("image-history", "-m connector"), ("curl", str(programs / "curl.py"))):
+    for name, arguments in (("image-history", "-m image_history"), ("curl", str(programs / "curl.py"))):
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n', encoding="utf-8")
         program.chmod(0o755)

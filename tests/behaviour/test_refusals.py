@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from connector.landing import Landing
-from connector.simulator import Behaviour, generate
+from image_history.landing import Landing
+from image_history.simulator import Behaviour, generate
 from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb

@@ -7,13 +7,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from connector.config import Account, Config, Retry
-from connector.errors import ConfigError, ConnectorError, CredentialsError, ThrottledError
-from connector.extract.aws import Access, Login, Timeouts
-from connector.extract.catalog import sagemaker_regions
-from connector.extract.expand import find_targets
-from connector.extract.scopes import Target, open_scope, targets
-from connector.model import Stop
+from image_history.config import Account, Config, Retry
+from image_history.errors import ConfigError, ConnectorError, CredentialsError, ThrottledError
+from image_history.extract.aws import Access, Login, Timeouts
+from image_history.extract.catalog import sagemaker_regions
+from image_history.extract.expand import find_targets
+from image_history.extract.scopes import Target, open_scope, targets
+from image_history.model import Stop
 from tests.behaviour.cloud import Cloud
 from tests.behaviour.scripted import Reply, Request, Scripted, answer, error, scripted
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from connector.cli import run
-from connector.config import json_schema
-from connector.schema import TABLES
-from connector.statements import names
+from image_history.cli import run
+from image_history.config import json_schema
+from image_history.schema import TABLES
+from image_history.statements import names
 
 ROOT = Path(__file__).parents[2]
 VIEWS = [name.partition("/")[2] for name in names("views")]
@@ -38,7 +38,7 @@ def test_schema_is_complete_in_every_format(capfd: pytest.CaptureFixture[str], h
 
 
 def test_schema_as_json_says_type_null_and_key(capfd: pytest.CaptureFixture[str]) -> None:
-    """The JSON holds what connector.schema holds."""
+    """The JSON holds what image_history.schema holds."""
     content = json.loads(printed(capfd, "--format", "json"))
     for table, found in zip(TABLES, content["tables"], strict=True):
         assert (found["name"], found["key"]) == (table.name, list(table.key))
@@ -81,7 +81,7 @@ def test_schema_loads_nothing_heavy(tmp_path: Path) -> None:
     """Neither DuckDB nor boto3, Arrow or rich is imported, and no warehouse is looked for."""
     heavy = {"boto3", "botocore", "duckdb", "numpy", "pandas", "pyarrow", "rich"}
     script = (
-        "import sys; from connector.cli import run; "
+        "import sys; from image_history.cli import run; "
         f"codes = [run(['schema', *a]) for a in ([], ['--format', 'json'], ['--config'])]; "
         f"print('LOADED', codes, sorted({heavy!r} & sys.modules.keys()))"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
-from connector.simulator import Exchange, Fault, generate
+from image_history.simulator import Exchange, Fault, generate
 from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb

@@ -16,16 +16,16 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from connector.config import Account, Config, Retry
-from connector.errors import CredentialsError
-from connector.extract.accounts import AccountCalls, Bounds
-from connector.extract.aws import Access, ImageApi, Login, Timeouts
-from connector.extract.deadline import Callers
-from connector.extract.retry import RetryPolicy
-from connector.extract.scopes import Target, open_scope, targets
-from connector.extract.sessions import Identity, Logins
-from connector.model import Stop
-from connector.wire import BODIES
+from image_history.config import Account, Config, Retry
+from image_history.errors import CredentialsError
+from image_history.extract.accounts import AccountCalls, Bounds
+from image_history.extract.aws import Access, ImageApi, Login, Timeouts
+from image_history.extract.deadline import Callers
+from image_history.extract.retry import RetryPolicy
+from image_history.extract.scopes import Target, open_scope, targets
+from image_history.extract.sessions import Identity, Logins
+from image_history.model import Stop
+from image_history.wire import BODIES
 from tests.behaviour.scripted import PAGE, Reply, Request, Scripted, error, scripted
 
 REGIONS = ("us-east-1", "eu-west-1", "us-west-2", "eu-central-1", "ap-south-1")

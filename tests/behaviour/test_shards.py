@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connector.config import Config
-from connector.effects import Effect, install
-from connector.errors import ConfigError, HeldBackError, LandingError
-from connector.merging import Merged, merge
-from connector.model import RunReport, Scope, Stream
-from connector.pipeline import SyncOptions, sync
-from connector.planning import SyncOptions as Asked
-from connector.shards import Shard, parse_shard
-from connector.simulator import VirtualClock, generate
+from image_history.config import Config
+from image_history.effects import Effect, install
+from image_history.errors import ConfigError, HeldBackError, LandingError
+from image_history.merging import Merged, merge
+from image_history.model import RunReport, Scope, Stream
+from image_history.pipeline import SyncOptions, sync
+from image_history.planning import SyncOptions as Asked
+from image_history.shards import Shard, parse_shard
+from image_history.simulator import VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb

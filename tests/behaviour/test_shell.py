@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.load.warehouse import WarehouseFile
+from image_history.load.warehouse import WarehouseFile
 from tests.behaviour.asking import Answered, Desk, ask, built
 
 __all__ = ["ask", "built"]
@@ -33,7 +33,7 @@ PROMPT = "history>"
 STARTED = """
 import fcntl, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from connector.cli import main
+from image_history.cli import main
 main(sys.argv[1:])
 """
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from connector.errors import LandingError, WarehouseLockedError
-from connector.landing import LandedRun, Landing
-from connector.load.warehouse import WarehouseFile
-from connector.simulator import Behaviour, Exchange, Fault
+from image_history.errors import LandingError, WarehouseLockedError
+from image_history.landing import LandedRun, Landing
+from image_history.load.warehouse import WarehouseFile
+from image_history.simulator import Behaviour, Exchange, Fault
 from tests.behaviour.harness import Site
 from tests.behaviour.telling import DAY_MS, HOUR_MS, MINUTE_MS, TellWorld, Told, telling
 from tests.behaviour.test_crash import kill_after

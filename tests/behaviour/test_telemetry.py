@@ -21,10 +21,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from connector import telemetry
-from connector.errors import ConnectorError
-from connector.model import RunReport
-from connector.simulator import Behaviour, FaultRule
+from image_history import telemetry
+from image_history.errors import ConnectorError
+from image_history.model import RunReport
+from image_history.simulator import Behaviour, FaultRule
 from tests.behaviour.commanding import Commanded, commanded, commanding
 from tests.behaviour.scripted import running
 
@@ -142,7 +142,7 @@ def test_no_span_holds_a_token(commanded: Commanded) -> None:
 def test_telemetry_that_is_off_imports_nothing_of_opentelemetry() -> None:
     """Unless a variable asks for it, the package is not even imported, and nothing else of ours imports it."""
     code = (
-        "import sys; from connector import telemetry\n"
+        "import sys; from image_history import telemetry\n"
         "with telemetry.exporting({}), telemetry.span('sync'): telemetry.note(run_id='1')\n"
         "print(*(name for name in sys.modules if name.startswith('opentelemetry')))"
     )

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from connector.errors import InterruptedRunError
-from connector.model import Stop
-from connector.pipeline import sync
-from connector.simulator import Behaviour, VersionRecord, VirtualClock, World
+from image_history.errors import InterruptedRunError
+from image_history.model import Stop
+from image_history.pipeline import sync
+from image_history.simulator import Behaviour, VersionRecord, VirtualClock, World
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_crash import EACH_PAGE, kill_after, landed
 

@@ -83,7 +83,7 @@ class Contest:
 
     def commands(self, contestant: str) -> tuple[Command, ...]:
         """The processes of one run, one after the other: a sync that publishes by itself, or sync and export."""
-        sync = (sys.executable, "-m", "connector", "-q", "sync")
+        sync = (sys.executable, "-m", "image_history", "-q", "sync")
         if contestant == OURS:
             return (sync,)
         if contestant == EXPORTED:

@@ -21,7 +21,7 @@ from tests.benchmarks.world import Shape
 Named = tuple[str, float]
 _VERSIONS = 10_000
 _FEW_IMAGES = 10
-_OURS = (sys.executable, "-m", "connector", "-q")
+_OURS = (sys.executable, "-m", "image_history", "-q")
 _REPEATS = 3
 _STORED = {"tiny": (), "quick": (100_000, 1_000_000), "full": (100_000, 1_000_000, 10_000_000)}
 _READ = {"tiny": (), "quick": (250_000, 1_000_000), "full": (1_000_000, 4_000_000)}
@@ -73,7 +73,7 @@ def _spend(contest: Contest, folder: Path, *command: str, rate: float = 10_000) 
 def _starts(contest: Contest) -> Iterator[Named]:
     folder = _work(contest, "start")
     for flag in ("--help", "--version"):
-        command: Command = (sys.executable, "-m", "connector", flag)
+        command: Command = (sys.executable, "-m", "image_history", flag)
         # The least: what else runs on the machine only ever adds.
         walls = [_spend(contest, folder, *command).wall_seconds for _ in range(15)]
         yield f"start: ms of image-history {flag}", min(walls) * 1000

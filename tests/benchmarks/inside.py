@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from connector.cli import run
-from connector.cli.lean import stay_lean
+from image_history.cli import run
+from image_history.cli.lean import stay_lean
 
 
 def written_bytes() -> int:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.simulator import Behaviour, Shares, Simulator, generate
-from connector.simulator.validation import CONSTRAINTS, REQUESTS
+from image_history.simulator import Behaviour, Shares, Simulator, generate
+from image_history.simulator.validation import CONSTRAINTS, REQUESTS
 
 OPERATIONS = ("ListImages", "ListImageVersions", "DescribeImage", "DescribeImageVersion", "ListAliases")
 ALLOWED_ERRORS = {"ListImages": {"ValidationException"}}

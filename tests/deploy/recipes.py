@@ -38,7 +38,7 @@ def installed(folder: Path) -> Path:
     binaries = folder / "bin"
     binaries.mkdir()
     command = binaries / "image-history"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m connector "$@"\n', encoding="utf-8")
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m image_history "$@"\n', encoding="utf-8")
     command.chmod(0o755)
     return binaries
 

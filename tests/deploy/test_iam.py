@@ -14,8 +14,8 @@ import hcl2
 import pytest
 import yaml
 
-from connector.checking.policy import Reach, reader_policy
-from connector.config import Config
+from image_history.checking.policy import Reach, reader_policy
+from image_history.config import Config
 from tests.behaviour.commanding import Commanded
 from tests.deploy.recipes import DEPLOY, text
 

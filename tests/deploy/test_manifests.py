@@ -19,8 +19,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-import connector
-from connector.config import load_config
+import image_history
+from image_history.config import load_config
 from tests.behaviour.commanding import Commanded
 from tests.deploy.recipes import DEPLOY, ROOT, documents, text
 
@@ -69,7 +69,7 @@ def test_cron_job_may_do_little(job: Mapping[str, Any]) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert container["image"].endswith(f":{connector.__version__}")
+    assert container["image"].endswith(f":{image_history.__version__}")
     assert {mount["name"] for mount in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from connector.simulator import FaultRule
+from image_history.simulator import FaultRule
 from tests.behaviour.commanding import Commanded
 from tests.deploy.recipes import CONFIG, DEPLOY, INSTALLED
 

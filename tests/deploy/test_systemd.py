@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.config import load_config
+from image_history.config import load_config
 from tests.behaviour.commanding import Commanded, log_lines
 from tests.deploy.recipes import CONFIG, DEPLOY, INSTALLED, text
 

@@ -91,13 +91,13 @@ def _warm() -> None:
     """Import what a sync imports, so that no child has to; nothing that starts a thread is called."""
     import pyarrow.dataset  # noqa: F401 - for its effect
 
-    import connector.cli.export
-    import connector.cli.progress
-    import connector.cli.reports
-    import connector.cli.sync
-    import connector.load.asking
-    import connector.pipeline
-    import connector.publish.folder  # noqa: F401 - as above
+    import image_history.cli.export
+    import image_history.cli.progress
+    import image_history.cli.reports
+    import image_history.cli.sync
+    import image_history.load.asking
+    import image_history.pipeline
+    import image_history.publish.folder  # noqa: F401 - as above
 
     read_models()
     gc.collect()
@@ -105,8 +105,8 @@ def _warm() -> None:
 
 
 def _child(command: Mapping[str, Any]) -> None:
-    from connector.cli import run
-    from connector.effects import install
+    from image_history.cli import run
+    from image_history.effects import install
     from tests.faultpoints.faults import Tripwire, tracing
     from tests.faultpoints.table import fingerprint
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from connector.errors import LandingError
-from connector.landing import LandedRun, Landing
-from connector.simulator import Simulator, VirtualClock, World, generate
-from connector.statements import names, statement
+from image_history.errors import LandingError
+from image_history.landing import LandedRun, Landing
+from image_history.simulator import Simulator, VirtualClock, World, generate
+from image_history.statements import names, statement
 from tests.behaviour.harness import STORED, true_rows
 from tests.faultpoints.forking import Command, Ended, Forge
 from tests.looking import looking

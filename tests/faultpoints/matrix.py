@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from connector.simulator import Simulator, VirtualClock, World
+from image_history.simulator import Simulator, VirtualClock, World
 from tests.faultpoints.faults import ONLY_KILLED, REFUSALS, Action, Fault, Point
 from tests.faultpoints.forking import Command, Ended, Forge
 from tests.faultpoints.table import NOTHING

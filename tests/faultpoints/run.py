@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from connector.cli import main
-from connector.effects import install
+from image_history.cli import main
+from image_history.effects import install
 from tests.faultpoints.faults import Fault, Tripwire
 
 

@@ -10,7 +10,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from connector.formats import Format, as_rows, write_rows
+from image_history.formats import Format, as_rows, write_rows
 from tests.looking import looking
 
 if TYPE_CHECKING:

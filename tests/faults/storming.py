@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from connector.config import Retry, Timeout
-from connector.simulator import KINDS, REPEATED, FaultRule, VersionRecord, VirtualClock, World, storm
+from image_history.config import Retry, Timeout
+from image_history.simulator import KINDS, REPEATED, FaultRule, VersionRecord, VirtualClock, World, storm
 from tests.behaviour.harness import ServeWorld
 from tests.faults.trial import HOUR_MS, NOON_MS, Trial
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from connector.extract.aws import Access, ImageApi, Timeouts
-from connector.extract.calls import Pace, ScopeCalls
-from connector.extract.deadline import Callers
-from connector.extract.pace import Pacer
-from connector.extract.retry import RetryPolicy
-from connector.model import Stop
-from connector.simulator import FaultRule
+from image_history.extract.aws import Access, ImageApi, Timeouts
+from image_history.extract.calls import Pace, ScopeCalls
+from image_history.extract.deadline import Callers
+from image_history.extract.pace import Pacer
+from image_history.extract.retry import RetryPolicy
+from image_history.model import Stop
+from image_history.simulator import FaultRule
 from tests.behaviour.stage import Waits
 from tests.faults.trial import LARGE, Trial
 

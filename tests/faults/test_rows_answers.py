@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from connector.config import Retry
-from connector.simulator import FaultRule, VersionRecord, VirtualClock, World
+from image_history.config import Retry
+from image_history.simulator import FaultRule, VersionRecord, VirtualClock, World
 from tests.behaviour.harness import ServeWorld
 from tests.faults.trial import HOUR_MS, LARGE, NOON_MS, Trial
 
@@ -73,7 +73,7 @@ def test_row_11_12_13_14_15_malformed_for_ever(spoiled: Trial, caplog: pytest.Lo
         spoiled.site.world.delete_version(image_of(kind), 1)
     before = {row for row in spoiled.site.stored() if row[2] != "whole"}
     spoiled.spoil(*(FaultRule(kind=kind, operation=LIST, image=image_of(kind)) for kind in KINDS))
-    with caplog.at_level(logging.WARNING, logger="connector"):
+    with caplog.at_level(logging.WARNING, logger="image_history"):
         came = spoiled.sync(full=True)
     assert (came.code, came.failures) == (4, {image_of(kind): "MalformedResponseError" for kind in KINDS})
     assert before <= spoiled.site.stored()

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from connector.config import Retry, Timeout
-from connector.landing import Landing
-from connector.simulator import FaultRule
+from image_history.config import Retry, Timeout
+from image_history.landing import Landing
+from image_history.simulator import FaultRule
 from tests.faults.trial import LARGE, Trial
 
 LIST = "ListImageVersions"
@@ -113,7 +113,7 @@ def test_row_06_nobody_there(
     else:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{closed}")
     trial.set(retry=Retry(attempts=3, max_wait=timedelta(milliseconds=1)))
-    with caplog.at_level(logging.WARNING, logger="connector"):
+    with caplog.at_level(logging.WARNING, logger="image_history"):
         came = trial.sync()
     assert came.code == 6
     # STS is asked for the account as often as SageMaker for the images.
@@ -141,7 +141,7 @@ def test_row_08_status_line_and_no_more(begun: Trial) -> None:
 def test_row_09_silence_before_and_within_an_answer(trial: Trial, caplog: pytest.LogCaptureFixture) -> None:
     """A server that stalls exceeds the read timeout and is asked again."""
     trial.spoil_in_turn(["stall", "stall_in_body"])
-    with caplog.at_level(logging.WARNING, logger="connector"):
+    with caplog.at_level(logging.WARNING, logger="image_history"):
         assert trial.sync().code == 0
     assert [reason for reason in reasons(caplog) if "Read timeout" in reason] == reasons(caplog)
     assert trial.figures() == (2, 0, "complete")
@@ -154,7 +154,7 @@ def test_row_10_drip(trial: Trial, caplog: pytest.LogCaptureFixture) -> None:
     trial.set(timeout=quick)
     trial.spoil(FaultRule(kind="drip", operation=LIST, image=LARGE, nth=2, seconds=0.05))
     started = time.monotonic()
-    with caplog.at_level(logging.WARNING, logger="connector"):
+    with caplog.at_level(logging.WARNING, logger="image_history"):
         assert trial.sync().code == 0
     assert time.monotonic() - started < 20
     assert ["no whole answer within 1.7 s" in reason for reason in reasons(caplog)] == [True]

@@ -7,7 +7,7 @@ import json
 import boto3
 import pytest
 
-from connector.simulator import Behaviour, FaultRule, Script, VersionRecord
+from image_history.simulator import Behaviour, FaultRule, Script, VersionRecord
 from tests.behaviour.harness import true_rows
 from tests.faults.trial import HOUR_MS, LARGE, NOON_MS, Trial
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from connector.effects import install
-from connector.landing import Landing
-from connector.simulator import FaultRule
+from image_history.effects import install
+from image_history.landing import Landing
+from image_history.simulator import FaultRule
 from tests.faultpoints.faults import Fault, Tripwire
 from tests.faults.trial import LARGE, Trial
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from connector.acceptance import PageRead, begin
-from connector.errors import ListingUnstableError
-from connector.extract.discover import discover
-from connector.extract.plan import ImageFilter
-from connector.landing import Landing
-from connector.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
-from connector.simulator import Behaviour, FaultRule, VersionRecord
+from image_history.acceptance import PageRead, begin
+from image_history.errors import ListingUnstableError
+from image_history.extract.discover import discover
+from image_history.extract.plan import ImageFilter
+from image_history.landing import Landing
+from image_history.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
+from image_history.simulator import Behaviour, FaultRule, VersionRecord
 from tests.behaviour.harness import ServeWorld
 from tests.behaviour.scripted import Reply, Request, answer, item
 from tests.behaviour.stage import Waits, staged, unpaced_calls
@@ -49,8 +49,8 @@ def endless(member: str, request: Request) -> Reply:
 
 def test_row_16_empty_pages_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of nothing but empty pages ends with a clear error, and proves nothing."""
-    monkeypatch.setattr("connector.extract.side_by_side.MOST_EMPTY_PAGES", 50)
-    monkeypatch.setattr("connector.extract.discover.MOST_EMPTY_PAGES", 50)
+    monkeypatch.setattr("image_history.extract.side_by_side.MOST_EMPTY_PAGES", 50)
+    monkeypatch.setattr("image_history.extract.discover.MOST_EMPTY_PAGES", 50)
     pages: list[PageRead] = []
     with staged() as stage:
         calls = unpaced_calls(stage.api)

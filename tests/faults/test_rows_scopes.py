@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.landing import Landing
-from connector.simulator import FaultRule
+from image_history.landing import Landing
+from image_history.simulator import FaultRule
 from tests.faults.trial import HOUR_MS, LARGE, Trial
 
 LIST = "ListImageVersions"
@@ -123,7 +123,7 @@ def test_row_35_local_clock_that_jumps_back(begun: Trial, monkeypatch: pytest.Mo
     begun.site.simulator.clock.advance(HOUR_MS)
     begun.site.world.update_version(LARGE, 7)
     two_years_back = _now_ms() - 2 * 365 * 24 * HOUR_MS
-    for module in ("connector.pipeline", "connector.load.loader"):
+    for module in ("image_history.pipeline", "image_history.load.loader"):
         monkeypatch.setattr(f"{module}.now_ms", lambda: two_years_back)
     begun.spoil()
     assert begun.sync().code == 0
@@ -145,7 +145,7 @@ def test_row_36_date_and_times_that_are_ahead(
     if seconds:
         rules = [FaultRule(kind="date_skew", seconds=3600)]
     trial.spoil(*rules)
-    with caplog.at_level(logging.WARNING, logger="connector"):
+    with caplog.at_level(logging.WARNING, logger="image_history"):
         assert trial.sync().code == 0
     trial.site.simulator.faults = ()
     trial.site.simulator.clock.advance(2 * HOUR_MS)

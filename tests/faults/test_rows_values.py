@@ -8,8 +8,8 @@ import os
 import sys
 from collections import Counter
 
-from connector.config import Account
-from connector.simulator import Behaviour, FaultRule, VersionRecord, generate
+from image_history.config import Account
+from image_history.simulator import Behaviour, FaultRule, VersionRecord, generate
 from tests.behaviour.harness import ServeWorld
 from tests.faults.trial import LARGE, NOON_MS, Trial
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.landing import Landing
-from connector.simulator import KINDS, Behaviour, FaultRule
+from image_history.landing import Landing
+from image_history.simulator import KINDS, Behaviour, FaultRule
 from tests.behaviour.harness import Site
 from tests.behaviour.scripted import Reply, Request, scripted
 from tests.faults.trial import LARGE, Trial

@@ -16,7 +16,7 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
     """Feed one target for so long; leaves the process with a code other than 0 when it breaks."""
     import atheris
 
-    with atheris.instrument_imports(include=["connector"]):
+    with atheris.instrument_imports(include=["image_history"]):
         from tests.fuzz.targets import SEEDS, TARGETS
     for number, seed in enumerate(SEEDS[name]):
         (corpus / f"seed-{number}").write_bytes(seed)

@@ -11,15 +11,15 @@ from typing import Literal
 
 import msgspec
 
-from connector.errors import (
+from image_history.errors import (
     AccessDeniedError,
     ImageNotFoundError,
     InterruptedRunError,
     RequestRejectedError,
 )
-from connector.extract.calls import ScopeCalls
-from connector.model import ListingKind, ListingRequest, Scope, Stream
-from connector.wire import Answer, DescribedImageVersion, ImageVersion, ImageVersionsBody, epoch_ms
+from image_history.extract.calls import ScopeCalls
+from image_history.model import ListingKind, ListingRequest, Scope, Stream
+from image_history.wire import Answer, DescribedImageVersion, ImageVersion, ImageVersionsBody, epoch_ms
 
 Tokens = Literal["keyset", "offset", "snapshot"]
 Filters = Literal["inclusive", "exclusive", "after paging", "ignored"]

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from connector.errors import InterruptedRunError
-from connector.simulator import Behaviour, Simulator, VersionRecord, VersionTruth, VirtualClock, World
+from image_history.errors import InterruptedRunError
+from image_history.simulator import Behaviour, Simulator, VersionRecord, VersionTruth, VirtualClock, World
 from tests.properties.syncing import START_MS, Done, Faults, Warehouse
 
 NAMES = ("alpha", "beta", "gamma")

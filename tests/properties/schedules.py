@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 
-from connector.errors import InterruptedRunError
-from connector.extract.extractor import resumed
-from connector.extract.plan import PlanSettings, plan_stream
-from connector.extract.side_by_side import SideBySide, Turn
-from connector.extract.streams import StreamReading
-from connector.model import ListingKind, Outcome, PlannedStream, Stop
-from connector.settle import Settler
-from connector.windows import Bounds
+from image_history.errors import InterruptedRunError
+from image_history.extract.extractor import resumed
+from image_history.extract.plan import PlanSettings, plan_stream
+from image_history.extract.side_by_side import SideBySide, Turn
+from image_history.extract.streams import StreamReading
+from image_history.model import ListingKind, Outcome, PlannedStream, Stop
+from image_history.settle import Settler
+from image_history.windows import Bounds
 from tests.properties.collection import STREAM, Change, Collection, Habits, Service
 from tests.properties.store import Landing, Store, unlike
 

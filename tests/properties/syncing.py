@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from connector.config import Config, Rate, Retry
-from connector.model import Outcome, RunReport, Stop
-from connector.pipeline import SyncOptions, sync
-from connector.simulator import Exchange, Simulator
-from connector.statements import names, statement
+from image_history.config import Config, Rate, Retry
+from image_history.model import Outcome, RunReport, Stop
+from image_history.pipeline import SyncOptions, sync
+from image_history.simulator import Exchange, Simulator
+from image_history.statements import names, statement
 from tests.behaviour.harness import STORED, Row, true_rows
 from tests.looking import looking
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from connector.statements import folder
+from image_history.statements import folder
 
 EVENTS = "image_version_events"
-PACKAGE = Path(__file__).parents[2] / "connector"
+PACKAGE = Path(__file__).parents[2] / "connector" / "image_history"
 FILES = sorted(
     str(path.relative_to(folder())) for path in folder().rglob("*.sql") if path.parent.name != "migrations"
 )

@@ -12,8 +12,8 @@ from typing import Any, get_args
 
 import pytest
 
-from connector.simulator import Behaviour, Simulator, VirtualClock, World
-from connector.simulator.behaviour import TokenKind
+from image_history.simulator import Behaviour, Simulator, VirtualClock, World
+from image_history.simulator.behaviour import TokenKind
 from tests.conftest import SEED
 from tests.looking import looking
 from tests.properties.syncing import START_MS, Warehouse

@@ -9,13 +9,13 @@ from typing import get_args
 
 import pytest
 
-from connector import settle
-from connector.acceptance import PageRead, read_again
-from connector.extract import streams
-from connector.model import Checkpoint, ListingKind, ListingRequest
-from connector.verdict import Findings, Step, next_step
-from connector.windows import opened
-from connector.wire import ImageVersion
+from image_history import settle
+from image_history.acceptance import PageRead, read_again
+from image_history.extract import streams
+from image_history.model import Checkpoint, ListingKind, ListingRequest
+from image_history.verdict import Findings, Step, next_step
+from image_history.windows import opened
+from image_history.wire import ImageVersion
 from tests.properties.collection import Tokens
 from tests.properties.model import figures, tallies
 from tests.properties.scenarios import pairs, quick, whole, windows

@@ -16,7 +16,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from connector.simulator import Behaviour, Simulator, VirtualClock, World
+from image_history.simulator import Behaviour, Simulator, VirtualClock, World
 
 T0_MS = 1_790_000_000_123
 Serve = Callable[..., Simulator]

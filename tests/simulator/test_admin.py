@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from connector.errors import ConfigError
-from connector.simulator import Script, Simulator, World
+from image_history.errors import ConfigError
+from image_history.simulator import Script, Simulator, World
 
 Serve = Callable[..., Simulator]
 Clients = Callable[..., Any]

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from connector.errors import ConfigError
-from connector.simulator import KINDS, FaultRule, Simulator, World, parse_faults, read_faults, storm
+from image_history.errors import ConfigError
+from image_history.simulator import KINDS, FaultRule, Simulator, World, parse_faults, read_faults, storm
 
 Serve = Callable[..., Simulator]
 Admin = Callable[..., Any]

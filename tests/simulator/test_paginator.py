@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connector.simulator import Simulator, VersionTruth, generate
+from image_history.simulator import Simulator, VersionTruth, generate
 
 if TYPE_CHECKING:
     import boto3

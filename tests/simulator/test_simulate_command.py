@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from connector.cli.simulate import command
-from connector.errors import ConfigError
-from connector.simulator import Simulator, generate
+from image_history.cli.simulate import command
+from image_history.errors import ConfigError
+from image_history.simulator import Simulator, generate
 
 ROOT = Path(__file__).parents[2]
 AWS = Path(sys.executable).parent / "aws"
-START = "from connector.cli.simulate import command; command()"
+START = "from image_history.cli.simulate import command; command()"
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def test_simulate_mistake(simulator: Simulator, tmp_path: Path, arguments: list[
 
 def test_simulate_imports_no_server_for_help() -> None:
     """The help text costs no import of the HTTP library."""
-    code = "import sys, connector.cli.simulate; print('aiohttp' in sys.modules)"
+    code = "import sys, image_history.cli.simulate; print('aiohttp' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

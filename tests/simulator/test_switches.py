@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from connector.errors import ConfigError
-from connector.simulator import Behaviour, Simulator, VersionRecord, VirtualClock, World
+from image_history.errors import ConfigError
+from image_history.simulator import Behaviour, Simulator, VersionRecord, VirtualClock, World
 
 Serve = Callable[..., Simulator]
 Clients = Callable[..., Any]
@@ -225,7 +225,7 @@ def test_latency_delays_the_answer(
     async def wait(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("connector.simulator.server.asyncio.sleep", wait)
+    monkeypatch.setattr("image_history.simulator.server.asyncio.sleep", wait)
     client(serve(world, latency_ms=250)).list_images()
     assert waited == [0.25]
 
@@ -350,7 +350,7 @@ def test_snapshots_are_bounded(
     world: World, serve: Serve, client: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only so many copies are kept: the token of the oldest is refused, as an expired one would be."""
-    monkeypatch.setattr("connector.simulator.paging._SNAPSHOTS_KEPT", 2)
+    monkeypatch.setattr("image_history.simulator.paging._SNAPSHOTS_KEPT", 2)
     sagemaker = client(serve(world, tokens="snapshot"))
     first, *rest = (first_page(sagemaker)[1] for _ in range(3))
     assert refused(lambda: next_page(sagemaker, first)) == "ValidationException"

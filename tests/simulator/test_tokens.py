@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from connector.simulator import Simulator, World
+from image_history.simulator import Simulator, World
 
 Serve = Callable[..., Simulator]
 Clients = Callable[..., Any]

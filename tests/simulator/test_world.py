@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from connector.errors import ConfigError
-from connector.simulator import Shares, Simulator, VirtualClock, World, generate
+from image_history.errors import ConfigError
+from image_history.simulator import Shares, Simulator, VirtualClock, World, generate
 
 Serve = Callable[..., Simulator]
 Clients = Callable[..., Any]
@@ -267,7 +267,7 @@ def test_fault_hook_replaces_an_answer(world: World, serve: Serve, client: Clien
     """The hook sees each exchange and may answer instead, or let it pass."""
     from aiohttp import web
 
-    from connector.simulator import Exchange
+    from image_history.simulator import Exchange
 
     async def fail(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
         if exchange.operation != "DescribeImage":

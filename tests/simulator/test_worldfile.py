@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from connector.errors import ConfigError
-from connector.simulator import Simulator, VersionDetails, load_world
+from image_history.errors import ConfigError
+from image_history.simulator import Simulator, VersionDetails, load_world
 
 CSV = """image name,version,status,creation time,last modified time,failure reason,details
 Base,1,CREATED,2026-01-31T12:00:00.250Z,2026-01-31T13:00:00.620+01:00,,

@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from connector.simulator import Simulator
+from image_history.simulator import Simulator
 from tests.faultpoints.forking import Forge
 from tests.faultpoints.killing import KillFigures, KillLoop, small_account
 

@@ -67,7 +67,7 @@ def served(size: Size) -> Iterator[str]:
         options += ["--account", account_id]
     for region in REGIONS[: size.regions]:
         options += ["--region", region]
-    command = [sys.executable, "-m", "connector", "simulate", "--port", "0", "--print-env", *options]
+    command = [sys.executable, "-m", "image_history", "simulate", "--port", "0", "--print-env", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -119,7 +119,7 @@ def synced(folder: Path, address: str) -> tuple[int, float, float, Mapping[str, 
         "AWS_ENDPOINT_URL": address,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    command = [sys.executable, "-m", "connector", "-q", "sync", "--json"]
+    command = [sys.executable, "-m", "image_history", "-q", "sync", "--json"]
     script = f"import subprocess, sys\ndone = subprocess.run({command!r})\n{_PEAK}\nsys.exit(done.returncode)"
     began = time.monotonic()
     done = subprocess.run(

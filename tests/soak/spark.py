@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connector.schema import TABLES
+from image_history.schema import TABLES
 from tests.behaviour.publishing import Stock, by_manifest, manifest
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ def main() -> int:
     given = parser.parse_args()
     sys.stdout.write(f"fault storm: seed {given.seed}\n")
     sys.stdout.flush()
-    logging.getLogger("connector").setLevel(logging.CRITICAL)
+    logging.getLogger("image_history").setLevel(logging.CRITICAL)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.acceptance import PageRead, advance, begin, ended, read_again, watermark_ms
-from connector.errors import AccessDeniedError
-from connector.model import (
+from image_history.acceptance import PageRead, advance, begin, ended, read_again, watermark_ms
+from image_history.errors import AccessDeniedError
+from image_history.model import (
     Checkpoint,
     ListingKind,
     ListingRequest,
@@ -18,7 +18,7 @@ from connector.model import (
     Scope,
     Stream,
 )
-from connector.wire import ImageVersion, epoch_ms
+from image_history.wire import ImageVersion, epoch_ms
 from tests.unit.fakes import DATE_MS, version
 
 STREAM = Stream(Scope("111122223333", "us-east-1"), "base")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connector.errors import (
+from image_history.errors import (
     AccessDeniedError,
     ImageNotFoundError,
     InterruptedRunError,
@@ -13,11 +13,11 @@ from connector.errors import (
     SourceError,
     ThrottledError,
 )
-from connector.extract.calls import Pace, ScopeCalls
-from connector.extract.pace import Pacer
-from connector.extract.retry import RetryPolicy
-from connector.model import ListingKind, ListingRequest, Stop
-from connector.wire import Answer
+from image_history.extract.calls import Pace, ScopeCalls
+from image_history.extract.pace import Pacer
+from image_history.extract.retry import RetryPolicy
+from image_history.model import ListingKind, ListingRequest, Stop
+from image_history.wire import Answer
 from tests.unit.fakes import FakeSource, answer, image, images_page, in_turn, page, scope_calls, version
 from tests.unit.test_retry import Waits
 
@@ -114,7 +114,7 @@ def test_no_call_is_begun_after_a_stop() -> None:
 def test_failed_call_is_logged_without_its_token(caplog: pytest.LogCaptureFixture) -> None:
     """Each failed attempt is a warning, and no log line holds a pagination token."""
     source = FakeSource(in_turn(ServiceUnavailableError("down"), images_page([])))
-    with caplog.at_level(logging.DEBUG, logger="connector"):
+    with caplog.at_level(logging.DEBUG, logger="image_history"):
         scope_calls(source, attempts=2, stop=Stop(event=Waits())).list_images("secret-token")
     assert [record.getMessage() for record in caplog.records] == ["call_failed"]
     assert "secret-token" not in str(caplog.records[0].__dict__)

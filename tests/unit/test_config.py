@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connector.config import Account, Config, Images, Rate, Retry, Timeout, load_config
-from connector.errors import ConfigError
+from image_history.config import Account, Config, Images, Rate, Retry, Timeout, load_config
+from image_history.errors import ConfigError
 
 EVERYTHING = """
 warehouse: /data/history.duckdb

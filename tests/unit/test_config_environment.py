@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.config import Account, Config, load_config, settings
-from connector.errors import ConfigError
+from image_history.config import Account, Config, load_config, settings
+from image_history.errors import ConfigError
 
 IN_FILE = {"PAGE_SIZE": "7", "LOOKBACK": "7m", "WAREHOUSE": "seven.duckdb", "ACCOUNTS": "[{profile: seven}]"}
 

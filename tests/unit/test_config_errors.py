@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.config import load_config
-from connector.errors import ConfigError
+from image_history.config import load_config
+from image_history.errors import ConfigError
 
 
 def complaint(folder: Path, content: str | bytes) -> str:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from connector.config import Config, Publish, example, example_text, json_schema, load_config, settings
+from image_history.config import Config, Publish, example, example_text, json_schema, load_config, settings
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector.config import Config, load_config, settings
-from connector.errors import ConfigError
+from image_history.config import Config, load_config, settings
+from image_history.errors import ConfigError
 
 # Pieces from which interesting files are more likely than from random characters.
 PIECES = st.sampled_from(

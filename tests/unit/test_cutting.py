@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from connector.cutting import Cut, Cutter
+from image_history.cutting import Cut, Cutter
 
 LONG = 3_600.0
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from connector.errors import AccessDeniedError, ListingUnstableError, MalformedResponseError
-from connector.extract.discover import discover
-from connector.extract.plan import ImageFilter
-from connector.wire import ImagesBody
+from image_history.errors import AccessDeniedError, ListingUnstableError, MalformedResponseError
+from image_history.extract.discover import discover
+from image_history.extract.plan import ImageFilter
+from image_history.wire import ImagesBody
 from tests.unit.fakes import DATE_MS, FakeSource, answer, image, images_page, in_turn, scope_calls
 
 ALL = ImageFilter()

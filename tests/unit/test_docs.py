@@ -16,12 +16,12 @@ import click
 import pytest
 from packaging.requirements import Requirement
 
-import connector
-from connector.cli import VERBS, root
-from connector.config import settings
-from connector.errors import InterruptedRunError
-from connector.schema import TABLES
-from connector.statements import names
+import image_history
+from image_history.cli import VERBS, root
+from image_history.config import settings
+from image_history.errors import InterruptedRunError
+from image_history.schema import TABLES
+from image_history.statements import names
 from tests import documents
 
 ROOT = Path(__file__).parents[2]
@@ -178,7 +178,7 @@ def test_every_environment_variable_is_documented() -> None:
     )
     texts = {
         node.value
-        for path in (ROOT / "connector").rglob("*.py")
+        for path in (ROOT / "connector" / "image_history").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
@@ -194,7 +194,7 @@ def test_every_variable_that_is_read_is_looked_for() -> None:
     reading = re.compile(r"""environ(?:ment)?(?:\.get\(|\[)["'](\w+)["']""")
     read = {
         name
-        for path in (ROOT / "connector").rglob("*.py")
+        for path in (ROOT / "connector" / "image_history").rglob("*.py")
         for name in reading.findall(path.read_text(encoding="utf-8"))
     }
     assert read
@@ -222,7 +222,7 @@ def test_map_of_the_documents_names_every_page() -> None:
 def test_readme_names_the_distribution_as_it_is_built() -> None:
     """The wheel that the README installs has the project's name and version."""
     name = PROJECT["name"].replace("-", "_")
-    assert f"dist/{name}-{connector.__version__}-py3-none-any.whl" in README
+    assert f"dist/{name}-{image_history.__version__}-py3-none-any.whl" in README
     assert f"`{PROJECT['name']}`" in README
     assert PROJECT["requires-python"] == ">=3.11,<3.14"
 
@@ -245,8 +245,10 @@ def test_architecture_names_a_test_for_each_promise(promise: str) -> None:
 
 def test_architecture_places_every_module() -> None:
     """The code map has every module and package at the top of connector/, and every folder of sql/."""
-    modules = {path.name for path in (ROOT / "connector").glob("[a-z]*.py")}
-    packages = {f"{path.parent.name}/" for path in (ROOT / "connector").glob("*/__init__.py")}
+    modules = {path.name for path in (ROOT / "connector" / "image_history").glob("[a-z]*.py")}
+    packages = {
+        f"{path.parent.name}/" for path in (ROOT / "connector" / "image_history").glob("*/__init__.py")
+    }
     folders = {f"sql/{path.name}/" for path in (ROOT / "sql").iterdir()}
     missing = [name for name in modules | packages | folders if f"`{name}`" not in ARCHITECTURE]
     assert sorted(missing) == []
@@ -270,7 +272,7 @@ def test_architecture_numbers_its_decisions() -> None:
 def test_code_cites_only_decisions_that_there_are() -> None:
     """`ARCHITECTURE, decision N` in the code names a decision of that number."""
     count = len(re.findall(r"^\d+\. ", ARCHITECTURE.partition("## Decisions")[2], re.MULTILINE))
-    for path in (ROOT / "connector").rglob("*.py"):
+    for path in (ROOT / "connector" / "image_history").rglob("*.py"):
         cited = re.findall(r"ARCHITECTURE, decision (\d+)", path.read_text(encoding="utf-8"))
         assert all(1 <= int(number) <= count for number in cited), path
 
@@ -278,4 +280,4 @@ def test_code_cites_only_decisions_that_there_are() -> None:
 def test_changelog_knows_the_version() -> None:
     """The newest entry of the changelog is this version."""
     (newest, *_) = re.findall(r"^## \[?([\d.]+)\]?", CHANGELOG, re.MULTILINE)
-    assert newest == connector.__version__
+    assert newest == image_history.__version__

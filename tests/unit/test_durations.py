@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.config import format_duration, parse_duration
-from connector.errors import ConfigError
+from image_history.config import format_duration, parse_duration
+from image_history.errors import ConfigError
 
 milliseconds = st.integers(min_value=0, max_value=3650 * 24 * 3600 * 1000).map(
     lambda ms: timedelta(milliseconds=ms)

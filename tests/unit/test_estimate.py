@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connector.estimate import (
+from image_history.estimate import (
     LATENCY_SECONDS,
     NONE,
     Facts,
@@ -18,7 +18,7 @@ from connector.estimate import (
     estimate_stream,
     total_seconds,
 )
-from connector.model import (
+from image_history.model import (
     Checkpoint,
     ListingKind,
     ListingRequest,

@@ -1,15 +1,15 @@
-"""The library's face: what `import connector` promises to keep."""
+"""The library's face: what `import image_history` promises to keep."""
 
 from __future__ import annotations
 
 import pytest
 
-import connector
+import image_history
 
 
 def test_face_names_are_pinned() -> None:
     """A name is added here on purpose, and none goes away."""
-    assert sorted(connector.__all__) == [
+    assert sorted(image_history.__all__) == [
         "Config",
         "Dataset",
         "Result",
@@ -25,11 +25,11 @@ def test_face_names_are_pinned() -> None:
 
 def test_face_gives_what_it_names() -> None:
     """Every name is there when it is asked for, and comes from one of our own modules."""
-    assert callable(connector.sync)
-    assert all(getattr(connector, name) is not None for name in connector.__all__)
+    assert callable(image_history.sync)
+    assert all(getattr(image_history, name) is not None for name in image_history.__all__)
 
 
 def test_face_says_what_it_has() -> None:
     """A name that is not there is answered with those that are."""
-    with pytest.raises(AttributeError, match="connector has no Warehous; it has Config, Dataset, Result"):
-        _ = connector.Warehous
+    with pytest.raises(AttributeError, match="image_history has no Warehous; it has Config, Dataset, Result"):
+        _ = image_history.Warehous

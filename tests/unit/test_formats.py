@@ -13,8 +13,8 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from connector.formats import SUFFIXES, Capped, Format, as_rows, format_of, write_rows
-from connector.formats.rows import distinct, pieces
+from image_history.formats import SUFFIXES, Capped, Format, as_rows, format_of, write_rows
+from image_history.formats.rows import distinct, pieces
 
 INSTANT = datetime(2026, 11, 23, 10, 0, 0, 123000, tzinfo=UTC)
 ISO = "2026-11-23T10:00:00.123Z"

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connector.errors import OutputError
-from connector.formats import Format, Recast, as_rows, replaced_file, write_rows
-from connector.formats.parquet import ROW_GROUP_ROWS
+from image_history.errors import OutputError
+from image_history.formats import Format, Recast, as_rows, replaced_file, write_rows
+from image_history.formats.parquet import ROW_GROUP_ROWS
 
 ROWS = pa.table(
     {

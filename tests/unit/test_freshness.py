@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from connector.config import Account, Config, Images, Members, Organization
-from connector.freshness import ScopeState, StreamState, configured, freshness
-from connector.model import Scope
+from image_history.config import Account, Config, Images, Members, Organization
+from image_history.freshness import ScopeState, StreamState, configured, freshness
+from image_history.model import Scope
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

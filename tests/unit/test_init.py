@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from click.testing import CliRunner
 
-from connector import cli
-from connector.cli import Globals
-from connector.cli.init import command, write_new
-from connector.config import Config, example_text, load_config
-from connector.errors import ConfigError
+from image_history import cli
+from image_history.cli import Globals
+from image_history.cli.init import command, write_new
+from image_history.config import Config, example_text, load_config
+from image_history.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -28,37 +29,46 @@ IMPORTED_BY_OTHERS = {"pandas"}
 
 # What breaks each contract of pyproject.toml: an import, and the file that may not have it.
 VIOLATIONS = {
-    "Imports follow the way of a row": ("connector/model.py", "import connector.pipeline"),
-    "The simulator knows nothing": ("connector/simulator/__init__.py", "import connector.model"),
-    "The error tree stands alone": ("connector/errors.py", "import msgspec"),
-    "know boto3 and botocore": ("connector/extract/retry.py", "import botocore.exceptions"),
-    "imports duckdb": ("connector/landing.py", "import duckdb"),
-    "imports aiohttp": ("connector/pipeline.py", "import aiohttp"),
-    "imports opentelemetry": ("connector/settle.py", "import opentelemetry.trace"),
-    "imports prometheus_client": ("connector/landing.py", "import prometheus_client"),
-    "imports prompt_toolkit": ("connector/cli/shell.py", "import prompt_toolkit"),
-    "imports click and rich": ("connector/load/__init__.py", "import rich.table"),
+    "Imports follow the way of a row": ("connector/image_history/model.py", "import image_history.pipeline"),
+    "The simulator knows nothing": (
+        "connector/image_history/simulator/__init__.py",
+        "import image_history.model",
+    ),
+    "The error tree stands alone": ("connector/image_history/errors.py", "import msgspec"),
+    "know boto3 and botocore": ("connector/image_history/extract/retry.py", "import botocore.exceptions"),
+    "imports duckdb": ("connector/image_history/landing.py", "import duckdb"),
+    "imports aiohttp": ("connector/image_history/pipeline.py", "import aiohttp"),
+    "imports opentelemetry": ("connector/image_history/settle.py", "import opentelemetry.trace"),
+    "imports prometheus_client": ("connector/image_history/landing.py", "import prometheus_client"),
+    "imports prompt_toolkit": ("connector/image_history/cli/shell.py", "import prompt_toolkit"),
+    "imports click and rich": ("connector/image_history/load/__init__.py", "import rich.table"),
 }
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run import-linter in a folder with connector/ and pyproject.toml."""
     command = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    environment = {**os.environ, "PYTHONPATH": str(folder / "connector")}
     return subprocess.run(
-        [sys.executable, "-c", command], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 def foreign_imports() -> set[str]:
     """The top-level packages, neither ours nor the standard library's, that connector/ imports."""
     names: set[str] = set()
-    for path in (ROOT / "connector").rglob("*.py"):
+    for path in (ROOT / "connector" / "image_history").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names.add(node.module.partition(".")[0])
-    return names - set(sys.stdlib_module_names) - {"connector"}
+    return names - set(sys.stdlib_module_names) - {"image_history"}
 
 
 def test_layers_hold() -> None:
@@ -81,19 +91,19 @@ def test_layers_break_where_an_import_is_forbidden(tmp_path: Path) -> None:
 
 
 def test_face_is_imported_for_its_version_only() -> None:
-    """Inside the package, `from connector import` takes modules and __version__, no re-exported name."""
-    modules = {path.stem for path in (ROOT / "connector").iterdir()}
+    """Inside the package, `from image_history import` takes modules and __version__, no re-exported name."""
+    modules = {path.stem for path in (ROOT / "connector" / "image_history").iterdir()}
     taken = {
         alias.name
-        for path in (ROOT / "connector").rglob("*.py")
+        for path in (ROOT / "connector" / "image_history").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module == "connector"
+        if isinstance(node, ast.ImportFrom) and node.module == "image_history"
         for alias in node.names
     }
     assert taken - modules <= {"__version__"}
 
 
-@pytest.mark.parametrize("module", ["connector", "connector.cli"])
+@pytest.mark.parametrize("module", ["image_history", "image_history.cli"])
 def test_heavy_packages_stay_unloaded_at_import(module: str) -> None:
     """Neither the library's face nor the command loads a heavy package before it is used."""
     heavy = {"aiohttp", "boto3", "botocore", "duckdb", "numpy", "pandas", "pyarrow", "rich"}

@@ -10,7 +10,7 @@ import pytest
 HANGING = """
 import threading
 from click import echo
-from connector import cli
+from image_history import cli
 
 def hang(*_, **__):
     threading.Thread(target=threading.Event().wait).start()
@@ -24,7 +24,7 @@ cli.main([])
 
 def sh(command: str) -> subprocess.CompletedProcess[str]:
     """What a shell command does; $IH is image-history."""
-    script = f"IH='{sys.executable} -m connector'; {command}"
+    script = f"IH='{sys.executable} -m image_history'; {command}"
     return subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False, timeout=60)
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from connector.cli.moments import iso, parse_moment, shown, shown_age, shown_minute
-from connector.errors import ConfigError
+from image_history.cli.moments import iso, parse_moment, shown, shown_age, shown_minute
+from image_history.errors import ConfigError
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123_000, UTC)
 

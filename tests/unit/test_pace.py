@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.extract.pace import Pacer
+from image_history.extract.pace import Pacer
 
 
 class Clock:

@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import connector
+import image_history
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -111,14 +111,14 @@ def test_locks_hold_both_duckdb_lines() -> None:
 def test_wheel_holds_code_statements_example_and_licence(wheel: zipfile.Path) -> None:
     """The wheel has every module, every SQL file and the example beside them, the licence, and nothing else."""
     installed = {
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "connector").rglob("*")
+        str(path.relative_to(ROOT / "connector"))
+        for path in (ROOT / "connector" / "image_history").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    statements = {f"connector/{path.relative_to(ROOT)}" for path in (ROOT / "sql").rglob("*.sql")}
+    statements = {f"image_history/{path.relative_to(ROOT)}" for path in (ROOT / "sql").rglob("*.sql")}
     packed = {name for name in wheel.root.namelist() if not name.endswith("/")}
     information = {name for name in packed if ".dist-info/" in name}
-    assert packed - information == installed | statements | {"connector/config.example.yaml"}
+    assert packed - information == installed | statements | {"image_history/config.example.yaml"}
     assert any(name.endswith("licenses/LICENSE") for name in information)
 
 
@@ -151,17 +151,17 @@ def test_source_distribution_has_what_its_tests_need(tmp_path: Path) -> None:
 def test_wheel_reads_its_own_statements(wheel: zipfile.Path, tmp_path: Path) -> None:
     """Installed away from the checkout, the connector finds the same SQL files inside its package."""
     wheel.root.extractall(tmp_path)  # noqa: S202 - a wheel that was built here
-    command = "from connector import statements; print(statements.folder())"
+    command = "from image_history import statements; print(statements.folder())"
     answer = clean_run(sys.executable, "-P", "-c", command, folder=tmp_path, PYTHONPATH=str(tmp_path))
-    assert Path(answer.stdout.strip()) == tmp_path / "connector" / "sql", answer.stderr
+    assert Path(answer.stdout.strip()) == tmp_path / "image_history" / "sql", answer.stderr
     texts = {path.relative_to(ROOT / "sql"): path.read_bytes() for path in (ROOT / "sql").rglob("*.sql")}
-    assert {path: (tmp_path / "connector/sql" / path).read_bytes() for path in texts} == texts
+    assert {path: (tmp_path / "image_history/sql" / path).read_bytes() for path in texts} == texts
 
 
 def test_wheel_reads_its_own_example(wheel: zipfile.Path, tmp_path: Path) -> None:
     """Installed away from the checkout, `init` has the commented configuration to write."""
     wheel.root.extractall(tmp_path)  # noqa: S202 - a wheel that was built here
-    command = "from connector.config import example_text; print(example_text(), end='')"
+    command = "from image_history.config import example_text; print(example_text(), end='')"
     answer = clean_run(sys.executable, "-P", "-c", command, folder=tmp_path, PYTHONPATH=str(tmp_path))
     assert answer.stdout == (ROOT / "config.example.yaml").read_text(encoding="utf-8"), answer.stderr
 
@@ -170,9 +170,9 @@ def test_wheel_states_version_and_command(wheel: zipfile.Path) -> None:
     """The distribution carries the package's own version, and its one command is `image-history`."""
     (folder,) = (path for path in wheel.iterdir() if path.name.endswith(".dist-info"))
     metadata = (folder / "METADATA").read_text(encoding="utf-8")
-    assert f"\nName: sagemaker-image-history\nVersion: {connector.__version__}\n" in metadata
+    assert f"\nName: sagemaker-image-history\nVersion: {image_history.__version__}\n" in metadata
     scripts = (folder / "entry_points.txt").read_text(encoding="utf-8").split()
-    assert scripts == ["[console_scripts]", "image-history", "=", "connector.cli:main"]
+    assert scripts == ["[console_scripts]", "image-history", "=", "image_history.cli:main"]
 
 
 def test_make_prints_every_target() -> None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from connector.extract.plan import ImageFilter, PlanSettings, plan_stream
-from connector.model import ListingKind, ListingRequest, Scope, Stream, StreamKnowledge
+from image_history.extract.plan import ImageFilter, PlanSettings, plan_stream
+from image_history.model import ListingKind, ListingRequest, Scope, Stream, StreamKnowledge
 
 HOUR_MS = 3_600_000
 NOW_MS = 1_795_435_200_123

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from connector.checking.results import Result, exit_code, failed, ok, softened, warning
-from connector.cli.check import _lines
+from image_history.checking.results import Result, exit_code, failed, ok, softened, warning
+from image_history.cli.check import _lines
 
 
 def failing(code: int) -> Result:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from connector.errors import AccessDeniedError, ServiceUnavailableError, ThrottledError, TransientError
-from connector.extract.retry import RetryPolicy
+from image_history.errors import AccessDeniedError, ServiceUnavailableError, ThrottledError, TransientError
+from image_history.extract.retry import RetryPolicy
 
 
 class Waits(threading.Event):

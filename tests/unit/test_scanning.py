@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from connector.cli.completing import Vocabulary, completions
-from connector.cli.scanning import is_complete, split
+from image_history.cli.completing import Vocabulary, completions
+from image_history.cli.scanning import is_complete, split
 
 WORDS = Vocabulary(
     relations=["images", "image_versions", "runs"],

@@ -1,4 +1,4 @@
-"""connector/schema.py is the truth about the tables: what a new warehouse holds is what it says."""
+"""connector/image_history/schema.py is the truth about the tables: what a new warehouse holds is what it says."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from connector.load.warehouse import WarehouseFile
-from connector.schema import SCHEMA_VERSION, TABLES, TRACKED, Table, arrow_schema
-from connector.statements import folder, names, statement
+from image_history.load.warehouse import WarehouseFile
+from image_history.schema import SCHEMA_VERSION, TABLES, TRACKED, Table, arrow_schema
+from image_history.statements import folder, names, statement
 from tests.generate import comments
 
 LEDGERS = {"schema_migrations", "schema_objects"}

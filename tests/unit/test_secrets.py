@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connector.errors import SourceError, without_secrets
+from image_history.errors import SourceError, without_secrets
 
 
 @pytest.mark.parametrize(

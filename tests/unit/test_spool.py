@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from connector.errors import OutputError, QueryError
-from connector.load.spool import Spool
+from image_history.errors import OutputError, QueryError
+from image_history.load.spool import Spool
 
 SCHEMA = pa.schema({"n": pa.int64(), "kind": pa.dictionary(pa.uint8(), pa.string())})
 

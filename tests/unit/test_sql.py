@@ -10,9 +10,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from connector.load.saved import header
-from connector.load.warehouse import WarehouseFile
-from connector.statements import folder, names, statement
+from image_history.load.saved import header
+from image_history.load.warehouse import WarehouseFile
+from image_history.statements import folder, names, statement
 
 ROOT = Path(__file__).parents[2]
 # Migrations are many statements each, run once; the comments are written by `python -m tests.generate`.
@@ -134,19 +134,21 @@ def test_report_returns_what_its_header_says(tmp_path: Path, name: str) -> None:
 def test_statements_are_run_by_name_in_two_modules_only() -> None:
     """Whatever goes to DuckDB is a file of sql/, but for what a user asks; and none is an f-string."""
     running: set[str] = set()
-    for path in (ROOT / "connector").rglob("*.py"):
+    for path in (ROOT / "connector" / "image_history").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 called = node.func
                 if called.attr in {"execute", "sql", "query"} and "duck" in ast.unparse(called.value):
-                    running.add(str(path.relative_to(ROOT / "connector")))
+                    running.add(str(path.relative_to(ROOT / "connector" / "image_history")))
                     assert not isinstance(node.args[0], ast.JoinedStr), f"{path}:{node.lineno}"
     assert running == {"load/warehouse.py", "load/asking.py"}
 
 
 def test_every_file_is_used() -> None:
     """A statement that nobody runs is gone; views, queries, checks and migrations are run by their folder."""
-    texts = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "connector").rglob("*.py"))
+    texts = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "connector" / "image_history").rglob("*.py")
+    )
     by_name = [
         name for name in STATEMENTS if not name.startswith(("views/", "queries/", "checks/", "audit/"))
     ]

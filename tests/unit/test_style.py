@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CONNECTOR = sorted((ROOT / "connector").rglob("*.py"))
+CONNECTOR = sorted((ROOT / "connector" / "image_history").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 

@@ -7,7 +7,7 @@ from itertools import islice, repeat
 
 import pytest
 
-from connector.extract.timing import CallTimes
+from image_history.extract.timing import CallTimes
 
 FAST = 1e9
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from connector.acceptance import MAX_READINGS, read_again
-from connector.model import (
+from image_history.acceptance import MAX_READINGS, read_again
+from image_history.model import (
     Absence,
     Checkpoint,
     Evidence,
@@ -17,7 +17,7 @@ from connector.model import (
     Scope,
     Stream,
 )
-from connector.verdict import (
+from image_history.verdict import (
     Described,
     Findings,
     Step,

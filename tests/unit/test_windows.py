@@ -8,10 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from connector.acceptance import PageRead, begin
-from connector.errors import AccessDeniedError, ConnectorError, RequestRejectedError, ServiceUnavailableError
-from connector.extract.side_by_side import SideBySide
-from connector.model import (
+from image_history.acceptance import PageRead, begin
+from image_history.errors import (
+    AccessDeniedError,
+    ConnectorError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+)
+from image_history.extract.side_by_side import SideBySide
+from image_history.model import (
     Checkpoint,
     ListingKind,
     ListingRequest,
@@ -23,8 +28,8 @@ from connector.model import (
     Stream,
     Window,
 )
-from connector.windows import Bounds, Misfit, Split, begun, opened, read_on, split
-from connector.wire import Answer, ImageVersion
+from image_history.windows import Bounds, Misfit, Split, begun, opened, read_on, split
+from image_history.wire import Answer, ImageVersion
 from tests.unit.fakes import DATE_MS, FakeSource, page, read_scopes, scope_calls, version
 
 STREAM = Stream(Scope("111122223333", "us-east-1"), "base")

@@ -10,9 +10,9 @@ from functools import partial
 
 import pytest
 
-from connector.errors import InterruptedRunError
-from connector.extract.workers import Arrivals
-from connector.model import Stop
+from image_history.errors import InterruptedRunError
+from image_history.extract.workers import Arrivals
+from image_history.model import Stop
 
 MANY, HANGING = 100, 40
 MARK: ContextVar[int] = ContextVar("mark")

@@ -1,5 +1,0 @@
-"""`python -m connector` is `image-history`."""
-
-from connector.cli import main
-
-main()

@@ -1,0 +1,51 @@
+"""image-history: Amazon SageMaker image versions as a warehouse table with a history.
+
+The library's face: what is named here stays. Everything but the version is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from image_history import errors
+    from image_history.config import Config, load_config
+    from image_history.history import Result, Warehouse
+    from image_history.model import RunReport
+    from image_history.pipeline import SyncOptions, sync
+    from image_history.publish.dataset import Dataset
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "Dataset",
+    "Result",
+    "RunReport",
+    "SyncOptions",
+    "Warehouse",
+    "__version__",
+    "errors",
+    "load_config",
+    "sync",
+]
+
+_HOMES = {
+    "Config": "image_history.config",
+    "Dataset": "image_history.publish.dataset",
+    "Result": "image_history.history",
+    "RunReport": "image_history.model",
+    "SyncOptions": "image_history.pipeline",
+    "Warehouse": "image_history.history",
+    "load_config": "image_history.config",
+    "sync": "image_history.pipeline",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "errors":
+        return import_module("image_history.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"image_history has no {name}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,63 @@
+"""Which image of which scope is probed: the one that is asked for, or the one that tells the most.
+
+Must not know what is asked of it.
+"""
+
+from __future__ import annotations
+
+from image_history.checking.subject import Question, Subject
+from image_history.config import Config
+from image_history.errors import ConfigError
+from image_history.extract.expand import find_targets
+from image_history.extract.scopes import OpenScope, Target, open_scope
+from image_history.load.loader import Knowledge
+from image_history.model import Stop
+
+# So many images are asked for their newest number where no warehouse tells which has many versions.
+_ASKED = 10
+_HIGHEST = Question("VERSION", "DESCENDING", 1)
+
+
+def choose(
+    config: Config, knowledge: Knowledge, *, image: str | None, scope: str | None, stop: Stop
+) -> Subject:
+    """The subject of a probe, of which nothing is read yet.
+
+    ConfigError if there is no such scope or image, or no image at all; raises what opening a scope raises.
+    """
+    opened = _scope(find_targets(config, stop), config, scope, stop)
+    found = opened.images()
+    names = [each.ImageName for each in found.images]
+    if image is not None and image not in names:
+        raise ConfigError(f"There is no image {image} in {opened.scope}; upper and lower case matter.")
+    if not names:
+        raise ConfigError(
+            f"There is no image in {opened.scope} that could be probed; name another with --scope."
+        )
+    bare = Subject(opened.calls, opened.scope, "")
+    chosen = image if image is not None else _largest(bare, names, knowledge)
+    return Subject(opened.calls, opened.scope, chosen, tuple(name for name in names if name != chosen))
+
+
+def _scope(wanted: tuple[Target, ...], config: Config, scope: str | None, stop: Stop) -> OpenScope:
+    """The first scope, or the one that is named ACCOUNT/REGION."""
+    region = None if scope is None else scope.rpartition("/")[2]
+    for target in wanted:
+        if region in (None, target.region):
+            opened = open_scope(target, config, stop)
+            if scope in (None, str(opened.scope)):
+                return opened
+    there = ", ".join(map(str, wanted))
+    raise ConfigError(f"No scope {scope} is configured; there are: {there}.")
+
+
+def _largest(bare: Subject, names: list[str], knowledge: Knowledge) -> str:
+    known = {
+        stream.image_name: each.live_versions
+        for stream, each in knowledge.streams.items()
+        if stream.scope == bare.scope and stream.image_name in names
+    }
+    if known:
+        return max(known, key=lambda name: known[name])
+    highest = {name: max(bare.ask(_HIGHEST, image_name=name).numbers, default=0) for name in names[:_ASKED]}
+    return max(highest, key=lambda name: highest[name])

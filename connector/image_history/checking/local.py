@@ -1,0 +1,187 @@
+"""Whether the warehouse, the landing folder and the disk are fit for a sync, and whom their files let in.
+
+Only looks: nothing is made, locked for writing, or changed. Must not know AWS, or SQL.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from image_history.checking.results import Result, failed, ok, warning
+from image_history.config import Config
+from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
+from image_history.landing import LandedRun, Landing
+from image_history.load.loader import Knowledge, known, loaded_runs
+from image_history.load.warehouse import WarehouseFile
+
+_MIB = 1 << 20
+_LEAST_FREE = 64 * _MIB
+_ROOM = 256 * _MIB
+_WAIT_SECONDS = 0.5
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+# A sync at work renames and removes what is being looked at.
+_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What was found on this machine. `knowledge` is empty where the warehouse could not be read."""
+
+    results: tuple[Result, ...]
+    knowledge: Knowledge
+
+
+def look_here(config: Config) -> Here:
+    """Look at everything that a sync writes to."""
+    runs, landing = _landing(config)
+    warehouse, knowledge, loaded = _warehouse(config, runs)
+    waiting = [run for run in runs if run.plan.run_id not in loaded]
+    private = _private(config)
+    return Here((warehouse, *landing, *_waiting(config, waiting), *_room(config), *private), knowledge)
+
+
+def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, Knowledge, frozenset[str]]:
+    path, where = config.warehouse, str(config.warehouse)
+    nothing = (Knowledge(), frozenset[str]())
+    try:
+        WarehouseFile(path).require_writable()
+    except WarehouseError as error:
+        return _unusable(where, error), *nothing
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        told = f"Its folder {path.parent} cannot be written, and DuckDB keeps its log there."
+        mend = f"Let this user write to {path.parent}, or name another file with --warehouse."
+        return failed("warehouse", where, told, mend=mend, exit_code=2), *nothing
+    if not path.exists():
+        return ok("warehouse", where, "not there yet: the first sync makes it"), *nothing
+    try:
+        with WarehouseFile(path).reading(wait_seconds=_WAIT_SECONDS) as connection:
+            knowledge = known(connection)
+            loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
+    except WarehouseLockedError as error:
+        told = f"It is held by {error.context.get('holder', 'another process')}."
+        mend = "Close it there: a sync waits for lock_wait, and then keeps its rows in the landing folder."
+        return failed("warehouse", where, told, mend=mend, exit_code=5), *nothing
+    except WarehouseError as error:
+        return _unusable(where, error), *nothing
+    return (
+        ok("warehouse", where, f"can be written; {len(knowledge.streams):,} images known"),
+        knowledge,
+        loaded,
+    )
+
+
+def _unusable(where: str, error: WarehouseError) -> Result:
+    told, _, mend = error.message.partition(". ")
+    mend = mend or "Make it writable to this user, or name another file with --warehouse."
+    return failed("warehouse", where, f"{told.rstrip('.')}.", mend=mend, exit_code=error.exit_code)
+
+
+def _landing(config: Config) -> tuple[Sequence[LandedRun], list[Result]]:
+    folder = config.landing_folder
+    where = str(folder)
+    problem = _unfit(folder)
+    if problem is not None:
+        return (), [_not_writable(where, problem)]
+    if not folder.exists():
+        return (), [ok("landing", where, "not there yet: the first sync makes it")]
+    try:
+        runs = _runs(Landing(folder))
+    except (LandingError, OSError) as error:
+        mend = "Drop that run with sync --fresh: what it had read is read again."
+        return (), [failed("landing", where, str(error), mend=mend, exit_code=LandingError.exit_code)]
+    holder = _holder(folder)
+    if holder is not None:
+        mend = "Wait for it: a second sync leaves at once, with exit code 7."
+        return runs, [warning("landing", where, f"A sync works there now (process {holder}).", mend)]
+    return runs, [ok("landing", where, "can be written")]
+
+
+def _unfit(folder: Path) -> str | None:
+    """Why nothing can be landed there; None if it can, or if the folder can be made."""
+    if not folder.exists():
+        makeable = os.access(folder.parent, os.W_OK | os.X_OK)
+        return None if makeable else f"It is not there, and {folder.parent} cannot be written."
+    if not folder.is_dir():
+        return "It is not a folder."
+    return None if os.access(folder, os.R_OK | os.W_OK | os.X_OK) else "It cannot be written."
+
+
+def _not_writable(where: str, told: str) -> Result:
+    mend = "Let this user write there, or name another folder with the setting landing."
+    return failed("landing", where, told, mend=mend, exit_code=LandingError.exit_code)
+
+
+def _runs(landing: Landing) -> Sequence[LandedRun]:
+    for _ in range(_LOOKS - 1):
+        try:
+            return landing.runs()
+        except (LandingError, OSError):
+            continue
+    return landing.runs()
+
+
+def _holder(folder: Path) -> str | None:
+    """The process that syncs there now; None if there is none. A shared lock is taken for a moment."""
+    try:
+        with (folder / "lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read(32).decode("ascii", "replace").strip() or "unknown"
+    except OSError:
+        return None
+    return None
+
+
+def _waiting(config: Config, runs: Sequence[LandedRun]) -> Iterator[Result]:
+    for run in runs:
+        left = sum(not mark.finished for mark in run.checkpoints.values()) + len(run.plan.streams)
+        left -= len(run.checkpoints)
+        state = "is read and not loaded yet" if run.finished else f"is unfinished, {left:,} images are left"
+        yield ok(
+            "landing", str(config.landing_folder), f"run {run.plan.run_id} {state}; the next sync takes it up"
+        )
+
+
+def _room(config: Config) -> Iterator[Result]:
+    """The free space against what a load may need: the warehouse written anew, and rows on their way."""
+    size = config.warehouse.stat().st_size if config.warehouse.is_file() else 0
+    for folder in dict.fromkeys(map(_nearest, (config.warehouse.parent, config.landing_folder))):
+        free, need = shutil.disk_usage(folder).free, size + _ROOM
+        told = f"{free // _MIB:,} MiB free; {need // _MIB:,} MiB are enough"
+        mend = f"Make room on the disk of {folder}."
+        if free < _LEAST_FREE:
+            yield failed("disk", str(folder), f"{told}.", mend=mend, exit_code=2)
+        elif free < need:
+            yield warning("disk", str(folder), f"{told}.", mend)
+        else:
+            yield ok("disk", str(folder), told)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    here = folder.absolute()
+    return next((each for each in (here, *here.parents) if each.is_dir()), here)
+
+
+def _private(config: Config) -> Iterator[Result]:
+    """Whether other users of this machine can read what is stored: the landing holds AWS's tokens too."""
+    paths = (
+        config.warehouse,
+        config.warehouse.with_name(f"{config.warehouse.name}.wal"),
+        config.landing_folder,
+    )
+    there = [path for path in paths if path.exists()]
+    for path in there:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & _OTHERS:
+            told = f"Other users of this machine may use it (mode {mode:o})."
+            yield warning("file mode", str(path), told, f"chmod go-rwx {path}")
+    if there and not any(stat.S_IMODE(path.stat().st_mode) & _OTHERS for path in there):
+        yield ok("file mode", "warehouse and landing", "for their owner alone")

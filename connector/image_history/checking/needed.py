@@ -1,0 +1,114 @@
+"""Which policies a configuration needs: reads it, and asks neither AWS nor the warehouse.
+
+Must not know how a policy is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from image_history.checking.policy import (
+    ANY,
+    Callers,
+    Document,
+    Reach,
+    Shelf,
+    caller_policy,
+    publisher_policy,
+    reader_policy,
+)
+from image_history.config import Account, Config, Organization
+from image_history.errors import ConfigError
+from image_history.extract.catalog import partition_of
+from image_history.extract.scopes import ALL, access_of, targets
+from image_history.publish.s3 import Address
+
+_DEFAULT_PARTITION = "aws"
+
+
+def policy_of_reader(config: Config) -> Document:
+    """The policy of the credentials that read."""
+    accounts = list(_accounts(config))
+    listed = any(account.regions == ALL for account in accounts)
+    return reader_policy(
+        [reach for account in accounts for reach in _reaches(account)],
+        regions_listed=listed,
+        details=config.details,
+    )
+
+
+def policy_of_caller(config: Config) -> Document:
+    """The policy of the credentials that assume the configured roles. ConfigError if there are none."""
+    roles = tuple(account.role_arn for account in _accounts(config) if account.role_arn is not None)
+    if not roles:
+        raise ConfigError("No role is configured, so nobody assumes one: --emit-policy alone prints all.")
+    return caller_policy(Callers(roles, tuple(_organization_actions(config.organization))))
+
+
+def policy_of_publisher(config: Config) -> Document:
+    """The policy of the credentials that publish datasets to S3. ConfigError if there are none."""
+    places = [Address.parse(place) for place in _in_s3(config)]
+    if not places:
+        raise ConfigError("No dataset in S3 is configured under publish, so nobody writes there.")
+    partition = _reaches(next(iter(_accounts(config))))[0].partition
+    return publisher_policy([Shelf(partition, place.bucket, place.key) for place in places])
+
+
+def others(config: Config) -> tuple[str, ...]:
+    """Whose policies are needed beside that of the one who reads: `caller`, `publisher`."""
+    assumes = any(account.role_arn is not None for account in _accounts(config))
+    return (*(["caller"] if assumes else []), *(["publisher"] if _in_s3(config) else []))
+
+
+def _in_s3(config: Config) -> list[str]:
+    return [str(each.to) for each in config.publish if str(each.to).startswith("s3://")]
+
+
+def _accounts(config: Config) -> Iterable[Account]:
+    """The configured accounts, and one for all of the organization's."""
+    yield from config.own_accounts
+    wanted = config.organization
+    if wanted.role_name is not None:
+        region = wanted.regions[0] if isinstance(wanted.regions, tuple) else None
+        yield Account(
+            role_arn=f"arn:{_partition(region)}:iam::{ANY}:role/{wanted.role_name}",
+            regions=wanted.regions,
+            images=wanted.images,
+        )
+
+
+def _organization_actions(wanted: Organization) -> Iterable[str]:
+    """What the organization is asked: its accounts, and what is below its units where some are named."""
+    if wanted.role_name is None:
+        return
+    if wanted.include.accounts or not wanted.include.units:
+        yield "organizations:ListAccounts"
+    if wanted.include.units or wanted.exclude.units:
+        yield "organizations:ListAccountsForParent"
+        yield "organizations:ListOrganizationalUnitsForParent"
+
+
+def _reaches(account: Account) -> list[Reach]:
+    access = access_of(account)
+    account_id = None if access.role_account == ANY else access.role_account
+    return [
+        Reach(access.role_partition or _partition(region), region, account_id, account.images.include)
+        for region in _regions(account)
+    ]
+
+
+def _regions(account: Account) -> tuple[str | None, ...]:
+    """The configured regions, else that of the profile; unknown if neither is there yet, or if all are meant."""
+    if isinstance(account.regions, tuple):
+        return account.regions
+    if account.regions == ALL or account.role_arn is not None:
+        return (None,)
+    try:
+        return tuple(target.region for target in targets([account]))
+    except ConfigError:
+        return (None,)
+
+
+def _partition(region: str | None) -> str:
+    found = None if region is None else partition_of(region)
+    return found or _DEFAULT_PARTITION

@@ -1,0 +1,304 @@
+"""Whether AWS lets a sync in: credentials, accounts, each operation of each scope, and the clock.
+
+Each is asked with the cheapest real call that only reads. Must not know boto3, files, or SQL.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from image_history.checking.results import Result, failed, ok, softened, warning
+from image_history.config import Config
+from image_history.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ConnectorError,
+    CredentialsError,
+    ImageNotFoundError,
+    MalformedResponseError,
+    SourceError,
+    TransientError,
+)
+from image_history.extract.calls import ScopeCalls
+from image_history.extract.deadline import Callers
+from image_history.extract.expand import find_targets
+from image_history.extract.faults import CLOCK_CODES, EXPIRED_CODES
+from image_history.extract.headers import CLOCK_SENTENCE
+from image_history.extract.scopes import OpenScope, Target, open_scope, require_same_account
+from image_history.extract.workers import together
+from image_history.load.loader import Knowledge
+from image_history.load.warehouse import now_ms
+from image_history.model import Stop
+
+Told = TypeVar("Told")
+
+_THREADS = 16
+_ATTEMPTS = 2
+_WAIT = timedelta(seconds=2)
+_WARN_SECONDS = 60
+_FAIL_SECONDS = 240
+# AWS gives whole seconds, and the answer took its time.
+_BLUR_SECONDS = 2
+_CLOCK_MEND = (
+    "Set this machine's clock, best by NTP (timedatectl set-ntp true): AWS refuses requests that are 5 minutes "
+    "off."
+)
+_POLICY = "image-history check --emit-policy prints the whole policy."
+_LONGEST_NAME = 63
+
+
+@dataclass(slots=True)
+class _Scope:
+    """One scope under examination: what was found, and how far its clock was from this machine's."""
+
+    target: Target
+    results: list[Result] = field(default_factory=list)
+    readable: bool = False
+    skew_seconds: float | None = None
+    where: str = ""
+
+
+def find_and_look(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
+    """Find out what is to be read, and examine every scope of it, many at a time.
+
+    A scope that fails among others that can be read makes a sync partial, so its codes become 4.
+    """
+    brief = msgspec.structs.replace(
+        config,
+        retry=msgspec.structs.replace(
+            config.retry,
+            attempts=min(_ATTEMPTS, config.retry.attempts),
+            max_wait=min(_WAIT, config.retry.max_wait),
+        ),
+    )
+    try:
+        wanted = find_targets(brief, Stop())
+    except ConnectorError as error:
+        return (_unfound(error),)
+    callers = Callers(config.concurrency)
+    jobs = [partial(_examine, target, brief, knowledge, callers) for target in wanted]
+    scopes = together(jobs, min(_THREADS, len(jobs)), Stop())
+    some = any(scope.readable for scope in scopes)
+    results = [each for scope in scopes for each in (softened(scope.results) if some else scope.results)]
+    return (*results, *_clock(scopes))
+
+
+def _unfound(error: ConnectorError) -> Result:
+    """Why nobody knows what is to be read: a profile, a region, or an organization."""
+    if isinstance(error, CredentialsError):
+        mend = "Allow it to the credentials that list the accounts: see check --emit-policy=caller."
+    elif isinstance(error, ConfigError):
+        mend = "Correct that, and check again; image-history schema --config describes every setting."
+    else:
+        mend = _network_mend()
+    return failed(
+        "configuration", "accounts and regions", error.message, mend=mend, exit_code=error.exit_code
+    )
+
+
+def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Callers) -> _Scope:
+    scope = _Scope(target, where=str(target))
+    try:
+        opened = open_scope(target, config, Stop(), callers=callers)
+        scope.where = str(opened.scope)
+        scope.results.append(ok("credentials", scope.where, f"accepted: {target.access}"))
+        require_same_account(opened, knowledge.accounts)
+        if (target.identity, target.region) in knowledge.accounts:
+            scope.results.append(ok("account", scope.where, "the same as before"))
+    except ConnectorError as error:
+        scope.results.append(_refused(scope, error))
+        return scope
+    _operations(scope, opened, knowledge, details=config.details)
+    return scope
+
+
+def _refused(scope: _Scope, error: ConnectorError) -> Result:
+    """Why the scope could not be opened at all."""
+    if scope.target.fault is not None:
+        mend = "Do as it says, or name the account's regions in the configuration instead of all."
+        return failed("regions", scope.where, error.message, mend=mend, exit_code=_fatal_code(error))
+    if isinstance(error, CredentialsError):
+        return _bad_credentials(scope, error)
+    if isinstance(error, AccessDeniedError):
+        mend = f"Allow sagemaker:ListImages to {scope.target.access}. {_POLICY}"
+        return failed("permission", scope.where, error.message, mend=mend, exit_code=3)
+    if isinstance(error, ConfigError):
+        mend = "Correct the configuration, or the variable of the environment that it names."
+        return failed("configuration", scope.where, error.message, mend=mend, exit_code=2)
+    return _unreachable(scope, error)
+
+
+def _fatal_code(error: ConnectorError) -> int:
+    """What a sync leaves with that can read nothing because of this."""
+    return CredentialsError.exit_code if isinstance(error, AccessDeniedError) else error.exit_code
+
+
+def _bad_credentials(scope: _Scope, error: CredentialsError) -> Result:
+    code = error.context.get("code")
+    if CLOCK_SENTENCE in error.message and code in CLOCK_CODES:
+        return failed("clock", scope.where, error.message, mend=_CLOCK_MEND, exit_code=3)
+    if "led to account" in error.message:
+        mend = "Check the profile or role; if the new account is meant, run sync --accept-account once."
+        return failed("account", scope.where, error.message, mend=mend, exit_code=3)
+    if code in EXPIRED_CODES:
+        mend = "Get new ones (aws sso login, or whatever made the old ones), and check again."
+    elif scope.target.access.role_arn is not None:
+        mend = (
+            f"Allow sts:AssumeRole on {scope.target.access.role_arn} to the caller (check --emit-policy=caller), "
+            "let the role's trust policy name the caller, and check external_id."
+        )
+    else:
+        mend = "Set AWS_PROFILE, log in again, or name a profile or role under accounts in the configuration."
+    return failed("credentials", scope.where, error.message, mend=mend, exit_code=3)
+
+
+def _unreachable(scope: _Scope, error: ConnectorError) -> Result:
+    code = SourceError.exit_code
+    return failed("endpoint", scope.where, error.message, mend=_network_mend(), exit_code=code)
+
+
+def _network_mend() -> str:
+    variables = [
+        name
+        for name in sorted(os.environ)
+        if name.upper() in {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "AWS_CA_BUNDLE"}
+        or name.startswith("AWS_ENDPOINT_URL")
+    ]
+    named = f" Set here, and worth a look: {', '.join(variables)}." if variables else ""
+    return (
+        "Check the network, the name of the region, a proxy (HTTPS_PROXY) and its certificate authority "
+        f"(AWS_CA_BUNDLE).{named}"
+    )
+
+
+def _operations(scope: _Scope, opened: OpenScope, knowledge: Knowledge, *, details: bool) -> None:
+    """Make one call of each operation, on an image that is there if there is any."""
+    examined = _Operations(scope, opened.calls)
+    name = examined.list_images(opened.target) or _known_image(opened, knowledge)
+    made_up = name or _made_up(opened.target)
+    number = examined.list_versions(made_up)
+    examined.try_call("DescribeImage", partial(opened.calls.image_exists, made_up))
+    examined.try_call(
+        "DescribeImageVersion", partial(opened.calls.describe_image_version, made_up, number or 1)
+    )
+    if details:
+        list_aliases = partial(opened.calls.list_aliases, made_up, number or 1, None)
+        examined.try_call("ListAliases", list_aliases)
+    scope.readable = {"ListImages", "ListImageVersions"} <= examined.allowed
+    if examined.answered:
+        scope.results.append(ok("endpoint", scope.where, "answers"))
+    if len(examined.allowed) == examined.tried:
+        told = ", ".join(sorted(examined.allowed)) + ("" if name else " (no image there to try them on)")
+        scope.results.append(ok("permission", scope.where, told))
+
+
+def _known_image(opened: OpenScope, knowledge: Knowledge) -> str | None:
+    names = (
+        stream.image_name
+        for stream, known in knowledge.streams.items()
+        if stream.scope == opened.scope
+        and known.image_live
+        and opened.target.images.accepts(stream.image_name)
+    )
+    return next(names, None)
+
+
+def _made_up(target: Target) -> str:
+    """A name that matches what is configured, so that a policy narrowed to that lets it pass."""
+    glob = target.images.include[0]
+    name = "".join("x" if letter in "?[]!" else letter for letter in glob)
+    return name.replace("*", "image-history-check")[:_LONGEST_NAME].strip("-.") or "image-history-check"
+
+
+@dataclass(slots=True)
+class _Operations:
+    """The calls of one scope. An image that is not found proves that one may ask for it."""
+
+    scope: _Scope
+    calls: ScopeCalls
+    allowed: set[str] = field(default_factory=set)
+    tried: int = 0
+    answered: bool = False
+
+    def list_images(self, target: Target) -> str | None:
+        """An image that is configured to be read, from the first page of the list."""
+        answer = self.try_call("ListImages", partial(self.calls.list_images, None))
+        if answer is None:
+            return None
+        self.scope.skew_seconds = (now_ms() - answer.date_ms) / 1000
+        names = (image.ImageName for image in answer.body.Images)
+        return next((name for name in names if target.images.accepts(name)), None)
+
+    def list_versions(self, name: str) -> int | None:
+        """The number of a version of the image."""
+        parameters = {"ImageName": name, "MaxResults": 1}
+        answer = self.try_call("ListImageVersions", partial(self.calls.list_image_versions_with, parameters))
+        rows = () if answer is None else answer.body.ImageVersions
+        return rows[0].Version if rows else None
+
+    def try_call(self, operation: str, call: Callable[[], Told]) -> Told | None:
+        """Make the call; what it returns, None if it failed or found nothing."""
+        self.tried += 1
+        answer: Told | None = None
+        try:
+            answer = call()
+        except ImageNotFoundError:
+            pass
+        except ConnectorError as error:
+            self.scope.results.append(self._problem(operation, error))
+            self.answered = self.answered or not isinstance(error, TransientError | SourceError)
+            return None
+        self.answered = True
+        self.allowed.add(operation)
+        return answer
+
+    def _problem(self, operation: str, error: ConnectorError) -> Result:
+        where = self.scope.where
+        if isinstance(error, CredentialsError):
+            return _bad_credentials(self.scope, error)
+        if isinstance(error, AccessDeniedError):
+            code = 3 if operation in {"ListImages", "ListImageVersions"} else 4
+            mend = (
+                f"Allow sagemaker:{operation} to {self.scope.target.access}{_WITHOUT[operation]}. {_POLICY}"
+            )
+            return failed("permission", where, error.message, mend=mend, exit_code=code)
+        if isinstance(error, MalformedResponseError):
+            mend = "Look whether a proxy or a gateway answers in AWS's place."
+            return failed("endpoint", where, error.message, mend=mend, exit_code=SourceError.exit_code)
+        if isinstance(error, TransientError | SourceError):
+            return _unreachable(self.scope, error)
+        mend = "Please report this, with the message."
+        return failed("permission", where, error.message, mend=mend, exit_code=4)
+
+
+_WITHOUT: Mapping[str, str] = {
+    "ListImages": " in this region: without it nothing of it is read",
+    "ListImageVersions": ": without it no version is read",
+    "DescribeImage": ": without it an image that went is never confirmed as deleted",
+    "DescribeImageVersion": ": without it a deleted version takes a second listing to prove",
+    "ListAliases": ": without it no alias is known",
+}
+
+
+def _clock(scopes: Iterable[_Scope]) -> Iterable[Result]:
+    """This machine's clock against AWS's, by the answer that is farthest off."""
+    skews = [scope.skew_seconds for scope in scopes if scope.skew_seconds is not None]
+    if not skews:
+        return
+    skew = max(skews, key=abs)
+    off = max(0.0, abs(skew) - _BLUR_SECONDS)
+    told = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} AWS's"
+    if off > _FAIL_SECONDS:
+        told = f"{CLOCK_SENTENCE} {abs(skew) / 60:.0f} minutes {told.split(' s ')[1]}."
+        yield failed("clock", "this machine", told, mend=_CLOCK_MEND, exit_code=3)
+    elif off > _WARN_SECONDS:
+        yield warning("clock", "this machine", f"{told}.", _CLOCK_MEND)
+    else:
+        yield ok("clock", "this machine", "right to a few seconds")

@@ -1,0 +1,304 @@
+"""The command line `image-history`: the root, its global options, and what becomes of an error.
+
+Verbs are modules of their own, imported when they are called; must not know what a verb does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from image_history import __version__
+from image_history.cli.lean import stay_lean
+from image_history.errors import ConnectorError, without_secrets
+
+if TYPE_CHECKING:
+    from image_history.config import Config
+
+PROGRAM = "image-history"
+_TRACEBACK_VERBOSITY = 2
+_BROKEN_PIPE = 141
+
+# Name -> (module whose `command` it is, its line in --help). Kept here so that --help imports no verb.
+VERBS: dict[str, tuple[str, str]] = {
+    "check": (
+        "image_history.cli.check",
+        "Check credentials, permissions, clock and files; tell how to mend.",
+    ),
+    "demo": ("image_history.cli.demo", "See the main job at work; needs no AWS account."),
+    "diff": ("image_history.cli.diff", "Show what changed over all images since a time."),
+    "export": ("image_history.cli.export", "Write a table, view or query to a file, or tables to a dataset."),
+    "init": ("image_history.cli.init", "Write a commented config.yaml."),
+    "list": ("image_history.cli.list", "List an image's versions straight from AWS."),
+    "log": ("image_history.cli.log", "Show what happened to one image, the newest first."),
+    "merge": ("image_history.cli.merge", "Load what other machines have read and handed over."),
+    "plan": ("image_history.cli.plan", "Tell what a sync would do now, and how many calls it takes."),
+    "publish": (
+        "image_history.cli.publish",
+        "Bring the configured Parquet datasets in step; each sync does too.",
+    ),
+    "queries": ("image_history.cli.queries", "Show the saved queries, with an example each."),
+    "query": ("image_history.cli.query", "Ask the warehouse in SQL; read-only and locked down."),
+    "runs": ("image_history.cli.runs", "Show what the last syncs did."),
+    "schema": ("image_history.cli.schema", "Show every table and column with its meaning."),
+    "shell": ("image_history.cli.shell", "Ask the warehouse interactively, with history and completion."),
+    "simulate": ("image_history.cli.simulate", "Serve SageMaker's image API on a loopback port."),
+    "status": ("image_history.cli.status", "Show how fresh each scope is; --max-age for monitoring."),
+    "sync": ("image_history.cli.sync", "Read what changed at AWS and load it; the main job."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """The options that every verb takes. `verbosity` is -1 for -q, 0, 1 for -v, 2 for -vv."""
+
+    config_path: Path | None = None
+    warehouse: Path | None = None
+    log_format: str = "text"
+    verbosity: int = 0
+
+    def config(self) -> Config:
+        """The configuration, with --warehouse in place of its warehouse. Raises ConfigError."""
+        import msgspec
+
+        from image_history.config import load_config
+
+        config = load_config(self.config_path, os.environ)
+        if self.warehouse is None:
+            return config
+        return msgspec.structs.replace(config, warehouse=self.warehouse)
+
+
+def _option(*names: str, **settings: Any) -> click.Option:
+    """A global option: it changes `ctx.obj`, whether it stands before the verb or after it."""
+    change: Callable[[Globals, Any], Globals] = settings.pop("change")
+
+    def apply(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None and value != 0:
+            context.obj = change(context.obj or Globals(), value)
+
+    return click.Option(names, callback=apply, expose_value=False, **settings)
+
+
+def global_options() -> list[click.Parameter]:
+    """The options that the root and every verb take."""
+    path = click.Path(path_type=Path)
+    return [
+        _option(
+            "--config",
+            type=path,
+            metavar="FILE",
+            help="Configuration; default ./config.yaml if it is there.",
+            change=lambda old, value: replace(old, config_path=value),
+        ),
+        _option(
+            "--warehouse",
+            type=path,
+            metavar="PATH",
+            help="The DuckDB file, in place of the configured one.",
+            change=lambda old, value: replace(old, warehouse=value),
+        ),
+        _option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            help="How log lines on stderr look.",
+            change=lambda old, value: replace(old, log_format=value),
+        ),
+        _option(
+            "-v",
+            "--verbose",
+            count=True,
+            help="Log more: -v each step, -vv each page, and tracebacks.",
+            change=lambda old, value: replace(old, verbosity=value),
+        ),
+        _option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            default=None,
+            help="Log errors only, and show no progress.",
+            change=lambda old, _: replace(old, verbosity=-1),
+        ),
+    ]
+
+
+class Verb(click.Command):
+    """A verb: takes the global options after its name as well as before it."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params = [*self.params, *global_options()]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Configure logging, then run."""
+        from image_history.cli.logs import configure
+
+        ctx.obj = ctx.obj or Globals()
+        configure(ctx.obj.log_format, ctx.obj.verbosity)
+        return super().invoke(ctx)
+
+
+class Root(click.Group):
+    """The root command; imports a verb only to run it or to show its own help."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """The verbs' names."""
+        return sorted(VERBS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        """Import a verb."""
+        if name not in VERBS:
+            return None
+        command: click.Command = import_module(VERBS[name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb that is meant; a slip of the finger gets the nearest name."""
+        name = args[0] if args else ""
+        if name not in VERBS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]}?" if near else f" The verbs are {', '.join(sorted(VERBS))}."
+            raise click.UsageError(f"There is no verb {name}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, VERBS[name][1]) for name in sorted(VERBS)])
+
+
+root = Root(
+    name=PROGRAM,
+    params=[
+        *global_options(),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            help="Show the version.",
+            callback=lambda context, _, wanted: _show_version(context, wanted=wanted),
+        ),
+    ],
+    help="Amazon SageMaker image versions, with a history, in DuckDB and Parquet.",
+    epilog="Exit codes: 0 ok, 1 unexpected, 2 usage or configuration, 3 no credentials or permission, "
+    "4 partial, 5 warehouse locked, 6 AWS unreachable or throttled, 7 another sync is running, "
+    "8 stale, 9 too many deletions at once, 130/143 interrupted. After 4 to 7, 130 "
+    "and 143 nothing is lost: run sync again.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(context: click.Context, *, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"{PROGRAM} {__version__}")
+        context.exit()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code, at once.
+
+    An interpreter would wait for threads whose call hangs, and then take apart what the operating system frees as
+    well: the thirtieth part of what a sync of a hundred thousand rows costs. Nothing is left to an exit handler.
+    """
+    stay_lean()
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    os._exit(_told(code))
+
+
+def _told(code: int) -> int:
+    """The exit code, once all that was said is out: another one if stdout takes no more."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        code = _BROKEN_PIPE
+    except OSError as error:
+        code = complain(f"Cannot write to stdout: {error.strerror or error}.", 1)
+    with suppress(OSError):
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    return code
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; whatever went wrong is one sentence on stderr."""
+    os.umask(0o077)
+    try:
+        result = root.main([*arguments], prog_name=PROGRAM, standalone_mode=False, obj=None)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return complain("Interrupted.", 130)
+    except SystemExit:
+        # click's answer to a reader that went away, as head does; verbs return their exit code instead.
+        return _BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the one place where the unexpected is caught
+        return _failed(error)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, BrokenPipeError):
+        return _BROKEN_PIPE
+    if isinstance(error, ConnectorError):
+        return complain(error.message, error.exit_code, {"error": type(error).__name__, **error.context})
+    kind = type(error).__name__
+    return complain(
+        f"Unexpected {kind}: {error}. Please report this, with the traceback of -vv.", 1, {"error": kind}
+    )
+
+
+def complain(message: str, code: int, context: Mapping[str, object] | None = None) -> int:
+    """Say on stderr why the process leaves with `code`, and return that; with JSON logs it is one of their lines."""
+    from image_history.cli.logs import as_json
+
+    traceback_wanted = code != _BROKEN_PIPE and _wants_traceback()
+    told = printable(without_secrets(message))
+    if as_json():
+        known = {name: _masked(value) for name, value in (context or {}).items()}
+        extra = {"reason": told, "exit_code": code, **known}
+        logging.getLogger(__name__).error("failed", extra=extra, exc_info=traceback_wanted)
+        return code
+    if traceback_wanted:
+        import traceback
+
+        sys.stderr.write(without_secrets(traceback.format_exc()))
+    click.echo(f"{PROGRAM}: {told}", err=True)
+    return code
+
+
+def _masked(value: object) -> object:
+    return without_secrets(value) if isinstance(value, str) else value
+
+
+def _wants_traceback() -> bool:
+    return (
+        any(
+            argument.startswith("-")
+            and not argument.startswith("--")
+            and argument.count("v") >= _TRACEBACK_VERBOSITY
+            for argument in sys.argv[1:]
+        )
+        and sys.exc_info()[0] is not None
+    )
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,168 @@
+"""`image-history check`: whether a sync could run here and now, and how to mend what is wrong.
+
+Must not know how anything is checked.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from image_history.cli import Globals, Verb
+from image_history.cli.showing import Sheet, counted, say, show
+from image_history.errors import ConfigError
+
+if TYPE_CHECKING:
+    from image_history.checking.results import Result
+    from image_history.config import Config
+
+# So many of one kind are shown each, where all is well.
+_SHOWN_EACH = 8
+_NEEDS_TOO = {
+    "caller": "Who assumes the roles needs another policy",
+    "publisher": "Who publishes to S3 needs another policy",
+}
+_WHO = ("reader", "caller", "publisher")
+
+
+@click.command("check", cls=Verb)
+@click.option(
+    "--emit-policy",
+    "policy",
+    type=click.Choice(_WHO),
+    is_flag=False,
+    flag_value="reader",
+    help="Print the least IAM policy of who reads; of who assumes its roles; of who publishes to S3.",
+)
+@click.option(
+    "--probe", is_flag=True, help="Find out how AWS behaves where it is not documented; only reads."
+)
+@click.option("--image", metavar="NAME", help="The image to probe.  [default: one with many versions]")
+@click.option("--scope", metavar="ACCOUNT/REGION", help="The scope to probe.  [default: the first one]")
+@click.option(
+    "--watch",
+    metavar="DURATION",
+    help="Let the probe wait so long for somebody to create or update a version, which tells still more.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object.")
+@click.pass_obj
+def command(shared: Globals, /, *, policy: str | None, probe: bool, as_json: bool, **chosen: Any) -> int:
+    """Check credentials, permissions, clock, warehouse, landing folder and disk; nothing is written anywhere.
+
+    Each operation that a sync needs is called once in each scope, as cheaply as it can be. The exit code is 0
+    when nothing failed (warnings don't count), else that of the worst failure.
+    """
+    if policy is not None:
+        return _emit_policy(shared.config(), policy)
+    if probe:
+        from image_history.cli.probing import Asked, probe_and_print
+
+        return probe_and_print(shared.config(), Asked(**chosen), as_json=as_json)
+    if any(value is not None for value in chosen.values()):
+        raise click.UsageError("--image, --scope and --watch go with --probe.")
+    from image_history.checking.results import exit_code
+
+    results = _results(shared)
+    if as_json:
+        click.echo(_json(results))
+    else:
+        _print(results)
+    return exit_code(results)
+
+
+def _results(shared: Globals) -> tuple[Result, ...]:
+    from image_history.checking.local import look_here
+    from image_history.checking.remote import find_and_look
+    from image_history.checking.results import ok
+
+    try:
+        config = shared.config()
+    except ConfigError as error:
+        return (_wrong(error),)
+    here = look_here(config)
+    return (
+        ok("configuration", "settings", "can be read"),
+        *find_and_look(config, here.knowledge),
+        *here.results,
+    )
+
+
+def _wrong(error: ConfigError) -> Result:
+    from image_history.checking.results import failed
+
+    mend = "Correct that, and check again; image-history schema --config describes every setting."
+    return failed("configuration", "settings", error.message, mend=mend, exit_code=error.exit_code)
+
+
+def _print(results: Sequence[Result]) -> None:
+    from image_history.checking.results import Level
+
+    order = {Level.OK: 2, Level.WARNING: 1, Level.FAILED: 0}
+    troubles = sorted((each for each in results if each.mend is not None), key=lambda each: order[each.level])
+    show(Sheet(("check", "where", "result", "found"), list(_lines(results))))
+    for each in troubles:
+        click.echo()
+        say(f"{each.level.value}: {each.check} of {each.where}: {each.told}")
+        say(f"mend: {each.mend}")
+    click.echo()
+    say(_verdict(results))
+
+
+def _lines(results: Sequence[Result]) -> Iterator[tuple[str, str, str, str]]:
+    """A line each; where very many scopes are well, one for all of them."""
+    from image_history.checking.results import Level
+
+    well = Counter(each.check for each in results if each.level is Level.OK)
+    told: set[str] = set()
+    for each in results:
+        if each.level is not Level.OK or well[each.check] <= _SHOWN_EACH:
+            yield each.check, each.where, each.level.value, _brief(each)
+        elif each.check not in told:
+            told.add(each.check)
+            yield (
+                each.check,
+                f"{well[each.check]:,} times",
+                each.level.value,
+                "each is well; --json names them",
+            )
+
+
+def _brief(result: Result) -> str:
+    return result.told if result.mend is None else "see below"
+
+
+def _verdict(results: Sequence[Result]) -> str:
+    from image_history.checking.results import Level, exit_code
+
+    failures = sum(each.level is Level.FAILED for each in results)
+    warnings = sum(each.level is Level.WARNING for each in results)
+    if not failures:
+        return "A sync can run." + (f" {counted(warnings, 'warning')}." if warnings else "")
+    return f"{counted(failures, 'check')} failed; exit code {exit_code(results)}."
+
+
+def _json(results: Sequence[Result]) -> str:
+    import json
+    from dataclasses import asdict
+
+    from image_history.checking.results import exit_code
+
+    document = {"exit_code": exit_code(results), "checks": [asdict(each) for each in results]}
+    return json.dumps(document, indent=2 if sys.stdout.isatty() else None)
+
+
+def _emit_policy(config: Config, who: str) -> int:
+    import json
+
+    from image_history.checking.needed import others, policy_of_caller, policy_of_publisher, policy_of_reader
+
+    policies = {"reader": policy_of_reader, "caller": policy_of_caller, "publisher": policy_of_publisher}
+    click.echo(json.dumps(policies[who](config), indent=2))
+    if who == "reader":
+        for other in others(config):
+            click.echo(f"{_NEEDS_TOO[other]}: image-history check --emit-policy={other}", err=True)
+    return 0

@@ -1,0 +1,174 @@
+"""`image-history export`: a table, a view or a query as one file, or tables as a dataset of Parquet files.
+
+Must not know how rows are read or written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from image_history.cli import Globals, Verb, printable
+from image_history.cli.query import duration, parse_parameters, question
+from image_history.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import timedelta
+
+    from image_history.formats import Format, Rows
+    from image_history.publish.s3 import Address
+
+_FORMATS = ("parquet", "csv", "jsonl")
+_DEFAULT = "image_versions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says; None where it says nothing."""
+
+    what: tuple[str, ...]
+    output: str | None
+    dataset: str | None
+    replace: bool
+    format: str | None
+    param: Mapping[str, str]
+    timeout: timedelta
+
+
+@click.command("export", cls=Verb)
+@click.argument("what", metavar="[TABLE|VIEW|@NAME|SQL|-]...", nargs=-1)
+@click.option("--output", metavar="FILE|s3://...", help="The file to write, whole or not at all.")
+@click.option(
+    "--dataset",
+    metavar="FOLDER|s3://...",
+    help="Bring a dataset of tables, cut by region, in step; only regions with changes are written.",
+)
+@click.option(
+    "--replace", is_flag=True, help="Let the dataset take the place of one that another warehouse published."
+)
+@click.option(
+    "--format", type=click.Choice(_FORMATS), help="[default: by the suffix of --output, else parquet]"
+)
+@click.option(
+    "--param",
+    multiple=True,
+    callback=parse_parameters,
+    metavar="NAME=VALUE",
+    help="Value of the query's $NAME; repeatable.",
+)
+@click.option(
+    "--timeout",
+    default="1h",
+    show_default=True,
+    callback=duration,
+    help="Longest time that DuckDB works on one file.",
+)
+@click.pass_obj
+def command(shared: Globals, /, **given: Any) -> None:
+    """Write a table, a view or a query to one Parquet, CSV or JSON lines file, or tables to a Parquet dataset.
+
+    Without a name it is image_versions; for a dataset it is what `publish` has by default, and there may be
+    several tables and views. Tables and views are sorted, so that equal data gives equal files. They are
+    private to their owner, and take the place of older ones only when they are complete.
+    """
+    options = Options(**given)
+    if (options.output is None) == (options.dataset is None):
+        raise ConfigError("Say where to: --output FILE for one file, or --dataset FOLDER for a dataset.")
+    click.echo(export(shared, options) if options.dataset is None else _dataset(shared, options))
+
+
+def _dataset(shared: Globals, options: Options) -> str:
+    """Publish by hand; returns the report."""
+    from image_history.cli.publish import told
+    from image_history.config import Publish
+    from image_history.load.relations import is_name
+    from image_history.publish.stage import publish_one
+
+    if options.format not in {None, "parquet"} or options.param:
+        raise ConfigError("A dataset is Parquet of tables and views: leave out --format and --param.")
+    wrong = next((name for name in options.what if not is_name(name)), None)
+    if wrong is not None:
+        raise ConfigError(f"A dataset consists of tables and views; {wrong!r} is the name of none.")
+    entry = Publish(to=options.dataset, tables=options.what or Publish().tables)
+    return told(publish_one(shared.config(), entry, replace=options.replace))
+
+
+def _format(name: str, given: str | None) -> Format:
+    """By --format, else by the suffix of the file's name."""
+    from image_history.formats import Format, format_of
+
+    if given is not None:
+        return Format(given)
+    path = Path(PurePosixPath(name).name)
+    found = Format.PARQUET if not path.suffix else format_of(path)
+    if found is None or found.value not in _FORMATS:
+        raise ConfigError(
+            f"A file {path.suffix} is none of Parquet, CSV and JSON lines: end the name in .parquet, .csv or "
+            ".jsonl, or say --format."
+        )
+    return found
+
+
+def _asked(options: Options) -> str:
+    if len(options.what) > 1:
+        raise ConfigError(
+            "--output takes one table, view or query; several tables make a dataset: --dataset."
+        )
+    if options.replace:
+        raise ConfigError("--replace is for --dataset; a file of --output is replaced anyway.")
+    return options.what[0] if options.what else _DEFAULT
+
+
+def export(shared: Globals, options: Options) -> str:
+    """Ask, and write the answer; returns the report, one line."""
+    from image_history.cli.bounds import bounded_memory, leave
+    from image_history.formats import Recast
+    from image_history.load.asking import Limits, asking
+    from image_history.load.relations import is_name, outside, whole
+    from image_history.load.warehouse import WarehouseFile
+
+    what, output = _asked(options), options.output or ""
+    how, named = _format(output, options.format), is_name(what)
+    if named and options.param:
+        raise ConfigError(f"--param is for queries; {what} is a table or view.")
+    config = shared.config()
+    asked = whole(what) if named else question(what, options.param, config.queries)
+    write = _writer(output, how, config.warehouse)
+    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
+    with (
+        bounded_memory(),
+        asking(warehouse, asked, Limits(timeout=options.timeout, abandon=leave)) as rows,
+    ):
+        return write(Recast(rows, outside(what, rows.schema)) if named else rows)
+
+
+def _writer(output: str, how: Format, warehouse: Path) -> Callable[[Rows], str]:
+    """What writes rows to the place that is named, and reports it; refuses a wrong place at once."""
+    from image_history.cli.delivery import require_other_file, write_file
+    from image_history.publish.stage import require_place
+
+    require_place(output)
+    if not output.lower().startswith("s3:/"):
+        require_other_file(Path(output), warehouse)
+        return lambda rows: write_file(rows, Path(output), how)
+    from image_history.publish.s3 import Address
+
+    address = Address.parse(output).require_key()
+    return lambda rows: _upload(rows, address, how)
+
+
+def _upload(rows: Rows, address: Address, how: Format) -> str:
+    from image_history.formats import write_rows
+    from image_history.publish.place import HashingSink
+    from image_history.publish.s3 import uploaded
+
+    with uploaded(address) as file:
+        sink = HashingSink(file)
+        count = write_rows(rows, sink, how)
+    return (
+        f"Wrote {count:,} {'row' if count == 1 else 'rows'}, {sink.bytes:,} bytes: {printable(str(address))}"
+    )

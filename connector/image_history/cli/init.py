@@ -1,0 +1,97 @@
+"""`image-history init`: writes the commented configuration to start from.
+
+Must not know the settings, nor ever replace a file.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from image_history.cli import Globals, Verb
+from image_history.config import config_path, example_text
+from image_history.disk import NO_LINKS, link, sync_folder, synced_file, unlink
+from image_history.effects import File
+from image_history.errors import ConfigError
+
+
+@click.command("init", cls=Verb)
+@click.pass_obj
+def command(options: Globals) -> None:
+    """Write a commented config.yaml.
+
+    Every setting stands in it with its default. A file that is already there is never touched: the exit
+    code is 2 then. With --config FILE, it is FILE that is written.
+    """
+    target = config_path(options.config_path, os.environ)
+    write_new(target, example_text())
+    click.echo(_next_steps(target, found_by_itself=target == config_path(None, os.environ)))
+
+
+def _next_steps(target: Path, *, found_by_itself: bool) -> str:
+    program = "image-history" if found_by_itself else f"image-history --config {shlex.quote(str(target))}"
+    return (
+        f"Wrote {target}: every setting, explained, at its default.\n"
+        "\n"
+        "Next:\n"
+        "  1. Name your profiles and regions under 'accounts'; until then AWS's defaults are read.\n"
+        f"  2. {program} sync\n"
+        f'  3. {program} query "FROM image_versions LIMIT 10"'
+    )
+
+
+def write_new(target: Path, text: str) -> None:
+    """Make `target`, mode 0600, with `text` in it, whole or not at all. ConfigError if it is there."""
+    try:
+        _write_new(target, text.encode())
+    except FileExistsError:
+        raise ConfigError(
+            f"{target} is already there and was left as it is; delete it, or name another file with --config."
+        ) from None
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{target} cannot be written: there is no folder {target.parent}; make it first."
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{str(target)!a} cannot be written: {reason}.") from None
+
+
+def _write_new(target: Path, content: bytes) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(target)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        _write(temporary, content)
+        _give_name(temporary, target, content)
+        sync_folder(target.parent, File.CONFIG)
+    finally:
+        with suppress(OSError):
+            unlink(temporary, File.CONFIG)
+
+
+def _give_name(temporary: Path, target: Path, content: bytes) -> None:
+    """A hard link is what gives a file its name only if the name is free; a rename would replace."""
+    try:
+        link(temporary, target, File.CONFIG)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _write(target, content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    made = False
+    try:
+        with synced_file(path, File.CONFIG) as file:
+            made = True
+            file.write(content)
+    except OSError:
+        if made:
+            unlink(path, File.CONFIG)
+        raise

@@ -1,0 +1,167 @@
+"""`image-history plan`: what a sync would do now, how many calls it takes, and for how long.
+
+Must not know how calls are estimated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from image_history.cli import Globals, Verb
+from image_history.cli.moments import shown
+from image_history.cli.shares import shard_option
+from image_history.cli.showing import Sheet, counted, say, show
+
+if TYPE_CHECKING:
+    from image_history.estimate import Pace, Reason, ScopeEstimate, Seconds, Span
+    from image_history.forecasting import Forecast, Unloaded
+
+_PARTIAL = 4
+_SHOWN = 3
+_MINUTE, _HOUR = 60, 3600
+
+
+@click.command("plan", cls=Verb)
+@click.option("--full", is_flag=True, help="As if every image were to be listed whole.")
+@click.option("--image", "images", multiple=True, metavar="GLOB", help="Only images that match; repeatable.")
+@click.option(
+    "--scope", "scopes", multiple=True, metavar="ACCOUNT/REGION", help="Only this scope; repeatable."
+)
+@shard_option
+@click.option("--fresh", is_flag=True, help="As if an unfinished run were forgotten.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
+@click.pass_obj
+def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
+    """Tell what a sync would do now: which images it lists how, with how many calls, and for how long.
+
+    Only the lists of images are read; nothing is written, neither here nor at AWS. The figures are those of a
+    sync that finds nothing changed: what changed costs another call for each page of changes and for each
+    version that went. Where even that is not known, a range is given, and why.
+    """
+    from image_history.forecasting import forecast, pace_of
+    from image_history.planning import SyncOptions
+
+    options = SyncOptions(**asked)
+    config = options.paced(shared.config())
+    found = forecast(config, options=options)
+    if as_json:
+        click.echo(_json(found, pace_of(config)))
+    else:
+        _print(found, pace_of(config))
+    return _PARTIAL if found.unreadable else 0
+
+
+def _print(found: Forecast, pace: Pace) -> None:
+    from image_history.estimate import Listing, total_calls
+
+    kinds = [kind for kind in Listing if any(scope.listings.get(kind) for scope in found.scopes)]
+    header = ("scope", "images", *(kind.value for kind in kinds), "lists", "describes", "time")
+    lines = [_line(scope, kinds) for scope in found.scopes]
+    listings = sum((Counter(scope.listings) for scope in found.scopes), start=Counter[Listing]())
+    calls = total_calls(found.scopes)
+    total = ("total", *_cells(listings, calls, kinds), _duration(found.seconds))
+    show(Sheet(header, [*lines, total], frozenset(header[1:])))
+    for text in _notes(found, calls, pace):
+        say(text)
+
+
+def _line(scope: ScopeEstimate, kinds: Iterable[Any]) -> tuple[str, ...]:
+    return (str(scope.scope), *_cells(scope.listings, scope.calls, kinds), _duration(scope.seconds))
+
+
+def _cells(listings: Mapping[Any, int], calls: Mapping[str, Span], kinds: Iterable[Any]) -> tuple[str, ...]:
+    lists = calls["ListImages"] + calls["ListImageVersions"]
+    return (
+        f"{sum(listings.values()):,}",
+        *(f"{listings.get(kind, 0):,}" for kind in kinds),
+        _span(lists + calls["ListAliases"] if "ListAliases" in calls else lists),
+        _span(calls["DescribeImage"] + calls["DescribeImageVersion"]),
+    )
+
+
+def _span(span: Span) -> str:
+    if span.high is None:
+        return f"{span.low:,}+"
+    return f"{span.low:,}" if span.exact else f"{span.low:,}-{span.high:,}"
+
+
+def _duration(seconds: Seconds) -> str:
+    low = _shown_seconds(seconds.low)
+    if seconds.high is None:
+        return f"{low}+"
+    high = _shown_seconds(seconds.high)
+    return low if low == high else f"{low}-{high}"
+
+
+def _shown_seconds(seconds: float) -> str:
+    if seconds < _MINUTE:
+        return f"{seconds:.1f}s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f}m{seconds % _MINUTE:02.0f}s"
+    return f"{seconds // _HOUR:.0f}h{seconds % _HOUR // _MINUTE:02.0f}m"
+
+
+def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[str]:
+    yield "calls: " + ", ".join(f"{_span(span)} {name}" for name, span in calls.items())
+    yield (
+        f"pace: {pace.list_per_second:g} lists and {pace.describe_per_second:g} describes a second and scope, "
+        f"{pace.concurrency} at a time; if nothing changed at AWS since the last sync"
+    )
+    for reason, images in _merged(scope.reasons for scope in found.scopes).items():
+        yield f"a range for {_named(images)}: {reason.value}"
+    for caveat, images in _merged(scope.caveats for scope in found.scopes).items():
+        yield f"maybe more for {_named(images)}: {caveat.value}"
+    if found.continued is not None:
+        run = found.continued
+        yield (
+            f"continues: run {run.run_id}, begun {_begun(run)} UTC, with {run.images_left:,} of "
+            f"{counted(run.images, 'image')} left; sync --fresh begins anew"
+        )
+    for run in found.waiting:
+        yield f"loads first: run {run.run_id}, begun {_begun(run)} UTC, {counted(run.images, 'image')}"
+    if found.locked is not None:
+        yield (
+            f"planned from memory: the warehouse is held by {found.locked}; a sync reads, and cannot load "
+            "while it is"
+        )
+    for failure in found.unreadable:
+        yield f"{failure.outcome.value}: {failure.where}: {failure.message}"
+
+
+def _named(images: Sequence[str]) -> str:
+    names = ", ".join(images[:_SHOWN]) + (", ..." if len(images) > _SHOWN else "")
+    return f"{counted(len(images), 'image')} ({names})"
+
+
+def _merged(scopes: Iterable[Mapping[Reason, tuple[str, ...]]]) -> dict[Reason, list[str]]:
+    """The images of all scopes, by reason."""
+    merged: dict[Reason, list[str]] = {}
+    for reasons in scopes:
+        for reason, images in reasons.items():
+            merged.setdefault(reason, []).extend(images)
+    return merged
+
+
+def _begun(run: Unloaded) -> str:
+    return shown(datetime.fromtimestamp(run.started_at_ms / 1000, tz=UTC))
+
+
+def _json(found: Forecast, pace: Pace) -> str:
+    import json
+    import sys
+    from dataclasses import asdict
+
+    from image_history.estimate import total_calls
+
+    document = {
+        **asdict(found),
+        "scopes": [{**asdict(scope), "images": sum(scope.listings.values())} for scope in found.scopes],
+        "calls": {name: asdict(span) for name, span in total_calls(found.scopes).items()},
+        "pace": asdict(pace),
+    }
+    return json.dumps(document, indent=2 if sys.stdout.isatty() else None)

@@ -1,0 +1,92 @@
+"""`image-history check --probe`: how AWS behaves where it is not documented, as a table or as JSON to send us.
+
+Must not know how that is found out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from image_history import __version__
+from image_history.cli.showing import Sheet, counted, say, show
+
+if TYPE_CHECKING:
+    from image_history.checking.probe import Observation
+    from image_history.checking.subject import Subject
+    from image_history.config import Config
+    from image_history.load.loader import Knowledge
+    from image_history.model import Calls
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says of the probe; None where it says nothing."""
+
+    image: str | None = None
+    scope: str | None = None
+    watch: str | None = None
+
+
+def probe_and_print(config: Config, asked: Asked, *, as_json: bool) -> int:
+    """Make the experiments and print what they show. Raises what a refused scope or image raises."""
+    from image_history.checking.choosing import choose
+    from image_history.checking.probe import observe
+    from image_history.checking.watching import Wait, watch
+    from image_history.config import parse_duration
+    from image_history.model import Stop
+
+    stop = Stop()
+    wait = None if asked.watch is None else Wait(parse_duration(asked.watch).total_seconds(), stop)
+    subject = choose(config, _knowledge(config), image=asked.image, scope=asked.scope, stop=stop)
+    observations = observe(subject)
+    if wait is not None:
+        click.echo("Watching: let somebody create or update a version of that image now.", err=True)
+        observations = (*observations, *watch(subject, wait))
+    cost = subject.calls.meter.take()
+    if as_json:
+        click.echo(_json(config, subject, observations, cost))
+    else:
+        _print(config, subject, observations, cost)
+    return 0
+
+
+def _knowledge(config: Config) -> Knowledge:
+    from image_history.checking.local import look_here
+
+    return look_here(config).knowledge
+
+
+def _print(config: Config, subject: Subject, observations: Sequence[Observation], cost: Calls) -> None:
+    rows = [(each.question, each.answer, each.evidence) for each in observations]
+    show(Sheet(("question", "answer", "evidence"), rows))
+    click.echo()
+    say(f"Asked of image {subject.image_name} of {subject.scope}: {_rate(config, cost)}.")
+    say("check --probe --json prints the same without names and accounts, to be sent to the project.")
+
+
+def _rate(config: Config, cost: Calls) -> str:
+    return (
+        f"{counted(cost.total, 'call')} at up to {config.rate.list_per_second:g} lists and "
+        f"{config.rate.describe_per_second:g} describes a second, {cost.throttles:,} throttled"
+    )
+
+
+def _json(config: Config, subject: Subject, observations: Sequence[Observation], cost: Calls) -> str:
+    document = {
+        "probe": 1,
+        "version": __version__,
+        "region": subject.scope.region,
+        "observations": [asdict(each) for each in observations],
+        "calls": asdict(cost),
+        "rate": {
+            "list_per_second": config.rate.list_per_second,
+            "describe_per_second": config.rate.describe_per_second,
+        },
+    }
+    return json.dumps(document, indent=2 if sys.stdout.isatty() else None)

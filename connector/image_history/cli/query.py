@@ -1,0 +1,160 @@
+"""`image-history query`: SQL on the warehouse, read-only and locked down.
+
+Must not know how a query is run or how rows are written.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from image_history.cli import Globals, Verb
+from image_history.errors import ConfigError, QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from image_history.config import Config
+    from image_history.load.saved import Question
+
+# An option's name has neither a blank nor a line's end in it.
+_COMMENT = re.compile(r"--[^\n=]*\s")
+_FORMATS = ("table", "csv", "json", "jsonl", "markdown", "parquet")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says; None where it says nothing."""
+
+    sql: str | None
+    param: Mapping[str, str]
+    format: str | None
+    output: Path | None
+    max_rows: int | None
+    timeout: timedelta
+    no_pager: bool
+
+
+class SqlVerb(Verb):
+    """A verb whose SQL may begin with a comment, which looks like an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Move what is no option but a comment to the end, where it cannot be taken for one."""
+        sql = [word for word in args if _COMMENT.match(word)]
+        rest = [word for word in args if not _COMMENT.match(word)]
+        return super().parse_args(ctx, [*rest, "--", *sql] if sql else args)
+
+
+def parse_parameters(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """The values of --param NAME=VALUE by name."""
+    parameters: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        name = name.removeprefix("$")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE, as in --param image=my-image.")
+        if name in parameters:
+            raise click.BadParameter(f"{name} is given twice.")
+        parameters[name] = value
+    return parameters
+
+
+def duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
+    """The duration of --timeout."""
+    from image_history.config import parse_duration
+
+    try:
+        parsed = parse_duration(text)
+    except ConfigError as error:
+        raise click.BadParameter(error.message) from error
+    if not parsed:
+        raise click.BadParameter("a query needs more time than none.")
+    return parsed
+
+
+@click.command("query", cls=SqlVerb)
+@click.argument("sql", metavar="SQL|@NAME|-", required=False)
+@click.option(
+    "--param",
+    multiple=True,
+    callback=parse_parameters,
+    metavar="NAME=VALUE",
+    help="Value of the query's $NAME; repeatable.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(_FORMATS),
+    help="How rows look.  [default: by the suffix of --output, else table]",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to FILE, whole or not at all.",
+)
+@click.option(
+    "--max-rows",
+    type=click.IntRange(1),
+    help="Stop after so many rows.  [default: 1000 for table and markdown]",
+)
+@click.option(
+    "--timeout", default="5m", show_default=True, callback=duration, help="Longest time that DuckDB works."
+)
+@click.option("--no-pager", is_flag=True, help="Never page a long table; PAGER names the pager.")
+@click.pass_obj
+def command(shared: Globals, /, **given: Any) -> None:
+    """Ask the warehouse in SQL, without a chance to change it or to read anything else.
+
+    SQL is one SELECT, or what DuckDB takes for one: FROM image_versions LIMIT 10. @NAME is a saved query,
+    and - reads SQL from stdin. Instants are UTC. image-history schema tells what there is to ask, and
+    image-history queries what is saved.
+    """
+    options = Options(**given)
+    if options.sql is None:
+        raise ConfigError(
+            "Nothing is asked: write SQL, @NAME of a saved query (image-history queries lists them), or - for "
+            "stdin."
+        )
+    config = shared.config()
+    answer(config, question(options.sql, options.param, config.queries), options)
+
+
+def question(text: str, parameters: Mapping[str, str], own: Path | None) -> Question:
+    """What `text` asks: SQL, @NAME or - for stdin. ConfigError and QueryError say what is wrong with it.
+
+    `own` is the folder of the user's own saved queries.
+    """
+    from image_history.load.saved import Question, saved
+
+    if text.startswith("@"):
+        return saved(text[1:], own).question(parameters)
+    return Question(_stdin() if text == "-" else text, parameters)
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise QueryError("The SQL on stdin is not UTF-8 text.") from error
+
+
+def answer(config: Config, asked: Question, options: Options) -> None:
+    """Ask, and deliver the rows once all are there; the warehouse is closed by then."""
+    from image_history.cli.bounds import bounded_memory, leave
+    from image_history.cli.delivery import Delivery, require_other_file
+    from image_history.load.asking import Limits, asking
+    from image_history.load.warehouse import WarehouseFile
+
+    chosen = Delivery.chosen(options.output, options.format, options.max_rows)
+    delivery = replace(chosen, paged=not options.no_pager)
+    require_other_file(options.output, config.warehouse)
+    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
+    limits = Limits(timeout=options.timeout, rows=delivery.wanted, abandon=leave)
+    with bounded_memory(), asking(warehouse, asked, limits) as rows:
+        delivery.deliver(rows)

@@ -1,0 +1,201 @@
+"""`image-history schema`: every table, view and column with its meaning; needs no warehouse.
+
+Must not know DuckDB; everything is read off image_history.schema, the views' headers and the configuration.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from image_history.cli import Globals, Verb
+from image_history.errors import ConfigError
+from image_history.schema import TABLES, Column, Table
+
+_FORMATS = ("table", "json", "markdown")
+_HEADER = ("column", "type", "null", "key", "meaning")
+_SHORT = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view, or a macro that is queried like one, as the header of its file describes it."""
+
+    name: str
+    kind: str
+    what: str
+    columns: str
+
+
+class _SchemaVerb(Verb):
+    """Its own --config, a flag, takes the place of the global one, which it has no use for."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params = [
+            param for param in self.params if "--config" not in param.opts or param.name == "of_config"
+        ]
+
+
+@click.command("schema", cls=_SchemaVerb)
+@click.argument("names", nargs=-1, metavar="[TABLE|VIEW]...")
+@click.option(
+    "--format", type=click.Choice(_FORMATS), default="table", show_default=True, help="How it looks."
+)
+@click.option(
+    "--config", "of_config", is_flag=True, help="Print the JSON Schema of the configuration instead."
+)
+@click.pass_obj
+def command(_: Globals, /, names: tuple[str, ...], *, format: str, of_config: bool) -> None:  # noqa: A002  # the option's name
+    """Show every table and column with its meaning, and the views.
+
+    A column without null always has a value; key columns together name a row. Instants are UTC.
+    """
+    if of_config:
+        click.echo(config_schema())
+        return
+    tables, views = _chosen(names)
+    if format == "json":
+        click.echo(as_json(tables, views))
+    elif format == "markdown":
+        click.echo("\n".join(as_markdown(tables, views)))
+    elif sys.stdout.isatty():
+        _draw(tables, views)
+    else:
+        click.echo("\n".join(as_text(tables, views)))
+
+
+def config_schema() -> str:
+    """The JSON Schema of config.yaml."""
+    from image_history.config import json_schema
+
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False)
+
+
+def all_views() -> tuple[View, ...]:
+    """The views and macros that every warehouse has, by name."""
+    from image_history.statements import names
+
+    return tuple(map(_view, names("views")))
+
+
+def _view(file: str) -> View:
+    from image_history.load.saved import header
+    from image_history.statements import statement
+
+    text = statement(file)
+    entries = header(text)
+    kind = "macro" if "REPLACE MACRO" in text else "view"
+    return View(file.partition("/")[2], kind, entries["What"], entries.get("Columns", ""))
+
+
+def _chosen(wanted: Sequence[str]) -> tuple[Sequence[Table], Sequence[View]]:
+    """What is shown; ConfigError names the nearest to an unknown name."""
+    views = all_views()
+    known = [table.name for table in TABLES] + [view.name for view in views]
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3) or known
+            raise ConfigError(f"There is no table or view {name}; the nearest: {', '.join(near)}.")
+    if not wanted:
+        return TABLES, views
+    return [table for table in TABLES if table.name in wanted], [
+        view for view in views if view.name in wanted
+    ]
+
+
+def _cells(table: Table, column: Column) -> tuple[str, ...]:
+    return (
+        column.name,
+        _SHORT.get(column.kind.sql, column.kind.sql),
+        "null" if column.nullable else "",
+        "key" if column.name in table.key else "",
+        column.meaning,
+    )
+
+
+def as_json(tables: Sequence[Table], views: Sequence[View]) -> str:
+    """One object: tables with their columns, and views."""
+    content = {
+        "tables": [
+            {
+                "name": table.name,
+                "grain": table.grain,
+                "key": list(table.key),
+                "columns": [_column(table, column) for column in table.columns],
+            }
+            for table in tables
+        ],
+        "views": [
+            {"name": view.name, "kind": view.kind, "what": view.what, "columns": view.columns}
+            for view in views
+        ],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _column(table: Table, column: Column) -> dict[str, object]:
+    return {
+        "name": column.name,
+        "type": column.kind.sql,
+        "nullable": column.nullable,
+        "key": column.name in table.key,
+        "aws_member": column.member,
+        "meaning": column.meaning,
+    }
+
+
+def as_markdown(tables: Sequence[Table], views: Sequence[View]) -> Iterator[str]:
+    """Headings and tables of GitHub's Markdown."""
+    for table in tables:
+        yield from (f"## {table.name}", "", f"{_sentence(table.grain)}", "")
+        yield from (_row(_HEADER), _row(["---"] * len(_HEADER)))
+        for column in table.columns:
+            yield _row(_cells(table, column))
+        yield ""
+    if views:
+        yield from ("## Views", "", _row(("view", "what", "columns")), _row(["---"] * 3))
+    for view in views:
+        yield _row((view.name, view.what, view.columns))
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def as_text(tables: Sequence[Table], views: Sequence[View]) -> Iterator[str]:
+    """Aligned text, nothing shortened."""
+    from image_history.formats.layout import aligned
+
+    for table in tables:
+        yield f"{table.name}: {table.grain}"
+        lines = [_cells(table, column) for column in table.columns]
+        yield from (f"  {line}" for line in aligned(_HEADER, lines))
+        yield ""
+    for view in views:
+        yield from (f"{view.name} ({view.kind}): {view.what}", f"  {view.columns}", "")
+
+
+def _draw(tables: Sequence[Table], views: Sequence[View]) -> None:
+    from image_history.cli.rendering import Drawing, console, draw
+
+    screen = console()
+    for table in tables:
+        screen.print(f"{table.name}: {table.grain}", style="bold", markup=False)
+        rows = [_cells(table, column) for column in table.columns]
+        draw(Drawing(_HEADER, rows, [False] * len(_HEADER)), screen)
+        screen.print()
+    for view in views:
+        screen.print(f"{view.name} ({view.kind}): {view.what}", style="bold", markup=False)
+        screen.print(f"  {view.columns}", markup=False)
+        screen.print()

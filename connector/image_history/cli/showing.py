@@ -1,0 +1,122 @@
+"""What the reporting verbs share: an open warehouse, --format, and text that fits a terminal.
+
+Must not know what is reported.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from io import BytesIO
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from image_history.cli import Globals, printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from image_history.load.reports import Reports
+
+FORMATS = ("table", "csv", "json", "jsonl", "markdown")
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def format_option(function: Function) -> Function:
+    """The option --format of a report."""
+    return click.option(
+        "--format",
+        "how",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="How it looks; all but table hold every column.",
+    )(function)
+
+
+@contextmanager
+def opened(shared: Globals, *, wait: timedelta | None = None) -> Iterator[Reports]:
+    """The configured warehouse, read-only; waits for a load that is under way, for `lock_wait` or `wait`."""
+    from image_history.load.reports import reading
+    from image_history.load.warehouse import WarehouseFile
+
+    config = shared.config()
+    bound = config.lock_wait if wait is None else wait
+    with reading(WarehouseFile(config.warehouse, bound.total_seconds())) as reports:
+        yield reports
+
+
+def deliver(table: pa.Table, how: str) -> None:
+    """Print the rows in a format."""
+    from image_history.cli.delivery import Delivery
+    from image_history.formats import as_rows
+
+    Delivery.chosen(None, how, sys.maxsize).deliver(as_rows(table))
+
+
+def deliver_object(parts: Mapping[str, pa.Table]) -> None:
+    """Print one JSON object with an array for each of the parts."""
+    from image_history.formats import Format, as_rows, write_rows
+
+    arrays = []
+    for name, table in parts.items():
+        array = BytesIO()
+        write_rows(as_rows(table), array, Format.JSON)
+        arrays.append(f'"{name}": {array.getvalue().decode().rstrip()}')
+    content = "{" + ",\n".join(arrays) + "}"
+    lines = content.split("\n") if sys.stdout.isatty() else []
+    click.echo("\n".join(map(printable, lines)) if lines else content)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Rows of text for people. `right` names the columns that are set to the right, as numbers are."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: frozenset[str] = frozenset()
+
+
+def show(sheet: Sheet) -> None:
+    """Print the rows: a line each, or, where a terminal is too narrow for that, wrapped in their columns."""
+    from image_history.formats.layout import aligned
+
+    sides = [name in sheet.right for name in sheet.header]
+    rows = [[printable(cell) for cell in row] for row in sheet.rows]
+    lines = list(aligned(sheet.header, rows, sides))
+    if not sys.stdout.isatty():
+        click.echo("\n".join(lines))
+        return
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    from image_history.cli.rendering import Drawing, console, draw
+
+    screen = console()
+    if max(map(cell_len, lines)) <= screen.width:
+        screen.print(Text(lines[0], style="bold"))
+        screen.print(Text("\n".join(lines[1:])))
+    else:
+        draw(Drawing(sheet.header, rows, sides), screen)
+
+
+def say(text: str) -> None:
+    """Print a sentence, broken between words where a terminal ends."""
+    clean = printable(text)
+    if not sys.stdout.isatty():
+        click.echo(clean)
+        return
+    from rich.text import Text
+
+    from image_history.cli.rendering import console
+
+    console().print(Text(clean))
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """The number with its noun, as in `1 version` and `2 versions`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

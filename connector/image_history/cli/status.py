@@ -1,0 +1,298 @@
+"""`image-history status`: how fresh each scope is, what was not read, and what waits to be loaded.
+
+Must not know how freshness is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from image_history.cli import Globals, Verb, complain, moments
+from image_history.cli.moments import shown, shown_age, shown_minute
+from image_history.cli.showing import (
+    Sheet,
+    counted,
+    deliver,
+    deliver_object,
+    format_option,
+    opened,
+    say,
+    show,
+)
+from image_history.errors import ConfigError, LandingError, WarehouseError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from image_history.config import Config
+    from image_history.freshness import ScopeState, StreamState
+    from image_history.landing import LandedRun
+    from image_history.load.reports import Reports
+
+_STALE = 8
+_SHOWN_INCOMPLETE = 10
+# A probe is given up by who asks after a few seconds: 10 in Nagios.
+_LONGEST_WAIT_OF_A_PROBE = timedelta(seconds=5)
+# A sync at work renames and removes what is being looked at.
+_LOOKS = 3
+_HEADER = ("scope", "read up to (UTC)", "age", "images", "versions", "unread")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The runs in the landing that the warehouse lacks; `problem` says why they cannot be told."""
+
+    runs: tuple[LandedRun, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything that is shown. `now` is the local clock, aware; `max_age` None asks for no judgement."""
+
+    scopes: tuple[ScopeState, ...]
+    waiting: Waiting
+    now: datetime
+    max_age: timedelta | None
+
+    @property
+    def stale(self) -> tuple[ScopeState, ...]:
+        """The scopes that are staler than is allowed."""
+        if self.max_age is None:
+            return ()
+        return tuple(scope for scope in self.scopes if scope.is_stale(self.now, self.max_age))
+
+
+def _max_age(_: click.Context, __: click.Parameter, text: str | None) -> timedelta | None:
+    from image_history.config import parse_duration
+
+    try:
+        return None if text is None else parse_duration(text)
+    except ConfigError as error:
+        raise click.BadParameter(error.message) from error
+
+
+@click.command("status", cls=Verb)
+@click.option(
+    "--max-age", callback=_max_age, metavar="DURATION", help="Exit 8 if a scope is staler, as in 26h."
+)
+@format_option
+@click.pass_obj
+def command(shared: Globals, /, *, max_age: timedelta | None, how: str) -> int:
+    """Tell how fresh the warehouse is, scope by scope.
+
+    A scope is read up to the instant, by AWS's clock, since when one of its images, or its list of images,
+    was not read whole again. Unread counts those that its last run could not read whole.
+
+    Images that the configuration excludes don't count. A scope that it no longer names is shown, and never
+    makes the exit code 8; one that it names and that never was synced does. With --max-age, a warehouse that
+    another program has open is waited for 5 seconds at the most; the exit code is 5 then.
+    """
+    config = shared.config()
+    longest = config.lock_wait if max_age is None else min(config.lock_wait, _LONGEST_WAIT_OF_A_PROBE)
+    try:
+        with opened(shared, wait=longest) as reports:
+            status = _status(reports, config, max_age)
+    except WarehouseError:
+        if max_age is None or config.warehouse.exists():
+            raise
+        return complain(f"stale: nothing was ever synced, there is no warehouse {config.warehouse}.", _STALE)
+    _print(status, how)
+    if status.stale:
+        return complain(f"stale: {'; '.join(_why_stale(scope, status) for scope in status.stale)}.", _STALE)
+    return 0
+
+
+def _status(reports: Reports, config: Config, max_age: timedelta | None) -> Status:
+    from image_history.freshness import configured, freshness
+
+    accounts = reports.connection.table("load/known_accounts").to_pylist()
+    led_to = {(row["access"], row["region"]): row["account_id"] for row in accounts}
+    scopes = freshness(_streams(reports), configured(config, led_to), led_to)
+    return Status(scopes, _waiting(reports, config), moments.now(), max_age)
+
+
+def _streams(reports: Reports) -> Iterable[StreamState]:
+    from image_history.freshness import StreamState
+    from image_history.model import Scope
+
+    for row in reports.table("stream_freshness").to_pylist():
+        yield StreamState(
+            scope=Scope(row["account_id"], row["region"]),
+            image_name=row["image_name"],
+            covered_until=row["covered_until"],
+            outcome=row["outcome"],
+            error_message=row["error_message"],
+            run_id=row["etl_run_id"],
+            finished_at=row["finished_at"],
+            live_versions=row["live_versions"],
+        )
+
+
+def _waiting(reports: Reports, config: Config) -> Waiting:
+    """Look into the landing without its lock; a sync that works there changes it meanwhile."""
+    from image_history.landing import Landing
+    from image_history.load.loader import loaded_runs
+
+    problem = ""
+    for _ in range(_LOOKS):
+        try:
+            runs = Landing(config.landing_folder).runs()
+        except (LandingError, OSError) as error:
+            problem = str(error)
+            continue
+        loaded = loaded_runs(reports.connection, [run.plan.run_id for run in runs])
+        return Waiting(tuple(run for run in runs if run.plan.run_id not in loaded))
+    return Waiting(problem=f"The landing folder {config.landing_folder} cannot be read: {problem}")
+
+
+def _why_stale(scope: ScopeState, status: Status) -> str:
+    if scope.behind is None:
+        return f"{scope.name} was never synced"
+    image = scope.behind.image_name
+    part = f" (image {image})" if image is not None and len(scope.streams) > 1 else ""
+    until = scope.covered_until
+    if until is None:
+        return f"{scope.name} was never read whole{part}"
+    return f"{scope.name} was read up to {shown(until)} UTC{part}, {shown_age(status.now - until)} ago"
+
+
+def _print(status: Status, how: str) -> None:
+    if how == "json":
+        deliver_object({"scopes": _scopes_table(status), "unfinished_runs": _runs_table(status.waiting)})
+    elif how != "table":
+        deliver(_scopes_table(status), how)
+    else:
+        _print_text(status)
+
+
+def _print_text(status: Status) -> None:
+    lines = [_line(scope, status.now) for scope in status.scopes]
+    show(Sheet(_HEADER, lines, frozenset(_HEADER[2:])))
+    for text in (*_notes(status), *_incomplete(status.scopes), *_pending(status.waiting)):
+        say(text)
+
+
+def _line(scope: ScopeState, now: datetime) -> tuple[str, ...]:
+    until = scope.covered_until
+    incomplete = sum(stream.incomplete for stream in scope.streams)
+    return (
+        scope.name,
+        "never" if until is None else shown_minute(until),
+        "-" if until is None else shown_age(now - until),
+        f"{len(scope.images):,}",
+        f"{sum(image.live_versions for image in scope.images):,}",
+        f"{incomplete:,}" if incomplete else "-",
+    )
+
+
+def _notes(status: Status) -> Iterable[str]:
+    newest = max(
+        (scope.newest for scope in status.scopes if scope.newest is not None),
+        key=lambda stream: stream.finished_at,
+        default=None,
+    )
+    if newest is not None:
+        ago = shown_age(status.now - newest.finished_at)
+        yield f"last run: {newest.run_id}, loaded {shown(newest.finished_at)} UTC, {ago} ago"
+    for scope in status.scopes:
+        if not scope.wanted:
+            yield f"not configured any more: {scope.name}; it is left out of --max-age"
+
+
+def _incomplete(scopes: Sequence[ScopeState]) -> Iterable[str]:
+    streams = [stream for scope in scopes for stream in scope.streams if stream.incomplete]
+    for stream in streams[:_SHOWN_INCOMPLETE]:
+        why = stream.error_message or "it was not read to its end"
+        yield f"{stream.outcome}: {stream.scope}/{stream.image_name or '(list of images)'}: {why}"
+    if len(streams) > _SHOWN_INCOMPLETE:
+        yield f"... and {len(streams) - _SHOWN_INCOMPLETE:,} more; image-history runs RUN_ID has them all."
+
+
+def _pending(waiting: Waiting) -> Iterable[str]:
+    for run in waiting.runs:
+        began = f"waiting: run {run.plan.run_id}, begun {shown(_begun(run))} UTC"
+        if run.finished:
+            yield f"{began}, is read and not loaded yet; a sync that works now, or the next one, loads it"
+        else:
+            done = f"{_read(run):,} of {counted(len(run.plan.streams), 'image')}"
+            yield f"{began}, has read {done}; a sync that works now, or the next one, goes on"
+    if waiting.problem is not None:
+        yield waiting.problem
+
+
+def _begun(run: LandedRun) -> datetime:
+    return datetime.fromtimestamp(run.plan.started_at_ms / 1000, tz=UTC)
+
+
+def _read(run: LandedRun) -> int:
+    return sum(not mark.readable for mark in run.checkpoints.values())
+
+
+def _scopes_table(status: Status) -> pa.Table:
+    import pyarrow as pa
+
+    instant = pa.timestamp("ms", tz="UTC")
+    fields = {
+        "scope": pa.string(),
+        "account_id": pa.string(),
+        "region": pa.string(),
+        "configured": pa.bool_(),
+        "covered_until": instant,
+        "age_seconds": pa.int64(),
+        "stale": pa.bool_(),
+        "behind_image": pa.string(),
+        "images": pa.int64(),
+        "live_versions": pa.int64(),
+        "incomplete": pa.int64(),
+        "last_run_id": pa.string(),
+        "last_run_at": instant,
+    }
+    return pa.Table.from_pylist([_record(scope, status) for scope in status.scopes], pa.schema(fields))
+
+
+def _record(scope: ScopeState, status: Status) -> dict[str, object]:
+    until, newest, behind = scope.covered_until, scope.newest, scope.behind
+    return {
+        "scope": scope.name,
+        "account_id": scope.scope and scope.scope.account_id,
+        "region": scope.scope and scope.scope.region,
+        "configured": scope.wanted,
+        "covered_until": until,
+        "age_seconds": None if until is None else int((status.now - until).total_seconds()),
+        "stale": None if status.max_age is None else scope in status.stale,
+        "behind_image": behind and behind.image_name,
+        "images": len(scope.images),
+        "live_versions": sum(image.live_versions for image in scope.images),
+        "incomplete": sum(stream.incomplete for stream in scope.streams),
+        "last_run_id": newest and newest.run_id,
+        "last_run_at": newest and newest.finished_at,
+    }
+
+
+def _runs_table(waiting: Waiting) -> pa.Table:
+    import pyarrow as pa
+
+    fields = {
+        "run_id": pa.string(),
+        "started_at": pa.timestamp("ms", tz="UTC"),
+        "finished": pa.bool_(),
+        "images": pa.int64(),
+        "images_read": pa.int64(),
+    }
+    records = [
+        {
+            "run_id": run.plan.run_id,
+            "started_at": _begun(run),
+            "finished": run.finished,
+            "images": len(run.plan.streams),
+            "images_read": _read(run),
+        }
+        for run in waiting.runs
+    ]
+    return pa.Table.from_pylist(records, pa.schema(fields))

@@ -1,0 +1,153 @@
+"""`image-history sync`: the main job, its progress, its summary and its exit code.
+
+Must not know how a run is made, only how it is asked for and what it reports.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from image_history.cli import Globals, Verb
+from image_history.cli.shares import shard_option
+
+if TYPE_CHECKING:
+    from image_history.model import RunReport, Stop
+
+logger = logging.getLogger(__name__)
+
+_DRIFT = 1
+_NO_PERMISSION = 3
+_PARTIAL = 4
+_MASS_DELETE = 9
+
+
+@click.command("sync", cls=Verb)
+@click.option("--full", is_flag=True, help="List every image whole, however quiet it is.")
+@click.option("--image", "images", multiple=True, metavar="GLOB", help="Only images that match; repeatable.")
+@click.option(
+    "--scope", "scopes", multiple=True, metavar="ACCOUNT/REGION", help="Only this scope; repeatable."
+)
+@click.option("--fresh", is_flag=True, help="Forget an unfinished run instead of continuing it.")
+@click.option(
+    "--allow-mass-delete",
+    is_flag=True,
+    help="Let deletions through even if a scope loses very many versions.",
+)
+@click.option(
+    "--accept-account", is_flag=True, help="Accept that a profile now leads to another account than before."
+)
+@shard_option
+@click.option(
+    "--hand-over",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Put the run into this folder once it is loaded, for image-history merge on another machine.",
+)
+@click.option("--strict", is_flag=True, help="Exit 1 if AWS sent a member or a value that is new to us.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.option(
+    "--metrics-file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Write what the run did to this file, as OpenMetrics for node_exporter; also if it fails.",
+)
+@click.pass_obj
+def command(
+    options: Globals, /, *, strict: bool, as_json: bool, metrics_file: Path | None, **asked: Any
+) -> int:
+    """Read what changed at AWS since the last sync, and load it in one transaction.
+
+    An unfinished run (killed, interrupted, throttled) is continued where it stopped. The exit code is 0
+    when every image was read whole, 4 when some could not be or a dataset could not be published, 9 when a
+    scope would have lost so many versions that none was marked deleted; what was read is loaded either way.
+    """
+    config = options.config()
+    from image_history.cli.metrics import told_in
+    from image_history.cli.progress import progress
+    from image_history.cli.reports import print_report, report_json
+    from image_history.model import Stop
+    from image_history.pipeline import SyncOptions, sync
+    from image_history.telemetry import exporting
+
+    # What was imported stays: it need not be looked through again.
+    gc.freeze()
+    stop = Stop()
+    wanted = SyncOptions(**asked)
+    with exporting(os.environ), told_in(metrics_file, config) as told:
+        with _signals(stop), progress(quiet=options.verbosity < 0) as watcher:
+            report = sync(config, options=wanted, progress=watcher, stop=stop)
+        told.report, told.exit_code = report, exit_code(report, strict=strict)
+        logger.info("sync_ended", extra=_figures(report) | {"exit_code": told.exit_code})
+        click.echo(report_json(report)) if as_json else print_report(report)
+    return told.exit_code
+
+
+def _figures(report: RunReport) -> dict[str, object]:
+    """What the log tells of a run that ended."""
+    return {
+        "run_id": report.run_id,
+        "outcome": report.outcome.value,
+        "duration_seconds": round(report.duration_seconds, 3),
+        "lock_seconds": round(report.lock_seconds, 3),
+        "calls": report.calls.total,
+        **report.rows.by_change(),
+    }
+
+
+def exit_code(report: RunReport, *, strict: bool = False) -> int:
+    """0 if all was read whole and published, 9 if deletions were held back, 3 if nothing may be read, else 4.
+
+    With `strict`, 1 if all was read whole and something in it is new to us.
+    """
+    from image_history.model import Outcome
+
+    if any(scope.spared for scope in report.scopes):
+        return _MASS_DELETE
+    if report.outcome is Outcome.COMPLETE:
+        if any(publication.error is not None for publication in report.publications):
+            return _PARTIAL
+        return _DRIFT if strict and report.drift else 0
+    denied = all(failure.outcome is Outcome.DENIED for failure in report.failures)
+    whole = sum(scope.streams for scope in report.scopes) > sum(
+        failure.image_name is not None for failure in report.failures
+    )
+    return _NO_PERMISSION if denied and not whole else _PARTIAL
+
+
+@contextmanager
+def _signals(stop: Stop) -> Iterator[None]:
+    """SIGINT and SIGTERM ask the run to end; a second one ends the process at once."""
+
+    def ask(number: int, _: types.FrameType | None) -> None:
+        if stop.requested:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.request(number)
+        _say_stopping(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_stopping(number: int) -> None:
+    from image_history.cli.logs import as_json
+
+    if as_json():
+        logger.warning("stopping", extra={"signal": signal.Signals(number).name})
+    else:
+        sys.stderr.write("\nStopping: writing what was read ...\n")

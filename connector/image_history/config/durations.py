@@ -1,0 +1,71 @@
+"""Durations as people write them: `parse_duration("1h30m")` and `format_duration(...)`.
+
+Must not know which settings are durations.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from image_history.config.quoting import shorten
+from image_history.errors import ConfigError
+
+_UNITS = {
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
+_WRITTEN = re.compile("(?=.)" + "".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
+_BARE_NUMBER = re.compile(r"[+-]?[0-9][0-9_]*(\.[0-9]*)?")
+# A start of a listing is computed as an instant minus a duration; ten years keep that far from year 1.
+LONGEST = timedelta(days=3650)
+
+
+def parse_duration(text: str) -> timedelta:
+    """The duration written as `15m`, `26h`, `7d`, `500ms` or, largest unit first, `1h30m`.
+
+    ConfigError for anything else: a number without a unit, a fraction, a sign, more than ten years.
+    """
+    written = _WRITTEN.fullmatch(text)
+    if written is None:
+        raise ConfigError(_complaint(text))
+    amounts = zip(written.groups(), _UNITS.items(), strict=True)
+    milliseconds = sum(int(amount or 0) * (unit // _UNITS["ms"]) for amount, (_, unit) in amounts)
+    if milliseconds > LONGEST // _UNITS["ms"]:
+        raise ConfigError(f"'{text}' is longer than ten years; the longest duration is {LONGEST.days}d.")
+    return timedelta(milliseconds=milliseconds)
+
+
+def _complaint(text: str) -> str:
+    shown = shorten(text)
+    if _BARE_NUMBER.fullmatch(text):
+        return f"'{shown}' has no unit; write for example {_suggestion(text)}."
+    return (
+        f"'{shown}' is not a duration; write whole numbers with the units d, h, m, s or ms, "
+        "such as 7d, 26h, 15m, 500ms or 1h30m."
+    )
+
+
+def _suggestion(text: str) -> str:
+    number = text if re.fullmatch("[0-9]{1,5}", text) else "15"
+    return "0s" if int(number) == 0 else f"{number}s, {number}m or {number}h"
+
+
+def format_duration(duration: timedelta) -> str:
+    """`duration`, which must not be negative, as `parse_duration` reads it; milliseconds are whole.
+
+    Days are used from two days on, since 26h says more than 1d2h.
+    """
+    if duration < timedelta(0):
+        raise ValueError(f"a duration cannot be negative: {duration!r}")
+    rest = duration
+    written = ""
+    for name, unit in _UNITS.items():
+        if name == "d" and rest < 2 * unit:
+            continue
+        amount, rest = divmod(rest, unit)
+        written += f"{amount}{name}" if amount else ""
+    return written or "0s"

@@ -1,0 +1,94 @@
+"""File and environment -> `Config`. The only module of the configuration that reads a file.
+
+Must not know the settings, nor AWS's own configuration.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping as Environ
+from pathlib import Path
+
+from image_history.config.document import Mapping, Place, Scalar, Value, parse
+from image_history.config.environment import CONFIG_VARIABLE, expand, overlay
+from image_history.config.model import Config
+from image_history.config.reading import to_config
+from image_history.config.refusal import refuse_secrets
+from image_history.errors import ConfigError
+
+DEFAULT_PATH = Path("config.yaml")
+# Some thousand accounts; YAML of this size still parses in a few seconds.
+MAX_BYTES = 512 * 1024
+
+
+def load_config(path: Path | None, environ: Environ[str, str]) -> Config:
+    """The configuration of `path`, else of the file that IMAGE_HISTORY_CONFIG names, else of ./config.yaml.
+
+    Without any of them everything has its default. IMAGE_HISTORY_* variables override the file.
+    Relative paths belong to the file's folder, those from variables and defaults to the working directory.
+    ConfigError, one sentence with file and line, for whatever is wrong.
+    """
+    chosen = config_path(path, environ)
+    implicit = path is None and CONFIG_VARIABLE not in environ
+    if implicit and not os.path.lexists(chosen):
+        root = Mapping((), Place("the defaults", Path()))
+    else:
+        root = _top(_read_text(chosen), Place(str(chosen), chosen.parent, line=1))
+    refuse_secrets(root)
+    complete = overlay(_expanded(root, environ), environ)
+    refuse_secrets(complete)
+    return to_config(complete)
+
+
+def config_path(path: Path | None, environ: Environ[str, str]) -> Path:
+    """Which file is meant: `path`, else IMAGE_HISTORY_CONFIG, else ./config.yaml. It need not exist."""
+    if path is not None:
+        return path
+    named = environ.get(CONFIG_VARIABLE)
+    if named is None:
+        return DEFAULT_PATH
+    if not named.strip():
+        raise ConfigError(f"{CONFIG_VARIABLE}: the variable is set but empty; name a file, or unset it.")
+    return Path(named)
+
+
+def _expanded(root: Mapping, environ: Environ[str, str]) -> Mapping:
+    expanded = expand(root, environ)
+    return expanded if isinstance(expanded, Mapping) else root
+
+
+def _top(text: str, place: Place) -> Mapping:
+    root: Value | None = parse(text, place)
+    match root:
+        case Mapping():
+            return root
+        case None | Scalar(kind="null"):
+            return Mapping((), place)
+        case _:
+            raise root.place.fault("the file must consist of settings, each written as 'name: value'.")
+
+
+def _read_text(path: Path) -> str:
+    raw = _read_bytes(path)
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(f"{path}: the file is larger than {MAX_BYTES // 1024} KiB; it is no configuration.")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: this is not UTF-8 text; save the file in UTF-8.") from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: there is no such file; 'image-history init' writes a commented one to start from."
+        ) from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: this is a folder; name the configuration file in it.") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{str(path)!a}: the file cannot be read: {reason}.") from None

@@ -1,0 +1,311 @@
+"""How many calls a planned run takes on a quiet world, and how long they last at the configured pace.
+
+Pure; must not know AWS clients, files, SQL, or how it is shown. Quiet means that nothing changed at AWS since
+each image was last listed in the same way, but for what the lists of images say. What is not known even then is
+a range, with its reason; what may come on top of a number is its caveat.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from image_history.model import (
+    Checkpoint,
+    ListingKind,
+    Outcome,
+    PlannedStream,
+    Scope,
+    Stream,
+    StreamKnowledge,
+)
+
+OPERATIONS = ("ListImages", "ListImageVersions", "DescribeImage", "DescribeImageVersion")
+# Asked for with `details` only.
+ALIASES = "ListAliases"
+# What one answer takes; AWS was seen to answer lists in about that.
+LATENCY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `low` to `high` calls, both possible; `high` None where nothing is known that bounds them."""
+
+    low: int
+    high: int | None
+
+    @classmethod
+    def of(cls, number: int) -> Span:
+        """Exactly so many."""
+        return cls(number, number)
+
+    def __add__(self, other: Span) -> Span:
+        unbounded = self.high is None or other.high is None
+        return Span(self.low + other.low, None if unbounded else (self.high or 0) + (other.high or 0))
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is one number."""
+        return self.low == self.high
+
+
+NONE = Span.of(0)
+
+
+class Listing(StrEnum):
+    """Why a stream is listed, and how."""
+
+    NEW = "new"
+    ONE_PAGE = "one page"
+    INCREMENTAL = "incremental"
+    RECONCILE = "reconcile"
+    FULL = "full"
+    VANISHED = "vanished"
+    DONE = "done"
+
+
+class Reason(StrEnum):
+    """Why a number of calls is a range, or may turn out higher."""
+
+    NEW = "nobody knows before they are read how many versions they have: each page of them is a call"
+    UNREAD = "they were never read whole: what is stored may be less than they have"
+    UNEXPLAINED = (
+        "version numbers are unaccounted for: either DescribeImageVersion settles them, or a second reading"
+    )
+    LOCKED = "the warehouse is locked: how much of them changed lately is not known"
+    WAITING = (
+        "rows of them wait in the landing folder; what they are listed for is decided after these are loaded"
+    )
+    UNSETTLED = "they have been read, but not yet held against what is stored"
+    DELETIONS = (
+        "versions that were deleted since they were last listed whole cost a DescribeImageVersion each, and many "
+        "of them a second reading"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one stream beyond its plan.
+
+    `listed`: its scope's list of images has it. `waiting`: rows of it wait to be loaded. `recent` and
+    `unexplained` as in `LargeStream`, None where they could not be looked up. `mark` is how far an unfinished
+    run has read it; `tokens_live` says that the run may go on there.
+    """
+
+    known: StreamKnowledge | None
+    listed: bool = True
+    waiting: bool = False
+    recent: int | None = None
+    unexplained: int | None = None
+    mark: Checkpoint | None = None
+    tokens_live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEstimate:
+    """The calls that one stream takes: `reason` says why they are a range, `caveat` why they may be more."""
+
+    stream: Stream
+    listing: Listing
+    list_versions: Span
+    describe_image: Span = NONE
+    describe_version: Span = NONE
+    reason: Reason | None = None
+    caveat: Reason | None = None
+    list_aliases: Span = NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The configured pace: calls a second in one scope, and how many streams are read at a time."""
+
+    list_per_second: float
+    describe_per_second: float
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """How long it takes at least, and at most; `high` None where nothing bounds it."""
+
+    low: float
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeEstimate:
+    """The calls of one scope, by operation, and its streams by the way they are listed."""
+
+    scope: Scope
+    listings: Mapping[Listing, int]
+    calls: Mapping[str, Span]
+    seconds: Seconds
+    reasons: Mapping[Reason, tuple[str, ...]] = field(default_factory=dict)
+    caveats: Mapping[Reason, tuple[str, ...]] = field(default_factory=dict)
+
+
+def estimate_stream(planned: PlannedStream, facts: Facts, *, full: bool = False) -> StreamEstimate:
+    """The calls of one planned stream. `full` says that everything was asked to be listed whole."""
+    whole = _whole(planned, facts, full=full)
+    return whole if facts.mark is None else _left(whole, facts.mark, tokens_live=facts.tokens_live)
+
+
+def with_details(estimate: StreamEstimate, owed: tuple[int, int] | None) -> StreamEstimate:
+    """The calls of one stream of which details are read too; `owed` as `count_owed` tells, None if it is unknown.
+
+    A version that is new or changed costs one call of each more.
+    """
+    descriptions, aliases = (Span(0, None), Span(0, None)) if owed is None else map(Span.of, owed)
+    return replace(estimate, describe_version=estimate.describe_version + descriptions, list_aliases=aliases)
+
+
+def _whole(planned: PlannedStream, facts: Facts, *, full: bool) -> StreamEstimate:
+    stream, known = planned.stream, facts.known
+    if facts.waiting:
+        return StreamEstimate(stream, _listing(planned, known, full=full), *_ANYTHING, Reason.WAITING)
+    if known is None:
+        return StreamEstimate(stream, Listing.NEW, *_ANYTHING, Reason.NEW)
+    if not facts.listed:
+        # AWS says that it is gone, and DescribeImage confirms it.
+        return StreamEstimate(stream, Listing.VANISHED, Span.of(1), Span.of(1))
+    if planned.request.kind is ListingKind.INCREMENTAL:
+        return _incremental(planned, known, facts)
+    return _full(planned, known, facts, full=full)
+
+
+_ANYTHING = (Span(1, None), NONE, Span(0, None))
+
+
+def _listing(planned: PlannedStream, known: StreamKnowledge | None, *, full: bool) -> Listing:
+    if known is None:
+        return Listing.NEW
+    if planned.request.kind is ListingKind.INCREMENTAL:
+        return Listing.INCREMENTAL
+    if known.live_versions < planned.request.page_size:
+        return Listing.ONE_PAGE
+    return Listing.FULL if full else Listing.RECONCILE
+
+
+def _pages(planned: PlannedStream, known: StreamKnowledge) -> int:
+    return max(1, -(-known.live_versions // planned.request.page_size))
+
+
+def _full(planned: PlannedStream, known: StreamKnowledge, facts: Facts, *, full: bool) -> StreamEstimate:
+    stream, pages = planned.stream, _pages(planned, known)
+    listing = _listing(planned, known, full=full)
+    if known.watermark_ms is None and known.live_versions:
+        return StreamEstimate(stream, listing, Span(pages, None), NONE, Span(0, None), Reason.UNREAD)
+    if pages == 1:
+        return StreamEstimate(stream, listing, Span.of(1))
+    if facts.unexplained == 0:
+        return StreamEstimate(stream, listing, Span.of(pages), caveat=Reason.DELETIONS)
+    again = Span(pages, 2 * pages)
+    if facts.unexplained is None:
+        return StreamEstimate(stream, listing, again, NONE, Span(0, pages - 1), Reason.LOCKED)
+    asked = facts.unexplained if facts.unexplained < pages else 0
+    return StreamEstimate(stream, listing, again, NONE, Span(0, asked), Reason.UNEXPLAINED)
+
+
+def _incremental(planned: PlannedStream, known: StreamKnowledge, facts: Facts) -> StreamEstimate:
+    """One page, unless so much changed since its start; several pages are read twice, see verdict.py."""
+    all_pages = _pages(planned, known)
+    if facts.recent is None:
+        span = Span(1, 1 if all_pages == 1 else 2 * all_pages)
+        return StreamEstimate(planned.stream, Listing.INCREMENTAL, span, reason=Reason.LOCKED)
+    pages = min(facts.recent // planned.request.page_size + 1, all_pages)
+    return StreamEstimate(planned.stream, Listing.INCREMENTAL, Span.of(pages if pages == 1 else 2 * pages))
+
+
+def _left(whole: StreamEstimate, mark: Checkpoint, *, tokens_live: bool) -> StreamEstimate:
+    """What is left of a stream that an unfinished run has begun."""
+    if mark.finished:
+        return StreamEstimate(whole.stream, Listing.DONE, NONE)
+    high = whole.list_versions.high
+    if mark.outcome is Outcome.READ:
+        most = None if high is None else max(0, high - mark.pages)
+        if most == 0 and whole.describe_version.high == 0:
+            return StreamEstimate(whole.stream, Listing.DONE, NONE)
+        settling = Span(0, whole.describe_version.high)
+        return StreamEstimate(whole.stream, whole.listing, Span(0, most), NONE, settling, Reason.UNSETTLED)
+    if not tokens_live or mark.next_token is None:
+        return whole
+    read = mark.pages
+    least = max(1, whole.list_versions.low - read)
+    rest = Span(least, None if high is None else max(least, high - read))
+    return StreamEstimate(
+        whole.stream, whole.listing, rest, whole.describe_image, whole.describe_version, whole.reason
+    )
+
+
+def estimate_scope(
+    scope: Scope, list_images: int, streams: Sequence[StreamEstimate], pace: Pace
+) -> ScopeEstimate:
+    """The sums of one scope's streams. `list_images` is what its list of images takes."""
+    calls = dict(
+        zip(
+            OPERATIONS,
+            (
+                Span.of(list_images),
+                sum((each.list_versions for each in streams), start=NONE),
+                sum((each.describe_image for each in streams), start=NONE),
+                sum((each.describe_version for each in streams), start=NONE),
+            ),
+            strict=True,
+        )
+    )
+    aliases = sum((each.list_aliases for each in streams), start=NONE)
+    if aliases != NONE:
+        calls[ALIASES] = aliases
+    return ScopeEstimate(
+        scope=scope,
+        listings=dict(Counter(each.listing for each in streams)),
+        calls=calls,
+        seconds=_scope_seconds(calls, pace),
+        reasons=_images_by([(each.reason, each.stream.image_name) for each in streams]),
+        caveats=_images_by([(each.caveat, each.stream.image_name) for each in streams]),
+    )
+
+
+def _images_by(pairs: Iterable[tuple[Reason | None, str]]) -> Mapping[Reason, tuple[str, ...]]:
+    found: dict[Reason, list[str]] = {}
+    for reason, image_name in pairs:
+        if reason is not None:
+            found.setdefault(reason, []).append(image_name)
+    return {reason: tuple(images) for reason, images in found.items()}
+
+
+def total_calls(scopes: Iterable[ScopeEstimate]) -> Mapping[str, Span]:
+    """The calls of all scopes, by operation."""
+    found = list(scopes)
+    asked = [name for name in (*OPERATIONS, ALIASES) if any(name in scope.calls for scope in found)]
+    return {
+        name: sum((scope.calls.get(name, NONE) for scope in found), start=NONE)
+        for name in asked or OPERATIONS
+    }
+
+
+def total_seconds(scopes: Sequence[ScopeEstimate], pace: Pace) -> Seconds:
+    """Scopes run side by side: the slowest decides, or how many calls can be under way at a time."""
+    calls = sum(total_calls(scopes).values(), start=NONE)
+    low = max([calls.low * LATENCY_SECONDS / pace.concurrency, *(scope.seconds.low for scope in scopes)])
+    highs = [scope.seconds.high for scope in scopes if scope.seconds.high is not None]
+    if calls.high is None or len(highs) < len(scopes):
+        return Seconds(low, None)
+    return Seconds(low, max([calls.high * LATENCY_SECONDS / pace.concurrency, *highs]))
+
+
+def _scope_seconds(calls: Mapping[str, Span], pace: Pace) -> Seconds:
+    lists = calls["ListImages"] + calls["ListImageVersions"] + calls.get(ALIASES, NONE)
+    describes = calls["DescribeImage"] + calls["DescribeImageVersion"]
+    low = _paced(lists.low, pace.list_per_second) + _paced(describes.low, pace.describe_per_second)
+    if lists.high is None or describes.high is None:
+        return Seconds(low, None)
+    high = _paced(lists.high, pace.list_per_second) + _paced(describes.high, pace.describe_per_second)
+    return Seconds(low, high)
+
+
+def _paced(calls: int, per_second: float) -> float:
+    """Seconds from the first call's start to the last one's answer."""
+    return (calls - 1) / per_second + LATENCY_SECONDS if calls else 0.0

@@ -1,0 +1,285 @@
+"""What is asked of an account rather than of its images: who it is, its regions, its organization's accounts.
+
+Bounded and retried like every call; must not know images, nor what the answers are for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from image_history.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ConnectorError,
+    CredentialsError,
+    ListingUnstableError,
+    MalformedResponseError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    SkippableError,
+    SourceError,
+    TransientError,
+)
+from image_history.extract.catalog import partition_of
+from image_history.extract.deadline import Callers
+from image_history.extract.retry import RetryPolicy
+from image_history.extract.sessions import Identity, Login, Sender, Timeouts
+from image_history.extract.translation import RAISED, is_expired, translate
+from image_history.model import Stop
+
+logger = logging.getLogger(__name__)
+
+_SERVICES = {
+    "GetCallerIdentity": "sts",
+    "ListRegions": "account",
+    "DescribeRegions": "ec2",
+    "ListAccounts": "organizations",
+    "ListAccountsForParent": "organizations",
+    "ListOrganizationalUnitsForParent": "organizations",
+}
+_ENABLED = ["ENABLED", "ENABLED_BY_DEFAULT"]
+# Where there is another way to know, a service that doesn't answer isn't waited for as long as for an image.
+_FEW_ATTEMPTS = 3
+_SHORT_WAIT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An account of an organization."""
+
+    account_id: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long and how often a call is tried, and what ends the wait for another attempt."""
+
+    policy: RetryPolicy
+    timeouts: Timeouts
+    callers: Callers
+    stop: Stop
+
+    @property
+    def brief(self) -> RetryPolicy:
+        """Of what can be done without."""
+        return RetryPolicy(
+            min(self.policy.attempts, _FEW_ATTEMPTS), min(self.policy.max_wait_seconds, _SHORT_WAIT_SECONDS)
+        )
+
+
+class AccountCalls:
+    """The calls of one login. Safe to share between threads.
+
+    Beside what is said at each, all raise ConfigError and CredentialsError, and what the bounds' stop raises.
+    """
+
+    def __init__(self, login: Login, bounds: Bounds) -> None:
+        self._login = login
+        self._bounds = bounds
+
+    def identity(self) -> Identity | None:
+        """Whose credentials they are, asked once for all regions. CredentialsError if AWS doesn't know them.
+
+        Where STS is denied or out of reach it is the account of the role, since only its credentials come
+        from assuming it; None without a role. The log says so once.
+        """
+        told = self._login.remembered(self._ask_identity)
+        access = self._login.access
+        if told is None and access.role_account is not None and access.role_partition is not None:
+            return Identity(access.role_account, access.role_partition)
+        if told is not None and access.role_account not in {None, told.account_id}:
+            raise CredentialsError(
+                f"{access} leads to account {told.account_id} instead of its own: check the endpoint of STS."
+            )
+        return told
+
+    def _ask_identity(self) -> Identity | None:
+        try:
+            body = self._call("GetCallerIdentity", {}, policy=self._bounds.brief)
+        except (TransientError, SkippableError, SourceError) as error:
+            reason = {"where": str(self._login.access), "reason": str(error)}
+            logger.warning("account_not_told_by_sts", extra=reason)
+            return None
+        region = self._login.home_region
+        # A stand-in for STS may tell no ARN.
+        told = str(body.get("Arn", "")).split(":")
+        partition = told[1] if len(told) > 1 else partition_of(region) or "aws"
+        return Identity(str(body["Account"]), partition)
+
+    def enabled_regions(self) -> frozenset[str]:
+        """The regions that the account has enabled.
+
+        From account:ListRegions, and where that is denied, out of reach or unknown from ec2:DescribeRegions.
+        Raises CredentialsError if neither is allowed, and a TransientError if none answers.
+        """
+        try:
+            return self._regions("ListRegions", {"RegionOptStatusContains": _ENABLED}, self._bounds.brief)
+        except (TransientError, SkippableError, SourceError) as error:
+            first = error
+            logger.info("regions_not_listed", extra={"reason": str(first)})
+        try:
+            return self._regions("DescribeRegions", {}, self._bounds.policy)
+        except SkippableError as second:
+            raise _regions_untold(self._login, first, second) from second
+
+    def _regions(
+        self, operation: str, parameters: Mapping[str, object], policy: RetryPolicy
+    ) -> frozenset[str]:
+        pages = self._pages(operation, parameters, "Regions", policy=policy)
+        regions = frozenset(str(each.get("RegionName")) for each in pages)
+        if not regions:
+            raise MalformedResponseError(f"{operation} with {self._login.access} failed: it names no region.")
+        return regions
+
+    def members(self) -> tuple[Member, ...]:
+        """All accounts of the organization; never empty. Raises what `members_of` raises."""
+        found = self._organization("ListAccounts", {}, "Accounts")
+        if not found:
+            raise SourceError(f"ListAccounts with {self._login.access} names no account, not even its own.")
+        return tuple(map(_member, found))
+
+    def members_of(self, unit: str) -> tuple[Member, ...]:
+        """All accounts of a root or organizational unit, those of the units below it included.
+
+        Raises ConfigError if there is no such unit or no organization, CredentialsError if the call is
+        denied, SourceError if AWS doesn't answer.
+        """
+        found: list[Member] = []
+        waiting = [unit]
+        while waiting:
+            parent = {"ParentId": waiting.pop()}
+            found.extend(map(_member, self._organization("ListAccountsForParent", parent, "Accounts")))
+            below = self._organization("ListOrganizationalUnitsForParent", parent, "OrganizationalUnits")
+            waiting.extend(str(each["Id"]) for each in below)
+        return tuple(found)
+
+    def _organization(
+        self, operation: str, parameters: Mapping[str, object], member: str
+    ) -> tuple[Mapping[str, Any], ...]:
+        try:
+            return tuple(self._pages(operation, parameters, member))
+        except (SkippableError, TransientError) as error:
+            raise _organization_untold(error, operation, parameters) from error
+
+    def _pages(
+        self,
+        operation: str,
+        parameters: Mapping[str, object],
+        member: str,
+        *,
+        policy: RetryPolicy | None = None,
+    ) -> Iterator[Mapping[str, Any]]:
+        token: str | None = None
+        seen: set[str] = set()
+        while True:
+            given = {**parameters, **({} if token is None else {"NextToken": token})}
+            body = self._call(operation, given, member, policy=policy)
+            yield from body[member]
+            token = body.get("NextToken")
+            if token is None:
+                return
+            if token in seen:
+                raise ListingUnstableError(
+                    f"{operation} with {self._login.access} repeats a pagination token."
+                )
+            seen.add(token)
+
+    def _call(
+        self,
+        operation: str,
+        parameters: Mapping[str, object],
+        member: str | None = None,
+        *,
+        policy: RetryPolicy | None = None,
+    ) -> Mapping[str, Any]:
+        def attempt() -> Mapping[str, Any]:
+            self._bounds.stop.check()
+            return self._request(operation, parameters, member or "Account")
+
+        def failed(error: TransientError) -> None:
+            logger.warning("call_failed", extra={"operation": operation, "reason": str(error)})
+
+        return (policy or self._bounds.policy).run(attempt, stop=self._bounds.stop.event, failed=failed)
+
+    def _request(self, operation: str, parameters: Mapping[str, object], member: str) -> Mapping[str, Any]:
+        """One request, and another with new credentials if the old ones had expired."""
+        sender = self._sender(operation)
+        place = f"{operation} with {self._login.access}"
+        try:
+            body = self._answer(sender, operation, parameters)
+        except RAISED as error:
+            if not is_expired(error) or not self._login.renew(sender.generation):
+                raise translate(error, place, parameters.get("NextToken")) from error
+            try:
+                body = self._answer(self._sender(operation), operation, parameters)
+            except RAISED as again:
+                raise translate(again, place, parameters.get("NextToken")) from again
+        if body.get(member) is None:
+            raise MalformedResponseError(f"{place} failed: the answer has no {member}.")
+        return body
+
+    def _sender(self, operation: str) -> Sender:
+        return self._login.sender(
+            _SERVICES[operation],
+            self._login.home_region,
+            timeouts=self._bounds.timeouts,
+            pool=self._bounds.callers.most,
+        )
+
+    def _answer(self, sender: Sender, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
+        limit = self._bounds.timeouts.call_seconds
+        try:
+            body = self._bounds.callers.within(limit, lambda: _exchange(sender, operation, parameters))
+        except TimeoutError:
+            raise ServiceUnavailableError(
+                f"{operation} with {self._login.access} failed: no whole answer within {limit:g} s."
+            ) from None
+        self._login.answered(sender.generation)
+        return body
+
+
+def _exchange(sender: Sender, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
+    reply = sender.send(operation, parameters)
+    if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise sender.endpoint.failure(operation, reply)
+    return sender.endpoint.read(operation, reply)
+
+
+def _member(account: Mapping[str, Any]) -> Member:
+    # State takes the place of Status, which AWS announced to remove.
+    state = account.get("State") or account.get("Status")
+    return Member(str(account["Id"]), active=state == "ACTIVE")
+
+
+def _regions_untold(login: Login, first: ConnectorError, second: ConnectorError) -> ConnectorError:
+    return CredentialsError(
+        f"Cannot tell which regions are enabled for {login.access}: allow account:ListRegions or "
+        f"ec2:DescribeRegions, or name the regions instead of all. {first} {second}",
+        **second.context,
+    )
+
+
+def _organization_untold(
+    error: ConnectorError, operation: str, parameters: Mapping[str, object]
+) -> ConnectorError:
+    """An organization that cannot be read ends the run: nobody knows what would be missing."""
+    code = error.context.get("code")
+    if code == "AWSOrganizationsNotInUseException":
+        return ConfigError(f"{error} The account of organization.profile is in no organization.")
+    if code == "ParentNotFoundException":
+        unit = parameters.get("ParentId")
+        return ConfigError(f"{error} There is no root or organizational unit {unit}; check organization.")
+    if isinstance(error, AccessDeniedError):
+        return CredentialsError(
+            f"{error} Allow organizations:{operation} to it; it must be of the organization's management "
+            "account or of a delegated administrator.",
+            **error.context,
+        )
+    if isinstance(error, RequestRejectedError):
+        return ConfigError(f"{error} Check organization in the configuration.")
+    return SourceError(f"{error} The organization's accounts are not known; run it again later.")

@@ -1,0 +1,97 @@
+"""Which one account and region a single listing is for.
+
+Must not know what is listed, nor make a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from image_history.config import Account, Images, Organization
+from image_history.errors import ConfigError
+from image_history.extract.plan import ImageFilter
+from image_history.extract.scopes import ALL, Target, targets
+
+NO_ORGANIZATION = Organization()
+_NAMED_AT_MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the user says about the scope; None where nothing is said. At most one of profile and role."""
+
+    profile: str | None = None
+    role_arn: str | None = None
+    region: str | None = None
+
+
+def choose_target(
+    accounts: Sequence[Account], choice: Choice, organization: Organization = NO_ORGANIZATION
+) -> Target:
+    """The only configured target that fits the choice.
+
+    A profile may be one that the configuration doesn't name, a role the organization's in any account, and a
+    region one that its account isn't read in. ConfigError if several targets fit, naming them, or if the role
+    isn't configured.
+    """
+    candidates = _candidates(accounts, choice, organization)
+    if choice.region is not None:
+        configured = [target for target in candidates if target.region == choice.region]
+        candidates = configured or _moved(candidates, choice.region)
+    if len(candidates) > 1:
+        raise ConfigError(_ambiguous(candidates))
+    return candidates[0]
+
+
+def _candidates(accounts: Sequence[Account], choice: Choice, organization: Organization) -> list[Target]:
+    chosen = [account for account in accounts if _fits(account, choice)] or [_beside(choice, organization)]
+    # With a region named, the profile's own must not be needed, nor all that the account has enabled.
+    region = None if choice.region is None else (choice.region,)
+    # Which images a sync would read makes no difference here.
+    plain = (replace(account, regions=_regions(account, region), images=Images()) for account in chosen)
+    return list(dict.fromkeys(targets(plain)))
+
+
+def _beside(choice: Choice, organization: Organization) -> Account:
+    """What is meant by a choice that is not among the accounts."""
+    if choice.profile is not None:
+        return Account(profile=choice.profile)
+    role = choice.role_arn or ""
+    if organization.role_name is None or not role.endswith(f":role/{organization.role_name}"):
+        raise ConfigError(f"No account with role {choice.role_arn} is configured; see 'accounts' there.")
+    return Account(
+        role_arn=role,
+        external_id=organization.external_id,
+        source_profile=organization.profile,
+        regions=organization.regions,
+    )
+
+
+def _regions(account: Account, chosen: tuple[str] | None) -> tuple[str, ...] | str | None:
+    if chosen is not None and (account.regions is None or account.regions == ALL):
+        return chosen
+    return account.regions
+
+
+def _fits(account: Account, choice: Choice) -> bool:
+    if choice.profile is not None:
+        return account.profile == choice.profile
+    return choice.role_arn is None or account.role_arn == choice.role_arn
+
+
+def _moved(candidates: Sequence[Target], region: str) -> list[Target]:
+    accesses = dict.fromkeys(target.access for target in candidates)
+    return [Target(access, region, ImageFilter()) for access in accesses]
+
+
+def _ambiguous(candidates: Sequence[Target]) -> str:
+    named = ", ".join(str(target) for target in candidates[:_NAMED_AT_MOST])
+    rest = len(candidates) - _NAMED_AT_MOST
+    more = f" and {rest} more" if rest > 0 else ""
+    return (
+        f"{len(candidates)} accounts and regions are configured; choose one with --profile (or --role-arn) "
+        f"and --region: {named}{more}."
+    )

@@ -1,0 +1,279 @@
+"""Reads the streams of many scopes, each scope on threads of its own; the last of them help with a long listing.
+
+Hands each page with the checkpoint after it to a sink; must not know segments, Arrow or the warehouse.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from image_history.acceptance import PageRead, begin, ended, read_again
+from image_history.errors import (
+    FatalError,
+    InterruptedRunError,
+    LandingError,
+    MalformedResponseError,
+    SourceError,
+    ThrottledError,
+    TransientError,
+)
+from image_history.extract.calls import ScopeCalls
+from image_history.extract.side_by_side import SideBySide, Sink
+from image_history.extract.streams import StreamReading
+from image_history.extract.workers import Workers
+from image_history.model import Checkpoint, Outcome, PlannedStream, Scope, Stop, Stream
+from image_history.telemetry import note, span
+from image_history.windows import BOUNDS, Bounds
+
+logger = logging.getLogger(__name__)
+
+_STREAMS_LOST_BEFORE_SCOPE_IS_DOWN = 3
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A stream whose last call was not answered, however often it was made."""
+
+    checkpoint: Checkpoint
+    error: TransientError
+
+
+@dataclass(slots=True)
+class _ScopeState:
+    """A scope's streams that wait, and whether it still answers.
+
+    A scope is given up when several streams in a row got no answer at all. Those streams stay as they are, for
+    the next sync to go on with: only in a scope that answers others does a stream fail that gets no answer.
+    """
+
+    calls: ScopeCalls
+    waiting: deque[Checkpoint]
+    lost: list[_Lost] = field(default_factory=list)
+    ever_answered: bool = False
+    error: FatalError | None = None
+    threads: int = 0
+    left: bool = False
+    listings: list[SideBySide] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next(self) -> Checkpoint | None:
+        """The next stream to read, None if none is left or the scope is given up."""
+        with self.lock:
+            return self.waiting.popleft() if self.waiting and self.error is None else None
+
+    def enter(self, most: int) -> int:
+        """Threads come until there are so many, unless the last one has left; how many those are."""
+        with self.lock:
+            coming = 0 if self.left else max(0, most - self.threads)
+            self.threads += coming
+            return coming
+
+    def spare(self, of_use: int) -> bool:
+        """Whether the thread that asks is one too many; it then ends, and was not the last one."""
+        with self.lock:
+            spared = self.threads > max(1, of_use)
+            self.threads -= spared
+            return spared
+
+    def leave(self) -> bool:
+        """A thread of the scope ends; True if it was the last one."""
+        with self.lock:
+            self.threads -= 1
+            self.left = self.threads == 0
+            return self.left
+
+    def answered(self) -> Sequence[_Lost]:
+        """A stream was read; the streams that were lost before it, which now have failed."""
+        with self.lock:
+            self.ever_answered = True
+            failed, self.lost = self.lost, []
+            return failed
+
+    def lose(self, lost: _Lost) -> None:
+        """A stream got no answer."""
+        with self.lock:
+            self.lost.append(lost)
+            if len(self.lost) >= _STREAMS_LOST_BEFORE_SCOPE_IS_DOWN:
+                self._give_up()
+
+    def over(self) -> Sequence[_Lost]:
+        """All streams were tried; those that have failed, none if the scope is given up.
+
+        Throttling is never about one stream, so a scope that throttles to the last is given up as well.
+        """
+        with self.lock:
+            throttled = any(isinstance(each.error, ThrottledError) for each in self.lost)
+            if self.lost and (throttled or not self.ever_answered):
+                self._give_up()
+            return self.lost if self.error is None else ()
+
+    def _give_up(self) -> None:
+        if self.error is None:
+            error = self.lost[-1].error
+            self.error = SourceError(
+                f"AWS no longer answers {self.calls.where}: {error} "
+                "What was read is kept; run sync again to go on.",
+                **error.context,
+            )
+
+    def broke(self, error: FatalError) -> None:
+        with self.lock:
+            self.error = self.error or error
+
+
+@dataclass(frozen=True, slots=True)
+class _Helpers:
+    """The Team of a scope's streams: its threads that find no stream left to read, `most` at the most."""
+
+    come: Callable[[_ScopeState, int], None]
+    state: _ScopeState
+    most: int
+    bounds: Bounds = BOUNDS
+
+    def free(self) -> bool:
+        """Windows are vain where the scope has other streams for its threads, or no rate for two calls."""
+        return not self.state.waiting and self._useful() > 1
+
+    def join(self, listing: SideBySide) -> None:
+        """As many threads as can be of use come, unless they are busy; those then come later."""
+        self.state.listings.append(listing)
+        self.come(self.state, self._useful())
+
+    def leave(self, listing: SideBySide) -> None:
+        """The listing has ended."""
+        self.state.listings.remove(listing)
+
+    def _useful(self) -> int:
+        return min(self.most, int(self.state.calls.lists_at_once))
+
+
+class Extractor:
+    """Reads streams concurrently into `sink`, which must be safe to call from many threads.
+
+    Each scope has `threads` threads of its own at the most, so that one which is slow, throttled or does not
+    answer keeps no other waiting. Scopes may come while others are read. A context manager: when its body
+    fails, no call is begun any more.
+    """
+
+    def __init__(self, sink: Sink, stop: Stop, *, threads: int) -> None:
+        self._sink = sink
+        self._stop = stop
+        self._threads = threads
+        self._workers = Workers(stop)
+        self._states: dict[Scope, _ScopeState] = {}
+        self._left = threading.Event()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left.set()
+        self._workers.close()
+
+    def begin(self, scope: Scope, calls: ScopeCalls, checkpoints: Iterable[Checkpoint]) -> None:
+        """Begin to read the scope's unfinished streams on from their checkpoints; return at once."""
+        marks = list(checkpoints)
+        # Else a run whose one stream left is never answered could never be loaded.
+        answered = any(not mark.readable for mark in marks)
+        state = _ScopeState(calls, deque(mark for mark in marks if mark.readable), ever_answered=answered)
+        self._states[scope] = state
+        self._come(state, min(self._of_use(state), len(state.waiting)))
+
+    def finish(self) -> Mapping[Scope, FatalError]:
+        """Wait until all is read; return the scopes that had to be given up.
+
+        Returns soon after a stop, even if a call hangs. Raises what the sink raises.
+        """
+        self._workers.wait()
+        return {scope: state.error for scope, state in self._states.items() if state.error is not None}
+
+    def _watch(self) -> None:
+        """Let threads come for those whose call hangs, or that wait before they call again."""
+        while not self._left.wait(_LOOK_SECONDS):
+            for state in list(self._states.values()):
+                if state.error is None and not self._workers.over:
+                    self._come(state, min(self._of_use(state), state.threads + len(state.waiting)))
+
+    def _come(self, state: _ScopeState, most: int) -> None:
+        for _ in range(state.enter(most)):
+            self._workers.start(partial(self._work, state))
+
+    def _of_use(self, state: _ScopeState) -> int:
+        return min(self._threads, state.calls.threads_of_use)
+
+    def _work(self, state: _ScopeState) -> None:
+        while not self._workers.over and (checkpoint := state.next()) is not None:
+            self._read(checkpoint, state)
+            if state.spare(self._of_use(state)):
+                return
+            self._come(state, min(self._of_use(state), state.threads + len(state.waiting)))
+        while any(listing.work(state.calls) for listing in list(state.listings)):
+            continue
+        if state.leave() and not self._workers.over:
+            self._fail(state.over())
+
+    def _read(self, checkpoint: Checkpoint, state: _ScopeState) -> None:
+        reading = StreamReading(
+            state.calls, self._sink, self._stop, _Helpers(self._come, state, self._threads)
+        )
+        stream = checkpoint.stream
+        try:
+            with span("list", scope=str(stream.scope), stream=str(stream)):
+                reading.run(checkpoint)
+                last = reading.last or checkpoint
+                note(outcome=last.outcome.value, pages=last.pages, rows=last.rows)
+        except InterruptedRunError:
+            return
+        except LandingError:
+            # The sink's, not the scope's: what is read can no longer be kept.
+            raise
+        except FatalError as error:
+            state.broke(error)
+            return
+        except TransientError as error:
+            self._lose(_Lost(reading.last or checkpoint, error), state)
+            return
+        self._fail(state.answered())
+
+    def _lose(self, lost: _Lost, state: _ScopeState) -> None:
+        if self._stop.requested:
+            return
+        if isinstance(lost.error, MalformedResponseError):
+            self._fail([lost])
+        else:
+            state.lose(lost)
+
+    def _fail(self, streams: Iterable[_Lost]) -> None:
+        for each in streams:
+            stream = str(each.checkpoint.stream)
+            logger.warning("stream_failed", extra={"stream": stream, "reason": str(each.error)})
+            self._sink(PageRead((), ended(each.checkpoint, Outcome.FAILED, each.error)))
+
+
+def resumed(
+    planned: Iterable[PlannedStream], landed: Mapping[Stream, Checkpoint], *, tokens_live: bool
+) -> Iterator[Checkpoint]:
+    """Where each planned stream goes on: from its landed checkpoint, or from its start.
+
+    With `tokens_live` false (the run is older than `resume_within`) unfinished streams start over; what
+    they had landed stays, as true rows.
+    """
+    for stream in planned:
+        checkpoint = landed.get(stream.stream)
+        if checkpoint is None:
+            yield begin(stream)
+        elif not checkpoint.readable or tokens_live:
+            yield checkpoint
+        else:
+            yield read_again(checkpoint)

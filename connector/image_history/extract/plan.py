@@ -1,0 +1,63 @@
+"""Which request is the cheapest that proves the most about a stream.
+
+A pure decision on what the warehouse knows; must not know AWS clients, clocks or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from image_history.model import ListingKind, ListingRequest, PlannedStream, Stream, StreamKnowledge
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """What shapes a plan; durations in milliseconds. `full` asks for a full listing of everything."""
+
+    page_size: int
+    lookback_ms: int
+    reconcile_every_ms: int
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFilter:
+    """Case-sensitive globs over image names: at least one of `include`, and none of `exclude`, must match."""
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+
+    def accepts(self, image_name: str) -> bool:
+        """Whether the image is to be read."""
+        return _any(self.include, image_name) and not _any(self.exclude, image_name)
+
+
+def _any(globs: tuple[str, ...], name: str) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def plan_stream(
+    stream: Stream, known: StreamKnowledge | None, settings: PlanSettings, *, now_ms: int
+) -> PlannedStream:
+    """Decide one stream's request. `now_ms` is the server's time in UTC epoch milliseconds.
+
+    Full for a new stream, for one whose live versions fit one page (one call either way, and a single
+    response is atomic), when the last full listing is older than `reconcile_every_ms`, or when asked for.
+    Else incremental from the watermark less the lookback, in whole seconds, rounded down. Only a stream that
+    was never read whole may be split into windows: of the others it is told beforehand how many calls they take.
+    """
+    if known is None or settings.full or _wants_full(known, settings, now_ms):
+        unread = known is None or known.watermark_ms is None
+        return PlannedStream(stream, ListingRequest(ListingKind.FULL, settings.page_size, may_split=unread))
+    since_ms = (known.watermark_ms or 0) - settings.lookback_ms
+    request = ListingRequest(ListingKind.INCREMENTAL, settings.page_size, since_ms // 1000 * 1000)
+    return PlannedStream(stream, request)
+
+
+def _wants_full(known: StreamKnowledge, settings: PlanSettings, now_ms: int) -> bool:
+    if known.live_versions < settings.page_size:
+        return True
+    if known.watermark_ms is None or known.last_full_at_ms is None:
+        return True
+    return now_ms - known.last_full_at_ms > settings.reconcile_every_ms

@@ -1,0 +1,123 @@
+"""How often a failed call is made again, and after what wait: a policy as a value, driven by tenacity.
+
+Must not know what is called, nor read a clock of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from image_history.errors import TransientError
+
+if TYPE_CHECKING:
+    import tenacity
+
+Result = TypeVar("Result")
+Observer = Callable[[TransientError], None]
+
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_RETRY_AFTER_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`attempts` is how many requests are made at most for one call, the first included; `budget` is of all.
+
+    Waits are full jitter (uniform between zero and a doubling bound), never longer than
+    `max_wait_seconds` unless the server asks for more by Retry-After, which is honoured up to 5 minutes.
+    """
+
+    attempts: int = 8
+    max_wait_seconds: float = 60.0
+    budget: int = 200
+
+    def run(self, call: Callable[[], Result], *, stop: threading.Event, failed: Observer) -> Result:
+        """Make the call until it succeeds, fails for good, or the attempts are used up.
+
+        `failed` hears of each transient failure. When `stop` is set no further wait is made. Raises the
+        last TransientError, or at once whatever else the call raises.
+        """
+        try:
+            return call()
+        except TransientError as error:
+            begun = _Begun(call, error)
+        # Only now, since nearly all calls succeed at once: setting this up costs as much as decoding a page.
+        import tenacity
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TransientError),
+            stop=tenacity.stop_after_attempt(self.attempts) | tenacity.stop_when_event_set(stop),
+            wait=self._wait_seconds,
+            sleep=tenacity.sleep_using_event(stop),
+            after=lambda state: _report(state, failed),
+            reraise=True,
+        )
+        return retrying(begun)
+
+    def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
+        import tenacity
+
+        jitter = tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=self.max_wait_seconds)(
+            state
+        )
+        return max(jitter, min(_asked_seconds(state), _LONGEST_RETRY_AFTER_SECONDS))
+
+
+class RetryBudget:
+    """How often calls may fail, taken together: `allowed` times, then no more often than calls are answered.
+
+    Safe to share between threads. Attempts alone don't bound a run: a service that answers each call at its
+    last attempt costs every one of thousands of calls all its waits.
+    """
+
+    def __init__(self, allowed: int) -> None:
+        self._allowed = allowed
+        self._failed = self._answered = 0
+        self._lock = threading.Lock()
+
+    def __str__(self) -> str:
+        return f"{self._failed} attempts failed and {self._answered} were answered"
+
+    def earn(self) -> None:
+        """A call was answered."""
+        with self._lock:
+            self._answered += 1
+
+    def spent(self) -> bool:
+        """Count a failed attempt; True if it was one too many."""
+        with self._lock:
+            self._failed += 1
+            return self._failed > max(self._allowed, self._answered)
+
+
+class _Begun(Generic[Result]):
+    """A call whose first attempt has been made: it fails once more as it did, and is made again after that."""
+
+    def __init__(self, call: Callable[[], Result], error: TransientError) -> None:
+        self._call = call
+        self._error: TransientError | None = error
+
+    def __call__(self) -> Result:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return self._call()
+
+
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
+def _asked_seconds(state: tenacity.RetryCallState) -> float:
+    error = _error(state)
+    asked = error.retry_after_seconds if isinstance(error, TransientError) else None
+    return asked if asked is not None else 0.0
+
+
+def _report(state: tenacity.RetryCallState, failed: Observer) -> None:
+    error = _error(state)
+    if isinstance(error, TransientError):
+        failed(error)

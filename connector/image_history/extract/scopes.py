@@ -1,0 +1,206 @@
+"""From configuration to open scopes: which account and region to read, with which calls.
+
+Must not know what the warehouse holds, or what will be listed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from image_history.config import Account, Config
+from image_history.errors import ConfigError, ConnectorError, CredentialsError
+from image_history.extract.accounts import AccountCalls, Bounds
+from image_history.extract.aws import Access, ImageApi, Login, Timeouts
+from image_history.extract.calls import Pace, ScopeCalls
+from image_history.extract.catalog import partition_of
+from image_history.extract.deadline import Callers
+from image_history.extract.discover import Discovery, discover
+from image_history.extract.pace import Pacer
+from image_history.extract.plan import ImageFilter
+from image_history.extract.retry import RetryPolicy
+from image_history.extract.sessions import Logins
+from image_history.model import Scope, Stop
+
+# In place of region names: all that the account has enabled; and how a target says so.
+ALL = "all"
+EVERYWHERE = "all regions"
+
+# How often a server may use its time to read up before a call is given up; a page is a few reads long.
+_READS_PER_CALL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One region of one configured account, before it is known which account that is.
+
+    `login` is shared by all regions of the account. `fault` is why nothing can be read: `open_scope` raises it.
+    """
+
+    access: Access
+    region: str
+    images: ImageFilter
+    login: Login | None = field(default=None, repr=False, compare=False)
+    fault: ConnectorError | None = field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.access} in {self.region}"
+
+    @property
+    def identity(self) -> str | None:
+        """What the configuration names: a profile or a role; None for AWS's default chain."""
+        named = self.access.profile is not None or self.access.role_arn is not None
+        return str(self.access) if named else None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenScope:
+    """A target with its calls and its account; `discovery` is there if it was needed to tell the account."""
+
+    target: Target
+    scope: Scope
+    calls: ScopeCalls
+    discovery: Discovery | None = None
+
+    def images(self) -> Discovery:
+        """The scope's list of images, read now unless it was read already. Raises as `discover` does."""
+        return self.discovery if self.discovery is not None else discover(self.calls, self.target.images)
+
+
+# A list call takes AWS longer than this but rarely.
+_CALL_SECONDS = 0.5
+
+
+def targets(accounts: Iterable[Account], logins: Logins | None = None) -> tuple[Target, ...]:
+    """Every region of every configured account. No request is made.
+
+    ConfigError for an unknown profile, a missing region, a region of another partition than the role's, and
+    for `regions: all`, which only `expand.find_targets` can tell.
+    """
+    shared = Logins() if logins is None else logins
+    return tuple(target for account in accounts for target in _of_account(account, shared))
+
+
+def _of_account(account: Account, logins: Logins) -> Iterator[Target]:
+    access, images = access_of(account), filter_of(account)
+    if account.regions == ALL:
+        raise ConfigError(f"{access} is read in all its regions: name the one that is meant, with --region.")
+    named = account.regions if isinstance(account.regions, tuple) else ()
+    login = logins.of(access, next(iter(named), None))
+    for region in named or (login.require_region(),):
+        _require_partition(access, region)
+        yield Target(access, region, images, login)
+
+
+def _require_partition(access: Access, region: str) -> None:
+    ours, theirs = access.role_partition, partition_of(region) if access.role_partition is not None else None
+    if theirs is not None and theirs != ours:
+        raise ConfigError(
+            f"{access} is of partition {ours}, and region {region} of partition {theirs}: credentials of the one "
+            "are of no use in the other. Name regions of the role's partition under accounts[].regions."
+        )
+
+
+def access_of(account: Account) -> Access:
+    """The account's credentials."""
+    return Access(account.profile, account.role_arn, account.external_id, account.source_profile)
+
+
+def filter_of(account: Account) -> ImageFilter:
+    """The account's images."""
+    return ImageFilter(account.images.include, account.images.exclude)
+
+
+def timeouts(config: Config) -> Timeouts:
+    """The network's bounds as the client takes them."""
+    connect, read = config.timeout.connect.total_seconds(), config.timeout.read.total_seconds()
+    return Timeouts(connect, read, call_seconds=connect + _READS_PER_CALL * read)
+
+
+def threads_of_a_scope(config: Config, scopes: int) -> int:
+    """How many streams of each scope are read at the same time, if there are so many scopes.
+
+    Together as many as calls may be under way; but each scope as many as it takes to keep its rate.
+    """
+    keep_pace = math.ceil(config.rate.list_per_second * _CALL_SECONDS)
+    return min(config.concurrency, max(keep_pace, math.ceil(config.concurrency / max(1, scopes))))
+
+
+def bounds(config: Config, stop: Stop, *, callers: Callers | None = None) -> Bounds:
+    """What bounds the calls that concern an account as a whole; `callers` bounds all calls together."""
+    shared = Callers(config.concurrency) if callers is None else callers
+    return Bounds(_policy(config), timeouts(config), shared, stop)
+
+
+def _policy(config: Config) -> RetryPolicy:
+    return RetryPolicy(config.retry.attempts, config.retry.max_wait.total_seconds(), config.retry.budget)
+
+
+def scope_calls(target: Target, config: Config, stop: Stop, *, callers: Callers | None = None) -> ScopeCalls:
+    """The calls of one target: its own client, pace and counters. No request is made."""
+    source = ImageApi(
+        target.access,
+        target.region,
+        timeouts=timeouts(config),
+        callers=Callers(config.concurrency) if callers is None else callers,
+        login=target.login,
+    )
+    pace = Pace(
+        lists=Pacer(config.rate.list_per_second, sleep=stop.event.wait),
+        describes=Pacer(config.rate.describe_per_second, sleep=stop.event.wait),
+    )
+    return ScopeCalls(source, policy=_policy(config), pace=pace, stop=stop)
+
+
+def open_scope(target: Target, config: Config, stop: Stop, *, callers: Callers | None = None) -> OpenScope:
+    """Find out which account the target is: from STS, else from its role or the ARNs of its images.
+
+    STS is asked once for all regions of the account. `callers` bounds the calls of all scopes together;
+    without it the scope has its own bound. Raises the target's fault if it has one, CredentialsError if
+    nothing tells, and what discovery raises.
+    """
+    if target.fault is not None:
+        raise target.fault
+    if target.login is None:
+        return open_scope(
+            replace(target, login=Login(target.access, target.region)), config, stop, callers=callers
+        )
+    identity = AccountCalls(target.login, bounds(config, stop, callers=callers)).identity()
+    calls = scope_calls(target, config, stop, callers=callers)
+    if identity is not None:
+        return OpenScope(target, Scope(identity.account_id, target.region), calls)
+    discovery = discover(calls, target.images)
+    if discovery.account_id is None:
+        raise CredentialsError(
+            f"Cannot tell which account {target} is: STS did not answer, and there is no image whose ARN "
+            "names it. Allow sts:GetCallerIdentity, or check the endpoint."
+        )
+    return OpenScope(target, Scope(discovery.account_id, target.region), calls, discovery)
+
+
+def require_distinct(scopes: Sequence[OpenScope]) -> None:
+    """ConfigError if two entries of the configuration turn out to be the same account and region."""
+    seen: dict[Scope, Target] = {}
+    for opened in scopes:
+        if opened.scope in seen:
+            raise ConfigError(
+                f"{seen[opened.scope]} and {opened.target} are both account {opened.scope.account_id} in "
+                f"{opened.scope.region}: keep one of the two under accounts in the configuration, or "
+                "exclude the account from the organization."
+            )
+        seen[opened.scope] = opened.target
+
+
+def require_same_account(opened: OpenScope, accounts: Mapping[tuple[str, str], str]) -> None:
+    """CredentialsError if a configured profile or role leads to another account than it did before.
+
+    `accounts` holds, by identity and region, where they led. Nothing has been written when it is raised.
+    """
+    identity, scope = opened.target.identity, opened.scope
+    before = accounts.get((identity, scope.region)) if identity is not None else None
+    if before is not None and before != scope.account_id:
+        raise CredentialsError(
+            f"{opened.target} led to account {before} so far, and now leads to {scope.account_id}: nothing of "
+            "it was read. If that is meant, run sync --accept-account."
+        )

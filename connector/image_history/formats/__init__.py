@@ -1,0 +1,21 @@
+"""How rows look outside: an Arrow stream becomes aligned text, CSV, JSON, JSON lines, Markdown or Parquet.
+
+Must not know where rows come from, nor the terminal: what is drawn on one is the command line's.
+"""
+
+from image_history.formats.files import replaced_file
+from image_history.formats.rows import Capped, Recast, Rows, Sink, as_rows
+from image_history.formats.writing import SUFFIXES, Format, format_of, write_rows
+
+__all__ = [
+    "SUFFIXES",
+    "Capped",
+    "Format",
+    "Recast",
+    "Rows",
+    "Sink",
+    "as_rows",
+    "format_of",
+    "replaced_file",
+    "write_rows",
+]

@@ -1,0 +1,82 @@
+"""A file that appears whole or not at all: temporary, fsynced, renamed; private to its owner.
+
+Must not know what is written into it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from image_history.disk import rename, sync_folder, synced_file, unlink
+from image_history.effects import File
+from image_history.errors import OutputError
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, mode 0600, that takes the place of `path` when the block ends, and not before.
+
+    OutputError if it cannot be written, or if `path` is something else than a file. Whatever is raised in
+    the block leaves `path` as it was, and no other file beside it.
+    """
+    _require_file(path)
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with _removed_on_failure(temporary):
+            with synced_file(temporary, File.OUTPUT) as sink:
+                yield sink
+            rename(temporary, path, File.OUTPUT)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise _unwritable(path, error.strerror or str(error)) from error
+    _keep(path)
+
+
+@contextmanager
+def _removed_on_failure(temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            unlink(temporary, File.OUTPUT)
+        raise
+
+
+def _keep(path: Path) -> None:
+    try:
+        sync_folder(path.parent, File.OUTPUT)
+    except OSError as error:
+        raise OutputError(
+            f"{str(path)!r} was written, but its folder cannot be made safe against a power cut: "
+            f"{error.strerror or error}. Check the disk, and write it again.",
+            path=str(path),
+        ) from error
+
+
+def _require_file(path: Path) -> None:
+    """A rename would replace a link, a device or a pipe by a file, which is never what was meant."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = stat.S_IFREG
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, getattr(error, "strerror", None) or str(error)) from error
+    if stat.S_ISDIR(mode):
+        raise _unwritable(path, "it is a folder")
+    if stat.S_ISLNK(mode):
+        raise _unwritable(path, f"it is a link; name what it points to, {os.path.realpath(path)}")
+    if not stat.S_ISREG(mode):
+        raise _unwritable(path, "it is no ordinary file; leave the file out to write to stdout")
+    if not path.parent.is_dir():
+        raise _unwritable(path, f"there is no folder {path.parent}; make it first")
+
+
+def _unwritable(path: Path, reason: str) -> OutputError:
+    return OutputError(f"Cannot write {str(path)!r}: {reason}. Nothing was changed.", path=str(path))

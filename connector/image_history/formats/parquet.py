@@ -1,0 +1,98 @@
+"""Rows as one Parquet file: zstd, row groups of a fixed size, nothing in it that differs between equal rows.
+
+Must not know what the rows mean.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from image_history.formats.cells import texts
+from image_history.formats.rows import Rows, Sink, distinct
+
+# DuckDB's own; what reads it can skip groups, and a group fits memory many times over.
+ROW_GROUP_ROWS = 122_880
+# Values that hardly repeat, as ARNs and instants, are smaller and faster packed as they are; Parquet's writer notices
+# that only when their dictionary is full.
+_DICTIONARY_BYTES = 64 * 1024
+
+
+def write_parquet(rows: Rows, sink: Sink) -> int:
+    """Write the rows; returns their number. The schema's field metadata travels in the file.
+
+    What Parquet has no type for, intervals and unions, is written as text.
+    """
+    schema = _storable(rows.schema)
+    count, waiting = 0, _Waiting(schema)
+    with pq.ParquetWriter(
+        sink,
+        schema,
+        compression="zstd",
+        data_page_version="2.0",
+        dictionary_pagesize_limit=_DICTIONARY_BYTES,
+    ) as writer:
+        for batch in rows:
+            count += batch.num_rows
+            for group in waiting.add(batch):
+                writer.write_table(group, ROW_GROUP_ROWS)
+        if waiting.rows or not count:
+            writer.write_table(waiting.rest(), ROW_GROUP_ROWS)
+    return count
+
+
+def _storable(schema: pa.Schema) -> pa.Schema:
+    """The schema with distinct names, and text where Parquet has no such type."""
+    fields = [
+        field.with_name(name).with_type(_storable_type(field.type))
+        for field, name in zip(schema, distinct(schema.names), strict=True)
+    ]
+    return pa.schema(fields)
+
+
+def _storable_type(kind: pa.DataType) -> pa.DataType:
+    return kind if _is_storable(kind) else pa.string()
+
+
+def _is_storable(kind: pa.DataType) -> bool:
+    types = pa.types
+    if types.is_interval(kind) or types.is_union(kind) or types.is_dictionary(kind):
+        return False
+    return all(_is_storable(kind.field(number).type) for number in range(kind.num_fields))
+
+
+class _Waiting:
+    """Rows on their way into a row group: groups must not depend on how the rows arrived."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._batches: list[pa.RecordBatch] = []
+        self.rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> list[pa.Table]:
+        """Take a batch; returns the row groups that are full now."""
+        self._batches.append(batch)
+        self.rows += batch.num_rows
+        groups = []
+        while self.rows >= ROW_GROUP_ROWS:
+            table = self.rest()
+            groups.append(table.slice(0, ROW_GROUP_ROWS))
+            self._batches = table.slice(ROW_GROUP_ROWS).to_batches()
+            self.rows = table.num_rows - ROW_GROUP_ROWS
+        return groups
+
+    def rest(self) -> pa.Table:
+        """All rows that wait, in the file's schema. In one piece: how a dictionary is given up depends on pieces."""
+        tables = [self._stored(batch) for batch in self._batches]
+        return pa.concat_tables([self._schema.empty_table(), *tables]).combine_chunks()
+
+    def _stored(self, batch: pa.RecordBatch) -> pa.Table:
+        columns = [
+            column if column.type == field.type else _converted(column, field.type)
+            for column, field in zip(batch.columns, self._schema, strict=True)
+        ]
+        return pa.Table.from_arrays(columns, schema=self._schema)
+
+
+def _converted(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return column.cast(kind) if _is_storable(column.type) else texts(column)

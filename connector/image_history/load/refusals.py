@@ -1,0 +1,174 @@
+"""What is no question, and what DuckDB's complaints mean: each becomes one sentence of a QueryError.
+
+Pure: takes statements and messages as they are. Must not know how a query is run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from image_history.errors import QueryError
+
+READING = (
+    "SELECT", "FROM", "WITH", "VALUES", "TABLE", "DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "PIVOT", "UNPIVOT",
+    "EXPLAIN",
+)  # fmt: skip
+_READING_TYPES = {"SELECT", "EXPLAIN"}
+_PIVOTED = {"MULTI", "CREATE"}
+_SKIPPED = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|[(;])*"
+_FIRST_WORD = re.compile(rf"{_SKIPPED}(\w*)", re.DOTALL)
+_EXPLAIN = re.compile(
+    rf"{_SKIPPED}EXPLAIN(?:{_SKIPPED}ANALYZE\b)?(?:\s*\([\w\s,'\"]*\))?", re.DOTALL | re.IGNORECASE
+)
+_NEAR = 3
+
+
+class Statement(Protocol):
+    """What DuckDB's parser tells about a statement."""
+
+    @property
+    def type(self) -> object:
+        """An enumeration's member; its name says the kind."""
+
+    @property
+    def named_parameters(self) -> set[str]:
+        """Names without the dollar sign."""
+
+
+def require_reading(sql: str, statements: Sequence[Statement]) -> None:
+    """QueryError unless it is exactly one statement, and one that only reads."""
+    if not statements:
+        raise QueryError("The query is empty; ask for example: FROM image_versions LIMIT 10.")
+    kinds = [str(getattr(statement.type, "name", statement.type)) for statement in statements]
+    if kinds[0] in _PIVOTED and kinds[1:] in ([], ["SELECT"]) and re.search(r"(?i)\bpivot\b", sql):
+        raise QueryError("PIVOT must be told its columns here: PIVOT ... ON column IN ('a', 'b') USING ...")
+    if len(statements) > 1:
+        raise QueryError(f"A query is one statement; these are {len(statements)}.")
+    word = first_word(sql)
+    if kinds[0] not in _READING_TYPES:
+        # WITH may stand before an INSERT, so that the kind says more than the word.
+        raise refusal(kinds[0] if word in READING else word)
+    if word not in READING:
+        raise refusal(word)
+    if word == "EXPLAIN" and (explained := first_word(_EXPLAIN.sub("", sql, count=1))) not in READING:
+        raise refusal(f"EXPLAIN {explained}")
+
+
+def refusal(word: str) -> QueryError:
+    """The error for a statement that starts with `word`."""
+    return QueryError(
+        f"{word} is refused: a query only reads the warehouse, with one SELECT, FROM, WITH, VALUES, "
+        "DESCRIBE, SHOW, SUMMARIZE or EXPLAIN."
+    )
+
+
+def first_word(sql: str) -> str:
+    """The first word of a statement in capitals, after comments and parentheses; empty if there is none."""
+    found = _FIRST_WORD.match(sql)
+    return found[1].upper() if found else ""
+
+
+def bound(parameters: Mapping[str, object], wanted: Collection[str]) -> dict[str, object]:
+    """The values by the names that the query uses; names are the same in any case, as in DuckDB.
+
+    QueryError names a parameter without a value, or a value that no parameter takes.
+    """
+    names = {name.casefold(): name for name in wanted}
+    for name in parameters:
+        if name.casefold() not in names:
+            there = "; it has " + ", ".join(f"${one}" for one in sorted(wanted)) if wanted else ""
+            raise QueryError(f"The query has no parameter ${name}{there}.")
+    values = {names[name.casefold()]: value for name, value in parameters.items()}
+    if len(values) < len(parameters):
+        raise QueryError(f"A parameter is given twice: {', '.join(f'${name}' for name in parameters)}.")
+    for name in sorted(wanted):
+        if name not in values:
+            raise QueryError(
+                f"The query's parameter ${name} has no value: add --param {name}=VALUE, or in Python {name}=..."
+            )
+    return values
+
+
+def explained(complaint: str, relations: Mapping[str, Sequence[str]]) -> QueryError:
+    """DuckDB's message as an error of ours. `relations` are tables and views with their columns."""
+    message = re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", complaint.strip())
+    headline = message.splitlines()[0].rstrip(" .!")
+    for pattern, sentence in _SENTENCES.items():
+        if re.search(pattern, complaint):
+            return QueryError(sentence.format(headline=headline))
+    return QueryError(
+        _unknown_relation(message, relations)
+        or _unknown_column(message, relations)
+        or f"DuckDB refuses the query: {headline}{_suggestion(message)}{_cast(message)}{_position(message)}."
+    )
+
+
+_SENTENCES = {
+    "file system operations are disabled|external extensions is disabled": (
+        "A query reads nothing but the warehouse; files, other databases and extensions are switched off "
+        "({headline})."
+    ),
+    "attached in read-only mode": "A query cannot change the warehouse ({headline}).",
+    "configuration has been locked": "A query cannot change DuckDB's settings ({headline}).",
+    "^Out of Memory|allocat|max_temp_directory_size": (
+        "The query needs more memory than a query may use; ask for fewer rows or columns ({headline})."
+    ),
+}
+
+
+def _unknown_relation(message: str, relations: Mapping[str, Sequence[str]]) -> str | None:
+    found = re.match(r"Table with name (.+?) does not exist", message)
+    found = found or re.match(r'Referenced table "(.+?)" not found', message)
+    if not found:
+        return None
+    candidates = _quoted_names(re.search(r"Candidate tables: (.*)", message))
+    near = _nearest(found[1], candidates or relations)
+    return f"There is no table or view {found[1]} here{near}; image-history schema shows all of them."
+
+
+def _unknown_column(message: str, relations: Mapping[str, Sequence[str]]) -> str | None:
+    found = re.match(r'Referenced column "(.+?)" (?:not found|was not found)', message)
+    found = found or re.search(r'does not have a column named "(.+?)"', message)
+    if not found:
+        return None
+    name = found[1]
+    candidates = _quoted_names(re.search(r"Candidate bindings: (.*)", message))
+    holders = [relation for relation, columns in relations.items() if name.casefold() in columns]
+    hint = f"; it is a column of {', '.join(holders)}" if holders else _nearest(name, candidates)
+    return f'There is no column "{name}" in the tables of this query{hint}.'
+
+
+def _quoted_names(found: re.Match[str] | None) -> list[str]:
+    names = re.findall(r'"([^"]+)"', found[1]) if found else []
+    return [name.rpartition(".")[2] for name in names]
+
+
+def _nearest(name: str, candidates: Collection[str]) -> str:
+    close = difflib.get_close_matches(name.casefold(), candidates, _NEAR, 0.5)
+    if close:
+        return f"; the nearest: {', '.join(close)}"
+    return f"; there are: {', '.join(candidates)}" if candidates else ""
+
+
+def _suggestion(message: str) -> str:
+    found = re.search(r"Did you mean (.+?)\?", message)
+    return f"; the nearest: {found[1].strip(chr(34))}" if found else ""
+
+
+def _cast(message: str) -> str:
+    """What DuckDB's request for a cast means to who gave a parameter: text takes the type that it meets."""
+    wanted = "explicit type cast" in message
+    return "; a parameter's value is text until it is cast, as in $n::BIGINT" if wanted else ""
+
+
+def _position(message: str) -> str:
+    """Where DuckDB's arrow points: line and, unless the excerpt is cut, column, with the line itself."""
+    found = re.search(r"^(LINE (\d+): )(.*)\n( *)\^", message, re.MULTILINE)
+    if not found:
+        return ""
+    column = len(found[4]) - len(found[1]) + 1
+    cut = found[3].startswith("...")
+    return f" (line {found[2]}{'' if cut else f', column {column}'}: {found[3].strip()})"

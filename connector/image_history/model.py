@@ -1,0 +1,399 @@
+"""The values that travel between the stages: scope, stream, listing request, checkpoint, report.
+
+Frozen but for `Stop`, made of the standard library only; must not know AWS's wire, files, or SQL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from image_history.errors import InterruptedRunError
+
+PASSING_STATUSES = frozenset({"CREATING", "DELETING"})
+
+
+class ListingKind(StrEnum):
+    """What a listing can prove. IMAGES is the list of a scope's images, the others are of versions."""
+
+    IMAGES = "images"
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+class Outcome(StrEnum):
+    """What a run proved about one stream.
+
+    READING has pages left, READ was read to its end but not settled against what is stored; a later sync
+    goes on with these two. Only a COMPLETE listing moves a watermark or proves an absence.
+    """
+
+    READING = "reading"
+    READ = "read"
+    COMPLETE = "complete"
+    DENIED = "denied"
+    GONE = "gone"
+    FAILED = "failed"
+    UNSTABLE = "unstable"
+    PARTIAL = "partial"
+
+
+class Evidence(StrEnum):
+    """How it was proved that a version number has no version.
+
+    SINGLE_PAGE is for numbers that never were seen: the one answer that held the whole listing lacked them.
+    The others are for versions that lived as well.
+    """
+
+    DESCRIBE_NOT_FOUND = "describe_not_found"
+    IMAGE_NOT_FOUND = "image_not_found"
+    ABSENT_TWICE = "absent_twice"
+    SINGLE_PAGE = "single_page"
+
+
+@dataclass(slots=True)
+class Stop:
+    """Whether the run was asked to end, and by which signal. Shared by all threads of a run."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+    signal_number: int = signal.SIGINT
+
+    def request(self, signal_number: int) -> None:
+        """Ask the run to end: no new call is begun, what was read is written."""
+        self.signal_number = signal_number
+        self.event.set()
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run was asked to end."""
+        return self.event.is_set()
+
+    def check(self) -> None:
+        """Raise InterruptedRunError if the run was asked to end."""
+        if self.requested:
+            name = signal.Signals(self.signal_number).name
+            raise InterruptedRunError(
+                f"Interrupted by {name}: what was read is kept, run sync again to go on.",
+                signal_number=self.signal_number,
+            )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """One AWS account in one region: what credentials, rate limit and permission belong to."""
+
+    account_id: str
+    region: str
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.region}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stream:
+    """One image of a scope: the unit of listing, of watermark and of coverage."""
+
+    scope: Scope
+    image_name: str
+
+    def __str__(self) -> str:
+        return f"{self.scope}/{self.image_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListingRequest:
+    """Everything that a ListImageVersions chain must repeat unchanged with each token.
+
+    `since_ms` (UTC epoch milliseconds, whole seconds) is where an incremental listing, which reads newest
+    first, may stop; it is not sent to AWS (ARCHITECTURE, decision 3). A full listing that `may_split` is read in
+    windows if it is long; `created_after_ms` (the same unit) and `newest_first` are for those.
+    """
+
+    kind: ListingKind
+    page_size: int
+    since_ms: int | None = None
+    may_split: bool = False
+    created_after_ms: int | None = None
+    newest_first: bool = False
+
+    @property
+    def sort_by(self) -> str:
+        """AWS's SortBy: the immutable number for a full listing, the change time for an incremental one."""
+        return "VERSION" if self.kind is ListingKind.FULL else "LAST_MODIFIED_TIME"
+
+    @property
+    def sort_order(self) -> str:
+        """AWS's SortOrder."""
+        rising = self.kind is ListingKind.FULL and not self.newest_first
+        return "ASCENDING" if rising else "DESCENDING"
+
+    def fingerprint(self, stream: Stream) -> str:
+        """Identifies the request that a token belongs to; a token is never sent with another one."""
+        parts = (str(stream), self.sort_by, self.sort_order, str(self.page_size), str(self.created_after_ms))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKnowledge:
+    """What the warehouse knows of a stream before a run. Instants in UTC epoch milliseconds."""
+
+    live_versions: int
+    watermark_ms: int | None = None
+    last_full_at_ms: int | None = None
+    highest_version: int | None = None
+    first_version_seen: int | None = None
+    image_live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStream:
+    """One stream with the request that a run will make for it."""
+
+    stream: Stream
+    request: ListingRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A version by its number, and when it was created, in UTC epoch milliseconds."""
+
+    version: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One of the chains that read a full listing side by side; it ends at the `first` of the next one.
+
+    `reached` is what it read last, `next_token` None when nothing is left; `after_ms` filters by creation time.
+    """
+
+    first: Place
+    reached: Place
+    after_ms: int | None = None
+    next_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far one stream of a run has been read. Lands in the same file as the rows it speaks of.
+
+    `reading` counts the times that the listing was begun; pages and rows are of the current reading.
+    Instants in UTC epoch milliseconds; `t0_ms` is the server's Date of the reading's first response minus
+    one second; `held_ms` is the LastModifiedTime of the oldest version still in a passing state;
+    `t0_before_ms` is the T0 of the reading before, if that was read to its end without a contradiction;
+    `empty_tail` says that the last page held nothing although pages before it did; `phantoms` counts
+    versions that the listing lacked and Describe found. With `windows`, in order, `next_token` is the first.
+    """
+
+    stream: Stream
+    request: ListingRequest
+    outcome: Outcome = Outcome.READING
+    reading: int = 1
+    next_token: str | None = None
+    pages: int = 0
+    rows: int = 0
+    t0_ms: int | None = None
+    t0_before_ms: int | None = None
+    newest_ms: int | None = None
+    held_ms: int | None = None
+    last_version: int | None = None
+    last_modified_ms: int | None = None
+    highest_version: int | None = None
+    lowest_version: int | None = None
+    empty_tail: bool = False
+    phantoms: int = 0
+    windows: tuple[Window, ...] = ()
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Pages of this stream are left to read."""
+        return self.outcome is Outcome.READING
+
+    @property
+    def finished(self) -> bool:
+        """Nothing of this stream is left to do in this run."""
+        return self.outcome not in {Outcome.READING, Outcome.READ}
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A member (`value` None) or a value of an answer that this version doesn't know, and how often it came."""
+
+    operation: str
+    member: str
+    value: str | None
+    occurrences: int
+
+
+Numbers = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Proof that the version numbers `first` to `last` of a stream have no version.
+
+    `t0_ms` (UTC epoch milliseconds) is the T0 of the listing that lacked them: since then they are gone.
+    """
+
+    stream: Stream
+    first: int
+    last: int
+    evidence: Evidence
+    t0_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What a scope's calls cost. `by_operation` counts HTTP requests, retries included; `bytes` are of bodies.
+
+    `retries` counts the requests that failed in a way that another attempt may cure, `throttles` those of
+    them that AWS throttled. Each was made again, but for those that were the last attempt of their call.
+    """
+
+    by_operation: Mapping[str, int] = field(default_factory=dict)
+    retries: int = 0
+    throttles: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Calls) -> Calls:
+        names = {**self.by_operation, **other.by_operation}
+        summed = {name: self.of(name) + other.of(name) for name in names}
+        return Calls(
+            by_operation=summed,
+            retries=self.retries + other.retries,
+            throttles=self.throttles + other.throttles,
+            bytes=self.bytes + other.bytes,
+        )
+
+    def of(self, operation: str) -> int:
+        """Requests made of one operation."""
+        return self.by_operation.get(operation, 0)
+
+    @property
+    def total(self) -> int:
+        """Requests made of all operations."""
+        return sum(self.by_operation.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """What a load did to rows of `image_versions`. `deleted` is None where deletions were not evaluated."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    reappeared: int = 0
+    deleted: int | None = None
+
+    def __add__(self, other: RowCounts) -> RowCounts:
+        evaluated = [count for count in (self.deleted, other.deleted) if count is not None]
+        return RowCounts(
+            inserted=self.inserted + other.inserted,
+            updated=self.updated + other.updated,
+            unchanged=self.unchanged + other.unchanged,
+            reappeared=self.reappeared + other.reappeared,
+            deleted=sum(evaluated) if evaluated else None,
+        )
+
+    def by_change(self) -> Mapping[str, int]:
+        """The counts by name, without that of deletions where they were not evaluated."""
+        counts = {
+            "inserted": self.inserted,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "reappeared": self.reappeared,
+        }
+        return counts if self.deleted is None else counts | {"deleted": self.deleted}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One stream, or one scope's list of images (`image_name` None), that a run could not read whole.
+
+    `scope` is None where not even the account became known; `where` names it in words then as well.
+    """
+
+    where: str
+    scope: Scope | None
+    image_name: str | None
+    outcome: Outcome
+    error_code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeReport:
+    """What one run did in one scope.
+
+    `spared` counts the deletions that the mass-delete breaker held back; none was made then.
+    """
+
+    scope: Scope
+    streams: int
+    calls: Calls
+    rows: RowCounts
+    failures: tuple[Failure, ...] = ()
+    spared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What became of one dataset: its rows and files, and how many of these were written anew.
+
+    With an `error` its readers see what was published before, and the next sync makes up for it.
+    """
+
+    to: str
+    rows: int = 0
+    files: int = 0
+    written: int = 0
+    written_bytes: int = 0
+    duration_seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One `sync`, as printed and as `--json` gives it. Instants are aware, UTC.
+
+    `lock_seconds` is how long the warehouse was open for writing; `resumed` says that an unfinished run was
+    continued; `pending_runs` counts earlier runs whose landed rows this sync loaded too; `drift` is what AWS
+    sent for the first time and this version doesn't know.
+    """
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    outcome: Outcome
+    mode: str
+    scopes: tuple[ScopeReport, ...]
+    duration_seconds: float
+    lock_seconds: float
+    resumed: bool = False
+    pending_runs: int = 0
+    unreadable_scopes: tuple[Failure, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    publications: tuple[Publication, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Every stream and every scope that was not read whole."""
+        return (*self.unreadable_scopes, *(failure for scope in self.scopes for failure in scope.failures))
+
+    @property
+    def rows(self) -> RowCounts:
+        """The counts of all scopes together."""
+        return sum((scope.rows for scope in self.scopes), start=RowCounts())
+
+    @property
+    def calls(self) -> Calls:
+        """The calls of all scopes together."""
+        return sum((scope.calls for scope in self.scopes), start=Calls())

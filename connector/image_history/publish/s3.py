@@ -1,0 +1,334 @@
+"""Datasets and single files in S3: beside connector/image_history/extract the only module that knows botocore.
+
+    PREFIX/manifest.json                    what readers read first; one conditional PUT of it publishes
+    PREFIX/image_versions/region=us-east-1/part-0123456789abcdef-89abcdef.parquet
+
+No object is ever written over but the manifest. Must not know what a table is, nor when something is published.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore.config import Config as BotoConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from image_history import __version__
+from image_history.effects import Effect, File, reach
+from image_history.errors import ConfigError, ConnectorError, CredentialsError, OutputError, SourceError
+from image_history.extract.endpoints import refuse_plain_http
+from image_history.extract.faults import EXCEPTIONS
+from image_history.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name
+from image_history.publish.place import Fill, HashingSink, Written
+
+logger = logging.getLogger(__name__)
+
+_ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<key>.*))?")
+_ABSENT = frozenset({"NoSuchKey", "404"})
+_OVERTAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+# What a cut publication uploaded and nothing names. Nobody takes longer to publish.
+_ORPHANED_AFTER = timedelta(days=1)
+_MARK_LENGTH = 8
+_IN_MEMORY_BYTES = 8 << 20
+# What S3 takes in one request, which is what makes an object appear whole.
+_LARGEST_BYTES = 5 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A bucket and a key in it, without slashes at its ends; str() is the s3:// address."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """From s3://bucket/key; ConfigError if it is none."""
+        found = _ADDRESS.fullmatch(text)
+        key = (found["key"] or "").strip("/") if found else ""
+        if found is None or {"", ".", ".."} & set(key.split("/") if key else []):
+            raise ConfigError(f"{text!r} is no address in S3; it must be like s3://bucket/folder/name.")
+        return cls(found["bucket"], key)
+
+    def require_key(self) -> Address:
+        """This; ConfigError if it is a bucket's."""
+        if not self.key:
+            raise ConfigError(
+                f"{self} names a bucket; add the name of the object, as in {self}/name.parquet."
+            )
+        return self
+
+    def below(self, path: str) -> str:
+        """The key of what lies at a path below this one."""
+        return f"{self.key}/{path}" if self.key else path
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}".rstrip("/")
+
+
+@contextmanager
+def uploaded(address: Address, profile: str | None = None) -> Iterator[BinaryIO]:
+    """A file to write that becomes an object when the block ends, in place of an older one of that name.
+
+    OutputError if it cannot be; then, and after whatever is raised inside, the older object is unchanged.
+    """
+    client = _client(profile)
+    with _spool(str(address)) as file:
+        yield file
+        _upload(client, address.bucket, address.key, file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    bytes: int
+    modified: datetime
+
+
+class Prefix:
+    """A `Place` below a prefix of a bucket. Two publishers at once: the second one is refused."""
+
+    def __init__(self, address: Address, profile: str | None = None) -> None:
+        self._address = address
+        self._client = _client(profile)
+        self._etag: str | None = None
+        self._objects: Mapping[str, _Object] = {}
+        self._now: datetime | None = None
+        self._mark = ""
+        self._committed = False
+
+    def manifest(self) -> Manifest | None:
+        """What readers see now; None if nothing was ever published here."""
+        manifest = self.read()
+        self._objects = self._listed() if manifest is not None else {}
+        return manifest
+
+    def read(self) -> Manifest | None:
+        """The manifest alone, as a reader gets it."""
+        key = self._address.below(NAME)
+        try:
+            with _translated(str(self._address)):
+                answer = self._client.get_object(Bucket=self._address.bucket, Key=key)
+                content = answer["Body"].read()
+        except _AbsentError:
+            self._etag = None
+            return None
+        self._etag = answer["ETag"]
+        return decoded(content, f"s3://{self._address.bucket}/{key}")
+
+    def begin(self, publication: str) -> None:
+        """Nothing is made: objects of a publication are told apart by its mark."""
+        self._mark = publication[-_MARK_LENGTH:]
+
+    def holds(self, file: DataFile) -> bool:
+        """Whether an object of the manifest is still there, with as many bytes."""
+        found = self._objects.get(file.path)
+        return found is not None and found.bytes == file.bytes
+
+    def keep(self, file: DataFile) -> str:
+        """An object that didn't change stays where it is."""
+        return file.path
+
+    def write(self, folder: str, fill: Fill, before: DataFile | None) -> Written:
+        """Upload a file under a name that no object ever had, unless the one before has the same bytes."""
+        with _spool(str(self._address)) as file:
+            sink = HashingSink(file)
+            rows = fill(sink)
+            if before is not None and before.sha256 == sink.sha256 and self.holds(before):
+                path = before.path
+            else:
+                path = f"{folder}/{part_name(sink.sha256, self._mark)}"
+                _upload(self._client, self._address.bucket, self._address.below(path), file)
+        return Written(path, rows, sink.bytes, sink.sha256)
+
+    def superseded(self, before: Manifest, files: Sequence[DataFile]) -> Sequence[str]:
+        """The objects of the publication before that are in this one no more."""
+        used = {file.path for file in files}
+        return [file.path for file in before.files if file.path not in used]
+
+    def lasts(self, path: str) -> bool:
+        """Whether an object that was left behind is still there."""
+        return path in self._objects
+
+    def commit(self, manifest: Manifest) -> None:
+        """Put the manifest in place of the one that was read, and of no other."""
+        condition = {"IfNoneMatch": "*"} if self._etag is None else {"IfMatch": self._etag}
+        try:
+            with _translated(str(self._address)):
+                self._put(encoded(manifest), condition)
+        except _OvertakenError as error:
+            # An attempt whose answer was lost may have been ours.
+            now = self.read()
+            if now is None or now.publication != manifest.publication:
+                raise error.sentence(str(self._address)) from error
+        self._committed = True
+
+    def sweep(self, manifest: Manifest | None, expired: Collection[str]) -> None:
+        """Delete what is expired or left by cut publications; only after a commit, which no other can be beside."""
+        if manifest is None or not self._committed:
+            return
+        try:
+            for path in (*expired, *self._orphans(manifest)):
+                self._delete(path)
+        except ConnectorError as error:
+            reason = {"path": str(self._address), "reason": error.message}
+            logger.warning("dataset_not_swept", extra=reason)
+
+    def _put(self, content: bytes, condition: Mapping[str, str]) -> None:
+        reach(Effect.PUT, File.MANIFEST)
+        self._client.put_object(
+            Bucket=self._address.bucket,
+            Key=self._address.below(NAME),
+            Body=content,
+            ContentType="application/json",
+            CacheControl="no-cache",
+            **condition,
+        )
+
+    def _listed(self) -> Mapping[str, _Object]:
+        """Every object below the prefix, by its path."""
+        prefix = self._address.below("")
+        found: dict[str, _Object] = {}
+        with _translated(str(self._address)):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._address.bucket, Prefix=prefix
+            )
+            for page in pages:
+                date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
+                self._now = parsedate_to_datetime(date) if date else None
+                for each in page.get("Contents", ()):
+                    found[each["Key"].removeprefix(prefix)] = _Object(each["Size"], each["LastModified"])
+        return found
+
+    def _orphans(self, manifest: Manifest) -> Sequence[str]:
+        """What publications of these tables uploaded long ago and no manifest names."""
+        named = {file.path for file in manifest.files} | {gone.path for gone in manifest.superseded}
+        tables = {table.name for table in manifest.tables}
+        return [
+            path
+            for path, each in self._objects.items()
+            if path not in named
+            and _is_ours(path, tables)
+            and self._now is not None
+            and each.modified + _ORPHANED_AFTER < self._now
+        ]
+
+    def _delete(self, path: str) -> None:
+        with _translated(str(self._address)):
+            reach(Effect.DELETE, File.PART)
+            self._client.delete_object(Bucket=self._address.bucket, Key=self._address.below(path))
+
+
+def _is_ours(path: str, tables: Collection[str]) -> bool:
+    table, *folders, _ = path.split("/") if "/" in path else ("", "")
+    cut = not folders or (len(folders) == 1 and folders[0].startswith("region="))
+    return table in tables and cut and is_part(path)
+
+
+class _AbsentError(Exception):
+    """There is no such object."""
+
+
+class _OvertakenError(Exception):
+    """The object is not the one that was read, or another request writes it."""
+
+    def sentence(self, where: str) -> OutputError:
+        """What a user is told."""
+        return OutputError(
+            f"Another process published to {where} meanwhile; its publication stands, and nothing of this one "
+            "is seen. Publish again."
+        )
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    """S3's errors as ours."""
+    try:
+        yield
+    except ClientError as error:
+        raise _refusal(error, where) from error
+    except BotoCoreError as error:
+        raise _failure(error, where) from error
+
+
+def _refusal(error: ClientError, where: str) -> Exception:
+    answer = error.response.get("Error", {})
+    code = str(answer.get("Code", ""))
+    if code in _ABSENT:
+        return _AbsentError()
+    if code in _OVERTAKEN:
+        return _OvertakenError()
+    said = " ".join(str(answer.get("Message", "")).split()).rstrip(".")
+    return OutputError(
+        f"Cannot use {where}: {code}, {said} ({error.operation_name}). What readers see is unchanged. Check the "
+        "bucket's name and region, and that the credentials may get, put, list and delete objects there.",
+        code=code,
+    )
+
+
+def _failure(error: BotoCoreError, where: str) -> ConnectorError:
+    """What kept a request from being answered: no credentials, a wrong configuration, no way to AWS."""
+    kinds = (EXCEPTIONS[base.__name__] for base in type(error).__mro__ if base.__name__ in EXCEPTIONS)
+    kind = next(kinds, SourceError)
+    hint = " Set AWS_PROFILE, log in again, or name a profile." if kind is CredentialsError else ""
+    return kind(f"Cannot reach {where}: {' '.join(str(error).split()).rstrip('.')}.{hint}")
+
+
+def _client(profile: str | None) -> Any:
+    config = BotoConfig(
+        retries={"total_max_attempts": 5, "mode": "standard"},
+        connect_timeout=5,
+        read_timeout=60,
+        user_agent_extra=f"image-history/{__version__}",
+    )
+    try:
+        session = botocore.session.Session(profile=profile)
+        session.register("before-send", _refuse_readable_request)
+        return session.create_client("s3", config=config)
+    except BotoCoreError as error:
+        raise _failure(error, "S3") from error
+    except ValueError as error:
+        raise ConfigError(f"{error}. Check AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL.") from error
+
+
+def _refuse_readable_request(request: Any, **_: object) -> None:
+    # S3 takes a bucket for a name below the endpoint's host.
+    if not (urlsplit(request.url).hostname or "").endswith(".localhost"):
+        refuse_plain_http(request.url)
+
+
+@contextmanager
+def _spool(where: str) -> Iterator[BinaryIO]:
+    """A nameless file for what is uploaded when it is complete; small ones stay in memory."""
+    try:
+        reach(Effect.CREATE, File.SPOOL)
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
+            yield file  # type: ignore[misc]  # it is one in all but its class
+    except OSError as error:
+        raise OutputError(
+            f"Cannot gather what belongs to {where}: {error.strerror or error}. Name a folder with room in the "
+            "environment variable TMPDIR. What readers see is unchanged."
+        ) from error
+
+
+def _upload(client: Any, bucket: str, key: str, file: BinaryIO) -> None:
+    """Let a whole file be an object, which nobody sees before it is whole."""
+    where = f"s3://{bucket}/{key}"
+    if file.seek(0, os.SEEK_END) > _LARGEST_BYTES:
+        raise OutputError(
+            f"{where} would have more than 5 GiB, which S3 takes no file of: publish less, or elsewhere."
+        )
+    file.seek(0)
+    with _translated(where):
+        reach(Effect.PUT, File.PART)
+        client.put_object(Bucket=bucket, Key=key, Body=file)

@@ -1,0 +1,96 @@
+"""The stage between load and report: every configured dataset is brought in step; a failing one undoes nothing.
+
+Must not know how a dataset is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from image_history.config import Config, Publish
+from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
+from image_history.load.partitions import source
+from image_history.load.warehouse import WarehouseFile, now_ms
+from image_history.model import Publication, Stop
+from image_history.publish.place import Place
+from image_history.publish.publisher import Wanted, publish
+
+logger = logging.getLogger(__name__)
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+
+
+def publish_all(
+    config: Config, *, replace: bool = False, stop: Stop | None = None
+) -> tuple[Publication, ...]:
+    """Bring every dataset of `publish` in step; one that cannot be has its error in the report.
+
+    `replace` lets them take the place of what another warehouse published. Raises InterruptedRunError when
+    `stop` was requested; datasets are then whole, old or new.
+    """
+    return tuple(_reported(config, entry, replace=replace, stop=stop) for entry in config.publish)
+
+
+def _reported(config: Config, entry: Publish, *, replace: bool, stop: Stop | None) -> Publication:
+    try:
+        return publish_one(config, entry, replace=replace, stop=stop)
+    except InterruptedRunError:
+        raise
+    except ConnectorError as error:
+        logger.warning("publication_failed", extra={"to": str(entry.to), "reason": error.message})
+        return Publication(str(entry.to), error=error.message)
+
+
+def publish_one(
+    config: Config, entry: Publish, *, replace: bool = False, stop: Stop | None = None
+) -> Publication:
+    """Bring one dataset in step with the configured warehouse, whole or not at all; raises a ConnectorError."""
+    started = time.monotonic()
+    wanted = Wanted(
+        where=str(entry.to),
+        tables=tuple(dict.fromkeys(entry.tables)),
+        grace_ms=round(entry.grace.total_seconds() * 1000),
+        replace=replace,
+    )
+    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
+    check = (stop or Stop()).check
+    with source(warehouse) as rows, place(str(entry.to), entry.profile) as there:
+        done = publish(there, rows, wanted, now_ms=now_ms(), check=check)
+    seconds = time.monotonic() - started
+    return Publication(
+        wanted.where, done.rows, done.files, done.written, done.written_bytes, duration_seconds=seconds
+    )
+
+
+def require_place(to: str) -> None:
+    """ConfigError for an address of something else than a folder or S3."""
+    found = _SCHEME.match(to)
+    if found and found[1].lower() != "s3":
+        raise ConfigError(
+            f"{found[1]}:// is no place to write to: name a folder of this machine, or s3://bucket/name."
+        )
+
+
+@contextmanager
+def place(to: str, profile: str | None) -> Iterator[Place]:
+    """The place of a dataset, opened; raises what it refuses."""
+    require_place(to)
+    if to.startswith("s3:"):
+        from image_history.publish.s3 import Address, Prefix
+
+        yield Prefix(Address.parse(to), profile)
+        return
+    from image_history.publish.folder import opened
+
+    with opened(Path(to)) as folder:
+        yield folder
+
+
+def failed(publications: Sequence[Publication]) -> bool:
+    """Whether any of them could not be made."""
+    return any(publication.error is not None for publication in publications)

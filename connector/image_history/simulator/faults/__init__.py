@@ -1,0 +1,10 @@
+"""Faults that a server can make, each injected by a rule: broken answers, broken connections, broken promises.
+
+Knows nothing of who is tested with them.
+"""
+
+from image_history.simulator.faults.injector import Injector
+from image_history.simulator.faults.kinds import KINDS, REPEATED, Kind
+from image_history.simulator.faults.rules import FaultRule, parse_faults, read_faults, storm
+
+__all__ = ["KINDS", "REPEATED", "FaultRule", "Injector", "Kind", "parse_faults", "read_faults", "storm"]
