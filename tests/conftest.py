@@ -195,16 +195,16 @@ def pytest_collection_finish() -> None:
 
 @cache
 def needs_duckdb(path: Path) -> bool:
-    """Whether a test file imports duckdb or image_history.load, at its top or in a function."""
+    """Whether a test file imports duckdb or image_history.warehouse, at its top or in a function."""
     return any(
-        name.split(".")[:1] == ["duckdb"] or name.split(".")[:2] == ["image_history", "load"]
+        name.split(".")[:1] == ["duckdb"] or name.split(".")[:2] == ["image_history", "warehouse"]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for name in imported_names(node)
     )
 
 
 def imported_names(node: ast.AST) -> list[str]:
-    """The absolute names that an import statement asks for, as in `image_history.load.warehouse`."""
+    """The absolute names that an import statement asks for, as in `image_history.warehouse.warehouse`."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom) and node.module:

@@ -16,7 +16,7 @@ from unittest import mock
 
 from image_history.cli import run
 from image_history.config import Account, Config, Rate
-from image_history.pipeline import sync
+from image_history.run.pipeline import sync
 from image_history.simulator import Shares, Simulator, VirtualClock, World, generate
 
 PAGE = Path(__file__).parents[1] / "docs" / "cookbook.md"

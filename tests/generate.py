@@ -6,7 +6,7 @@ Must not know anything that the code doesn't.
 from __future__ import annotations
 
 from image_history.schema import TABLES
-from image_history.statements import folder
+from image_history.warehouse.statements import folder
 
 _HEADER = "-- The meaning of every table and column, from schema.py: written by `python -m tests.generate`."
 

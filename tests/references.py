@@ -15,10 +15,10 @@ import click
 from image_history.cli import PROGRAM, VERBS, root
 from image_history.cli.schema import all_views
 from image_history.config import settings
-from image_history.load.saved import header, saved_queries
-from image_history.load.warehouse import WarehouseFile
 from image_history.schema import TABLES, Column, Table
-from image_history.statements import statement
+from image_history.warehouse.saved import header, saved_queries
+from image_history.warehouse.statements import statement
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.documents import table
 
 _QUERIED = {

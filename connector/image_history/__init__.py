@@ -8,15 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from image_history.version import __version__
+
 if TYPE_CHECKING:
     from image_history import errors
     from image_history.config import Config, load_config
-    from image_history.history import Result, Warehouse
     from image_history.model import RunReport
-    from image_history.pipeline import SyncOptions, sync
     from image_history.publish.dataset import Dataset
-
-__version__ = "0.1.0"
+    from image_history.run.pipeline import SyncOptions, sync
+    from image_history.warehouse.history import Result, Warehouse
 
 __all__ = [
     "Config",
@@ -34,12 +34,12 @@ __all__ = [
 _HOMES = {
     "Config": "image_history.config",
     "Dataset": "image_history.publish.dataset",
-    "Result": "image_history.history",
+    "Result": "image_history.warehouse.history",
     "RunReport": "image_history.model",
-    "SyncOptions": "image_history.pipeline",
-    "Warehouse": "image_history.history",
+    "SyncOptions": "image_history.run.pipeline",
+    "Warehouse": "image_history.warehouse.history",
     "load_config": "image_history.config",
-    "sync": "image_history.pipeline",
+    "sync": "image_history.run.pipeline",
 }
 
 
@@ -49,3 +49,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"image_history has no {name}; it has {', '.join(__all__)}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,9 +14,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from image_history import __version__
 from image_history.errors import ConnectorError, without_secrets
 from image_history.model import RunReport, ScopeReport
+from image_history.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter, MeterProvider

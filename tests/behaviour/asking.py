@@ -15,9 +15,9 @@ import pytest
 
 from image_history.cli import run
 from image_history.config import Config
-from image_history.load.warehouse import WarehouseFile
-from image_history.pipeline import sync
+from image_history.run.pipeline import sync
 from image_history.simulator import Simulator, VirtualClock, World, generate
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.harness import FAST
 
 NOON_MS = 1_790_000_000_123

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import duckdb
 
-from image_history.effects import install
-from image_history.load.warehouse import WarehouseFile
+from image_history.durable.effects import install
 from image_history.schema import TABLES
-from image_history.statements import names, statement
+from image_history.warehouse.statements import names, statement
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.faultpoints.faults import Fault, Tripwire
 
 MIGRATIONS = names("migrations")

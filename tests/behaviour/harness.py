@@ -19,13 +19,13 @@ import botocore.loaders
 import msgspec
 import pytest
 
-from image_history import effects
 from image_history.config import Config, Rate, Retry
-from image_history.load import warehouse
+from image_history.durable import effects
 from image_history.model import RunReport
-from image_history.pipeline import SyncOptions, sync
+from image_history.run.pipeline import SyncOptions, sync
 from image_history.simulator import Behaviour, Simulator, World
-from image_history.statements import names, statement
+from image_history.warehouse import warehouse
+from image_history.warehouse.statements import names, statement
 from tests.behaviour.spawning import Spawned, spawn
 from tests.looking import looking
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from image_history.config import Config, Publish
-from image_history.load.warehouse import WarehouseFile
 from image_history.model import Publication
 from image_history.publish.stage import publish_one
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.looking import looking
 
 NOON = "TIMESTAMPTZ '2026-11-23 12:00:00Z'"

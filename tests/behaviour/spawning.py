@@ -34,7 +34,12 @@ _LOOK_SECONDS = 0.01
 _ASKING = threading.Lock()
 # What commands import outside the packages of which they use most modules.
 _ELSEWHERE = (
-    *("image_history.pipeline", "image_history.freshness", "pyarrow.dataset", "tests.faultpoints.faults"),
+    *(
+        "image_history.run.pipeline",
+        "image_history.checking.freshness",
+        "pyarrow.dataset",
+        "tests.faultpoints.faults",
+    ),
     *("encodings.idna", "stringprep", "unicodedata", "zoneinfo"),
 )
 
@@ -217,7 +222,7 @@ def read_models() -> None:
     import botocore.loaders
     import botocore.session
 
-    from image_history.extract.catalog import sagemaker_regions, shared_loader
+    from image_history.aws.catalog import sagemaker_regions, shared_loader
 
     loader = botocore.loaders.create_loader()
     botocore.loaders.create_loader = lambda *_: loader
@@ -292,7 +297,7 @@ def _become(
     tempfile.tempdir = None
     sys.argv = ["image-history", *arguments]
     if fault is not None:
-        from image_history.effects import install
+        from image_history.durable.effects import install
         from tests.faultpoints.faults import Fault, Tripwire
 
         install(Tripwire(Fault.parse(fault), lambda _: None))

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from image_history.extract.aws import Access, ImageApi, Timeouts
+from image_history.aws.deadline import Callers
+from image_history.aws.image_api import Access, ImageApi, Timeouts
 from image_history.extract.calls import Pace, ScopeCalls, Source
-from image_history.extract.deadline import Callers
 from image_history.extract.pace import Pacer
 from image_history.extract.retry import RetryPolicy
 from image_history.model import Stop

@@ -78,7 +78,7 @@ class TellWorld:
     def _told(self, site: Site) -> Told:
         told, clock = Told(site, self.capture), site.simulator.clock
         self.patch.chdir(told.site.folder)
-        for name in ("image_history.pipeline.now_ms", "image_history.load.loader.now_ms"):
+        for name in ("image_history.run.pipeline.now_ms", "image_history.warehouse.loader.now_ms"):
             self.patch.setattr(name, clock.now_ms)
         self.patch.setattr("image_history.cli.moments.now", clock.now)
         return told

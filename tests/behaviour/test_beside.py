@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from image_history.landing import Landing
+from image_history.landing.runs import Landing
 from image_history.simulator import VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.spawning import spawn

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from image_history.landing import Landing
+from image_history.landing.runs import Landing
 from image_history.simulator import VirtualClock, World, generate
 from tests.behaviour.checking import Bench, MakeBench, denying, refusing
 from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture

@@ -19,11 +19,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from image_history.aws.connections import Around, Request, Straight
+from image_history.aws.deadline import Callers
+from image_history.aws.image_api import Access, ImageApi, Timeouts
+from image_history.aws.sessions import Login, Logins
 from image_history.errors import ServiceUnavailableError, SourceError
-from image_history.extract.aws import Access, ImageApi, Timeouts
-from image_history.extract.connections import Around, Request, Straight
-from image_history.extract.deadline import Callers
-from image_history.extract.sessions import Login, Logins
 from tests.behaviour.scripted import PAGE, Reply, running
 
 ONE = {"ImageName": "base"}

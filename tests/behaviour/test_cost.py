@@ -9,9 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from image_history.load import warehouse
 from image_history.simulator import generate
-from image_history.statements import statement
+from image_history.warehouse import warehouse
+from image_history.warehouse.statements import statement
 from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb

@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from image_history.landing import LandedRun, Landing
+from image_history.landing.runs import LandedRun, Landing
 from image_history.model import ListingKind
 from image_history.simulator import Behaviour, VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site

@@ -13,7 +13,7 @@ import pytest
 from image_history.config import Retry
 from image_history.errors import InterruptedRunError
 from image_history.model import Outcome, Stop
-from image_history.pipeline import SyncOptions, sync
+from image_history.run.pipeline import SyncOptions, sync
 from image_history.simulator import Exchange, Fault, VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_deletions import tombstones

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from image_history.effects import Effect, install
+from image_history.durable.effects import Effect, install
 from image_history.errors import ConnectorError, LandingError, WarehouseError
-from image_history.landing import Landing
+from image_history.landing.runs import Landing
 from image_history.simulator import VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 from tests.faultpoints.faults import Action, Fault, Tripwire

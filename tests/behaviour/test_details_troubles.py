@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from image_history.cli.sync import exit_code
 from image_history.errors import LandingError
-from image_history.estimate import Span, total_calls
-from image_history.forecasting import forecast
-from image_history.landing import Landing
+from image_history.forecast.estimate import Span, total_calls
+from image_history.forecast.forecasting import forecast
+from image_history.landing.runs import Landing
 from image_history.model import Outcome
 from image_history.simulator import FaultRule
 from tests.behaviour.detailing import (

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from image_history.load.warehouse import WarehouseFile
 from image_history.schema import IMAGE_VERSIONS, TABLES, Table, arrow_schema
-from image_history.statements import names, statement
+from image_history.warehouse.statements import names, statement
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.asking import HOSTILE, Desk, ask, built, rows_of
 
 __all__ = ["ask", "built"]

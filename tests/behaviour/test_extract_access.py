@@ -9,6 +9,8 @@ from urllib.parse import parse_qs
 import pytest
 from botocore.exceptions import SSLError
 
+from image_history.aws.deadline import Callers
+from image_history.aws.image_api import Access, ImageApi, Login, Timeouts, translate
 from image_history.errors import (
     ConfigError,
     ConnectorError,
@@ -17,8 +19,6 @@ from image_history.errors import (
     SourceError,
 )
 from image_history.extract.accounts import AccountCalls, Bounds
-from image_history.extract.aws import Access, ImageApi, Login, Timeouts, translate
-from image_history.extract.deadline import Callers
 from image_history.extract.retry import RetryPolicy
 from image_history.model import Stop
 from tests.behaviour.scripted import PAGE, Answering, Reply, Request, Scripted, error, in_turn, scripted

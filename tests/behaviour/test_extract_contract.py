@@ -7,10 +7,10 @@ import botocore.session
 import msgspec
 import pytest
 
-from image_history import wire
+from image_history.aws import bodies as wire
+from image_history.aws.error_codes import EXCEPTIONS
+from image_history.cli.browse import SORT_KEYS, SORT_ORDERS, Browse
 from image_history.cli.list import command
-from image_history.extract.browse import SORT_KEYS, SORT_ORDERS, Browse
-from image_history.extract.faults import EXCEPTIONS
 
 LISTS: dict[str, tuple[str, type[msgspec.Struct]]] = {
     "ListImageVersions": ("ImageVersions", wire.ImageVersion),

@@ -8,6 +8,8 @@ from email.utils import format_datetime
 
 import pytest
 
+from image_history.aws.deadline import Callers
+from image_history.aws.image_api import Access, ImageApi, Timeouts
 from image_history.errors import (
     AccessDeniedError,
     ConnectorError,
@@ -18,8 +20,6 @@ from image_history.errors import (
     ThrottledError,
     TransientError,
 )
-from image_history.extract.aws import Access, ImageApi, Timeouts
-from image_history.extract.deadline import Callers
 from image_history.model import Stop
 from tests.behaviour.scripted import PAGE, Reply, Request, error, scripted
 from tests.behaviour.stage import Stage, Waits, staged, unpaced_calls

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from image_history.acceptance import PageRead, begin
 from image_history.errors import MalformedResponseError
+from image_history.listing.pages import PageRead, begin
 from image_history.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
 from tests.behaviour.scripted import ARN, DATE_MS, PAGE, Reply, answer, item
 from tests.behaviour.stage import Stage, Waits, staged, unpaced_calls

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from image_history.acceptance import PageRead, begin, read_again
+from image_history.aws.bodies import Answer
 from image_history.errors import (
     AccessDeniedError,
     CredentialsError,
@@ -21,6 +21,7 @@ from image_history.errors import (
 )
 from image_history.extract import workers
 from image_history.extract.extractor import Extractor, resumed
+from image_history.listing.pages import PageRead, begin, read_again
 from image_history.model import (
     Checkpoint,
     ListingKind,
@@ -31,7 +32,6 @@ from image_history.model import (
     Stop,
     Stream,
 )
-from image_history.wire import Answer
 from tests.unit.fakes import FakeSource, answer, image, in_turn, page, read_scopes, scope_calls, version
 
 SCOPE = Scope("111122223333", "us-east-1")

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from image_history.acceptance import PageRead, begin
+from image_history.aws.bodies import Answer
 from image_history.errors import ServiceUnavailableError
 from image_history.extract import calls, extractor, timing
 from image_history.extract.extractor import Extractor
 from image_history.extract.timing import CallTimes
+from image_history.listing.pages import PageRead, begin
 from image_history.model import Checkpoint, ListingKind, ListingRequest, PlannedStream, Scope, Stop, Stream
-from image_history.wire import Answer
 from tests.unit.fakes import FakeSource, page, read_scopes, scope_calls, version
 
 SCOPE = Scope("111122223333", "us-east-1")

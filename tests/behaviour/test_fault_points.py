@@ -33,12 +33,12 @@ PUBLISH_SHARE = 128
 # Into memory, into a sink whose file is a fault point, and a look at whether somebody else holds a lock.
 HARMLESS = {
     ("connector/image_history/checking/local.py", "_holder: fcntl.flock"),
-    ("connector/image_history/load/turns.py", "is_wanted: fcntl.flock"),
-    ("connector/image_history/landing_files.py", "parquet: pq.write_table"),
+    ("connector/image_history/warehouse/turns.py", "is_wanted: fcntl.flock"),
+    ("connector/image_history/landing/files.py", "parquet: pq.write_table"),
     ("connector/image_history/formats/parquet.py", "write_parquet: pq.ParquetWriter"),
     # A database in memory that tells DuckDB's own default, and a setting of the connection.
-    ("connector/image_history/load/warehouse.py", "frugally: duckdb.connect"),
-    ("connector/image_history/load/warehouse.py", "frugally: self.duck.execute"),
+    ("connector/image_history/warehouse/warehouse.py", "frugally: duckdb.connect"),
+    ("connector/image_history/warehouse/warehouse.py", "frugally: self.duck.execute"),
 }
 OUTPUTS = {
     "export-parquet": ("export", "image_versions", "--output", "out.parquet"),

@@ -13,8 +13,8 @@ import pytest
 
 from image_history import Warehouse
 from image_history.errors import QueryError, WarehouseError
-from image_history.load.warehouse import WarehouseFile
 from image_history.simulator import VirtualClock, World
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.asking import NOON_MS, Desk, ask, built, rows_of
 from tests.behaviour.harness import ServeWorld
 

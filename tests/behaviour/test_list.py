@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from image_history.cli.browse import Browse, ResumeToken, browse
 from image_history.config import Config, Rate
-from image_history.extract.browse import Browse, ResumeToken, browse
 from image_history.extract.calls import ScopeCalls
 from image_history.extract.choose import Choice, choose_target
 from image_history.extract.scopes import scope_calls

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from image_history.aws.image_api import Access
 from image_history.config import Account, Images, Organization
 from image_history.errors import ConfigError
-from image_history.extract.aws import Access
 from image_history.extract.choose import Choice, choose_target
 
 ROLE = "arn:aws:iam::111122223333:role/reader"

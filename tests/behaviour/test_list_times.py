@@ -7,8 +7,8 @@ from botocore.serialize import TIMESTAMP_PRECISION_DEFAULT, JSONSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from image_history.cli.instants import Bound, parse_instant
 from image_history.errors import ConfigError
-from image_history.extract.instants import Bound, parse_instant
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
 NOON = 1_795_435_200

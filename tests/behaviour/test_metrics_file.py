@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 
 from image_history.cli.metrics import Told
 from image_history.errors import InterruptedRunError, SourceError
-from image_history.landing import Landing
+from image_history.landing.runs import Landing
 from image_history.simulator import FaultRule
 from tests.behaviour.commanding import Commanded, commanded, commanding
 from tests.behaviour.test_refusals import held

@@ -14,11 +14,11 @@ import pytest
 
 from image_history.cli import run
 from image_history.errors import LoadError, WarehouseError
-from image_history.load import warehouse
-from image_history.load.warehouse import WarehouseFile
 from image_history.schema import SCHEMA_VERSION
 from image_history.simulator import VirtualClock, generate
-from image_history.statements import names, statement
+from image_history.warehouse import warehouse
+from image_history.warehouse.statements import names, statement
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.earlier import MIGRATIONS, Columns, columns, make_earlier
 from tests.behaviour.harness import Row, ServeWorld, Site
 from tests.looking import looking

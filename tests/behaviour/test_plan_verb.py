@@ -15,17 +15,17 @@ import pytest
 from image_history.cli import run
 from image_history.config import Account
 from image_history.errors import InterruptedRunError, WarehouseLockedError
-from image_history.estimate import OPERATIONS, Listing, Reason, Span, total_calls
 from image_history.extract.expand import find_targets
-from image_history.forecasting import Forecast, forecast
-from image_history.landing import Landing
-from image_history.load.loader import known
-from image_history.load.warehouse import WarehouseFile, now_ms
+from image_history.forecast.estimate import OPERATIONS, Listing, Reason, Span, total_calls
+from image_history.forecast.forecasting import Forecast, forecast
+from image_history.landing.runs import Landing
 from image_history.model import Stop
-from image_history.pipeline import sync
-from image_history.planning import Opened, Planning, SyncOptions, open_scopes
-from image_history.reading import Silent
+from image_history.run.listing import Silent
+from image_history.run.pipeline import sync
+from image_history.run.planning import Opened, Planning, SyncOptions, open_scopes
 from image_history.simulator import VersionRecord, VirtualClock, World, generate
+from image_history.warehouse.loader import known
+from image_history.warehouse.warehouse import WarehouseFile, now_ms
 from tests.behaviour.asking import Answered
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_refusals import held

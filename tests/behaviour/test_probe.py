@@ -12,9 +12,9 @@ from image_history.checking.probe import NOT_TOLD, observe
 from image_history.checking.subject import Subject
 from image_history.checking.watching import Wait, watch
 from image_history.config import Config
-from image_history.load.loader import Knowledge
 from image_history.model import Stop
 from image_history.simulator import Behaviour, Exchange, Script, VersionRecord, VirtualClock, World
+from image_history.warehouse.loader import Knowledge
 from tests.behaviour.checking import Bench, MakeBench, denying
 from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
 from tests.behaviour.harness import FAST, ServeWorld

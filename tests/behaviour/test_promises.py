@@ -11,9 +11,9 @@ from aiohttp import web
 
 from image_history.config import Account
 from image_history.errors import LoadError
-from image_history.landing import Landing
-from image_history.load.warehouse import WarehouseFile
+from image_history.landing.runs import Landing
 from image_history.simulator import Exchange, VirtualClock, generate
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.harness import Row, ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from image_history.cli import run
-from image_history.effects import Effect, File, install
+from image_history.durable.effects import Effect, File, install
 from image_history.errors import ConfigError, CredentialsError, OutputError
 from image_history.publish import s3
 from image_history.publish.dataset import Dataset

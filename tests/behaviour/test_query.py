@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from image_history.load.warehouse import WarehouseFile
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.asking import HOSTILE, Desk, ask, built, rows_of
 
 __all__ = ["ask", "built"]

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from image_history.load.asking import asking
-from image_history.load.saved import saved
-from image_history.load.warehouse import WarehouseFile
 from image_history.simulator import VersionRecord, VirtualClock, World
+from image_history.warehouse.asking import asking
+from image_history.warehouse.saved import saved
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb

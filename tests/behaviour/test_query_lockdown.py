@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 
 from image_history.errors import QueryError
-from image_history.load.asking import Limits, asking
-from image_history.load.saved import Question
-from image_history.load.warehouse import WarehouseFile
+from image_history.warehouse.asking import Limits, asking
+from image_history.warehouse.saved import Question
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.asking import Desk, ask, built
 from tests.behaviour.spawning import Spawned, spawn
 

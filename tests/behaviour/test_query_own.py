@@ -14,7 +14,7 @@ import pytest
 from image_history import Warehouse
 from image_history.cli import run
 from image_history.errors import ConfigError
-from image_history.load.saved import saved_names, saved_queries
+from image_history.warehouse.saved import saved_names, saved_queries
 from tests.behaviour.publishing import Stock
 
 pytestmark = pytest.mark.duckdb

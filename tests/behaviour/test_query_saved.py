@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from image_history.load.asking import asking
-from image_history.load.saved import header, saved, saved_queries
-from image_history.load.warehouse import WarehouseFile
-from image_history.statements import folder
+from image_history.warehouse.asking import asking
+from image_history.warehouse.saved import header, saved, saved_queries
+from image_history.warehouse.statements import folder
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.asking import HOSTILE, Desk, ask, built, rows_of
 
 __all__ = ["ask", "built"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from image_history.landing import Landing
+from image_history.landing.runs import Landing
 from image_history.simulator import Behaviour, generate
 from tests.behaviour.harness import ServeWorld, Site
 

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from image_history.aws.catalog import sagemaker_regions
+from image_history.aws.image_api import Access, Login, Timeouts
 from image_history.config import Account, Config, Retry
 from image_history.errors import ConfigError, ConnectorError, CredentialsError, ThrottledError
-from image_history.extract.aws import Access, Login, Timeouts
-from image_history.extract.catalog import sagemaker_regions
 from image_history.extract.expand import find_targets
 from image_history.extract.scopes import Target, open_scope, targets
 from image_history.model import Stop

@@ -16,12 +16,12 @@ import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.config import Config
 
+from image_history.aws.connections import Reply
+from image_history.aws.deadline import Callers
+from image_history.aws.image_api import Access, ImageApi, Timeouts
+from image_history.aws.sessions import Login, Logins
+from image_history.aws.translation import RAISED
 from image_history.errors import CredentialsError, TransientError
-from image_history.extract.aws import Access, ImageApi, Timeouts
-from image_history.extract.connections import Reply
-from image_history.extract.deadline import Callers
-from image_history.extract.sessions import Login, Logins
-from image_history.extract.translation import RAISED
 
 # A client numbers its attempts for AWS; we make each request ourselves.
 OF_ATTEMPTS = {"amz-sdk-invocation-id", "amz-sdk-request"}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from image_history.load.warehouse import WarehouseFile
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.asking import HOSTILE
 from tests.behaviour.telling import HOUR_MS, TellWorld, Told, telling
 from tests.behaviour.test_deletions import deny

@@ -12,7 +12,7 @@ import pytest
 from image_history.cli import run
 from image_history.config import json_schema
 from image_history.schema import TABLES
-from image_history.statements import names
+from image_history.warehouse.statements import names
 
 ROOT = Path(__file__).parents[2]
 VIEWS = [name.partition("/")[2] for name in names("views")]

@@ -16,16 +16,16 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from image_history.aws.bodies import BODIES
+from image_history.aws.deadline import Callers
+from image_history.aws.image_api import Access, ImageApi, Login, Timeouts
+from image_history.aws.sessions import Identity, Logins
 from image_history.config import Account, Config, Retry
 from image_history.errors import CredentialsError
 from image_history.extract.accounts import AccountCalls, Bounds
-from image_history.extract.aws import Access, ImageApi, Login, Timeouts
-from image_history.extract.deadline import Callers
 from image_history.extract.retry import RetryPolicy
 from image_history.extract.scopes import Target, open_scope, targets
-from image_history.extract.sessions import Identity, Logins
 from image_history.model import Stop
-from image_history.wire import BODIES
 from tests.behaviour.scripted import PAGE, Reply, Request, Scripted, error, scripted
 
 REGIONS = ("us-east-1", "eu-west-1", "us-west-2", "eu-central-1", "ap-south-1")

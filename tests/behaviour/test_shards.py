@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from image_history.config import Config
-from image_history.effects import Effect, install
+from image_history.durable.effects import Effect, install
 from image_history.errors import ConfigError, HeldBackError, LandingError
-from image_history.merging import Merged, merge
 from image_history.model import RunReport, Scope, Stream
-from image_history.pipeline import SyncOptions, sync
-from image_history.planning import SyncOptions as Asked
-from image_history.shards import Shard, parse_shard
+from image_history.run.merging import Merged, merge
+from image_history.run.pipeline import SyncOptions, sync
+from image_history.run.planning import SyncOptions as Asked
+from image_history.run.shards import Shard, parse_shard
 from image_history.simulator import VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, Site
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from image_history.load.warehouse import WarehouseFile
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.asking import Answered, Desk, ask, built
 
 __all__ = ["ask", "built"]

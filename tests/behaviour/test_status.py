@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from image_history.errors import LandingError, WarehouseLockedError
-from image_history.landing import LandedRun, Landing
-from image_history.load.warehouse import WarehouseFile
+from image_history.landing.runs import LandedRun, Landing
 from image_history.simulator import Behaviour, Exchange, Fault
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.harness import Site
 from tests.behaviour.telling import DAY_MS, HOUR_MS, MINUTE_MS, TellWorld, Told, telling
 from tests.behaviour.test_crash import kill_after

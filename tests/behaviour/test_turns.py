@@ -17,12 +17,12 @@ import pytest
 
 from image_history import Warehouse
 from image_history.errors import WarehouseLockedError
-from image_history.load import asking as asking_module
-from image_history.load.asking import asking
-from image_history.load.saved import Question
-from image_history.load.turns import is_wanted
-from image_history.load.warehouse import WarehouseFile
 from image_history.simulator import VirtualClock, generate
+from image_history.warehouse import asking as asking_module
+from image_history.warehouse.asking import asking
+from image_history.warehouse.saved import Question
+from image_history.warehouse.turns import is_wanted
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb
@@ -39,7 +39,7 @@ SELECT count(*) AS n FROM t
 READER = """
 import sys, threading
 from image_history import Warehouse
-from image_history.load import asking
+from image_history.warehouse import asking
 asking._COURTESY_SECONDS = 0.02
 over, done = threading.Event(), 0
 threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
@@ -133,7 +133,9 @@ def test_query_that_is_always_in_the_way_says_so(site: Site, monkeypatch: pytest
 def test_wish_of_a_writer_dies_with_it(site: Site) -> None:
     """A writer that waits is seen by readers; once it is killed, readers go on at once."""
     path = site.config.warehouse
-    writer = "from pathlib import Path; from image_history.load.warehouse import WarehouseFile; import sys\n"
+    writer = (
+        "from pathlib import Path; from image_history.warehouse.warehouse import WarehouseFile; import sys\n"
+    )
     writer += "print('started', flush=True); WarehouseFile(Path(sys.argv[1])).writing().__enter__()"
     with duckdb.connect(path, read_only=True), python(writer, str(path)) as waiting:
         while not is_wanted(path):

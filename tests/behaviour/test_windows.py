@@ -10,7 +10,7 @@ import pytest
 
 from image_history.errors import InterruptedRunError
 from image_history.model import Stop
-from image_history.pipeline import sync
+from image_history.run.pipeline import sync
 from image_history.simulator import Behaviour, VersionRecord, VirtualClock, World
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_crash import EACH_PAGE, kill_after, landed

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from image_history.load.warehouse import WarehouseFile
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.benchmarks.world import ACCOUNT, REGION, Shape, truth
 
 _RUN = "'seed' AS etl_run_id"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from image_history.effects import Effect
+from image_history.durable.effects import Effect
 
 Point = tuple[str, str]
 PAUSE_SECONDS = 3600.0

@@ -91,14 +91,6 @@ def _warm() -> None:
     """Import what a sync imports, so that no child has to; nothing that starts a thread is called."""
     import pyarrow.dataset  # noqa: F401 - for its effect
 
-    import image_history.cli.export
-    import image_history.cli.progress
-    import image_history.cli.reports
-    import image_history.cli.sync
-    import image_history.load.asking
-    import image_history.pipeline
-    import image_history.publish.folder  # noqa: F401 - as above
-
     read_models()
     gc.collect()
     gc.freeze()
@@ -106,7 +98,7 @@ def _warm() -> None:
 
 def _child(command: Mapping[str, Any]) -> None:
     from image_history.cli import run
-    from image_history.effects import install
+    from image_history.durable.effects import install
     from tests.faultpoints.faults import Tripwire, tracing
     from tests.faultpoints.table import fingerprint
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from image_history.errors import LandingError
-from image_history.landing import LandedRun, Landing
+from image_history.landing.runs import LandedRun, Landing
 from image_history.simulator import Simulator, VirtualClock, World, generate
-from image_history.statements import names, statement
+from image_history.warehouse.statements import names, statement
 from tests.behaviour.harness import STORED, true_rows
 from tests.faultpoints.forking import Command, Ended, Forge
 from tests.looking import looking

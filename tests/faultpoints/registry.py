@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from itertools import product
 
-from image_history.effects import Effect, File
-from image_history.statements import names
+from image_history.durable.effects import Effect, File
+from image_history.warehouse.statements import names
 from tests.faultpoints.faults import Point
 
 WRITTEN = (Effect.CREATE, Effect.WRITE, Effect.FSYNC, Effect.RENAME, Effect.FSYNC_FOLDER)

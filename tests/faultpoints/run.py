@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from image_history.cli import main
-from image_history.effects import install
+from image_history.durable.effects import install
 from tests.faultpoints.faults import Fault, Tripwire
 
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from image_history.config import Retry, Timeout
-from image_history.landing import Landing
+from image_history.landing.runs import Landing
 from image_history.simulator import FaultRule
 from tests.faults.trial import LARGE, Trial
 

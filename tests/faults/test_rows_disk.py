@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from image_history.effects import install
-from image_history.landing import Landing
+from image_history.durable.effects import install
+from image_history.landing.runs import Landing
 from image_history.simulator import FaultRule
 from tests.faultpoints.faults import Fault, Tripwire
 from tests.faults.trial import LARGE, Trial

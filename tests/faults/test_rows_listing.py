@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from image_history.acceptance import PageRead, begin
 from image_history.errors import ListingUnstableError
-from image_history.extract.discover import discover
-from image_history.extract.plan import ImageFilter
-from image_history.landing import Landing
+from image_history.extract.discovery import discover
+from image_history.landing.runs import Landing
+from image_history.listing.pages import PageRead, begin
+from image_history.listing.request import ImageFilter
 from image_history.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
 from image_history.simulator import Behaviour, FaultRule, VersionRecord
 from tests.behaviour.harness import ServeWorld
@@ -50,7 +50,7 @@ def endless(member: str, request: Request) -> Reply:
 def test_row_16_empty_pages_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of nothing but empty pages ends with a clear error, and proves nothing."""
     monkeypatch.setattr("image_history.extract.side_by_side.MOST_EMPTY_PAGES", 50)
-    monkeypatch.setattr("image_history.extract.discover.MOST_EMPTY_PAGES", 50)
+    monkeypatch.setattr("image_history.extract.discovery.MOST_EMPTY_PAGES", 50)
     pages: list[PageRead] = []
     with staged() as stage:
         calls = unpaced_calls(stage.api)

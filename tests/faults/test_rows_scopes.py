@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from image_history.landing import Landing
+from image_history.landing.runs import Landing
 from image_history.simulator import FaultRule
 from tests.faults.trial import HOUR_MS, LARGE, Trial
 
@@ -123,7 +123,7 @@ def test_row_35_local_clock_that_jumps_back(begun: Trial, monkeypatch: pytest.Mo
     begun.site.simulator.clock.advance(HOUR_MS)
     begun.site.world.update_version(LARGE, 7)
     two_years_back = _now_ms() - 2 * 365 * 24 * HOUR_MS
-    for module in ("image_history.pipeline", "image_history.load.loader"):
+    for module in ("image_history.run.pipeline", "image_history.warehouse.loader"):
         monkeypatch.setattr(f"{module}.now_ms", lambda: two_years_back)
     begun.spoil()
     assert begun.sync().code == 0

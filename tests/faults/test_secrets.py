@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from image_history.landing import Landing
+from image_history.landing.runs import Landing
 from image_history.simulator import KINDS, Behaviour, FaultRule
 from tests.behaviour.harness import Site
 from tests.behaviour.scripted import Reply, Request, scripted

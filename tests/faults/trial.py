@@ -15,7 +15,7 @@ from image_history.cli.sync import exit_code
 from image_history.config import Config, Retry, Timeout
 from image_history.errors import ConnectorError
 from image_history.model import RunReport, Stop
-from image_history.pipeline import SyncOptions, sync
+from image_history.run.pipeline import SyncOptions, sync
 from image_history.simulator import FaultRule, VersionRecord, VirtualClock, World
 from tests.behaviour.harness import Row, Site
 from tests.behaviour.stage import Waits

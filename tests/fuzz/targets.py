@@ -14,17 +14,17 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
+from image_history.aws.bodies import BODIES, decode_body, readable_error
+from image_history.cli.browse import ResumeToken
 from image_history.config import load_config, parse_duration
 from image_history.errors import ConfigError, LandingError, MalformedResponseError
-from image_history.extract.browse import ResumeToken
-from image_history.landing import Landing, RunPlan, SegmentHeader, read_run
-from image_history.landing_files import checksum, noted, parquet, seal, unsealed
-from image_history.load.saved import header
+from image_history.landing.files import checksum, noted, parquet, seal, unsealed
+from image_history.landing.rows import empty_images
+from image_history.landing.runs import Landing, RunPlan, SegmentHeader, read_run
 from image_history.model import ListingKind
 from image_history.simulator.script import Script
 from image_history.simulator.worldfile import load_world
-from image_history.transform import empty_images
-from image_history.wire import BODIES, decode_body, readable_error
+from image_history.warehouse.saved import header
 
 Target = Callable[[bytes], None]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from image_history.landing import LandedRun, RunPlan, ScopePlan
-from image_history.load.findings import hold_against
-from image_history.load.loader import load_run
-from image_history.load.warehouse import Connection
+from image_history.aws.bodies import Image, epoch_ms
+from image_history.landing.rows import VersionPage, empty_images, image_table, version_table
+from image_history.landing.runs import LandedRun, RunPlan, ScopePlan
+from image_history.listing.verdict import Findings
 from image_history.model import Calls, Checkpoint, ListingKind, PlannedStream
-from image_history.transform import VersionPage, empty_images, image_table, version_table
-from image_history.verdict import Findings
-from image_history.wire import Image, epoch_ms
+from image_history.warehouse.findings import hold_against
+from image_history.warehouse.loader import load_run
+from image_history.warehouse.warehouse import Connection
 from tests.properties.collection import STREAM
 from tests.properties.store import Landing, Store, Stored
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from image_history.aws.bodies import Answer, DescribedImageVersion, ImageVersion, ImageVersionsBody, epoch_ms
 from image_history.errors import (
     AccessDeniedError,
     ImageNotFoundError,
@@ -19,7 +20,6 @@ from image_history.errors import (
 )
 from image_history.extract.calls import ScopeCalls
 from image_history.model import ListingKind, ListingRequest, Scope, Stream
-from image_history.wire import Answer, DescribedImageVersion, ImageVersion, ImageVersionsBody, epoch_ms
 
 Tokens = Literal["keyset", "offset", "snapshot"]
 Filters = Literal["inclusive", "exclusive", "after paging", "ignored"]

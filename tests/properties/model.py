@@ -16,8 +16,8 @@ from os import cpu_count
 from typing import TypeVar
 from unittest import mock
 
-from image_history import settle
 from image_history.model import Stop
+from image_history.run import settle
 from tests.properties.scenarios import quick, whole
 from tests.properties.schedules import Scenario, Tally, explore
 

@@ -11,12 +11,12 @@ from itertools import cycle
 
 from image_history.errors import InterruptedRunError
 from image_history.extract.extractor import resumed
-from image_history.extract.plan import PlanSettings, plan_stream
 from image_history.extract.side_by_side import SideBySide, Turn
 from image_history.extract.streams import StreamReading
+from image_history.listing.request import PlanSettings, plan_stream
+from image_history.listing.windows import Bounds
 from image_history.model import ListingKind, Outcome, PlannedStream, Stop
-from image_history.settle import Settler
-from image_history.windows import Bounds
+from image_history.run.settle import Settler
 from tests.properties.collection import STREAM, Change, Collection, Habits, Service
 from tests.properties.store import Landing, Store, unlike
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from image_history.acceptance import PageRead, watermark_ms
+from image_history.aws.bodies import ImageVersion
+from image_history.listing.pages import PageRead, watermark_ms
+from image_history.listing.verdict import Findings, may_delete
 from image_history.model import Absence, Checkpoint, Evidence, ListingKind, Outcome, StreamKnowledge
-from image_history.verdict import Findings, may_delete
-from image_history.wire import ImageVersion
 from tests.properties.collection import STREAM
 
 _HIGHEST_NUMBER = 2**31 - 1

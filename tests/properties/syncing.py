@@ -16,9 +16,9 @@ import msgspec
 
 from image_history.config import Config, Rate, Retry
 from image_history.model import Outcome, RunReport, Stop
-from image_history.pipeline import SyncOptions, sync
+from image_history.run.pipeline import SyncOptions, sync
 from image_history.simulator import Exchange, Simulator
-from image_history.statements import names, statement
+from image_history.warehouse.statements import names, statement
 from tests.behaviour.harness import STORED, Row, true_rows
 from tests.looking import looking
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from image_history.statements import folder
+from image_history.warehouse.statements import folder
 
 EVENTS = "image_version_events"
 PACKAGE = Path(__file__).parents[2] / "connector" / "image_history"

@@ -9,13 +9,13 @@ from typing import get_args
 
 import pytest
 
-from image_history import settle
-from image_history.acceptance import PageRead, read_again
+from image_history.aws.bodies import ImageVersion
 from image_history.extract import streams
+from image_history.listing.pages import PageRead, read_again
+from image_history.listing.verdict import Findings, Step, next_step
+from image_history.listing.windows import opened
 from image_history.model import Checkpoint, ListingKind, ListingRequest
-from image_history.verdict import Findings, Step, next_step
-from image_history.windows import opened
-from image_history.wire import ImageVersion
+from image_history.run import settle
 from tests.properties.collection import Tokens
 from tests.properties.model import figures, tallies
 from tests.properties.scenarios import pairs, quick, whole, windows

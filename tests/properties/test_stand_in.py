@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from image_history.load.warehouse import WarehouseFile
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.properties.checked import CheckedStore
 from tests.properties.scenarios import pairs
 from tests.properties.schedules import Scenario, Schedule, longer, play, started

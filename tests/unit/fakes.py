@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from image_history.aws.bodies import Answer, Image, ImagesBody, ImageVersion, ImageVersionsBody
 from image_history.errors import FatalError
 from image_history.extract.calls import Pace, ScopeCalls
 from image_history.extract.extractor import Extractor
@@ -16,7 +17,6 @@ from image_history.extract.pace import Pacer
 from image_history.extract.retry import RetryPolicy
 from image_history.extract.side_by_side import Sink
 from image_history.model import Checkpoint, Scope, Stop
-from image_history.wire import Answer, Image, ImagesBody, ImageVersion, ImageVersionsBody
 
 DATE_MS = 1_795_435_200_000
 Parameters = Mapping[str, Any]

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_history.acceptance import PageRead, advance, begin, ended, read_again, watermark_ms
+from image_history.aws.bodies import ImageVersion, epoch_ms
 from image_history.errors import AccessDeniedError
+from image_history.listing.pages import PageRead, advance, begin, ended, read_again, watermark_ms
 from image_history.model import (
     Checkpoint,
     ListingKind,
@@ -18,7 +19,6 @@ from image_history.model import (
     Scope,
     Stream,
 )
-from image_history.wire import ImageVersion, epoch_ms
 from tests.unit.fakes import DATE_MS, version
 
 STREAM = Stream(Scope("111122223333", "us-east-1"), "base")

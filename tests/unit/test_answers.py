@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from image_history.aws.answers import require_subject
+from image_history.aws.bodies import Answer, DescribedImage, DescribedImageVersion, ImagesBody
 from image_history.errors import MalformedResponseError
-from image_history.extract.answers import require_subject
-from image_history.wire import Answer, DescribedImage, DescribedImageVersion, ImagesBody
 from tests.unit.fakes import answer, image, images_page, page, version
 
 STEM = "arn:aws:sagemaker:us-east-1:111122223333"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from image_history.aws.bodies import Answer
 from image_history.errors import (
     AccessDeniedError,
     ImageNotFoundError,
@@ -17,7 +18,6 @@ from image_history.extract.calls import Pace, ScopeCalls
 from image_history.extract.pace import Pacer
 from image_history.extract.retry import RetryPolicy
 from image_history.model import ListingKind, ListingRequest, Stop
-from image_history.wire import Answer
 from tests.unit.fakes import FakeSource, answer, image, images_page, in_turn, page, scope_calls, version
 from tests.unit.test_retry import Waits
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from image_history.cutting import Cut, Cutter
+from image_history.landing.batch_writer import Cut, Cutter
 
 LONG = 3_600.0
 

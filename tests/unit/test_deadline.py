@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from image_history.extract.deadline import Callers
+from image_history.aws.deadline import Callers
 
 
 def test_outcome_of_a_call_is_its_own() -> None:

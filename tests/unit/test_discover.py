@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from image_history.aws.bodies import ImagesBody
 from image_history.errors import AccessDeniedError, ListingUnstableError, MalformedResponseError
-from image_history.extract.discover import discover
-from image_history.extract.plan import ImageFilter
-from image_history.wire import ImagesBody
+from image_history.extract.discovery import discover
+from image_history.listing.request import ImageFilter
 from tests.unit.fakes import DATE_MS, FakeSource, answer, image, images_page, in_turn, scope_calls
 
 ALL = ImageFilter()

@@ -21,7 +21,7 @@ from image_history.cli import VERBS, root
 from image_history.config import settings
 from image_history.errors import InterruptedRunError
 from image_history.schema import TABLES
-from image_history.statements import names
+from image_history.warehouse.statements import names
 from tests import documents
 
 ROOT = Path(__file__).parents[2]

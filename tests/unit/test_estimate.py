@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from image_history.estimate import (
+from image_history.forecast.estimate import (
     LATENCY_SECONDS,
     NONE,
     Facts,

@@ -33,3 +33,8 @@ def test_face_says_what_it_has() -> None:
     """A name that is not there is answered with those that are."""
     with pytest.raises(AttributeError, match="image_history has no Warehous; it has Config, Dataset, Result"):
         _ = image_history.Warehous
+
+
+def test_dir_shows_the_public_names_alone() -> None:
+    """What Tab offers is what stays: no module, no helper of the face."""
+    assert dir(image_history) == sorted(image_history.__all__)

@@ -6,9 +6,9 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
+from image_history.aws import error_codes as faults
+from image_history.aws.image_api import translate
 from image_history.errors import ConnectorError, SourceError
-from image_history.extract import faults
-from image_history.extract.aws import translate
 
 # These fall to the table's last row: they end the scope with botocore's own words. They mean a defect of the
 # installation or of this program, and none of them is raised by the calls that are made here. A class that a

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
+from image_history.checking.freshness import ScopeState, StreamState, configured, freshness
 from image_history.config import Account, Config, Images, Members, Organization
-from image_history.freshness import ScopeState, StreamState, configured, freshness
 from image_history.model import Scope
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -128,9 +128,9 @@ def test_duckdb_mark_is_set_where_duckdb_is_imported(pytester: pytest.Pytester) 
     guarded(pytester)
     pytester.makepyfile(
         test_direct="def test_one():\n    import duckdb",
-        test_load="from image_history import load\ndef test_two(): pass",
-        test_module="def test_three():\n    from image_history.load.warehouse import Warehouse",
-        test_other="import json\nfrom connector import errors\ndef test_four(): pass",
+        test_load="from image_history import warehouse\ndef test_two(): pass",
+        test_module="def test_three():\n    from image_history.warehouse.warehouse import Warehouse",
+        test_other="import json\nfrom image_history import errors\ndef test_four(): pass",
     )
     outcome = pytester.runpytest_inprocess("--collect-only", "-q", "-m", "duckdb", "-p", "no:cacheprovider")
     collected = {line for line in outcome.outlines if "::" in line}

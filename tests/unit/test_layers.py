@@ -29,19 +29,22 @@ IMPORTED_BY_OTHERS = {"pandas"}
 
 # What breaks each contract of pyproject.toml: an import, and the file that may not have it.
 VIOLATIONS = {
-    "Imports follow the way of a row": ("connector/image_history/model.py", "import image_history.pipeline"),
+    "Imports follow the way of a row": (
+        "connector/image_history/model.py",
+        "import image_history.run.pipeline",
+    ),
     "The simulator knows nothing": (
         "connector/image_history/simulator/__init__.py",
         "import image_history.model",
     ),
     "The error tree stands alone": ("connector/image_history/errors.py", "import msgspec"),
     "know boto3 and botocore": ("connector/image_history/extract/retry.py", "import botocore.exceptions"),
-    "imports duckdb": ("connector/image_history/landing.py", "import duckdb"),
-    "imports aiohttp": ("connector/image_history/pipeline.py", "import aiohttp"),
-    "imports opentelemetry": ("connector/image_history/settle.py", "import opentelemetry.trace"),
-    "imports prometheus_client": ("connector/image_history/landing.py", "import prometheus_client"),
+    "imports duckdb": ("connector/image_history/landing/runs.py", "import duckdb"),
+    "imports aiohttp": ("connector/image_history/run/pipeline.py", "import aiohttp"),
+    "imports opentelemetry": ("connector/image_history/run/settle.py", "import opentelemetry.trace"),
+    "imports prometheus_client": ("connector/image_history/landing/runs.py", "import prometheus_client"),
     "imports prompt_toolkit": ("connector/image_history/cli/shell.py", "import prompt_toolkit"),
-    "imports click and rich": ("connector/image_history/load/__init__.py", "import rich.table"),
+    "imports click and rich": ("connector/image_history/warehouse/__init__.py", "import rich.table"),
 }
 
 

@@ -151,7 +151,7 @@ def test_source_distribution_has_what_its_tests_need(tmp_path: Path) -> None:
 def test_wheel_reads_its_own_statements(wheel: zipfile.Path, tmp_path: Path) -> None:
     """Installed away from the checkout, the connector finds the same SQL files inside its package."""
     wheel.root.extractall(tmp_path)  # noqa: S202 - a wheel that was built here
-    command = "from image_history import statements; print(statements.folder())"
+    command = "from image_history.warehouse import statements; print(statements.folder())"
     answer = clean_run(sys.executable, "-P", "-c", command, folder=tmp_path, PYTHONPATH=str(tmp_path))
     assert Path(answer.stdout.strip()) == tmp_path / "image_history" / "sql", answer.stderr
     texts = {path.relative_to(ROOT / "sql"): path.read_bytes() for path in (ROOT / "sql").rglob("*.sql")}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from image_history.extract.plan import ImageFilter, PlanSettings, plan_stream
+from image_history.listing.request import ImageFilter, PlanSettings, plan_stream
 from image_history.model import ListingKind, ListingRequest, Scope, Stream, StreamKnowledge
 
 HOUR_MS = 3_600_000

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from cfnlint import api as cfnlint
 
+from image_history.aws.bodies import BODIES
+from image_history.aws.error_codes import ACCOUNT_OPERATIONS
 from image_history.checking.needed import others, policy_of_caller, policy_of_publisher, policy_of_reader
 from image_history.checking.policy import Callers, Reach, caller_policy, reader_policy
 from image_history.config import Account, Config, Images, Members, Organization, Publish
 from image_history.errors import ConfigError
-from image_history.extract.faults import ACCOUNT_OPERATIONS
-from image_history.wire import BODIES
 
 # Without `details` no alias is asked for.
 ALWAYS = BODIES.keys() - {"ListAliases"}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from image_history.load.warehouse import WarehouseFile
 from image_history.schema import SCHEMA_VERSION, TABLES, TRACKED, Table, arrow_schema
-from image_history.statements import folder, names, statement
+from image_history.warehouse.statements import folder, names, statement
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.generate import comments
 
 LEDGERS = {"schema_migrations", "schema_objects"}

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from image_history.errors import OutputError, QueryError
-from image_history.load.spool import Spool
+from image_history.warehouse.spool import Spool
 
 SCHEMA = pa.schema({"n": pa.int64(), "kind": pa.dictionary(pa.uint8(), pa.string())})
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from image_history.load.saved import header
-from image_history.load.warehouse import WarehouseFile
-from image_history.statements import folder, names, statement
+from image_history.warehouse.saved import header
+from image_history.warehouse.statements import folder, names, statement
+from image_history.warehouse.warehouse import WarehouseFile
 
 ROOT = Path(__file__).parents[2]
 # Migrations are many statements each, run once; the comments are written by `python -m tests.generate`.
@@ -141,7 +141,7 @@ def test_statements_are_run_by_name_in_two_modules_only() -> None:
                 if called.attr in {"execute", "sql", "query"} and "duck" in ast.unparse(called.value):
                     running.add(str(path.relative_to(ROOT / "connector" / "image_history")))
                     assert not isinstance(node.args[0], ast.JoinedStr), f"{path}:{node.lineno}"
-    assert running == {"load/warehouse.py", "load/asking.py"}
+    assert running == {"warehouse/warehouse.py", "warehouse/asking.py"}
 
 
 def test_every_file_is_used() -> None:

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from image_history import transform
+from image_history.aws.bodies import ImageVersion
+from image_history.landing import rows as transform
+from image_history.landing.rows import VersionPage, version_table
 from image_history.model import Scope, Stream
-from image_history.transform import VersionPage, version_table
-from image_history.wire import ImageVersion
 
 SCOPES = [Scope("111122223333", "us-east-1"), Scope("444455556666", "eu-west-1")]
 # Until 2100, the last of which a float64 carries every millisecond.

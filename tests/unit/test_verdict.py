@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from image_history.acceptance import MAX_READINGS, read_again
+from image_history.listing.pages import MAX_READINGS, read_again
+from image_history.listing.verdict import (
+    Described,
+    Findings,
+    Step,
+    absences,
+    accepted,
+    may_delete,
+    next_step,
+)
 from image_history.model import (
     Absence,
     Checkpoint,
@@ -16,15 +25,6 @@ from image_history.model import (
     Outcome,
     Scope,
     Stream,
-)
-from image_history.verdict import (
-    Described,
-    Findings,
-    Step,
-    absences,
-    accepted,
-    may_delete,
-    next_step,
 )
 
 STREAM = Stream(Scope("111122223333", "us-east-1"), "base")

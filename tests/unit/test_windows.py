@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from image_history.acceptance import PageRead, begin
+from image_history.aws.bodies import Answer, ImageVersion
 from image_history.errors import (
     AccessDeniedError,
     ConnectorError,
@@ -16,6 +16,8 @@ from image_history.errors import (
     ServiceUnavailableError,
 )
 from image_history.extract.side_by_side import SideBySide
+from image_history.listing.pages import PageRead, begin
+from image_history.listing.windows import Bounds, Misfit, Split, begun, opened, read_on, split
 from image_history.model import (
     Checkpoint,
     ListingKind,
@@ -28,8 +30,6 @@ from image_history.model import (
     Stream,
     Window,
 )
-from image_history.windows import Bounds, Misfit, Split, begun, opened, read_on, split
-from image_history.wire import Answer, ImageVersion
 from tests.unit.fakes import DATE_MS, FakeSource, page, read_scopes, scope_calls, version
 
 STREAM = Stream(Scope("111122223333", "us-east-1"), "base")

@@ -9,9 +9,9 @@ from botocore.parsers import JSONParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_history import wire
+from image_history.aws import bodies as wire
+from image_history.aws.bodies import epoch_ms, readable_error
 from image_history.errors import MalformedResponseError
-from image_history.wire import epoch_ms, readable_error
 
 YEAR_2100_MS = 4_102_444_800_000
 

@@ -10,8 +10,8 @@ from image_history.config import Config
 from image_history.errors import ConfigError
 from image_history.extract.expand import find_targets
 from image_history.extract.scopes import OpenScope, Target, open_scope
-from image_history.load.loader import Knowledge
 from image_history.model import Stop
+from image_history.warehouse.loader import Knowledge
 
 # So many images are asked for their newest number where no warehouse tells which has many versions.
 _ASKED = 10

@@ -16,9 +16,9 @@ from pathlib import Path
 from image_history.checking.results import Result, failed, ok, warning
 from image_history.config import Config
 from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
-from image_history.landing import LandedRun, Landing
-from image_history.load.loader import Knowledge, known, loaded_runs
-from image_history.load.warehouse import WarehouseFile
+from image_history.landing.runs import LandedRun, Landing
+from image_history.warehouse.loader import Knowledge, known, loaded_runs
+from image_history.warehouse.warehouse import WarehouseFile
 
 _MIB = 1 << 20
 _LEAST_FREE = 64 * _MIB

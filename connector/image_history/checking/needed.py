@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from image_history.aws.catalog import partition_of
 from image_history.checking.policy import (
     ANY,
     Callers,
@@ -19,7 +20,6 @@ from image_history.checking.policy import (
 )
 from image_history.config import Account, Config, Organization
 from image_history.errors import ConfigError
-from image_history.extract.catalog import partition_of
 from image_history.extract.scopes import ALL, access_of, targets
 from image_history.publish.s3 import Address
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from image_history.aws.bodies import ImageVersion
 from image_history.checking.subject import (
     CREATED,
     FIELDS,
@@ -21,7 +22,6 @@ from image_history.checking.subject import (
     Subject,
     numbers,
 )
-from image_history.wire import ImageVersion
 
 NOT_TOLD = "not told"
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")

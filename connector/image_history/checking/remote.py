@@ -14,6 +14,9 @@ from typing import TypeVar
 
 import msgspec
 
+from image_history.aws.deadline import Callers
+from image_history.aws.error_codes import CLOCK_CODES, EXPIRED_CODES
+from image_history.aws.headers import CLOCK_SENTENCE
 from image_history.checking.results import Result, failed, ok, softened, warning
 from image_history.config import Config
 from image_history.errors import (
@@ -27,15 +30,12 @@ from image_history.errors import (
     TransientError,
 )
 from image_history.extract.calls import ScopeCalls
-from image_history.extract.deadline import Callers
 from image_history.extract.expand import find_targets
-from image_history.extract.faults import CLOCK_CODES, EXPIRED_CODES
-from image_history.extract.headers import CLOCK_SENTENCE
 from image_history.extract.scopes import OpenScope, Target, open_scope, require_same_account
 from image_history.extract.workers import together
-from image_history.load.loader import Knowledge
-from image_history.load.warehouse import now_ms
 from image_history.model import Stop
+from image_history.warehouse.loader import Knowledge
+from image_history.warehouse.warehouse import now_ms
 
 Told = TypeVar("Told")
 

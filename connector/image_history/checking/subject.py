@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from image_history.aws.bodies import ImageVersion, epoch_ms
 from image_history.errors import ConnectorError, SkippableError
 from image_history.extract.calls import ScopeCalls
 from image_history.model import Scope
-from image_history.wire import ImageVersion, epoch_ms
 
 Told = TypeVar("Told")
 PAGE = 100

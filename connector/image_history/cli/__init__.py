@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history import __version__
 from image_history.cli.lean import stay_lean
 from image_history.errors import ConnectorError, without_secrets
+from image_history.version import __version__
 
 if TYPE_CHECKING:
     from image_history.config import Config

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import click
 
 from image_history.cli import Verb
-from image_history.disk import make_folder
-from image_history.effects import Effect, File, reach
+from image_history.durable.disk import make_folder
+from image_history.durable.effects import Effect, File, reach
 from image_history.errors import ConfigError
-from image_history.statements import statement
+from image_history.warehouse.statements import statement
 
 if TYPE_CHECKING:
     from image_history.config import Config
@@ -137,7 +137,7 @@ def _heading(text: str) -> None:
 def _sync(config: Config) -> None:
     from image_history.cli.progress import progress
     from image_history.cli.reports import print_report
-    from image_history.pipeline import sync
+    from image_history.run.pipeline import sync
 
     with progress(quiet=False) as watcher:
         report = sync(config, progress=watcher)
@@ -166,9 +166,9 @@ def _let_time_pass(simulator: Simulator) -> _Changes:
 
 def _ask(config: Config, heading: str, sql: str, parameters: Mapping[str, str]) -> None:
     from image_history.cli.delivery import Delivery
-    from image_history.load.asking import asking
-    from image_history.load.saved import Question
-    from image_history.load.warehouse import WarehouseFile
+    from image_history.warehouse.asking import asking
+    from image_history.warehouse.saved import Question
+    from image_history.warehouse.warehouse import WarehouseFile
 
     _heading(heading)
     click.echo(f"{_shown(sql)}\n")

@@ -85,8 +85,8 @@ def _dataset(shared: Globals, options: Options) -> str:
     """Publish by hand; returns the report."""
     from image_history.cli.publish import told
     from image_history.config import Publish
-    from image_history.load.relations import is_name
     from image_history.publish.stage import publish_one
+    from image_history.warehouse.relations import is_name
 
     if options.format not in {None, "parquet"} or options.param:
         raise ConfigError("A dataset is Parquet of tables and views: leave out --format and --param.")
@@ -127,9 +127,9 @@ def export(shared: Globals, options: Options) -> str:
     """Ask, and write the answer; returns the report, one line."""
     from image_history.cli.bounds import bounded_memory, leave
     from image_history.formats import Recast
-    from image_history.load.asking import Limits, asking
-    from image_history.load.relations import is_name, outside, whole
-    from image_history.load.warehouse import WarehouseFile
+    from image_history.warehouse.asking import Limits, asking
+    from image_history.warehouse.relations import is_name, outside, whole
+    from image_history.warehouse.warehouse import WarehouseFile
 
     what, output = _asked(options), options.output or ""
     how, named = _format(output, options.format), is_name(what)

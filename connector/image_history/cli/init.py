@@ -15,8 +15,8 @@ import click
 
 from image_history.cli import Globals, Verb
 from image_history.config import config_path, example_text
-from image_history.disk import NO_LINKS, link, sync_folder, synced_file, unlink
-from image_history.effects import File
+from image_history.durable.disk import NO_LINKS, link, sync_folder, synced_file, unlink
+from image_history.durable.effects import File
 from image_history.errors import ConfigError
 
 

@@ -30,9 +30,9 @@ from image_history.errors import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from image_history.cli.browse import Browse, Listing, ResumeToken
     from image_history.cli.delivery import Delivery
     from image_history.config import Config
-    from image_history.extract.browse import Browse, Listing, ResumeToken
     from image_history.extract.scopes import Target
 
 COLUMNS = (
@@ -83,7 +83,7 @@ class _Instant(click.ParamType[int]):
         self.bound = bound
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from image_history.extract.instants import Bound, parse_instant
+        from image_history.cli.instants import Bound, parse_instant
 
         try:
             return parse_instant(value, Bound(self.bound), now=datetime.now(UTC))
@@ -137,8 +137,8 @@ def command(shared: Globals, /, **given: Any) -> None:
 
     Without --profile, --role-arn and --region it is the one account and region of the configuration.
     """
+    from image_history.cli.browse import ResumeToken
     from image_history.cli.delivery import Delivery
-    from image_history.extract.browse import ResumeToken
 
     options = Options(**given)
     # All rows: --max-items is what limits them.
@@ -156,7 +156,7 @@ def command(shared: Globals, /, **given: Any) -> None:
 
 
 def _wanted(options: Options) -> Browse:
-    from image_history.extract.browse import Browse
+    from image_history.cli.browse import Browse
 
     return Browse(
         image_name=options.image,
@@ -182,7 +182,7 @@ def _target(options: Options, config: Config) -> Target:
 def _listing(
     config: Config, target: Target, wanted: Browse, *, start: ResumeToken, max_items: int | None
 ) -> Listing:
-    from image_history.extract.browse import browse, browse_from
+    from image_history.cli.browse import browse, browse_from
     from image_history.extract.scopes import scope_calls
     from image_history.model import Stop
 
@@ -193,8 +193,8 @@ def _listing(
 
 
 def _table(target: Target, wanted: Browse, listing: Listing) -> pa.Table:
+    from image_history.landing.rows import VersionPage, version_table
     from image_history.model import Scope, Stream
-    from image_history.transform import VersionPage, version_table
 
     # Which account it is nobody asked, and a listing doesn't say.
     stream = Stream(Scope("", target.region), wanted.image_name)

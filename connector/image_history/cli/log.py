@@ -20,7 +20,7 @@ from image_history.errors import ConfigError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from image_history.load.reports import Reports
+    from image_history.warehouse.reports import Reports
 
 _SHOWN = 100
 _ALL = 1 << 40

@@ -14,8 +14,8 @@ import click
 from image_history.cli import Globals, Verb, printable
 
 if TYPE_CHECKING:
-    from image_history.merging import Merged
     from image_history.model import RunReport
+    from image_history.run.merging import Merged
 
 
 @click.command("merge", cls=Verb)
@@ -32,7 +32,7 @@ def command(shared: Globals, /, *, folders: tuple[Path, ...], allow_mass_delete:
     waits for the next merge. A run that rests on one which this warehouse lacks is refused.
     """
     from image_history.cli.reports import report_json
-    from image_history.merging import merge
+    from image_history.run.merging import merge
 
     merged = merge(shared.config(), folders, allow_mass_delete=allow_mass_delete)
     if as_json:

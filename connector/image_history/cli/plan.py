@@ -18,8 +18,8 @@ from image_history.cli.shares import shard_option
 from image_history.cli.showing import Sheet, counted, say, show
 
 if TYPE_CHECKING:
-    from image_history.estimate import Pace, Reason, ScopeEstimate, Seconds, Span
-    from image_history.forecasting import Forecast, Unloaded
+    from image_history.forecast.estimate import Pace, Reason, ScopeEstimate, Seconds, Span
+    from image_history.forecast.forecasting import Forecast, Unloaded
 
 _PARTIAL = 4
 _SHOWN = 3
@@ -43,8 +43,8 @@ def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
     sync that finds nothing changed: what changed costs another call for each page of changes and for each
     version that went. Where even that is not known, a range is given, and why.
     """
-    from image_history.forecasting import forecast, pace_of
-    from image_history.planning import SyncOptions
+    from image_history.forecast.forecasting import forecast, pace_of
+    from image_history.run.planning import SyncOptions
 
     options = SyncOptions(**asked)
     config = options.paced(shared.config())
@@ -57,7 +57,7 @@ def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
 
 
 def _print(found: Forecast, pace: Pace) -> None:
-    from image_history.estimate import Listing, total_calls
+    from image_history.forecast.estimate import Listing, total_calls
 
     kinds = [kind for kind in Listing if any(scope.listings.get(kind) for scope in found.scopes)]
     header = ("scope", "images", *(kind.value for kind in kinds), "lists", "describes", "time")
@@ -156,7 +156,7 @@ def _json(found: Forecast, pace: Pace) -> str:
     import sys
     from dataclasses import asdict
 
-    from image_history.estimate import total_calls
+    from image_history.forecast.estimate import total_calls
 
     document = {
         **asdict(found),

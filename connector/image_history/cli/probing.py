@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from image_history import __version__
 from image_history.cli.showing import Sheet, counted, say, show
+from image_history.version import __version__
 
 if TYPE_CHECKING:
     from image_history.checking.probe import Observation
     from image_history.checking.subject import Subject
     from image_history.config import Config
-    from image_history.load.loader import Knowledge
     from image_history.model import Calls
+    from image_history.warehouse.loader import Knowledge
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from image_history.pipeline import Progress, Silent
+from image_history.run.pipeline import Progress, Silent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from image_history.acceptance import PageRead
+    from image_history.listing.pages import PageRead
 
 _STAGES = {
     "scopes": "Finding images",

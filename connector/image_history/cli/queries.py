@@ -15,7 +15,7 @@ from image_history.cli import PROGRAM, Globals, Verb
 from image_history.cli.showing import deliver, format_option
 
 if TYPE_CHECKING:
-    from image_history.load.saved import Parameter, SavedQuery
+    from image_history.warehouse.saved import Parameter, SavedQuery
 
 
 @click.command("queries", cls=Verb)
@@ -27,7 +27,7 @@ def command(shared: Globals, /, *, name: str | None, how: str) -> None:
 
     Your own come from the folder that the setting queries names.
     """
-    from image_history.load.saved import saved, saved_queries
+    from image_history.warehouse.saved import saved, saved_queries
 
     own = shared.config().queries
     if name is not None:

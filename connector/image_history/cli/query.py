@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from image_history.config import Config
-    from image_history.load.saved import Question
+    from image_history.warehouse.saved import Question
 
 # An option's name has neither a blank nor a line's end in it.
 _COMMENT = re.compile(r"--[^\n=]*\s")
@@ -130,7 +130,7 @@ def question(text: str, parameters: Mapping[str, str], own: Path | None) -> Ques
 
     `own` is the folder of the user's own saved queries.
     """
-    from image_history.load.saved import Question, saved
+    from image_history.warehouse.saved import Question, saved
 
     if text.startswith("@"):
         return saved(text[1:], own).question(parameters)
@@ -148,8 +148,8 @@ def answer(config: Config, asked: Question, options: Options) -> None:
     """Ask, and deliver the rows once all are there; the warehouse is closed by then."""
     from image_history.cli.bounds import bounded_memory, leave
     from image_history.cli.delivery import Delivery, require_other_file
-    from image_history.load.asking import Limits, asking
-    from image_history.load.warehouse import WarehouseFile
+    from image_history.warehouse.asking import Limits, asking
+    from image_history.warehouse.warehouse import WarehouseFile
 
     chosen = Delivery.chosen(options.output, options.format, options.max_rows)
     delivery = replace(chosen, paged=not options.no_pager)

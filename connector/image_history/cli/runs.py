@@ -27,7 +27,7 @@ from image_history.errors import ConfigError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from image_history.load.reports import Reports
+    from image_history.warehouse.reports import Reports
 
 _HEADER = ("started (UTC)", "run", "outcome", "took", "calls", "new", "changed", "deleted")
 _RIGHT = frozenset(_HEADER[3:])

@@ -80,14 +80,14 @@ def config_schema() -> str:
 
 def all_views() -> tuple[View, ...]:
     """The views and macros that every warehouse has, by name."""
-    from image_history.statements import names
+    from image_history.warehouse.statements import names
 
     return tuple(map(_view, names("views")))
 
 
 def _view(file: str) -> View:
-    from image_history.load.saved import header
-    from image_history.statements import statement
+    from image_history.warehouse.saved import header
+    from image_history.warehouse.statements import statement
 
     text = statement(file)
     entries = header(text)

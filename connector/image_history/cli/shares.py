@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from image_history.shards import WHOLE, Shard, parse_shard
+from image_history.run.shards import WHOLE, Shard, parse_shard
 
 
 class _ShareType(click.ParamType[Shard]):

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from image_history import __version__
 from image_history.cli import PROGRAM, Globals, Verb, printable
 from image_history.cli.query import Options, answer, duration
 from image_history.cli.scanning import is_command, split
 from image_history.errors import ConfigError, ConnectorError, QueryError, without_secrets
+from image_history.version import __version__
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -207,8 +207,8 @@ def interactive(shell: Shell) -> int:
 
 def history_file() -> Path | None:
     """Where statements are remembered, private to its owner; None if there can be no such place."""
-    from image_history.disk import make_folder
-    from image_history.effects import Effect, File, reach
+    from image_history.durable.disk import make_folder
+    from image_history.durable.effects import Effect, File, reach
 
     state = os.environ.get("XDG_STATE_HOME", "")
     base = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"  # noqa: PTH117  # "" is no path
@@ -226,10 +226,10 @@ def history_file() -> Path | None:
 def vocabulary(config: Config) -> Vocabulary:
     """All words that the warehouse, the saved queries and the shell know. Raises as `asking` does."""
     from image_history.cli.completing import Vocabulary
-    from image_history.load.asking import asking
-    from image_history.load.saved import Question, saved_names
-    from image_history.load.warehouse import WarehouseFile
-    from image_history.statements import statement
+    from image_history.warehouse.asking import asking
+    from image_history.warehouse.saved import Question, saved_names
+    from image_history.warehouse.statements import statement
+    from image_history.warehouse.warehouse import WarehouseFile
 
     warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
     with asking(warehouse, Question(statement("shell/words"))) as rows:

@@ -20,7 +20,7 @@ from image_history.cli import Globals, printable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from image_history.load.reports import Reports
+    from image_history.warehouse.reports import Reports
 
 FORMATS = ("table", "csv", "json", "jsonl", "markdown")
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -41,8 +41,8 @@ def format_option(function: Function) -> Function:
 @contextmanager
 def opened(shared: Globals, *, wait: timedelta | None = None) -> Iterator[Reports]:
     """The configured warehouse, read-only; waits for a load that is under way, for `lock_wait` or `wait`."""
-    from image_history.load.reports import reading
-    from image_history.load.warehouse import WarehouseFile
+    from image_history.warehouse.reports import reading
+    from image_history.warehouse.warehouse import WarehouseFile
 
     config = shared.config()
     bound = config.lock_wait if wait is None else wait

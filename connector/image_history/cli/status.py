@@ -29,10 +29,10 @@ from image_history.errors import ConfigError, LandingError, WarehouseError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from image_history.checking.freshness import ScopeState, StreamState
     from image_history.config import Config
-    from image_history.freshness import ScopeState, StreamState
-    from image_history.landing import LandedRun
-    from image_history.load.reports import Reports
+    from image_history.landing.runs import LandedRun
+    from image_history.warehouse.reports import Reports
 
 _STALE = 8
 _SHOWN_INCOMPLETE = 10
@@ -109,7 +109,7 @@ def command(shared: Globals, /, *, max_age: timedelta | None, how: str) -> int:
 
 
 def _status(reports: Reports, config: Config, max_age: timedelta | None) -> Status:
-    from image_history.freshness import configured, freshness
+    from image_history.checking.freshness import configured, freshness
 
     accounts = reports.connection.table("load/known_accounts").to_pylist()
     led_to = {(row["access"], row["region"]): row["account_id"] for row in accounts}
@@ -118,7 +118,7 @@ def _status(reports: Reports, config: Config, max_age: timedelta | None) -> Stat
 
 
 def _streams(reports: Reports) -> Iterable[StreamState]:
-    from image_history.freshness import StreamState
+    from image_history.checking.freshness import StreamState
     from image_history.model import Scope
 
     for row in reports.table("stream_freshness").to_pylist():
@@ -136,8 +136,8 @@ def _streams(reports: Reports) -> Iterable[StreamState]:
 
 def _waiting(reports: Reports, config: Config) -> Waiting:
     """Look into the landing without its lock; a sync that works there changes it meanwhile."""
-    from image_history.landing import Landing
-    from image_history.load.loader import loaded_runs
+    from image_history.landing.runs import Landing
+    from image_history.warehouse.loader import loaded_runs
 
     problem = ""
     for _ in range(_LOOKS):

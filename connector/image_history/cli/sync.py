@@ -77,7 +77,7 @@ def command(
     from image_history.cli.progress import progress
     from image_history.cli.reports import print_report, report_json
     from image_history.model import Stop
-    from image_history.pipeline import SyncOptions, sync
+    from image_history.run.pipeline import SyncOptions, sync
     from image_history.telemetry import exporting
 
     # What was imported stays: it need not be looked through again.

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from image_history.aws.catalog import partition_of
+from image_history.aws.deadline import Callers
+from image_history.aws.sessions import Identity, Login, Sender, Timeouts
+from image_history.aws.translation import RAISED, is_expired, translate
 from image_history.errors import (
     AccessDeniedError,
     ConfigError,
@@ -24,11 +28,7 @@ from image_history.errors import (
     SourceError,
     TransientError,
 )
-from image_history.extract.catalog import partition_of
-from image_history.extract.deadline import Callers
 from image_history.extract.retry import RetryPolicy
-from image_history.extract.sessions import Identity, Login, Sender, Timeouts
-from image_history.extract.translation import RAISED, is_expired, translate
 from image_history.model import Stop
 
 logger = logging.getLogger(__name__)

@@ -13,12 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from image_history.errors import ImageNotFoundError, SourceError, ThrottledError, TransientError
-from image_history.extract.pace import Pacer
-from image_history.extract.retry import RetryBudget, RetryPolicy
-from image_history.extract.timing import CallTimes
-from image_history.model import Calls, ListingRequest, Stop
-from image_history.wire import (
+from image_history.aws.bodies import (
     AliasesBody,
     Answer,
     DescribedImageVersion,
@@ -26,6 +21,11 @@ from image_history.wire import (
     ImagesBody,
     ImageVersionsBody,
 )
+from image_history.errors import ImageNotFoundError, SourceError, ThrottledError, TransientError
+from image_history.extract.pace import Pacer
+from image_history.extract.retry import RetryBudget, RetryPolicy
+from image_history.extract.timing import CallTimes
+from image_history.model import Calls, ListingRequest, Stop
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from image_history.config import Account, Images, Organization
 from image_history.errors import ConfigError
-from image_history.extract.plan import ImageFilter
 from image_history.extract.scopes import ALL, Target, targets
+from image_history.listing.request import ImageFilter
 
 NO_ORGANIZATION = Organization()
 _NAMED_AT_MOST = 20

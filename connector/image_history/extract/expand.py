@@ -11,12 +11,12 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from image_history.aws.catalog import partition_of, sagemaker_regions
+from image_history.aws.sessions import Access, Identity, Login, Logins
 from image_history.config import Account, Config, Organization
 from image_history.errors import ConfigError, CredentialsError, FatalError, SkippableError, TransientError
 from image_history.extract.accounts import AccountCalls, Bounds, Member
-from image_history.extract.catalog import partition_of, sagemaker_regions
 from image_history.extract.scopes import ALL, EVERYWHERE, Target, access_of, bounds, filter_of, targets
-from image_history.extract.sessions import Access, Identity, Login, Logins
 from image_history.extract.workers import together
 from image_history.model import Stop
 

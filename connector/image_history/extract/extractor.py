@@ -14,7 +14,6 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from image_history.acceptance import PageRead, begin, ended, read_again
 from image_history.errors import (
     FatalError,
     InterruptedRunError,
@@ -28,9 +27,10 @@ from image_history.extract.calls import ScopeCalls
 from image_history.extract.side_by_side import SideBySide, Sink
 from image_history.extract.streams import StreamReading
 from image_history.extract.workers import Workers
+from image_history.listing.pages import PageRead, begin, ended, read_again
+from image_history.listing.windows import BOUNDS, Bounds
 from image_history.model import Checkpoint, Outcome, PlannedStream, Scope, Stop, Stream
 from image_history.telemetry import note, span
-from image_history.windows import BOUNDS, Bounds
 
 logger = logging.getLogger(__name__)
 

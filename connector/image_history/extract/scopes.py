@@ -9,18 +9,18 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from image_history.aws.catalog import partition_of
+from image_history.aws.deadline import Callers
+from image_history.aws.image_api import Access, ImageApi, Login, Timeouts
+from image_history.aws.sessions import Logins
 from image_history.config import Account, Config
 from image_history.errors import ConfigError, ConnectorError, CredentialsError
 from image_history.extract.accounts import AccountCalls, Bounds
-from image_history.extract.aws import Access, ImageApi, Login, Timeouts
 from image_history.extract.calls import Pace, ScopeCalls
-from image_history.extract.catalog import partition_of
-from image_history.extract.deadline import Callers
-from image_history.extract.discover import Discovery, discover
+from image_history.extract.discovery import Discovery, discover
 from image_history.extract.pace import Pacer
-from image_history.extract.plan import ImageFilter
 from image_history.extract.retry import RetryPolicy
-from image_history.extract.sessions import Logins
+from image_history.listing.request import ImageFilter
 from image_history.model import Scope, Stop
 
 # In place of region names: all that the account has enabled; and how a target says so.

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from image_history.acceptance import MOST_EMPTY_PAGES, PageRead
-from image_history.effects import Effect, reach
+from image_history.aws.bodies import Answer, ImageVersion, ImageVersionsBody
+from image_history.durable.effects import Effect, reach
 from image_history.errors import ListingUnstableError, RequestRejectedError
 from image_history.extract.calls import ScopeCalls
+from image_history.listing.pages import MOST_EMPTY_PAGES, PageRead
+from image_history.listing.windows import BOUNDS, Bounds, Misfit, Split, begun, read_on, split, window_of
 from image_history.model import Checkpoint, ListingRequest, Stop
-from image_history.windows import BOUNDS, Bounds, Misfit, Split, begun, read_on, split, window_of
-from image_history.wire import Answer, ImageVersion, ImageVersionsBody
 
 logger = logging.getLogger(__name__)
 

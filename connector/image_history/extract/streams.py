@@ -10,8 +10,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from image_history.acceptance import MAX_READINGS, PageRead, advance, ended, read_again
-from image_history.effects import Effect, reach
+from image_history.aws.bodies import ImageVersion
+from image_history.durable.effects import Effect, reach
 from image_history.errors import (
     AccessDeniedError,
     ImageNotFoundError,
@@ -21,9 +21,9 @@ from image_history.errors import (
 )
 from image_history.extract.calls import ScopeCalls
 from image_history.extract.side_by_side import Alone, Seen, SideBySide, Sink, Team
+from image_history.listing.pages import MAX_READINGS, PageRead, advance, ended, read_again
+from image_history.listing.windows import opened, wanted
 from image_history.model import Checkpoint, Outcome, Stop
-from image_history.windows import opened, wanted
-from image_history.wire import ImageVersion
 
 logger = logging.getLogger(__name__)
 

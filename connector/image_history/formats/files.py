@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from image_history.disk import rename, sync_folder, synced_file, unlink
-from image_history.effects import File
+from image_history.durable.disk import rename, sync_folder, synced_file, unlink
+from image_history.durable.effects import File
 from image_history.errors import OutputError
 
 

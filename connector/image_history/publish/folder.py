@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from image_history.disk import (
+from image_history.durable.disk import (
     NO_LINKS,
     link,
     make_folder,
@@ -30,7 +30,7 @@ from image_history.disk import (
     synced_file,
     unlink,
 )
-from image_history.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, reach
 from image_history.errors import OutputError
 from image_history.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, part_name
 from image_history.publish.place import Fill, HashingSink, Written

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from image_history import __version__
 from image_history.errors import ConnectorError, OutputError
 from image_history.formats import Format, Sink, write_rows
-from image_history.load.partitions import PARTITION_COLUMN, Partition, Relation, Run, Source
 from image_history.publish.manifest import Column, DataFile, Manifest, Superseded, Table, folder_of
 from image_history.publish.place import Place
+from image_history.version import __version__
+from image_history.warehouse.partitions import PARTITION_COLUMN, Partition, Relation, Run, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa

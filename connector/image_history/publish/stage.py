@@ -14,11 +14,11 @@ from pathlib import Path
 
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
-from image_history.load.partitions import source
-from image_history.load.warehouse import WarehouseFile, now_ms
 from image_history.model import Publication, Stop
 from image_history.publish.place import Place
 from image_history.publish.publisher import Wanted, publish
+from image_history.warehouse.partitions import source
+from image_history.warehouse.warehouse import WarehouseFile, now_ms
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,108 @@
+"""What botocore raises, in our own errors: one sentence that says what happened, where, and what to do.
+
+Must not know sessions, nor what a call is made for.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from botocore.exceptions import BotoCoreError, ClientError, SSLError
+from botocore.parsers import ResponseParserError
+
+from image_history.aws.bodies import BODIES
+from image_history.aws.error_codes import (
+    ACCOUNT_OPERATIONS,
+    CLOCK_CODES,
+    EXCEPTIONS,
+    EXPIRED_CODES,
+    error_class,
+)
+from image_history.aws.headers import clock_hint, retry_after_seconds
+from image_history.errors import (
+    ConfigError,
+    ConnectorError,
+    CredentialsError,
+    MalformedResponseError,
+    SkippableError,
+    SourceError,
+    TransientError,
+)
+
+# All that a call can raise; ResponseParserError is for XML that is none, ValueError for an impossible date in it.
+RAISED = (ClientError, BotoCoreError, ResponseParserError, ValueError)
+
+_ASKED_OPERATIONS = ACCOUNT_OPERATIONS | BODIES.keys()
+# So many characters of a token are no other word.
+_QUOTED_CHARACTERS = 8
+# A certificate that is not trusted now will not be a minute later; other faults of TLS may pass.
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_TRUST_HINT = " If a proxy of yours signs certificates, name its authority in AWS_CA_BUNDLE."
+
+
+def is_expired(error: Exception) -> bool:
+    """Whether AWS says that the credentials are of no use any more, where new ones may be."""
+    return isinstance(error, ClientError) and _code(error) in EXPIRED_CODES
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def translate(error: Exception, place: str, token: object = None) -> ConnectorError:
+    """Our error for one of botocore's; its message says what happened, where, and what to do.
+
+    `token` is the pagination token of the request, which AWS may quote, and the message must not.
+    """
+    if isinstance(error, ClientError):
+        return _translate_answer(error, place, str(token or ""))
+    if isinstance(error, ResponseParserError):
+        return MalformedResponseError(f"{place} failed: {sentence(error)}")
+    if not isinstance(error, BotoCoreError):
+        return SourceError(f"{place} failed inside botocore: {sentence(error)}")
+    if isinstance(error, SSLError) and _UNTRUSTED in str(error):
+        return SourceError(f"{place} failed: {sentence(error)}{_TRUST_HINT}", code=type(error).__name__)
+    kind = next(
+        (EXCEPTIONS[base.__name__] for base in type(error).__mro__ if base.__name__ in EXCEPTIONS),
+        SourceError,
+    )
+    return kind(f"{place} failed: {sentence(error)}{_hint(kind)}", code=type(error).__name__)
+
+
+def _translate_answer(error: ClientError, place: str, token: str) -> ConnectorError:
+    code = _code(error)
+    metadata = error.response.get("ResponseMetadata", {})
+    status, headers = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {})
+    kind = error_class(code, status)
+    if issubclass(kind, SkippableError) and error.operation_name not in _ASKED_OPERATIONS:
+        # A role that cannot be assumed says nothing about an image.
+        kind = CredentialsError
+    said = _without_token(str(error.response.get("Error", {}).get("Message") or ""), token)
+    message = f"{place} failed: {code}{f': {said}' if said else ''} (HTTP {status})".rstrip(".")
+    if issubclass(kind, TransientError):
+        asked = retry_after_seconds(headers, now=datetime.now(UTC))
+        return kind(f"{message}.", retry_after_seconds=asked, code=code)
+    skewed = clock_hint(headers.get("date"), now=datetime.now(UTC)) if code in CLOCK_CODES else None
+    return kind(f"{message}.{skewed or _hint(kind)}", code=code)
+
+
+def _without_token(text: str, token: str) -> str:
+    """The text without the token or its beginning."""
+    lengths = range(len(token), _QUOTED_CHARACTERS - 1, -1)
+    quoted = next((token[:length] for length in lengths if token[:length] in text), None)
+    return text if quoted is None else text.replace(quoted, "(hidden)")
+
+
+def sentence(error: Exception) -> str:
+    """What an exception says, on one line that ends in a full stop."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{text}."
+
+
+def _hint(kind: type[ConnectorError]) -> str:
+    hints: dict[type[ConnectorError], str] = {
+        CredentialsError: " Set AWS_PROFILE, log in again, or name a profile or role under accounts in the "
+        "configuration.",
+        ConfigError: " Check the profile and region in the configuration and in AWS's own config files.",
+    }
+    return hints.get(kind, "")

@@ -1,0 +1,179 @@
+"""How fresh each scope is: up to when every image that the configuration wants has been read whole.
+
+Pure: decides on what the warehouse says; must not know SQL, clocks, or how it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from image_history.config import Account, Config, Organization
+from image_history.listing.request import ImageFilter
+from image_history.model import Outcome, Scope
+
+LedTo = Mapping[tuple[str, str], str]
+
+_ALL = "all"
+_WHOLE = frozenset({Outcome.COMPLETE.value, Outcome.GONE.value})
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """One live image, or (`image_name` None) a scope's list of images, as the warehouse knows it.
+
+    `covered_until` (aware, UTC; None for never) is AWS's time up to which it has been read whole; `outcome`
+    and `error_message` are of the last run that read it, which ended at `finished_at`.
+    """
+
+    scope: Scope
+    image_name: str | None
+    covered_until: datetime | None
+    outcome: str
+    error_message: str | None
+    run_id: str
+    finished_at: datetime
+    live_versions: int = 0
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the last run could not read it whole."""
+        return self.outcome not in _WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeState:
+    """One scope. `scope` is None, and `streams` empty, for one that is configured and never was synced.
+
+    `wanted` tells whether it is configured still.
+    """
+
+    name: str
+    scope: Scope | None
+    wanted: bool
+    streams: tuple[StreamState, ...] = ()
+
+    @property
+    def behind(self) -> StreamState | None:
+        """The stream that was covered least far; one that never was covered comes first."""
+        never = [stream for stream in self.streams if stream.covered_until is None]
+        dated = [(stream.covered_until, stream) for stream in self.streams if stream.covered_until]
+        return never[0] if never else min(dated, key=lambda pair: pair[0])[1] if dated else None
+
+    @property
+    def covered_until(self) -> datetime | None:
+        """Up to when all of it has been read; None if a part of it never was."""
+        return self.behind.covered_until if self.behind is not None else None
+
+    @property
+    def images(self) -> tuple[StreamState, ...]:
+        """Its live images."""
+        return tuple(stream for stream in self.streams if stream.image_name is not None)
+
+    @property
+    def newest(self) -> StreamState | None:
+        """A stream that the newest run read."""
+        return max(self.streams, key=lambda stream: stream.finished_at, default=None)
+
+    def is_stale(self, now: datetime, max_age: timedelta) -> bool:
+        """Whether it is wanted, and was not covered within `max_age` before `now`."""
+        until = self.covered_until
+        return self.wanted and (until is None or now - until > max_age)
+
+
+def configured(config: Config, led_to: LedTo) -> tuple[Account, ...]:
+    """The configured accounts, and those of the organization as far as syncs have met them.
+
+    Which accounts an organization has only AWS knows; by `led_to` those are known that were read with its role.
+    If there are none, one account that never was synced stands for them.
+    """
+    wanted = config.organization
+    if wanted.role_name is None:
+        return config.accounts
+    named = {account.role_arn for account in config.own_accounts}
+    met = {identity.removeprefix("role ") for identity, _ in led_to}
+    roles = sorted(role for role in met - named if _is_members(role, wanted))
+    nobody = () if roles else (Account(role_arn=f"arn:*:iam::*:role/{wanted.role_name}"),)
+    manager = Account(profile=wanted.profile, regions=wanted.regions, images=wanted.images)
+    own = (manager,) if wanted.profile is None or f"profile {wanted.profile}" in met else ()
+    members = (
+        Account(
+            role_arn=role,
+            external_id=wanted.external_id,
+            source_profile=wanted.profile,
+            regions=wanted.regions,
+            images=wanted.images,
+        )
+        for role in roles
+    )
+    return (*config.own_accounts, *own, *members, *nobody)
+
+
+def _is_members(role: str, wanted: Organization) -> bool:
+    """Whether a role is the organization's, in an account that is wanted as far as ids tell."""
+    if not role.endswith(f":role/{wanted.role_name}"):
+        return False
+    account_id, only = role.split(":")[4], wanted.include.accounts if not wanted.include.units else ()
+    return account_id not in wanted.exclude.accounts and (not only or account_id in only)
+
+
+def freshness(
+    streams: Iterable[StreamState], accounts: Sequence[Account], led_to: LedTo
+) -> tuple[ScopeState, ...]:
+    """Every scope that is stored or configured, sorted by name; those never synced come last.
+
+    `led_to` tells to which account an identity led in a region. Images that the configuration excludes
+    don't count, nor does a scope that it no longer names.
+    """
+    by_scope: dict[Scope, list[StreamState]] = {}
+    for stream in streams:
+        by_scope.setdefault(stream.scope, []).append(stream)
+    stored = [_state(scope, by_scope[scope], _ways(scope, accounts, led_to)) for scope in sorted(by_scope)]
+    return (*stored, *_never_synced(accounts, by_scope, led_to))
+
+
+def _state(scope: Scope, streams: Sequence[StreamState], ways: Sequence[Account]) -> ScopeState:
+    filters = [ImageFilter(account.images.include, account.images.exclude) for account in ways]
+    counting = tuple(
+        stream
+        for stream in streams
+        if stream.image_name is None
+        or not filters
+        or any(images.accepts(stream.image_name) for images in filters)
+    )
+    return ScopeState(str(scope), scope, bool(ways), counting)
+
+
+def _ways(scope: Scope, accounts: Sequence[Account], led_to: LedTo) -> list[Account]:
+    """The entries of the configuration that lead to a scope: those recorded, else the default credentials."""
+    recorded = [
+        account for account in accounts if led_to.get((account.identity, scope.region)) == scope.account_id
+    ]
+    named = [account for account in recorded if _covers(account, scope.region)]
+    return named or [
+        account for account in accounts if not _is_named(account) and _covers(account, scope.region)
+    ]
+
+
+def _is_named(account: Account) -> bool:
+    return account.profile is not None or account.role_arn is not None
+
+
+def _covers(account: Account, region: str) -> bool:
+    return account.regions is None or account.regions == _ALL or region in account.regions
+
+
+def _never_synced(
+    accounts: Sequence[Account], scopes: Iterable[Scope], led_to: LedTo
+) -> tuple[ScopeState, ...]:
+    anyone = {scope.region for scope in scopes}
+    missing: list[str] = []
+    for account in accounts:
+        reached = {region for identity, region in led_to if identity == account.identity}
+        regions = reached if _is_named(account) else anyone
+        named = account.regions if isinstance(account.regions, tuple) else ()
+        if not named and not regions:
+            missing.append(account.identity)
+        missing += [f"{account.identity} in {one}" for one in named if one not in regions]
+    return tuple(ScopeState(name, None, wanted=True) for name in missing)

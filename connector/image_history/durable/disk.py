@@ -1,0 +1,109 @@
+"""Files and folders that survive a power cut, private to their owner; each step is a point for a fault.
+
+Everything here raises OSError. Must not know what a file holds, nor what its reader is told.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from image_history.durable.effects import Effect, File, reach
+
+_PRIVATE_FILE = 0o600
+_PRIVATE_FOLDER = 0o700
+NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
+
+
+@contextmanager
+def synced_file(path: Path, what: File, *, over: bool = False) -> Iterator[BinaryIO]:
+    """Open a file to write and read; it is on disk when the block ends. Its name is not, see `sync_folder`.
+
+    FileExistsError if it is there, unless `over` lets it be written over.
+    """
+    reach(Effect.CREATE, what)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if over else os.O_EXCL)
+    with os.fdopen(os.open(path, flags, _PRIVATE_FILE), "w+b") as file:
+        reach(Effect.WRITE, what)
+        yield file
+        file.flush()
+        reach(Effect.FSYNC, what)
+        os.fsync(file.fileno())
+
+
+def rename(path: Path, target: Path, what: File) -> None:
+    """Let a synced file take the place of `target`. The name is on disk after `sync_folder`."""
+    reach(Effect.RENAME, what)
+    path.replace(target)
+
+
+def link(path: Path, target: Path, what: File) -> None:
+    """Give a synced file the name `target` as well; FileExistsError if that is taken."""
+    reach(Effect.LINK, what)
+    os.link(path, target)
+
+
+def symlink(target: str, path: Path, what: File) -> None:
+    """Make a symbolic link at `path`; FileExistsError if that is taken."""
+    reach(Effect.SYMLINK, what)
+    path.symlink_to(target)
+
+
+def take_name(path: Path, target: Path, what: File) -> None:
+    """Let a file that is complete have the name `target`; FileExistsError if that is taken."""
+    try:
+        link(path, target, what)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        rename(path, target, what)
+    sync_folder(target.parent, what)
+    unlink(path, what)
+
+
+def sync_folder(folder: Path, what: File) -> None:
+    """Have the names in a folder on disk."""
+    reach(Effect.FSYNC_FOLDER, what)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path, what: File, *, exist_ok: bool = False, parents: bool = False) -> None:
+    """Make a folder; FileExistsError if it is there, unless `exist_ok`."""
+    reach(Effect.MAKE_FOLDER, what)
+    folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=exist_ok, parents=parents)
+
+
+def unlink(path: Path, what: File) -> None:
+    """Remove a file, if it is there."""
+    reach(Effect.UNLINK, what)
+    path.unlink(missing_ok=True)
+
+
+def remove_tree(folder: Path, what: File, *, ignore_errors: bool = False) -> None:
+    """Remove a folder and all in it; `ignore_errors` leaves what cannot be removed."""
+    reach(Effect.REMOVE_TREE, what)
+    shutil.rmtree(folder, ignore_errors=ignore_errors)
+
+
+def open_lock(path: Path) -> int:
+    """The descriptor of a file that is there to be locked, made if need be."""
+    reach(Effect.CREATE, File.LOCK)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE)
+
+
+def write_holder(descriptor: int, holder: str) -> None:
+    """Write into a locked file who holds it. It needs no fsync: it tells of a process that lives."""
+    reach(Effect.WRITE, File.LOCK)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, holder.encode(), 0)

@@ -1,0 +1,78 @@
+"""Which images a scope has: its list of images, read whole or not at all.
+
+Must not know the warehouse, or what is done with an image.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from image_history.aws.bodies import Image
+from image_history.errors import ListingUnstableError
+from image_history.extract.calls import ScopeCalls
+from image_history.listing.pages import MOST_EMPTY_PAGES
+from image_history.listing.request import ImageFilter
+from image_history.model import Drift
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """A scope's images that pass its filter, sorted by name. Instants in UTC epoch milliseconds.
+
+    `names` are those of all images, whatever the filter. `t0_ms` is the server's Date of the first page less
+    one second, `now_ms` that of the last page.
+    """
+
+    images: tuple[Image, ...]
+    names: frozenset[str]
+    pages: int
+    t0_ms: int
+    now_ms: int
+    drift: tuple[Drift, ...] = ()
+
+    @property
+    def account_id(self) -> str | None:
+        """The account in the first well-formed ARN; None if there is none."""
+        accounts = (_account(image.ImageArn) for image in self.images)
+        return next((account for account in accounts if account is not None), None)
+
+
+def _account(arn: str) -> str | None:
+    told = re.match(r"arn:[^:]+:sagemaker:[^:]*:(?P<account>[0-9]{12}):", arn)
+    return told["account"] if told is not None else None
+
+
+def discover(calls: ScopeCalls, wanted: ImageFilter) -> Discovery:
+    """List the scope's images to the end.
+
+    Raises ListingUnstableError for a token that repeats, and what `ScopeCalls.list_images` raises; a list
+    that could not be read to its end is never returned.
+    """
+    answers = [calls.list_images(None)]
+    seen: set[str] = set()
+    empty = 0
+    while (token := answers[-1].body.NextToken) is not None:
+        empty = 0 if answers[-1].body.Images else empty + 1
+        if empty >= MOST_EMPTY_PAGES:
+            raise ListingUnstableError(
+                f"ListImages with {calls.where} gave {empty:,} empty pages in a row: the list seems to have no "
+                "end, so nothing in this scope was read."
+            )
+        if token in seen:
+            raise ListingUnstableError(
+                f"ListImages with {calls.where} repeats a pagination token after {len(answers)} pages: "
+                "the list has no end, so nothing in this scope was read."
+            )
+        seen.add(token)
+        answers.append(calls.list_images(token))
+    by_name = {image.ImageName: image for answer in answers for image in answer.body.Images}
+    wanted_names = sorted(name for name in by_name if wanted.accepts(name))
+    return Discovery(
+        images=tuple(by_name[name] for name in wanted_names),
+        names=frozenset(by_name),
+        pages=len(answers),
+        t0_ms=answers[0].date_ms - 1000,
+        now_ms=answers[-1].date_ms,
+        drift=tuple(drift for answer in answers for drift in answer.drift),
+    )

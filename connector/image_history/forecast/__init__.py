@@ -1,0 +1,4 @@
+"""What a sync would cost, without one: calls and time.
+
+Must not know how it is shown.
+"""

@@ -1,0 +1,293 @@
+"""What a sync would do now: reads the lists of images, the warehouse and the landing, and writes nothing.
+
+Must not know how it is shown, nor SQL or boto3.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow.parquet as pq
+
+from image_history.config import Config
+from image_history.errors import LandingError, WarehouseLockedError
+from image_history.extract.expand import find_targets
+from image_history.extract.scopes import Target
+from image_history.forecast.estimate import (
+    Facts,
+    Pace,
+    ScopeEstimate,
+    Seconds,
+    StreamEstimate,
+    estimate_scope,
+    estimate_stream,
+    total_seconds,
+    with_details,
+)
+from image_history.landing.runs import LandedRun, Landing
+from image_history.model import Failure, PlannedStream, Scope, Stop, Stream
+from image_history.run.planning import Opened, Opening, Planning, SyncOptions, open_scopes
+from image_history.warehouse.large_streams import LargeStream, large_streams
+from image_history.warehouse.loader import Knowledge, known, known_streams, loaded_runs
+from image_history.warehouse.owed import count_owed
+from image_history.warehouse.warehouse import WarehouseFile, now_ms
+
+logger = logging.getLogger(__name__)
+
+_WAIT_SECONDS = 1.0
+# A sync at work renames and removes what is being looked at.
+_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """A run in the landing that the warehouse lacks. `started_at_ms` is UTC epoch milliseconds."""
+
+    run_id: str
+    started_at_ms: int
+    images: int
+    images_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a sync would do now, if nothing changed at AWS since the one before.
+
+    `unreadable` are scopes whose images cannot be listed. `continued` is the unfinished run that it would go
+    on with instead of beginning one, `waiting` are runs that it would load first. `locked` says who holds the
+    warehouse, None if nobody does: then this is from memory, and from ranges.
+    """
+
+    scopes: tuple[ScopeEstimate, ...]
+    seconds: Seconds
+    unreadable: tuple[Failure, ...] = ()
+    continued: Unloaded | None = None
+    waiting: tuple[Unloaded, ...] = ()
+    locked: str | None = None
+
+
+def pace_of(config: Config) -> Pace:
+    """The pace that an estimate goes by."""
+    return Pace(config.rate.list_per_second, config.rate.describe_per_second, config.concurrency)
+
+
+def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop | None = None) -> Forecast:
+    """Plan as a sync would, with calls of STS and ListImages only; nothing is written.
+
+    Where the configuration says `all` regions or an organization, these are asked for too. Raises what a sync
+    would raise before it lists versions. An unfinished run is planned from what it has left; images are listed
+    only for the scopes that it had not got to.
+    """
+    asked = options or SyncOptions()
+    halt = stop or Stop()
+    wanted = find_targets(config, halt)
+    stored = _stored(config)
+    selection = asked.selection(wanted)
+    left = [run for run in stored.unloaded if run.finished or not asked.fresh]
+    unfinished = [run for run in left if not run.finished and run.plan.selection == selection]
+    current = unfinished[-1] if unfinished else None
+    waiting = tuple(run for run in left if run is not current)
+    looked = _Looked(config, asked, stored, waiting)
+    if current is not None:
+        return looked.rest_of(current, wanted, halt)
+    return looked.new_run(wanted, selection, halt)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the warehouse and the landing say; `locked` names who holds the warehouse."""
+
+    knowledge: Knowledge
+    unloaded: tuple[LandedRun, ...]
+    locked: str | None = None
+
+
+def _stored(config: Config) -> _Stored:
+    landing = Landing(config.landing_folder)
+    runs = _runs(landing)
+    if not config.warehouse.exists():
+        return _Stored(Knowledge(), runs)
+    try:
+        with WarehouseFile(config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
+            loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
+            return _Stored(known(connection), tuple(run for run in runs if run.plan.run_id not in loaded))
+    except WarehouseLockedError as error:
+        logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
+        remembered = landing.remembered()
+        knowledge = Knowledge() if remembered is None else Knowledge(known_streams(remembered))
+        return _Stored(knowledge, runs, locked=str(error.context.get("holder", "another process")))
+
+
+def _runs(landing: Landing) -> tuple[LandedRun, ...]:
+    """The runs in the landing, looked at without its lock."""
+    for _ in range(_LOOKS - 1):
+        try:
+            return landing.runs()
+        except (LandingError, OSError):
+            continue
+    return landing.runs()
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What is to be listed: streams, the images that AWS still lists, and what each list of images took."""
+
+    streams: Sequence[PlannedStream]
+    listed: frozenset[Stream]
+    list_images: Mapping[Scope, int]
+    unreadable: tuple[Failure, ...] = ()
+    run: LandedRun | None = None
+
+    def joined(self, more: _Planned) -> _Planned:
+        """This and what scopes that come later add to it."""
+        return _Planned(
+            streams=(*self.streams, *more.streams),
+            listed=self.listed | more.listed,
+            list_images={**self.list_images, **more.list_images},
+            unreadable=(*self.unreadable, *more.unreadable),
+            run=self.run,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """Everything that a forecast is made of, but for what is to be listed."""
+
+    config: Config
+    options: SyncOptions
+    stored: _Stored
+    waiting: tuple[LandedRun, ...]
+
+    def new_run(self, wanted: Sequence[Target], selection: str, stop: Stop) -> Forecast:
+        """The forecast of a run that begins now."""
+        known_accounts = self.stored.knowledge.accounts
+        opened = open_scopes(wanted, self.config, self.options, accounts=known_accounts, stop=stop)
+        return self._forecast(self._planned(opened, selection))
+
+    def rest_of(self, run: LandedRun, wanted: Sequence[Target], stop: Stop) -> Forecast:
+        """The forecast of a sync that goes on with this run; its plan knows the images of its scopes already."""
+        begun = _Planned(
+            streams=run.plan.streams,
+            listed=_listed(run),
+            list_images={scope.scope: 0 for scope in run.plan.scopes},
+            unreadable=run.plan.unreadable,
+            run=run,
+        )
+        if run.plan.last:
+            return self._forecast(begun)
+        done = frozenset(begun.list_images)
+        known_accounts = self.stored.knowledge.accounts
+        opening = Opening(wanted, self.config, self.options, known_accounts, stop, done)
+        new = []
+        for wave in opening.waves(patience_seconds=math.inf):
+            new = [replace(wave, scopes=tuple(each for each in wave.scopes if each.scope not in done))]
+        return self._forecast(begun.joined(self._planned(new[-1], run.plan.selection)))
+
+    def _planned(self, opened: Opened, selection: str) -> _Planned:
+        plan, _ = Planning(self.config, self.options, self.stored.knowledge.streams).plan(
+            opened, selection, now_ms=now_ms()
+        )
+        listed = {Stream(scope.scope, name) for scope in opened.scopes for name in scope.images().names}
+        return _Planned(
+            streams=plan.streams,
+            listed=frozenset(listed),
+            list_images={scope.scope: scope.pages for scope in plan.scopes},
+            unreadable=plan.unreadable,
+        )
+
+    def _forecast(self, planned: _Planned) -> Forecast:
+        pace = pace_of(self.config)
+        by_scope: dict[Scope, list[StreamEstimate]] = {scope: [] for scope in planned.list_images}
+        for each in self._estimates(planned):
+            by_scope[each.stream.scope].append(each)
+        scopes = tuple(
+            estimate_scope(scope, planned.list_images[scope], streams, pace)
+            for scope, streams in by_scope.items()
+        )
+        return Forecast(
+            scopes=scopes,
+            seconds=total_seconds(scopes, pace),
+            unreadable=planned.unreadable,
+            continued=None if planned.run is None else _unloaded(planned.run),
+            waiting=tuple(map(_unloaded, self.waiting)),
+            locked=self.stored.locked,
+        )
+
+    def _estimates(self, planned: _Planned) -> Sequence[StreamEstimate]:
+        large = self._large(planned.streams)
+        waiting = {each.stream for run in self.waiting for each in run.plan.streams}
+        run = planned.run
+        begun_ms = now_ms() if run is None else run.plan.started_at_ms
+        tokens_live = (now_ms() - begun_ms) / 1000 <= self.config.resume_within.total_seconds()
+        marks = {} if run is None else run.checkpoints
+
+        def facts(stream: Stream) -> Facts:
+            found = large.get(stream)
+            return Facts(
+                known=self.stored.knowledge.streams.get(stream),
+                listed=stream in planned.listed,
+                waiting=stream in waiting,
+                recent=None if found is None else found.recent,
+                unexplained=None if found is None else found.unexplained,
+                mark=marks.get(stream),
+                tokens_live=tokens_live,
+            )
+
+        full = self.options.full
+        found = [estimate_stream(each, facts(each.stream), full=full) for each in planned.streams]
+        return self._with_details(found) if self.config.details else found
+
+    def _with_details(self, streams: Sequence[StreamEstimate]) -> Sequence[StreamEstimate]:
+        """With the calls for details that what is stored owes; unknown of new images, and of all while locked."""
+        known = self.stored.knowledge.streams
+        before_ms = now_ms() - round(self.config.details_every.total_seconds() * 1000)
+        if not known or self.stored.locked is not None:
+            return [with_details(each, None) for each in streams]
+        try:
+            with WarehouseFile(self.config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
+                owed = count_owed(connection, before_ms)
+        except WarehouseLockedError:
+            return [with_details(each, None) for each in streams]
+        return [
+            with_details(each, owed.get(each.stream, (0, 0)) if each.stream in known else None)
+            for each in streams
+        ]
+
+    def _large(self, streams: Sequence[PlannedStream]) -> Mapping[Stream, LargeStream]:
+        """What is stored of the streams that don't fit one page; nothing while the warehouse is locked."""
+        known_streams = self.stored.knowledge.streams
+        asked = [
+            planned
+            for planned in streams
+            if planned.stream in known_streams
+            and known_streams[planned.stream].live_versions >= planned.request.page_size
+        ]
+        if not asked or self.stored.locked is not None:
+            return {}
+        try:
+            with WarehouseFile(self.config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
+                return large_streams(connection, asked)
+        except WarehouseLockedError as error:
+            logger.warning("warehouse_locked", extra={"action": "planning ranges", "reason": str(error)})
+            return {}
+
+
+def _listed(run: LandedRun) -> frozenset[Stream]:
+    """The images that the scopes' lists had when the run began."""
+    columns = ["account_id", "region", "image_name"]
+    rows = [row for path in run.images for row in pq.read_table(path, columns=columns).to_pylist()]
+    return frozenset(Stream(Scope(row["account_id"], row["region"]), row["image_name"]) for row in rows)
+
+
+def _unloaded(run: LandedRun) -> Unloaded:
+    done = sum(mark.finished for mark in run.checkpoints.values())
+    images = len(run.plan.streams)
+    return Unloaded(
+        run_id=run.plan.run_id,
+        started_at_ms=run.plan.started_at_ms,
+        images=images,
+        images_left=0 if run.finished else images - done,
+    )

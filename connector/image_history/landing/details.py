@@ -1,0 +1,98 @@
+"""The landing's files of details: what looks at versions brought, and what they cost, in one file each.
+
+    <landing>/<run id>/details-000001-0badcafe.parquet ...      its number and its checksum
+
+A file appears whole by one rename; its rows say themselves what is no longer owed. Must not know AWS or the
+warehouse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from image_history.durable.effects import File
+from image_history.landing.files import checksum, damaged, noted, parquet, read_checked, write_whole
+from image_history.listing.details import StreamDetails, Trouble, by_stream
+from image_history.model import Calls, Drift, Scope, Stream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeCost:
+    """What a scope's calls cost since the file before."""
+
+    scope: Scope
+    calls: Calls
+
+
+CostsTaken = Callable[[], Mapping[Scope, Calls]]
+
+
+def costs_since(taken: CostsTaken) -> tuple[ScopeCost, ...]:
+    """What scopes have cost since `taken` was called the last time; those that cost nothing are left out."""
+    return tuple(ScopeCost(scope, calls) for scope, calls in taken().items() if calls != Calls())
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How many looks at versions of a stream were answered."""
+
+    stream: Stream
+    looks: int
+
+
+@dataclass(frozen=True, slots=True)
+class DetailsHeader:
+    """What a file of details says beside its rows."""
+
+    run_id: str
+    number: int
+    costs: tuple[ScopeCost, ...] = ()
+    answered: tuple[Answered, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    drift: tuple[Drift, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LandedDetails:
+    """All files of details of a run, in their order, and the sums of what they say."""
+
+    files: tuple[Path, ...] = ()
+    costs: tuple[ScopeCost, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    streams: Mapping[Stream, StreamDetails] = field(default_factory=dict)
+
+
+def write_details(folder: Path, header: DetailsHeader, rows: pa.Table) -> Path:
+    """Write one file; it is on disk and visible when this returns. After a LandingError: whole, or not at all."""
+    content = parquet(rows, header)
+    path = folder / f"details-{header.number:06d}-{checksum(content)}.parquet"
+    write_whole(path, content, File.DETAILS)
+    return path
+
+
+def read_details(folder: Path, run_id: str) -> LandedDetails:
+    """The details in a run's folder. LandingError names a file that is damaged."""
+    files = tuple(sorted(folder.glob("details-*.parquet")))
+    headers = [_header(path, run_id, number) for number, path in enumerate(files, start=1)]
+    answered: dict[Stream, int] = {}
+    for each in (count for header in headers for count in header.answered):
+        answered[each.stream] = answered.get(each.stream, 0) + each.looks
+    return LandedDetails(
+        files=files,
+        costs=tuple(cost for header in headers for cost in header.costs),
+        drift=tuple(drift for header in headers for drift in header.drift),
+        streams=by_stream(answered, (trouble for header in headers for trouble in header.troubles)),
+    )
+
+
+def _header(path: Path, run_id: str, number: int) -> DetailsHeader:
+    header = noted(read_checked(path), DetailsHeader, path)
+    if (header.run_id, header.number) != (run_id, number):
+        raise damaged(path, f"it is not file {number} of its run's details")
+    return header

@@ -1,0 +1,142 @@
+"""The files of the landing as bytes: written whole, sealed by a checksum, and refused when it doesn't match.
+
+Whatever cannot be written or read is a LandingError that says what to do. Must not know what a file means.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from image_history.durable.disk import rename, sync_folder, synced_file
+from image_history.durable.effects import File
+from image_history.errors import LandingError
+
+_SEALED_NAME = re.compile(r"-(?P<checksum>[0-9a-f]{8})\.parquet")
+_METADATA_KEY = b"image-history"
+_FAST = 1
+# ARNs and instants hardly repeat: half the bytes and a fifth of the time where they are given up soon.
+_DICTIONARY_BYTES = 16 * 1024
+
+Value = TypeVar("Value")
+
+
+class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
+    """A JSON document with the checksum of its bytes."""
+
+    crc32: int
+    document: msgspec.Raw
+
+
+def seal(document: object) -> bytes:
+    """A value as JSON that `unsealed` reads, and takes for damaged if a byte of it changes."""
+    encoded = msgspec.json.encode(document)
+    return msgspec.json.encode(_Sealed(zlib.crc32(encoded), msgspec.Raw(encoded)))
+
+
+def unsealed(path: Path, kind: type[Value]) -> Value:
+    """The value in a file that `seal` made."""
+    sealed = decoded(read_whole(path), _Sealed, path)
+    if zlib.crc32(sealed.document) != sealed.crc32:
+        raise damaged(path, "its checksum does not match")
+    return decoded(bytes(sealed.document), kind, path)
+
+
+def decoded(content: bytes, kind: type[Value], path: Path) -> Value:
+    """A value from its JSON in `path`."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise damaged(path, str(error)) from error
+
+
+def parquet(table: pa.Table, note: object = None) -> pa.Buffer:
+    """A table as the bytes of a Parquet file, with a value that `noted` finds in it.
+
+    Packed, for Parquet does not: a quiet run of many images writes little else than their checkpoints.
+    """
+    metadata = None if note is None else {_METADATA_KEY: zlib.compress(msgspec.json.encode(note), _FAST)}
+    buffer = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        buffer,
+        compression="zstd",
+        dictionary_pagesize_limit=_DICTIONARY_BYTES,
+    )
+    return buffer.getvalue()
+
+
+def noted(content: bytes, kind: type[Value], path: Path) -> Value:
+    """The value that `parquet` put beside the rows of a file with this content."""
+    try:
+        metadata = pq.read_schema(pa.BufferReader(content)).metadata or {}
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(path, str(error)) from error
+    if _METADATA_KEY not in metadata:
+        raise damaged(path, "it carries no checkpoints")
+    try:
+        unpacked = zlib.decompress(metadata[_METADATA_KEY])
+    except zlib.error as error:
+        raise damaged(path, str(error)) from error
+    return decoded(unpacked, kind, path)
+
+
+def checksum(content: bytes | pa.Buffer) -> str:
+    """The seal of a file that bears it in its name, as in segment-000001-0badcafe.parquet."""
+    return f"{zlib.crc32(content):08x}"
+
+
+def read_checked(path: Path) -> bytes:
+    """The content of a file that bears its checksum in its name."""
+    content = read_whole(path)
+    named = _SEALED_NAME.search(path.name)
+    if named is None or named["checksum"] != checksum(content):
+        raise damaged(path, "its checksum does not match")
+    return content
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of a file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise damaged(path, error.strerror or str(error)) from error
+
+
+def write_whole(path: Path, content: bytes | pa.Buffer, what: File) -> None:
+    """Let a file appear whole, on disk when this returns. What a killed writer left of it is written over.
+
+    After a LandingError it is there whole, or not at all.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with synced_file(temporary, what, over=True) as file:
+            file.write(content)
+        rename(temporary, path, what)
+        sync_folder(path.parent, what)
+    except OSError as error:
+        raise refused("write", path, error) from error
+
+
+def damaged(path: Path, problem: str) -> LandingError:
+    """The error of a file that is not what was written."""
+    return LandingError(
+        f"{path} is damaged ({problem}); nothing of its run was loaded. "
+        "Drop that run with sync --fresh: what it had read is read again.",
+        path=str(path),
+    )
+
+
+def refused(action: str, path: Path, error: OSError) -> LandingError:
+    """The error of what the disk refuses."""
+    return LandingError(
+        f"Cannot {action} {path}: {error.strerror or error}. "
+        "Check that the disk has room and that the path is writable; the next sync goes on from here.",
+        path=str(path),
+    )

@@ -1,0 +1,397 @@
+"""The landing: segments of rows with the tokens that continue after them, one folder a run.
+
+A segment becomes visible by one rename, after an fsync, so that rows and checkpoint are there together or
+not at all. Must not know AWS or the warehouse.
+
+    <landing>/lock                          held by the sync that works here
+    <landing>/known-streams.parquet         what the warehouse knew after the last load
+    <landing>/<run id>/images.parquet       what the scopes' lists of images said
+    <landing>/<run id>/plan.json            written last: a folder without it is an unborn run
+    <landing>/<run id>/images-000002.parquet, plan-000002.json ...    scopes that came later
+    <landing>/<run id>/segment-000001-0badcafe.parquet ...     its number and its checksum
+    <landing>/<run id>/details-000001-0badcafe.parquet ...     see landed_details
+    <landing>/<run id>/closed               handed to the loader: takes no more segments
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from image_history.durable.disk import make_folder, open_lock, remove_tree, sync_folder, unlink, write_holder
+from image_history.durable.effects import Effect, File, reach
+from image_history.errors import LandingError, SyncRunningError
+from image_history.landing.details import LandedDetails, ScopeCost, read_details
+from image_history.landing.files import (
+    checksum,
+    damaged,
+    noted,
+    parquet,
+    read_checked,
+    read_whole,
+    refused,
+    seal,
+    unsealed,
+    write_whole,
+)
+from image_history.model import (
+    Absence,
+    Calls,
+    Checkpoint,
+    Drift,
+    Failure,
+    ListingKind,
+    PlannedStream,
+    Scope,
+    Stream,
+)
+
+FORMAT = 1
+_PLAN = "plan.json"
+_IMAGES = "images.parquet"
+_CLOSED = "closed"
+_KNOWN = "known-streams.parquet"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopePlan:
+    """What discovery found in one scope. Instants in UTC epoch milliseconds.
+
+    `identity` names the configured profile or role, None for AWS's default chain.
+    """
+
+    scope: Scope
+    identity: str | None
+    pages: int
+    images: int
+    t0_ms: int
+    calls: Calls
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run is going to read; or a part of it, for scopes that answer late must not delay the others.
+
+    The first part is written before the first segment, and `last` says that no more will come.
+    `selection` identifies what was asked for (mode, scopes, images): only a sync that asks for the same
+    continues the run. `started_at_ms` is UTC epoch milliseconds of the local clock. `accept_account` lets a
+    profile or role lead to another account from now on.
+    """
+
+    run_id: str
+    started_at_ms: int
+    mode: ListingKind
+    selection: str
+    scopes: tuple[ScopePlan, ...]
+    streams: tuple[PlannedStream, ...]
+    unreadable: tuple[Failure, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    accept_account: bool = False
+    details: bool = False
+    last: bool = True
+    format: int = FORMAT
+
+    def with_part(self, part: RunPlan) -> RunPlan:
+        """This plan and what another part adds to it."""
+        return replace(
+            self,
+            scopes=self.scopes + part.scopes,
+            streams=self.streams + part.streams,
+            unreadable=self.unreadable + part.unreadable,
+            drift=self.drift + part.drift,
+            last=part.last,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What plan.json holds: the plan, and the checksum of the images beside it."""
+
+    plan: RunPlan
+    images: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """What a segment says beside its rows: how far each stream in it has been read, and at what cost."""
+
+    run_id: str
+    number: int
+    checkpoints: tuple[Checkpoint, ...]
+    costs: tuple[ScopeCost, ...] = ()
+    absences: tuple[Absence, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class LandedRun:
+    """A run's folder, read back: each stream's newest checkpoint, and the sums of all segments."""
+
+    folder: Path
+    plan: RunPlan
+    segments: tuple[Path, ...]
+    checkpoints: Mapping[Stream, Checkpoint]
+    costs: Mapping[Scope, Calls]
+    absences: tuple[Absence, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    closed: bool = False
+    parts: int = 1
+    details: LandedDetails = field(default_factory=LandedDetails)
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The Parquet files of the run's images, one for each part of its plan."""
+        return tuple(self.folder / _part(_IMAGES, number) for number in range(1, self.parts + 1))
+
+    @property
+    def finished(self) -> bool:
+        """Nothing will be added: every planned stream has an outcome, or the run was handed to the loader.
+
+        Whether all details were read that can be, only who reads them knows.
+        """
+        known = self.checkpoints
+        return self.closed or (
+            self.plan.last
+            and not self.plan.details
+            and all(
+                planned.stream in known and known[planned.stream].finished for planned in self.plan.streams
+            )
+        )
+
+
+def _part(name: str, number: int) -> str:
+    """The name of a file of the plan's n-th part."""
+    stem, _, suffix = name.partition(".")
+    return name if number == 1 else f"{stem}-{number:06d}.{suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """The landing folder of a warehouse."""
+
+    folder: Path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one sync, creating it if need be.
+
+        Raises SyncRunningError, naming the process, if another sync holds it, and LandingError if the
+        folder cannot be made.
+        """
+        try:
+            make_folder(self.folder, File.LANDING, exist_ok=True)
+            handle = open_lock(self.folder / "lock")
+        except OSError as error:
+            raise refused("open the landing folder", self.folder, error) from error
+        try:
+            _take(handle, self.folder)
+            yield
+        finally:
+            os.close(handle)
+
+    def create(self, plan: RunPlan, images: pa.Table) -> LandedRun:
+        """Write a run's images and, last, its plan; a kill in between leaves no run."""
+        folder = self.folder / plan.run_id
+        try:
+            make_folder(folder, File.RUN)
+            sync_folder(self.folder, File.RUN)
+        except OSError as error:
+            raise refused("make the run's folder", folder, error) from error
+        _write_part(folder, 1, plan, images)
+        return LandedRun(folder, plan, (), {}, {})
+
+    def extend(self, run: LandedRun, part: RunPlan, images: pa.Table) -> LandedRun:
+        """Add scopes to a run's plan; after a kill the part is there whole, or not at all."""
+        number = run.parts + 1
+        _write_part(run.folder, number, part, images)
+        return replace(run, plan=run.plan.with_part(part), parts=number)
+
+    def runs(self) -> tuple[LandedRun, ...]:
+        """Every run whose plan was written, oldest first. LandingError names a file that cannot be read."""
+        plans = sorted(path for path in self.folder.glob(f"*/{_PLAN}"))
+        return tuple(read_run(path.parent) for path in plans)
+
+    def close(self, run: LandedRun) -> LandedRun:
+        """Mark the run as handed to the loader: a later sync never continues it."""
+        write_whole(run.folder / _CLOSED, b"", File.CLOSED)
+        return read_run(run.folder)
+
+    def forget_unfinished(self) -> tuple[str, ...]:
+        """Remove every run that was not read to its end, or that cannot be read; return their ids."""
+        forgotten = [
+            path.parent for path in sorted(self.folder.glob(f"*/{_PLAN}")) if not _is_whole(path.parent)
+        ]
+        for folder in forgotten:
+            self._remove(folder)
+        return tuple(folder.name for folder in forgotten)
+
+    def remove(self, run: LandedRun) -> None:
+        """Remove a loaded run's folder; the plan goes first, so that a kill leaves no half of a run.
+
+        What the disk refuses is logged: the next sync finds that the run is loaded, and removes it.
+        """
+        try:
+            self._remove(run.folder)
+        except LandingError as error:
+            logger.warning("run_not_removed", extra={"run_id": run.plan.run_id, "reason": str(error)})
+
+    def _remove(self, folder: Path) -> None:
+        try:
+            if not (folder / _PLAN).is_dir():
+                unlink(folder / _PLAN, File.PLAN)
+            sync_folder(folder, File.PLAN)
+            remove_tree(folder, File.RUN)
+        except OSError as error:
+            raise refused("remove the run's folder", folder, error) from error
+
+    def remember(self, streams: pa.Table) -> None:
+        """Keep a copy of what the warehouse knows of its streams, for planning while it is locked.
+
+        It may lag behind the warehouse, or be missing where the disk refused it; that only makes a listing
+        read more than it must.
+        """
+        try:
+            write_whole(self.folder / _KNOWN, parquet(streams, _rows_checksum(streams)), File.KNOWN)
+        except LandingError as error:
+            logger.warning("streams_not_remembered", extra={"reason": str(error)})
+
+    def remembered(self) -> pa.Table | None:
+        """The copy that `remember` kept; None if there is none, or if it is damaged."""
+        path = self.folder / _KNOWN
+        try:
+            content = read_whole(path)
+            streams = pq.read_table(pa.BufferReader(content))
+            written = noted(content, str, path)
+            return streams if written == _rows_checksum(streams) else None
+        except (LandingError, OSError, ValueError, pa.ArrowException):
+            return None
+
+    def sweep(self) -> None:
+        """Remove folders of runs that were never born or only half removed (no plan)."""
+        for folder in _listed(self.folder):
+            if folder.is_dir() and not (folder / _PLAN).exists():
+                remove_tree(folder, File.RUN, ignore_errors=True)
+
+
+def _write_part(folder: Path, number: int, plan: RunPlan, images: pa.Table) -> None:
+    content = parquet(images)
+    write_whole(folder / _part(_IMAGES, number), content, File.IMAGES)
+    write_whole(folder / _part(_PLAN, number), seal(_Written(plan, checksum(content))), File.PLAN)
+
+
+def _rows_checksum(table: pa.Table) -> str:
+    return checksum(msgspec.json.encode(table.to_pylist()))
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise refused("look into", folder, error) from error
+
+
+def _take(handle: int, folder: Path) -> None:
+    try:
+        reach(Effect.LOCK, File.LOCK)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno != errno.EAGAIN:
+            raise refused("lock", folder, error) from error
+        written = os.pread(handle, 32, 0).strip()
+        holder = written.decode("ascii") if written.isdigit() else "unknown"
+        raise SyncRunningError(
+            f"Another sync (process {holder}) works in {folder}; this one did nothing. "
+            "Wait for it, or stop it: the next sync goes on where it was.",
+            holder=holder,
+        ) from error
+    try:
+        write_holder(handle, str(os.getpid()))
+    except OSError as error:
+        raise refused("write the lock in", folder, error) from error
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return read_run(folder).finished
+    except LandingError:
+        return False
+
+
+def read_run(folder: Path) -> LandedRun:
+    """Read a run's plan and fold the checkpoints of its segments in their order.
+
+    LandingError names a file that is damaged, missing, or of another version.
+    """
+    plan = _read_part(folder, 1)
+    parts = 1
+    while (folder / _part(_PLAN, parts + 1)).exists():
+        parts += 1
+        plan = plan.with_part(_read_part(folder, parts))
+    segments = tuple(sorted(folder.glob("segment-*.parquet")))
+    checkpoints: dict[Stream, Checkpoint] = {}
+    details = read_details(folder, plan.run_id)
+    costs: dict[Scope, Calls] = {}
+    absences: list[Absence] = []
+    drift: list[Drift] = [*plan.drift, *details.drift]
+    spent = list(details.costs)
+    for number, path in enumerate(segments, start=1):
+        header = _header(path, plan.run_id, number)
+        absences += header.absences
+        drift += header.drift
+        checkpoints.update({checkpoint.stream: checkpoint for checkpoint in header.checkpoints})
+        spent += header.costs
+    for cost in spent:
+        costs[cost.scope] = costs.get(cost.scope, Calls()) + cost.calls
+    closed = (folder / _CLOSED).exists()
+    return LandedRun(
+        folder, plan, segments, checkpoints, costs, tuple(absences), tuple(drift), closed, parts, details
+    )
+
+
+def _read_part(folder: Path, number: int) -> RunPlan:
+    path, images = folder / _part(_PLAN, number), folder / _part(_IMAGES, number)
+    written = unsealed(path, _Written)
+    _require_format(written.plan.format, path)
+    if checksum(read_whole(images)) != written.images:
+        raise damaged(images, "its checksum does not match")
+    return written.plan
+
+
+def _header(path: Path, run_id: str, number: int) -> SegmentHeader:
+    header = noted(read_checked(path), SegmentHeader, path)
+    _require_format(header.format, path)
+    if (header.run_id, header.number) != (run_id, number):
+        raise damaged(path, f"it is not segment {number} of its run")
+    return header
+
+
+def write_segment(folder: Path, header: SegmentHeader, rows: pa.Table) -> Path:
+    """Write one segment; it is on disk and visible when this returns.
+
+    After a LandingError it is there whole, or not at all.
+    """
+    content = parquet(rows, header)
+    path = folder / f"segment-{header.number:06d}-{checksum(content)}.parquet"
+    write_whole(path, content, File.SEGMENT)
+    return path
+
+
+def _require_format(found: int, path: Path) -> None:
+    if found != FORMAT:
+        raise LandingError(
+            f"{path} was written by another version of image-history (format {found}, this one reads "
+            f"{FORMAT}): finish that run with the version that began it, or drop it with sync --fresh."
+        )

@@ -1,0 +1,4 @@
+"""Pure decisions on listings: which request to make, what a page adds, when a listing is accepted.
+
+Must not know calls, files or SQL.
+"""

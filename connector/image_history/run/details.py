@@ -1,0 +1,282 @@
+"""Reads the details of the versions that owe them, each scope on threads of its own, and lands what it gets.
+
+Details are optional: nothing here keeps a run from being loaded but a stop, or a disk that refuses. Must not know
+SQL, boto3, or how details are stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from image_history.aws.bodies import epoch_ms
+from image_history.config import Config
+from image_history.durable.effects import Effect, reach
+from image_history.errors import (
+    AccessDeniedError,
+    ConnectorError,
+    FatalError,
+    ImageNotFoundError,
+    InterruptedRunError,
+    ListingUnstableError,
+    SkippableError,
+    TransientError,
+)
+from image_history.extract.calls import ScopeCalls
+from image_history.extract.workers import Workers
+from image_history.landing.batch_writer import Cut
+from image_history.landing.details_writer import DetailsWriter
+from image_history.landing.runs import LandedRun, read_run
+from image_history.listing.details import ALIASES, DESCRIBE, Look, Owed, Trouble
+from image_history.listing.pages import MOST_EMPTY_PAGES
+from image_history.model import Calls, Outcome, Scope, Stop, Stream
+from image_history.telemetry import span
+from image_history.warehouse.owed import OwedRows
+
+logger = logging.getLogger(__name__)
+
+_Call = Callable[[Look, ScopeCalls], Look | None]
+
+# An alias that moves while it is read makes for another round.
+_MOST_ROUNDS = 4
+# Images that refuse, and calls that fail, in a row before a scope is not asked any more in this run.
+_ENOUGH = 3
+
+
+@dataclass(slots=True)
+class _ScopeState:
+    """What a scope still lets be asked: by operation why not any more, by image why not there."""
+
+    calls: ScopeCalls
+    closed: dict[str, Trouble] = field(default_factory=dict)
+    denied: dict[tuple[str, Stream], Trouble] = field(default_factory=dict)
+    told: set[tuple[str, Stream]] = field(default_factory=set)
+    missed: set[tuple[Stream, int, str]] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
+    failed: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def refusal(self, operation: str, stream: Stream) -> Trouble | None:
+        """Why this is not to be asked; None if it is."""
+        closed = self.closed.get(operation)
+        return self.denied.get((operation, stream)) if closed is None else replace(closed, stream=stream)
+
+    def may_try(self, owed: Owed, operation: str) -> bool:
+        """Whether it may be answered, or at least has to be told why not."""
+        if (owed.stream, owed.version, operation) in self.missed:
+            return False
+        return self.refusal(operation, owed.stream) is None or (operation, owed.stream) not in self.told
+
+    def miss(self, owed: Owed, *operations: str) -> None:
+        """A version was not answered for, and is not asked for again in this run."""
+        with self.lock:
+            self.missed |= {(owed.stream, owed.version, operation) for operation in operations}
+
+    def untold(self, trouble: Trouble) -> tuple[Trouble, ...]:
+        """The trouble, if it is the first of its operation and stream to be told."""
+        with self.lock:
+            key = (trouble.operation, trouble.stream)
+            first = key not in self.told
+            self.told.add(key)
+            return (trouble,) if first else ()
+
+    def succeeded(self, operation: str) -> None:
+        """A call was answered."""
+        with self.lock:
+            self.answered.add(operation)
+            self.failed = 0
+
+    def met(self, trouble: Trouble, error: ConnectorError) -> None:
+        """A call was refused or failed for good; decides what else is not to be asked."""
+        with self.lock:
+            if trouble.outcome is Outcome.DENIED:
+                self.denied[trouble.operation, trouble.stream] = trouble
+                refusing = sum(operation == trouble.operation for operation, _ in self.denied)
+                if trouble.operation not in self.answered and refusing >= _ENOUGH:
+                    self.closed.setdefault(trouble.operation, trouble)
+                return
+            self.failed += 1
+            if isinstance(error, FatalError) or self.failed >= _ENOUGH:
+                for operation in (DESCRIBE, ALIASES):
+                    self.closed.setdefault(operation, replace(trouble, operation=operation))
+
+
+@dataclass(slots=True)
+class Detailing:
+    """Reads the details of one run. `owed` compares what is landed with the warehouse.
+
+    Each scope is asked on `threads` threads of its own at the most. ListAliases is paced as a list,
+    DescribeImageVersion as a describe call.
+    """
+
+    config: Config
+    calls: Mapping[Scope, ScopeCalls]
+    owed: Callable[[LandedRun], Mapping[Scope, OwedRows]]
+    stop: Stop
+    threads: int
+    _states: dict[Scope, _ScopeState] = field(default_factory=dict)
+
+    def run(self, run: LandedRun) -> LandedRun:
+        """Read everything that is owed and can be read; return what is landed then.
+
+        What is denied or fails is landed as trouble, and stays owed: a later run asks again. Raises
+        InterruptedRunError, LandingError, and what `owed` raises; what was read by then is landed.
+        """
+        current = run
+        for _ in range(_MOST_ROUNDS):
+            due = {scope: rows for scope, rows in self.owed(current).items() if scope in self.calls}
+            asked = self._asked(due)
+            if not asked:
+                break
+            with span("details", versions=sum(map(len, due.values()))):
+                self._round(current, asked)
+            self.stop.check()
+            current = read_run(current.folder)
+        return current
+
+    def _asked(self, due: Mapping[Scope, OwedRows]) -> Mapping[Scope, Iterator[Owed]]:
+        """What of it was not asked in vain before, by scope; scopes of which nothing is left are left out."""
+        found = {}
+        for scope, rows in due.items():
+            state = self._states.setdefault(scope, _ScopeState(self.calls[scope]))
+            if any(True for _ in _fresh(rows, state)):
+                found[scope] = _fresh(rows, state)
+        return found
+
+    def _round(self, run: LandedRun, asked: Mapping[Scope, Iterator[Owed]]) -> None:
+        workers = Workers(self.stop)
+        cut = Cut(self.config.checkpoint_rows, self.config.checkpoint_seconds)
+        with DetailsWriter(run, cut=cut, costs=self._costs) as writer:
+            try:
+                for scope, versions in asked.items():
+                    job = partial(self._work, workers, self._states[scope], _Shared(versions), writer)
+                    for _ in range(self.threads):
+                        workers.start(job)
+                workers.wait()
+            finally:
+                workers.close()
+
+    def _work(self, workers: Workers, state: _ScopeState, versions: _Shared, writer: DetailsWriter) -> None:
+        while not workers.over and (owed := versions.next()) is not None:
+            try:
+                look = _look(owed, state)
+            except InterruptedRunError:
+                return
+            if look.answered or look.troubles:
+                writer.put(look)
+
+    def _costs(self) -> Mapping[Scope, Calls]:
+        return {scope: calls.meter.take() for scope, calls in self.calls.items()}
+
+
+class _Shared:
+    """Versions that several threads take one by one."""
+
+    def __init__(self, versions: Iterator[Owed]) -> None:
+        self._versions = versions
+        self._lock = threading.Lock()
+
+    def next(self) -> Owed | None:
+        """The next version; None when all are taken."""
+        with self._lock:
+            return next(self._versions, None)
+
+
+def _fresh(rows: Iterable[Owed], state: _ScopeState) -> Iterator[Owed]:
+    """Those that are worth asking for, as far as they are."""
+    for owed in rows:
+        left = replace(
+            owed,
+            describe=owed.describe and state.may_try(owed, DESCRIBE),
+            aliases=owed.aliases and state.may_try(owed, ALIASES),
+        )
+        if left.describe or left.aliases:
+            yield left
+
+
+def _look(owed: Owed, state: _ScopeState) -> Look:
+    """Ask for what is owed of one version."""
+    look, is_there = Look(owed), True
+    if owed.describe:
+        look, is_there = _ask(look, DESCRIBE, state, _described)
+    if owed.aliases and is_there:
+        look, _ = _ask(look, ALIASES, state, _aliased)
+    return look
+
+
+def _ask(look: Look, operation: str, state: _ScopeState, call: _Call) -> tuple[Look, bool]:
+    """The look with the answer or the trouble added; False if there is no such version any more.
+
+    A listing may show a version for a while that is gone: that is no trouble.
+    """
+    stream = look.owed.stream
+    refusal = state.refusal(operation, stream)
+    if refusal is not None:
+        return _troubled(look, state, refusal), True
+    try:
+        answered = call(look, state.calls)
+    except ImageNotFoundError:
+        answered = None
+    except InterruptedRunError:
+        raise
+    except (TransientError, SkippableError, FatalError) as error:
+        trouble = _trouble(stream, operation, error)
+        state.met(trouble, error)
+        state.miss(look.owed, operation)
+        return _troubled(look, state, trouble), True
+    state.succeeded(operation)
+    if answered is None:
+        state.miss(look.owed, DESCRIBE, ALIASES)
+        return look, False
+    return answered, True
+
+
+def _troubled(look: Look, state: _ScopeState, trouble: Trouble) -> Look:
+    return replace(look, troubles=look.troubles + state.untold(trouble))
+
+
+def _trouble(stream: Stream, operation: str, error: ConnectorError) -> Trouble:
+    outcome = Outcome.DENIED if isinstance(error, AccessDeniedError) else Outcome.FAILED
+    logger.warning(
+        "details_not_read",
+        extra={"stream": str(stream), "operation": operation, "outcome": outcome.value, "reason": str(error)},
+    )
+    code = str(error.context.get("code") or type(error).__name__)
+    return Trouble(stream, operation, outcome, code, str(error))
+
+
+def _described(look: Look, calls: ScopeCalls) -> Look | None:
+    """The look with what DescribeImageVersion says; None if that is about another incarnation."""
+    owed = look.owed
+    answer = calls.describe_image_version(owed.stream.image_name, owed.version)
+    reach(Effect.FETCHED, DESCRIBE)
+    if epoch_ms(answer.body.CreationTime) != owed.creation_ms:
+        return None
+    drift = look.drift + answer.drift
+    return replace(look, described=answer.body, described_ms=answer.date_ms, drift=drift)
+
+
+def _aliased(look: Look, calls: ScopeCalls) -> Look:
+    """The look with all pages of the version's aliases."""
+    owed = look.owed
+    names: set[str] = set()
+    drift = look.drift
+    token: str | None = None
+    seen: set[str] = set()
+    while True:
+        answer = calls.list_aliases(owed.stream.image_name, owed.version, token)
+        reach(Effect.FETCHED, ALIASES)
+        names.update(answer.body.SageMakerImageVersionAliases)
+        drift += answer.drift
+        token = answer.body.NextToken
+        if token is None:
+            return replace(look, aliases=tuple(sorted(names)), aliases_ms=answer.date_ms, drift=drift)
+        if token in seen or len(seen) >= MOST_EMPTY_PAGES:
+            raise ListingUnstableError(
+                f"ListAliases of version {owed.version} of {owed.stream} repeats itself after {len(seen) + 1} "
+                "pages: its aliases stay as they were, and the next sync asks again."
+            )
+        seen.add(token)

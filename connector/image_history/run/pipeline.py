@@ -1,0 +1,249 @@
+"""Wires a run: leftovers, scopes and plan, reading, load, publication, report.
+
+Decides the order of the stages and nothing else; must not know boto3, SQL, or how a report is printed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from image_history.config import Config
+from image_history.errors import WarehouseLockedError
+from image_history.extract.expand import find_targets
+from image_history.extract.scopes import Target, threads_of_a_scope
+from image_history.landing.runs import LandedRun, Landing
+from image_history.model import RunReport, Scope, ScopeReport, Stop
+from image_history.publish.stage import publish_all
+from image_history.run.details import Detailing
+from image_history.run.handing import hand_over
+from image_history.run.listing import Arrival, Progress, Reading, Silent
+from image_history.run.planning import Opening, Planning, SyncOptions
+from image_history.telemetry import note, observed, span
+from image_history.warehouse.findings import Held, hold_against
+from image_history.warehouse.loader import (
+    Knowledge,
+    Loaded,
+    known,
+    known_streams,
+    load_run,
+    loaded_runs,
+    predecessor,
+    report,
+)
+from image_history.warehouse.owed import owed_details
+from image_history.warehouse.warehouse import Connection, WarehouseFile, now_ms
+
+__all__ = ["Progress", "Silent", "SyncOptions", "sync"]
+
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
+
+_PLANNING_WAIT_SECONDS = 1.0
+
+
+def sync(
+    config: Config,
+    *,
+    options: SyncOptions | None = None,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> RunReport:
+    """Read what changed at AWS and load it; continue an unfinished run if there is one.
+
+    Rows, watermarks, coverage and the run's record become visible in one transaction. Raises a
+    ConnectorError whose `exit_code` says what to do; whatever had been fetched by then is in the landing
+    folder and is used by the next sync.
+    """
+    landing = Landing(config.landing_folder)
+    WarehouseFile(config.warehouse).require_writable()
+    with landing.locked():
+        asked = options or SyncOptions()
+        run = _Sync(asked.paced(config), asked, progress or Silent(), stop or Stop(), landing)
+        return observed(run.run)
+
+
+@dataclass(slots=True)
+class _Sync:
+    """One sync while it holds the landing folder."""
+
+    config: Config
+    options: SyncOptions
+    progress: Progress
+    stop: Stop
+    landing: Landing
+    started: float = field(default_factory=time.monotonic)
+    lock_seconds: float = 0.0
+
+    @property
+    def warehouse(self) -> WarehouseFile:
+        return WarehouseFile(self.config.warehouse, self.config.lock_wait.total_seconds())
+
+    def run(self) -> RunReport:
+        wanted = find_targets(self.config, self.stop)
+        selection = self.options.selection(wanted)
+        unfinished, waiting = self._leftovers(selection)
+        knowledge = self._knowledge(waiting)
+        self.progress.stage("scopes")
+        reading = Reading(
+            self.config,
+            self._hold_against,
+            self.progress,
+            self.stop,
+            threads=threads_of_a_scope(self.config, len(wanted)),
+            now_ms=now_ms(),
+            allow_mass_delete=self.options.allow_mass_delete,
+        )
+        current = reading.run(self._arrivals(wanted, selection, unfinished, knowledge))
+        if self.config.details:
+            current = self._detailed(current, reading)
+        done = self._finish(current, waiting, resumed=unfinished is not None)
+        scopes = tuple(_with_spared(each, reading.spared) for each in done.scopes)
+        self.progress.stage("publishing")
+        with span("publish"):
+            publications = publish_all(self.config, stop=self.stop)
+        return replace(done, scopes=scopes, publications=publications)
+
+    def _leftovers(self, selection: str) -> tuple[LandedRun | None, tuple[LandedRun, ...]]:
+        """The unfinished run to continue, if any, and the runs whose rows wait to be loaded."""
+        self.landing.sweep()
+        if self.options.fresh:
+            for run_id in self.landing.forget_unfinished():
+                logger.warning("unfinished_run_forgotten", extra={"run_id": run_id})
+        runs = self._without_loaded(self.landing.runs())
+        unfinished = [run for run in runs if not run.finished and run.plan.selection == selection]
+        current = unfinished[-1] if unfinished else None
+        return current, tuple(run for run in runs if run is not current)
+
+    def _without_loaded(self, runs: Sequence[LandedRun]) -> Sequence[LandedRun]:
+        """Remove the folders of runs that the warehouse holds: a kill came between commit and clean-up."""
+        if not runs or not self.config.warehouse.exists():
+            return runs
+        try:
+            with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
+                loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
+                follows = self._predecessors(connection, loaded)
+        except WarehouseLockedError:
+            return runs
+        self._put_away([run for run in runs if run.plan.run_id in loaded], follows)
+        return [run for run in runs if run.plan.run_id not in loaded]
+
+    def _predecessors(self, connection: Connection, run_ids: Iterable[str]) -> Mapping[str, str | None]:
+        """The run that each of these followed; only who takes a run over asks for it."""
+        if self.options.hand_over is None:
+            return {}
+        return {run_id: predecessor(connection, run_id) for run_id in run_ids}
+
+    def _put_away(self, runs: Iterable[LandedRun], follows: Mapping[str, str | None]) -> None:
+        """Remove loaded runs from the landing, or hand them over to be merged elsewhere."""
+        for run in runs:
+            if self.options.hand_over is None:
+                self.landing.remove(run)
+            else:
+                hand_over(run, self.options.hand_over, follows=follows[run.plan.run_id])
+
+    def _knowledge(self, waiting: Sequence[LandedRun]) -> Knowledge:
+        """What is known of the streams, after loading what waits; while locked, what was known lately."""
+        try:
+            if waiting:
+                self._load(waiting, wait_seconds=_PLANNING_WAIT_SECONDS)
+            if not self.config.warehouse.exists():
+                return Knowledge()
+            with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
+                return known(connection)
+        except WarehouseLockedError as error:
+            logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
+            remembered = self.landing.remembered()
+            return Knowledge() if remembered is None else Knowledge(known_streams(remembered))
+
+    def _arrivals(
+        self, wanted: Sequence[Target], selection: str, unfinished: LandedRun | None, knowledge: Knowledge
+    ) -> Iterator[Arrival]:
+        """Open the scopes; as they answer, decide what to read of them, and write it down before it is read."""
+        run = unfinished
+        planned = frozenset(plan.scope for plan in run.plan.scopes) if run is not None else frozenset()
+        opening = Opening(wanted, self.config, self.options, knowledge.accounts, self.stop, planned)
+        planning = Planning(self.config, self.options, knowledge.streams)
+        for opened in opening.waves():
+            new = replace(opened, scopes=tuple(each for each in opened.scopes if each.scope not in planned))
+            if run is None:
+                run = self.landing.create(*planning.plan(new, selection, now_ms=now_ms()))
+            elif not run.plan.last:
+                run = self.landing.extend(run, *planning.part(new, run.plan))
+            note(run_id=run.plan.run_id)
+            yield Arrival(run, {each.scope: each.calls for each in opened.scopes})
+
+    def _detailed(self, run: LandedRun, reading: Reading) -> LandedRun:
+        """Read the details that are due in the scopes that answer."""
+        self.progress.stage("details")
+        every = self.config.details_every
+        detailing = Detailing(
+            self.config,
+            {scope: calls for scope, calls in reading.calls.items() if scope not in reading.lost},
+            lambda now: self._ask_warehouse(now, lambda connection: owed_details(connection, now, every)),
+            self.stop,
+            threads=reading.threads,
+        )
+        return detailing.run(run)
+
+    def _hold_against(self, run: LandedRun) -> Held:
+        return self._ask_warehouse(run, lambda connection: hold_against(connection, run))
+
+    def _ask_warehouse(self, run: LandedRun, ask: Callable[[Connection], Result]) -> Result:
+        """Compare with the warehouse. While another process holds it, the run is closed as it is."""
+        try:
+            if not self.config.warehouse.exists():
+                with self.warehouse.writing() as connection:
+                    logger.info("warehouse_made", extra={"path": str(self.config.warehouse)})
+                    return ask(connection)
+            with self.warehouse.current() as connection:
+                return ask(connection)
+        except WarehouseLockedError:
+            self.landing.close(run)
+            raise
+
+    def _finish(self, run: LandedRun, waiting: Sequence[LandedRun], *, resumed: bool) -> RunReport:
+        self.progress.stage("loading")
+        current = self.landing.close(run)
+        still_waiting = [earlier for earlier in waiting if earlier.folder.exists()]
+        loaded = self._load([*still_waiting, current])
+        done = report(
+            loaded[-1],
+            duration_seconds=time.monotonic() - self.started,
+            lock_seconds=self.lock_seconds,
+            resumed=resumed,
+        )
+        return replace(done, pending_runs=len(waiting))
+
+    def _load(self, runs: Sequence[LandedRun], *, wait_seconds: float | None = None) -> list[Loaded]:
+        """Load the runs in their order, each in its own transaction, and remove their folders.
+
+        Returns those that were not loaded before. A run that an earlier process loaded and could not
+        remove is only removed.
+        """
+        warehouse = self.warehouse
+        if wait_seconds is not None:
+            warehouse = replace(warehouse, lock_wait_seconds=wait_seconds)
+        with span("load", runs=len(runs)), warehouse.writing() as connection:
+            opened = time.monotonic()
+            done = loaded_runs(connection, [run.plan.run_id for run in runs])
+            loaded = [
+                load_run(connection, run, allow_mass_delete=self.options.allow_mass_delete)
+                for run in runs
+                if run.plan.run_id not in done
+            ]
+            streams = connection.table("load/known_streams")
+            follows = self._predecessors(connection, [run.plan.run_id for run in runs])
+            opened = time.monotonic() - opened
+        self.lock_seconds += opened
+        self.landing.remember(streams)
+        self._put_away(runs, follows)
+        return loaded
+
+
+def _with_spared(report: ScopeReport, spared: Mapping[Scope, int]) -> ScopeReport:
+    return replace(report, spared=report.spared + spared.get(report.scope, 0))

@@ -1,0 +1,337 @@
+"""What a new run is going to read: opens the configured scopes, finds their images, and decides the listings.
+
+Must not know the warehouse's SQL, segments, or how pages are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from image_history.aws.deadline import Callers
+from image_history.config import Config, Rate
+from image_history.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ConnectorError,
+    CredentialsError,
+    FatalError,
+    SkippableError,
+    SourceError,
+    TransientError,
+)
+from image_history.extract.discovery import Discovery
+from image_history.extract.scopes import OpenScope, Target, open_scope, require_distinct, require_same_account
+from image_history.extract.workers import Arrivals
+from image_history.landing.rows import empty_images, image_table
+from image_history.landing.runs import RunPlan, ScopePlan
+from image_history.listing.request import PlanSettings, plan_stream
+from image_history.model import Failure, ListingKind, Outcome, Scope, Stop, Stream, StreamKnowledge
+from image_history.run.shards import WHOLE, Shard
+from image_history.telemetry import note, span
+
+Accounts = Mapping[tuple[str, str], str]
+
+# No longer than a scope at AWS's own pace waits between its list of images and the first listing.
+_PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """What one sync is asked for beside its configuration.
+
+    `images` are globs over image names, `scopes` are ACCOUNT/REGION; empty means all. `fresh` drops
+    unfinished runs instead of continuing one. `allow_mass_delete` lets deletions through the breaker,
+    `accept_account` a profile that leads to another account than it did. `shard` is the share of the streams
+    to read, `hand_over` the folder that takes the run for `merge` once it is loaded.
+    """
+
+    full: bool = False
+    images: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    fresh: bool = False
+    allow_mass_delete: bool = False
+    accept_account: bool = False
+    shard: Shard = WHOLE
+    hand_over: Path | None = None
+
+    def paced(self, config: Config) -> Config:
+        """The configuration of one share: accounts and regions allow all machines together so many calls."""
+        rate = Rate(
+            config.rate.list_per_second / self.shard.of, config.rate.describe_per_second / self.shard.of
+        )
+        return config if self.shard == WHOLE else msgspec.structs.replace(config, rate=rate)
+
+    def selection(self, wanted: Sequence[Target]) -> str:
+        """Identifies what is asked for: only an unfinished run that asked for the same is continued."""
+        asked = (self.full, sorted(self.images), sorted(self.scopes), str(self.shard))
+        parts = [repr(asked), *sorted(map(repr, wanted))]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The scopes that can be read, each with its list of images, and those that cannot.
+
+    `last` is False while others are still to come; what cannot be read is told with the last ones.
+    """
+
+    scopes: tuple[OpenScope, ...]
+    unreadable: tuple[Failure, ...]
+    last: bool = True
+
+
+def open_scopes(
+    wanted: Sequence[Target], config: Config, options: SyncOptions, *, accounts: Accounts, stop: Stop
+) -> Opened:
+    """Open every wanted scope and read its list of images; return when all are there.
+
+    A scope that fails is reported in `unreadable`. If all fail, the first one's error is raised; a
+    ConfigError is raised in any case. `accounts` is where profiles and roles led before.
+    """
+    opening = Opening(wanted, config, options, accounts=accounts, stop=stop)
+    *_, last = opening.waves(patience_seconds=math.inf)
+    return last
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Opens the wanted scopes side by side. `planned` are those whose list of images is not needed again.
+
+    `accounts` is where profiles and roles led before.
+    """
+
+    wanted: Sequence[Target]
+    config: Config
+    options: SyncOptions
+    accounts: Accounts
+    stop: Stop
+    planned: frozenset[Scope] = frozenset()
+
+    def waves(self, *, patience_seconds: float = _PATIENCE_SECONDS) -> Iterator[Opened]:
+        """The scopes as they answer, `patience_seconds` after the first of each wave, the last one marked so.
+
+        One that answers late, is throttled or cannot be reached keeps no other waiting, unless the options name
+        scopes or images: those must be known to exist before anything is read. Raises as `open_scopes`.
+        """
+        patient = self.options.scopes or self.options.images
+        callers = Callers(self.config.concurrency)
+        jobs = [partial(self._try_open, target, callers) for target in self.wanted]
+        # Each makes one call at a time; some wait for what another one asks for both.
+        threads = 2 * self.config.concurrency
+        arrivals: Arrivals[OpenScope | _Lost] = Arrivals(jobs, self.stop, threads=threads)
+        everything: list[OpenScope] = []
+        lost: list[_Lost] = []
+        for batch, last in self._batches(arrivals, math.inf if patient else patience_seconds):
+            opened = [each for each in batch if isinstance(each, OpenScope)]
+            lost += [each for each in batch if isinstance(each, _Lost)]
+            everything += opened
+            require_distinct(everything)
+            if last and lost and not everything:
+                raise _fatal(lost[0].error) from lost[0].error
+            chosen = _selected(opened, lost, self.options)
+            yield Opened(chosen, self._unreadable(lost) if last else (), last=last)
+
+    def _batches(
+        self, arrivals: Arrivals[OpenScope | _Lost], patience_seconds: float
+    ) -> Iterator[tuple[list[OpenScope | _Lost], bool]]:
+        """What has arrived so far, each once, in the order of the configuration within a batch."""
+        batch: list[OpenScope | _Lost] = []
+        due = math.inf
+        for left in range(len(self.wanted) - 1, -1, -1):
+            attempt = arrivals.next(due)
+            while attempt is None:
+                yield self._sorted(batch), False
+                batch, due = [], math.inf
+                attempt = arrivals.next(due)
+            batch.append(attempt)
+            if isinstance(attempt, OpenScope) and due == math.inf:
+                due = time.monotonic() + patience_seconds
+            if not left:
+                yield self._sorted(batch), True
+
+    def _sorted(self, batch: Iterable[OpenScope | _Lost]) -> list[OpenScope | _Lost]:
+        places = {target: place for place, target in enumerate(self.wanted)}
+        return sorted(batch, key=lambda each: places[each.target])
+
+    def _try_open(self, target: Target, callers: Callers) -> OpenScope | _Lost:
+        scope: Scope | None = None
+        try:
+            with span("discover"):
+                opened = open_scope(target, self.config, self.stop, callers=callers)
+                scope = opened.scope
+                note(scope=str(scope))
+                require_same_account(opened, {} if self.options.accept_account else self.accounts)
+                return opened if scope in self.planned else replace(opened, discovery=opened.images())
+        except ConfigError:
+            raise
+        except (TransientError, SkippableError, FatalError) as error:
+            return _Lost(target, scope or _named(target), error)
+
+    def _unreadable(self, lost: Iterable[_Lost]) -> tuple[Failure, ...]:
+        """The failures of scopes that were asked for."""
+        return tuple(
+            each.failure()
+            for each in lost
+            if not self.options.scopes or str(each.scope) in self.options.scopes
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A target that could not be opened; `scope` None where not even its account became known."""
+
+    target: Target
+    scope: Scope | None
+    error: ConnectorError
+
+    def failure(self) -> Failure:
+        """What the run reports of it."""
+        denied = isinstance(self.error, AccessDeniedError | CredentialsError)
+        return Failure(
+            where=str(self.scope or self.target),
+            scope=self.scope,
+            image_name=None,
+            outcome=Outcome.DENIED if denied else Outcome.FAILED,
+            error_code=str(self.error.context.get("code", type(self.error).__name__)),
+            message=str(self.error),
+        )
+
+
+def _named(target: Target) -> Scope | None:
+    """The scope that a role names; a profile tells its account only when STS does."""
+    account_id = target.access.role_account
+    return None if account_id is None else Scope(account_id, target.region)
+
+
+def _selected(
+    opened: Sequence[OpenScope], lost: Iterable[_Lost], options: SyncOptions
+) -> tuple[OpenScope, ...]:
+    """The scopes that were asked for. ConfigError for one that is not configured; their error if none opened."""
+    if not options.scopes:
+        return tuple(opened)
+    chosen = tuple(scope for scope in opened if str(scope.scope) in options.scopes)
+    unread = [each for each in lost if str(each.scope) in options.scopes]
+    missing = (
+        set(options.scopes) - {str(each.scope) for each in chosen} - {str(each.scope) for each in unread}
+    )
+    if unread and not chosen and not missing:
+        raise _fatal(unread[0].error) from unread[0].error
+    if missing:
+        there = ", ".join(sorted(str(scope.scope) for scope in opened))
+        raise ConfigError(f"No scope {', '.join(sorted(missing))} is configured; there are: {there}.")
+    return chosen
+
+
+def _fatal(error: ConnectorError) -> ConnectorError:
+    """The error that ends a run of which no scope could be read."""
+    if isinstance(error, TransientError):
+        return SourceError(f"{error} Nothing was read; run sync again later.", **error.context)
+    if isinstance(error, AccessDeniedError):
+        return CredentialsError(f"{error} Nothing was read: allow sagemaker:ListImages.", **error.context)
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """Decides a new run from the opened scopes and from what is known of their streams."""
+
+    config: Config
+    options: SyncOptions
+    known: Mapping[Stream, StreamKnowledge]
+
+    def plan(self, opened: Opened, selection: str, *, now_ms: int) -> tuple[RunPlan, pa.Table]:
+        """The plan of a run, or of the scopes that it begins with, and their images.
+
+        `now_ms` is the local clock, UTC epoch milliseconds. Raises ConfigError if --image matches nothing.
+        """
+        matching = [(scope, self._narrowed(scope.images())) for scope in opened.scopes]
+        if self.options.images and not any(discovery.images for _, discovery in matching):
+            globs = ", ".join(self.options.images)
+            raise ConfigError(f"No image matches {globs} in the configured scopes.")
+        found = [(scope, self._shared_out(scope.scope, discovery)) for scope, discovery in matching]
+        plan = RunPlan(
+            run_id=_run_id(now_ms),
+            started_at_ms=now_ms,
+            mode=ListingKind.FULL if self.options.full else ListingKind.INCREMENTAL,
+            selection=selection,
+            scopes=tuple(_scope_plan(scope, discovery) for scope, discovery in found),
+            streams=tuple(
+                plan_stream(stream, self.known.get(stream), self._settings, now_ms=discovery.now_ms)
+                for scope, discovery in found
+                for stream in self._streams(scope, discovery)
+            ),
+            unreadable=opened.unreadable,
+            drift=tuple(drift for _, discovery in found for drift in discovery.drift),
+            accept_account=self.options.accept_account,
+            details=self.config.details,
+            last=opened.last,
+        )
+        tables = [image_table(scope.scope, discovery.images) for scope, discovery in found]
+        return plan, pa.concat_tables([empty_images(), *tables])
+
+    def part(self, opened: Opened, run: RunPlan) -> tuple[RunPlan, pa.Table]:
+        """What scopes that came later add to the plan of a run, and their images."""
+        plan, images = self.plan(opened, run.selection, now_ms=run.started_at_ms)
+        return replace(plan, run_id=run.run_id, mode=run.mode), images
+
+    @property
+    def _settings(self) -> PlanSettings:
+        return PlanSettings(
+            page_size=self.config.page_size,
+            lookback_ms=round(self.config.lookback.total_seconds() * 1000),
+            reconcile_every_ms=round(self.config.reconcile_every.total_seconds() * 1000),
+            full=self.options.full,
+        )
+
+    def _matches(self, image_name: str) -> bool:
+        globs = self.options.images
+        return not globs or any(fnmatchcase(image_name, glob) for glob in globs)
+
+    def _narrowed(self, found: Discovery) -> Discovery:
+        return replace(found, images=tuple(image for image in found.images if self._matches(image.ImageName)))
+
+    def _shared_out(self, scope: Scope, found: Discovery) -> Discovery:
+        mine = (each for each in found.images if self.options.shard.has(Stream(scope, each.ImageName)))
+        return replace(found, images=tuple(mine))
+
+    def _streams(self, opened: OpenScope, found: Discovery) -> Iterable[Stream]:
+        """The scope's images, and those that are stored as live but no longer in its list of images.
+
+        The latter are listed too: AWS then says that they are gone, or that the list of images lags behind.
+        """
+        yield from (Stream(opened.scope, image.ImageName) for image in found.images)
+        for stream, knowledge in self.known.items():
+            name = stream.image_name
+            lacking = stream.scope == opened.scope and knowledge.image_live and name not in found.names
+            mine = self._matches(name) and self.options.shard.has(stream)
+            if lacking and mine and opened.target.images.accepts(name):
+                yield stream
+
+
+def _run_id(started_at_ms: int) -> str:
+    """Sorts by start, to the millisecond; the random part tells machines apart."""
+    moment = datetime.fromtimestamp(started_at_ms / 1000, tz=UTC)
+    return f"{moment:%Y%m%dT%H%M%S}.{started_at_ms % 1000:03d}Z-{secrets.token_hex(4)}"
+
+
+def _scope_plan(opened: OpenScope, found: Discovery) -> ScopePlan:
+    return ScopePlan(
+        scope=opened.scope,
+        identity=opened.target.identity,
+        pages=found.pages,
+        images=len(found.images),
+        t0_ms=found.t0_ms,
+        calls=opened.calls.meter.take(),
+    )

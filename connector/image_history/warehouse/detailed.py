@@ -1,0 +1,71 @@
+"""Brings what a run landed of versions into the warehouse, with the details that it read or that are stored.
+
+Must not know what makes a version changed, nor how details are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from image_history.landing.rows import DETAILS_SCHEMA, VERSIONS_SCHEMA
+from image_history.landing.runs import LandedRun
+from image_history.model import Failure, Outcome
+from image_history.warehouse.warehouse import Connection
+
+
+def land_versions(connection: Connection, run: LandedRun) -> None:
+    """Make the temporary view `landed` of the run's segments."""
+    if run.segments:
+        connection.run("load/segments", {"segments": [str(path) for path in run.segments]})
+        connection.run("load/repeated")
+        connection.run("load/landed")
+    else:
+        connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
+        connection.run("load/nothing_landed")
+
+
+def land_details(connection: Connection, run: LandedRun) -> None:
+    """Make the temporary table `details` of the run's files of details."""
+    if run.details.files:
+        connection.run("load/details", {"details": [str(path) for path in run.details.files]})
+    else:
+        connection.offer("details_arrow", DETAILS_SCHEMA.empty_table())
+        connection.run("load/no_details")
+
+
+def write_versions(connection: Connection, run: LandedRun, stamp: Mapping[str, object]) -> None:
+    """Write events and newest states of what is in `changed`, and of versions whose details changed.
+
+    Where no details are concerned, nothing is done for them.
+    """
+    if not run.details.files and not _stored_details(connection):
+        connection.run("load/insert_events", stamp)
+        connection.run("load/delete_changed_versions")
+        connection.run("load/insert_changed_versions", stamp)
+        return
+    land_details(connection, run)
+    connection.run("load/detailed")
+    connection.run("load/insert_detailed_events", stamp)
+    connection.run("load/delete_changed_versions")
+    connection.run("load/insert_detailed_versions", stamp)
+    connection.run("load/mark_detailed")
+
+
+def _stored_details(connection: Connection) -> bool:
+    return bool(connection.table("load/has_details")["has_details"][0].as_py())
+
+
+def unread_details(run: LandedRun) -> tuple[Failure, ...]:
+    """The streams whose details could not be read, but for those that are denied: that is what was configured."""
+    return tuple(
+        Failure(
+            where=f"details of {stream}",
+            scope=stream.scope,
+            image_name=stream.image_name,
+            outcome=Outcome.PARTIAL,
+            error_code=found.troubles[0].code,
+            message=str(found.error),
+        )
+        for stream, found in run.details.streams.items()
+        if found.outcome is Outcome.FAILED
+    )

@@ -1,0 +1,179 @@
+"""The warehouse for Python programs: questions in, frames, Arrow tables or rows out.
+
+Must not know the command line, nor how a question is kept from doing harm.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from image_history.errors import QueryError
+from image_history.warehouse.statements import statement
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+# What a $parameter may be. A datetime has to know its zone.
+Value = str | bytes | bool | int | float | Decimal | date | datetime | timedelta | list[Any] | None
+
+_MOST_NAMED = 3
+
+
+class Result:
+    """The rows of an answer, all in memory, in the order of the query; read as often as you like."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns' names, in order."""
+        return tuple(self._table.column_names)
+
+    def arrow(self) -> pa.Table:
+        """The rows as an Arrow table. Instants are timestamps in UTC."""
+        return self._table
+
+    def df(self) -> pd.DataFrame:
+        """The rows as a new pandas frame. Instants are in UTC; integers with nulls become floats, as in pandas."""
+        return self._table.to_pandas()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dict for each row, by column; a name that comes again is numbered, as in `n_1`.
+
+        Instants are datetimes in `datetime.UTC`, to the microsecond.
+        """
+        from image_history.formats.rows import distinct
+
+        names = distinct(self._table.column_names)
+        return [
+            {name: _in_utc(value) for name, value in row.items()}
+            for row in self._table.rename_columns(names).to_pylist()
+        ]
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows())
+
+    def __repr__(self) -> str:
+        return f"<Result: {len(self):,} rows of {', '.join(self.columns)}>"
+
+
+class Warehouse:
+    """A warehouse to be asked from Python: read-only, locked down as `image-history query` is.
+
+    The file is open while a question is worked on and no longer, so that an object that lives on is in no sync's
+    way; questions from several threads take turns. `wait` is how long to wait for a load that is under way,
+    `timeout` how long DuckDB may work on one question, `queries` a folder with saved queries of your own, as the
+    setting of that name. Nothing is opened before the first question.
+
+    Every question raises WarehouseError for a file that is missing, foreign or newer than this program
+    (WarehouseLockedError if it stays locked), and QueryError for one that is wrong, refused, too long or too
+    large. The file is never changed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        wait: timedelta = timedelta(seconds=30),
+        timeout: timedelta = timedelta(minutes=5),
+        queries: str | Path | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._queries = None if queries is None else Path(queries)
+        self._wait_seconds = wait.total_seconds()
+        self._timeout = timeout
+
+    def query(self, sql: str, /, **parameters: Value) -> Result:
+        """Ask one statement that only reads, or the saved query `@name`; ConfigError if there is none.
+
+        The parameters are the values of its `$names`. A datetime without a zone is a QueryError: it could mean
+        any of two dozen instants.
+        """
+        from image_history.warehouse.saved import Question, saved
+
+        given = {name: _value(name, value) for name, value in parameters.items()}
+        named = sql.startswith("@")
+        question = saved(sql[1:], self._queries).question(given) if named else Question(sql, given)
+        return self._asked(question.sql, question.parameters)
+
+    def current(self) -> Result:
+        """Every version that is not known to be deleted, in its newest known state: `current_image_versions`."""
+        return self._asked(statement("library/current"), {})
+
+    def as_of(self, instant: datetime) -> Result:
+        """The versions that existed at AWS at that instant, as far as is known today: `image_versions_as_of`.
+
+        QueryError for an instant without a zone.
+        """
+        return self._asked(statement("library/as_of"), {"ts": _value("instant", instant)})
+
+    def known_at(self, instant: datetime) -> Result:
+        """The versions that this warehouse knew at that instant: `image_versions_known_at`. It never changes.
+
+        QueryError for an instant without a zone.
+        """
+        return self._asked(statement("library/known_at"), {"ts": _value("instant", instant)})
+
+    def history(self, image: str, *, account_id: str | None = None, region: str | None = None) -> Result:
+        """Every state of each version of an image, with its interval at AWS: `image_version_history`.
+
+        By account, region, version and time. An image of that name in several accounts or regions comes with
+        all of them, unless `account_id` or `region` choose. QueryError if there is none, with the nearest.
+        """
+        chosen = {"image": image, "account_id": account_id, "region": region}
+        found = self._asked(statement("library/history"), chosen)
+        if not len(found):
+            raise self._no_such_image(image, account_id, region)
+        return found
+
+    def __repr__(self) -> str:
+        return f"Warehouse({str(self.path)!r})"
+
+    def _asked(self, sql: str, parameters: Mapping[str, object]) -> Result:
+        import pyarrow as pa
+
+        from image_history.warehouse.asking import Limits, asking
+        from image_history.warehouse.saved import Question
+        from image_history.warehouse.warehouse import WarehouseFile
+
+        warehouse = WarehouseFile(self.path, self._wait_seconds)
+        with asking(warehouse, Question(sql, parameters), Limits(timeout=self._timeout)) as answer:
+            return Result(pa.Table.from_batches(answer, answer.schema))
+
+    def _no_such_image(self, image: str, account_id: str | None, region: str | None) -> QueryError:
+        images = self._asked(statement("library/images"), {}).rows()
+        scopes = [f"{row['account_id']}/{row['region']}" for row in images if row["image_name"] == image]
+        if scopes:
+            asked = "/".join(part or "*" for part in (account_id, region))
+            return QueryError(f"There is no image {image} in {asked}; it is in {', '.join(scopes)}.")
+        near = difflib.get_close_matches(image, {row["image_name"] for row in images}, _MOST_NAMED)
+        hint = f"; the nearest: {', '.join(near)}" if near else ""
+        return QueryError(f"There is no image {image} in {self.path}{hint}.")
+
+
+def _value(name: str, value: Value) -> Value:
+    """The value as it is bound: an instant in UTC. QueryError for one without a zone, also inside a list."""
+    if isinstance(value, list):
+        return [_value(name, one) for one in value]
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise QueryError(
+            f"{name} is {value.isoformat()} without a time zone, which could be any of many instants: make it "
+            "aware, as in datetime(2026, 7, 1, tzinfo=UTC)."
+        )
+    return value.astimezone(UTC)
+
+
+def _in_utc(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else value

@@ -1,0 +1,374 @@
+"""Loads one landed run: rows, events, deletions, streams, coverage and the run's record in one transaction.
+
+Wires the statements of sql/load in their order; must not know AWS, threads, or the command line.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from image_history.errors import HeldBackError, LoadError
+from image_history.landing.runs import LandedRun
+from image_history.listing.verdict import may_delete
+from image_history.model import (
+    Calls,
+    Checkpoint,
+    Drift,
+    Failure,
+    ListingKind,
+    Outcome,
+    RowCounts,
+    RunReport,
+    Scope,
+    ScopeReport,
+    Stream,
+    StreamKnowledge,
+)
+from image_history.schema import RUNS
+from image_history.version import __version__
+from image_history.warehouse.detailed import land_versions, unread_details, write_versions
+from image_history.warehouse.records import (
+    accounts_table,
+    calls_by_scope,
+    checkpoints,
+    drift_table,
+    listed_table,
+    outcome,
+    proofs_table,
+    scopes_table,
+    table_of,
+)
+from image_history.warehouse.statements import names
+from image_history.warehouse.warehouse import DUCKDB_VERSION, Connection, now_ms
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NOT_A_FAILURE = frozenset({Outcome.COMPLETE, Outcome.GONE})
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One run as it was loaded: its rows scope by scope, the deletions that the breaker held back, and when.
+
+    `drift` is what this run was the first to meet; `observed_ms` is UTC epoch milliseconds.
+    """
+
+    run: LandedRun
+    rows: Mapping[Scope, RowCounts]
+    spared: Mapping[Scope, int]
+    drift: tuple[Drift, ...]
+    observed_ms: int
+
+
+def loaded_runs(connection: Connection, run_ids: Iterable[str]) -> frozenset[str]:
+    """Which of these runs the warehouse holds already."""
+    found = connection.table("load/is_loaded", {"run_ids": list(run_ids)})
+    return frozenset(found["etl_run_id"].to_pylist())
+
+
+def predecessor(connection: Connection, run_id: str) -> str | None:
+    """The run that the warehouse loaded before this one; None for its first, and for one that it doesn't hold."""
+    found = connection.table("load/predecessor", {"run_id": run_id})["etl_run_id"].to_pylist()
+    return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What planning needs to know: every stream, and which account each profile or role and region led to."""
+
+    streams: Mapping[Stream, StreamKnowledge] = field(default_factory=dict)
+    accounts: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+def known(connection: Connection) -> Knowledge:
+    """What the warehouse knows."""
+    accounts = connection.table("load/known_accounts").to_pylist()
+    return Knowledge(
+        streams=known_streams(connection.table("load/known_streams")),
+        accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
+    )
+
+
+def known_streams(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
+    """The rows of sql/load/known_streams.sql as values."""
+    return {
+        Stream(Scope(row["account_id"], row["region"]), row["image_name"]): StreamKnowledge(
+            live_versions=row["live_versions"],
+            watermark_ms=row["watermark_ms"],
+            last_full_at_ms=row["last_full_at_ms"],
+            highest_version=row["highest_version"],
+            first_version_seen=row["first_version_seen"],
+            image_live=row["image_live"],
+        )
+        for row in rows.to_pylist()
+    }
+
+
+def load_run(
+    connection: Connection,
+    run: LandedRun,
+    *,
+    allow_mass_delete: bool = False,
+    held_back_is_error: bool = False,
+) -> Loaded:
+    """Load everything that the run landed, whether it was read to its end or not.
+
+    One transaction: after an exception (LoadError) nothing of the run is stored. Streams that were not
+    settled are covered as `partial`, keep their watermark, and have nothing deleted. A scope that would lose
+    more than the mass-delete breaker allows has nothing deleted either; with `held_back_is_error` that is a
+    HeldBackError, and nothing is stored.
+    """
+
+    def load() -> Loaded:
+        return _loaded(
+            connection, run, allow_mass_delete=allow_mass_delete, held_back_is_error=held_back_is_error
+        )
+
+    return connection.frugally(load)
+
+
+def _loaded(
+    connection: Connection, run: LandedRun, *, allow_mass_delete: bool, held_back_is_error: bool
+) -> Loaded:
+    with connection.transaction():
+        load = _Load(connection, run, _observed_ms(connection))
+        load.versions()
+        load.images()
+        spared = load.deletions(allow_mass_delete=allow_mass_delete)
+        if spared and held_back_is_error:
+            raise _held_back(run, spared)
+        rows = load.counts()
+        load.streams()
+        drift = load.drift()
+        load.record(rows)
+        load.check()
+    return Loaded(run, rows, spared, drift, load.observed_ms)
+
+
+def _held_back(run: LandedRun, spared: Mapping[Scope, int]) -> HeldBackError:
+    lost = ", ".join(f"{scope} would lose {count:,}" for scope, count in spared.items())
+    return HeldBackError(
+        f"Run {run.plan.run_id} deletes more than 10 versions and 30 % of a scope ({lost}): nothing of it was "
+        "stored. Look at it, then let it through with --allow-mass-delete."
+    )
+
+
+def _observed_ms(connection: Connection) -> int:
+    """Now, but later than every earlier load: what was known at an instant never changes afterwards."""
+    newest = connection.table("load/newest_observation")["finished_ms"][0].as_py()
+    return now_ms() if newest is None else max(now_ms(), int(newest) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """The steps of one load, inside its transaction.
+
+    Deletions are observed a millisecond after everything else, so that a version that was still listed when
+    a run began, and was gone when it ended, has both events in their order.
+    """
+
+    connection: Connection
+    run: LandedRun
+    observed_ms: int
+
+    @property
+    def finished_ms(self) -> int:
+        return self.observed_ms + 1
+
+    def _stamp(self, milliseconds: int) -> dict[str, object]:
+        return {"run_id": self.run.plan.run_id, "observed_at": _iso(milliseconds)}
+
+    def versions(self) -> None:
+        stamp = self._stamp(self.observed_ms)
+        self.connection.offer("listed_arrow", listed_table(checkpoints(self.run), self.run.details.streams))
+        self.connection.run("load/listed")
+        land_versions(self.connection, self.run)
+        self.connection.run("load/changed")
+        write_versions(self.connection, self.run, stamp)
+
+    def deletions(self, *, allow_mass_delete: bool) -> dict[Scope, int]:
+        stamp = self._stamp(self.finished_ms)
+        self.connection.offer("proofs_arrow", proofs_table(self.run))
+        self.connection.run("load/proofs")
+        self.connection.run("load/deleted")
+        spared = self._spare(allow_mass_delete=allow_mass_delete)
+        self.connection.run("load/insert_deletions", stamp)
+        self.connection.run("load/mark_deleted", stamp)
+        self.connection.run("load/mark_deleted_images", stamp)
+        self.connection.run("load/insert_absent_versions", {"run_id": self.run.plan.run_id})
+        return spared
+
+    def _spare(self, *, allow_mass_delete: bool) -> dict[Scope, int]:
+        """Take out the deletions of scopes that would lose too much."""
+        spared: dict[Scope, int] = {}
+        for row in self.connection.table("load/deletions_by_scope").to_pylist():
+            if not may_delete(row["deletions"], row["live_versions"], allowed=allow_mass_delete):
+                scope = Scope(row["account_id"], row["region"])
+                spared[scope] = row["deletions"]
+                parameters = {"account_id": scope.account_id, "region": scope.region}
+                self.connection.run("load/spare_deletions", parameters)
+        return spared
+
+    def images(self) -> None:
+        self.connection.run("load/changed_images", {"images": [str(path) for path in self.run.images]})
+        self.connection.run("load/delete_changed_images")
+        self.connection.run("load/insert_changed_images", self._stamp(self.observed_ms))
+
+    def streams(self) -> None:
+        self.connection.run("load/touched")
+        self.connection.run("load/streams_after")
+        self.connection.run("load/delete_streams")
+        self.connection.run("load/insert_streams", {"run_id": self.run.plan.run_id})
+
+    def drift(self) -> tuple[Drift, ...]:
+        if not self.run.drift:
+            return ()
+        self.connection.offer("drift_arrow", drift_table(self.run))
+        self.connection.run("load/drifted", self._stamp(self.observed_ms))
+        self.connection.run("load/delete_drifted")
+        self.connection.run("load/insert_drifted")
+        return tuple(Drift(**row) for row in self.connection.table("load/new_drift").to_pylist())
+
+    def counts(self) -> dict[Scope, RowCounts]:
+        evaluated = _evaluated(self.run)
+        counted = {
+            Scope(row["account_id"], row["region"]): RowCounts(
+                row["inserted"], row["updated"], row["unchanged"], row["reappeared"], row["deleted"]
+            )
+            for row in self.connection.table("load/counts").to_pylist()
+        }
+        return {
+            scope: rows if scope in evaluated or rows.deleted else replace(rows, deleted=None)
+            for scope, rows in {**dict.fromkeys(evaluated, RowCounts(deleted=0)), **counted}.items()
+        }
+
+    def record(self, rows: Mapping[Scope, RowCounts]) -> None:
+        run_id = self.run.plan.run_id
+        self.connection.offer("accounts_arrow", accounts_table(self.run))
+        if self.run.plan.accept_account:
+            self.connection.run("load/delete_accounts")
+        self.connection.run("load/insert_accounts", {"run_id": run_id})
+        self.connection.offer("scopes_arrow", scopes_table(self.run))
+        self.connection.run("load/insert_coverage", {"run_id": run_id})
+        self.connection.offer("run_arrow", table_of(RUNS, [_run_record(self.run, rows, self.finished_ms)]))
+        self.connection.run("load/insert_run")
+
+    def check(self) -> None:
+        """Run every check of sql/checks on what was touched; a row that one returns undoes the load."""
+        for name in names("checks"):
+            wrong = self.connection.table(name)
+            if wrong.num_rows:
+                raise LoadError(
+                    f"The check {name} found {wrong.num_rows} contradictions, the first: "
+                    f"{wrong.slice(0, 1).to_pylist()[0]}. The load was rolled back and its rows stay in the "
+                    "landing folder. Please report this.",
+                    check=name,
+                )
+
+
+def _iso(milliseconds: int) -> str:
+    return _instant(milliseconds).isoformat(timespec="milliseconds")
+
+
+def _instant(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+
+
+def _evaluated(run: LandedRun) -> frozenset[Scope]:
+    """The scopes in which some listing could have proved a deletion."""
+    return frozenset(
+        mark.stream.scope
+        for mark in checkpoints(run)
+        if mark.outcome is Outcome.GONE
+        or (mark.outcome is Outcome.COMPLETE and mark.request.kind is ListingKind.FULL)
+    )
+
+
+def run_outcome(run: LandedRun) -> Outcome:
+    """COMPLETE if every scope and every stream was read whole, else PARTIAL."""
+    whole = not run.plan.unreadable and all(mark.outcome in _NOT_A_FAILURE for mark in checkpoints(run))
+    return Outcome.COMPLETE if whole and not unread_details(run) else Outcome.PARTIAL
+
+
+def _run_record(run: LandedRun, rows: Mapping[Scope, RowCounts], finished_ms: int) -> dict[str, object]:
+    counts = sum(rows.values(), start=RowCounts())
+    calls = sum(calls_by_scope(run).values(), start=Calls())
+    return {
+        "etl_run_id": run.plan.run_id,
+        "started_at": run.plan.started_at_ms,
+        "finished_at": finished_ms,
+        "outcome": run_outcome(run).value,
+        "mode": run.plan.mode.value,
+        "streams": len(run.plan.streams),
+        "inserted": counts.inserted,
+        "updated": counts.updated,
+        "unchanged": counts.unchanged,
+        "reappeared": counts.reappeared,
+        "deleted": counts.deleted,
+        "list_images_calls": calls.of("ListImages"),
+        "list_image_versions_calls": calls.of("ListImageVersions"),
+        "describe_image_calls": calls.of("DescribeImage"),
+        "describe_image_version_calls": calls.of("DescribeImageVersion"),
+        "list_aliases_calls": calls.of("ListAliases"),
+        "retries": calls.retries,
+        "throttles": calls.throttles,
+        "bytes_received": calls.bytes,
+        "connector_version": __version__,
+        "duckdb_version": DUCKDB_VERSION,
+        "host": socket.gethostname(),
+    }
+
+
+def report(loaded: Loaded, *, duration_seconds: float, lock_seconds: float, resumed: bool) -> RunReport:
+    """What a loaded run did, for people and for programs."""
+    plan = loaded.run.plan
+    return RunReport(
+        run_id=plan.run_id,
+        started_at=_instant(plan.started_at_ms),
+        finished_at=_instant(loaded.observed_ms + 1),
+        outcome=run_outcome(loaded.run),
+        mode=plan.mode.value,
+        scopes=_scope_reports(loaded),
+        duration_seconds=duration_seconds,
+        lock_seconds=lock_seconds,
+        resumed=resumed,
+        unreadable_scopes=plan.unreadable,
+        drift=loaded.drift,
+    )
+
+
+def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
+    calls = calls_by_scope(loaded.run)
+    by_scope: dict[Scope, list[Checkpoint]] = {scope: [] for scope in calls}
+    for mark in checkpoints(loaded.run):
+        by_scope[mark.stream.scope].append(mark)
+    return tuple(
+        ScopeReport(
+            scope=scope,
+            streams=len(marks),
+            calls=calls[scope],
+            rows=loaded.rows.get(scope, RowCounts()),
+            failures=(
+                *(_failure(mark) for mark in marks if outcome(mark) not in _NOT_A_FAILURE),
+                *(each for each in unread_details(loaded.run) if each.scope == scope),
+            ),
+            spared=loaded.spared.get(scope, 0),
+        )
+        for scope, marks in by_scope.items()
+    )
+
+
+def _failure(mark: Checkpoint) -> Failure:
+    return Failure(
+        where=str(mark.stream),
+        scope=mark.stream.scope,
+        image_name=mark.stream.image_name,
+        outcome=outcome(mark),
+        error_code=mark.error_code or "Unfinished",
+        message=mark.error_message or "It was not read to its end.",
+    )

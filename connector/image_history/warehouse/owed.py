@@ -1,0 +1,97 @@
+"""Which versions a run owes details, by what it has landed and what is stored.
+
+Only reads; must not know AWS, or how details are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from image_history.landing.runs import LandedRun
+from image_history.listing.details import Owed
+from image_history.model import Scope, Stream
+from image_history.warehouse.detailed import land_details, land_versions
+from image_history.warehouse.records import checkpoints, listed_table, proofs_table, scopes_table
+from image_history.warehouse.warehouse import Connection
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class OwedRows:
+    """The owed versions of one scope, an image's together. As rows of Arrow: there may be a million."""
+
+    rows: pa.Table
+
+    def __len__(self) -> int:
+        return int(self.rows.num_rows)
+
+    def __iter__(self) -> Iterator[Owed]:
+        for batch in self.rows.to_batches(max_chunksize=_BATCH):
+            yield from map(_owed, batch.to_pylist())
+
+
+def _owed(row: Mapping[str, Any]) -> Owed:
+    return Owed(
+        stream=Stream(Scope(row["account_id"], row["region"]), row["image_name"]),
+        version=row["version"],
+        creation_ms=row["creation_ms"],
+        last_modified_ms=row["last_modified_ms"],
+        describe=row["wants_description"],
+        aliases=row["wants_aliases"],
+    )
+
+
+def owed_details(connection: Connection, run: LandedRun, every: timedelta) -> Mapping[Scope, OwedRows]:
+    """The versions that are new or changed, that were never answered for, or last before `every`.
+
+    Those of which this run has landed details are not among them, unless their aliases contradict each other.
+    Nothing is written to the file.
+    """
+    rows = connection.frugally(lambda: _rows(connection, run, every))
+    return {scope: OwedRows(part) for scope, part in _by_scope(rows)}
+
+
+def count_owed(connection: Connection, before_ms: int) -> Mapping[Stream, tuple[int, int]]:
+    """How many versions of each stream owe a description, and how many aliases, by what is stored.
+
+    Those answered for before `before_ms` (UTC epoch milliseconds) owe both again.
+    """
+    rows = connection.table("planning/owed_details", {"before_ms": before_ms}).to_pylist()
+    return {
+        Stream(Scope(row["account_id"], row["region"]), row["image_name"]): (
+            row["descriptions"],
+            row["aliases"],
+        )
+        for row in rows
+    }
+
+
+def _rows(connection: Connection, run: LandedRun, every: timedelta) -> pa.Table:
+    connection.offer("listed_arrow", listed_table(checkpoints(run)))
+    connection.run("load/listed")
+    land_versions(connection, run)
+    connection.run("load/changed")
+    connection.offer("proofs_arrow", proofs_table(run))
+    connection.run("load/proofs")
+    connection.offer("scopes_arrow", scopes_table(run))
+    land_details(connection, run)
+    every_ms = round(every.total_seconds() * 1000)
+    return connection.table("settle/owed", {"every_ms": every_ms, "run_id": run.plan.run_id})
+
+
+def _by_scope(rows: pa.Table) -> Iterator[tuple[Scope, pa.Table]]:
+    """The parts of a table that is sorted by scope."""
+    accounts, regions = rows["account_id"].to_pylist(), rows["region"].to_pylist()
+    scopes: Sequence[Scope] = [Scope(*pair) for pair in zip(accounts, regions, strict=True)]
+    first = 0
+    for place in range(1, len(scopes) + 1):
+        if place == len(scopes) or scopes[place] != scopes[first]:
+            yield scopes[first], rows.slice(first, place - first)
+            first = place

@@ -1,0 +1,216 @@
+"""The warehouse as a dataset is made of it: relations, their partitions with a fingerprint each, and their rows.
+
+Everything that one `Source` tells is of one state of the warehouse. Must not know where the rows go, nor files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from image_history.config.refusal import nearest
+from image_history.errors import ConfigError, WarehouseError
+from image_history.schema import TABLES
+from image_history.warehouse.asking import Limits, reader, spill_folder
+from image_history.warehouse.relations import key_of, outside
+from image_history.warehouse.warehouse import Connection, EngineError, WarehouseFile
+
+if TYPE_CHECKING:
+    from image_history.formats import Rows
+
+PARTITION_COLUMN = "region"
+# What is written differently from before has to be written anew: raise this with the writer's settings.
+_WRITER = 2
+_FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A sync that the warehouse holds; `finished_ms` is UTC epoch milliseconds."""
+
+    run_id: str
+    finished_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or view. `columns` are as they leave the warehouse; rows are sorted by `order`."""
+
+    name: str
+    columns: pa.Schema
+    order: tuple[str, ...]
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether it is cut by region."""
+        return bool(PARTITION_COLUMN in self.columns.names)
+
+    @property
+    def stored(self) -> pa.Schema:
+        """The columns inside the files of a partition: the one that it is cut by is in their path."""
+        if not self.partitioned:
+            return self.columns
+        return self.columns.remove(self.columns.get_field_index(PARTITION_COLUMN))
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """The rows of a relation in one region; `value` None is no region. Equal content has an equal fingerprint.
+
+    With `cut` false they are all rows of the relation, with all its columns.
+    """
+
+    cut: bool
+    value: str | None
+    rows: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An open warehouse. Whatever cannot be read is a WarehouseError."""
+
+    connection: Connection
+
+    def newest_run(self) -> Run | None:
+        """The sync that was loaded last; None before the first."""
+        found = self.connection.table("publish/newest_run").to_pylist()
+        return Run(found[0]["etl_run_id"], found[0]["finished_ms"]) if found else None
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether the warehouse holds that sync, and so everything that it held after it."""
+        found = self.connection.table("load/is_loaded", {"run_ids": [run_id]})
+        return run_id in found["etl_run_id"].to_pylist()
+
+    def relation(self, name: str) -> Relation:
+        """A table or view by its name; ConfigError names the nearest if there is none."""
+        shown = self.connection.table("session/relations")["table_name"].to_pylist()
+        known = sorted({*shown, *(table.name for table in TABLES)})
+        if name not in known:
+            raise ConfigError(f"The warehouse has no table or view '{name}'{nearest(name, known)}")
+        found = self._open(f'FROM "{name}" LIMIT 0', {}).schema
+        columns = outside(name, found)
+        key = key_of(name) or tuple(columns.names)
+        return Relation(name, columns, tuple(column for column in key if column != PARTITION_COLUMN))
+
+    def partitions(self, relation: Relation) -> list[Partition]:
+        """What the relation is cut into, by region; one partition without rows if it has none."""
+        shape = f"{_WRITER} {relation.order} {relation.columns.to_string(show_field_metadata=True)}"
+        kept = [
+            Partition(
+                row["cut"],
+                row["value"],
+                row["rows"],
+                hashlib.sha256(f"{shape} {row['rows']} {row['content']}".encode()).hexdigest()[:32],
+            )
+            for row in self._read(_contents(relation))
+        ]
+        empty = Partition(
+            cut=False, value=None, rows=0, fingerprint=hashlib.sha256(shape.encode()).hexdigest()
+        )
+        return kept or [empty]
+
+    def rows(self, relation: Relation, partition: Partition) -> Rows:
+        """The rows of a partition in their order, as a stream in the schema of its files."""
+        columns = "* EXCLUDE (region)" if partition.cut else "*"
+        where, parameters = _condition(partition)
+        order = ", ".join(self._order(relation, where, parameters))
+        sql = f'SELECT {columns} FROM "{relation.name}"{where} ORDER BY {order}'  # noqa: S608 - a known name
+        schema = relation.stored if partition.cut else relation.columns
+        return _Stream(self._open(sql, parameters), schema, relation.name)
+
+    def _order(self, relation: Relation, where: str, parameters: dict[str, str]) -> Sequence[str]:
+        """What to sort by, without a first column of one value: DuckDB sorts twice as long where keys begin alike."""
+        if len(relation.order) == len(relation.stored):
+            return ("ALL",)
+        first, *others = relation.order
+        sql = f'SELECT min({first}) = max({first}) AS alike FROM "{relation.name}"{where}'  # noqa: S608 - as above
+        [found] = self._read(sql, parameters)
+        return others if others and found["alike"] else relation.order
+
+    def _read(self, sql: str, parameters: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        return [
+            row for batch in _guarded(self._open(sql, parameters or {}), sql) for row in batch.to_pylist()
+        ]
+
+    def _open(self, sql: str, parameters: dict[str, str]) -> pa.RecordBatchReader:
+        try:
+            return reader(self.connection, sql, parameters)
+        except _FAILURES as error:
+            raise _unreadable(sql, error) from error
+
+
+class _Stream:
+    """Rows that DuckDB gives, exactly in another schema of the same columns."""
+
+    def __init__(self, source: pa.RecordBatchReader, schema: pa.Schema, name: str) -> None:
+        self.schema = schema
+        self._source = source
+        self._name = name
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return (batch.cast(self.schema) for batch in _guarded(self._source, self._name))
+
+
+# A sync publishes in its own process, and stays as small as it was while it loaded; half of that is Parquet's.
+_FRUGAL = Limits(memory_bytes=128 * 1024**2, threads=1)
+
+
+@contextmanager
+def source(warehouse: WarehouseFile, *, wait_seconds: float | None = None) -> Iterator[Source]:
+    """Open the warehouse for reading, bounded in memory; raises as `WarehouseFile.reading` does.
+
+    No other process can write to it inside the block.
+    """
+    with (
+        spill_folder() as spill,
+        warehouse.reading(wait_seconds=wait_seconds, settings=_FRUGAL.settings(spill)) as connection,
+    ):
+        yield Source(connection)
+
+
+def _contents(relation: Relation) -> str:
+    """Rows and a sum over their hashes for each partition: neither depends on the order in which they lie."""
+    if not relation.partitioned:
+        return (
+            "SELECT false AS cut, NULL::VARCHAR AS value, count(*) AS rows, "  # noqa: S608 - a known name
+            f'sum(hash(*COLUMNS(*)))::VARCHAR AS content FROM "{relation.name}" HAVING count(*) > 0'
+        )
+    return (
+        "SELECT true AS cut, region AS value, count(*) AS rows, "  # noqa: S608 - as above
+        f'sum(hash(*COLUMNS(* EXCLUDE (region))))::VARCHAR AS content FROM "{relation.name}" '
+        "GROUP BY region ORDER BY region NULLS FIRST"
+    )
+
+
+def _condition(partition: Partition) -> tuple[str, dict[str, str]]:
+    if not partition.cut:
+        return "", {}
+    if partition.value is None:
+        return " WHERE region IS NULL", {}
+    return " WHERE region = $region", {"region": partition.value}
+
+
+def _guarded(batches: pa.RecordBatchReader, what: str) -> Iterator[pa.RecordBatch]:
+    """The batches; an error inside of the stream reaches us as one of pyarrow's, with DuckDB's text."""
+    while True:
+        try:
+            batch = next(batches, None)
+        except _FAILURES as error:
+            raise _unreadable(what, error) from error
+        if batch is None:
+            return
+        yield batch
+
+
+def _unreadable(what: str, error: Exception) -> WarehouseError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return WarehouseError(
+        f"The warehouse cannot be read ({what}): {reason}. Check that its disk has room in TMPDIR and that it "
+        "can be read; nothing was published."
+    )

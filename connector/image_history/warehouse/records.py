@@ -1,0 +1,221 @@
+"""A run's plan and checkpoints as Arrow tables, for the statements that load and settle it.
+
+Pure; must not know the warehouse.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from image_history.landing.runs import LandedRun, ScopePlan
+from image_history.listing.details import StreamDetails
+from image_history.listing.pages import watermark_ms
+from image_history.model import (
+    Absence,
+    Calls,
+    Checkpoint,
+    Evidence,
+    Failure,
+    ListingKind,
+    Outcome,
+    Scope,
+    Stream,
+)
+from image_history.schema import COVERAGE, SCHEMA_DRIFT, SCOPE_ACCOUNTS, Column, Kind, Table, arrow_schema
+
+_HIGHEST_NUMBER = 2**31 - 1
+_LISTED = Table(
+    "listed",
+    "one row per stream of a run: how far it was read",
+    ("account_id", "region", "image_name"),
+    (
+        *(column for column in COVERAGE.columns if column.name not in {"etl_run_id", "deleted"}),
+        Column("comparable", Kind.BOOLEAN, "Whether the reading before came to its end"),
+        Column("highest_version", Kind.INTEGER, "Highest number listed", nullable=True),
+    ),
+)
+_PROOFS = Table(
+    "proofs",
+    "one row per range of numbers that a run proved absent",
+    (),
+    (
+        *(COVERAGE.column(name) for name in ("account_id", "region", "image_name")),
+        Column("first_version", Kind.INTEGER, "First number of the range"),
+        Column("last_version", Kind.INTEGER, "Last number of the range"),
+        Column("evidence", Kind.TEXT, "How it was proved"),
+        Column("proved_at", Kind.INSTANT, "T0 of the listing that lacked them"),
+    ),
+)
+
+_DRIFT = Table(
+    "drift",
+    "one row per unknown value or member of a run",
+    (),
+    tuple(SCHEMA_DRIFT.column(name) for name in ("operation", "member", "value", "occurrences")),
+)
+
+_ACCOUNTS = Table(
+    "accounts",
+    "one row per configured profile or role and region",
+    (),
+    tuple(column for column in SCOPE_ACCOUNTS.columns if column.name != "etl_run_id"),
+)
+
+Record = Mapping[str, object]
+
+
+def table_of(table: Table, records: Sequence[Record]) -> pa.Table:
+    """Records as Arrow in the table's types; instants are given in UTC epoch milliseconds."""
+    arrays = [_array(column, [record.get(column.name) for record in records]) for column in table.columns]
+    return pa.table(dict(zip((column.name for column in table.columns), arrays, strict=True)))
+
+
+def _array(column: Column, values: list[Any]) -> pa.Array:
+    return pa.array(values, arrow_schema(Table("", "", (), (column,))).field(0).type)
+
+
+def drift_table(run: LandedRun) -> pa.Table:
+    """One row an unknown value or member that the run met, with how often."""
+    met: Counter[tuple[str, str, str | None]] = Counter()
+    for drift in run.drift:
+        met[drift.operation, drift.member, drift.value] += drift.occurrences
+    records = [
+        {"operation": operation, "member": member, "value": value, "occurrences": count}
+        for (operation, member, value), count in met.items()
+    ]
+    return table_of(_DRIFT, records)
+
+
+def outcome(checkpoint: Checkpoint) -> Outcome:
+    """What the run proved of the stream; one that is not done with is PARTIAL."""
+    return checkpoint.outcome if checkpoint.finished else Outcome.PARTIAL
+
+
+def checkpoints(run: LandedRun) -> list[Checkpoint]:
+    """Every planned stream's newest checkpoint; a stream that was never begun has an empty one."""
+    return [
+        run.checkpoints.get(planned.stream, Checkpoint(planned.stream, planned.request))
+        for planned in run.plan.streams
+    ]
+
+
+def calls_by_scope(run: LandedRun) -> dict[Scope, Calls]:
+    """What each scope of the run cost: discovery and segments together."""
+    return {plan.scope: plan.calls + run.costs.get(plan.scope, Calls()) for plan in run.plan.scopes}
+
+
+def _key(stream: Stream) -> Record:
+    scope = stream.scope
+    return {"account_id": scope.account_id, "region": scope.region, "image_name": stream.image_name}
+
+
+def listed_table(
+    marks: Iterable[Checkpoint], details: Mapping[Stream, StreamDetails] | None = None
+) -> pa.Table:
+    """One row a stream: what its checkpoint says, and what was learned of its details."""
+    found = {} if details is None else details
+    return table_of(_LISTED, [{**_listed(mark), **_detailed(found.get(mark.stream))} for mark in marks])
+
+
+def _detailed(found: StreamDetails | None) -> Record:
+    if found is None:
+        return {}
+    return {"details": found.outcome.value, "detailed": found.detailed, "details_error": found.error}
+
+
+def _listed(mark: Checkpoint) -> Record:
+    return {
+        **_key(mark.stream),
+        "listing": mark.request.kind.value,
+        "outcome": outcome(mark).value,
+        "pages": mark.pages,
+        "rows": mark.rows,
+        "readings": mark.reading,
+        "phantoms": mark.phantoms,
+        "t0": mark.t0_ms,
+        "watermark": watermark_ms(mark),
+        "error_code": mark.error_code,
+        "error_message": mark.error_message,
+        "comparable": mark.t0_before_ms is not None,
+        "highest_version": mark.highest_version,
+    }
+
+
+def scopes_table(run: LandedRun) -> pa.Table:
+    """One row a scope whose account is known: whether its list of images was read whole."""
+    read = [_scope_listed(plan) for plan in run.plan.scopes]
+    unread = [
+        _scope_unread(failure.scope, failure) for failure in run.plan.unreadable if failure.scope is not None
+    ]
+    return table_of(_LISTED, [*read, *unread])
+
+
+def _scope_listed(plan: ScopePlan) -> Record:
+    return {
+        "account_id": plan.scope.account_id,
+        "region": plan.scope.region,
+        "listing": ListingKind.IMAGES.value,
+        "outcome": Outcome.COMPLETE.value,
+        "pages": plan.pages,
+        "rows": plan.images,
+        "readings": 1,
+        "phantoms": 0,
+        "t0": plan.t0_ms,
+        "comparable": False,
+    }
+
+
+def _scope_unread(scope: Scope, failure: Failure) -> Record:
+    return {
+        "account_id": scope.account_id,
+        "region": scope.region,
+        "listing": ListingKind.IMAGES.value,
+        "outcome": failure.outcome.value,
+        "pages": 0,
+        "rows": 0,
+        "readings": 1,
+        "phantoms": 0,
+        "comparable": False,
+        "error_code": failure.error_code,
+        "error_message": failure.message,
+    }
+
+
+def accounts_table(run: LandedRun) -> pa.Table:
+    """One row a configured profile or role and region: the account that it led to."""
+    records = [
+        {"access": plan.identity, "region": plan.scope.region, "account_id": plan.scope.account_id}
+        for plan in run.plan.scopes
+        if plan.identity is not None
+    ]
+    return table_of(_ACCOUNTS, records)
+
+
+def proofs_table(run: LandedRun) -> pa.Table:
+    """One row a proved absence: those of accepted listings, and all numbers of images that are gone."""
+    marks = checkpoints(run)
+    complete = {mark.stream for mark in marks if mark.outcome is Outcome.COMPLETE}
+    absences = [absence for absence in run.absences if absence.stream in complete]
+    return table_of(_PROOFS, [_proof(absence) for absence in [*absences, *_gone(run, marks)]])
+
+
+def _gone(run: LandedRun, marks: Iterable[Checkpoint]) -> Iterable[Absence]:
+    t0_ms = {plan.scope: plan.t0_ms for plan in run.plan.scopes}
+    for mark in marks:
+        if mark.outcome is Outcome.GONE:
+            since_ms = mark.t0_ms if mark.t0_ms is not None else t0_ms[mark.stream.scope]
+            yield Absence(mark.stream, 0, _HIGHEST_NUMBER, Evidence.IMAGE_NOT_FOUND, since_ms)
+
+
+def _proof(absence: Absence) -> Record:
+    return {
+        **_key(absence.stream),
+        "first_version": absence.first,
+        "last_version": absence.last,
+        "evidence": absence.evidence.value,
+        "proved_at": absence.t0_ms,
+    }

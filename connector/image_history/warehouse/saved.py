@@ -1,0 +1,171 @@
+"""The saved queries, ours under sql/queries and a user's own: what each says about itself, and needs to be asked.
+
+Must not know DuckDB: a header is text, and a test holds ours against the query below it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from image_history.errors import ConfigError, QueryError
+from image_history.warehouse.statements import folder
+
+_ENTRY = re.compile(r"([A-Z][a-z]+): (.*)")
+_ENTRIES = ("What", "Parameters", "Columns")
+_PARAMETER = re.compile(r"\$(?P<name>\w+)(?: = (?P<default>\S+))? \((?P<meaning>[^)]*)\)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query as somebody asks it. `parameters` are values of $names; text takes the type that it meets."""
+
+    sql: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a saved query; without a default it must be given."""
+
+    name: str
+    meaning: str
+    default: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedQuery:
+    """A file of a folder of queries. `columns` are those of its result, in order."""
+
+    name: str
+    what: str
+    parameters: tuple[Parameter, ...]
+    columns: tuple[str, ...]
+    sql: str
+
+    def question(self, given: Mapping[str, object]) -> Question:
+        """The query with its defaults where nothing is given. QueryError names a parameter it lacks."""
+        for parameter in self.parameters:
+            if parameter.default is None and parameter.name not in given:
+                raise QueryError(
+                    f"@{self.name} needs ${parameter.name}, the {parameter.meaning}: "
+                    f"add --param {parameter.name}=VALUE."
+                )
+        defaults: dict[str, object] = {
+            one.name: one.default for one in self.parameters if one.default is not None
+        }
+        return Question(self.sql, defaults | dict(given))
+
+
+def saved(name: str, own: Path | None = None) -> SavedQuery:
+    """The saved query of that name, ours or of the folder `own`. Only that one is read.
+
+    ConfigError names the nearest if there is none, and says what is wrong with the folder or with the file.
+    """
+    known = _files(own)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 3)
+        hint = f"the nearest: {', '.join(near)}" if near else f"there are: {', '.join(known)}"
+        raise ConfigError(f"There is no saved query @{name}; {hint}.")
+    return _read(_only(known[name]))
+
+
+def saved_queries(own: Path | None = None) -> tuple[SavedQuery, ...]:
+    """All saved queries, ours and those of the folder `own`, by name. ConfigError as from `saved`."""
+    return tuple(_read(_only(files)) for files in _files(own).values())
+
+
+def saved_names(own: Path | None = None) -> list[str]:
+    """Their names alone; no file is read. ConfigError for a folder that is none."""
+    return list(_files(own))
+
+
+def _files(own: Path | None) -> dict[str, list[Path]]:
+    """The file of each name, ours before the user's where a name stands for both."""
+    found: dict[str, list[Path]] = {}
+    for path in [*_listed(folder() / "queries"), *([] if own is None else _listed(own))]:
+        found.setdefault(path.stem, []).append(path)
+    return dict(sorted(found.items()))
+
+
+def _only(files: list[Path]) -> Path:
+    """The file that a name stands for. Judged only when it is asked: one that we add must not stop all of theirs."""
+    *ours, path = files
+    if ours:
+        raise ConfigError(f"{path}: @{path.stem} is a query of image-history; give yours another name.")
+    if not _NAME.fullmatch(path.stem):
+        raise ConfigError(
+            f"{str(path)!a}: the name of a query consists of letters, digits, - and _; rename the file."
+        )
+    return path
+
+
+def _listed(own: Path) -> list[Path]:
+    try:
+        return sorted(path for path in own.iterdir() if path.suffix == ".sql" and path.is_file())
+    except OSError as error:
+        raise ConfigError(
+            f"{own}: the folder of your own queries cannot be read ({error.strerror}); see the setting queries."
+        ) from error
+
+
+def _read(path: Path) -> SavedQuery:
+    """What a file says about itself. ConfigError if that is less than is needed to ask it."""
+    sql = _text(path)
+    entries = header(sql)
+    for name in _ENTRIES:
+        if not entries.get(name):
+            raise ConfigError(
+                f"{path}: its header has no line '-- {name}: ...'; a saved query begins with the comments What, "
+                "Parameters and Columns, as image-history queries @newest-versions shows."
+            )
+    told = entries["Parameters"].rstrip(".")
+    parameters = [] if told == "none" else list(_PARAMETER.finditer(told))
+    if told != "none" and ", ".join(one[0] for one in parameters) != told:
+        raise ConfigError(
+            f"{path}: its header's Parameters are neither 'none' nor a list such as '$image (name of the image), "
+            "$least = 10 (fewest versions)'."
+        )
+    return SavedQuery(
+        path.stem,
+        entries["What"],
+        tuple(Parameter(one["name"], one["meaning"], one["default"]) for one in parameters),
+        tuple(entries["Columns"].rstrip(".").split(", ")),
+        sql,
+    )
+
+
+def _text(path: Path) -> str:
+    """The text of a file, fit for a terminal."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: this is not UTF-8 text; save the query in UTF-8.") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: the query cannot be read ({error.strerror}).") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        for character in line.replace("\t", ""):
+            if not character.isprintable():
+                raise ConfigError(f"{path}:{number}: U+{ord(character):04X} is no character of a query.")
+    return text
+
+
+def header(sql: str) -> dict[str, str]:
+    """The entries of the comment at the top of a statement, as in `What`; their lines are joined."""
+    entries: dict[str, str] = {}
+    key = ""
+    for line in sql.splitlines():
+        if not line.startswith("-- "):
+            break
+        text = line.removeprefix("-- ")
+        entry = _ENTRY.match(text)
+        if entry:
+            key = entry[1]
+            entries[key] = entry[2]
+        elif key:
+            entries[key] += f" {text}"
+    return entries

@@ -1,0 +1,79 @@
+"""Rows that were read, kept until they are delivered: in memory while they are few, then in a private file.
+
+Must not know where rows come from, nor who reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from image_history.durable.effects import Effect, File, reach
+from image_history.errors import OutputError, QueryError
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+_MEMORY_BYTES = 64 << 20
+_NAME = "rows.arrows"
+
+
+class Spool:
+    """Batches of one schema, read once, in their order. The file in `folder` is its owner's to remove."""
+
+    def __init__(
+        self, schema: pa.Schema, folder: str, *, most_bytes: int, memory_bytes: int = _MEMORY_BYTES
+    ) -> None:
+        self.schema = schema
+        self._path = Path(folder, _NAME)
+        self._most_bytes = most_bytes
+        self._memory_bytes = memory_bytes
+        self._batches: list[pa.RecordBatch] = []
+        self._in_memory = 0
+        self._file: BinaryIO | None = None
+        self._writer: pa.RecordBatchStreamWriter | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Keep a batch. QueryError beyond the most that may be kept, OutputError if the disk refuses."""
+        if self._writer is None and self._in_memory + batch.nbytes <= self._memory_bytes:
+            self._batches.append(batch)
+            self._in_memory += batch.nbytes
+            return
+        try:
+            written = self._write(batch)
+        except OSError as error:
+            raise OutputError(
+                f"Cannot keep the rows of a large answer in {self._path.parent}: {error.strerror or error}. "
+                "Name a folder with room in the environment variable TMPDIR."
+            ) from error
+        if written > self._most_bytes:
+            raise QueryError(
+                f"The query has more rows than a query may have (over {self._most_bytes >> 20:,} MiB): ask for "
+                "fewer rows or columns."
+            )
+
+    def close(self) -> None:
+        """No more is added; what is in the file can be read."""
+        if self._writer is not None and self._file is not None:
+            self._writer.close()
+            self._file.close()
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        while self._batches:
+            yield self._batches.pop(0)
+        if self._writer is not None:
+            with pa.OSFile(str(self._path)) as file:
+                yield from pa.ipc.open_stream(file)
+
+    def _write(self, batch: pa.RecordBatch) -> int:
+        """Write a batch, compressed; returns the size of the file so far."""
+        reach(Effect.WRITE, File.SPILL)
+        if self._writer is None or self._file is None:
+            self._file = self._path.open("wb")
+            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            self._writer = pa.ipc.new_stream(self._file, self.schema, options=options)
+        self._writer.write_batch(batch)
+        return self._file.tell()

@@ -1,0 +1,151 @@
+"""Whose turn it is at the warehouse file: one at a time in a process, and writers before readers before questions.
+
+Must not know DuckDB, nor what is done in a turn.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+import tenacity
+
+from image_history.durable.disk import open_lock, unlink
+from image_history.durable.effects import Effect, File, reach
+from image_history.errors import WarehouseLockedError
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.1
+# DuckDB keeps one open database for a file in a process, and refuses a second with other settings.
+_TURNS: dict[Path, threading.Lock] = {}
+os.register_at_fork(after_in_child=_TURNS.clear)
+
+
+class Role(Enum):
+    """Who wants a turn. A question is what may take long, and can be asked again."""
+
+    WRITER = "writer"
+    READER = "reader"
+    QUESTION = "question"
+
+
+@contextmanager
+def turn(path: Path, opening: Callable[[], T], wait_seconds: float, role: Role) -> Iterator[T]:
+    """What `opening` returns, and the file to ourselves as far as this process goes.
+
+    WarehouseLockedError, also from `opening`, is met by waiting, `wait_seconds` in all. A writer that waits
+    tells it to everybody, and a reader tells it to a question that is in its way in this process. Who reads
+    waits for somebody who told so for half of the time at most: that one may wait for a program that listens to
+    nobody.
+    """
+    until = time.monotonic() + wait_seconds
+    with closing(_Wish(path)) as wish:
+        if role is not Role.WRITER:
+            _let_in(path, time.monotonic() + wait_seconds / 2)
+        with _among_threads(path, until, _say_nothing if role is Role.QUESTION else wish.tell):
+            opened = _opened(opening, until, wish.tell if role is Role.WRITER else _say_nothing)
+            wish.close()
+            yield opened
+
+
+def is_wanted(path: Path) -> bool:
+    """Whether somebody waits for the file who should not have to, so that a question should end its turn."""
+    try:
+        with _wish_path(path).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class _Wish:
+    """The wish to be let in: a locked file beside the warehouse, void when its process is gone.
+
+    Where it cannot be made, one waits without it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = _wish_path(path)
+        self._descriptor: int | None = None
+
+    def tell(self) -> None:
+        """Lock the file, unless another has; one that just ended may have removed ours with its own."""
+        if self._descriptor is not None and self._is_in_place(self._descriptor):
+            return
+        self._forget()
+        with suppress(OSError):
+            self._descriptor = open_lock(self._path)
+            reach(Effect.LOCK, File.LOCK)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        self._forget()
+
+    def close(self) -> None:
+        """Take the wish back, if it was told."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                unlink(self._path, File.LOCK)
+        self._forget()
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        try:
+            return os.fstat(descriptor).st_ino == self._path.stat().st_ino
+        except OSError:
+            return False
+
+    def _forget(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _wish_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.wanted")
+
+
+def _say_nothing() -> None:
+    """Who may be made to wait asks nobody to make room."""
+
+
+def _let_in(path: Path, until: float) -> None:
+    while is_wanted(path) and time.monotonic() < until:
+        # A lock that is waited for knows no time limit, so it is looked at again and again.
+        time.sleep(_POLL_SECONDS / 4)
+
+
+@contextmanager
+def _among_threads(path: Path, until: float, tell: Callable[[], None]) -> Iterator[None]:
+    lock = _TURNS.setdefault(path.resolve(), threading.Lock())
+    while not lock.acquire(timeout=min(_POLL_SECONDS, max(0.0, until - time.monotonic()))):
+        if time.monotonic() >= until:
+            raise WarehouseLockedError(
+                f"The warehouse {path} is in use elsewhere in this process: by another thread, or by a block "
+                "around this one. Let that end first.",
+                holder="this process",
+            )
+        tell()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _opened(opening: Callable[[], T], until: float, tell: Callable[[], None]) -> T:
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(WarehouseLockedError),
+        stop=lambda _: time.monotonic() >= until,
+        wait=tenacity.wait_random(_POLL_SECONDS / 2, _POLL_SECONDS),
+        before_sleep=lambda _: tell(),
+        reraise=True,
+    )
+    return retrying(opening)

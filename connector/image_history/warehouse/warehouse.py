@@ -1,0 +1,384 @@
+"""Opens, locks, migrates and asks the warehouse: the only module that knows duckdb.
+
+The file is open for writing only inside `writing`. Must not know what a load consists of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import duckdb
+
+from image_history.durable.disk import take_name, unlink
+from image_history.durable.effects import Effect, File, reach
+from image_history.errors import LoadError, WarehouseError, WarehouseLockedError
+from image_history.schema import SCHEMA_VERSION
+from image_history.version import __version__
+from image_history.warehouse.statements import names, statement
+from image_history.warehouse.turns import Role, turn
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DUCKDB_VERSION = duckdb.__version__
+
+# Files are written so that the DuckDB 1.5 line can open what the 2.0 line wrote.
+_WRITING = {"storage_compatibility_version": "v1.5.0", "autoinstall_known_extensions": "false"}
+_READING = {"autoinstall_known_extensions": "false"}
+_LEDGER = "schema_migrations"
+# A disk that is full at the very commit makes it an error of the transaction.
+_REFUSED = re.compile("Failed to commit: Could not")
+_DAMAGE = re.compile(r"(?i)corrupt|checksum|enough bytes|replay")
+
+_BYTES_A_THREAD = 256 * 1024**2
+
+Parameters = Mapping[str, object]
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
+
+# What anything run on a `Connection` raises, for those that may not import duckdb.
+EngineError = duckdb.Error
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open warehouse. Statements are named files under sql/; instants are UTC."""
+
+    duck: duckdb.DuckDBPyConnection
+
+    def run(self, name: str, parameters: Parameters | None = None) -> None:
+        """Run one statement for its effect."""
+        reach(Effect.STATEMENT, name)
+        self.duck.execute(statement(name), parameters or {}).fetchall()
+
+    def table(self, name: str, parameters: Parameters | None = None) -> pa.Table:
+        """Run one query and return all its rows."""
+        reach(Effect.STATEMENT, name)
+        return self.duck.sql(statement(name), params=parameters or {}).to_arrow_table()
+
+    def offer(self, name: str, rows: pa.Table) -> None:
+        """Make an Arrow table readable under `name` for the statements that follow."""
+        self.duck.register(name, rows)
+
+    def frugally(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns; done once more with all of the machine's memory if ours does not do.
+
+        By then it must have undone what it had begun.
+        """
+        try:
+            return work()
+        except (duckdb.OutOfMemoryException, LoadError) as error:
+            if not isinstance(error.__cause__ or error, duckdb.OutOfMemoryException):
+                raise
+            logger.warning("more_memory_needed", extra={"reason": _first_line(error.__cause__ or error)})
+        # No files of sql/, whose every statement is a fault point of ordinary runs. RESET says that it has worked,
+        # and changes nothing (DuckDB 1.5.6).
+        with duckdb.connect() as unlimited:
+            [(ample,)] = unlimited.execute("SELECT current_setting('memory_limit')").fetchall()
+        self.duck.execute("SET memory_limit = $ample", {"ample": ample}).fetchall()
+        return work()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: commits at the end, rolls back whatever is raised.
+
+        What DuckDB refuses is raised as LoadError, unless the file is to blame: see `_is_of_the_file`.
+        """
+        try:
+            reach(Effect.BEGIN, "transaction")
+            self.duck.begin()
+            yield
+            reach(Effect.COMMIT, "transaction")
+            self.duck.commit()
+        except duckdb.Error as error:
+            self._undo()
+            if _is_of_the_file(error):
+                raise
+            raise LoadError(
+                f"The load was rolled back, nothing of it is stored: {_first_line(error)}. Its rows are safe in "
+                "the landing folder: mend what is wrong, and run sync again."
+            ) from error
+        except BaseException:
+            self._undo()
+            raise
+        reach(Effect.COMMITTED, "transaction")
+
+    def _undo(self) -> None:
+        try:
+            self.duck.rollback()
+        except duckdb.Error:
+            # DuckDB has already ended a transaction that failed to commit.
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseFile:
+    """The DuckDB file of a warehouse. `lock_wait_seconds` bounds the wait for other users of it, see `turn`."""
+
+    path: Path
+    lock_wait_seconds: float = 30.0
+
+    def require_writable(self) -> None:
+        """Raise WarehouseError if the file could not be written; nothing is opened."""
+        folder = self.path.parent
+        if not folder.is_dir():
+            problem = f"there is no folder {folder}"
+        elif self.path.is_dir():
+            problem = "it is a folder"
+        elif not os.access(self.path if self.path.exists() else folder, os.W_OK):
+            problem = "permission denied"
+        else:
+            return
+        raise _unusable(self.path, problem)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open for writing, making or migrating the file if need be; private to its owner.
+
+        Raises WarehouseLockedError when the wait is over, and WarehouseError for a file that is not ours,
+        is newer than this program, or cannot be written. Until then nothing has been changed.
+        """
+        with _private_files():
+            if not self.path.exists():
+                self._make()
+            with self._opened(_WRITING, Role.WRITER) as connection:
+                _migrate(connection, self.path)
+                yield connection
+
+    def _make(self) -> None:
+        """Make the file with all its tables under another name, so that a kill leaves none of half of them."""
+        unborn = WarehouseFile(self.path.with_name(f".{self.path.name}.unborn"), self.lock_wait_seconds)
+        try:
+            for left in (unborn.path, unborn.path.with_name(f"{unborn.path.name}.wal")):
+                unlink(left, File.WAREHOUSE)
+            with unborn._opened(_WRITING, Role.WRITER) as connection:
+                _migrate(connection, self.path)
+            take_name(unborn.path, self.path, File.WAREHOUSE)
+        except OSError as error:
+            raise _unusable(self.path, error.strerror or str(error)) from error
+
+    @contextmanager
+    def reading(
+        self, *, wait_seconds: float | None = None, settings: Mapping[str, str] | None = None
+    ) -> Iterator[Connection]:
+        """Open read-only; `settings` of DuckDB are for a question, which makes room for everybody else.
+
+        Raises as `writing` does, and WarehouseError if there is no file yet.
+        """
+        if not self.path.exists():
+            raise WarehouseError(f"There is no warehouse at {self.path} yet: run image-history sync first.")
+        role = Role.READER if settings is None else Role.QUESTION
+        config = _READING | dict(settings or {})
+        with self._opened(config, role, wait_seconds=wait_seconds) as connection:
+            newest = _require_ours(connection, self.path)
+            try:
+                yield connection
+            except (duckdb.BinderException, duckdb.CatalogException) as error:
+                if newest == SCHEMA_VERSION:
+                    raise
+                raise WarehouseError(
+                    f"{self.path} was last written by an earlier version (schema {newest}; this image-history "
+                    f"{__version__} asks for {SCHEMA_VERSION}): the next image-history sync brings it up to date."
+                ) from error
+
+    @contextmanager
+    def current(self, *, wait_seconds: float | None = None) -> Iterator[Connection]:
+        """As `reading`, but a file of an earlier schema is brought up to date first."""
+        with self.reading(wait_seconds=wait_seconds) as connection:
+            newest = _newest_migration(connection, self.path)
+            if newest == SCHEMA_VERSION:
+                yield connection
+                return
+        bound = self.lock_wait_seconds if wait_seconds is None else wait_seconds
+        with replace(self, lock_wait_seconds=bound).writing():
+            logger.info(
+                "warehouse_upgraded", extra={"path": str(self.path), "from": newest, "to": SCHEMA_VERSION}
+            )
+        with self.reading(wait_seconds=wait_seconds) as connection:
+            yield connection
+
+    @contextmanager
+    def _opened(
+        self, config: Mapping[str, str], role: Role, *, wait_seconds: float | None = None
+    ) -> Iterator[Connection]:
+        bound = self.lock_wait_seconds if wait_seconds is None else wait_seconds
+        opening = partial(_open, self.path, config, read_only=role is not Role.WRITER)
+        with turn(self.path, opening, bound, role) as duck:
+            try:
+                with _closing(duck) as connection:
+                    if role is not Role.QUESTION:
+                        connection.run("session/frugal_memory")
+                        connection.run("session/frugal_threads", {"threads": _threads_for(self.path)})
+                    yield connection
+            except duckdb.Error as error:
+                raise _failing(error, self.path) from error
+
+
+def _threads_for(path: Path) -> int:
+    """One thread for what it has to scan, and more for a large file: four at the most."""
+    try:
+        return min(4, 1 + path.stat().st_size // _BYTES_A_THREAD)
+    except OSError:
+        return 1
+
+
+def _open(path: Path, config: Mapping[str, str], *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    try:
+        reach(Effect.CONNECT, "reading" if read_only else "writing")
+        return duckdb.connect(path, read_only=read_only, config=dict(config))
+    except duckdb.Error as error:
+        raise _opening(error, path) from error
+
+
+def _opening(error: duckdb.Error, path: Path) -> WarehouseError:
+    text = str(error)
+    if "Could not set lock" in text:
+        holder = re.search(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)", text)
+        who = f"{holder['program']} (process {holder['pid']})" if holder else "another process"
+        return WarehouseLockedError(
+            f"The warehouse {path} is held by {who}. Close it there; rows that were read are safe in the "
+            "landing folder, and the next sync loads them.",
+            holder=who,
+        )
+    if "different configuration" in text:
+        return WarehouseLockedError(
+            f"The warehouse {path} is already open in this process, by other means than image-history. Close "
+            "that connection first.",
+            holder="this process",
+        )
+    if "not a valid DuckDB database" in text:
+        return WarehouseError(
+            f"{path} is not a DuckDB database. Name another file with --warehouse, or move that one away."
+        )
+    if "read versions between" in text or "newer version of DuckDB" in text:
+        return WarehouseError(
+            f"{path} was written by a DuckDB whose files {DUCKDB_VERSION} cannot read: upgrade duckdb."
+        )
+    return _failing(error, path)
+
+
+def _is_of_the_file(error: duckdb.Error) -> bool:
+    """Whether the disk refuses, or what is on it is damaged, rather than a statement being wrong."""
+    kinds = (
+        duckdb.IOException,
+        duckdb.FatalException,
+        duckdb.InternalException,
+        duckdb.SerializationException,
+    )
+    return isinstance(error, kinds) or _REFUSED.search(str(error)) is not None
+
+
+def _failing(error: duckdb.Error, path: Path) -> WarehouseError:
+    text = str(error)
+    if (isinstance(error, duckdb.IOException) or _REFUSED.search(text)) and not _DAMAGE.search(text):
+        return WarehouseError(
+            f"Cannot use the warehouse {path}: {_first_line(error)}. Check that its disk has room and that it "
+            "can be read and written; rows that were read are safe in the landing folder, and the next sync "
+            "loads them."
+        )
+    return WarehouseError(
+        f"The warehouse {path} is damaged: {_first_line(error)}. Nothing was loaded into it. Put a copy in its "
+        "place, or move it away (with its .wal file): the next sync makes a new one of what AWS still has."
+    )
+
+
+def _unusable(path: Path, problem: str) -> WarehouseError:
+    return WarehouseError(
+        f"Cannot open the warehouse {path}: {problem}. "
+        "Check that its folder exists and is writable, or name another file with --warehouse."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
+
+
+@contextmanager
+def _closing(duck: duckdb.DuckDBPyConnection) -> Iterator[Connection]:
+    connection = Connection(duck)
+    try:
+        connection.run("session/utc")
+        yield connection
+    finally:
+        reach(Effect.CLOSE, "connection")
+        duck.close()
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """DuckDB makes its file and its log readable by all; ours are not."""
+    before = os.umask(stat.S_IRWXG | stat.S_IRWXO)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _tables(connection: Connection) -> list[str]:
+    names_column: list[str] = connection.table("session/tables")["table_name"].to_pylist()
+    return names_column
+
+
+def _require_ours(connection: Connection, path: Path) -> int:
+    """The newest migration of the file."""
+    if _LEDGER not in _tables(connection):
+        raise WarehouseError(
+            f"{path} is a DuckDB database of another program. Name another file with --warehouse."
+        )
+    return _newest_migration(connection, path)
+
+
+def _newest_migration(connection: Connection, path: Path) -> int:
+    newest = connection.table("session/applied_migrations")["newest"][0].as_py()
+    if newest is not None and newest > SCHEMA_VERSION:
+        raise WarehouseError(
+            f"{path} has schema {newest}, and this image-history {__version__} knows {SCHEMA_VERSION}: "
+            "upgrade image-history. The file was not changed."
+        )
+    return -1 if newest is None else int(newest)
+
+
+def _migrate(connection: Connection, path: Path) -> None:
+    """Bring the schema up to date, each migration in its own transaction together with its record."""
+    tables = _tables(connection)
+    if tables and _LEDGER not in tables:
+        _require_ours(connection, path)
+    newest = _newest_migration(connection, path) if tables else -1
+    for name in names("migrations"):
+        number = int(Path(name).name.split("_")[0])
+        if number > newest:
+            with connection.transaction():
+                connection.run(name)
+                record = {"number": number, "name": name, "connector_version": __version__}
+                connection.run("session/record_migration", record)
+    _refresh_objects(connection)
+
+
+def _refresh_objects(connection: Connection) -> None:
+    """Make views, macros and comments anew where they differ from this program's."""
+    objects = (*names("views"), *names("comments"))
+    fingerprint = hashlib.sha256("\n".join(map(statement, objects)).encode()).hexdigest()
+    if connection.table("session/objects_fingerprint")["fingerprint"].to_pylist() == [fingerprint]:
+        return
+    with connection.transaction():
+        for name in objects:
+            connection.run(name)
+        connection.run("session/forget_objects")
+        connection.run("session/record_objects", {"fingerprint": fingerprint})
+
+
+def now_ms() -> int:
+    """The local clock, UTC epoch milliseconds; only for when we learned something, never for data."""
+    return time.time_ns() // 1_000_000
