@@ -63,7 +63,7 @@ demo: $(PROJECT) ## run the main job against a simulated AWS: no account, no cre
 venv: $(PROJECT) $(TOOLS) ## build the development environment in .venv from the lock files
 
 .PHONY: test
-test: check unit unit-duckdb1 unit-botocore ## prove the project: format, lint, types, docs, tests, also on DuckDB 1.5 and the oldest botocore
+test: check unit unit-duckdb1 ## prove the project: format, lint, types, layers, docs, tests on both DuckDB lines
 
 .PHONY: check
 check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, layers, docs
