@@ -123,12 +123,15 @@ class Caller:
 
 
 def _explained(error: Exception, *, answered: bool) -> Exception:
-    """Whose mistake an error of Python's is: of the credentials' source before an answer came, of the answer's after."""
+    """Whose fault an error of Python's is: before an answer the credentials' source, after it the answer's."""
+    explained: Exception
     if not answered:
-        return CredentialRetrievalError(provider="credentials", error_msg=sentence(error).rstrip("."))
-    if isinstance(error, OSError):
-        return HTTPClientError(error=error)
-    if isinstance(error, ValueError):
-        return error
-    # What answers in a service's place is not always of a form that botocore has thought of.
-    return MalformedResponseError(f"the answer is none of this service ({type(error).__name__})")
+        explained = CredentialRetrievalError(provider="credentials", error_msg=sentence(error).rstrip("."))
+    elif isinstance(error, OSError):
+        explained = HTTPClientError(error=error)
+    elif isinstance(error, ValueError):
+        explained = error
+    else:
+        # What answers in a service's place is not always of a form that botocore has thought of.
+        explained = MalformedResponseError(f"the answer is none of this service ({type(error).__name__})")
+    return explained
