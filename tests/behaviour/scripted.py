@@ -87,6 +87,12 @@ class Request:
         return json.loads(self.body)
 
 
+def page_for(request: Request) -> Reply:
+    """PAGE as it is in the region that the request was signed for."""
+    region = request.headers["authorization"].partition("Credential=")[2].split("/")[2]
+    return Reply(body=PAGE.body.replace(b"us-east-1", region.encode()))
+
+
 Answering = Callable[[Request], Reply | bytes | Iterator[bytes]]
 
 

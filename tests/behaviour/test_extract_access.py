@@ -22,7 +22,17 @@ from image_history.errors import (
 from image_history.extract.accounts import AccountCalls, Bounds
 from image_history.extract.retry import RetryPolicy
 from image_history.model import Stop
-from tests.behaviour.scripted import PAGE, Answering, Reply, Request, Scripted, error, in_turn, scripted
+from tests.behaviour.scripted import (
+    PAGE,
+    Answering,
+    Reply,
+    Request,
+    Scripted,
+    error,
+    in_turn,
+    page_for,
+    scripted,
+)
 
 ROLE = "arn:aws:iam::111122223333:role/reader"
 TIMEOUTS = Timeouts(5, 5)
@@ -86,7 +96,7 @@ def listed(access: Access) -> Any:
 
 def assuming(request: Request) -> Reply:
     """Answer AssumeRole and ListImageVersions."""
-    return PAGE if "x-amz-target" in request.headers else ASSUMED
+    return page_for(request) if "x-amz-target" in request.headers else ASSUMED
 
 
 @pytest.mark.parametrize("source", [None, "source"])

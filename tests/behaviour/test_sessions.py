@@ -22,7 +22,7 @@ from image_history.extract.accounts import AccountCalls, Bounds
 from image_history.extract.retry import RetryPolicy
 from image_history.extract.scopes import Target, open_scope, targets
 from image_history.model import Stop
-from tests.behaviour.scripted import PAGE, Reply, Request, Scripted, error, scripted
+from tests.behaviour.scripted import Reply, Request, Scripted, error, page_for, scripted
 
 REGIONS = ("us-east-1", "eu-west-1", "us-west-2", "eu-central-1", "ap-south-1")
 ROLE = "arn:aws:iam::111122223333:role/reader"
@@ -69,7 +69,7 @@ class Lender:
             return lent(self._lent, self.expires if self._lent == 1 else NEVER)
         if operation == "GetCallerIdentity":
             return self._who.pop(0) if len(self._who) > 1 else self._who[0]
-        return error("ExpiredTokenException") if self.key_of(request) in self.ended else PAGE
+        return error("ExpiredTokenException") if self.key_of(request) in self.ended else page_for(request)
 
     @staticmethod
     def key_of(request: Request) -> str:

@@ -154,6 +154,7 @@ class Service(ScopeCalls):
 
     def __init__(self, collection: Collection) -> None:
         self.where = "the model"
+        self.account_id: str | None = None
         self.collection = collection
         self.changes: dict[int, list[Change]] = {}
         self.states: list[Collection] | None = None

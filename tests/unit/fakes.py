@@ -56,6 +56,7 @@ class FakeSource:
 
     def __init__(self, answering: Answering, where: str = "profile test in us-east-1") -> None:
         self.where = where
+        self.account_id: str | None = None
         self.repeated: Callable[[str], object] = lambda _: None
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self._answering = answering

@@ -5,12 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from image_history.aws.answers import require_subject
+from image_history.aws.answers import Owner, require_subject
 from image_history.aws.bodies import Answer, DescribedImage, DescribedImageVersion, ImagesBody
 from image_history.errors import MalformedResponseError
 from tests.unit.fakes import answer, image, images_page, page, version
 
 STEM = "arn:aws:sagemaker:us-east-1:111122223333"
+OWNER = Owner("us-east-1", "111122223333")
+FOREIGN = "arn:aws:sagemaker:us-east-1:999988887777:image/base"
 NAMED = {"ImageName": "Base", "Version": 3}
 
 
@@ -39,7 +41,7 @@ def described_image(name: str = "Base", arn: str = f"{STEM}:image/base") -> Answ
 )
 def test_answer_about_what_was_asked_is_taken(operation: str, right: Answer[object]) -> None:
     """Upper and lower case and the ARN None are AWS's own ways."""
-    require_subject(operation, NAMED, right)
+    assert require_subject(operation, NAMED, right, OWNER) == "111122223333"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,14 @@ def test_answer_about_what_was_asked_is_taken(operation: str, right: Answer[obje
         ("ListImageVersions", page([version(3)])),
         ("DescribeImage", described_image("Other")),
         ("DescribeImage", described_image(arn=f"{STEM}:image/case")),
+        ("DescribeImage", described_image(arn=FOREIGN)),
+        ("DescribeImageVersion", described(ImageArn=FOREIGN)),
+        (
+            "DescribeImageVersion",
+            described(ImageVersionArn=f"{FOREIGN.replace('image/', 'image-version/')}/3"),
+        ),
+        ("DescribeImageVersion", described(ImageArn=f"{STEM}:image/base".replace("us-east-1", "eu-west-1"))),
+        ("DescribeImageVersion", described(ImageArn=f"{STEM}:image/base".replace("aws", "aws-cn"))),
         ("DescribeImageVersion", described(4)),
         ("DescribeImageVersion", described(ImageArn=f"{STEM}:image/database")),
         ("DescribeImageVersion", described(ImageVersionArn=f"{STEM}:image-version/base/33")),
@@ -60,4 +70,14 @@ def test_answer_about_what_was_asked_is_taken(operation: str, right: Answer[obje
 def test_answer_about_something_else_is_malformed(operation: str, wrong: Answer[object]) -> None:
     """An ARN that names another image or version makes the whole answer one to be asked for again."""
     with pytest.raises(MalformedResponseError, match=f"{operation} answered with the ARN .* request-id"):
-        require_subject(operation, NAMED, wrong)
+        require_subject(operation, NAMED, wrong, OWNER)
+
+
+@pytest.mark.parametrize("account_id", [None, "111122223333"])
+def test_answer_of_two_accounts_is_malformed(account_id: str | None) -> None:
+    """Where nobody has told the account, an answer has to agree with itself."""
+    mixed = answer(ImagesBody((image("Base"), described_image(arn=FOREIGN).body)))
+    with pytest.raises(MalformedResponseError, match="999988887777"):
+        require_subject("ListImages", {}, mixed, Owner("us-east-1", account_id))
+    alone = answer(ImagesBody((described_image(arn=FOREIGN).body,)))
+    assert require_subject("ListImages", {}, alone, Owner("us-east-1")) == "999988887777"

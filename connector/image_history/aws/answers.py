@@ -6,6 +6,7 @@ Must not import botocore, and must not know retry, pages or streams.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -13,11 +14,13 @@ from image_history.aws.bodies import (
     AliasesBody,
     Answer,
     DescribedImage,
+    Image,
     ImagesBody,
     ImageVersion,
     ImageVersionsBody,
     decode_body,
 )
+from image_history.aws.catalog import partition_of
 from image_history.aws.server_time import http_date
 from image_history.errors import MalformedResponseError
 
@@ -57,25 +60,45 @@ def _date_ms(operation: str, header: str | None) -> int:
     return int(moment.timestamp()) * 1000
 
 
-def require_subject(operation: str, parameters: Mapping[str, object], answer: Answer[Any]) -> None:
-    """MalformedResponseError unless an answer is about the image and the version that were asked for.
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose answer it has to be: of this region and this account; None where nobody has told the account yet."""
 
-    In whatever case, the image's name ends every ARN, unless AWS writes the text None for one. A damaged ARN
-    is still a text, so nobody else would notice it.
+    region: str
+    account_id: str | None = None
+
+    def prefix(self, arns: Iterable[str]) -> str:
+        """How every ARN has to begin, in lower case; what is not known is as in the first one."""
+        partition, account_id = partition_of(self.region), self.account_id
+        if partition is None or account_id is None:
+            told = [*next((arn for arn in arns if arn != _NO_ARN), "").split(":"), *[""] * 5]
+            partition, account_id = partition or told[1], account_id or told[4]
+        return f"arn:{partition}:sagemaker:{self.region}:{account_id}:".lower()
+
+
+def require_subject(
+    operation: str, parameters: Mapping[str, object], answer: Answer[Any], owner: Owner
+) -> str | None:
+    """The account of an answer; MalformedResponseError unless it is the owner's, and about what was asked for.
+
+    AWS may write a name in lower case in ARNs, and the text None for an ARN. A damaged ARN is still a text, so
+    nobody else would notice it.
     """
     body, image_name = answer.body, str(parameters.get("ImageName", ""))
+    right = True
+    versions: Sequence[ImageVersion] = ()
+    images: Sequence[Image] = ()
     if isinstance(body, ImagesBody):
-        odd = next((row.ImageArn for row in body.Images if not _names(row.ImageArn, row.ImageName)), None)
+        images = body.Images
     elif isinstance(body, ImageVersionsBody):
-        odd = _odd_arn(body.ImageVersions, image_name)
+        versions = body.ImageVersions
     elif isinstance(body, DescribedImage):
-        right = body.ImageName == image_name and _names(body.ImageArn, image_name)
-        odd = None if right else body.ImageArn
-    elif isinstance(body, AliasesBody):
-        odd = None  # bare names: nothing in them says whose they are
-    else:
-        right = body.Version == parameters.get("Version", body.Version)
-        odd = _odd_arn((body,), image_name) if right else body.ImageVersionArn
+        images, right = (body,), body.ImageName == image_name
+    elif not isinstance(body, AliasesBody):  # bare names: nothing in them says whose they are
+        versions, right = (body,), body.Version == parameters.get("Version", body.Version)
+    arns = [image.ImageArn for image in images] or [row.ImageArn for row in versions]
+    begins = owner.prefix(arns)
+    odd = arns[0] if not right else _odd_image(images, begins) or _odd_version(versions, image_name, begins)
     if odd is not None:
         raise MalformedResponseError(
             f"{operation} answered with the ARN {odd!r}, which is not what was asked for "
@@ -83,39 +106,23 @@ def require_subject(operation: str, parameters: Mapping[str, object], answer: An
             operation=operation,
             request_id=answer.request_id,
         )
+    return begins.split(":")[4] or None
 
 
-def _names(arn: str, tail: str) -> bool:
-    return arn == _NO_ARN or arn.lower().endswith(f"/{tail.lower()}")
+def _odd_image(images: Sequence[Image], begins: str) -> str | None:
+    return _first_odd((image.ImageArn, f"{begins}image/{image.ImageName.lower()}") for image in images)
 
 
-def _odd_arn(rows: Sequence[ImageVersion], image_name: str) -> str | None:
-    """The first ARN that doesn't end in name and number, or that begins otherwise than those before it."""
-    tail = f"/{image_name.lower()}"
+def _odd_version(rows: Sequence[ImageVersion], image_name: str, begins: str) -> str | None:
+    name = image_name.lower()
     # Each text once: a page of a hundred versions has one ARN of their image.
-    images = _first_odd((arn, tail) for arn in dict.fromkeys(row.ImageArn for row in rows))
-    if images is not None or _in_step(rows, tail):
-        return images
-    return _first_odd((row.ImageVersionArn, f"{tail}/{row.Version}") for row in rows)
-
-
-def _in_step(rows: Sequence[ImageVersion], tail: str) -> bool:
-    """Whether every ARN is that of the first row but for its number: how a page looks with which nothing is wrong."""
-    if not rows:
-        return True
-    stem = rows[0].ImageVersionArn.removesuffix(str(rows[0].Version))
-    return stem.lower().endswith(f"{tail}/") and all(
-        row.ImageVersionArn == f"{stem}{row.Version}" for row in rows
+    arns = dict.fromkeys(row.ImageArn for row in rows)
+    stem = f"{begins}image-version/{name}/"
+    return _first_odd((arn, f"{begins}image/{name}") for arn in arns) or _first_odd(
+        (row.ImageVersionArn, f"{stem}{row.Version}") for row in rows
     )
 
 
 def _first_odd(arns: Iterable[tuple[str, str]]) -> str | None:
-    stem: str | None = None
-    for arn, tail in arns:
-        if arn == _NO_ARN:
-            continue
-        begins = arn[: -len(tail)]
-        if not arn.lower().endswith(tail) or stem not in (None, begins):
-            return arn
-        stem = begins
-    return None
+    """The first ARN that is not what it has to be."""
+    return next((arn for arn, right in arns if arn.lower() != right and arn != _NO_ARN), None)

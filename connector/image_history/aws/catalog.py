@@ -18,6 +18,7 @@ from image_history.aws.bodies import BODIES
 _SAGEMAKER_ENDPOINTS = "api.sagemaker"
 
 
+@cache
 def partition_of(region: str) -> str | None:
     """The partition of a region, known or of a known form, such as aws-cn of cn-north-1; None for any other."""
     try:

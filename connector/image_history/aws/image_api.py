@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from image_history.aws.answers import require_subject
+from image_history.aws.answers import Owner, require_subject
 from image_history.aws.bodies import Answer
 from image_history.aws.caller import Caller
 from image_history.aws.deadline import Callers
@@ -21,7 +21,8 @@ __all__ = ["Access", "ImageApi", "Login", "Timeouts"]
 class ImageApi:
     """SageMaker's image operations in one region, one request a call. Safe to share between threads.
 
-    `where` names the scope in messages. `login` is that of all the account's regions. `repeated` hears of each
+    `where` names the scope in messages. `account_id` is whose every answer has to be; unless it is set before, it
+    is that of the first answer with an ARN. `login` is that of all the account's regions. `repeated` hears of each
     request that is made again with new credentials. `callers` bounds the calls of all clients that share it.
     """
 
@@ -35,6 +36,7 @@ class ImageApi:
         login: Login | None = None,
     ) -> None:
         self.region = region
+        self.account_id: str | None = None
         self.where = f"{access} in {region}"
         own = Login(access, region) if login is None else login
         self._caller = Caller(own, "sagemaker", region, timeouts=timeouts, callers=callers)
@@ -54,7 +56,8 @@ class ImageApi:
 
         def judge(response: Any) -> Answer[Any]:
             answer = decoded(response)
-            require_subject(operation, parameters, answer)
+            told = require_subject(operation, parameters, answer, Owner(self.region, self.account_id))
+            self.account_id = self.account_id or told
             return answer
 
         return self._caller.call(operation, parameters, judge, self._place(operation, parameters))

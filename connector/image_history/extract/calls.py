@@ -37,6 +37,8 @@ class Source(Protocol):
     """Where answers come from: `aws.ImageApi`, or a plain object in a test."""
 
     where: str
+    # Whose every answer has to be, once it is known.
+    account_id: str | None
     # Hears of each request that a call makes again on its own.
     repeated: Callable[[str], object]
 
@@ -112,6 +114,10 @@ class ScopeCalls:
         self._budget = RetryBudget(policy.budget)
         self._lists = CallTimes()
         source.repeated = self.meter.repeated
+
+    def hold_to(self, account_id: str) -> None:
+        """From now on an answer of any other account is malformed."""
+        self._source.account_id = account_id
 
     @property
     def lists_at_once(self) -> float:

@@ -169,6 +169,7 @@ def open_scope(target: Target, config: Config, stop: Stop, *, callers: Callers |
     identity = AccountCalls(target.login, bounds(config, stop, callers=callers)).identity()
     calls = scope_calls(target, config, stop, callers=callers)
     if identity is not None:
+        calls.hold_to(identity.account_id)
         return OpenScope(target, Scope(identity.account_id, target.region), calls)
     discovery = discover(calls, target.images)
     if discovery.account_id is None:

@@ -1,0 +1,241 @@
+"""Answers that are not the ones that were asked for: none is believed, and what brought it is not used again."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import socketserver
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from image_history.aws.bodies import Answer
+from image_history.aws.deadline import Callers
+from image_history.aws.image_api import Access, ImageApi, Timeouts
+from image_history.aws.sessions import Logins
+from image_history.aws.transport import MOST_BODY_BYTES
+from image_history.errors import MalformedResponseError, ServiceUnavailableError, TransientError
+from tests.behaviour.scripted import DATE, JSON, item, running
+
+ACCOUNTS = ("111122223333", "444455556666")
+REAL = "HTTP/1.1 200 OK"
+
+
+def page(account: str, image: str) -> bytes:
+    """One page of an image of an account, as it goes over the wire."""
+    arn = f"arn:aws:sagemaker:us-east-1:{account}:image/{image}"
+    row = item(7, ImageArn=arn, ImageVersionArn=f"{arn.replace('image/', 'image-version/')}/7")
+    return whole(json.dumps({"ImageVersions": [row]}).encode())
+
+
+def whole(body: bytes) -> bytes:
+    """A success with this body."""
+    lines = [REAL, "x-amzn-RequestId: r-1", f"Content-Type: {JSON}", f"Date: {DATE}"]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+def other(account: str) -> str:
+    """The other of the two accounts."""
+    return ACCOUNTS[account == ACCOUNTS[0]]
+
+
+def mischief(kind: str, account: str, image: str) -> Iterator[bytes]:
+    """What comes in place of one page."""
+    right = page(account, image)
+    if kind.isdigit():
+        yield f"HTTP/1.1 {kind} Interim\r\nLink: x\r\n\r\n".encode() + right
+    elif kind == "doubled":
+        yield right * 2
+    elif kind == "late":
+        yield right
+        time.sleep(0.01)
+        yield right
+    elif kind == "swapped":
+        yield page(other(account), image)
+    elif kind == "trailing":
+        yield right + page(other(account), image)
+    else:
+        yield right[:-20]
+
+
+@dataclass(slots=True)
+class Odd:
+    """A server that keeps connections open and answers every `every`th request oddly."""
+
+    kind: str
+    every: int = 3
+    port: int = 0
+    used: list[tuple[str, tuple[str, int]]] = field(default_factory=list)
+
+
+def read_request(source: Any) -> tuple[str, str] | None:
+    """The account and the image that are asked for; None if the client has left."""
+    head = b"".join(iter(source.readline, b"\r\n")).decode() if source.peek(1) else ""
+    length = re.search(r"(?i)content-length: (\d+)", head)
+    if length is None:
+        return None
+    return ACCOUNTS["Credential=AKIAB" in head], json.loads(source.read(int(length[1])))["ImageName"]
+
+
+@contextmanager
+def serving(odd: Odd) -> Iterator[Odd]:
+    """Serve until the block ends."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        timeout = 20
+
+        def handle(self) -> None:
+            while (asked := read_request(self.rfile)) is not None:
+                account, image = asked
+                odd.used.append((account, self.client_address))
+                if len(odd.used) % odd.every:
+                    self.wfile.write(page(account, image))
+                    continue
+                for part in mischief(odd.kind, account, image):
+                    self.wfile.write(part)
+                if odd.kind == "cut":
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """The client has left, as it may."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        odd.port = server.server_address[1]
+        with running(server):
+            yield odd
+
+
+@pytest.fixture
+def profiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two accounts, a profile each."""
+    text = "".join(f"[profile {n}]\naws_access_key_id = AKIA{n}\naws_secret_access_key = x\n" for n in "AB")
+    (tmp_path / "config").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+
+
+def apis() -> dict[str, ImageApi]:
+    """A client for each account."""
+    logins = Logins()
+    made = {}
+    for name, account in zip("AB", ACCOUNTS, strict=True):
+        login = logins.of(Access(name))
+        made[account] = ImageApi(
+            Access(name), "us-east-1", timeouts=Timeouts(5, 2), callers=Callers(2), login=login
+        )
+        made[account].account_id = account
+    return made
+
+
+def asked(api: ImageApi, image: str) -> Answer[object] | None:
+    """A page; None where the answer was refused as one that another attempt may better."""
+    try:
+        return api.call("ListImageVersions", {"ImageName": image})
+    except TransientError:
+        return None
+
+
+@pytest.mark.parametrize("kind", ["100", "102", "103", "doubled", "late", "swapped", "trailing", "cut"])
+def test_no_foreign_answer_is_believed(monkeypatch: pytest.MonkeyPatch, profiles: None, kind: str) -> None:
+    """Two accounts have images of equal names; whatever comes in between, each gets its own rows, and goes on."""
+    with serving(Odd(kind)) as odd:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{odd.port}")
+        made = apis()
+        believed = []
+        for turn in range(24):
+            for account, api in made.items():
+                answered = asked(api, f"image-{turn % 5}")
+                if answered is not None:
+                    believed.append((account, turn % 5, answered.body.ImageVersions[0].ImageArn))  # type: ignore[attr-defined]
+    assert len(believed) >= 24
+    for account, number, arn in believed:
+        assert arn == f"arn:aws:sagemaker:us-east-1:{account}:image/image-{number}"
+    # No connection served two accounts.
+    assert len({address for _, address in odd.used}) == len(set(odd.used))
+
+
+@pytest.mark.parametrize("kind", ["102", "103", "swapped"])
+def test_connection_of_a_wrong_answer_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch, profiles: None, kind: str
+) -> None:
+    """The next request of the account goes over another."""
+    with serving(Odd(kind, every=2)) as odd:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{odd.port}")
+        api = apis()[ACCOUNTS[0]]
+        assert asked(api, "base") is not None
+        with pytest.raises(MalformedResponseError, match="request id"):
+            api.call("ListImageVersions", {"ImageName": "base"})
+        assert asked(api, "base") is not None
+    addresses = [address for _, address in odd.used]
+    assert addresses[0] == addresses[1] != addresses[2]
+
+
+@dataclass(slots=True)
+class Endless:
+    """What a server sends without end, and whether its socket was closed on it."""
+
+    first: bytes
+    again: bytes
+    pause: float = 0.0
+    closed: bool = False
+    port: int = 0
+
+
+@contextmanager
+def endless(sent: Endless) -> Iterator[Endless]:
+    """Answer each request without end."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.settimeout(20)
+            self.request.recv(65536)
+            try:
+                self.request.sendall(sent.first)
+                while True:
+                    self.request.sendall(sent.again)
+                    time.sleep(sent.pause)
+            except OSError:
+                sent.closed = True
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        sent.port = server.server_address[1]
+        with running(server):
+            yield sent
+
+
+CHUNKED = f"{REAL}\r\nTransfer-Encoding: chunked\r\nDate: {DATE}\r\n\r\n".encode()
+WITHOUT_END = {
+    "chunks": Endless(CHUNKED, b"10000\r\n" + b" " * 0x10000 + b"\r\n"),
+    "dripping chunks": Endless(CHUNKED, b"1\r\n \r\n", 0.02),
+    "continue": Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 0.001),
+    "dripping headers": Endless(f"{REAL}\r\nX: ".encode(), b"x", 0.02),
+    "a body that drips": Endless(f"{REAL}\r\nContent-Length: 99999\r\n\r\n".encode(), b" ", 0.02),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_END)
+def test_answer_without_end_ends(monkeypatch: pytest.MonkeyPatch, profiles: None, name: str) -> None:
+    """It is given up at its bound or its deadline, and its socket is closed."""
+    with endless(WITHOUT_END[name]) as sent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{sent.port}")
+        timeouts = Timeouts(2, 2, call_seconds=5 if name == "chunks" else 0.5)
+        api = ImageApi(Access("A"), "us-east-1", timeouts=timeouts, callers=Callers(1))
+        with pytest.raises(
+            (MalformedResponseError, ServiceUnavailableError), match=f"{MOST_BODY_BYTES:,}|no whole answer"
+        ):
+            api.call("ListImageVersions", {"ImageName": "base"})
+        for _ in range(500):
+            if sent.closed:
+                break
+            time.sleep(0.01)
+        assert sent.closed
