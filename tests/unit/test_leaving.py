@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from image_history import cli
 
 HANGING = """
 import threading
@@ -58,3 +61,34 @@ def test_output_that_is_lost_is_told() -> None:
     assert ended.returncode == 1
     assert "No space left" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        pytest.param(["-vv"], True, id="-vv"),
+        pytest.param(["-v", "-v"], True, id="-v -v"),
+        pytest.param(["--verbose", "--verbose"], True, id="--verbose twice"),
+        pytest.param(["-v"], False, id="-v"),
+        pytest.param(["--config=wv-v.yaml"], False, id="a name with v"),
+    ],
+)
+@pytest.mark.parametrize("before", [True, False], ids=["before the verb", "after it"])
+def test_traceback_is_shown_from_the_second_verbose_on(
+    options: list[str], wanted: bool, before: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each spelling of -vv means the same, wherever it stands."""
+    verb = ["status", f"--warehouse={tmp_path / 'none.duckdb'}"]
+    if options[0].startswith("--config"):
+        (tmp_path / "wv-v.yaml").touch()
+        options = [f"--config={tmp_path / 'wv-v.yaml'}"]
+    assert cli.run([*options, *verb] if before else [*verb, *options]) == 2
+    assert ("Traceback" in capsys.readouterr().err) is wanted
+
+
+def test_verbose_before_and_after_the_verb_adds_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One -v on each side is -vv."""
+    cli.run(["-v", "status", f"--warehouse={tmp_path / 'none.duckdb'}", "-v"])
+    assert "Traceback" in capsys.readouterr().err

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from image_history.config import Config
 
 PROGRAM = "image-history"
-_TRACEBACK_VERBOSITY = 2
 _BROKEN_PIPE = 141
 
 # Name -> (module whose `command` it is, its line in --help). Kept here so that --help imports no verb.
@@ -119,7 +118,7 @@ def global_options() -> list[click.Parameter]:
             "--verbose",
             count=True,
             help="Log more: -v each step, -vv each page, and tracebacks.",
-            change=lambda old, value: replace(old, verbosity=value),
+            change=lambda old, value: replace(old, verbosity=max(old.verbosity, 0) + value),
         ),
         _option(
             "-q",
@@ -288,15 +287,9 @@ def _masked(value: object) -> object:
 
 
 def _wants_traceback() -> bool:
-    return (
-        any(
-            argument.startswith("-")
-            and not argument.startswith("--")
-            and argument.count("v") >= _TRACEBACK_VERBOSITY
-            for argument in sys.argv[1:]
-        )
-        and sys.exc_info()[0] is not None
-    )
+    """With -vv, which logs pages as well, however it was written."""
+    pages = logging.getLogger("image_history").isEnabledFor(logging.DEBUG)
+    return pages and sys.exc_info()[0] is not None
 
 
 def printable(text: str) -> str:

@@ -74,7 +74,7 @@ def _exception(record: logging.LogRecord) -> Mapping[str, object]:
 
 def as_json() -> bool:
     """Whether log lines are JSON, so that nothing else belongs on stderr."""
-    handlers = logging.getLogger("connector").handlers
+    handlers = logging.getLogger("image_history").handlers
     return any(isinstance(handler.formatter, JsonFormatter) for handler in handlers)
 
 
@@ -82,7 +82,7 @@ def configure(log_format: str, verbosity: int) -> None:
     """Send our own records to stderr; other libraries' stay silent, botocore's above all."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
-    ours = logging.getLogger("connector")
+    ours = logging.getLogger("image_history")
     ours.handlers = [handler]
     ours.propagate = False
     ours.setLevel(_LEVELS.get(verbosity, logging.DEBUG))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from image_history.config.document import Mapping, Place, Sequence, Value
+from yaml import SequenceNode
+
+from image_history.config.document import Node, fault, member
 
 if TYPE_CHECKING:
     from image_history.config.model import Account, Config
@@ -15,48 +17,51 @@ if TYPE_CHECKING:
 _ALL = "all"
 
 
-def check_paths(config: Config, root: Mapping) -> None:
+def check_paths(config: Config, root: Node) -> None:
     """The warehouse must be able to be a file, and the landing folder must be another path."""
     if config.warehouse.name in {"", ".."}:
-        raise _place(root, "warehouse").fault("warehouse names a folder; it must be the path of a file.")
+        raise fault(_place(root, "warehouse"), "warehouse names a folder; it must be the path of a file.")
     if config.landing_folder == config.warehouse:
         at = _place(root, "warehouse" if config.landing is None else "landing")
-        raise at.fault(
-            f"the landing folder and the warehouse would both be {config.warehouse}; name another one."
+        raise fault(
+            at, f"the landing folder and the warehouse would both be {config.warehouse}; name another one."
         )
 
 
-def check_publish(config: Config, root: Mapping) -> None:
+def check_publish(config: Config, root: Node) -> None:
     """Each dataset has a place of its own, and a profile only where it serves."""
-    items = _member(root, "publish")
-    if not isinstance(items, Sequence):
+    items = member(root, "publish")
+    if not isinstance(items, SequenceNode):
         return
     seen: dict[str, int] = {}
-    for index, (entry, item) in enumerate(zip(config.publish, items.items, strict=True)):
+    for index, (entry, item) in enumerate(zip(config.publish, items.value, strict=True)):
         if entry.to is None:
-            raise item.place.fault(
-                f"publish[{index}] has no 'to'; name a folder, or an address such as s3://bucket/folder."
+            raise fault(
+                item,
+                f"publish[{index}] has no 'to'; name a folder, or an address such as s3://bucket/folder.",
             )
         if seen.setdefault(entry.to.rstrip("/"), index) != index:
-            raise _place(item, "to").fault(
-                f"publish[{index}] and publish[{seen[entry.to.rstrip('/')]}] have the same 'to'; keep one of them."
+            raise fault(
+                _place(item, "to"),
+                f"publish[{index}] and publish[{seen[entry.to.rstrip('/')]}] have the same 'to'; keep one of them.",
             )
         scheme = entry.to.partition(":/")[0] if ":/" in entry.to else None
         if scheme not in {None, "s3"}:
-            raise _place(item, "to").fault(
-                f"publish[{index}].to must be a folder or an address such as s3://bucket/folder, not {scheme}://."
+            raise fault(
+                _place(item, "to"),
+                f"publish[{index}].to must be a folder or an address such as s3://bucket/folder, not {scheme}://.",
             )
         if entry.profile is not None and scheme is None:
-            raise _place(item, "profile").fault(f"publish[{index}].profile is for S3, and 'to' is a folder.")
+            raise fault(_place(item, "profile"), f"publish[{index}].profile is for S3, and 'to' is a folder.")
 
 
-def check_accounts(config: Config, root: Mapping) -> None:
+def check_accounts(config: Config, root: Node) -> None:
     """Each entry is of one kind, and no two entries read the same region with the same identity."""
-    items = _member(root, "accounts")
-    if not isinstance(items, Sequence):
+    items = member(root, "accounts")
+    if not isinstance(items, SequenceNode):
         return
     seen: dict[str, dict[str | None, int]] = {}
-    for index, (account, item) in enumerate(zip(config.accounts, items.items, strict=True)):
+    for index, (account, item) in enumerate(zip(config.accounts, items.value, strict=True)):
         _check_role(account, item, index)
         for region in _named(account):
             first = _first(seen.setdefault(account.identity, {}), region, index)
@@ -81,49 +86,46 @@ def _first(seen: dict[str | None, int], region: str | None, index: int) -> int:
     return min(first for where, first in seen.items() if where == region or _ALL in {where, region})
 
 
-def _check_role(account: Account, item: Value, index: int) -> None:
+def _check_role(account: Account, item: Node, index: int) -> None:
     if account.role_arn is not None and account.profile is not None:
-        raise _place(item, "profile").fault(
+        raise fault(
+            _place(item, "profile"),
             f"accounts[{index}] has both profile and role_arn; keep one, and name the profile that "
-            "assumes the role as source_profile."
+            "assumes the role as source_profile.",
         )
     for name in ("external_id", "source_profile"):
         if getattr(account, name) is not None and account.role_arn is None:
-            raise _place(item, name).fault(f"accounts[{index}].{name} needs a role_arn beside it.")
+            raise fault(_place(item, name), f"accounts[{index}].{name} needs a role_arn beside it.")
 
 
-def check_organization(config: Config, root: Mapping) -> None:
+def check_organization(config: Config, root: Node) -> None:
     """Nothing is said of an organization that is not read, and no account is both in and out."""
-    organization, written = config.organization, _member(root, "organization")
+    organization, written = config.organization, member(root, "organization")
     if written is None:
         return
     if organization.role_name is None and organization != type(organization)():
-        raise written.place.fault(
-            "organization needs a role_name: the role that is assumed in each of its accounts."
+        raise fault(
+            written, "organization needs a role_name: the role that is assumed in each of its accounts."
         )
     include, exclude = organization.include, organization.exclude
     both = {*include.units, *include.accounts} & {*exclude.units, *exclude.accounts}
     if both:
-        raise _place(written, "exclude").fault(
-            f"organization includes and excludes {', '.join(sorted(both))}; keep one of the two."
+        raise fault(
+            _place(written, "exclude"),
+            f"organization includes and excludes {', '.join(sorted(both))}; keep one of the two.",
         )
 
 
-def _twice(account: Account, region: str | None, entries: tuple[int, int], item: Value) -> Exception:
+def _twice(account: Account, region: str | None, entries: tuple[int, int], item: Node) -> Exception:
     where = {None: "the default region", _ALL: "every region"}.get(region, region)
     first, second = entries
     which = f"within accounts[{first}]" if first == second else f"by accounts[{first}] and accounts[{second}]"
-    return _place(item, "regions").fault(
-        f"{where} with {account.identity} is covered twice, {which}; keep one, with all image patterns."
+    return fault(
+        _place(item, "regions"),
+        f"{where} with {account.identity} is covered twice, {which}; keep one, with all image patterns.",
     )
 
 
-def _member(value: Value, name: str) -> Value | None:
-    entries = value.entries if isinstance(value, Mapping) else ()
-    return next((entry.value for entry in entries if entry.key == name), None)
-
-
-def _place(value: Value, name: str) -> Place:
-    """Where the member `name` stands, or else what it would belong to."""
-    member = _member(value, name)
-    return value.place if member is None else member.place
+def _place(node: Node, name: str) -> Node:
+    """The member `name`, or else what it would belong to."""
+    return member(node, name) or node

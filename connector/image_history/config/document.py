@@ -1,4 +1,4 @@
-"""YAML text -> a tree of values, each with the place where it stands. The only module that knows PyYAML.
+"""YAML text -> PyYAML's own nodes, which know where each value stands. The only module that parses.
 
 Must not know any setting. Refuses what a configuration has no use for: anchors and aliases (whose expansion
 has no bound), tags, several documents, repeated keys, deep nesting.
@@ -7,179 +7,150 @@ has no bound), tags, several documents, repeated keys, deep nesting.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Self, TypeAlias, cast
 
 import yaml
+from yaml import MappingNode, ScalarNode, SequenceNode
 
 from image_history.config.quoting import shorten
 from image_history.errors import ConfigError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 MAX_DEPTH = 12
 
-Kind: TypeAlias = Literal["text", "int", "float", "bool", "null", "timestamp"]
+Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
 
+# The style of a scalar whose text came from a variable: YAML's typing does not count for it.
+FILLED = "$"
 _RESOLVER = yaml.resolver.Resolver()
-_KINDS: dict[str, Kind] = {
-    "tag:yaml.org,2002:int": "int",
-    "tag:yaml.org,2002:float": "float",
-    "tag:yaml.org,2002:bool": "bool",
-    "tag:yaml.org,2002:null": "null",
-    "tag:yaml.org,2002:timestamp": "timestamp",
-}
+_TAG = "tag:yaml.org,2002:"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value was written: a file's line, or a variable. `folder` anchors relative paths."""
+class Origin(str):
+    """Where a document came from: the name of a file, or of a variable (which has no lines).
 
-    source: str
+    A text, since it stands in PyYAML's marks. `folder` anchors the document's relative paths.
+    """
+
+    __slots__ = ("folder", "has_lines")
     folder: Path
-    line: int | None = None
+    has_lines: bool
 
-    def __str__(self) -> str:
-        """As editors understand it: `config.yaml:3`."""
-        return self.source if self.line is None else f"{self.source}:{self.line}"
-
-    def fault(self, sentence: str) -> ConfigError:
-        """The error that says `sentence` about this place."""
-        return ConfigError(f"{self}: {sentence}", place=str(self))
+    def __new__(cls, source: str, folder: Path, *, has_lines: bool = False) -> Self:
+        """A name with what belongs to it."""
+        made = super().__new__(cls, source)
+        made.folder, made.has_lines = folder, has_lines
+        return made
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """A single value as it was written. `untyped`: from a variable, so that YAML's typing doesn't count."""
-
-    text: str
-    kind: Kind
-    place: Place
-    quoted: bool = False
-    untyped: bool = False
+def fault(node: Node, sentence: str) -> ConfigError:
+    """The error that says `sentence` about the place of `node`, as editors understand it: `config.yaml:3`."""
+    return _fault(origin(node), node.start_mark.line, sentence)
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """A list."""
-
-    items: tuple[Value, ...]
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One `key: value`; the place is the key's."""
-
-    key: str
-    value: Value
-    place: Place
+def origin(node: Node) -> Origin:
+    """Where the node's document came from."""
+    found = node.start_mark.name
+    assert isinstance(found, Origin)  # noqa: S101 - `parse` and `made` put it there
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """Keys and values in the order of the file; no key occurs twice."""
-
-    entries: tuple[Entry, ...]
-    place: Place
+def _fault(where: Origin, line: int, sentence: str) -> ConfigError:
+    place = f"{where}:{line + 1}" if where.has_lines else str(where)
+    return ConfigError(f"{place}: {sentence}", place=place)
 
 
-Value: TypeAlias = Scalar | Sequence | Mapping
-
-
-def parse(text: str, place: Place) -> Value | None:
+def parse(text: str, where: Origin) -> Node | None:
     """The one document in `text`, None if there is none. ConfigError, with the line, for everything else."""
     try:
-        return _Builder(text, place).document()
+        _refuse_events(text, where)
+        node = cast("Node | None", yaml.compose(text, yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = None if mark is None else mark.line + 1
-        raise _at(place, line).fault(_explain(error)) from None
+        raise _fault(where, 0 if mark is None else mark.line, _explain(error)) from None
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise _at(place, line).fault(
-            "there is a control character that YAML doesn't allow; remove it."
-        ) from None
+        sentence = "there is a control character that YAML doesn't allow; remove it."
+        raise _fault(where, text.count("\n", 0, error.position), sentence) from None
     except (ValueError, OverflowError):
         # PyYAML lets chr() and int() fail on escapes and version numbers that are far too large.
-        raise place.fault(
-            "there is an impossible number in a \\ escape or in a %YAML line; remove it."
-        ) from None
+        sentence = "there is an impossible number in a \\ escape or in a %YAML line; remove it."
+        raise _fault(where, 0, sentence) from None
+    if node is not None:
+        for each in walk(node):
+            each.start_mark.name = where
+            _refuse_keys(each)
+    return node
 
 
-def guess_kind(text: str) -> Kind:
+def made(text: str, where: Origin, *, tag: str = "str", style: str | None = FILLED) -> ScalarNode:
+    """A scalar that stands in no file."""
+    mark = yaml.Mark(where, 0, 0, 0, None, 0)
+    return ScalarNode(_TAG + tag, text, mark, mark, style)
+
+
+def empty(where: Origin) -> MappingNode:
+    """A mapping without settings."""
+    mark = yaml.Mark(where, 0, 0, 0, None, 0)
+    return MappingNode(f"{_TAG}map", [], mark, mark)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and all below it, keys included, in the order of the text."""
+    yield node
+    if isinstance(node, MappingNode):
+        for pair in node.value:
+            for each in pair:
+                yield from walk(each)
+    elif isinstance(node, SequenceNode):
+        for item in node.value:
+            yield from walk(item)
+
+
+def kind_of(node: Node) -> str:
+    """What YAML takes the value for: str, int, float, bool, null, timestamp, seq or map."""
+    return str(node.tag).removeprefix(_TAG)
+
+
+def guess_kind(text: str) -> str:
     """What YAML takes an unquoted `text` for."""
-    tag: str = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    return _KINDS.get(tag, "text")
+    tag: str = _RESOLVER.resolve(ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    return tag.removeprefix(_TAG)
 
 
-def _at(place: Place, line: int | None) -> Place:
-    """`place` narrowed to a line where it is a file's; a variable has no lines."""
-    return place if line is None or place.line is None else replace(place, line=line)
+def member(node: Node | None, name: str) -> Node | None:
+    """The value of the setting `name` in a mapping, None if it is not there."""
+    pairs = node.value if isinstance(node, MappingNode) else ()
+    return next((value for key, value in pairs if key.value == name), None)
 
 
-class _Builder:
-    """Turns the parser's events into the tree, refusing on the way."""
-
-    def __init__(self, text: str, place: Place) -> None:
-        self._events: Iterator[yaml.Event] = yaml.parse(text, yaml.SafeLoader)
-        self._place = place
-
-    def document(self) -> Value | None:
-        root: Value | None = None
-        documents = 0
-        for event in self._events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    raise self._fault(event, "a second document begins with '---'; keep one in the file.")
-                root = self._value(next(self._events), depth=0)
-        return root
-
-    def _value(self, event: yaml.Event, *, depth: int) -> Value:
-        self._refuse(event, depth)
-        place = self._where(event)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return Sequence(tuple(self._items(depth + 1)), place)
-        if isinstance(event, yaml.MappingStartEvent):
-            return self._mapping(place, depth + 1)
-        assert isinstance(event, yaml.ScalarEvent)  # noqa: S101 - the grammar has nothing else here
-        plain = event.style is None
-        return Scalar(event.value, guess_kind(event.value) if plain else "text", place, quoted=not plain)
-
-    def _refuse(self, event: yaml.Event, depth: int) -> None:
+def _refuse_events(text: str, where: Origin) -> None:
+    depth = documents = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        line = 0 if event.start_mark is None else event.start_mark.line
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if documents > 1:
+            raise _fault(where, line, "a second document begins with '---'; keep one in the file.")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise self._fault(event, _NO_ALIAS)
-        if getattr(event, "tag", None) is not None:
-            raise self._fault(event, _NO_TAG)
+            raise _fault(where, line, _NO_ALIAS)
+        if isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None) is not None:
+            raise _fault(where, line, _NO_TAG)
         if depth > MAX_DEPTH:
-            raise self._fault(event, f"this is nested deeper than {MAX_DEPTH} levels; no setting is.")
+            raise _fault(where, line, f"this is nested deeper than {MAX_DEPTH} levels; no setting is.")
 
-    def _items(self, depth: int) -> Iterator[Value]:
-        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-            yield self._value(event, depth=depth)
 
-    def _mapping(self, place: Place, depth: int) -> Mapping:
-        entries: dict[str, Entry] = {}
-        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            key = self._value(event, depth=depth)
-            if not isinstance(key, Scalar):
-                raise key.place.fault("the name of a setting must be plain text, not a list or a mapping.")
-            if key.text in entries:
-                first = entries[key.text].place.line
-                where = "" if first is None else f" (first in line {first})"
-                raise key.place.fault(f"'{shorten(key.text)}' is given twice{where}; keep one of them.")
-            entries[key.text] = Entry(key.text, self._value(next(self._events), depth=depth), key.place)
-        return Mapping(tuple(entries.values()), place)
-
-    def _where(self, event: yaml.Event) -> Place:
-        mark = event.start_mark
-        return self._place if mark is None else _at(self._place, mark.line + 1)
-
-    def _fault(self, event: yaml.Event, sentence: str) -> ConfigError:
-        return self._where(event).fault(sentence)
+def _refuse_keys(node: Node) -> None:
+    seen: dict[str, ScalarNode] = {}
+    for key, _ in node.value if isinstance(node, MappingNode) else ():
+        key.start_mark.name = origin(node)
+        if not isinstance(key, ScalarNode):
+            raise fault(key, "the name of a setting must be plain text, not a list or a mapping.")
+        if key.value in seen:
+            first = seen[key.value]
+            where = f" (first in line {first.start_mark.line + 1})" if origin(first).has_lines else ""
+            raise fault(key, f"'{shorten(key.value)}' is given twice{where}; keep one of them.")
+        seen[key.value] = key
 
 
 _NO_ALIAS = (

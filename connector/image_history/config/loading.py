@@ -6,10 +6,12 @@ Must not know the settings, nor AWS's own configuration.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping as Environ
+from collections.abc import Mapping
 from pathlib import Path
 
-from image_history.config.document import Mapping, Place, Scalar, Value, parse
+from yaml import MappingNode
+
+from image_history.config.document import Origin, empty, fault, kind_of, parse
 from image_history.config.environment import CONFIG_VARIABLE, expand, overlay
 from image_history.config.model import Config
 from image_history.config.reading import to_config
@@ -21,7 +23,7 @@ DEFAULT_PATH = Path("config.yaml")
 MAX_BYTES = 512 * 1024
 
 
-def load_config(path: Path | None, environ: Environ[str, str]) -> Config:
+def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """The configuration of `path`, else of the file that IMAGE_HISTORY_CONFIG names, else of ./config.yaml.
 
     Without any of them everything has its default. IMAGE_HISTORY_* variables override the file.
@@ -31,16 +33,17 @@ def load_config(path: Path | None, environ: Environ[str, str]) -> Config:
     chosen = config_path(path, environ)
     implicit = path is None and CONFIG_VARIABLE not in environ
     if implicit and not os.path.lexists(chosen):
-        root = Mapping((), Place("the defaults", Path()))
+        root = empty(Origin("the defaults", Path()))
     else:
-        root = _top(_read_text(chosen), Place(str(chosen), chosen.parent, line=1))
+        root = _top(_read_text(chosen), Origin(str(chosen), chosen.parent, has_lines=True))
     refuse_secrets(root)
-    complete = overlay(_expanded(root, environ), environ)
-    refuse_secrets(complete)
-    return to_config(complete)
+    expand(root, environ)
+    overlay(root, environ)
+    refuse_secrets(root)
+    return to_config(root)
 
 
-def config_path(path: Path | None, environ: Environ[str, str]) -> Path:
+def config_path(path: Path | None, environ: Mapping[str, str]) -> Path:
     """Which file is meant: `path`, else IMAGE_HISTORY_CONFIG, else ./config.yaml. It need not exist."""
     if path is not None:
         return path
@@ -52,20 +55,13 @@ def config_path(path: Path | None, environ: Environ[str, str]) -> Path:
     return Path(named)
 
 
-def _expanded(root: Mapping, environ: Environ[str, str]) -> Mapping:
-    expanded = expand(root, environ)
-    return expanded if isinstance(expanded, Mapping) else root
-
-
-def _top(text: str, place: Place) -> Mapping:
-    root: Value | None = parse(text, place)
-    match root:
-        case Mapping():
-            return root
-        case None | Scalar(kind="null"):
-            return Mapping((), place)
-        case _:
-            raise root.place.fault("the file must consist of settings, each written as 'name: value'.")
+def _top(text: str, where: Origin) -> MappingNode:
+    root = parse(text, where)
+    if root is None or kind_of(root) == "null":
+        return empty(where)
+    if not isinstance(root, MappingNode):
+        raise fault(root, "the file must consist of settings, each written as 'name: value'.")
+    return root
 
 
 def _read_text(path: Path) -> str:

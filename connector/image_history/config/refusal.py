@@ -9,7 +9,9 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from image_history.config.document import Entry, Mapping, Place, Scalar, Sequence, Value
+from yaml import MappingNode, ScalarNode
+
+from image_history.config.document import Node, fault, walk
 from image_history.config.quoting import shorten
 
 if TYPE_CHECKING:
@@ -26,31 +28,22 @@ _INSTEAD = (
 )
 
 
-def refuse_secrets(value: Value) -> None:
-    """ConfigError if any key in `value` is named like a credential, or any text holds an access key id."""
-    match value:
-        case Mapping(entries=entries):
-            for entry in entries:
-                _refuse_entry(entry)
-        case Sequence(items=items):
-            for item in items:
-                refuse_secrets(item)
-        case Scalar(text=text, place=place):
-            if _SECRET_VALUE.search(text):
-                raise place.fault(f"this looks like an AWS access key; {_INSTEAD}")
+def refuse_secrets(root: Node) -> None:
+    """ConfigError if any key below `root` is named like a credential, or any text holds an access key id."""
+    keys = {id(key) for node in walk(root) if isinstance(node, MappingNode) for key, _ in node.value}
+    for node in walk(root):
+        if id(node) in keys:
+            refuse_secret_name(node.value, node)
+        elif isinstance(node, ScalarNode) and _SECRET_VALUE.search(node.value):
+            raise fault(node, f"this looks like an AWS access key; {_INSTEAD}")
 
 
-def _refuse_entry(entry: Entry) -> None:
-    refuse_secret_name(entry.key, entry.place)
-    refuse_secrets(entry.value)
-
-
-def refuse_secret_name(name: str, place: Place) -> None:
-    """ConfigError if `name` is that of a credential."""
+def refuse_secret_name(name: str, node: Node) -> None:
+    """ConfigError, at the place of `node`, if `name` is that of a credential."""
     if _SECRET_VALUE.search(name):
-        raise place.fault(f"this looks like an AWS access key; {_INSTEAD}")
+        raise fault(node, f"this looks like an AWS access key; {_INSTEAD}")
     if _SECRET_NAME.search(name.lower().replace("-", "_")):
-        raise place.fault(f"'{shorten(name)}' is refused: {_INSTEAD}")
+        raise fault(node, f"'{shorten(name)}' is refused: {_INSTEAD}")
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
