@@ -232,9 +232,9 @@ def test_long_texts_are_written_in_slices() -> None:
 
 
 def test_suffix_names_a_format() -> None:
-    """Every format has a suffix, in any case; an unknown one says nothing."""
-    from pathlib import Path
-
-    assert set(SUFFIXES.values()) == set(Format)
-    assert format_of(Path("a/B.CSV")) is Format.CSV
-    assert format_of(Path("x.gz")) is None
+    """Every format but blocks has a suffix, in any case; none at all says nothing, an unknown one is refused."""
+    assert set(SUFFIXES.values()) == set(Format) - {Format.BLOCKS}
+    assert format_of("a/B.CSV", Format.TABLE) is Format.CSV
+    assert format_of("a.b/c", Format.PARQUET) is Format.PARQUET
+    with pytest.raises(ConfigError, match=r"ends in .gz, which is no format: end it in .csv, .json, "):
+        format_of("x.gz", Format.TABLE)
