@@ -9,38 +9,16 @@ import inspect
 from collections.abc import Iterable, Iterator, Sequence
 
 from image_history import errors
-from image_history.cli import VERBS
-from image_history.config import Setting, settings
-from image_history.schema import TABLES
+from image_history.config import settings
 
 _GROUPS = ("a mapping of", "a list (each item: a mapping of")
 
 
-def verbs() -> str:
-    """Every verb with its line of --help."""
-    return table(("verb", "does"), ((f"`{name}`", VERBS[name][1]) for name in sorted(VERBS)))
-
-
 def setting_rows() -> str:
-    """Every setting that holds a value, with its default and meaning; members of one group share a row."""
-    groups: dict[str, list[Setting]] = {}
-    for setting in settings():
-        if not setting.shape.expected.startswith(_GROUPS):
-            groups.setdefault(setting.path[0], []).append(setting)
-    return table(("setting", "default", "meaning"), (_setting_row(group) for group in groups.values()))
-
-
-def _setting_row(group: Sequence[Setting]) -> tuple[str, str, str]:
-    if len(group) == 1:
-        (only,) = group
-        return f"`{only.name}`", f"`{only.default_text}`", only.shape.meaning
-    members = (f"`{each.name}` (`{each.default_text}`): {each.shape.meaning}" for each in group)
-    return f"`{group[0].path[0]}`", "", "<br>".join(members)
-
-
-def tables() -> str:
-    """Every table of the warehouse with its grain, as one paragraph."""
-    return "; ".join(f"`{table.name}`, {table.grain}" for table in TABLES) + ".\n"
+    """Every setting that holds a value, with its default and meaning."""
+    values = (each for each in settings() if not each.shape.expected.startswith(_GROUPS))
+    rows = ((f"`{each.name}`", f"`{each.default_text}`", each.shape.meaning) for each in values)
+    return table(("setting", "default", "meaning"), rows)
 
 
 def error_tree() -> list[tuple[int, type[errors.ConnectorError]]]:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.duckdb
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SERVER, SESSION = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+(PICTURE,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
 (PYTHON,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 # Stands for every line that the README leaves out.
 LEFT_OUT = "..."
@@ -153,7 +154,8 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 def test_session_prints_what_the_readme_shows(shell: Shell) -> None:
     """Every command of the README's session, in its order, prints what stands below it; its Python runs."""
     here = port(shell.environment["AWS_ENDPOINT_URL"])
-    for step in steps(SESSION):
+    (picture,) = steps(PICTURE)
+    for step in (picture if step.command == picture.command else step for step in steps(SESSION)):
         outcome = shell.run(step.command.replace(port(SESSION), here))
         assert outcome.returncode == 0, outcome.stderr
         assert shown(step.printed).fullmatch(stable(outcome.stdout)), f"{step.command}\n{outcome.stdout}"
@@ -166,6 +168,7 @@ def test_session_shows_the_main_verbs() -> None:
     verbs = [step.command.split()[1] for step in steps(SESSION) if step.command.startswith("image-history")]
     assert verbs.count("sync") == 2
     assert {"log", "query", "export"} <= set(verbs)
+    assert steps(PICTURE)[0].command in {step.command for step in steps(SESSION)}
 
 
 def test_crontab_line_appends_one_json_object_a_run(shell: Shell) -> None:

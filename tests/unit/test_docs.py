@@ -31,7 +31,6 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")])
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
-LONGEST = {"README.md": 150, "ARCHITECTURE.md": 200}
 # What the verbs themselves decide, beside what an error carries.
 VERBS_CODES = {"0", "1", "8", "9", "130", "141", "143"}
 
@@ -75,12 +74,6 @@ def exists(reference: str) -> bool:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef)
     }
-
-
-@pytest.mark.parametrize("path", by_name([ROOT / name for name in LONGEST]))
-def test_document_is_short(path: Path) -> None:
-    """README has at most 150 lines, ARCHITECTURE at most 200."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST[path.name]
 
 
 def test_generated_parts_are_current() -> None:
@@ -145,18 +138,23 @@ def test_documents_name_only_targets_of_make_that_there_are(path: Path) -> None:
     assert set(named) <= targets
 
 
-def test_readme_has_every_verb_table_and_setting() -> None:
-    """Whatever can be called, asked or set stands in the README."""
-    wanted = [*VERBS, *(table.name for table in TABLES), *(setting.name for setting in settings())]
-    assert [name for name in wanted if f"`{name}" not in README] == []
+def test_every_setting_is_documented() -> None:
+    """Whatever can be set stands in the page on the configuration."""
+    assert [each.name for each in settings() if f"`{each.name}" not in PAGES["configuration.md"]] == []
 
 
-def test_readme_has_every_exit_code_and_no_other() -> None:
+def test_every_verb_has_a_section() -> None:
+    """Whatever can be called has its section on the page of the command line."""
+    assert [name for name in VERBS if f"\n## {name}\n" not in PAGES["command-line.md"]] == []
+
+
+def test_every_exit_code_is_documented_and_no_other() -> None:
     """The table of exit codes is that of the errors and of the verbs."""
     carried = {
         str(error.exit_code) for _, error in documents.error_tree() if error is not InterruptedRunError
     }
-    rows = re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE)
+    section = PAGES["operations.md"].partition("\n## Exit codes\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([\d, ]+) \|", section, re.MULTILINE)
     assert {code for row in rows for code in row.split(", ")} == carried | VERBS_CODES
 
 

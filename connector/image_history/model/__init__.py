@@ -1,0 +1,56 @@
+"""The values that travel between the stages and that a run reports.
+
+Made of the standard library only; must not know AWS's wire, files, or SQL.
+"""
+
+from image_history.model.report import (
+    Calls,
+    Failure,
+    Publication,
+    RowCounts,
+    RunReport,
+    ScopeReport,
+)
+from image_history.model.values import (
+    PASSING_STATUSES,
+    Absence,
+    Checkpoint,
+    Drift,
+    Evidence,
+    ListingKind,
+    ListingRequest,
+    Numbers,
+    Outcome,
+    Place,
+    PlannedStream,
+    Scope,
+    Stop,
+    Stream,
+    StreamKnowledge,
+    Window,
+)
+
+__all__ = [
+    "PASSING_STATUSES",
+    "Absence",
+    "Calls",
+    "Checkpoint",
+    "Drift",
+    "Evidence",
+    "Failure",
+    "ListingKind",
+    "ListingRequest",
+    "Numbers",
+    "Outcome",
+    "Place",
+    "PlannedStream",
+    "Publication",
+    "RowCounts",
+    "RunReport",
+    "Scope",
+    "ScopeReport",
+    "Stop",
+    "Stream",
+    "StreamKnowledge",
+    "Window",
+]

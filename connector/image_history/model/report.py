@@ -1,0 +1,161 @@
+"""What a run reports: calls, rows, failures, publications.
+
+Frozen, made of the standard library only; must not know how a report is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from image_history.model.values import Drift, Outcome, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What a scope's calls cost. `by_operation` counts HTTP requests, retries included; `bytes` are of bodies.
+
+    `retries` counts the requests that failed in a way that another attempt may cure, `throttles` those of
+    them that AWS throttled. Each was made again, but for those that were the last attempt of their call.
+    """
+
+    by_operation: Mapping[str, int] = field(default_factory=dict)
+    retries: int = 0
+    throttles: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Calls) -> Calls:
+        names = {**self.by_operation, **other.by_operation}
+        summed = {name: self.of(name) + other.of(name) for name in names}
+        return Calls(
+            by_operation=summed,
+            retries=self.retries + other.retries,
+            throttles=self.throttles + other.throttles,
+            bytes=self.bytes + other.bytes,
+        )
+
+    def of(self, operation: str) -> int:
+        """Requests made of one operation."""
+        return self.by_operation.get(operation, 0)
+
+    @property
+    def total(self) -> int:
+        """Requests made of all operations."""
+        return sum(self.by_operation.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """What a load did to rows of `image_versions`. `deleted` is None where deletions were not evaluated."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    reappeared: int = 0
+    deleted: int | None = None
+
+    def __add__(self, other: RowCounts) -> RowCounts:
+        evaluated = [count for count in (self.deleted, other.deleted) if count is not None]
+        return RowCounts(
+            inserted=self.inserted + other.inserted,
+            updated=self.updated + other.updated,
+            unchanged=self.unchanged + other.unchanged,
+            reappeared=self.reappeared + other.reappeared,
+            deleted=sum(evaluated) if evaluated else None,
+        )
+
+    def by_change(self) -> Mapping[str, int]:
+        """The counts by name, without that of deletions where they were not evaluated."""
+        counts = {
+            "inserted": self.inserted,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "reappeared": self.reappeared,
+        }
+        return counts if self.deleted is None else counts | {"deleted": self.deleted}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One stream, or one scope's list of images (`image_name` None), that a run could not read whole.
+
+    `scope` is None where not even the account became known; `where` names it in words then as well.
+    """
+
+    where: str
+    scope: Scope | None
+    image_name: str | None
+    outcome: Outcome
+    error_code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeReport:
+    """What one run did in one scope.
+
+    `spared` counts the deletions that the mass-delete breaker held back; none was made then.
+    """
+
+    scope: Scope
+    streams: int
+    calls: Calls
+    rows: RowCounts
+    failures: tuple[Failure, ...] = ()
+    spared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What became of one dataset: its rows and files, and how many of these were written anew.
+
+    With an `error` its readers see what was published before, and the next sync makes up for it.
+    """
+
+    to: str
+    rows: int = 0
+    files: int = 0
+    written: int = 0
+    written_bytes: int = 0
+    duration_seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One `sync`, as printed and as `--json` gives it. Instants are aware, UTC.
+
+    `lock_seconds` is how long the warehouse was open for writing; `resumed` says that an unfinished run was
+    continued; `pending_runs` counts earlier runs whose landed rows this sync loaded too; `drift` is what AWS
+    sent for the first time and this version doesn't know.
+    """
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    outcome: Outcome
+    mode: str
+    scopes: tuple[ScopeReport, ...]
+    duration_seconds: float
+    lock_seconds: float
+    resumed: bool = False
+    pending_runs: int = 0
+    unreadable_scopes: tuple[Failure, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    publications: tuple[Publication, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Every stream and every scope that was not read whole."""
+        return (*self.unreadable_scopes, *(failure for scope in self.scopes for failure in scope.failures))
+
+    @property
+    def rows(self) -> RowCounts:
+        """The counts of all scopes together."""
+        return sum((scope.rows for scope in self.scopes), start=RowCounts())
+
+    @property
+    def calls(self) -> Calls:
+        """The calls of all scopes together."""
+        return sum((scope.calls for scope in self.scopes), start=Calls())
