@@ -73,7 +73,9 @@ def test_example_and_defaults_of_a_saved_query_find_the_same_rows(query: SavedQu
     assert program == "image-history"
     assert by_example, example(query)
     assert {tuple(row) for row in by_example} == {query.columns}
-    needed = [word for one in query.parameters if one.default is None for word in ("--param", f"{one.name}={image}")]
+    needed = [
+        word for one in query.parameters if one.default is None for word in ("--param", f"{one.name}={image}")
+    ]
     assert answer("query", f"@{query.name}", *needed) == by_example
     every = [
         word
@@ -97,7 +99,14 @@ def test_alias_moves_without_a_parameter_has_every_move(answer: Answer) -> None:
 
 @pytest.mark.parametrize(
     ("written", "value"),
-    [("''", ""), ("'two words'", "two words"), ("'it''s'", "it's"), ("12", "12"), ("a'b", "a'b"), ("''''", "'")],
+    [
+        ("''", ""),
+        ("'two words'", "two words"),
+        ("'it''s'", "it's"),
+        ("12", "12"),
+        ("a'b", "a'b"),
+        ("''''", "'"),
+    ],
     ids=["empty", "spaces", "quote", "number", "word", "only-quote"],
 )
 def test_default_in_quotes_is_the_text_between_them(

@@ -11,7 +11,9 @@ from image_history.formats.fitting import Column, Fitted, fit, lines_of, notes, 
 from image_history.formats.layout import width
 
 ARN = "arn:aws:sagemaker:us-east-1:111122223333:image-version/churn/7"
-SENTENCE = "The repository churn does not exist in the registry with id 111122223333, or access to it is denied."
+SENTENCE = (
+    "The repository churn does not exist in the registry with id 111122223333, or access to it is denied."
+)
 
 
 def columns(**texts: Sequence[str | None]) -> list[Column]:
@@ -20,6 +22,7 @@ def columns(**texts: Sequence[str | None]) -> list[Column]:
 
 
 def text(fitted: Fitted) -> str:
+    """What is drawn."""
     return "\n".join(line for line, _ in lines_of(fitted))
 
 
@@ -31,7 +34,9 @@ def test_what_fits_is_left_as_it_is() -> None:
 
 def test_steps_are_taken_in_their_order_and_only_as_far_as_is_needed() -> None:
     """First ARNs, then columns without a value, then the seconds, and at last a column, which is named."""
-    table = columns(image=["churn", "other"], arn=[ARN, ARN], none=[None, None], at=["2026-07-01T12:00:00.123Z"] * 2)
+    table = columns(
+        image=["churn", "other"], arn=[ARN, ARN], none=[None, None], at=["2026-07-01T12:00:00.123Z"] * 2
+    )
     at_first, then, later, last = (fit(table, limit) for limit in (60, 55, 48, 30))
     assert [column.name for column in at_first.columns] == ["image", "arn", "none", "at"]
     assert "…image-version/churn/7" in text(at_first)
@@ -44,7 +49,11 @@ def test_steps_are_taken_in_their_order_and_only_as_far_as_is_needed() -> None:
 
 def test_least_important_column_goes_and_is_named() -> None:
     """By rank, not by place."""
-    table = [Column("a", ("x" * 20, "y"), rank=1), Column("b", ("x" * 20, "y"), rank=3), Column("c", ("z", "y"), rank=2)]
+    table = [
+        Column("a", ("x" * 20, "y"), rank=1),
+        Column("b", ("x" * 20, "y"), rank=3),
+        Column("c", ("z", "y"), rank=2),
+    ]
     fitted = fit(table, 25)
     assert [column.name for column in fitted.columns] == ["b", "c"]
     assert list(notes(fitted)) == ["Left out for lack of room: a. --format blocks shows all."]
@@ -91,7 +100,9 @@ def test_no_line_is_too_wide_and_no_word_is_broken(rng: random.Random, limit: in
         fitted = fit(table, limit)
         drawn = text(fitted) if fitted.columns else ""
         assert all(width(line) <= limit for line in drawn.splitlines()), drawn
-        pieces = {piece for column in fitted.columns for cell in column.cells if cell for piece in words_of(cell)}
+        pieces = {
+            piece for column in fitted.columns for cell in column.cells if cell for piece in words_of(cell)
+        }
         assert all(width(piece) <= size for column, size in zip(fitted.columns, fitted.widths, strict=True)
                    for cell in column.cells if cell and " " in cell for piece in words_of(cell))  # fmt: skip
         assert all(piece in drawn for piece in pieces), drawn

@@ -13,6 +13,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
+from image_history.errors import ConfigError
 from image_history.formats import SUFFIXES, Capped, Format, as_rows, format_of, write_rows
 from image_history.formats.rows import distinct, pieces
 

@@ -32,7 +32,9 @@ def chosen_format(file: str, name: str | None, otherwise: Format) -> Format:
 def require_readable(how: Format) -> None:
     """ConfigError if what is for a file would go to a terminal."""
     if how.binary and sys.stdout.isatty():
-        raise ConfigError(f"{how.value.title()} is not for a terminal: name a file with --output, or pipe it.")
+        raise ConfigError(
+            f"{how.value.title()} is not for a terminal: name a file with --output, or pipe it."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,9 @@ class Options:
 
 @click.command("export", cls=Verb)
 @click.argument("what", metavar="[TABLE|VIEW|@NAME|SQL|-]...", nargs=-1)
-@click.option("--output", metavar="FILE|s3://...|-", help="The file to write, whole or not at all; - is stdout.")
+@click.option(
+    "--output", metavar="FILE|s3://...|-", help="The file to write, whole or not at all; - is stdout."
+)
 @click.option(
     "--dataset",
     metavar="FOLDER|s3://...",

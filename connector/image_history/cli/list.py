@@ -26,7 +26,6 @@ from image_history.errors import (
     RequestRejectedError,
     SourceError,
 )
-
 from image_history.formats.writing import NAMES
 
 if TYPE_CHECKING:

@@ -44,7 +44,9 @@ class Wanted:
 @click.option("--version", type=click.IntRange(0), metavar="N", help="Only this version.")
 @click.option("--account", metavar="ID", help="Only in this account, where several have such an image.")
 @click.option("--region", help="Only in this region.")
-@click.option("--limit", type=click.IntRange(1), help="Most events.  [default: 100 for table, blocks and markdown]")
+@click.option(
+    "--limit", type=click.IntRange(1), help="Most events.  [default: 100 for table, blocks and markdown]"
+)
 @format_option
 @click.pass_obj
 def command(shared: Globals, /, *, how: str, **given: Any) -> None:

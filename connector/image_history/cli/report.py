@@ -13,7 +13,6 @@ import click
 from image_history.cli import Globals, Verb, printable
 from image_history.cli.query import duration
 
-
 DEFAULT = "report.html"
 
 
@@ -28,7 +27,9 @@ DEFAULT = "report.html"
 @click.option(
     "--since", default="30d", show_default=True, callback=duration, help="How far back something is new."
 )
-@click.option("--scope", default="*", metavar="GLOB", help="Only scopes ACCOUNT/REGION like this, as in '*/us-*'.")
+@click.option(
+    "--scope", default="*", metavar="GLOB", help="Only scopes ACCOUNT/REGION like this, as in '*/us-*'."
+)
 @click.option("--image", default="*", metavar="GLOB", help="Only images with names like this.")
 @click.pass_obj
 def command(shared: Globals, /, *, output: str, since: timedelta, scope: str, image: str) -> None:

@@ -47,7 +47,9 @@ def _formatted(function: Function, names: list[str], help_: str) -> Function:
 
     decorated = click.option("--json", "short", is_flag=True, help="Short for --format json.")(wrapped)
     choice = click.Choice(names)
-    return cast("Function", click.option("--format", "how", type=choice, help=f"{help_}  [default: table]")(decorated))
+    return cast(
+        "Function", click.option("--format", "how", type=choice, help=f"{help_}  [default: table]")(decorated)
+    )
 
 
 @contextmanager

@@ -55,4 +55,6 @@ def _quoted(text: pa.Array) -> pa.Array:
 
 def harmless(text: pa.Array) -> pa.Array:
     """The cells with an apostrophe before what a spreadsheet would run as a formula."""
-    return pc.if_else(pc.match_substring_regex(text, _FORMULA), pc.binary_join_element_wise("'", text, ""), text)
+    return pc.if_else(
+        pc.match_substring_regex(text, _FORMULA), pc.binary_join_element_wise("'", text, ""), text
+    )

@@ -1,7 +1,7 @@
 """A table made to fit a terminal's width, in steps: each takes away less than the one after it would.
 
-ARNs are shortened, columns without a value go, instants lose their seconds, headings and sentences are wrapped between
-words, and then the least important columns go. Must not know the terminal, nor how lines are drawn.
+ARNs are shortened, columns without a value go, instants lose their seconds, headings and sentences are wrapped
+between words, and then the least important columns go. Must not know the terminal, nor how lines are drawn.
 """
 
 from __future__ import annotations

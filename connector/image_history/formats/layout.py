@@ -21,8 +21,8 @@ def aligned(
         yield _GAP.join(map(_padded, line, widths, sides)).rstrip()
 
 
-def _padded(text: str, width: int, to_the_right: bool) -> str:  # noqa: FBT001  # an argument of map
-    filling = " " * (width - width(text))
+def _padded(text: str, room: int, to_the_right: bool) -> str:  # noqa: FBT001  # an argument of map
+    filling = " " * (room - width(text))
     return filling + text if to_the_right else text + filling
 
 

@@ -46,7 +46,12 @@ def write_workbook(rows: Rows, sink: Sink) -> int:
         ) from error
     with tempfile.TemporaryDirectory(prefix="image-history-") as folder:
         path = Path(folder, "rows.xlsx")
-        options = {"constant_memory": True, "tmpdir": folder, "strings_to_formulas": False, "strings_to_urls": False}
+        options = {
+            "constant_memory": True,
+            "tmpdir": folder,
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+        }
         with xlsxwriter.Workbook(path, options) as book:
             # The time of writing would make two files of equal rows differ.
             book.set_properties({"created": datetime(2000, 1, 1)})  # noqa: DTZ001  # XlsxWriter takes naive ones
@@ -66,7 +71,9 @@ def _fill(rows: Rows, sheet: Worksheet, instant: Any) -> int:
     count = 0
     for batch in pieces(rows):
         if count + batch.num_rows > _MOST_ROWS:
-            raise OutputError(f"A sheet of Excel holds {_MOST_ROWS:,} rows, and there are more: use csv or parquet.")
+            raise OutputError(
+                f"A sheet of Excel holds {_MOST_ROWS:,} rows, and there are more: use csv or parquet."
+            )
         columns = [_values(column) for column in batch.columns]
         for row in zip(*columns, strict=True):
             count += 1
@@ -97,15 +104,19 @@ def _writer(kind: pa.DataType, sheet: Worksheet, instant: Any) -> Writer:
             else sheet.write_datetime(row, column, value, instant)
         )
     if pa.types.is_boolean(kind):
-        return sheet.write_boolean
+        boolean: Writer = sheet.write_boolean
+        return boolean
 
     def number(row: int, column: int, value: Any) -> object:
         exact = math.isfinite(value) and abs(value) <= _EXACT
-        return sheet.write_number(row, column, value) if exact else sheet.write_string(row, column, str(value))
+        return (
+            sheet.write_number(row, column, value) if exact else sheet.write_string(row, column, str(value))
+        )
 
     def text(row: int, column: int, value: str) -> object:
         if len(value) > _MOST_CHARACTERS:
             raise OutputError(f"A cell of Excel holds {_MOST_CHARACTERS:,} characters: use csv or parquet.")
         return sheet.write_string(row, column, value)
 
-    return number if is_number(kind) else text
+    chosen: Writer = number if is_number(kind) else text
+    return chosen

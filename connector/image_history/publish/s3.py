@@ -324,9 +324,7 @@ def _spool(where: str) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _upload(
-    client: Any, bucket: str, key: str, file: BinaryIO, content_type: str | None = None
-) -> None:
+def _upload(client: Any, bucket: str, key: str, file: BinaryIO, content_type: str | None = None) -> None:
     """Let a whole file be an object, which nobody sees before it is whole."""
     where = f"s3://{bucket}/{key}"
     if file.seek(0, os.SEEK_END) > _LARGEST_BYTES:

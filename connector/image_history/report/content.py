@@ -88,7 +88,9 @@ class Facts:
     @property
     def without_good_version(self) -> Found:
         """The images that live, have versions, and have none that can be used."""
-        rows = [row for row in self.images.rows if row["deleted_at"] is None and row["live"] and not row["good"]]
+        rows = [
+            row for row in self.images.rows if row["deleted_at"] is None and row["live"] and not row["good"]
+        ]
         return Found(rows, len(rows))
 
     @property

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from image_history.report.svg import Box, Words, picture
 from image_history.report.timeline import LEFT, RIGHT, WIDTH, Axis
 from image_history.report.words import minute
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 Row = Mapping[str, Any]
 _LEAST_LANE, _LABEL_LETTERS, _SMALL_LETTERS = 32.0, 30, 38
@@ -44,7 +45,9 @@ class Lane:
 def lanes_picture(lanes: Sequence[Lane], axis: Axis) -> Markup:
     """The lanes below one another, scope by scope."""
     height = _height(lanes)
-    return picture(_parts(lanes, axis, height), width=WIDTH, height=height + 20, label="Lives of versions by image")
+    return picture(
+        _parts(lanes, axis, height), width=WIDTH, height=height + 20, label="Lives of versions by image"
+    )
 
 
 def _height(lanes: Sequence[Lane]) -> float:
@@ -101,7 +104,9 @@ def _life(life: Row, axis: Axis, y: float) -> Iterator[Box]:
 
 
 def _tip(life: Row) -> str:
-    text = f"version {life['version']}: {life['image_version_status']}, created {minute(life['creation_time'])}"
+    text = (
+        f"version {life['version']}: {life['image_version_status']}, created {minute(life['creation_time'])}"
+    )
     if life["gone_at"] is None:
         return text
     seen = life["last_seen_at"]

@@ -271,7 +271,11 @@ def _images(facts: Facts) -> Table:
 
 def _image(row: Row) -> Sequence[Cell]:
     gone: datetime | None = row["deleted_at"]
-    status = Cell(f"deleted {gone.astimezone(UTC):%Y-%m-%d}", kind="bad k") if gone else _status(row["newest_status"])
+    status = (
+        Cell(f"deleted {gone.astimezone(UTC):%Y-%m-%d}", kind="bad k")
+        if gone
+        else _status(row["newest_status"])
+    )
     return (
         *_place(row),
         _number(row["live"]),

@@ -1,4 +1,4 @@
-"""The time axis that both pictures share: an instant's place, the months below it, and the time before the first sync.
+"""The time axis that both pictures share: where an instant lies, the months, and the time before the first sync.
 
 Must not know what happened when.
 """
@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from image_history.report.svg import Box, Words
 
 WIDTH, LEFT, RIGHT = 1040, 232, 1030
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LABEL_ROOM = 34
-_SHADE_ROOM = 320
+_LONG_ROOM = 320
 _SHORT_ROOM = 140
 
 
@@ -40,7 +40,7 @@ class Axis:
     def warning(self, y: float) -> Iterator[Words]:
         """What the shade means, if there is room for it."""
         room = self.x(self.known) - LEFT
-        if room > _SHADE_ROOM:
+        if room > _LONG_ROOM:
             yield Words(LEFT + 6, y, "before the first sync: deletions and changes were not observed")
         elif room > _SHORT_ROOM:
             yield Words(LEFT + 6, y, "before the first sync")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
-
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from image_history.report.svg import Box, Words, picture
 from image_history.report.timeline import LEFT, RIGHT, WIDTH, Axis
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _TOP, _HEIGHT = 26.0, 150.0
 _UP = ("created", "changed", "failed")
@@ -70,7 +71,7 @@ def cap(totals: Sequence[int]) -> int:
     if len(heights) > 1 and usual == heights[-1]:
         usual = heights[-2]
     bound = max(round(usual * _TOWERING), _LEAST_CAP)
-    return heights[-1] if heights[-1] <= bound else bound
+    return min(heights[-1], bound)
 
 
 def _week(week: Mapping[str, Any], axis: Axis, base: float, scale: Scale) -> Iterator[Box | Words]:
