@@ -37,7 +37,7 @@ def test_steps_are_taken_in_their_order_and_only_as_far_as_is_needed() -> None:
     table = columns(
         image=["churn", "other"], arn=[ARN, ARN], none=[None, None], at=["2026-07-01T12:00:00.123Z"] * 2
     )
-    at_first, then, later, last = (fit(table, limit) for limit in (60, 55, 48, 30))
+    at_first, then, later, last = (fit(table, limit) for limit in (61, 55, 47, 30))
     assert [column.name for column in at_first.columns] == ["image", "arn", "none", "at"]
     assert "…image-version/churn/7" in text(at_first)
     assert "12:00:00.123Z" in text(at_first)
