@@ -11,13 +11,14 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
-DUCKDB2 := $(VENV)/duckdb2
+DUCKDB1 := $(VENV)/duckdb1
+BOTOCORE := $(VENV)/botocore
 FUZZER := $(VENV)/fuzzer
 PEERS := $(VENV)/peers
 SPARK := $(VENV)/spark
 LOCKS := requirements
-# What `make test` runs on the second DuckDB line: all that loads, settles and asks. DUCKDB2_TESTS=tests runs all.
-DUCKDB2_TESTS ?= $(addprefix tests/,$(addprefix behaviour/test_,sync.py deletions.py promises.py query.py \
+# What `make test` runs on DuckDB 1.5, the second line: all that loads, settles and queries. DUCKDB1_TESTS=tests runs all.
+DUCKDB1_TESTS ?= $(addprefix tests/,$(addprefix behaviour/test_,sync.py deletions.py promises.py query.py \
 	query_lockdown.py library.py export.py) unit/test_sql.py unit/test_schema.py properties/test_history.py)
 
 export TMPDIR := $(CURDIR)/.cache/tmp
@@ -33,7 +34,8 @@ TAG := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 
 PACKAGES := $(VENV)/.packages-$(TAG)
 PROJECT := $(VENV)/.project-$(TAG)
 TOOLS := $(VENV)/.tools-$(TAG)
-OVERLAY := $(VENV)/.duckdb2-$(TAG)
+DUCKDB1_ADDED := $(VENV)/.duckdb1-$(TAG)
+BOTOCORE_ADDED := $(VENV)/.botocore-$(TAG)
 FUZZING := $(VENV)/.fuzzer-$(TAG)
 RIVALS := $(VENV)/.peers-$(TAG)
 SPARKED := $(VENV)/.spark-$(TAG)
@@ -61,7 +63,7 @@ demo: $(PROJECT) ## run the main job against a simulated AWS: no account, no cre
 venv: $(PROJECT) $(TOOLS) ## build the development environment in .venv from the lock files
 
 .PHONY: test
-test: check unit unit-duckdb2 ## prove the project: format, lint, types, layers, docs, tests on both DuckDB lines
+test: check unit unit-duckdb1 ## prove the project: format, lint, types, layers, docs, tests on both DuckDB lines
 
 .PHONY: check
 check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, layers, docs
@@ -78,9 +80,13 @@ check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, 
 unit: $(PROJECT) $(TOOLS) ## only the tests, on the locked DuckDB
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: unit-duckdb2
-unit-duckdb2: $(PROJECT) $(TOOLS) $(OVERLAY) ## only the tests that need DuckDB, on its second line
-	PYTHONPATH=$(CURDIR)/$(DUCKDB2) $(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m duckdb $(DUCKDB2_TESTS)
+.PHONY: unit-duckdb1
+unit-duckdb1: $(PROJECT) $(TOOLS) $(DUCKDB1_ADDED) ## only the tests that need DuckDB, on its second line, 1.5
+	PYTHONPATH=$(CURDIR)/$(DUCKDB1) $(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m duckdb $(DUCKDB1_TESTS)
+
+.PHONY: unit-botocore
+unit-botocore: $(PROJECT) $(TOOLS) $(BOTOCORE_ADDED) ## only the tests of the way to AWS, on the oldest botocore that is allowed
+	PYTHONPATH=$(CURDIR)/$(BOTOCORE) $(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m aws $(AWS_TESTS)
 
 .PHONY: soak
 soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the model, and the state machine; SEED=1 replays
@@ -132,15 +138,16 @@ audit: $(AUDITING) ## hold the runtime lock against the published advisories; ne
 UV_COMPILE = env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
 	UV_CUSTOM_COMPILE_COMMAND='make lock' \
 	$(BIN)/uv --no-config --system-certs pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-annotate --constraints $(LOCKS)/constraints.in $(UPGRADE)
+	--no-annotate $(UPGRADE)
 
 .PHONY: lock
 lock: $(TOOLS) ## write the lock files anew after a change of pyproject.toml; UPGRADE=--upgrade takes newer versions
 	$(UV_COMPILE) pyproject.toml --group dev -o $(LOCKS)/dev.txt
 	$(UV_COMPILE) pyproject.toml --constraints $(LOCKS)/dev.txt -o $(LOCKS)/runtime.txt
 	$(UV_COMPILE) --group build --constraints $(LOCKS)/dev.txt -o $(LOCKS)/build.txt
-	$(subst --constraints $(LOCKS)/constraints.in,,$(UV_COMPILE)) $(LOCKS)/duckdb2.in -o $(LOCKS)/duckdb2.txt
-	$(subst --constraints $(LOCKS)/constraints.in,,$(UV_COMPILE)) $(LOCKS)/fuzz.in -o $(LOCKS)/fuzz.txt
+	$(UV_COMPILE) $(LOCKS)/duckdb1.in -o $(LOCKS)/duckdb1.txt
+	$(UV_COMPILE) $(LOCKS)/botocore.in -o $(LOCKS)/botocore.txt
+	$(UV_COMPILE) $(LOCKS)/fuzz.in -o $(LOCKS)/fuzz.txt
 	$(UV_COMPILE) $(LOCKS)/bench.in -o $(LOCKS)/bench.txt
 	$(UV_COMPILE) $(LOCKS)/audit.in -o $(LOCKS)/audit.txt
 	$(UV_COMPILE) $(LOCKS)/spark-build.in -o $(LOCKS)/spark-build.txt
@@ -182,10 +189,16 @@ $(TOOLS): $(PACKAGES) $(LOCKS)/dev.txt | python
 	@$(PIP_INSTALL) --require-hashes --only-binary :all: -r $(LOCKS)/dev.txt
 	@touch $@
 
-$(OVERLAY): $(PACKAGES) $(LOCKS)/duckdb2.txt | python
+$(DUCKDB1_ADDED): $(PACKAGES) $(LOCKS)/duckdb1.txt | python
 	@echo 'Adding the second DuckDB line ...'
-	@rm -rf $(DUCKDB2)
-	@$(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps --target $(DUCKDB2) -r $(LOCKS)/duckdb2.txt
+	@rm -rf $(DUCKDB1)
+	@$(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps --target $(DUCKDB1) -r $(LOCKS)/duckdb1.txt
+	@touch $@
+
+$(BOTOCORE_ADDED): $(PACKAGES) $(LOCKS)/botocore.txt | python
+	@echo 'Adding the oldest botocore ...'
+	@rm -rf $(BOTOCORE)
+	@$(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps --target $(BOTOCORE) -r $(LOCKS)/botocore.txt
 	@touch $@
 
 $(FUZZING): $(PACKAGES) $(LOCKS)/fuzz.txt | python

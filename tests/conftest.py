@@ -25,6 +25,18 @@ from hypothesis.configuration import set_hypothesis_home_dir
 ROOT = Path(__file__).parents[1]
 SEED_VARIABLE = "IMAGE_HISTORY_TEST_SEED"
 SEED = pytest.StashKey[int]()
+# By imports, so that no file can be forgotten: mark -> the packages, and the tests' own stand-ins for AWS.
+MARKED_BY_IMPORT = {
+    "duckdb": ("duckdb", "image_history.warehouse"),
+    "aws": (
+        "boto3",
+        "botocore",
+        "image_history.aws",
+        "image_history.publish.s3",
+        "tests.behaviour.moto_server",
+        "tests.behaviour.scripted",
+    ),
+}
 
 set_hypothesis_home_dir(ROOT / ".cache" / "hypothesis")
 # What lands must not hang on a throw of dice: CI plays the same examples each time, everybody else new ones.
@@ -176,15 +188,17 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
 
 
 def seed_line(config: pytest.Config) -> str:
-    """The line that names seed and DuckDB version."""
-    return f"{SEED_VARIABLE}={config.stash[SEED]}  duckdb {version('duckdb')}"
+    """The line that names the seed and the versions that change between runs."""
+    versions = "  ".join(f"{name} {version(name)}" for name in ("duckdb", "botocore"))
+    return f"{SEED_VARIABLE}={config.stash[SEED]}  {versions}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs DuckDB: every test of a file that imports duckdb or the load layer."""
+    """Mark what is run on second versions too: every test of a file that imports DuckDB, or the way to AWS."""
     for item in items:
-        if needs_duckdb(item.path):
-            item.add_marker(pytest.mark.duckdb)
+        for mark, packages in MARKED_BY_IMPORT.items():
+            if imports_any(item.path, packages):
+                item.add_marker(mark)
 
 
 def pytest_collection_finish() -> None:
@@ -194,12 +208,13 @@ def pytest_collection_finish() -> None:
 
 
 @cache
-def needs_duckdb(path: Path) -> bool:
-    """Whether a test file imports duckdb or image_history.warehouse, at its top or in a function."""
+def imports_any(path: Path, packages: tuple[str, ...]) -> bool:
+    """Whether a test file imports one of these packages or modules, at its top or in a function."""
     return any(
-        name.split(".")[:1] == ["duckdb"] or name.split(".")[:2] == ["image_history", "warehouse"]
+        f"{name}.".startswith(f"{package}.")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for name in imported_names(node)
+        for package in packages
     )
 
 

@@ -112,7 +112,7 @@ def test_analyst_publishes_and_reads(stock: Stock, capfd: pytest.CaptureFixture[
     """The loop of docs/datasets.md: export to a folder, then plain DuckDB and pandas on its path."""
     assert run(["export", "--dataset", "dataset", "image_versions", "runs"]) == 0
     assert capfd.readouterr().out.startswith("Published 121 rows in 4 files, 4 of them new")
-    counted = duckdb.sql(
+    counted = duckdb.execute(
         "SELECT region, count(*) FROM read_parquet('dataset/image_versions/**/*.parquet', hive_partitioning = true) "
         "GROUP BY region ORDER BY region"
     ).fetchall()

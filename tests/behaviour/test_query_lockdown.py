@@ -143,7 +143,7 @@ def test_settings_are_locked_and_bounded(ask: Desk) -> None:
 
 ENDLESS = {
     "recursion": "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t",
-    "count": "SELECT count(*) FROM range(1_000_000_000_000) WHERE range % 3 = 7",
+    "count": "SELECT sum(sqrt(range)) FROM range(1_000_000_000_000)",
     "stream": "FROM range(1_000_000_000_000) WHERE range > 900_000_000_000",
     "join": "SELECT count(*) FROM range(10_000_000) a, range(10_000_000) b WHERE a.range * b.range = -1",
 }

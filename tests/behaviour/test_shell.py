@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from image_history.warehouse.warehouse import WarehouseFile
-from tests.behaviour.asking import Answered, Desk, ask, built
+from tests.behaviour.asking import ENDLESS, Answered, Desk, ask, built
 
 __all__ = ["ask", "built"]
 
@@ -150,7 +150,7 @@ def test_ctrl_c_ends_the_statement_and_not_the_shell(ask: Desk, tmp_path: Path) 
     with shell(
         ask.warehouse, XDG_STATE_HOME=str(tmp_path / "file"), TMPDIR=str(tmp_path / "spill")
     ) as terminal:
-        terminal.type("SELECT count(*) FROM range(1_000_000_000_000) WHERE range % 3 = 7;\r")
+        terminal.type(f"{ENDLESS};\r")
         while not list((tmp_path / "spill").iterdir()):
             assert terminal.process.poll() is None
         terminal.type("\x03")

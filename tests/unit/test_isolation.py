@@ -123,19 +123,28 @@ def test_seed_is_replayed_from_the_environment(
         outcome.stdout.fnmatch_lines(["IMAGE_HISTORY_TEST_SEED=4711 *"])
 
 
-def test_duckdb_mark_is_set_where_duckdb_is_imported(pytester: pytest.Pytester) -> None:
-    """What runs on the second DuckDB line as well is found by imports, so that no file can be forgotten."""
+MARKED = {
+    "duckdb": {
+        "test_direct": "def test_one():\n    import duckdb",
+        "test_load": "from image_history import warehouse\ndef test_two(): pass",
+        "test_module": "def test_three():\n    from image_history.warehouse.warehouse import Warehouse",
+    },
+    "aws": {
+        "test_client": "def test_one():\n    import botocore.session",
+        "test_login": "from image_history.aws import sessions\ndef test_two(): pass",
+        "test_server": "def test_three():\n    from tests.behaviour.scripted import scripted",
+    },
+}
+
+
+@pytest.mark.parametrize("mark", MARKED)
+def test_mark_is_set_where_its_packages_are_imported(pytester: pytest.Pytester, mark: str) -> None:
+    """What runs on a second DuckDB or botocore as well is found by imports, so that no file can be forgotten."""
     guarded(pytester)
-    pytester.makepyfile(
-        test_direct="def test_one():\n    import duckdb",
-        test_load="from image_history import warehouse\ndef test_two(): pass",
-        test_module="def test_three():\n    from image_history.warehouse.warehouse import Warehouse",
-        test_other="import json\nfrom image_history import errors\ndef test_four(): pass",
+    others = (
+        "import json\nfrom image_history import errors\nif False: import botocorelike\ndef test_four(): pass"
     )
-    outcome = pytester.runpytest_inprocess("--collect-only", "-q", "-m", "duckdb", "-p", "no:cacheprovider")
-    collected = {line for line in outcome.outlines if "::" in line}
-    assert collected == {
-        "test_direct.py::test_one",
-        "test_load.py::test_two",
-        "test_module.py::test_three",
-    }
+    pytester.makepyfile(test_other=others, **MARKED[mark])
+    outcome = pytester.runpytest_inprocess("--collect-only", "-q", "-m", mark, "-p", "no:cacheprovider")
+    collected = {line.partition(".py::")[0] for line in outcome.outlines if ".py::" in line}
+    assert collected == MARKED[mark].keys()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import image_history
 
@@ -98,14 +99,35 @@ def test_runtime_lock_satisfies_the_dependencies(python: str, platform: str) -> 
         assert dependency.specifier.contains(dict(versions)[canonicalize_name(dependency.name)]), line
 
 
+def dependency(name: str) -> Requirement:
+    """What pyproject.toml says about a dependency."""
+    (found,) = (each for each in map(Requirement, PROJECT["project"]["dependencies"]) if each.name == name)
+    return found
+
+
+def locked_version(lock: str, name: str) -> Version:
+    """The version of a distribution that a lock file holds."""
+    return Version(dict(pins(lock).keys())[name].removeprefix("=="))
+
+
 def test_locks_hold_both_duckdb_lines() -> None:
-    """The runtime lock stays on 1.5, and the second line is a 2.x that the dependency allows."""
-    (dependency,) = (Requirement(line) for line in PROJECT["project"]["dependencies"] if "duckdb" in line)
-    first = dict(pins("runtime").keys())["duckdb"].removeprefix("==")
-    second = dict(pins("duckdb2").keys())["duckdb"].removeprefix("==")
-    assert first.startswith("1.5.")
-    assert second.startswith("2.")
-    assert {first, second} == set(dependency.specifier.filter([first, second]))
+    """The runtime lock is on 2, the second line on 1.5; both are allowed, and 2.0.0 with its wrong results is not."""
+    allowed = dependency("duckdb").specifier
+    first, second = locked_version("runtime", "duckdb"), locked_version("duckdb1", "duckdb")
+    assert (first.major, second.release[:2]) == (2, (1, 5))
+    assert allowed.contains(first)
+    assert allowed.contains(second)
+    assert not allowed.contains("2.0.0")
+
+
+def test_locks_hold_the_oldest_and_a_newer_boto3() -> None:
+    """The second boto3 is the lowest that the dependency allows; the runtime lock holds a newer one."""
+    (lowest,) = (each.version for each in dependency("boto3").specifier if each.operator == ">=")
+    oldest = locked_version("botocore", "boto3")
+    assert oldest.release[:2] == Version(lowest).release[:2]
+    assert oldest.micro == 0
+    assert locked_version("runtime", "boto3") > oldest
+    assert locked_version("runtime", "botocore") > locked_version("botocore", "botocore")
 
 
 def test_wheel_holds_code_statements_example_and_licence(wheel: zipfile.Path) -> None:
