@@ -1,7 +1,7 @@
 """Looks at reports in a real browser: `make report-check`, or `python -m tests.browser FOLDER` to keep pictures.
 
-Nothing may be said on the console, nothing asked for, nothing run that a text of AWS brought along; sorting, filtering
-and the keyboard work, on a screen and on a phone.
+Nothing may be said on the console, nothing asked for, nothing run that a text of AWS brought along; sorting,
+filtering and the keyboard work, on a screen and on a phone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def check(window: Browser, page_file: Path, name: str) -> None:
     require(not (said := window.said()), f"{name}: the console says {said}")
     require((asked := window.requests()) == [page_file.as_uri()], f"{name}: asks for {asked}")
     require(window.run("return window.hacked === undefined"), f"{name}: a text of AWS has run")
-    require(window.run("return document.querySelectorAll('img, b > b, script').length") == 1, f"{name}: markup")
+    require(
+        window.run("return document.querySelectorAll('img, b > b, script').length") == 1, f"{name}: markup"
+    )
     wide = window.run("return [document.documentElement.scrollWidth, window.innerWidth]")
     require(wide[0] <= wide[1], f"{name}: is {wide[0]} pixels wide in a window of {wide[1]}")
     style = window.run("return getComputedStyle(document.querySelector('.tile')).borderTopStyle")
@@ -48,7 +50,7 @@ def check(window: Browser, page_file: Path, name: str) -> None:
 
 
 def check_tables(window: Browser) -> None:
-    """Sorting by a click and by the keyboard, filtering by words, and what the filter says of rows that are not here."""
+    """Sorting and filtering by the keyboard, and what the filter says of rows that are not here."""
     versions = [f"{number}" for number in window.run(_CELLS, "deleted", 2)]
     require(len(versions) == 1_000, "a large table has no thousand rows")
     window.run("document.querySelector('#deleted th:nth-child(3) button').focus()")
@@ -62,11 +64,15 @@ def check_tables(window: Browser) -> None:
     require(order == "descending", f"a screen reader is told {order}")
     window.run("document.querySelector('#deleted input').focus()")
     window.keys("IMAGE-0042 us-east")
-    require(window.run(_CELLS, "deleted", 1) == ["image-0042"], "the filter does not find an image by two words")
+    require(
+        window.run(_CELLS, "deleted", 1) == ["image-0042"], "the filter does not find an image by two words"
+    )
     told = window.run("return document.querySelector('#deleted output').textContent")
     require(told == "1 of 1000 rows, of those that are here", f"the filter says {told!r}")
     cut = window.run("return document.querySelector('#deleted .cut').textContent")
-    require("1,000 of 45,000" in cut and "image-history export" in cut, f"what is left out is told as {cut!r}")
+    require(
+        "1,000 of 45,000" in cut and "image-history export" in cut, f"what is left out is told as {cut!r}"
+    )
     require(not window.said(), "sorting or filtering says something on the console")
 
 
@@ -99,7 +105,9 @@ def main() -> None:
                     (keep / f"{name}-{kind}.png").write_bytes(base64.b64decode(picture))
         check_tables(window)
         check_links(window)
-    sys.stdout.write(f"report-check: {len(CASES)} pages at {len(SIZES)} sizes: silent, at rest, and they work.\n")
+    sys.stdout.write(
+        f"report-check: {len(CASES)} pages at {len(SIZES)} sizes: silent, at rest, and they work.\n"
+    )
 
 
 if __name__ == "__main__":

@@ -46,9 +46,9 @@ class Browser:
     def call(self, method: str, path: str, body: object = None) -> Any:
         """One command of the protocol."""
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.at}{path}", content, method=method)  # noqa: S310  # on loopback
+        request = urllib.request.Request(f"{self.at}{path}", content, method=method)  # on loopback
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as answer:  # noqa: S310  # on loopback
+        with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as answer:  # on loopback
             return json.load(answer)["value"]
 
     def open(self, page: Path) -> None:
@@ -62,9 +62,7 @@ class Browser:
     def keys(self, *names: str) -> None:
         """Type: keys by name, or text."""
         strokes = [character for name in names for character in KEYS.get(name, name)]
-        actions = [
-            {"type": kind, "value": stroke} for stroke in strokes for kind in ("keyDown", "keyUp")
-        ]
+        actions = [{"type": kind, "value": stroke} for stroke in strokes for kind in ("keyDown", "keyUp")]
         self.call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
 
     def said(self) -> list[str]:
@@ -93,7 +91,7 @@ def browser() -> Iterator[Browser]:
         port = free.getsockname()[1]
     command = [shutil.which("chromedriver") or "chromedriver", f"--port={port}"]
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
-        driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             session = _session(f"http://127.0.0.1:{port}", profile)
             try:

@@ -93,10 +93,17 @@ def _lives(names: Sequence[str], each: int) -> list[dict[str, Any]]:
     ]
 
 
-def facts(images: int, *, texts: Sequence[str] = ("The repository does not exist.",), total: int = 0) -> Facts:
+def facts(
+    images: int, *, texts: Sequence[str] = ("The repository does not exist.",), total: int = 0
+) -> Facts:
     """A report of so many images, with these texts wherever a text can be; each table has `total` rows in all."""
-    names = [texts[number % len(texts)] if len(texts) > 1 else f"image-{number:04}" for number in range(images)]
-    rows = [_version(number, names[number], texts[number % len(texts)]) for number in range(min(images, MOST_ROWS))]
+    names = [
+        texts[number % len(texts)] if len(texts) > 1 else f"image-{number:04}" for number in range(images)
+    ]
+    rows = [
+        _version(number, names[number], texts[number % len(texts)])
+        for number in range(min(images, MOST_ROWS))
+    ]
     found = Found(rows, max(total, len(rows)))
     monday = date(2026, 6, 29)
     return Facts(

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from image_history.report.content import Facts, Row
@@ -21,6 +22,9 @@ from image_history.report.tables import tables
 from image_history.report.weeks import weeks_picture
 from image_history.report.words import minute, span
 from image_history.version import __version__
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
