@@ -5,24 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import ssl
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import botocore.httpsession
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from image_history.aws.connections import Around, Request, Straight
 from image_history.aws.deadline import Callers
 from image_history.aws.image_api import Access, ImageApi, Timeouts
-from image_history.aws.sessions import Login, Logins
+from image_history.aws.sessions import Logins
 from image_history.errors import ServiceUnavailableError, SourceError
 from tests.behaviour.scripted import PAGE, Reply, running
 
@@ -36,13 +32,12 @@ class Kept:
     lines: list[str] = field(default_factory=list)
     connections: set[tuple[str, int]] = field(default_factory=set)
     hang_up: bool = False
-    together: threading.Barrier | None = None
     port: int = 0
 
 
 @contextmanager
 def serving(context: ssl.SSLContext | None = None) -> Iterator[Kept]:
-    """Answer each request with a page; after one during which `hang_up` was set, close without a word."""
+    """Answer each request with a page; close after one during which `hang_up` was set."""
     kept = Kept()
 
     class Handler(BaseHTTPRequestHandler):
@@ -53,9 +48,8 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Kept]:
             self.rfile.read(int(self.headers["Content-Length"]))
             kept.lines.append(self.requestline)
             kept.connections.add(self.client_address)
-            if kept.together is not None:
-                kept.together.wait(20)
-            self.wfile.write(Reply(body=PAGE.body, headers={"Connection": None}).raw())
+            how = "close" if kept.hang_up else None
+            self.wfile.write(Reply(body=PAGE.body, headers={"Connection": how}).raw())
             self.close_connection = kept.hang_up
 
         def log_message(self, *_: object) -> None:
@@ -82,47 +76,23 @@ def client(monkeypatch: pytest.MonkeyPatch, url: str, *, pool: int = 1) -> Image
     return ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(pool))
 
 
-def way(api: ImageApi) -> object:
-    """How its requests go out."""
-    return api._sender.endpoint.way
-
-
 def test_one_connection_serves_call_after_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """A handshake is not paid twice."""
     with serving() as kept:
         api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
         for _ in range(5):
             api.call("ListImageVersions", ONE)
-        assert isinstance(way(api), Straight)
     assert kept.lines == ["POST / HTTP/1.1"] * 5
     assert len(kept.connections) == 1
 
 
 def test_connection_that_the_server_closed_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that hangs up after each answer costs a connection for each, and no failed call."""
+    """A server that says that it hangs up after each answer costs a connection for each, and no failed call."""
     with serving() as kept:
         kept.hang_up = True
         api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
         for _ in range(3):
-            answered = api.call("ListImageVersions", ONE)
-            assert len(answered.body.ImageVersions) == 1
-            straight = way(api)
-            assert isinstance(straight, Straight)
-            closed = [each for each in straight._free if each.sock.recv(1) == b""]
-            assert len(closed) == 1
-    assert len(kept.connections) == 3
-
-
-def test_no_more_connections_are_kept_than_calls_may_be_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What came for a moment is closed after it."""
-    with serving() as kept:
-        kept.together = threading.Barrier(3)
-        straight = way(client(monkeypatch, f"http://127.0.0.1:{kept.port}", pool=2))
-        assert isinstance(straight, Straight)
-        request = Request("POST", f"http://127.0.0.1:{kept.port}", {"Content-Length": "2"}, b"{}")
-        with ThreadPoolExecutor(3) as three:
-            assert [reply.status for reply in three.map(straight.send, [request] * 3)] == [200] * 3
-        assert len(straight._free) == 2
+            assert len(api.call("ListImageVersions", ONE).body.ImageVersions) == 1
     assert len(kept.connections) == 3
 
 
@@ -186,7 +156,6 @@ def test_trusted_certificate_is_taken(monkeypatch: pytest.MonkeyPatch, authority
         api = client(monkeypatch, f"https://127.0.0.1:{kept.port}")
         for _ in range(3):
             api.call("ListImageVersions", ONE)
-        assert isinstance(way(api), Straight)
     assert len(kept.connections) == 1
 
 
@@ -212,19 +181,7 @@ def test_proxy_is_asked_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         api = client(monkeypatch, "http://127.0.0.7:9")
         api.call("ListImageVersions", ONE)
-        assert isinstance(way(api), Around)
     assert proxy.lines == ["POST http://127.0.0.7:9/ HTTP/1.1"]
-
-
-def test_libraries_that_are_made_otherwise_are_asked_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the libraries lack what the short way is made of, botocore's own way works."""
-    monkeypatch.delattr("urllib3.connection.HTTPConnection.is_connected")
-    monkeypatch.setattr("urllib3.connectionpool.is_connection_dropped", lambda _: False)
-    with serving() as kept:
-        api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
-        api.call("ListImageVersions", ONE)
-        assert isinstance(way(api), Around)
-    assert kept.lines == ["POST / HTTP/1.1"]
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://127.0.0.1:99999"])
@@ -236,33 +193,26 @@ def test_endpoint_that_cannot_be_reached_may_be_tried_again(
         client(monkeypatch, url).call("ListImageVersions", ONE)
 
 
-@pytest.mark.parametrize(
-    ("path", "line"), [("/a b/é", "/a%20b/%C3%A9"), ("/a%2Fb", "/a%2Fb"), ("/{x}|", "/%7Bx%7D%7C")]
-)
-def test_path_of_an_endpoint_is_encoded(monkeypatch: pytest.MonkeyPatch, path: str, line: str) -> None:
-    """Straight as around by a proxy, whatever stands in it."""
-    with serving() as kept:
-        client(monkeypatch, f"http://127.0.0.1:{kept.port}{path}").call("ListImageVersions", ONE)
-        straight, kept.lines = kept.lines, []
-        around = Around(botocore.httpsession.URLLib3Session())
-        around.send(Request("POST", f"http://127.0.0.1:{kept.port}{path}", {"Content-Length": "2"}, b"{}"))
-    assert straight == kept.lines == [f"POST {line} HTTP/1.1"]
-
-
-def test_profiles_that_differ_share_connections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hundreds of accounts keep no connections of their own, whatever else their profiles say."""
+def profiles(monkeypatch: pytest.MonkeyPatch, folder: Path, accounts: int) -> None:
+    """So many profiles, p0 and on."""
     keys = "aws_access_key_id = AKIAX\naws_secret_access_key = x"
-    profiles = "".join(f"[profile p{n}]\n{keys}\naccount_id = {n}\n" for n in range(5))
-    (tmp_path / "config").write_text(profiles, encoding="utf-8")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    text = "".join(f"[profile p{n}]\n{keys}{n}\n" for n in range(accounts))
+    (folder / "config").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+
+
+def test_connections_are_an_accounts_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No account's answer comes over a connection that carried another's; its regions share theirs."""
+    profiles(monkeypatch, tmp_path, 3)
     logins = Logins()
     with serving() as kept:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{kept.port}")
-        for n in range(5):
-            login = Login(Access(f"p{n}"), "us-east-1", among=logins)
-            api = ImageApi(
-                Access(f"p{n}"), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(1), login=login
-            )
-            api.call("ListImageVersions", ONE)
-    assert len(kept.lines) == 5
-    assert len(kept.connections) == 1
+        for n in range(3):
+            login = logins.of(Access(f"p{n}"))
+            for _ in range(2):
+                api = ImageApi(
+                    login.access, "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(1), login=login
+                )
+                api.call("ListImageVersions", ONE)
+    assert len(kept.lines) == 6
+    assert len(kept.connections) == 3

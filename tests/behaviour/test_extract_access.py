@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import SSLError
 
 from image_history.aws.deadline import Callers
-from image_history.aws.image_api import Access, ImageApi, Login, Timeouts, translate
+from image_history.aws.image_api import Access, ImageApi, Login, Timeouts
+from image_history.aws.translation import translate
 from image_history.errors import (
     ConfigError,
     ConnectorError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,15 @@ PARTITIONS = {
     "aws-eusc": "eusc-de-east-1",
     "aws-iso": "us-iso-east-1",
     "aws-iso-b": "us-isob-east-1",
+}
+
+
+FIRST = {
+    "sts": "get_caller_identity",
+    "sagemaker": "list_images",
+    "ec2": "describe_regions",
+    "account": "list_regions",
+    "organizations": "list_accounts",
 }
 
 
@@ -150,6 +160,15 @@ def test_all_regions_are_those_of_the_partition(
     assert f"/{PARTITIONS[partition]}/sts/" in server.requests[0].headers["authorization"]
 
 
+class UnsentError(Exception):
+    """A request that was not sent; its message is the URL."""
+
+
+def refuse(request: Any, **_: object) -> None:
+    """Send nothing."""
+    raise UnsentError(request.url)
+
+
 @pytest.mark.parametrize("partition", PARTITIONS)
 @pytest.mark.parametrize("service", ["sts", "sagemaker", "ec2", "account", "organizations"])
 def test_endpoints_are_those_of_the_partition(
@@ -162,7 +181,11 @@ def test_endpoints_are_those_of_the_partition(
     login = Login(Access(role_arn=f"arn:{partition}:iam::111122223333:role/reader"))
     region = login.home_region
     assert region == PARTITIONS[partition]
-    url = login.sender(service, region, timeouts=Timeouts(), pool=1).endpoint.url.rstrip("/")
+    api = login.client(service, region, timeouts=Timeouts(), pool=1).api
+    api.meta.events.register_first("before-sign", refuse)
+    with pytest.raises(UnsentError) as asked:
+        getattr(api, FIRST[service])()
+    url = str(asked.value).rstrip("/").removesuffix("/listRegions")
     suffixes = {
         "aws": "amazonaws.com",
         "aws-us-gov": "amazonaws.com",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,16 @@ from typing import Any
 import boto3
 import botocore
 import pytest
-from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError
+from botocore.httpsession import URLLib3Session
 
-from image_history.aws.connections import Reply
+from image_history.aws.caller import Caller
 from image_history.aws.deadline import Callers
 from image_history.aws.image_api import Access, ImageApi, Timeouts
-from image_history.aws.sessions import Login, Logins
-from image_history.aws.translation import RAISED
-from image_history.errors import CredentialsError, TransientError
+from image_history.aws.sessions import Login
+from image_history.errors import ConnectorError, CredentialsError, ServiceUnavailableError, TransientError
+from tests.behaviour.scripted import Reply, in_turn, scripted
 
 # A client numbers its attempts for AWS; we make each request ourselves.
 OF_ATTEMPTS = {"amz-sdk-invocation-id", "amz-sdk-request"}
@@ -69,56 +69,34 @@ PLACES: Mapping[str, tuple[str, Mapping[str, str], str]] = {
 }
 
 
-@dataclass(slots=True)
-class Wire:
-    """Takes requests in place of the network."""
-
-    requests: list[Any] = field(default_factory=list)
-
-    def send(self, request: Any, **_: object) -> AWSResponse:
-        """Answer nothing of use."""
-        self.requests.append(request)
-        return AWSResponse(request.url, 500, {}, _Nothing())
-
-
-class _Nothing:
-    def stream(self) -> Iterator[bytes]:
-        """No byte."""
-        return iter(())
-
-
 def told(request: Any) -> tuple[str, str, dict[str, str], bytes]:
     """What goes out."""
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
     body = request.body.encode() if isinstance(request.body, str) else request.body
-    return (
-        request.method,
-        request.url,
-        {k: v for k, v in headers.items() if k not in OF_ATTEMPTS},
-        body or b"",
-    )
+    kept = {name: value for name, value in headers.items() if name not in OF_ATTEMPTS}
+    return request.method, request.url, kept, body or b""
 
 
 def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def expected(
-    session: boto3.Session, service: str, operation: str, region: str, given: Mapping[str, object]
-) -> Any:
-    """The request of an unmodified client."""
-    wire = Wire()
-    settings = Config(retries={"total_max_attempts": 1})
-    client = session.client(service, region_name=region, config=settings)
-    client.meta.events.register("before-send", wire.send)
-    with pytest.raises(client.exceptions.ClientError):
-        getattr(client, botocore.xform_name(operation))(**given)
-    return told(wire.requests[0])
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Requests that would have gone out, of every client."""
+    sent: list[Any] = []
+
+    def send(_: URLLib3Session, request: Any) -> None:
+        sent.append(request)
+        raise EndpointConnectionError(endpoint_url=request.url)
+
+    monkeypatch.setattr(URLLib3Session, "send", send)
+    return sent
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_requests_are_those_of_an_unmodified_client(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wire: list[Any], place: str
 ) -> None:
     """Each operation goes to the same URL, with the same headers, body and signature, whatever AWS's files say."""
     region, environment, profile = PLACES[place]
@@ -131,36 +109,29 @@ def test_requests_are_those_of_an_unmodified_client(
     session = boto3.Session(profile_name="mine")
     login = Login(Access("mine"), region)
     for service, operation, given in ASKED:
-        sender = login.sender(service, region, timeouts=Timeouts(), pool=1)
-        wire = Wire()
-        replace(sender, endpoint=replace(sender.endpoint, way=wire)).send(operation, given)
-        method, url, headers, body = expected(session, service, operation, region, given)
-        ours = told(wire.requests[0])
-        assert ours[:2] == (method, url), operation
-        assert ours[3] == body, operation
+        caller = Caller(login, service, region, timeouts=Timeouts(), callers=Callers(1))
+        with pytest.raises(ServiceUnavailableError):
+            caller.call(operation, given, str, "here")
+        client = session.client(service, region_name=region, config=Config(retries={"total_max_attempts": 1}))
+        with pytest.raises(EndpointConnectionError):
+            getattr(client, botocore.xform_name(operation))(**given)
+        ours, theirs = map(told, wire)
+        wire.clear()
+        assert (*ours[:2], ours[3]) == (*theirs[:2], theirs[3]), operation
         assert ours[2].pop("user-agent").startswith("image-history/")
-        headers.pop("user-agent")
-        assert ours[2] == headers, operation
+        theirs[2].pop("user-agent")
+        assert ours[2] == theirs[2], operation
 
 
-def test_profiles_that_differ_in_credentials_share_an_endpoint(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """An endpoint is made once for all accounts, but not for a profile that has its own."""
-    keys = "aws_access_key_id = AKIAX\naws_secret_access_key = x"
-    own = "endpoint_url = https://c.example"
-    profiles = f"[profile a]\n{keys}1\nregion = us-east-1\n[profile b]\n{keys}2\n[profile c]\n{keys}\n{own}\n"
-    (tmp_path / "config").write_text(profiles, encoding="utf-8")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    logins = Logins()
-    one, other, third = (
-        logins.of(Access(name)).sender("sagemaker", "us-east-1", timeouts=Timeouts(), pool=1)
-        for name in "abc"
-    )
-    assert one.endpoint is other.endpoint
-    assert one.credentials.access_key == other.credentials.access_key == "AKIAX"
-    assert (one.credentials.secret_key, other.credentials.secret_key) == ("x1", "x2")
-    assert third.endpoint.url == "https://c.example/"
+def test_name_of_an_application_appears(monkeypatch: pytest.MonkeyPatch, wire: list[Any]) -> None:
+    """AWS_SDK_UA_APP_ID tells CloudTrail whose requests they are."""
+    monkeypatch.setenv("AWS_SDK_UA_APP_ID", "inventory")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(), callers=Callers(1))
+    with pytest.raises(ServiceUnavailableError):
+        api.call("ListImages", {})
+    assert "app/inventory" in told(wire[0])[2]["user-agent"].split()
 
 
 @pytest.mark.parametrize(
@@ -193,13 +164,14 @@ def test_broken_source_of_credentials_concerns_its_account_only(
     [("sts", "GetCallerIdentity"), ("account", "ListRegions"), ("organizations", "ListAccounts")],
 )
 def test_answer_of_a_proxy_is_no_mistake_of_ours(
-    service: str, operation: str, body: bytes, status: int
+    monkeypatch: pytest.MonkeyPatch, service: str, operation: str, body: bytes, status: int
 ) -> None:
     """Whatever stands in for an answer is read or is told as malformed, never as an error of Python's."""
-    endpoint = Login(Access(), "us-east-1").sender(service, "us-east-1", timeouts=Timeouts(), pool=1).endpoint
-    reply = Reply(status, HeadersDict({"content-type": "text/html"}), body)
-    with suppress(*RAISED):
-        if status == 200:
-            endpoint.read(operation, reply)
-        else:
-            raise endpoint.failure(operation, reply)
+    with scripted(in_turn(Reply(status, body, {"Content-Type": "text/html"}))) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        login = Login(Access(), "us-east-1")
+        caller = Caller(login, service, "us-east-1", timeouts=Timeouts(), callers=Callers(1))
+        with suppress(ConnectorError):
+            caller.call(operation, {}, str, "here")
+        assert len(server.requests) == 1

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -19,7 +15,7 @@ import pytest
 from image_history.aws.bodies import BODIES
 from image_history.aws.deadline import Callers
 from image_history.aws.image_api import Access, ImageApi, Login, Timeouts
-from image_history.aws.sessions import Identity, Logins
+from image_history.aws.sessions import Identity
 from image_history.config import Account, Config, Retry
 from image_history.errors import CredentialsError
 from image_history.extract.accounts import AccountCalls, Bounds
@@ -241,49 +237,14 @@ def test_refused_credentials_are_asked_about_once(serve: Serve) -> None:
     assert lender.asked == ["GetCallerIdentity"]
 
 
-class Patient(ThreadingHTTPServer):
-    """Answers with a page and keeps connections open; counts them."""
-
-    connections = 0
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        self.connections += 1
-        return super().get_request()
-
-
-class Answerer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.wfile.write(replace(PAGE, headers={"Connection": "keep-alive"}).raw())
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-def test_accounts_share_the_connections_of_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One account's call goes over the connection that another's has opened, signed by its own credentials."""
-    for name, value in Scripted().environment.items():
-        monkeypatch.setenv(name, value)
-    with Patient(("127.0.0.1", 0), Answerer) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        logins, callers = Logins(), Callers(4)
-        for login in (logins.of(Access()), Login(Access(), among=logins), Login(Access(), among=logins)):
-            api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=callers, login=login)
-            api.call("ListImageVersions", {"ImageName": "base"})
-        assert server.connections == 1
-        server.shutdown()
-
-
-def test_endpoints_of_all_sessions_share_a_trimmed_model(serve: Serve) -> None:
-    """A model has the operations that are called and no others, and no session reads it again."""
+def test_sessions_share_a_model_of_what_is_called(serve: Serve) -> None:
+    """SageMaker's has the operations that are called, others are whole, and no session reads one again."""
     serve(Lender())
     one, two = (
-        Login(Access(), "us-east-1").sender("sagemaker", region, timeouts=Timeouts(), pool=1).endpoint.model
+        Login(Access(), "us-east-1").client("sagemaker", region, timeouts=Timeouts(), pool=1).api.meta
         for region in REGIONS[:2]
     )
-    assert set(one.operation_names) == set(BODIES)
-    assert one.metadata is two.metadata
+    assert set(one.service_model.operation_names) == set(BODIES)
+    assert one.service_model.metadata is two.service_model.metadata
+    sts = Login(Access(), "us-east-1").client("sts", "us-east-1", timeouts=Timeouts(), pool=1).api
+    assert callable(sts.assume_role_with_web_identity)

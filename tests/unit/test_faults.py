@@ -7,7 +7,7 @@ import botocore.exceptions
 import pytest
 
 from image_history.aws import error_codes as faults
-from image_history.aws.image_api import translate
+from image_history.aws.translation import translate
 from image_history.errors import ConnectorError, SourceError
 
 # These fall to the table's last row: they end the scope with botocore's own words. They mean a defect of the

@@ -1,16 +1,20 @@
-"""Logins and sessions: whose credentials sign, in which partition, and what all our requests have in common.
+"""Logins, sessions and clients: whose credentials sign, in which partition, and what all our clients have in common.
 
-Must not know which calls are made, nor how a request is sent. botocore's own retries are off: every request is
-one that we decided to make.
+Every client is botocore's, made by a session of botocore's. Must not know which calls are made. botocore's own
+retries are off: every request is one that we decided to make.
 """
 
 from __future__ import annotations
 
+import copy
+import ipaddress
 import logging
+import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore
 import botocore.session
@@ -21,19 +25,28 @@ from botocore.credentials import (
     CredentialResolver,
     DeferredRefreshableCredentials,
 )
+from botocore.endpoint import EndpointCreator
 from botocore.exceptions import BotoCoreError, NoCredentialsError
 from botocore.hooks import HierarchicalEmitter
+from botocore.utils import get_environ_proxies
 
 from image_history.aws.catalog import central_region, partition_of, shared_loader
-from image_history.aws.connections import Reply
-from image_history.aws.endpoints import Endpoint, Endpoints, new_client, refuse_plain_http
+from image_history.aws.decoding import decode_answer
 from image_history.aws.translation import sentence, translate
+from image_history.aws.transport import Transport
 from image_history.errors import ConfigError, CredentialsError, TransientError
 from image_history.version import __version__
 
 logger = logging.getLogger(__name__)
 
 _LENDING_AT_ONCE = 16
+# As botocore sets them: small requests at once, and a server that is gone is noticed.
+_SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+]
+# botocore's sessions and loaders are not made for several threads.
+_MAKING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,33 +92,29 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
-    """An endpoint with the credentials that sign for it, and which of the login's sessions they are of."""
+class Client:
+    """A client of botocore, the connections that it uses, and which of the login's sessions it is of."""
 
-    endpoint: Endpoint
-    credentials: Any
+    api: Any
+    transport: Transport
     generation: int
-
-    def send(self, operation: str, parameters: Mapping[str, object]) -> Reply:
-        """Make one request; see `Endpoint.send`."""
-        return self.endpoint.send(operation, parameters, self.credentials)
 
 
 class Login:
-    """One way into one account, shared by the senders of all its regions: one session, one assumed role.
+    """One way into one account, shared by the clients of all its regions: one session, one assumed role.
 
-    Safe to share between threads. No request is made before a sender's first one; any that would go over
+    Safe to share between threads. No request is made before a client's first one; any that would go over
     plain http, those for credentials too, is refused with ConfigError. `region` is one that the
     account is read in, None where that is not known yet. `among` are the logins that it shares its source
-    and its connections with, if there are others.
+    with, if there are others. Connections and trust store are the account's own.
     """
 
     def __init__(self, access: Access, region: str | None = None, *, among: Logins | None = None) -> None:
         self.access = access
         self._region = region
         logins = Logins() if among is None else among
-        self._endpoints = logins.endpoints
         self._common = logins.common
+        self._transports: dict[object, Transport] = {}
         self._source = None if access.role_arn is None else logins.of(Access(access.source_profile))
         self._lock = threading.RLock()
         self._session: botocore.session.Session | None = None
@@ -151,20 +160,48 @@ class Login:
             )
         return region
 
-    def sender(self, service: str, region: str, *, timeouts: Timeouts, pool: int) -> Sender:
-        """Who makes requests, with the session that is in use now. Raises what reading AWS's own configuration can.
+    def client(self, service: str, region: str, *, timeouts: Timeouts, pool: int) -> Client:
+        """A client with the session that is in use now. Raises what reading AWS's own configuration can.
 
-        `pool` connections to a service and region are kept, by all logins together.
+        `pool` connections to a host are kept, by all the account's clients together.
         """
         with self._lock:
             session = self._opened()
-            try:
-                # May start a program or ask a metadata service: not while other accounts wait.
-                credentials = self._found(session)
-                endpoint = self._endpoints.of(session, service, region, _client_config(timeouts, pool=pool))
-            except BotoCoreError as error:
-                raise translate(error, f"An endpoint of {service} in {region}") from error
-            return Sender(endpoint, credentials, self._generation)
+            # May start a program or ask a metadata service: not while other accounts wait.
+            if self._found(session) is None:
+                # They are not looked for again with each client: a metadata service that is not there is waited for.
+                session.register_component("credential_provider", CredentialResolver([]))
+            config = _client_config(session, timeouts, pool=pool)
+            api = _new_client(session, service, region, config)
+            transport = self._transport(session, api)
+            api.meta.events.register_last("before-send", transport.send)
+            if service == "sagemaker":
+                api.meta.events.register_last("before-parse.sagemaker", decode_answer)
+            return Client(api, transport, self._generation)
+
+    def _transport(self, session: botocore.session.Session, api: Any) -> Transport:
+        """One for all clients that have the same proxies and authorities: so do its connections.
+
+        Without that each region has a trust store of its own, of 0.7 MB and 40 ms.
+        """
+        config, url, bundle = api.meta.config, api.meta.endpoint_url, session.get_config_variable("ca_bundle")
+        proxies = config.proxies or get_environ_proxies(url)
+        key = (bundle, tuple(sorted(proxies.items())), config.read_timeout, config.max_pool_connections)
+        if key not in self._transports:
+            endpoint = EndpointCreator(api.meta.events).create_endpoint(
+                api.meta.service_model,
+                region_name=api.meta.region_name,
+                endpoint_url=url,
+                verify=bundle,
+                timeout=(config.connect_timeout, config.read_timeout),
+                max_pool_connections=config.max_pool_connections,
+                proxies=proxies,
+                socket_options=_SOCKET_OPTIONS,
+                client_cert=config.client_cert,
+                proxies_config=config.proxies_config,
+            )
+            self._transports[key] = Transport(endpoint.http_session)
+        return self._transports[key]
 
     def _found(self, session: botocore.session.Session) -> Any:
         """The session's credentials, None if there are none. CredentialsError where their source is broken."""
@@ -200,8 +237,8 @@ class Login:
                 "credentials_expired", extra={"where": str(self.access), "action": "session rebuilt"}
             )
             self._renew_source()
-            # They may be what was renewed.
-            self._common.files.clear()
+            # AWS's files may be what was renewed.
+            self._common.read_again()
             self._session, self._answered = None, False
             self._generation += 1
             self._require_credentials()
@@ -280,17 +317,15 @@ class Login:
 
     def _sts(self, service: str, **credentials: Any) -> Any:
         """The client that assumes the role: botocore hands it the source's credentials of that moment."""
-        config = _client_config(Timeouts(), pool=_LENDING_AT_ONCE)
         session = self._opened()
-        api = new_client(session, service, self.home_region, config, **credentials)
-        return self._endpoints.joined_by(api, session)
+        config = _client_config(session, Timeouts(), pool=_LENDING_AT_ONCE)
+        return _new_client(session, service, self.home_region, config, **credentials)
 
 
 class Logins:
     """One login for each way into an account, however many regions it is for; roles share their source's."""
 
     def __init__(self) -> None:
-        self.endpoints = Endpoints()
         self.common = Common()
         self._logins: dict[Access, Login] = {}
 
@@ -316,41 +351,48 @@ class _RoleProvider(CredentialProvider):
 
 
 class Common:
-    """What all sessions have in common: what AWS's own files say, by their paths, and botocore's handlers.
+    """What all sessions have in common: what AWS's own files say, and botocore's handlers.
 
     Both took some milliseconds for each of hundreds of accounts. Safe to share between threads.
     """
 
     def __init__(self) -> None:
-        self.files: dict[tuple[str, str], Any] = {}
         self._handlers: HierarchicalEmitter | None = None
+        self._files: Any = None
         self._lock = threading.Lock()
 
     def handlers(self) -> HierarchicalEmitter:
-        """The handlers of botocore, and ours that refuses what would be readable on its way."""
+        """A copy of botocore's own handlers, and of ours that refuses what would be readable on its way."""
         with self._lock:
             if self._handlers is None:
                 self._handlers = HierarchicalEmitter()
                 session = botocore.session.Session(event_hooks=self._handlers)
                 session.register("before-send", _refuse_readable_request)
-            return self._handlers
+            return copy.copy(self._handlers)
+
+    def files(self) -> Any:
+        """What AWS's files say, as botocore reads them."""
+        with self._lock:
+            if self._files is None:
+                self._files = botocore.session.Session(include_builtin_handlers=False).full_config
+            return self._files
+
+    def read_again(self) -> None:
+        """Have the files read when they are needed next."""
+        self._files = None
 
 
 class _Session(botocore.session.Session):
-    """A session that has what is common to all from there."""
+    """A session that has from all sessions what they have in common."""
 
     def __init__(self, profile: str | None, common: Common) -> None:
+        # Before botocore's own constructor, which may ask for the files.
+        self.common = common
         super().__init__(profile=profile, event_hooks=common.handlers(), include_builtin_handlers=False)
-        self._common = common
 
     @property
     def full_config(self) -> Any:
-        names = (self.get_config_variable("config_file"), self.get_config_variable("credentials_file"))
-        found = self._common.files.get(names)
-        if found is None:
-            self._config = None
-            found = self._common.files[names] = super().full_config
-        return found
+        return self.common.files()
 
 
 def _open_session(profile: str | None, common: Common) -> botocore.session.Session:
@@ -364,18 +406,58 @@ def _open_session(profile: str | None, common: Common) -> botocore.session.Sessi
     return session
 
 
-def _client_config(timeouts: Timeouts, *, pool: int) -> BotoConfig:
+def _new_client(
+    session: botocore.session.Session, service: str, region: str, config: BotoConfig, **credentials: Any
+) -> Any:
+    """A client of botocore, with the session's own credentials unless others are given.
+
+    ConfigError for an endpoint that is none, or that is plain http.
+    """
+    try:
+        with _MAKING:
+            api = session.create_client(service, region_name=region, config=config, **credentials)
+    except BotoCoreError as error:
+        raise translate(error, f"An endpoint of {service} in {region}") from error
+    except ValueError as error:
+        raise ConfigError(
+            f"{sentence(error)} Check AWS_ENDPOINT_URL and endpoint_url in AWS's own config files."
+        ) from error
+    refuse_plain_http(api.meta.endpoint_url)
+    return api
+
+
+def _client_config(session: botocore.session.Session, timeouts: Timeouts, *, pool: int) -> BotoConfig:
+    named = session.get_config_variable("user_agent_appid")
     return BotoConfig(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=timeouts.connect_seconds,
         read_timeout=timeouts.read_seconds,
         tcp_keepalive=True,
         max_pool_connections=pool,
-        parameter_validation=True,
-        # Given whole: botocore would put its own together from thirty parts, twice for each request.
-        user_agent=f"image-history/{__version__} Botocore/{botocore.__version__}",
+        # Given whole: botocore would put its own together from thirty parts, for each request anew.
+        user_agent=f"image-history/{__version__} Botocore/{botocore.__version__}"
+        + (f" app/{named}" if named else ""),
     )
 
 
 def _refuse_readable_request(request: Any, **_: object) -> None:
     refuse_plain_http(request.url)
+
+
+def refuse_plain_http(endpoint: str) -> None:
+    """ConfigError for an endpoint whose requests somebody on the way could read."""
+    parts = urlsplit(endpoint)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            f"The endpoint {parts.scheme}://{parts.netloc} is plain http: requests would be readable on the way. "
+            "Use https, or http on this machine's loopback only."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -18,7 +18,7 @@ from image_history.aws.error_codes import (
     EXPIRED_CODES,
     error_class,
 )
-from image_history.aws.headers import clock_hint, retry_after_seconds
+from image_history.aws.server_time import clock_hint, retry_after_seconds
 from image_history.errors import (
     ConfigError,
     ConnectorError,
@@ -36,7 +36,7 @@ _ASKED_OPERATIONS = ACCOUNT_OPERATIONS | BODIES.keys()
 # So many characters of a token are no other word.
 _QUOTED_CHARACTERS = 8
 # A certificate that is not trusted now will not be a minute later; other faults of TLS may pass.
-_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
 _TRUST_HINT = " If a proxy of yours signs certificates, name its authority in AWS_CA_BUNDLE."
 
 
@@ -60,7 +60,7 @@ def translate(error: Exception, place: str, token: object = None) -> ConnectorEr
         return MalformedResponseError(f"{place} failed: {sentence(error)}")
     if not isinstance(error, BotoCoreError):
         return SourceError(f"{place} failed inside botocore: {sentence(error)}")
-    if isinstance(error, SSLError) and _UNTRUSTED in str(error):
+    if isinstance(error, SSLError) and any(words in str(error) for words in _UNTRUSTED):
         return SourceError(f"{place} failed: {sentence(error)}{_TRUST_HINT}", code=type(error).__name__)
     kind = next(
         (EXCEPTIONS[base.__name__] for base in type(error).__mro__ if base.__name__ in EXCEPTIONS),

@@ -16,7 +16,7 @@ import msgspec
 
 from image_history.aws.deadline import Callers
 from image_history.aws.error_codes import CLOCK_CODES, EXPIRED_CODES
-from image_history.aws.headers import CLOCK_SENTENCE
+from image_history.aws.server_time import CLOCK_SENTENCE
 from image_history.checking.results import Result, failed, ok, softened, warning
 from image_history.config import Config
 from image_history.errors import (

@@ -8,13 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
+from image_history.aws.caller import Caller
 from image_history.aws.catalog import partition_of
 from image_history.aws.deadline import Callers
-from image_history.aws.sessions import Identity, Login, Sender, Timeouts
-from image_history.aws.translation import RAISED, is_expired, translate
+from image_history.aws.sessions import Identity, Login, Timeouts
 from image_history.errors import (
     AccessDeniedError,
     ConfigError,
@@ -23,7 +22,6 @@ from image_history.errors import (
     ListingUnstableError,
     MalformedResponseError,
     RequestRejectedError,
-    ServiceUnavailableError,
     SkippableError,
     SourceError,
     TransientError,
@@ -81,6 +79,7 @@ class AccountCalls:
     def __init__(self, login: Login, bounds: Bounds) -> None:
         self._login = login
         self._bounds = bounds
+        self._callers: dict[str, Caller] = {}
 
     def identity(self) -> Identity | None:
         """Whose credentials they are, asked once for all regions. CredentialsError if AWS doesn't know them.
@@ -207,47 +206,27 @@ class AccountCalls:
         return (policy or self._bounds.policy).run(attempt, stop=self._bounds.stop.event, failed=failed)
 
     def _request(self, operation: str, parameters: Mapping[str, object], member: str) -> Mapping[str, Any]:
-        """One request, and another with new credentials if the old ones had expired."""
-        sender = self._sender(operation)
         place = f"{operation} with {self._login.access}"
-        try:
-            body = self._answer(sender, operation, parameters)
-        except RAISED as error:
-            if not is_expired(error) or not self._login.renew(sender.generation):
-                raise translate(error, place, parameters.get("NextToken")) from error
-            try:
-                body = self._answer(self._sender(operation), operation, parameters)
-            except RAISED as again:
-                raise translate(again, place, parameters.get("NextToken")) from again
-        if body.get(member) is None:
-            raise MalformedResponseError(f"{place} failed: the answer has no {member}.")
-        return body
 
-    def _sender(self, operation: str) -> Sender:
-        return self._login.sender(
-            _SERVICES[operation],
-            self._login.home_region,
-            timeouts=self._bounds.timeouts,
-            pool=self._bounds.callers.most,
-        )
+        def judge(body: Mapping[str, Any]) -> Mapping[str, Any]:
+            if body.get(member) is None:
+                raise MalformedResponseError(f"the answer has no {member}", operation=operation)
+            return body
 
-    def _answer(self, sender: Sender, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
-        limit = self._bounds.timeouts.call_seconds
-        try:
-            body = self._bounds.callers.within(limit, lambda: _exchange(sender, operation, parameters))
-        except TimeoutError:
-            raise ServiceUnavailableError(
-                f"{operation} with {self._login.access} failed: no whole answer within {limit:g} s."
-            ) from None
-        self._login.answered(sender.generation)
-        return body
+        return self._caller(operation).call(operation, parameters, judge, place)
 
-
-def _exchange(sender: Sender, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
-    reply = sender.send(operation, parameters)
-    if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise sender.endpoint.failure(operation, reply)
-    return sender.endpoint.read(operation, reply)
+    def _caller(self, operation: str) -> Caller:
+        service = _SERVICES[operation]
+        if service not in self._callers:
+            bounds = self._bounds
+            self._callers[service] = Caller(
+                self._login,
+                service,
+                self._login.home_region,
+                timeouts=bounds.timeouts,
+                callers=bounds.callers,
+            )
+        return self._callers[service]
 
 
 def _member(account: Mapping[str, Any]) -> Member:

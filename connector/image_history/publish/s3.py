@@ -24,8 +24,8 @@ import botocore.session
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from image_history.aws.endpoints import refuse_plain_http
 from image_history.aws.error_codes import EXCEPTIONS
+from image_history.aws.sessions import refuse_plain_http
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import ConfigError, ConnectorError, CredentialsError, OutputError, SourceError
 from image_history.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name

@@ -1,4 +1,4 @@
-"""The headers of an answer, and what they say about time: when it was made, when to ask again, whose clock is wrong.
+"""What an answer's headers say about time: when it was made, when to try again, whose clock is wrong.
 
 Must not know botocore, nor what the answer was to.
 """
@@ -9,18 +9,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import Protocol
 
 _SKEW_SECONDS = 300
 # How the sentence of `clock_hint` begins, for who must know a refusal for the clock from any other.
 CLOCK_SENTENCE = "This machine's clock is"
-
-
-class Headers(Protocol):
-    """The headers of an answer."""
-
-    def get(self, name: str, /) -> str | None:
-        """What one says, its name in any case; None if it is not there."""
 
 
 # A second has hundreds of answers, whose dates are the same.

@@ -1,0 +1,137 @@
+"""One call to AWS, whatever the service: within its time, with credentials that are renewed once, in our own errors.
+
+The only place that renews credentials, bounds a call and translates what botocore raises. Must not know retry,
+pages, or what an answer is for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from botocore import xform_name
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, HTTPClientError
+
+from image_history.aws.deadline import Callers
+from image_history.aws.sessions import Client, Login, Timeouts
+from image_history.aws.translation import RAISED, is_expired, sentence, translate
+from image_history.errors import ConnectorError, MalformedResponseError, ServiceUnavailableError
+
+Result = TypeVar("Result")
+# What a program or file that credentials come from, and botocore's reading of an odd answer, may raise.
+_UNFORESEEN = (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+# Takes what botocore returns; MalformedResponseError unless it is an answer to what was asked.
+Judge = Callable[[Any], Result]
+
+
+def _nobody(_: str) -> None:
+    """Count nothing."""
+
+
+class Caller:
+    """The calls of one login to one service in one region. Safe to share between threads.
+
+    Expired credentials are renewed at the login, once for all who share it, and the call is then made again:
+    `repeated` hears of that, so that every request is counted. `callers` bounds the calls of all who share it.
+    """
+
+    def __init__(
+        self, login: Login, service: str, region: str, *, timeouts: Timeouts, callers: Callers
+    ) -> None:
+        self.repeated: Callable[[str], object] = _nobody
+        self._login = login
+        self._service = service
+        self._region = region
+        self._timeouts = timeouts
+        self._callers = callers
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    def open(self, place: str) -> None:
+        """Make the client, so that wrong configuration is known before anything is asked. Raises as `call`."""
+        try:
+            self._current()
+        except (*RAISED, ConnectorError) as error:
+            raise self._told(error, place, None) from error
+
+    def call(
+        self, operation: str, parameters: Mapping[str, object], judge: Judge[Result], place: str
+    ) -> Result:
+        """Make one request and return what `judge` makes of the answer; `place` names the call in messages.
+
+        Raises a TransientError that another attempt may cure, a SkippableError for this resource, or a
+        FatalError for the account.
+        """
+        token = parameters.get("NextToken")
+        generation = self._login.generation
+        try:
+            client = self._current()
+            generation = client.generation
+            return self._made(client, operation, parameters, judge)
+        except (*RAISED, ConnectorError, TimeoutError) as error:
+            if not is_expired(error) or not self._login.renew(generation):
+                raise self._told(error, place, token) from error
+        self.repeated(operation)
+        try:
+            return self._made(self._current(), operation, parameters, judge)
+        except (*RAISED, ConnectorError, TimeoutError) as error:
+            raise self._told(error, place, token) from error
+
+    def _current(self) -> Client:
+        """The client of the login's newest session."""
+        client = self._client
+        if client is not None and client.generation == self._login.generation:
+            return client
+        with self._lock:
+            if self._client is None or self._client.generation != self._login.generation:
+                self._client = self._login.client(
+                    self._service, self._region, timeouts=self._timeouts, pool=self._callers.most
+                )
+            return self._client
+
+    def _made(
+        self, client: Client, operation: str, parameters: Mapping[str, object], judge: Judge[Result]
+    ) -> Result:
+        def exchange() -> Result:
+            with client.transport.exchange() as made:
+                try:
+                    result = judge(getattr(client.api, xform_name(operation))(**parameters))
+                except (BotoCoreError, ClientError, ConnectorError):
+                    raise
+                except _UNFORESEEN as error:
+                    raise _explained(error, answered=made.connection is not None) from error
+                made.believed = True
+                return result
+
+        result = self._callers.within(self._timeouts.call_seconds, exchange)
+        self._login.answered(client.generation)
+        return result
+
+    def _told(self, error: Exception, place: str, token: object) -> ConnectorError:
+        if isinstance(error, TimeoutError):
+            limit = self._timeouts.call_seconds
+            return ServiceUnavailableError(f"{place} failed: no whole answer within {limit:g} s.")
+        if isinstance(error, MalformedResponseError):
+            told = error.context
+            return MalformedResponseError(
+                f"{place} failed: {error.message}.",
+                operation=told.get("operation"),
+                request_id=told.get("request_id"),
+            )
+        return error if isinstance(error, ConnectorError) else translate(error, place, token)
+
+
+def _explained(error: Exception, *, answered: bool) -> Exception:
+    """Whose fault an error of Python's is: before an answer the credentials' source, after it the answer's."""
+    explained: Exception
+    if not answered:
+        explained = CredentialRetrievalError(provider="credentials", error_msg=sentence(error).rstrip("."))
+    elif isinstance(error, OSError):
+        explained = HTTPClientError(error=error)
+    elif isinstance(error, ValueError):
+        explained = error
+    else:
+        # What answers in a service's place is not always of a form that botocore has thought of.
+        explained = MalformedResponseError(f"the answer is none of this service ({type(error).__name__})")
+    return explained
