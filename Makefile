@@ -98,6 +98,10 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the 
 	@$(BIN)/python -m tests.soak.storm $(if $(SEED),--seed $(SEED))
 	@$(MAKE) --no-print-directory fuzz
 
+.PHONY: report-check
+report-check: $(PROJECT) $(TOOLS) ## look at reports in a real browser; needs chromium and chromedriver. ARGUMENTS=FOLDER keeps pictures
+	@$(BIN)/python -m tests.browser $(ARGUMENTS)
+
 .PHONY: deploy-check
 deploy-check: $(PROJECT) $(TOOLS) ## run what the container file runs, in a fresh environment: takes a minute
 	@$(BIN)/python -m tests.deploy.container

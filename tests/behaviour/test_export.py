@@ -144,8 +144,7 @@ def test_export_is_private_and_replaces_whole(ask: Desk, tmp_path: Path) -> None
     [
         pytest.param(["--output", "s3://bucket/"], "names a bucket; add the name", id="s3"),
         pytest.param(["--output", "gs://b/x"], "gs:// is no place to write to", id="gs"),
-        pytest.param(["--output", "x.csv.gz"], r"A file \.gz is none of", id="suffix"),
-        pytest.param(["--output", "x.json"], r"A file \.json is none of", id="json"),
+        pytest.param(["--output", "x.csv.gz"], r"ends in \.gz, which is no format: end it in", id="suffix"),
         pytest.param(["--output", "none/x.csv"], "there is no folder none; make it first", id="no-folder"),
         pytest.param(["--output", "link.csv"], "it is a link; name what it points to", id="link"),
         pytest.param(["--output", "/dev/null", "--format", "csv"], "no ordinary file", id="device"),

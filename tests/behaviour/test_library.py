@@ -214,3 +214,37 @@ def test_missing_warehouse_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match=r"There is no warehouse at .*: run image-history sync first"):
         warehouse.current()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_result_is_also_a_polars_frame_and_batches(warehouse: Warehouse) -> None:
+    """The same rows, in the same order; instants stay in UTC."""
+    result = warehouse.query("SELECT image_name, version, creation_time FROM image_versions ORDER BY ALL")
+    assert result.polars().rows(named=True) == result.rows()
+    batches = list(result.batches(7))
+    assert {batch.num_rows for batch in batches[:-1]} == {7}
+    assert pa.Table.from_batches(batches).equals(result.arrow())
+    assert list(warehouse.query("SELECT 1 AS n WHERE false").batches()) == []
+
+
+def test_notebook_shows_a_table_that_runs_nothing(warehouse: Warehouse) -> None:
+    """The first rows as HTML, with what AWS wrote as text, and how many there are in all."""
+    html = warehouse.query("SELECT '<img onerror=x>' AS \"<b>\", NULL AS n FROM range(60)")._repr_html_()
+    assert "<th>&lt;b&gt;</th>" in html
+    assert html.count("<tr><td>&lt;img onerror=x&gt;</td><td><i>NULL</i></td></tr>") == 50
+    assert html.endswith("<p>60 rows, of which the first 50 are shown</p>")
+
+
+def test_warehouse_tells_what_can_be_asked(warehouse: Warehouse) -> None:
+    """Tables and views, their columns, and the saved queries; a name that is not there gets the nearest."""
+    assert {"image_versions", "runs", "failed_versions"} <= set(warehouse.tables())
+    assert warehouse.columns("runs")[0] == "etl_run_id"
+    assert all(warehouse.query(f"FROM {name} LIMIT 0").columns for name in warehouse.tables())
+    assert "newest-versions" in warehouse.queries()
+    with pytest.raises(QueryError, match=r"no table or view run in .*; the nearest: runs"):
+        warehouse.columns("run")
+
+
+def test_home_is_found(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path with ~ is that of the user."""
+    monkeypatch.setenv("HOME", str(warehouse.path.parent))
+    assert len(Warehouse(f"~/{warehouse.path.name}").current()) > 0

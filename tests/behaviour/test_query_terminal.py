@@ -20,6 +20,7 @@ __all__ = ["ask", "built"]
 
 pytestmark = pytest.mark.duckdb
 
+WIDE = "FROM image_versions WHERE version = 2 ORDER BY image_name"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -54,23 +55,35 @@ def assert_fits(screen: str, columns: int) -> None:
         assert line.isprintable(), line
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("columns", [60, 80, 110, 200])
 def test_rows_fit_the_terminal(ask: Desk, columns: int) -> None:
-    """At any width a narrow and a wide result fit, and every value is there, wrapped where it has to be."""
-    wide = "FROM image_versions WHERE version = 2 ORDER BY image_name"
+    """At any width a narrow and a wide result are tables that fit; what is left out is named."""
     narrow = "SELECT image_name, version, failure_reason FROM failed_versions"
-    for sql in (narrow, wide):
-        assert_fits(on_terminal(ask.warehouse, "query", sql, columns=columns)[1], columns)
-    code, screen = on_terminal(ask.warehouse, "query", wide, columns=columns)
+    assert_fits(on_terminal(ask.warehouse, "query", narrow, columns=columns)[1], columns)
+    code, screen = on_terminal(ask.warehouse, "query", WIDE, columns=columns, NO_COLOR="1")
+    assert_fits(screen, columns)
+    assert (code, "row 1" in screen) == (0, False)
+    for name in ("image_name", "version", "image_version_status", "image_arn", "creation_time"):
+        assert name in screen
+    assert "Left out for lack of room:" in screen
+    assert ask.image in screen
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_blocks_hold_every_column_whole(ask: Desk, columns: int) -> None:
+    """Where they are asked for: each column with its value, wrapped where it has to be, and nothing shortened."""
+    code, screen = on_terminal(ask.warehouse, "query", WIDE, "--format", "blocks", columns=columns)
     assert code == 0
-    assert "image_version_status" in screen
-    assert re.sub(r"\s", "", f"image-version/{ask.image}/2") in re.sub(r"\s", "", COLOUR.sub("", screen))
+    assert_fits(screen, columns)
+    told = re.sub(r"\s", "", COLOUR.sub("", screen))
+    assert f"image_version_arnarn:aws:sagemaker:us-east-1:111122223333:image-version/{ask.image}/2" in told
+    assert "etl_run_id" in told
 
 
 def test_hostile_rows_do_nothing_to_the_terminal(ask: Desk) -> None:
     """Escape sequences from a FailureReason are gone in every format that a terminal can show."""
     sql = "SELECT DISTINCT failure_reason FROM image_version_events WHERE failure_reason IS NOT NULL"
-    for how in ("table", "csv", "json", "jsonl", "markdown"):
+    for how in ("table", "blocks", "csv", "tsv", "json", "jsonl", "markdown"):
         _, screen = on_terminal(ask.warehouse, "query", sql, "--format", how)
         assert "red" in screen
         assert all(line.isprintable() for line in COLOUR.sub("", screen).splitlines())

@@ -7,18 +7,22 @@ import io
 import json
 import math
 import random
+import xml.etree.ElementTree as ET
+import zipfile
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
+from image_history.errors import ConfigError
 from image_history.formats import SUFFIXES, Capped, Format, as_rows, format_of, write_rows
 from image_history.formats.rows import distinct, pieces
 
 INSTANT = datetime(2026, 11, 23, 10, 0, 0, 123000, tzinfo=UTC)
 ISO = "2026-11-23T10:00:00.123Z"
-TEXT_FORMATS = [how for how in Format if how is not Format.PARQUET]
+SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+TEXT_FORMATS = [how for how in Format if not how.binary]
 FORMULA_STARTS = [*"=+-@\t\r\n\x00", *(chr(ord(sign) + 0xFEE0) for sign in "=+-@")]
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\u202eevil\x9b2J"
 
@@ -232,9 +236,57 @@ def test_long_texts_are_written_in_slices() -> None:
 
 
 def test_suffix_names_a_format() -> None:
-    """Every format has a suffix, in any case; an unknown one says nothing."""
-    from pathlib import Path
+    """Every format but blocks has a suffix, in any case; none at all says nothing, an unknown one is refused."""
+    assert set(SUFFIXES.values()) == set(Format) - {Format.BLOCKS}
+    assert format_of("a/B.CSV", Format.TABLE) is Format.CSV
+    assert format_of("a.b/c", Format.PARQUET) is Format.PARQUET
+    with pytest.raises(ConfigError, match=r"ends in .gz, which is no format: end it in .csv, .json, "):
+        format_of("x.gz", Format.TABLE)
 
-    assert set(SUFFIXES.values()) == set(Format)
-    assert format_of(Path("a/B.CSV")) is Format.CSV
-    assert format_of(Path("x.gz")) is None
+
+def sheet(table: pa.Table) -> list[list[tuple[str, str]]]:
+    """Type and value of each cell of a workbook, as Excel finds them in the file."""
+    content = io.BytesIO()
+    write_rows(as_rows(table), content, Format.XLSX)
+    with zipfile.ZipFile(content) as book:
+        tree = ET.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314  # our own file
+        rows = tree.iter(f"{SHEET}row")
+        return [
+            [(cell.get("t", "n"), "".join(cell.itertext())) for cell in row.iter(f"{SHEET}c")] for row in rows
+        ]
+
+
+def test_workbook_keeps_types_and_runs_nothing() -> None:
+    """Numbers are numbers, an instant is a date of Excel to the millisecond, and a formula is text."""
+    table = pa.table(
+        {
+            "text": ["=1+1", "http://127.0.0.1/"],
+            "number": [7, 2**60],
+            "truth": [True, None],
+            "at": pa.array([INSTANT, None], pa.timestamp("us", tz="UTC")),
+            "share": [0.5, math.inf],
+        }
+    )
+    header, first, second = sheet(table)
+    assert [value for _, value in header] == table.column_names
+    days = (INSTANT - datetime(1899, 12, 30, tzinfo=UTC)) / timedelta(days=1)
+    assert [first[0], first[1], first[2]] == [("inlineStr", "=1+1"), ("n", "7"), ("b", "1")]
+    assert abs(float(first[3][1]) - days) * 86_400_000 < 1
+    assert second == [("inlineStr", "http://127.0.0.1/"), ("inlineStr", str(2**60)), ("inlineStr", "inf")]
+
+
+def test_workbooks_of_equal_rows_are_equal() -> None:
+    """No time of writing is in them."""
+    contents = []
+    for _ in range(2):
+        content = io.BytesIO()
+        write_rows(as_rows(column(["x"])), content, Format.XLSX)
+        with zipfile.ZipFile(content) as book:
+            contents.append([book.read(name) for name in book.namelist()])
+    assert contents[0] == contents[1]
+
+
+def test_tsv_escapes_what_would_end_a_cell() -> None:
+    """Tabs, ends of lines and backslashes come as in C, a null as databases write it."""
+    table = pa.table({"text": ["a\tb\nc\\", None, "=1"], "number": [1, None, -1]})
+    assert written(table, Format.TSV) == "text\tnumber\na\\tb\\nc\\\\\t1\n\\N\t\\N\n'=1\t-1\n"

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -241,13 +242,43 @@ def test_make_asks_for_java_before_it_builds_spark(tmp_path: Path) -> None:
     assert (outcome.returncode, [path.name for path in tmp_path.iterdir()]) == (2, ["Makefile"])
 
 
-@pytest.mark.parametrize("status", [0, 7], ids=["pass", "fail"])
-def test_build_server_entry_passes_the_outcome_on(tmp_path: Path, status: int) -> None:
-    """`.ci/run` runs `make test` with CI=true from any folder, and fails if and only if that fails."""
-    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
-    (tmp_path / "Makefile").write_text(
-        f'test:\n\t@echo "CI is $$CI in $$PWD"; exit {status}\n', encoding="utf-8"
+def build_server(folder: Path, *, tested: int, looked: int, programs: Mapping[str, int]) -> str:
+    """A copy of `.ci/run` beside a Makefile whose targets end so, and the PATH with these programs before all else.
+
+    A program that is not named, Chromium or what installs it, is not there.
+    """
+    shutil.copytree(ROOT / ".ci", folder / ".ci")
+    (folder / "Makefile").write_text(
+        f'test:\n\t@echo "CI is $$CI in $$PWD"; exit {tested}\nreport-check:\n\t@echo looked; exit {looked}\n',
+        encoding="utf-8",
     )
-    outcome = clean_run(tmp_path / ".ci" / "run", folder=Path("/"))
-    assert (outcome.returncode == 0) == (status == 0)
+    (folder / "bin").mkdir()
+    for name in ("bash", "dirname", "env", "make", "sh", "timeout", "tr"):
+        (folder / "bin" / name).symlink_to(shutil.which(name) or name)
+    for name, status in programs.items():
+        (folder / "bin" / name).write_text(f"#!/bin/sh\nexit {status}\n", encoding="utf-8")
+        (folder / "bin" / name).chmod(0o755)
+    return str(folder / "bin")
+
+
+@pytest.mark.parametrize(
+    ("tested", "looked"), [(0, 0), (7, 0), (0, 7)], ids=["pass", "tests-fail", "report-fails"]
+)
+def test_build_server_entry_passes_the_outcome_on(tmp_path: Path, tested: int, looked: int) -> None:
+    """`.ci/run` runs `make test` with CI=true from any folder, then looks at the report, and fails if one does."""
+    browser = {"chromium": 0, "chromedriver": 0}
+    path = build_server(tmp_path, tested=tested, looked=looked, programs=browser)
+    outcome = clean_run(tmp_path / ".ci" / "run", folder=Path("/"), PATH=path)
+    assert (outcome.returncode == 0) == (tested == looked == 0)
+    assert ("looked" in outcome.stdout) == (tested == 0)
     assert f"CI is true in {tmp_path}" in outcome.stdout
+
+
+def test_build_server_without_a_browser_says_so(tmp_path: Path) -> None:
+    """Where Chromium is missing and cannot be installed, one sentence says what to do, and nothing hangs."""
+    path = build_server(tmp_path, tested=0, looked=0, programs={"apt-get": 100})
+    outcome = clean_run(tmp_path / ".ci" / "run", PATH=path)
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith(
+        "report-check needs chromium and chromedriver, and apt-get could not install"
+    )

@@ -48,6 +48,7 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "queries": ("image_history.cli.queries", "Show the saved queries, with an example each."),
     "query": ("image_history.cli.query", "Ask the warehouse in SQL; read-only and locked down."),
+    "report": ("image_history.cli.report", "Write one HTML file that shows what exists, changed and went."),
     "runs": ("image_history.cli.runs", "Show what the last syncs did."),
     "schema": ("image_history.cli.schema", "Show every table and column with its meaning."),
     "shell": ("image_history.cli.shell", "Ask the warehouse interactively, with history and completion."),

@@ -19,6 +19,22 @@ if TYPE_CHECKING:
     from image_history.formats import Format, Rows
 
 _MOST_SHOWN = 1_000
+STDOUT = "-"
+
+
+def chosen_format(file: str, name: str | None, otherwise: Format) -> Format:
+    """The format that --format names, else that of the file's suffix. ConfigError for an unknown suffix."""
+    from image_history.formats import NAMES, format_of
+
+    return format_of(file, otherwise) if name is None else NAMES[name]
+
+
+def require_readable(how: Format) -> None:
+    """ConfigError if what is for a file would go to a terminal."""
+    if how.binary and sys.stdout.isatty():
+        raise ConfigError(
+            f"{how.value.title()} is not for a terminal: name a file with --output, or pipe it."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +51,17 @@ class Delivery:
 
     @classmethod
     def chosen(cls, path: Path | None, name: str | None, most: int | None) -> Delivery:
-        """From the options; the file's suffix says the format unless --format does.
+        """From the options; the file's suffix says the format unless --format does. The path - is stdout.
 
-        ConfigError for Parquet on a terminal.
+        ConfigError for an unknown suffix, and for what is not text on a terminal.
         """
-        from image_history.formats import Format, format_of
+        from image_history.formats import Format
 
-        by_suffix = format_of(path) if path is not None else None
-        how = Format(name) if name is not None else by_suffix or Format.TABLE
-        if how is Format.PARQUET and path is None and sys.stdout.isatty():
-            raise ConfigError("Parquet is not for a terminal: name a file with --output, or pipe it.")
-        return cls(path, how, _MOST_SHOWN if most is None and how.for_people else most)
+        file = None if path is None or str(path) == STDOUT else path
+        how = chosen_format("" if file is None else file.name, name, Format.TABLE)
+        if file is None:
+            require_readable(how)
+        return cls(file, how, _MOST_SHOWN if most is None and how.for_people else most)
 
     @property
     def wanted(self) -> int | None:
@@ -71,8 +87,8 @@ class Delivery:
         from image_history.formats import Format, write_rows
 
         terminal = sys.stdout.isatty()
-        if terminal and self.how is Format.TABLE:
-            _draw(rows, paged=self.paged)
+        if terminal and self.how in {Format.TABLE, Format.BLOCKS}:
+            _draw(rows, paged=self.paged, blocks=self.how is Format.BLOCKS)
             return
         stdout = sys.stdout.buffer
         write_rows(rows, _Harmless(stdout) if terminal else stdout, self.how)
@@ -95,7 +111,7 @@ def require_other_file(path: Path | None, warehouse: Path) -> None:
         raise OutputError(f"{path} is the warehouse itself: name another file with --output.")
 
 
-def _draw(rows: Rows, *, paged: bool) -> None:
+def _draw(rows: Rows, *, paged: bool, blocks: bool) -> None:
     from image_history.cli.paging import show
     from image_history.cli.rendering import Drawing, console, draw
     from image_history.formats.cells import is_number
@@ -108,7 +124,8 @@ def _draw(rows: Rows, *, paged: bool) -> None:
     lines = [row for batch in rows for row in cells(batch)]
     screen = console()
     with screen.capture() as drawn:
-        draw(Drawing(header, lines, [is_number(field.type) for field in rows.schema]), screen)
+        right = [is_number(field.type) for field in rows.schema]
+        draw(Drawing(header, lines, right, blocks=blocks), screen)
     show(drawn.get(), height=screen.height if paged else sys.maxsize)
 
 

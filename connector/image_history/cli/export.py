@@ -6,7 +6,7 @@ Must not know how rows are read or written.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,15 +14,15 @@ import click
 from image_history.cli import Globals, Verb, printable
 from image_history.cli.query import duration, parse_parameters, question
 from image_history.errors import ConfigError
+from image_history.formats.writing import NAMES, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import timedelta
 
-    from image_history.formats import Format, Rows
+    from image_history.formats import Rows
     from image_history.publish.s3 import Address
 
-_FORMATS = ("parquet", "csv", "jsonl")
 _DEFAULT = "image_versions"
 
 
@@ -41,7 +41,9 @@ class Options:
 
 @click.command("export", cls=Verb)
 @click.argument("what", metavar="[TABLE|VIEW|@NAME|SQL|-]...", nargs=-1)
-@click.option("--output", metavar="FILE|s3://...", help="The file to write, whole or not at all.")
+@click.option(
+    "--output", metavar="FILE|s3://...|-", help="The file to write, whole or not at all; - is stdout."
+)
 @click.option(
     "--dataset",
     metavar="FOLDER|s3://...",
@@ -51,7 +53,7 @@ class Options:
     "--replace", is_flag=True, help="Let the dataset take the place of one that another warehouse published."
 )
 @click.option(
-    "--format", type=click.Choice(_FORMATS), help="[default: by the suffix of --output, else parquet]"
+    "--format", type=click.Choice(list(NAMES)), help="[default: by the suffix of --output, else parquet]"
 )
 @click.option(
     "--param",
@@ -69,7 +71,7 @@ class Options:
 )
 @click.pass_obj
 def command(shared: Globals, /, **given: Any) -> None:
-    """Write a table, a view or a query to one Parquet, CSV or JSON lines file, or tables to a Parquet dataset.
+    """Write a table, a view or a query to one file, or tables to a Parquet dataset.
 
     Without a name it is image_versions; for a dataset it is what `publish` has by default, and there may be
     several tables and views. Tables and views are sorted, so that equal data gives equal files. They are
@@ -78,7 +80,9 @@ def command(shared: Globals, /, **given: Any) -> None:
     options = Options(**given)
     if (options.output is None) == (options.dataset is None):
         raise ConfigError("Say where to: --output FILE for one file, or --dataset FOLDER for a dataset.")
-    click.echo(export(shared, options) if options.dataset is None else _dataset(shared, options))
+    told = export(shared, options) if options.dataset is None else _dataset(shared, options)
+    if told:
+        click.echo(told)
 
 
 def _dataset(shared: Globals, options: Options) -> str:
@@ -97,22 +101,6 @@ def _dataset(shared: Globals, options: Options) -> str:
     return told(publish_one(shared.config(), entry, replace=options.replace))
 
 
-def _format(name: str, given: str | None) -> Format:
-    """By --format, else by the suffix of the file's name."""
-    from image_history.formats import Format, format_of
-
-    if given is not None:
-        return Format(given)
-    path = Path(PurePosixPath(name).name)
-    found = Format.PARQUET if not path.suffix else format_of(path)
-    if found is None or found.value not in _FORMATS:
-        raise ConfigError(
-            f"A file {path.suffix} is none of Parquet, CSV and JSON lines: end the name in .parquet, .csv or "
-            ".jsonl, or say --format."
-        )
-    return found
-
-
 def _asked(options: Options) -> str:
     if len(options.what) > 1:
         raise ConfigError(
@@ -126,13 +114,14 @@ def _asked(options: Options) -> str:
 def export(shared: Globals, options: Options) -> str:
     """Ask, and write the answer; returns the report, one line."""
     from image_history.cli.bounds import bounded_memory, leave
+    from image_history.cli.delivery import chosen_format
     from image_history.formats import Recast
     from image_history.warehouse.asking import Limits, asking
     from image_history.warehouse.relations import is_name, outside, whole
     from image_history.warehouse.warehouse import WarehouseFile
 
     what, output = _asked(options), options.output or ""
-    how, named = _format(output, options.format), is_name(what)
+    how, named = chosen_format(output, options.format, Format.PARQUET), is_name(what)
     if named and options.param:
         raise ConfigError(f"--param is for queries; {what} is a table or view.")
     config = shared.config()
@@ -148,9 +137,12 @@ def export(shared: Globals, options: Options) -> str:
 
 def _writer(output: str, how: Format, warehouse: Path) -> Callable[[Rows], str]:
     """What writes rows to the place that is named, and reports it; refuses a wrong place at once."""
-    from image_history.cli.delivery import require_other_file, write_file
+    from image_history.cli.delivery import STDOUT, require_other_file, require_readable, write_file
     from image_history.publish.stage import require_place
 
+    if output == STDOUT:
+        require_readable(how)
+        return lambda rows: _print(rows, how)
     require_place(output)
     if not output.lower().startswith("s3:/"):
         require_other_file(Path(output), warehouse)
@@ -159,6 +151,14 @@ def _writer(output: str, how: Format, warehouse: Path) -> Callable[[Rows], str]:
 
     address = Address.parse(output).require_key()
     return lambda rows: _upload(rows, address, how)
+
+
+def _print(rows: Rows, how: Format) -> str:
+    """Write to stdout; there is nothing to report, since that would stand among the rows."""
+    from image_history.cli.delivery import Delivery
+
+    Delivery(None, how, None).deliver(rows)
+    return ""
 
 
 def _upload(rows: Rows, address: Address, how: Format) -> str:

@@ -41,7 +41,7 @@ def _next_steps(target: Path, *, found_by_itself: bool) -> str:
         "Next:\n"
         "  1. Name your profiles and regions under 'accounts'; until then AWS's defaults are read.\n"
         f"  2. {program} sync\n"
-        f'  3. {program} query "FROM image_versions LIMIT 10"'
+        f"  3. {program} query @newest-versions"
     )
 
 

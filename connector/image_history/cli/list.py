@@ -26,6 +26,7 @@ from image_history.errors import (
     RequestRejectedError,
     SourceError,
 )
+from image_history.formats.writing import NAMES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +51,6 @@ _SORT_ORDERS = ("ASCENDING", "DESCENDING")
 _REPEAT_OPTIONS = (
     " A token goes on only with the options that it was made with, --page-size included, and it expires."
 )
-_FORMATS = ("table", "json", "jsonl", "csv", "parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ def _choice(names: tuple[str, ...]) -> click.Choice[str]:
 @click.option("--region", help="AWS region.")
 @click.option(
     "--format",
-    type=click.Choice(_FORMATS),
+    type=click.Choice(list(NAMES)),
     help="How rows look.  [default: by the suffix of --output, else table]",
 )
 @click.option(

@@ -44,7 +44,9 @@ class Wanted:
 @click.option("--version", type=click.IntRange(0), metavar="N", help="Only this version.")
 @click.option("--account", metavar="ID", help="Only in this account, where several have such an image.")
 @click.option("--region", help="Only in this region.")
-@click.option("--limit", type=click.IntRange(1), help="Most events.  [default: 100 for table and markdown]")
+@click.option(
+    "--limit", type=click.IntRange(1), help="Most events.  [default: 100 for table, blocks and markdown]"
+)
 @format_option
 @click.pass_obj
 def command(shared: Globals, /, *, how: str, **given: Any) -> None:
@@ -54,7 +56,7 @@ def command(shared: Globals, /, *, how: str, **given: Any) -> None:
     missing. Where the warehouse learned of an event more than an hour later, it says when that was.
     """
     wanted = Wanted(**given)
-    limit = wanted.limit or (_SHOWN if how in {"table", "markdown"} else _ALL)
+    limit = wanted.limit or (_SHOWN if how in {"table", "blocks", "markdown"} else _ALL)
     with opened(shared) as reports:
         images = _images(reports, wanted)
         events = _events(reports, wanted, limit + 1)

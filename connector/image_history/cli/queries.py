@@ -17,6 +17,8 @@ from image_history.cli.showing import deliver, format_option
 if TYPE_CHECKING:
     from image_history.warehouse.saved import Parameter, SavedQuery
 
+_EMPTY = "''"
+
 
 @click.command("queries", cls=Verb)
 @click.argument("name", metavar="[@NAME]", required=False)
@@ -42,14 +44,15 @@ def as_text(query: SavedQuery) -> Iterator[str]:
     """What a person reads of one query."""
     yield f"@{query.name}: {query.what}"
     for parameter in query.parameters:
-        default = "" if parameter.default is None else f"  [default: {parameter.default}]"
+        default = "" if parameter.default is None else f"  [default: {parameter.default or _EMPTY}]"
         yield f"    {parameter.name}: {parameter.meaning}{default}"
     yield f"    $ {example(query)}"
 
 
 def example(query: SavedQuery) -> str:
-    """A command that asks it; what has no default stands there in capitals."""
-    given = [word for one in query.parameters for word in ("--param", f"{one.name}={_value(one)}")]
+    """A command that runs it: what has no default stands there in capitals, an empty default is left out."""
+    shown = [one for one in query.parameters if one.default != ""]
+    given = [word for one in shown for word in ("--param", f"{one.name}={_value(one)}")]
     return shlex.join([PROGRAM, "query", f"@{query.name}", *given])
 
 

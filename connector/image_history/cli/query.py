@@ -15,6 +15,7 @@ import click
 
 from image_history.cli import Globals, Verb
 from image_history.errors import ConfigError, QueryError
+from image_history.formats.writing import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 # An option's name has neither a blank nor a line's end in it.
 _COMMENT = re.compile(r"--[^\n=]*\s")
-_FORMATS = ("table", "csv", "json", "jsonl", "markdown", "parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,19 +89,19 @@ def duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
 )
 @click.option(
     "--format",
-    type=click.Choice(_FORMATS),
+    type=click.Choice(list(NAMES)),
     help="How rows look.  [default: by the suffix of --output, else table]",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write to FILE, whole or not at all.",
+    help="Write to FILE, whole or not at all; - is stdout.",
 )
 @click.option(
     "--max-rows",
     type=click.IntRange(1),
-    help="Stop after so many rows.  [default: 1000 for table and markdown]",
+    help="Stop after so many rows.  [default: 1000 for table, blocks and markdown]",
 )
 @click.option(
     "--timeout", default="5m", show_default=True, callback=duration, help="Longest time that DuckDB works."

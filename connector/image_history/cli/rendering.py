@@ -1,6 +1,6 @@
-"""Rows on a terminal: a table fitted to its width, or one block a row where the columns don't fit.
+"""Rows on a terminal: a table fitted to its width, or one block a row where not even one column fits.
 
-The only place, with progress, that draws with rich. Must not know where rows come from.
+The only place, with progress, that draws with rich. Must not know where rows come from, nor how a table is fitted.
 """
 
 from __future__ import annotations
@@ -10,25 +10,29 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-NULL = "NULL"
-_GAP = 2
-# A column squeezed below this reads worse than one block a row.
-_NARROWEST = 14
+from image_history.formats.fitting import EXPENDABLE, NULL, Column, Fitted, fit, lines_of, notes, wrapped
+from image_history.formats.layout import width
+
+_GAP = "  "
+# How soon a column of a warehouse's tables goes where a terminal is narrow; the others go from the right.
+_ARN_RANK, _LEAST_RANK = 3 * EXPENDABLE, 2 * EXPENDABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What is drawn: a header, rows of texts that are safe to print (None is a null), numbers' columns."""
+    """What is drawn: a header, rows of texts that are safe to print (None is a null), numbers' columns.
+
+    `least` names the columns that go first where there is no room; without it they go by their names.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str | None]]
     right: Sequence[bool]
+    least: Sequence[str] = ()
+    blocks: bool = False
 
 
 def console() -> Console:
@@ -42,39 +46,53 @@ def draw(drawing: Drawing, screen: Console | None = None) -> None:
     target = screen or console()
     if not drawing.rows:
         target.print(Text(f"no rows ({', '.join(drawing.header)})", style="dim"))
-    elif _fits(drawing, target.width):
-        target.print(_table(drawing))
+        return
+    fitted = Fitted((), ()) if drawing.blocks else fit(_columns(drawing), target.width)
+    if fitted.columns:
+        _table(fitted, target)
     else:
         _blocks(drawing, target)
 
 
-def _fits(drawing: Drawing, width: int) -> bool:
-    """Whether every column can be as wide as it wants, or is at least of a readable width."""
-    columns = zip(drawing.header, *drawing.rows, strict=True)
-    wanted = [max(cell_len(cell or NULL) for cell in column) for column in columns]
-    return sum(min(size, _NARROWEST) for size in wanted) + _GAP * len(wanted) <= width
+def _columns(drawing: Drawing) -> list[Column]:
+    return [
+        Column(name, cells, right, _rank(drawing, number))
+        for number, (name, right, cells) in enumerate(
+            zip(drawing.header, drawing.right, zip(*drawing.rows, strict=True), strict=True)
+        )
+    ]
 
 
-def _table(drawing: Drawing) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, _GAP, 0, 0), pad_edge=False, show_edge=False)
-    for name, right in zip(drawing.header, drawing.right, strict=True):
-        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
-    for row in drawing.rows:
-        table.add_row(*map(_cell, row))
-    return table
+def _rank(drawing: Drawing, number: int) -> int:
+    name = drawing.header[number]
+    if name in drawing.least:
+        return _LEAST_RANK + list(drawing.least).index(name)
+    if name.endswith("_arn"):
+        return _ARN_RANK
+    return (_LEAST_RANK if name.startswith("etl_") else 0) - number
+
+
+def _table(fitted: Fitted, screen: Console) -> None:
+    for line, heads in lines_of(fitted):
+        _print(line, screen, "bold" if heads else "")
+    for note in notes(fitted):
+        for line in wrapped(note, screen.width):
+            _print(line, screen, "dim")
+
+
+def _print(line: str, screen: Console, style: str) -> None:
+    screen.print(Text(line, style=style), no_wrap=True, overflow="ignore", crop=False)
 
 
 def _blocks(drawing: Drawing, screen: Console) -> None:
     """Each row as a block of `column  value` lines, long values wrapped beside their column."""
+    names = max(map(width, drawing.header))
+    room = max(screen.width - names - len(_GAP), 1)
     for number, row in enumerate(drawing.rows, 1):
-        screen.print(Text(f"{chr(10) if number > 1 else ''}row {number}", style="bold"))
-        block = Table.grid(padding=(0, _GAP, 0, 0))
-        block.add_column(no_wrap=True)
-        block.add_column(overflow="fold")
+        _print(f"{chr(10) if number > 1 else ''}row {number}", screen, "bold")
         for name, cell in zip(drawing.header, row, strict=True):
-            block.add_row(Text(name, style="dim"), _cell(cell))
-        screen.print(block)
-
-
-def _cell(cell: str | None) -> Text:
-    return Text(NULL, style="dim") if cell is None else Text(cell)
+            first, *more = wrapped(NULL if cell is None else cell, room)
+            text = Text(name + " " * (names - width(name)) + _GAP, style="dim")
+            screen.print(text + Text(first), no_wrap=True, overflow="ignore", crop=False)
+            for line in more:
+                _print(" " * (names + len(_GAP)) + line, screen, "")

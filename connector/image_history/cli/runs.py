@@ -56,7 +56,7 @@ def command(shared: Globals, /, *, run_id: str | None, limit: int, how: str) -> 
     elif not table.num_rows:
         click.echo("There is no run yet: start one with image-history sync.")
     else:
-        show(Sheet(_HEADER, [_line(row) for row in table.to_pylist()], _RIGHT))
+        show(Sheet(_HEADER, [_line(row) for row in table.to_pylist()], _RIGHT, least=("calls", "took")))
 
 
 def _line(run: Mapping[str, Any]) -> tuple[str, ...]:

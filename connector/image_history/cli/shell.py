@@ -20,6 +20,7 @@ from image_history.cli import PROGRAM, Globals, Verb, printable
 from image_history.cli.query import Options, answer, duration
 from image_history.cli.scanning import is_command, split
 from image_history.errors import ConfigError, ConnectorError, QueryError, without_secrets
+from image_history.formats.writing import Format
 from image_history.version import __version__
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
     from image_history.cli.completing import Vocabulary
     from image_history.config import Config
 
-FORMATS = ("table", "csv", "json", "jsonl", "markdown")
+FORMATS = tuple(how.value for how in Format if not how.binary)
 _HELP = """\
 A statement ends with a semicolon, and may have many lines. Ctrl-C cancels, Ctrl-D leaves, Tab completes.
   @NAME [PARAMETER=VALUE]...   a saved query
   .queries                     the saved queries
   .tables                      tables, views and macros
   .schema [NAME]...            columns and their meaning
-  .mode FORMAT                 how rows look: table, csv, json, jsonl, markdown
+  .mode FORMAT                 how rows look: table, blocks, csv, tsv, json, jsonl, markdown
   .timer on|off                tell how long each statement took
   .help, .exit"""
 

@@ -5,37 +5,51 @@ Must not know what is reported.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from io import BytesIO
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from image_history.cli import Globals, printable
+from image_history.formats.writing import NAMES
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from image_history.warehouse.reports import Reports
 
-FORMATS = ("table", "csv", "json", "jsonl", "markdown")
-Function = TypeVar("Function", bound=Callable[..., object])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def format_option(function: Function) -> Function:
-    """The option --format of a report."""
-    return click.option(
-        "--format",
-        "how",
-        type=click.Choice(FORMATS),
-        default="table",
-        show_default=True,
-        help="How it looks; all but table hold every column.",
-    )(function)
+    """The options --format and --json of a report, as the argument `how`: the name of a Format."""
+    return _formatted(function, list(NAMES), "How it looks; all but table hold every column.")
+
+
+def summary_option(function: Function) -> Function:
+    """The same of a verb that prints a summary, which is one JSON object or nothing but text."""
+    return _formatted(function, ["table", "json"], "How the summary looks.")
+
+
+def _formatted(function: Function, names: list[str], help_: str) -> Function:
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, how: str | None, short: bool, **options: Any) -> Any:
+        if short and how not in {None, "json"}:
+            raise click.UsageError(f"--json is short for --format json; --format {how} says otherwise.")
+        chosen = NAMES["json" if short else how or "table"].value
+        return function(*arguments, how=chosen, **options)
+
+    decorated = click.option("--json", "short", is_flag=True, help="Short for --format json.")(wrapped)
+    choice = click.Choice(names)
+    return cast(
+        "Function", click.option("--format", "how", type=choice, help=f"{help_}  [default: table]")(decorated)
+    )
 
 
 @contextmanager
@@ -74,34 +88,29 @@ def deliver_object(parts: Mapping[str, pa.Table]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Rows of text for people. `right` names the columns that are set to the right, as numbers are."""
+    """Rows of text for people. `right` names the columns that are set to the right, as numbers are.
+
+    `least` names those that go first where a terminal is narrow.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: frozenset[str] = frozenset()
+    least: Sequence[str] = ()
 
 
 def show(sheet: Sheet) -> None:
-    """Print the rows: a line each, or, where a terminal is too narrow for that, wrapped in their columns."""
+    """Print the rows: a line each, fitted to the terminal if there is one."""
     from image_history.formats.layout import aligned
 
     sides = [name in sheet.right for name in sheet.header]
     rows = [[printable(cell) for cell in row] for row in sheet.rows]
-    lines = list(aligned(sheet.header, rows, sides))
     if not sys.stdout.isatty():
-        click.echo("\n".join(lines))
+        click.echo("\n".join(aligned(sheet.header, rows, sides)))
         return
-    from rich.cells import cell_len
-    from rich.text import Text
+    from image_history.cli.rendering import Drawing, draw
 
-    from image_history.cli.rendering import Drawing, console, draw
-
-    screen = console()
-    if max(map(cell_len, lines)) <= screen.width:
-        screen.print(Text(lines[0], style="bold"))
-        screen.print(Text("\n".join(lines[1:])))
-    else:
-        draw(Drawing(sheet.header, rows, sides), screen)
+    draw(Drawing(sheet.header, rows, sides, sheet.least))
 
 
 def say(text: str) -> None:

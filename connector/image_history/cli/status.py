@@ -173,7 +173,7 @@ def _print(status: Status, how: str) -> None:
 
 def _print_text(status: Status) -> None:
     lines = [_line(scope, status.now) for scope in status.scopes]
-    show(Sheet(_HEADER, lines, frozenset(_HEADER[2:])))
+    show(Sheet(_HEADER, lines, frozenset(_HEADER[2:]), least=("images", "versions")))
     for text in (*_notes(status), *_incomplete(status.scopes), *_pending(status.waiting)):
         say(text)
 

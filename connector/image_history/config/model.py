@@ -226,7 +226,10 @@ class Publish(Struct, frozen=True, forbid_unknown_fields=True):
 
     to: Annotated[
         Location | None,
-        Meta(description="Where the dataset lies: a folder, or s3://bucket/folder. Always to be given."),
+        Meta(
+            description="Where the dataset lies: a folder, or s3://bucket/folder; a name that ends in .html is "
+            "the report. Always to be given."
+        ),
     ] = None
     tables: Annotated[
         tuple[RelationName, ...], Meta(min_length=1, description="Tables and views that are in it.")

@@ -1,13 +1,14 @@
-"""How rows look outside: an Arrow stream becomes aligned text, CSV, JSON, JSON lines, Markdown or Parquet.
+"""How rows look outside: an Arrow stream becomes text, CSV, TSV, JSON, Markdown, Parquet or XLSX.
 
 Must not know where rows come from, nor the terminal: what is drawn on one is the command line's.
 """
 
 from image_history.formats.files import replaced_file
 from image_history.formats.rows import Capped, Recast, Rows, Sink, as_rows
-from image_history.formats.writing import SUFFIXES, Format, format_of, write_rows
+from image_history.formats.writing import NAMES, SUFFIXES, Format, format_of, write_rows
 
 __all__ = [
+    "NAMES",
     "SUFFIXES",
     "Capped",
     "Format",

@@ -50,7 +50,11 @@ def _cells(column: pa.Array) -> pa.Array:
 
 
 def _quoted(text: pa.Array) -> pa.Array:
-    harmless = pc.if_else(
+    return pc.binary_join_element_wise('"', pc.replace_substring(harmless(text), '"', '""'), '"', "")
+
+
+def harmless(text: pa.Array) -> pa.Array:
+    """The cells with an apostrophe before what a spreadsheet would run as a formula."""
+    return pc.if_else(
         pc.match_substring_regex(text, _FORMULA), pc.binary_join_element_wise("'", text, ""), text
     )
-    return pc.binary_join_element_wise('"', pc.replace_substring(harmless, '"', '""'), '"', "")

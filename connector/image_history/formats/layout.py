@@ -16,18 +16,18 @@ def aligned(
 ) -> Iterator[str]:
     """The lines, header first, with each column as wide as its widest cell; numbers go to the right."""
     sides = list(right) or [False] * len(header)
-    widths = [max(map(_width, column)) for column in zip(header, *lines, strict=True)]
+    widths = [max(map(width, column)) for column in zip(header, *lines, strict=True)]
     for line in (header, *lines):
         yield _GAP.join(map(_padded, line, widths, sides)).rstrip()
 
 
-def _padded(text: str, width: int, to_the_right: bool) -> str:  # noqa: FBT001  # an argument of map
-    filling = " " * (width - _width(text))
+def _padded(text: str, room: int, to_the_right: bool) -> str:  # noqa: FBT001  # an argument of map
+    filling = " " * (room - width(text))
     return filling + text if to_the_right else text + filling
 
 
-def _width(text: str) -> int:
-    """Columns of a terminal; CJK characters take two, combining ones none."""
+def width(text: str) -> int:
+    """Columns of a terminal that the text takes; CJK characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     return sum(

@@ -1,4 +1,4 @@
-"""Rows as text for people: aligned columns without lines, and Markdown.
+"""Rows as text for people: aligned columns without lines, a block a row, and Markdown.
 
 Nothing is shortened. A cell stays on its line, and control characters are gone. Must not know the terminal.
 """
@@ -53,6 +53,18 @@ def write_plain(rows: Rows, sink: Sink) -> int:
     right = [is_number(field.type) for field in rows.schema]
     sink.write("".join(f"{line}\n" for line in aligned(header, lines, right)).encode())
     return len(lines)
+
+
+def write_blocks(rows: Rows, sink: Sink) -> int:
+    """Write each row as a block of `column  value` lines; returns the number of rows."""
+    header = [printable(name) for name in rows.schema.names]
+    count = 0
+    for batch in rows:
+        for row in cells(batch):
+            count += 1
+            lines = aligned(("row", str(count)), list(zip(header, map(_shown, row), strict=True)))
+            sink.write(("\n" * (count > 1) + "".join(f"{line}\n" for line in lines)).encode())
+    return count
 
 
 def _shown(cell: str | None) -> str:

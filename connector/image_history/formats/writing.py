@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from importlib import import_module
-from pathlib import Path
+from pathlib import PurePosixPath
 
+from image_history.errors import ConfigError
 from image_history.formats.rows import Rows, Sink
 
 
@@ -17,25 +18,36 @@ class Format(Enum):
     """How rows are written. `TABLE` is aligned text."""
 
     TABLE = "table"
+    BLOCKS = "blocks"
     CSV = "csv"
+    TSV = "tsv"
     JSON = "json"
     JSONL = "jsonl"
     MARKDOWN = "markdown"
     PARQUET = "parquet"
+    XLSX = "xlsx"
 
     @property
     def for_people(self) -> bool:
         """Whether it is for reading, so that a thousand rows are enough."""
-        return self in {Format.TABLE, Format.MARKDOWN}
+        return self in {Format.TABLE, Format.BLOCKS, Format.MARKDOWN}
+
+    @property
+    def binary(self) -> bool:
+        """Whether it is for a file or a pipe, never for a terminal."""
+        return self in {Format.PARQUET, Format.XLSX}
 
 
 _WRITERS = {
+    Format.BLOCKS: ("plain", "write_blocks"),
     Format.CSV: ("csv_lines", "write_csv"),
     Format.JSON: ("json_lines", "write_json"),
     Format.JSONL: ("json_lines", "write_json_lines"),
     Format.MARKDOWN: ("plain", "write_markdown"),
     Format.PARQUET: ("parquet", "write_parquet"),
     Format.TABLE: ("plain", "write_plain"),
+    Format.TSV: ("tsv_lines", "write_tsv"),
+    Format.XLSX: ("workbook", "write_workbook"),
 }
 SUFFIXES = {
     ".csv": Format.CSV,
@@ -46,13 +58,28 @@ SUFFIXES = {
     ".ndjson": Format.JSONL,
     ".parquet": Format.PARQUET,
     ".pq": Format.PARQUET,
+    ".tab": Format.TSV,
+    ".tsv": Format.TSV,
     ".txt": Format.TABLE,
+    ".xlsx": Format.XLSX,
 }
+# What --format takes: each format's name, and how people shorten it.
+NAMES = {**{how.value: how for how in Format}, "md": Format.MARKDOWN, "ndjson": Format.JSONL}
 
 
-def format_of(path: Path) -> Format | None:
-    """The format that a file's suffix stands for, None if it says nothing."""
-    return SUFFIXES.get(path.suffix.lower())
+def format_of(name: str, otherwise: Format) -> Format:
+    """The format that the suffix of a file's name stands for, `otherwise` if it has none.
+
+    ConfigError lists the suffixes if it is none of them.
+    """
+    suffix = PurePosixPath(name).suffix.lower()
+    if not suffix:
+        return otherwise
+    if suffix not in SUFFIXES:
+        raise ConfigError(
+            f"{name!r} ends in {suffix}, which is no format: end it in {', '.join(SUFFIXES)}, or add --format."
+        )
+    return SUFFIXES[suffix]
 
 
 def write_rows(rows: Rows, sink: Sink, how: Format) -> int:

@@ -78,15 +78,18 @@ class Address:
 
 
 @contextmanager
-def uploaded(address: Address, profile: str | None = None) -> Iterator[BinaryIO]:
+def uploaded(
+    address: Address, profile: str | None = None, *, content_type: str | None = None
+) -> Iterator[BinaryIO]:
     """A file to write that becomes an object when the block ends, in place of an older one of that name.
 
+    A browser shows it as its `content_type` says.
     OutputError if it cannot be; then, and after whatever is raised inside, the older object is unchanged.
     """
     client = _client(profile)
     with _spool(str(address)) as file:
         yield file
-        _upload(client, address.bucket, address.key, file)
+        _upload(client, address.bucket, address.key, file, content_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +324,7 @@ def _spool(where: str) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _upload(client: Any, bucket: str, key: str, file: BinaryIO) -> None:
+def _upload(client: Any, bucket: str, key: str, file: BinaryIO, content_type: str | None = None) -> None:
     """Let a whole file be an object, which nobody sees before it is whole."""
     where = f"s3://{bucket}/{key}"
     if file.seek(0, os.SEEK_END) > _LARGEST_BYTES:
@@ -331,4 +334,5 @@ def _upload(client: Any, bucket: str, key: str, file: BinaryIO) -> None:
     file.seek(0)
     with _translated(where):
         reach(Effect.PUT, File.PART)
-        client.put_object(Bucket=bucket, Key=key, Body=file)
+        told = {} if content_type is None else {"ContentType": content_type}
+        client.put_object(Bucket=bucket, Key=key, Body=file, **told)

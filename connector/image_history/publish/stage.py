@@ -22,6 +22,7 @@ from image_history.warehouse.warehouse import WarehouseFile, now_ms
 
 logger = logging.getLogger(__name__)
 
+_REPORT = (".html", ".htm")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 
 
@@ -50,6 +51,8 @@ def publish_one(
     config: Config, entry: Publish, *, replace: bool = False, stop: Stop | None = None
 ) -> Publication:
     """Bring one dataset in step with the configured warehouse, whole or not at all; raises a ConnectorError."""
+    if is_report(str(entry.to)):
+        return _report(config, entry)
     started = time.monotonic()
     wanted = Wanted(
         where=str(entry.to),
@@ -65,6 +68,26 @@ def publish_one(
     return Publication(
         wanted.where, done.rows, done.files, done.written, done.written_bytes, duration_seconds=seconds
     )
+
+
+def _report(config: Config, entry: Publish) -> Publication:
+    """Write the report anew; raises a ConnectorError, and leaves the older one then."""
+    from image_history.publish.reporting import rendered, write_report
+    from image_history.report import Selection
+
+    started = time.monotonic()
+    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
+    content = rendered(warehouse, Selection())
+    write_report(content, str(entry.to), entry.profile)
+    seconds = time.monotonic() - started
+    return Publication(
+        str(entry.to), files=1, written=1, written_bytes=len(content), duration_seconds=seconds
+    )
+
+
+def is_report(to: str) -> bool:
+    """Whether a report is published there, and no dataset."""
+    return to.lower().endswith(_REPORT)
 
 
 def require_place(to: str) -> None:

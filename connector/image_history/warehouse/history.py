@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,14 @@ from image_history.warehouse.statements import statement
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
 # What a $parameter may be. A datetime has to know its zone.
 Value = str | bytes | bool | int | float | Decimal | date | datetime | timedelta | list[Any] | None
 
 _MOST_NAMED = 3
+_MOST_IN_NOTEBOOK = 50
 
 
 class Result:
@@ -44,6 +47,24 @@ class Result:
         """The rows as a new pandas frame. Instants are in UTC; integers with nulls become floats, as in pandas."""
         return self._table.to_pandas()
 
+    def polars(self) -> pl.DataFrame:
+        """The rows as a polars frame; needs the extra `polars`. Instants are in UTC.
+
+        >>> Result(pa.table({"version": [1, 2]})).polars().shape
+        (2, 1)
+        """
+        import polars as pl
+
+        return pl.DataFrame(pl.from_arrow(self._table))
+
+    def batches(self, rows: int = 10_000) -> Iterator[pa.RecordBatch]:
+        """The rows as Arrow batches of at most so many rows, for what takes them a piece at a time.
+
+        >>> [batch.num_rows for batch in Result(pa.table({"version": [1, 2, 3]})).batches(2)]
+        [2, 1]
+        """
+        yield from self._table.combine_chunks().to_batches(max_chunksize=rows)
+
     def rows(self) -> list[dict[str, Any]]:
         """A dict for each row, by column; a name that comes again is numbered, as in `n_1`.
 
@@ -62,6 +83,10 @@ class Result:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows())
+
+    def _repr_html_(self) -> str:
+        """The first rows as a table, for notebooks; every text is escaped."""
+        return _html(self._table.slice(0, _MOST_IN_NOTEBOOK), len(self))
 
     def __repr__(self) -> str:
         return f"<Result: {len(self):,} rows of {', '.join(self.columns)}>"
@@ -88,8 +113,8 @@ class Warehouse:
         timeout: timedelta = timedelta(minutes=5),
         queries: str | Path | None = None,
     ) -> None:
-        self.path = Path(path)
-        self._queries = None if queries is None else Path(queries)
+        self.path = Path(path).expanduser()
+        self._queries = None if queries is None else Path(queries).expanduser()
         self._wait_seconds = wait.total_seconds()
         self._timeout = timeout
 
@@ -105,6 +130,28 @@ class Warehouse:
         named = sql.startswith("@")
         question = saved(sql[1:], self._queries).question(given) if named else Question(sql, given)
         return self._asked(question.sql, question.parameters)
+
+    def tables(self) -> tuple[str, ...]:
+        """The names of all tables and views, as `query` knows them."""
+        return tuple(dict.fromkeys(row["table_name"] for row in self._relations()))
+
+    def columns(self, table: str) -> tuple[str, ...]:
+        """The names of a table's or view's columns, in order. QueryError if there is none of that name."""
+        found = tuple(row["column_name"] for row in self._relations() if row["table_name"] == table)
+        if not found:
+            near = difflib.get_close_matches(table, self.tables(), _MOST_NAMED)
+            hint = f"; the nearest: {', '.join(near)}" if near else "; tables() names all"
+            raise QueryError(f"There is no table or view {table} in {self.path}{hint}.")
+        return found
+
+    def queries(self) -> tuple[str, ...]:
+        """The names of the saved queries, yours among them; each is asked as `query("@NAME")`."""
+        from image_history.warehouse.saved import saved_names
+
+        return tuple(saved_names(self._queries))
+
+    def _relations(self) -> list[dict[str, Any]]:
+        return self._asked(statement("session/relations"), {}).rows()
 
     def current(self) -> Result:
         """Every version that is not known to be deleted, in its newest known state: `current_image_versions`."""
@@ -159,6 +206,22 @@ class Warehouse:
         near = difflib.get_close_matches(image, {row["image_name"] for row in images}, _MOST_NAMED)
         hint = f"; the nearest: {', '.join(near)}" if near else ""
         return QueryError(f"There is no image {image} in {self.path}{hint}.")
+
+
+def _cell(cell: str | None) -> str:
+    return "<td><i>NULL</i></td>" if cell is None else f"<td>{escape(cell)}</td>"
+
+
+def _html(table: pa.Table, total: int) -> str:
+    """A table of HTML, with a line below it if these are not all rows."""
+    from image_history.formats.plain import cells
+
+    head = "".join(f"<th>{escape(name)}</th>" for name in table.column_names)
+    rows = (f"<tr>{''.join(map(_cell, row))}</tr>" for batch in table.to_batches() for row in cells(batch))
+    more = f"<p>{total:,} rows, of which the first {table.num_rows:,} are shown</p>" * (
+        total > table.num_rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
 
 
 def _value(name: str, value: Value) -> Value:

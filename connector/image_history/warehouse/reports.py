@@ -5,10 +5,10 @@ Must not know what a report is for, nor how it is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from image_history.errors import WarehouseError
 from image_history.warehouse.warehouse import Connection, EngineError, WarehouseFile
@@ -28,8 +28,16 @@ class Reports:
 
         Raises WarehouseError if the warehouse lacks a view that the report reads.
         """
+        return self._answer(f"reports/{name}", parameters)
+
+    def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        """All rows of a statement, which is named with its folder. Raises as `table` does."""
+        rows: list[dict[str, Any]] = self._answer(name, parameters).to_pylist()
+        return rows
+
+    def _answer(self, name: str, parameters: Mapping[str, object]) -> pa.Table:
         try:
-            return self.connection.table(f"reports/{name}", parameters)
+            return self.connection.table(name, parameters)
         except EngineError as error:
             reason = str(error).strip().splitlines()[0].rstrip(".")
             raise WarehouseError(

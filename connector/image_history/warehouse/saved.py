@@ -16,7 +16,10 @@ from image_history.warehouse.statements import folder
 
 _ENTRY = re.compile(r"([A-Z][a-z]+): (.*)")
 _ENTRIES = ("What", "Parameters", "Columns")
-_PARAMETER = re.compile(r"\$(?P<name>\w+)(?: = (?P<default>\S+))? \((?P<meaning>[^)]*)\)")
+# A default is a word, or SQL's text in quotes, in which two quotes stand for one: '' is the empty text.
+_PARAMETER = re.compile(
+    r"\$(?P<name>\w+)(?: = (?P<default>'(?:[^']|'')*'|[^\s']\S*))? \((?P<meaning>[^)]*)\)"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -133,10 +136,17 @@ def _read(path: Path) -> SavedQuery:
     return SavedQuery(
         path.stem,
         entries["What"],
-        tuple(Parameter(one["name"], one["meaning"], one["default"]) for one in parameters),
+        tuple(Parameter(one["name"], one["meaning"], _default(one["default"])) for one in parameters),
         tuple(entries["Columns"].rstrip(".").split(", ")),
         sql,
     )
+
+
+def _default(written: str | None) -> str | None:
+    """The value that a header's default stands for."""
+    if written is None or not written.startswith("'"):
+        return written
+    return written[1:-1].replace("''", "'")
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,39 @@
+"""Writes the report to where it is wanted: a file that is replaced whole, an object in S3, or stdout.
+
+Must not know what is in a report.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from image_history.formats import replaced_file
+from image_history.report import Selection, collect, page
+from image_history.warehouse.reports import reading
+from image_history.warehouse.warehouse import WarehouseFile
+
+STDOUT = "-"
+_HTML = "text/html; charset=utf-8"
+
+
+def rendered(warehouse: WarehouseFile, selection: Selection) -> bytes:
+    """The page. The warehouse is open while it is read, and closed before anything is drawn."""
+    with reading(warehouse) as reports:
+        facts = collect(reports, selection)
+    return page(facts).encode()
+
+
+def write_report(content: bytes, to: str, profile: str | None = None) -> None:
+    """Write the page, whole or not at all; a file is private to its owner. OutputError if it cannot be."""
+    if to == STDOUT:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    elif to.startswith("s3:"):
+        from image_history.publish.s3 import Address, uploaded
+
+        with uploaded(Address.parse(to).require_key(), profile, content_type=_HTML) as file:
+            file.write(content)
+    else:
+        with replaced_file(Path(to)) as file:
+            file.write(content)

@@ -1,0 +1,36 @@
+"""How instants, spans of time and proofs are written in a report.
+
+Must not know HTML.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_PROOFS = {
+    "describe_not_found": "AWS was asked for this version, and does not find it",
+    "image_not_found": "AWS does not find the whole image any more",
+    "absent_twice": "two complete lists in a row lack it (AWS may not be asked for it)",
+    "single_page": "one complete list lacks it",
+}
+_DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
+
+
+def minute(instant: datetime | None) -> str:
+    """An instant to the minute, in UTC."""
+    return "" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its two largest units."""
+    seconds = max(round(length.total_seconds()), 0)
+    if seconds >= _DAY:
+        return f"{seconds // _DAY} d {seconds % _DAY // _HOUR} h"
+    if seconds >= _HOUR:
+        return f"{seconds // _HOUR} h {seconds % _HOUR // _MINUTE} min"
+    return f"{seconds // _MINUTE} min {seconds % _MINUTE} s" if seconds >= _MINUTE else f"{seconds} s"
+
+
+def proof(evidence: str | None) -> str:
+    """Why a deletion is sure, as a sentence without its stop."""
+    return _PROOFS.get(evidence or "", evidence or "")

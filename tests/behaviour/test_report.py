@@ -1,0 +1,141 @@
+"""The report of a real warehouse: it says what the warehouse knows, is private and whole, and kept in step."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from image_history.cli import run
+from tests.behaviour.asking import Desk, ask, built, rows_of
+from tests.behaviour.test_publish_s3 import Bucket, bucket, clients
+from tests.cookbook import synced
+
+__all__ = ["ask", "bucket", "built", "clients"]
+
+pytestmark = pytest.mark.duckdb
+
+DELETED = "SELECT image_name, version FROM image_versions WHERE etl_deleted_at IS NOT NULL"
+
+NEWEST = """
+SELECT etl_run_id, strftime(finished_at AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M') FROM runs ORDER BY 1 DESC LIMIT 1
+"""
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Two regions, failures, deletions with their proof, and aliases of archived versions."""
+    with synced(tmp_path_factory.mktemp("reported")) as path:
+        yield path
+
+
+def written(warehouse: Path, folder: Path, *options: str) -> str:
+    """The page that the verb writes."""
+    output = folder / "page.html"
+    assert run(["--warehouse", str(warehouse), "report", "--output", str(output), *options]) == 0
+    return output.read_text(encoding="utf-8")
+
+
+def section(html: str, name: str) -> list[list[str]]:
+    """The cells of the table of a section, row by row."""
+    body = re.search(rf'<section id="{name}">.*?</section>', html, re.DOTALL)
+    assert body is not None
+    rows = body[0].split("<tbody>")[1].split("</tbody>")[0].split("<tr>")[1:] if "<tbody>" in body[0] else []
+    return [re.findall(r"<td[^>]*>([^<\n]*)", row) for row in rows]
+
+
+def test_report_tells_what_vanished_and_how_sure_that_is(warehouse: Path, tmp_path: Path) -> None:
+    """Every deletion with the interval in which it happened and its proof in words."""
+    html = written(warehouse, tmp_path, "--since", "3650d")
+    rows = section(html, "deleted")
+    assert {(row[1], int(row[2])) for row in rows} == set(rows_of(warehouse, DELETED))
+    assert {row[7] for row in rows} == {
+        "confirmed: AWS was asked for this version, and does not find it",
+        "confirmed: AWS does not find the whole image any more",
+    }
+    assert all(row[4] < row[5] and row[6] == "1 h 0 min" for row in rows), rows
+
+
+def test_report_tells_which_image_has_no_good_version(ask: Desk, tmp_path: Path) -> None:
+    """The one image of which every version failed, with its newest reason."""
+    (row,) = section(written(ask.warehouse, tmp_path), "no-good")
+    (known,) = rows_of(ask.warehouse, "SELECT image_name FROM image_versions GROUP BY 1 HAVING NOT bool_or("
+                       "image_version_status = 'CREATED' AND etl_deleted_at IS NULL)")  # fmt: skip
+    assert (row[1], row[4], row[5]) == (known[0], "CREATE_FAILED", "no base image")
+
+
+def test_report_has_the_figures_of_the_warehouse(warehouse: Path, tmp_path: Path) -> None:
+    """Tiles and tables count what there is; the page bears the newest run and its time, and never the clock's."""
+    html = written(warehouse, tmp_path)
+    (live, failed), *_ = rows_of(
+        warehouse,
+        "SELECT count(*), count(*) FILTER (image_version_status LIKE '%FAILED') FROM current_image_versions",
+    )
+    assert f"<b>{live}</b> <span>live versions" in html
+    assert f"<b>{failed}</b> <span>failed or stuck" in html
+    ((newest, at),) = rows_of(warehouse, NEWEST)
+    assert f"State of <b>{at} UTC</b>, run {newest} (complete)" in html
+    assert html == written(warehouse, tmp_path)
+
+
+def test_report_of_a_part_holds_that_part(warehouse: Path, tmp_path: Path) -> None:
+    """--scope and --image choose, in tables, figures and pictures alike, and the page says so."""
+    html = written(warehouse, tmp_path, "--scope", "*/eu-west-1", "--image", "geo-*")
+    assert "us-east-1" not in html
+    assert [row[1] for row in section(html, "images")] == ["geo-training"]
+    assert "Only scopes */eu-west-1, images geo-*." in html
+
+
+def test_report_is_private_and_whole(
+    warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Mode 0600 whatever the umask, in place of an older one; a folder that is missing is named."""
+    before = os.umask(0)
+    try:
+        written(warehouse, tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "page.html").stat().st_mode) == 0o600
+    assert run(["--warehouse", str(warehouse), "report", "--output", str(tmp_path / "no" / "page.html")]) == 2
+    assert "there is no folder" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_report_on_stdout_is_the_page_alone(
+    warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`--output -` is for pipes."""
+    html = written(warehouse, tmp_path)
+    capfd.readouterr()
+    assert run(["--warehouse", str(warehouse), "report", "--output", "-"]) == 0
+    assert capfd.readouterr().out == html
+
+
+def test_publish_keeps_a_report_in_step(
+    warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An entry of `publish` that ends in .html is the report, written anew each time."""
+    config = tmp_path / "config.yaml"
+    config.write_text(f"warehouse: {warehouse}\npublish: [{{to: wall.html}}]\n", encoding="utf-8")
+    assert run(["--config", str(config), "publish"]) == 0
+    assert (tmp_path / "wall.html").read_text(encoding="utf-8") == written(warehouse, tmp_path)
+    assert re.search(r"Published the report \([\d,]+ bytes\): .*wall.html", capfd.readouterr().out)
+
+
+def test_report_in_s3_is_shown_by_a_browser(warehouse: Path, tmp_path: Path, bucket: Bucket) -> None:
+    """It is one object, with the type of a page."""
+    address = "s3://history/wall/report.html"
+    assert run(["--warehouse", str(warehouse), "report", "--output", address]) == 0
+    there = bucket.client.get_object(Bucket="history", Key="wall/report.html")
+    assert there["ContentType"] == "text/html; charset=utf-8"
+    assert there["Body"].read().decode() == written(warehouse, tmp_path)
+
+
+def test_report_needs_a_sync(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a warehouse there is nothing to report: exit 2, and what to do."""
+    assert run(["--warehouse", str(tmp_path / "none.duckdb"), "report"]) == 2
+    assert "run image-history sync first" in capfd.readouterr().err

@@ -1,0 +1,1 @@
+"""Looks at reports in a real browser; `make report-check`."""

@@ -1,0 +1,134 @@
+"""The report as a page: what is in it, what cannot run, and how pictures are capped; `make report-check` looks."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import pytest
+
+from image_history.report import page
+from image_history.report.lanes import shortened
+from image_history.report.svg import COLOURS
+from image_history.report.weeks import cap
+from image_history.report.words import span
+from tests.browser.facts import HOSTILE, facts
+
+
+class Outline(HTMLParser):
+    """The elements of a page with their attributes, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def hostile() -> str:
+    """A page with markup in every text that AWS or a user could have written."""
+    return page(facts(30, texts=HOSTILE))
+
+
+def test_texts_of_aws_are_text(hostile: str) -> None:
+    """No element and no attribute comes from them; each can be read as it was written."""
+    outline = Outline(hostile)
+    assert {tag for tag, _ in outline.elements} == {tag for tag, _ in Outline(page(facts(30))).elements}
+    names = {name for _, attributes in outline.elements for name in attributes}
+    assert not {name for name in names if name.startswith("on") or name in {"style", "srcdoc"}}
+    for text in HOSTILE:
+        assert text.replace("\x00", "\ufffd") in outline.text or text in outline.text
+    assert all(not (link["href"] or "").startswith("javascript") for link in outline.all("a"))
+
+
+def test_policy_allows_our_own_style_and_script_and_nothing_else(hostile: str) -> None:
+    """Their hashes are in the policy and do not depend on what is reported; nothing is loaded from anywhere."""
+    outline = Outline(hostile)
+    (policy,) = [meta["content"] for meta in outline.all("meta") if meta.get("http-equiv")]
+    assert policy is not None
+    assert policy in page(facts(0)).replace("&#39;", "'")
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    for tag in ("style", "script"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", hostile, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert not [tag for tag, attributes in outline.elements if "src" in attributes or tag == "link"]
+    assert re.findall(r"https?://[^\"' <]+", page(facts(3))) == ["http://www.w3.org/2000/svg"] * 2
+
+
+def test_colours_do_not_need_a_style_sheet() -> None:
+    """Every shape and text of a picture has its colour as an attribute, for hosts that forbid CSS."""
+    shapes = [attributes for tag in ("rect", "text") for attributes in Outline(page(facts(3))).all(tag)]
+    assert len(shapes) > 50
+    assert {shape["fill"] for shape in shapes} <= set(COLOURS.values())
+
+
+def test_what_was_not_read_comes_before_every_figure() -> None:
+    """The state's time first, then what is unread, then the tiles; each tile leads to a table."""
+    html = page(facts(3))
+    places = [
+        html.index(text) for text in ("State of <b>2026-07-01 12:00 UTC", 'role="alert"', 'class="tiles"')
+    ]
+    assert places == sorted(places)
+    outline = Outline(html)
+    targets = {attributes["id"] for _, attributes in outline.elements if "id" in attributes}
+    assert {(link["href"] or "").removeprefix("#") for link in outline.all("a")} <= targets
+    assert 'role="alert"' not in page(facts(0))
+
+
+def test_what_is_left_out_is_said_with_how_to_ask_for_it() -> None:
+    """A table of the first thousand of 45,000 rows says so above it."""
+    text = Outline(page(facts(2_000, total=45_000))).text
+    assert text.count("The first 1,000 of 45,000 rows are here. All of them: image-history ") >= 5
+    assert "44,700 images" in text
+
+
+def test_largest_report_is_below_two_megabytes() -> None:
+    """Whatever there is: rows and lives are bounded."""
+    assert len(page(facts(2_000, total=1_000_000)).encode()) < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("totals", "shown"),
+    [
+        ([], 0),
+        ([0, 0], 0),
+        ([7], 7),
+        ([5, 6, 7, 9], 9),
+        ([5, 6, 7, 4_000], 18),
+        ([1, 2, 9], 9),
+        ([40, 50, 90], 90),
+    ],
+    ids=["none", "zeros", "one", "even", "giant", "few", "double"],
+)
+def test_week_that_towers_over_the_others_is_capped(totals: list[int], shown: int) -> None:
+    """So that the others can be seen; what is not far above them is whole."""
+    assert cap(totals) == shown
+
+
+def test_names_keep_their_beginning_and_their_end() -> None:
+    """The end of a long name is often what tells it from another."""
+    assert shortened("short", 30) == "short"
+    assert shortened("a" * 40 + "-training", 30) == "a" * 19 + "…" + "a-training"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (-5, "0 s"), (61, "1 min 1 s"), (7_260, "2 h 1 min"), (90_000, "1 d 1 h")],
+)
+def test_span_has_its_two_largest_units(seconds: int, text: str) -> None:
+    """A length of time as people say it."""
+    assert span(timedelta(seconds=seconds)) == text
