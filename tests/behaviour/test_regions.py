@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from image_history.aws.catalog import sagemaker_regions
 from image_history.aws.image_api import Access, Login, Timeouts
+from image_history.checking.remote import find_and_look
 from image_history.config import Account, Config, Retry
 from image_history.errors import ConfigError, ConnectorError, CredentialsError, ThrottledError
 from image_history.extract.expand import find_targets
 from image_history.extract.scopes import Target, open_scope, targets
+from image_history.forecast.forecasting import forecast
 from image_history.model import Stop
+from image_history.warehouse.loader import Knowledge
 from tests.behaviour.cloud import Cloud
 from tests.behaviour.scripted import Reply, Request, Scripted, answer, error, scripted
 
@@ -224,3 +228,39 @@ def test_all_regions_from_a_server_that_lists_none(cloud: Cloud, monkeypatch: py
     regions = regions_of(all_regions())
     assert {"us-east-1", "eu-west-1"} <= set(regions) <= set(sagemaker_regions("aws"))
     assert cloud.asked()["DescribeRegions"] == before + 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "region", "source"),
+    [
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1", "AWS_REGION"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-east-1"}, "us-east-1", "AWS_DEFAULT_REGION"),
+        ({}, "ap-south-1", "profile mine of AWS's files"),
+    ],
+)
+def test_region_of_the_environment_is_the_clis(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], region: str, source: str
+) -> None:
+    """AWS_REGION comes before AWS_DEFAULT_REGION, as in version 2 of the AWS CLI, and both before the profile."""
+    (tmp_path / "config").write_text("[profile mine]\nregion = ap-south-1\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    (target,) = targets([Account(profile="mine")])
+    assert (target.region, target.region_from) == (region, source)
+    assert target.login is not None
+    client = target.login.client("sagemaker", target.region, timeouts=Timeouts(), pool=1).api
+    assert client.meta.region_name == region
+
+
+def test_plan_and_check_say_where_a_region_comes_from(
+    told: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nobody has to guess which variable won."""
+    told(answer(Images=[]))
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    config = Config(accounts=(Account(),), warehouse=tmp_path / "w.duckdb", retry=Retry(attempts=1))
+    (said,) = forecast(config).regions_from
+    assert said == "the default credentials in eu-west-1, from AWS_REGION"
+    results = find_and_look(config, Knowledge())
+    assert ("region", "eu-west-1, from AWS_REGION") in [(each.check, each.told) for each in results]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import ipaddress
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -40,6 +41,8 @@ from image_history.version import __version__
 logger = logging.getLogger(__name__)
 
 _LENDING_AT_ONCE = 16
+# The first that is set wins, as in version 2 of the AWS CLI; botocore knows the second alone.
+_REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 # As botocore sets them: small requests at once, and a server that is gone is noticed.
 _SOCKET_OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -150,13 +153,19 @@ class Login:
         near = own if own is not None and partition_of(own) == wanted else None
         return near or self._region or central_region(wanted) or self.require_region()
 
+    @property
+    def region_source(self) -> str:
+        """Where the default region comes from, in the user's words."""
+        profile = self._opened().profile or "default"
+        return next(iter(_set_variables()), f"profile {profile} of AWS's files")
+
     def require_region(self) -> str:
         """The region of the profile or of the environment; ConfigError if there is none."""
         region = self.default_region
         if region is None:
             raise ConfigError(
                 f"No region is configured for {self.access}: name one under accounts[].regions, "
-                "in AWS_DEFAULT_REGION, or in the profile."
+                "in AWS_REGION, or in the profile."
             )
         return region
 
@@ -388,11 +397,20 @@ class _Session(botocore.session.Session):
     def __init__(self, profile: str | None, common: Common) -> None:
         # Before botocore's own constructor, which may ask for the files.
         self.common = common
-        super().__init__(profile=profile, event_hooks=common.handlers(), include_builtin_handlers=False)
+        super().__init__(
+            session_vars={"region": ("region", _set_variables(), None, None)},
+            profile=profile,
+            event_hooks=common.handlers(),
+            include_builtin_handlers=False,
+        )
 
     @property
     def full_config(self) -> Any:
         return self.common.files()
+
+
+def _set_variables() -> list[str]:
+    return [name for name in _REGION_VARIABLES if os.environ.get(name)]
 
 
 def _open_session(profile: str | None, common: Common) -> botocore.session.Session:

@@ -109,6 +109,8 @@ def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Call
         opened = open_scope(target, config, Stop(), callers=callers)
         scope.where = str(opened.scope)
         scope.results.append(ok("credentials", scope.where, f"accepted: {target.access}"))
+        if target.region_from is not None:
+            scope.results.append(ok("region", scope.where, f"{target.region}, from {target.region_from}"))
         require_same_account(opened, knowledge.accounts)
         if (target.identity, target.region) in knowledge.accounts:
             scope.results.append(ok("account", scope.where, "the same as before"))

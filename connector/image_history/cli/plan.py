@@ -129,6 +129,8 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
             f"planned from memory: the warehouse is held by {found.locked}; a sync reads, and cannot load "
             "while it is"
         )
+    for told in found.regions_from:
+        yield f"region: {told}"
     for failure in found.unreadable:
         yield f"{failure.outcome.value}: {failure.where}: {failure.message}"
 

@@ -35,7 +35,8 @@ _READS_PER_CALL = 4
 class Target:
     """One region of one configured account, before it is known which account that is.
 
-    `login` is shared by all regions of the account. `fault` is why nothing can be read: `open_scope` raises it.
+    `region_from` says where the region comes from if the configuration names none. `login` is shared by all
+    regions of the account. `fault` is why nothing can be read: `open_scope` raises it.
     """
 
     access: Access
@@ -43,6 +44,7 @@ class Target:
     images: ImageFilter
     login: Login | None = field(default=None, repr=False, compare=False)
     fault: ConnectorError | None = field(default=None, repr=False, compare=False)
+    region_from: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.access} in {self.region}"
@@ -90,7 +92,7 @@ def _of_account(account: Account, logins: Logins) -> Iterator[Target]:
     login = logins.of(access, next(iter(named), None))
     for region in named or (login.require_region(),):
         _require_partition(access, region)
-        yield Target(access, region, images, login)
+        yield Target(access, region, images, login, region_from=None if named else login.region_source)
 
 
 def _require_partition(access: Access, region: str) -> None:

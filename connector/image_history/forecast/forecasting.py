@@ -58,7 +58,8 @@ class Forecast:
 
     `unreadable` are scopes whose images cannot be listed. `continued` is the unfinished run that it would go
     on with instead of beginning one, `waiting` are runs that it would load first. `locked` says who holds the
-    warehouse, None if nobody does: then this is from memory, and from ranges.
+    warehouse, None if nobody does: then this is from memory, and from ranges. `regions_from` says where regions
+    come from that the configuration does not name.
     """
 
     scopes: tuple[ScopeEstimate, ...]
@@ -67,6 +68,7 @@ class Forecast:
     continued: Unloaded | None = None
     waiting: tuple[Unloaded, ...] = ()
     locked: str | None = None
+    regions_from: tuple[str, ...] = ()
 
 
 def pace_of(config: Config) -> Pace:
@@ -92,8 +94,11 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     waiting = tuple(run for run in left if run is not current)
     looked = _Looked(config, asked, stored, waiting)
     if current is not None:
-        return looked.rest_of(current, wanted, halt)
-    return looked.new_run(wanted, selection, halt)
+        found = looked.rest_of(current, wanted, halt)
+    else:
+        found = looked.new_run(wanted, selection, halt)
+    told = [f"{each}, from {each.region_from}" for each in wanted if each.region_from is not None]
+    return replace(found, regions_from=tuple(told))
 
 
 @dataclass(frozen=True, slots=True)
