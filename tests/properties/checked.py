@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from image_history.aws.bodies import Image, epoch_ms
+from image_history.landing.plan import RunPlan, ScopePlan
 from image_history.landing.rows import VersionPage, empty_images, image_table, version_table
-from image_history.landing.runs import LandedRun, RunPlan, ScopePlan
+from image_history.landing.runs import LandedRun
 from image_history.listing.verdict import Findings
 from image_history.model import Calls, Checkpoint, ListingKind, PlannedStream
 from image_history.warehouse.findings import hold_against
