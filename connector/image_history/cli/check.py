@@ -75,6 +75,7 @@ def command(shared: Globals, /, *, policy: str | None, probe: bool, as_json: boo
 
 
 def _results(shared: Globals) -> tuple[Result, ...]:
+    from image_history.checking.hinting import look_at_hints
     from image_history.checking.local import look_here
     from image_history.checking.remote import find_and_look
     from image_history.checking.results import ok
@@ -88,6 +89,7 @@ def _results(shared: Globals) -> tuple[Result, ...]:
         ok("configuration", "settings", "can be read"),
         *find_and_look(config, here.knowledge),
         *here.results,
+        *look_at_hints(config),
     )
 
 

@@ -27,8 +27,10 @@ from image_history.forecast.estimate import (
     total_seconds,
     with_details,
 )
+from image_history.hints.resting import Rest
 from image_history.landing.runs import LandedRun, Landing
 from image_history.model import Failure, PlannedStream, Scope, Stop, Stream
+from image_history.run.hearing import Hearing
 from image_history.run.planning import Opened, Opening, Planning, SyncOptions, open_scopes
 from image_history.warehouse.large_streams import LargeStream, large_streams
 from image_history.warehouse.loader import Knowledge, known, known_streams, loaded_runs
@@ -58,7 +60,8 @@ class Forecast:
 
     `unreadable` are scopes whose images cannot be listed. `continued` is the unfinished run that it would go
     on with instead of beginning one, `waiting` are runs that it would load first. `locked` says who holds the
-    warehouse, None if nobody does: then this is from memory, and from ranges.
+    warehouse, None if nobody does: then this is from memory, and from ranges. `hinted` images are listed first; with
+    `hints_problem` none rests.
     """
 
     scopes: tuple[ScopeEstimate, ...]
@@ -67,6 +70,8 @@ class Forecast:
     continued: Unloaded | None = None
     waiting: tuple[Unloaded, ...] = ()
     locked: str | None = None
+    hinted: int = 0
+    hints_problem: str | None = None
 
 
 def pace_of(config: Config) -> Pace:
@@ -90,7 +95,11 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     unfinished = [run for run in left if not run.finished and run.plan.selection == selection]
     current = unfinished[-1] if unfinished else None
     waiting = tuple(run for run in left if run is not current)
-    looked = _Looked(config, asked, stored, waiting)
+    hearing = Hearing.of(config, halt)
+    # A plan takes nothing from the queue.
+    hearing.release()
+    rest = hearing.rest(stored.knowledge.confirmed, asked)
+    looked = _Looked(config, asked, stored, waiting, rest, hearing.mail.problem)
     if current is not None:
         return looked.rest_of(current, wanted, halt)
     return looked.new_run(wanted, selection, halt)
@@ -113,7 +122,10 @@ def _stored(config: Config) -> _Stored:
     try:
         with WarehouseFile(config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
             loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
-            return _Stored(known(connection), tuple(run for run in runs if run.plan.run_id not in loaded))
+            return _Stored(
+                known(connection, trust=config.hints.rests_for),
+                tuple(run for run in runs if run.plan.run_id not in loaded),
+            )
     except WarehouseLockedError as error:
         logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
         remembered = landing.remembered()
@@ -138,6 +150,8 @@ class _Planned:
     streams: Sequence[PlannedStream]
     listed: frozenset[Stream]
     list_images: Mapping[Scope, int]
+    rested: Mapping[Scope, int]
+    hinted: int = 0
     unreadable: tuple[Failure, ...] = ()
     run: LandedRun | None = None
 
@@ -147,6 +161,8 @@ class _Planned:
             streams=(*self.streams, *more.streams),
             listed=self.listed | more.listed,
             list_images={**self.list_images, **more.list_images},
+            rested={**self.rested, **more.rested},
+            hinted=self.hinted + more.hinted,
             unreadable=(*self.unreadable, *more.unreadable),
             run=self.run,
         )
@@ -160,6 +176,8 @@ class _Looked:
     options: SyncOptions
     stored: _Stored
     waiting: tuple[LandedRun, ...]
+    rest: Rest
+    hints_problem: str | None
 
     def new_run(self, wanted: Sequence[Target], selection: str, stop: Stop) -> Forecast:
         """The forecast of a run that begins now."""
@@ -173,6 +191,8 @@ class _Looked:
             streams=run.plan.streams,
             listed=_listed(run),
             list_images={scope.scope: 0 for scope in run.plan.scopes},
+            rested={scope.scope: scope.rested for scope in run.plan.scopes},
+            hinted=sum(scope.hinted for scope in run.plan.scopes),
             unreadable=run.plan.unreadable,
             run=run,
         )
@@ -187,14 +207,15 @@ class _Looked:
         return self._forecast(begun.joined(self._planned(new[-1], run.plan.selection)))
 
     def _planned(self, opened: Opened, selection: str) -> _Planned:
-        plan, _ = Planning(self.config, self.options, self.stored.knowledge.streams).plan(
-            opened, selection, now_ms=now_ms()
-        )
+        planning = Planning(self.config, self.options, self.stored.knowledge.streams, self.rest)
+        plan, _ = planning.plan(opened, selection, now_ms=now_ms())
         listed = {Stream(scope.scope, name) for scope in opened.scopes for name in scope.images().names}
         return _Planned(
             streams=plan.streams,
             listed=frozenset(listed),
             list_images={scope.scope: scope.pages for scope in plan.scopes},
+            rested={scope.scope: scope.rested for scope in plan.scopes},
+            hinted=sum(scope.hinted for scope in plan.scopes),
             unreadable=plan.unreadable,
         )
 
@@ -204,7 +225,7 @@ class _Looked:
         for each in self._estimates(planned):
             by_scope[each.stream.scope].append(each)
         scopes = tuple(
-            estimate_scope(scope, planned.list_images[scope], streams, pace)
+            estimate_scope(scope, planned.list_images[scope], streams, pace, rested=planned.rested[scope])
             for scope, streams in by_scope.items()
         )
         return Forecast(
@@ -214,6 +235,8 @@ class _Looked:
             continued=None if planned.run is None else _unloaded(planned.run),
             waiting=tuple(map(_unloaded, self.waiting)),
             locked=self.stored.locked,
+            hinted=planned.hinted,
+            hints_problem=self.hints_problem,
         )
 
     def _estimates(self, planned: _Planned) -> Sequence[StreamEstimate]:

@@ -69,7 +69,8 @@ logger = logging.getLogger(__name__)
 class ScopePlan:
     """What discovery found in one scope. Instants in UTC epoch milliseconds.
 
-    `identity` names the configured profile or role, None for AWS's default chain.
+    `identity` names the configured profile or role, None for AWS's default chain. `rested` images need not be
+    listed, the oldest confirmation of them is of `confirmed_ms`; hints are about `hinted` images.
     """
 
     scope: Scope
@@ -78,6 +79,9 @@ class ScopePlan:
     images: int
     t0_ms: int
     calls: Calls
+    rested: int = 0
+    hinted: int = 0
+    confirmed_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +225,7 @@ class Landing:
 
     def runs(self) -> tuple[LandedRun, ...]:
         """Every run whose plan was written, oldest first. LandingError names a file that cannot be read."""
-        plans = sorted(path for path in self.folder.glob(f"*/{_PLAN}"))
-        return tuple(read_run(path.parent) for path in plans)
+        return tuple(read_run(path.parent) for path in sorted(self.folder.glob(f"*/{_PLAN}")))
 
     def close(self, run: LandedRun) -> LandedRun:
         """Mark the run as handed to the loader: a later sync never continues it."""
@@ -231,9 +234,8 @@ class Landing:
 
     def forget_unfinished(self) -> tuple[str, ...]:
         """Remove every run that was not read to its end, or that cannot be read; return their ids."""
-        forgotten = [
-            path.parent for path in sorted(self.folder.glob(f"*/{_PLAN}")) if not _is_whole(path.parent)
-        ]
+        plans = sorted(self.folder.glob(f"*/{_PLAN}"))
+        forgotten = [path.parent for path in plans if not _is_whole(path.parent)]
         for folder in forgotten:
             self._remove(folder)
         return tuple(folder.name for folder in forgotten)

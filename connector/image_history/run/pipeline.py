@@ -15,14 +15,18 @@ from image_history.config import Config
 from image_history.errors import WarehouseLockedError
 from image_history.extract.expand import find_targets
 from image_history.extract.scopes import Target, threads_of_a_scope
+from image_history.hints.resting import Confirmations
 from image_history.landing.runs import LandedRun, Landing
-from image_history.model import RunReport, Scope, ScopeReport, Stop
+from image_history.model import HintsReport, RunReport, Scope, ScopeReport, Stop
 from image_history.publish.stage import publish_all
 from image_history.run.details import Detailing
 from image_history.run.handing import hand_over
+from image_history.run.hearing import Hearing
 from image_history.run.listing import Arrival, Progress, Reading, Silent
 from image_history.run.planning import Opening, Planning, SyncOptions
+from image_history.run.shards import WHOLE
 from image_history.telemetry import note, observed, span
+from image_history.warehouse.confirmed import confirmations
 from image_history.warehouse.findings import Held, hold_against
 from image_history.warehouse.loader import (
     Knowledge,
@@ -78,6 +82,8 @@ class _Sync:
     landing: Landing
     started: float = field(default_factory=time.monotonic)
     lock_seconds: float = 0.0
+    stored: Knowledge = field(default_factory=Knowledge)
+    hearing: Hearing | None = None
 
     @property
     def warehouse(self) -> WarehouseFile:
@@ -88,6 +94,7 @@ class _Sync:
         selection = self.options.selection(wanted)
         unfinished, waiting = self._leftovers(selection)
         knowledge = self._knowledge(waiting)
+        self.hearing = Hearing.of(self.config, self.stop)
         self.progress.stage("scopes")
         reading = Reading(
             self.config,
@@ -102,11 +109,23 @@ class _Sync:
         if self.config.details:
             current = self._detailed(current, reading)
         done = self._finish(current, waiting, resumed=unfinished is not None)
+        hints = self._settle_hints(self.hearing, current, whole=not reading.lost)
         scopes = tuple(_with_spared(each, reading.spared) for each in done.scopes)
         self.progress.stage("publishing")
         with span("publish"):
             publications = publish_all(self.config, stop=self.stop)
-        return replace(done, scopes=scopes, publications=publications)
+        return replace(done, scopes=scopes, publications=publications, hints=hints)
+
+    def _settle_hints(self, hearing: Hearing, run: LandedRun, *, whole: bool) -> HintsReport | None:
+        """Acknowledge the hints that the loaded run has settled."""
+        options, plan = self.options, run.plan
+        asked = not (options.scopes or options.images or plan.unreadable) and options.shard == WHOLE
+        return hearing.settle(
+            self.stored.confirmed or Confirmations(),
+            self.stored.streams,
+            everything=asked and whole,
+            scopes=plan.scopes,
+        )
 
     def _leftovers(self, selection: str) -> tuple[LandedRun | None, tuple[LandedRun, ...]]:
         """The unfinished run to continue, if any, and the runs whose rows wait to be loaded."""
@@ -154,7 +173,7 @@ class _Sync:
             if not self.config.warehouse.exists():
                 return Knowledge()
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
-                return known(connection)
+                return known(connection, trust=self.config.hints.rests_for)
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
             remembered = self.landing.remembered()
@@ -167,8 +186,11 @@ class _Sync:
         run = unfinished
         planned = frozenset(plan.scope for plan in run.plan.scopes) if run is not None else frozenset()
         opening = Opening(wanted, self.config, self.options, knowledge.accounts, self.stop, planned)
-        planning = Planning(self.config, self.options, knowledge.streams)
+        hearing = self.hearing or Hearing(self.config, None)
+        rest = hearing.rest(knowledge.confirmed, self.options)
+        planning = Planning(self.config, self.options, knowledge.streams, rest)
         for opened in opening.waves():
+            hearing.wanted.update((each.scope, each.target.images.accepts) for each in opened.scopes)
             new = replace(opened, scopes=tuple(each for each in opened.scopes if each.scope not in planned))
             if run is None:
                 run = self.landing.create(*planning.plan(new, selection, now_ms=now_ms()))
@@ -237,6 +259,9 @@ class _Sync:
                 if run.plan.run_id not in done
             ]
             streams = connection.table("load/known_streams")
+            if self.config.hints.rests_for is not None:
+                confirmed = confirmations(connection, self.config.hints.rests_for)
+                self.stored = Knowledge(known_streams(streams), confirmed=confirmed)
             follows = self._predecessors(connection, [run.plan.run_id for run in runs])
             opened = time.monotonic() - opened
         self.lock_seconds += opened

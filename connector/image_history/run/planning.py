@@ -10,7 +10,7 @@ import math
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
+from image_history.aws.bodies import Image, epoch_ms
 from image_history.aws.deadline import Callers
 from image_history.config import Config, Rate
 from image_history.errors import (
@@ -34,10 +35,21 @@ from image_history.errors import (
 from image_history.extract.discovery import Discovery
 from image_history.extract.scopes import OpenScope, Target, open_scope, require_distinct, require_same_account
 from image_history.extract.workers import Arrivals
+from image_history.hints.events import Hint
+from image_history.hints.resting import Rest
 from image_history.landing.rows import empty_images, image_table
 from image_history.landing.runs import RunPlan, ScopePlan
 from image_history.listing.request import PlanSettings, plan_stream
-from image_history.model import Failure, ListingKind, Outcome, Scope, Stop, Stream, StreamKnowledge
+from image_history.model import (
+    Failure,
+    ListingKind,
+    Outcome,
+    PlannedStream,
+    Scope,
+    Stop,
+    Stream,
+    StreamKnowledge,
+)
 from image_history.run.shards import WHOLE, Shard
 from image_history.telemetry import note, span
 
@@ -250,6 +262,7 @@ class Planning:
     config: Config
     options: SyncOptions
     known: Mapping[Stream, StreamKnowledge]
+    rest: Rest = field(default_factory=Rest)
 
     def plan(self, opened: Opened, selection: str, *, now_ms: int) -> tuple[RunPlan, pa.Table]:
         """The plan of a run, or of the scopes that it begins with, and their images.
@@ -261,17 +274,17 @@ class Planning:
             globs = ", ".join(self.options.images)
             raise ConfigError(f"No image matches {globs} in the configured scopes.")
         found = [(scope, self._shared_out(scope.scope, discovery)) for scope, discovery in matching]
+        agendas = [self._agenda(scope, discovery) for scope, discovery in found]
         plan = RunPlan(
             run_id=_run_id(now_ms),
             started_at_ms=now_ms,
             mode=ListingKind.FULL if self.options.full else ListingKind.INCREMENTAL,
             selection=selection,
-            scopes=tuple(_scope_plan(scope, discovery) for scope, discovery in found),
-            streams=tuple(
-                plan_stream(stream, self.known.get(stream), self._settings, now_ms=discovery.now_ms)
-                for scope, discovery in found
-                for stream in self._streams(scope, discovery)
+            scopes=tuple(
+                _scope_plan(scope, discovery, agenda)
+                for (scope, discovery), agenda in zip(found, agendas, strict=True)
             ),
+            streams=tuple(planned for agenda in agendas for planned in agenda.streams),
             unreadable=opened.unreadable,
             drift=tuple(drift for _, discovery in found for drift in discovery.drift),
             accept_account=self.options.accept_account,
@@ -306,18 +319,55 @@ class Planning:
         mine = (each for each in found.images if self.options.shard.has(Stream(scope, each.ImageName)))
         return replace(found, images=tuple(mine))
 
-    def _streams(self, opened: OpenScope, found: Discovery) -> Iterable[Stream]:
-        """The scope's images, and those that are stored as live but no longer in its list of images.
+    def _agenda(self, opened: OpenScope, found: Discovery) -> _Agenda:
+        """Which of a scope's images are listed, those first that hints are about, and how many may rest."""
+        hinted: list[PlannedStream] = []
+        others: list[PlannedStream] = []
+        rested: list[int] = []
+        for stream, image in self._streams(opened, found):
+            known, pending = self.known.get(stream), self.rest.pending(stream, self.known.get(stream))
+            if image is not None and self.rest.may(stream, known, _said(image), now_ms=found.now_ms):
+                rested.append(self.rest.confirmed_ms(stream))
+                continue
+            settings = replace(self._settings, full=True) if _deletes(pending) else self._settings
+            planned = plan_stream(stream, known, settings, now_ms=found.now_ms)
+            (hinted if pending else others).append(planned)
+        return _Agenda((*hinted, *others), len(hinted), len(rested), min(rested, default=None))
+
+    def _streams(self, opened: OpenScope, found: Discovery) -> Iterable[tuple[Stream, Image | None]]:
+        """The scope's images, and (without one) those stored as live but no longer in its list of images.
 
         The latter are listed too: AWS then says that they are gone, or that the list of images lags behind.
         """
-        yield from (Stream(opened.scope, image.ImageName) for image in found.images)
+        yield from ((Stream(opened.scope, image.ImageName), image) for image in found.images)
         for stream, knowledge in self.known.items():
             name = stream.image_name
             lacking = stream.scope == opened.scope and knowledge.image_live and name not in found.names
             mine = self._matches(name) and self.options.shard.has(stream)
             if lacking and mine and opened.target.images.accepts(name):
-                yield stream
+                yield stream, None
+
+
+@dataclass(frozen=True, slots=True)
+class _Agenda:
+    """What is listed in one scope: the first `hinted` of the streams because of hints. `rested` need not be.
+
+    `confirmed_ms` is when the last of the latter was confirmed, UTC epoch milliseconds.
+    """
+
+    streams: tuple[PlannedStream, ...]
+    hinted: int
+    rested: int
+    confirmed_ms: int | None
+
+
+def _said(image: Image) -> tuple[int, int, str]:
+    return epoch_ms(image.CreationTime), epoch_ms(image.LastModifiedTime), image.ImageStatus
+
+
+def _deletes(hints: Iterable[Hint]) -> bool:
+    """Whether something may be gone, which an incremental listing would not show."""
+    return any(hint.deletes for hint in hints)
 
 
 def _run_id(started_at_ms: int) -> str:
@@ -326,7 +376,7 @@ def _run_id(started_at_ms: int) -> str:
     return f"{moment:%Y%m%dT%H%M%S}.{started_at_ms % 1000:03d}Z-{secrets.token_hex(4)}"
 
 
-def _scope_plan(opened: OpenScope, found: Discovery) -> ScopePlan:
+def _scope_plan(opened: OpenScope, found: Discovery, agenda: _Agenda) -> ScopePlan:
     return ScopePlan(
         scope=opened.scope,
         identity=opened.target.identity,
@@ -334,4 +384,7 @@ def _scope_plan(opened: OpenScope, found: Discovery) -> ScopePlan:
         images=len(found.images),
         t0_ms=found.t0_ms,
         calls=opened.calls.meter.take(),
+        rested=agenda.rested,
+        hinted=agenda.hinted,
+        confirmed_ms=agenda.confirmed_ms,
     )

@@ -8,10 +8,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from image_history.errors import HeldBackError, LoadError
+from image_history.hints.resting import Confirmations
 from image_history.landing.runs import LandedRun
 from image_history.listing.verdict import may_delete
 from image_history.model import (
@@ -30,6 +31,7 @@ from image_history.model import (
 )
 from image_history.schema import RUNS
 from image_history.version import __version__
+from image_history.warehouse.confirmed import confirmations
 from image_history.warehouse.detailed import land_versions, unread_details, write_versions
 from image_history.warehouse.records import (
     accounts_table,
@@ -79,18 +81,23 @@ def predecessor(connection: Connection, run_id: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What planning needs to know: every stream, and which account each profile or role and region led to."""
+    """What planning needs to know: every stream, and which account each profile or role and region led to.
+
+    `confirmed` is what decides who may rest; None where nobody may.
+    """
 
     streams: Mapping[Stream, StreamKnowledge] = field(default_factory=dict)
     accounts: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    confirmed: Confirmations | None = None
 
 
-def known(connection: Connection) -> Knowledge:
-    """What the warehouse knows."""
+def known(connection: Connection, *, trust: timedelta | None = None) -> Knowledge:
+    """What the warehouse knows; what was confirmed within `trust` as well, if that is asked for."""
     accounts = connection.table("load/known_accounts").to_pylist()
     return Knowledge(
         streams=known_streams(connection.table("load/known_streams")),
         accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
+        confirmed=None if trust is None else confirmations(connection, trust),
     )
 
 
@@ -344,6 +351,7 @@ def report(loaded: Loaded, *, duration_seconds: float, lock_seconds: float, resu
 
 def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
     calls = calls_by_scope(loaded.run)
+    plans = {plan.scope: plan for plan in loaded.run.plan.scopes}
     by_scope: dict[Scope, list[Checkpoint]] = {scope: [] for scope in calls}
     for mark in checkpoints(loaded.run):
         by_scope[mark.stream.scope].append(mark)
@@ -358,6 +366,8 @@ def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
                 *(each for each in unread_details(loaded.run) if each.scope == scope),
             ),
             spared=loaded.spared.get(scope, 0),
+            rested=plans[scope].rested,
+            hinted=plans[scope].hinted,
         )
         for scope, marks in by_scope.items()
     )
