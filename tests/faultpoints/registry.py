@@ -52,6 +52,12 @@ IN_S3 = (
     | _points((Effect.DELETE,), File.PART)
     | _points((Effect.CREATE,), File.SPOOL)
 )
+# What changes a lake: tests/behaviour/test_tables_faults.py plays each of them.
+IN_LAKES = (
+    _points((Effect.CREATE, Effect.STATEMENT, Effect.COMMIT, Effect.COMMITTED), File.TABLE)
+    | _points((Effect.CREATE, Effect.WRITE, Effect.DELETE), File.TABLE_FILE)
+    | _points((Effect.COMMIT,), File.UPKEEP)
+)
 ENGINE = (
     _points((Effect.CONNECT,), "reading", "writing")
     | _points((Effect.BEGIN, Effect.COMMIT, Effect.COMMITTED), "transaction")

@@ -17,6 +17,7 @@ VERSION = "2012-10-17"
 ANY = "*"
 # IAM's wildcards are * and ?; a set of letters becomes one letter of any kind.
 _MOST_PATTERNS = 10
+_GLUE = ["glue:CreateDatabase", "glue:CreateTable", "glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"]
 
 Element: TypeAlias = "str | list[str] | dict[str, Element] | list[dict[str, Element]]"
 Document: TypeAlias = "dict[str, Element]"
@@ -84,8 +85,29 @@ class Shelf:
     key: str
 
 
-def publisher_policy(shelves: Sequence[Shelf]) -> Document:
-    """What the identity needs that publishes datasets: their objects, and the list of those below their keys."""
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A database in Glue whose tables are published."""
+
+    partition: str
+    database: str
+
+
+def publisher_policy(shelves: Sequence[Shelf], shops: Sequence[Shop] = ()) -> Document:
+    """What the identity needs that publishes: objects, the list of those below their keys, and tables in Glue."""
+    statements = [*_objects(shelves)] if shelves else []
+    if shops:
+        arns = {f"arn:{shop.partition}:glue:{ANY}:{ANY}:" for shop in shops}
+        named = {
+            f"arn:{shop.partition}:glue:{ANY}:{ANY}:{kind}"
+            for shop in shops
+            for kind in (f"database/{shop.database}", f"table/{shop.database}/{ANY}")
+        }
+        statements.append(_statement("Tables", _GLUE, sorted(named | {f"{arn}catalog" for arn in arns})))
+    return {"Version": VERSION, "Statement": statements}
+
+
+def _objects(shelves: Sequence[Shelf]) -> list[Document]:
     objects = [f"{_bucket(shelf)}/{shelf.key}/*" if shelf.key else f"{_bucket(shelf)}/*" for shelf in shelves]
     statements = [
         _statement("Datasets", ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], sorted(set(objects)))
@@ -94,7 +116,7 @@ def publisher_policy(shelves: Sequence[Shelf]) -> Document:
         _statement(f"ListDataset{number}", ["s3:ListBucket"], [_bucket(shelf)], _below(shelf))
         for number, shelf in enumerate(shelves, start=1)
     ]
-    return {"Version": VERSION, "Statement": statements}
+    return statements
 
 
 def _bucket(shelf: Shelf) -> str:

@@ -5,6 +5,7 @@ Must not know how values are written; the tree serves only to say where the faul
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from yaml import SequenceNode
@@ -12,9 +13,18 @@ from yaml import SequenceNode
 from image_history.config.document import Node, fault, member
 
 if TYPE_CHECKING:
-    from image_history.config.model import Account, Config
+    from image_history.config.model import Account, Config, Publish
 
 _ALL = "all"
+# Where lake tables lie: what the address must match, and an example.
+TABLE_SCHEMES = {
+    "iceberg": (
+        r"iceberg://[A-Za-z0-9_.-]+/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*",
+        "iceberg://glue/ml_inventory",
+    ),
+    "delta+s3": (r"delta\+s3://[a-z0-9.-]+(/.*)?", "delta+s3://bucket/folder"),
+    "delta+file": (r"delta\+file:/.*", "delta+file:/folder"),
+}
 
 
 def check_paths(config: Config, root: Node) -> None:
@@ -29,7 +39,7 @@ def check_paths(config: Config, root: Node) -> None:
 
 
 def check_publish(config: Config, root: Node) -> None:
-    """Each dataset has a place of its own, and a profile only where it serves."""
+    """Each dataset and each lake has a place of its own, and only the settings that serve there."""
     items = member(root, "publish")
     if not isinstance(items, SequenceNode):
         return
@@ -45,14 +55,38 @@ def check_publish(config: Config, root: Node) -> None:
                 _place(item, "to"),
                 f"publish[{index}] and publish[{seen[entry.to.rstrip('/')]}] have the same 'to'; keep one of them.",
             )
-        scheme = entry.to.partition(":/")[0] if ":/" in entry.to else None
-        if scheme not in {None, "s3"}:
+        _check_address(entry.to, item, index)
+        _check_settings(entry, item, index)
+
+
+def _check_address(to: str, item: Node, index: int) -> None:
+    scheme = to.partition(":/")[0] if ":/" in to else None
+    if scheme not in {None, "s3", *TABLE_SCHEMES}:
+        raise fault(
+            _place(item, "to"),
+            f"publish[{index}].to must be a folder or an address such as s3://bucket/folder, not {scheme}://.",
+        )
+    shape = TABLE_SCHEMES.get(scheme or "")
+    if shape is not None and not re.fullmatch(shape[0], to):
+        raise fault(_place(item, "to"), f"publish[{index}].to must be like {shape[1]}, but it is {to!r}.")
+
+
+def _check_settings(entry: Publish, item: Node, index: int) -> None:
+    scheme = str(entry.to).partition(":")[0]
+    tables = scheme in TABLE_SCHEMES
+    if entry.profile is not None and scheme not in {"s3", "iceberg", "delta+s3"}:
+        raise fault(_place(item, "profile"), f"publish[{index}].profile is for S3, and 'to' is a folder.")
+    for name in ("properties", "label", "keep"):
+        if not tables and member(item, name) is not None:
             raise fault(
-                _place(item, "to"),
-                f"publish[{index}].to must be a folder or an address such as s3://bucket/folder, not {scheme}://.",
+                _place(item, name),
+                f"publish[{index}].{name} is for Iceberg and Delta tables, and 'to' is a Parquet dataset.",
             )
-        if entry.profile is not None and scheme is None:
-            raise fault(_place(item, "profile"), f"publish[{index}].profile is for S3, and 'to' is a folder.")
+    if tables and member(item, "grace") is not None:
+        raise fault(
+            _place(item, "grace"),
+            f"publish[{index}].grace is for Parquet datasets; how long a table's versions last is 'keep'.",
+        )
 
 
 def check_accounts(config: Config, root: Node) -> None:

@@ -6,7 +6,7 @@ Everything that one `Source` tells is of one state of the warehouse. Must not kn
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from image_history.errors import ConfigError, WarehouseError
 from image_history.schema import TABLES
 from image_history.warehouse.asking import Limits, reader, spill_folder
 from image_history.warehouse.relations import key_of, outside
+from image_history.warehouse.statements import statement
 from image_history.warehouse.warehouse import Connection, EngineError, WarehouseFile
 
 if TYPE_CHECKING:
@@ -72,6 +73,15 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
+class Growth:
+    """How many events of one region were learned up to an instant, and how many since."""
+
+    region: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """An open warehouse. Whatever cannot be read is a WarehouseError."""
 
@@ -81,6 +91,11 @@ class Source:
         """The sync that was loaded last; None before the first."""
         found = self.connection.table("publish/newest_run").to_pylist()
         return Run(found[0]["etl_run_id"], found[0]["finished_ms"]) if found else None
+
+    def first_run(self) -> str | None:
+        """The id of the sync that was loaded first, which no later one changes; None before it."""
+        found = self.connection.table("tables/first_run").to_pylist()
+        return str(found[0]["etl_run_id"]) if found else None
 
     def has_run(self, run_id: str) -> bool:
         """Whether the warehouse holds that sync, and so everything that it held after it."""
@@ -124,6 +139,16 @@ class Source:
         schema = relation.stored if partition.cut else relation.columns
         return _Stream(self._open(sql, parameters), schema, relation.name)
 
+    def growth(self, since_ms: int) -> list[Growth]:
+        """The events of each region up to an instant (UTC epoch milliseconds), and those since."""
+        found = self.connection.table("tables/event_growth", {"as_of_ms": since_ms}).to_pylist()
+        return [Growth(row["region"], row["before"], row["after"]) for row in found]
+
+    def rows_since(self, relation: Relation, partition: Partition, since_ms: int) -> Rows:
+        """As `rows`, of the events that were learned after an instant."""
+        parameters = {"region": partition.value or "", "as_of_ms": since_ms}
+        return _Stream(self._open(statement("tables/new_events"), parameters), relation.stored, relation.name)
+
     def _order(self, relation: Relation, where: str, parameters: dict[str, str]) -> Sequence[str]:
         """What to sort by, without a first column of one value: DuckDB sorts twice as long where keys begin alike."""
         if len(relation.order) == len(relation.stored):
@@ -138,7 +163,7 @@ class Source:
             row for batch in _guarded(self._open(sql, parameters or {}), sql) for row in batch.to_pylist()
         ]
 
-    def _open(self, sql: str, parameters: dict[str, str]) -> pa.RecordBatchReader:
+    def _open(self, sql: str, parameters: Mapping[str, object]) -> pa.RecordBatchReader:
         try:
             return reader(self.connection, sql, parameters)
         except _FAILURES as error:
