@@ -5,6 +5,7 @@ Must not know credentials, nor make a request.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -36,6 +37,22 @@ def central_region(partition: str) -> str | None:
 def sagemaker_regions(partition: str) -> tuple[str, ...]:
     """The regions of a partition that have SageMaker, sorted; none for an unknown partition."""
     return tuple(sorted(_endpoints().get_available_endpoints(_SAGEMAKER_ENDPOINTS, partition)))
+
+
+@cache
+def known_regions() -> frozenset[str]:
+    """Every region of every partition that botocore has a name for, and every one that SageMaker is in."""
+    partitions = _default_loader().load_data("partitions")["partitions"]
+    named = (region for each in partitions for region in each["regions"])
+    there = (region for each in partitions for region in sagemaker_regions(each["id"]))
+    return frozenset((*named, *there))
+
+
+def nearest_region(name: str) -> str | None:
+    """The known region whose name is most like this one; None if none is."""
+    near = difflib.get_close_matches(name, sorted(known_regions()), n=10)
+    # Letters that changed places are the commonest slip.
+    return next((each for each in near if sorted(each) == sorted(name)), next(iter(near), None))
 
 
 @cache

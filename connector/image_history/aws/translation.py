@@ -31,6 +31,17 @@ from image_history.errors import (
 
 # All that a call can raise; ResponseParserError is for XML that is none, ValueError for an impossible date in it.
 RAISED = (ClientError, BotoCoreError, ResponseParserError, ValueError)
+# What a program, file or prompt that credentials come from, and botocore's reading of odd settings, may raise.
+UNFORESEEN = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 _ASKED_OPERATIONS = ACCOUNT_OPERATIONS | BODIES.keys()
 # So many characters of a token are no other word.
