@@ -54,8 +54,7 @@ def test_list_of_an_unknown_image(simulator: Simulator, capsys: Capture) -> None
     code, line = refused(capsys, "nope")
     assert code == 2
     assert line == (
-        "image-history: There is no image nope for the default credentials in us-east-1; "
-        "upper and lower case matter."
+        "image-history: There is no image nope for the default credentials in us-east-1; there are: NAMES."
     )
 
 

@@ -29,8 +29,11 @@ from image_history.errors import (
 from image_history.formats.writing import NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
+    from image_history.aws.bodies import Image
     from image_history.cli.browse import Browse, Listing, ResumeToken
     from image_history.cli.delivery import Delivery
     from image_history.config import Config
@@ -46,6 +49,7 @@ COLUMNS = (
     "image_arn",
     "image_version_arn",
 )
+_MOST_NAMED = 8
 _SORT_KEYS = ("CREATION_TIME", "LAST_MODIFIED_TIME", "VERSION")
 _SORT_ORDERS = ("ASCENDING", "DESCENDING")
 _REPEAT_OPTIONS = (
@@ -99,7 +103,7 @@ def _choice(names: tuple[str, ...]) -> click.Choice[str]:
 
 
 @click.command("list", cls=Verb)
-@click.argument("image")
+@click.argument("image", required=False)
 @click.option("--creation-time-after", type=_AFTER, metavar="TIME", help="Created at TIME or later.")
 @click.option("--creation-time-before", type=_BEFORE, metavar="TIME", help="Created at TIME or earlier.")
 @click.option(
@@ -132,6 +136,8 @@ def _choice(names: tuple[str, ...]) -> click.Choice[str]:
 def command(shared: Globals, /, **given: Any) -> None:
     """List an image's versions straight from AWS; the warehouse is neither read nor written.
 
+    Without IMAGE: the images of the account and region.
+
     TIME is ISO 8601 (UTC where it names no zone), seconds since 1970, or how long ago: 7d, 26h, 15m. AWS
     filters by whole seconds.
 
@@ -140,6 +146,9 @@ def command(shared: Globals, /, **given: Any) -> None:
     from image_history.cli.browse import ResumeToken
     from image_history.cli.delivery import Delivery
 
+    if given["image"] is None:
+        _list_images(shared, Options(**{**given, "image": ""}))
+        return
     options = Options(**given)
     # All rows: --max-items is what limits them.
     delivery = Delivery.chosen(options.output, options.format, sys.maxsize)
@@ -149,10 +158,45 @@ def command(shared: Globals, /, **given: Any) -> None:
     try:
         listing = _listing(config, target, wanted, start=start, max_items=options.max_items)
     except ConnectorError as error:
-        raise _translated(error, options, target) from error
+        raise _translated(error, options, target, config) from error
     _deliver(_table(target, wanted, listing), listing.next_token, delivery)
     if listing.next_token is not None:
         click.echo(_note(listing.next_token, listing.page_size), err=True)
+
+
+def _list_images(shared: Globals, options: Options) -> None:
+    """The images of the account and region, straight from AWS."""
+    import pyarrow as pa
+
+    from image_history.cli.delivery import Delivery
+    from image_history.formats import as_rows
+
+    delivery = Delivery.chosen(options.output, options.format, sys.maxsize)
+    config = shared.config()
+    target = _target(options, config)
+    fields = {"image_name": pa.string(), "image_status": pa.string()}
+    instant = pa.timestamp("ms", tz="UTC")
+    fields |= {"creation_time": instant, "last_modified_time": instant, "image_arn": pa.string()}
+    rows = [
+        {
+            "image_name": image.ImageName,
+            "image_status": image.ImageStatus,
+            "creation_time": round(image.CreationTime * 1000),
+            "last_modified_time": round(image.LastModifiedTime * 1000),
+            "image_arn": image.ImageArn,
+        }
+        for image in sorted(_images(target, config), key=lambda image: image.ImageName)
+    ]
+    delivery.deliver(as_rows(pa.Table.from_pylist(rows, pa.schema(fields))))
+
+
+def _images(target: Target, config: Config) -> Sequence[Image]:
+    from image_history.extract.discovery import discover
+    from image_history.extract.scopes import scope_calls
+    from image_history.listing.request import ImageFilter
+    from image_history.model import Stop
+
+    return discover(scope_calls(target, config, Stop()), ImageFilter()).images
 
 
 def _wanted(options: Options) -> Browse:
@@ -202,10 +246,12 @@ def _table(target: Target, wanted: Browse, listing: Listing) -> pa.Table:
     return version_table([page]).select(COLUMNS)
 
 
-def _translated(error: ConnectorError, options: Options, target: Target) -> ConnectorError:
+def _translated(error: ConnectorError, options: Options, target: Target, config: Config) -> ConnectorError:
     """What a failure of one stream is to somebody who asked for this stream alone."""
     if isinstance(error, ImageNotFoundError):
-        return ConfigError(f"There is no image {options.image} for {target}; upper and lower case matter.")
+        return ConfigError(
+            f"There is no image {options.image} for {target}{_nearest(options, target, config)}."
+        )
     if isinstance(error, RequestRejectedError):
         hint = "" if options.starting_token is None else _REPEAT_OPTIONS
         return ConfigError(f"{error}{hint}", **error.context)
@@ -214,6 +260,23 @@ def _translated(error: ConnectorError, options: Options, target: Target) -> Conn
     if isinstance(error, ListingUnstableError):
         return SourceError(error.message, **error.context)
     return error
+
+
+def _nearest(options: Options, target: Target, config: Config) -> str:
+    """The images with the nearest names; a reminder where AWS does not list them."""
+    import difflib
+
+    try:
+        names = [image.ImageName for image in _images(target, config)]
+    except ConnectorError:
+        return "; upper and lower case matter"
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(options.image.lower(), lower, 3, 0.4)
+    if near:
+        return f"; the nearest: {', '.join(lower[name] for name in near)}"
+    if len(names) <= _MOST_NAMED:
+        return f"; there are: {', '.join(sorted(names))}" if names else "; there is none at all"
+    return f"; there are {len(names):,} others: image-history list without a name shows them"
 
 
 def _note(token: str, page_size: int | None) -> str:

@@ -44,11 +44,16 @@ def command(shared: Globals, /, *, replace: bool) -> int:
 
 
 def told(publication: Publication) -> str:
-    """What became of a dataset or a report, in a line."""
+    """What became of a dataset, a report or a copy, in a line."""
+    from image_history.publish.copying import is_copy
     from image_history.publish.stage import is_report
 
     if publication.error is not None:
         return printable(f"not published: {publication.to}: {publication.error}")
+    if is_copy(publication.to):
+        return printable(
+            f"Published a copy of the warehouse ({publication.written_bytes:,} bytes): {publication.to}"
+        )
     if is_report(publication.to):
         return printable(f"Published the report ({publication.written_bytes:,} bytes): {publication.to}")
     files = f"{publication.rows:,} rows in {_files(publication.files)}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
 from image_history.model import Publication, Stop
+from image_history.publish.copying import is_copy, write_copy
 from image_history.publish.place import Place
 from image_history.publish.publisher import Wanted, publish
 from image_history.warehouse.partitions import source
@@ -51,8 +52,8 @@ def publish_one(
     config: Config, entry: Publish, *, replace: bool = False, stop: Stop | None = None
 ) -> Publication:
     """Bring one dataset in step with the configured warehouse, whole or not at all; raises a ConnectorError."""
-    if is_report(str(entry.to)):
-        return _report(config, entry)
+    if is_report(str(entry.to)) or is_copy(str(entry.to)):
+        return _file(config, entry)
     started = time.monotonic()
     wanted = Wanted(
         where=str(entry.to),
@@ -70,19 +71,25 @@ def publish_one(
     )
 
 
-def _report(config: Config, entry: Publish) -> Publication:
-    """Write the report anew; raises a ConnectorError, and leaves the older one then."""
+def _file(config: Config, entry: Publish) -> Publication:
+    """Write the report or the copy anew; raises a ConnectorError, and leaves the older one then."""
+    started, to = time.monotonic(), str(entry.to)
+    if not to.startswith("s3:") and Path(to).exists() and Path(to).samefile(config.warehouse):
+        raise ConfigError(f"{to} is the warehouse itself: name another file.")
+    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
+    size = write_copy(warehouse, to, entry.profile) if is_copy(to) else _report(warehouse, entry)
+    return Publication(
+        to, files=1, written=1, written_bytes=size, duration_seconds=time.monotonic() - started
+    )
+
+
+def _report(warehouse: WarehouseFile, entry: Publish) -> int:
     from image_history.publish.reporting import rendered, write_report
     from image_history.report import Selection
 
-    started = time.monotonic()
-    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
     content = rendered(warehouse, Selection())
     write_report(content, str(entry.to), entry.profile)
-    seconds = time.monotonic() - started
-    return Publication(
-        str(entry.to), files=1, written=1, written_bytes=len(content), duration_seconds=seconds
-    )
+    return len(content)
 
 
 def is_report(to: str) -> bool:

@@ -1,0 +1,35 @@
+"""Writes a copy of the warehouse to where it is wanted: a file that is replaced whole, or an object in S3.
+
+Must not know what is in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from image_history.formats import replaced_file
+from image_history.warehouse.copying import copy_warehouse
+from image_history.warehouse.warehouse import WarehouseFile
+
+SUFFIX = ".duckdb"
+
+
+def is_copy(to: str) -> bool:
+    """Whether a name stands for a copy of the warehouse."""
+    return to.lower().endswith(SUFFIX)
+
+
+def write_copy(warehouse: WarehouseFile, to: str, profile: str | None = None) -> int:
+    """Write the copy, whole or not at all, private to its owner; returns its bytes.
+
+    Programs that have the older one open keep that. OutputError if it cannot be written.
+    """
+    if to.startswith("s3:"):
+        from image_history.publish.s3 import Address, uploaded
+
+        with uploaded(Address.parse(to).require_key(), profile) as file:
+            copy_warehouse(warehouse, file)
+            return file.tell()
+    with replaced_file(Path(to)) as file:
+        copy_warehouse(warehouse, file)
+        return file.tell()
