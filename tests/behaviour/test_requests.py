@@ -111,7 +111,7 @@ def test_requests_are_those_of_an_unmodified_client(
     for service, operation, given in ASKED:
         caller = Caller(login, service, region, timeouts=Timeouts(), callers=Callers(1))
         with pytest.raises(ServiceUnavailableError):
-            caller.call(operation, given, str, "here")
+            caller.call(operation, given, lambda body, _: body, "here")
         client = session.client(service, region_name=region, config=Config(retries={"total_max_attempts": 1}))
         with pytest.raises(EndpointConnectionError):
             getattr(client, botocore.xform_name(operation))(**given)
@@ -173,5 +173,5 @@ def test_answer_of_a_proxy_is_no_mistake_of_ours(
         login = Login(Access(), "us-east-1")
         caller = Caller(login, service, "us-east-1", timeouts=Timeouts(), callers=Callers(1))
         with suppress(ConnectorError):
-            caller.call(operation, {}, str, "here")
+            caller.call(operation, {}, lambda body, _: body, "here")
         assert len(server.requests) == 1

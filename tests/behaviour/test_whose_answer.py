@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import socketserver
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,13 @@ from image_history.aws.deadline import Callers
 from image_history.aws.image_api import Access, ImageApi, Timeouts
 from image_history.aws.sessions import Logins
 from image_history.aws.transport import MOST_BODY_BYTES
-from image_history.errors import MalformedResponseError, ServiceUnavailableError, TransientError
+from image_history.errors import (
+    ImageNotFoundError,
+    MalformedResponseError,
+    ServiceUnavailableError,
+    ThrottledError,
+    TransientError,
+)
 from tests.behaviour.scripted import DATE, JSON, item, running
 
 ACCOUNTS = ("111122223333", "444455556666")
@@ -177,6 +184,49 @@ def test_connection_of_a_wrong_answer_is_not_used_again(
         assert asked(api, "base") is not None
     addresses = [address for _, address in odd.used]
     assert addresses[0] == addresses[1] != addresses[2]
+
+
+def refused(code: str) -> bytes:
+    """An error of AWS, as it goes over the wire."""
+    return whole(json.dumps({"__type": code}).encode()).replace(REAL.encode(), b"HTTP/1.1 400 Bad Request")
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ResourceNotFound"])
+def test_error_costs_no_connection(monkeypatch: pytest.MonkeyPatch, profiles: None, code: str) -> None:
+    """AWS's own errors are answers like others."""
+    monkeypatch.setattr("tests.behaviour.test_whose_answer.mischief", lambda *_: iter([refused(code)]))
+    with serving(Odd(code, every=2)) as odd:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{odd.port}")
+        api = apis()[ACCOUNTS[0]]
+        for _ in range(2):
+            assert asked(api, "base") is not None
+            with pytest.raises((ThrottledError, ImageNotFoundError, MalformedResponseError)):
+                api.call("ListImageVersions", {"ImageName": "base"})
+    assert odd.used[0] == odd.used[1]
+
+
+def test_error_that_comes_twice_is_no_proof(monkeypatch: pytest.MonkeyPatch, profiles: None) -> None:
+    """The late copy of "not found" says of the next version nothing; a new one of its own does."""
+    gone, again = refused("ResourceNotFound"), threading.Event()
+
+    def twice(*_: str) -> Iterator[bytes]:
+        if again.is_set():
+            yield gone.replace(b"r-1", b"r-3")
+            return
+        again.set()
+        yield gone.replace(b"r-1", b"r-2")
+        heard.wait(0.2)
+        yield gone.replace(b"r-1", b"r-2")
+
+    heard = threading.Event()
+    monkeypatch.setattr("tests.behaviour.test_whose_answer.mischief", twice)
+    with serving(Odd("twice", every=1)) as odd:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{odd.port}")
+        api = apis()[ACCOUNTS[0]]
+        for kind in (ImageNotFoundError, MalformedResponseError, ImageNotFoundError):
+            with pytest.raises(kind):
+                api.call("DescribeImageVersion", {"ImageName": "base", "Version": 3})
+    assert odd.used[0] == odd.used[1] != odd.used[2]
 
 
 @dataclass(slots=True)

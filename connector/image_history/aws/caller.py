@@ -15,14 +15,15 @@ from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalE
 
 from image_history.aws.deadline import Callers
 from image_history.aws.sessions import Client, Login, Timeouts
-from image_history.aws.translation import RAISED, is_expired, sentence, translate
+from image_history.aws.translation import RAISED, is_expired, is_from_aws, sentence, translate
+from image_history.aws.transport import Exchange
 from image_history.errors import ConnectorError, MalformedResponseError, ServiceUnavailableError
 
 Result = TypeVar("Result")
 # What a program or file that credentials come from, and botocore's reading of an odd answer, may raise.
 _UNFORESEEN = (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 # Takes what botocore returns; MalformedResponseError unless it is an answer to what was asked.
-Judge = Callable[[Any], Result]
+Judge = Callable[[Any, Exchange], Result]
 
 
 def _nobody(_: str) -> None:
@@ -96,8 +97,13 @@ class Caller:
         def exchange() -> Result:
             with client.transport.exchange() as made:
                 try:
-                    result = judge(getattr(client.api, xform_name(operation))(**parameters))
-                except (BotoCoreError, ClientError, ConnectorError):
+                    result = judge(getattr(client.api, xform_name(operation))(**parameters), made)
+                except ClientError as error:
+                    # An error does not say what it is about: heard twice, another thing would seem to be gone.
+                    require_new(made)
+                    made.believed = is_from_aws(error)
+                    raise
+                except (BotoCoreError, ConnectorError):
                     raise
                 except _UNFORESEEN as error:
                     raise _explained(error, answered=made.connection is not None) from error
@@ -120,6 +126,12 @@ class Caller:
                 request_id=told.get("request_id"),
             )
         return error if isinstance(error, ConnectorError) else translate(error, place, token)
+
+
+def require_new(made: Exchange) -> None:
+    """MalformedResponseError for the answer before once more; for answers that don't say what they are about."""
+    if made.repeated:
+        raise MalformedResponseError("the answer is the one before it once more")
 
 
 def _explained(error: Exception, *, answered: bool) -> Exception:

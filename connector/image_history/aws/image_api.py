@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from image_history.aws.answers import Owner, require_subject
-from image_history.aws.bodies import Answer
-from image_history.aws.caller import Caller
+from image_history.aws.bodies import AliasesBody, Answer
+from image_history.aws.caller import Caller, require_new
 from image_history.aws.deadline import Callers
 from image_history.aws.decoding import decoded
 from image_history.aws.sessions import Access, Login, Timeouts
+from image_history.aws.transport import Exchange
 
 __all__ = ["Access", "ImageApi", "Login", "Timeouts"]
 
@@ -54,8 +55,10 @@ class ImageApi:
     def call(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
         """Make one request and return its validated answer. Raises what `Caller.call` raises."""
 
-        def judge(response: Any) -> Answer[Any]:
+        def judge(response: Any, made: Exchange) -> Answer[Any]:
             answer = decoded(response)
+            if isinstance(answer.body, AliasesBody):
+                require_new(made)
             told = require_subject(operation, parameters, answer, Owner(self.region, self.account_id))
             self.account_id = self.account_id or told
             return answer

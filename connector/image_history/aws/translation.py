@@ -6,6 +6,7 @@ Must not know sessions, nor what a call is made for.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from botocore.exceptions import BotoCoreError, ClientError, SSLError
 from botocore.parsers import ResponseParserError
@@ -43,6 +44,12 @@ _TRUST_HINT = " If a proxy of yours signs certificates, name its authority in AW
 def is_expired(error: Exception) -> bool:
     """Whether AWS says that the credentials are of no use any more, where new ones may be."""
     return isinstance(error, ClientError) and _code(error) in EXPIRED_CODES
+
+
+def is_from_aws(error: ClientError) -> bool:
+    """Whether an error is AWS's own, and not that of a proxy on the way."""
+    metadata = error.response.get("ResponseMetadata", {})
+    return metadata.get("HTTPStatusCode", 0) >= HTTPStatus.BAD_REQUEST and bool(metadata.get("RequestId"))
 
 
 def _code(error: ClientError) -> str:

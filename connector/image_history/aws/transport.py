@@ -33,26 +33,33 @@ class Exchange:
     """One request and its answer, until it is known whether the answer is the one that was asked for."""
 
     def __init__(self) -> None:
+        self.answer: Any = None
         self.connection: Any = None
         self.judgement: _Judgement | None = None
         self.believed = False
+        # Whether the answer has the request id of the one before it on the connection: it is that once more.
+        self.repeated = False
 
     def end(self) -> None:
         """Let the connection serve again, or close it."""
         if self.judgement is None:
             return
         if not self.believed:
+            # Both: the answer's part of the socket outlives the connection's, and a read answer no longer has one.
+            self.answer.close()
             self.connection.close()
             self.judgement.ended_at = time.monotonic()
+            self.judgement.request_id = None
         self.judgement.under_way.release()
 
 
 class _Judgement:
-    """Of a connection: whether the last answer's is under way, and when one ended it."""
+    """Of a connection: whether the last answer's is under way, its request id, and when one ended it."""
 
     def __init__(self) -> None:
         self.under_way = threading.Lock()
         self.ended_at = -math.inf
+        self.request_id: str | None = None
 
 
 class Transport:
@@ -88,7 +95,7 @@ class Transport:
         request.stream_output = True
         answer = self._http.send(request)
         try:
-            self._await_judgement(answer.raw.connection, began)
+            self._await_judgement(answer.raw, began)
             body = _Body(_read(answer))
         except _UnfitError as error:
             operation, request_id = (
@@ -102,15 +109,21 @@ class Transport:
             ) from error
         return AWSResponse(answer.url, answer.status_code, answer.headers, body)
 
-    def _await_judgement(self, connection: Any, began: float) -> None:
+    def _await_judgement(self, answer: Any, began: float) -> None:
         """Wait until the answer before this one on its connection was judged, and refuse this one if that was bad."""
         exchange: Exchange = self._mine.exchange
+        connection = answer.connection
         with self._lock:
             judgement = self._judgements.setdefault(connection, _Judgement())
         judgement.under_way.acquire()
-        exchange.connection, exchange.judgement = connection, judgement
-        if began <= judgement.ended_at:
+        exchange.answer, exchange.connection, exchange.judgement = answer, connection, judgement
+        # With a socket it has connected again meanwhile.
+        if began <= judgement.ended_at and connection.sock is None:
             raise _UnfitError("what came on a connection that had brought a wrong answer")
+        request_id = answer.headers.get("x-amzn-requestid")
+        exchange.repeated = request_id is not None and request_id == judgement.request_id
+        # Without a socket the connection ends with this answer, so that nothing follows on it.
+        judgement.request_id = request_id if connection.sock is not None else None
 
 
 class _UnfitError(Exception):

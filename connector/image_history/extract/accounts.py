@@ -208,7 +208,7 @@ class AccountCalls:
     def _request(self, operation: str, parameters: Mapping[str, object], member: str) -> Mapping[str, Any]:
         place = f"{operation} with {self._login.access}"
 
-        def judge(body: Mapping[str, Any]) -> Mapping[str, Any]:
+        def judge(body: Mapping[str, Any], _: object) -> Mapping[str, Any]:
             if body.get(member) is None:
                 raise MalformedResponseError(f"the answer has no {member}", operation=operation)
             return body

@@ -93,9 +93,7 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     current = unfinished[-1] if unfinished else None
     waiting = tuple(run for run in left if run is not current)
     looked = _Looked(config, asked, stored, waiting)
-    found = (
-        looked.new_run(wanted, selection, halt) if current is None else looked.rest_of(current, wanted, halt)
-    )
+    found = looked.rest_of(current, wanted, halt) if current else looked.new_run(wanted, selection, halt)
     told = [f"{each}, from {each.region_from}" for each in wanted if each.region_from is not None]
     return replace(found, regions_from=tuple(told))
 
