@@ -36,6 +36,8 @@ HARMLESS = {
     ("connector/image_history/warehouse/turns.py", "is_wanted: fcntl.flock"),
     ("connector/image_history/landing/files.py", "parquet: pq.write_table"),
     ("connector/image_history/formats/parquet.py", "write_parquet: pq.ParquetWriter"),
+    # A draft in the temporary folder, from which the sink's file is filled.
+    ("connector/image_history/formats/workbook.py", "write_workbook: tempfile.TemporaryDirectory"),
     # A database in memory that tells DuckDB's own default, and a setting of the connection.
     ("connector/image_history/warehouse/warehouse.py", "frugally: duckdb.connect"),
     ("connector/image_history/warehouse/warehouse.py", "frugally: self.duck.execute"),

@@ -178,7 +178,7 @@ def test_shell_without_a_terminal_runs_what_it_is_fed(ask: Desk, monkeypatch: py
         pytest.param("SELECT 1 AS x; DROP TABLE runs;", "DROP is refused", id="refused"),
         pytest.param("SELECT 1 AS x; SELECT 'open;", "unterminated", id="open"),
         pytest.param("SELECT 1 AS x;\n.nosuch\n", "There is no command .nosuch; .help", id="command"),
-        pytest.param("SELECT 1 AS x;\n.mode xml\n", ".mode is one of table, csv", id="mode"),
+        pytest.param("SELECT 1 AS x;\n.mode xml\n", ".mode is one of table, blocks, csv", id="mode"),
         pytest.param("SELECT 1 AS x;\n.timer maybe\n", ".timer is on or off; it is off", id="timer"),
         pytest.param("SELECT 1 AS x;\n.schema 'x\n", "no closing quotation", id="quote"),
         pytest.param("SELECT 1 AS x;\n@nosuch-query\n", "no saved query @nosuch-query", id="saved"),

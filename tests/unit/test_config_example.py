@@ -57,7 +57,8 @@ def test_example_entry_of_a_list_has_the_defaults(tmp_path: Path) -> None:
     """What the example shows as an entry of an empty list is what a short entry means."""
     path = tmp_path / "config.yaml"
     path.write_text(with_entries(example_text()), encoding="utf-8")
-    assert load_config(path, {}).publish == (Publish(to=str(tmp_path / "dataset")),)
+    expected = tuple(Publish(to=str(tmp_path / name)) for name in ("dataset", "report.html"))
+    assert load_config(path, {}).publish == expected
 
 
 def test_example_explains_every_setting() -> None:

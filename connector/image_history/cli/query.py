@@ -151,9 +151,9 @@ def answer(config: Config, asked: Question, options: Options) -> None:
     from image_history.warehouse.asking import Limits, asking
     from image_history.warehouse.warehouse import WarehouseFile
 
+    require_other_file(options.output, config.warehouse)
     chosen = Delivery.chosen(options.output, options.format, options.max_rows)
     delivery = replace(chosen, paged=not options.no_pager)
-    require_other_file(options.output, config.warehouse)
     warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
     limits = Limits(timeout=options.timeout, rows=delivery.wanted, abandon=leave)
     with bounded_memory(), asking(warehouse, asked, limits) as rows:
