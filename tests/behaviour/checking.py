@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
@@ -89,7 +90,7 @@ def refusing(
                 f"<ErrorResponse><Error><Code>{code}</Code><Message>{text}</Message></Error></ErrorResponse>"
             )
             return web.Response(status=403, headers={"Content-Type": "text/xml", **dated}, text=body)
-        headers = {"x-amzn-RequestId": "refused", "Content-Type": "application/x-amz-json-1.1", **dated}
+        headers = {"x-amzn-RequestId": str(uuid4()), "Content-Type": "application/x-amz-json-1.1", **dated}
         return web.Response(
             status=status, headers=headers, body=json.dumps({"__type": code, "message": text}).encode()
         )

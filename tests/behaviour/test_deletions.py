@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -49,7 +50,7 @@ def deny(operation: str) -> Fault:
             return None
         return web.Response(
             status=400,
-            headers={"x-amzn-RequestId": "denied", "Content-Type": "application/x-amz-json-1.1"},
+            headers={"x-amzn-RequestId": str(uuid4()), "Content-Type": "application/x-amz-json-1.1"},
             body=b'{"__type":"AccessDeniedException","Message":"User is not authorized"}',
         )
 

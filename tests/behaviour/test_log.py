@@ -299,7 +299,7 @@ def test_log_fits_a_terminal_and_obeys_no_reason(told: Told, columns: int) -> No
     assert lines[0].startswith("2026-09-21 14:13        1  CREATED -> CREATE_FAILED:")
     assert lines[-1].split() == ["2026-09-21", "14:13", "1", "created"]
     assert all(line.startswith(" " * 27) for line in lines[1:-1])
-    told_reason = "".join("".join(line[32:].split()) for line in lines[:-1])
+    told_reason = "".join("".join(line[27:].split()) for line in lines[:-1])
     assert told_reason.count("<b>line</b>") == 3
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from aiohttp import web
 
@@ -30,7 +32,7 @@ def deny_images_in(region: str) -> Fault:
             return None
         return web.Response(
             status=400,
-            headers={"x-amzn-RequestId": "denied", "Content-Type": "application/x-amz-json-1.1"},
+            headers={"x-amzn-RequestId": str(uuid4()), "Content-Type": "application/x-amz-json-1.1"},
             body=b'{"__type":"AccessDeniedException","Message":"User is not authorized"}',
         )
 

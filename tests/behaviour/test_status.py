@@ -6,6 +6,7 @@ import json
 import signal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
@@ -61,7 +62,7 @@ def deny_image(name: str) -> Fault:
             return None
         return web.Response(
             status=400,
-            headers={"x-amzn-RequestId": "denied", "Content-Type": "application/x-amz-json-1.1"},
+            headers={"x-amzn-RequestId": str(uuid4()), "Content-Type": "application/x-amz-json-1.1"},
             body=b'{"__type":"AccessDeniedException","Message":"User is not authorized"}',
         )
 
