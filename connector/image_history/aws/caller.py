@@ -106,7 +106,7 @@ class Caller:
                 except (BotoCoreError, ConnectorError):
                     raise
                 except _UNFORESEEN as error:
-                    raise _explained(error, answered=made.connection is not None) from error
+                    raise _explained(error, answered=made.answer is not None) from error
                 made.believed = True
                 return result
 

@@ -189,27 +189,31 @@ class Login:
             return Client(api, transport, self._generation)
 
     def _transport(self, session: botocore.session.Session, api: Any) -> Transport:
-        """One for all clients that have the same proxies and authorities: so do its connections.
+        """One for all clients that have the same proxies and authorities.
 
-        Without that each region has a trust store of its own, of 0.7 MB and 40 ms.
+        A trust store takes 0.7 MB and 40 ms: so there are as many as exchanges are under way, not one a region.
         """
         config, url, bundle = api.meta.config, api.meta.endpoint_url, session.get_config_variable("ca_bundle")
         proxies = config.proxies or get_environ_proxies(url)
-        key = (bundle, tuple(sorted(proxies.items())), config.read_timeout, config.max_pool_connections)
-        if key not in self._transports:
+
+        def make() -> Any:
             endpoint = EndpointCreator(api.meta.events).create_endpoint(
                 api.meta.service_model,
                 region_name=api.meta.region_name,
                 endpoint_url=url,
                 verify=bundle,
                 timeout=(config.connect_timeout, config.read_timeout),
-                max_pool_connections=config.max_pool_connections,
+                max_pool_connections=1,
                 proxies=proxies,
                 socket_options=_SOCKET_OPTIONS,
                 client_cert=config.client_cert,
                 proxies_config=config.proxies_config,
             )
-            self._transports[key] = Transport(endpoint.http_session)
+            return endpoint.http_session
+
+        key = (bundle, tuple(sorted(proxies.items())), config.read_timeout)
+        if key not in self._transports:
+            self._transports[key] = Transport(make)
         return self._transports[key]
 
     def _found(self, session: botocore.session.Session) -> Any:

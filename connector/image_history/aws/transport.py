@@ -6,14 +6,11 @@ services, or what an answer means.
 
 from __future__ import annotations
 
-import math
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
@@ -29,101 +26,100 @@ MOST_HEADER_BYTES = 256 << 10
 _READ_BYTES = 256 << 10
 
 
+class _Line:
+    """An HTTP session that serves one exchange at a time, and the request id of its last answer."""
+
+    def __init__(self, http: URLLib3Session) -> None:
+        self.http = http
+        self.request_id: str | None = None
+
+    def close(self) -> None:
+        """Close its connections. The next request makes another one."""
+        self.http.close()
+        self.request_id = None
+
+
 class Exchange:
     """One request and its answer, until it is known whether the answer is the one that was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: _Line) -> None:
+        self.line = line
         self.answer: Any = None
-        self.connection: Any = None
-        self.judgement: _Judgement | None = None
         self.believed = False
         # Whether the answer has the request id of the one before it on the connection: it is that once more.
         self.repeated = False
 
+    def answered(self, answer: Any) -> None:
+        """Take the answer whose head has come."""
+        self.answer = answer
+        request_id = answer.headers.get("x-amzn-requestid")
+        self.repeated = request_id is not None and request_id == self.line.request_id
+        # Without a socket the connection ends with this answer, so that nothing follows on it.
+        ends = answer.connection is None or answer.connection.sock is None
+        self.line.request_id = None if ends else request_id
+
     def end(self) -> None:
-        """Let the connection serve again, or close it."""
-        if self.judgement is None:
+        """Let the line serve again; unless its answer was believed, over another connection."""
+        if self.believed:
             return
-        if not self.believed:
-            # Both: the answer's part of the socket outlives the connection's, and a read answer no longer has one.
+        if self.answer is not None:
+            # The answer's part of the socket outlives the connection's.
             self.answer.close()
-            self.connection.close()
-            self.judgement.ended_at = time.monotonic()
-            self.judgement.request_id = None
-        self.judgement.under_way.release()
-
-
-class _Judgement:
-    """Of a connection: whether the last answer's is under way, its request id, and when one ended it."""
-
-    def __init__(self) -> None:
-        self.under_way = threading.Lock()
-        self.ended_at = -math.inf
-        self.request_id: str | None = None
+        self.line.close()
 
 
 class Transport:
     """The connections of one account, to whatever services and regions. Safe to share between threads.
 
-    A connection is used again only after an answer that was believed. So a server, or whatever stands between,
-    that answers twice, late or in the place of another is never heard on that connection again.
+    A connection serves one exchange at a time, and another one only after its answer was believed. So a server, or
+    whatever stands between, that answers twice, late or in the place of another is never heard there again.
+    urllib3's own pool would give a connection to the next thread before anybody has judged the last answer:
+    each exchange under way has an HTTP session of its own. `make` makes one.
     """
 
-    def __init__(self, http: URLLib3Session) -> None:
-        self._http = http
+    def __init__(self, make: Callable[[], URLLib3Session]) -> None:
+        self._make = make
         self._mine = threading.local()
-        # urllib3 takes a connection back as soon as the last byte was read, before anybody has judged the answer.
-        self._judgements: WeakKeyDictionary[Any, _Judgement] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        # The one that served last serves next: those that are not needed any more stay at the bottom.
+        self._idle: list[_Line] = []
 
     @contextmanager
     def exchange(self) -> Iterator[Exchange]:
         """Whatever this thread sends inside is one exchange; unless it is `believed`, its connection is closed."""
-        made = self._mine.exchange = Exchange()
+        made = self._mine.exchange = Exchange(self._line())
         try:
             yield made
         finally:
             self._mine.exchange = None
             made.end()
+            self._idle.append(made.line)
+
+    def _line(self) -> _Line:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Line(self._make())
 
     def send(self, request: Any, event_name: str, **_: object) -> AWSResponse:
         """Answer botocore's `before-send` event: send the request, read the answer. Raises botocore's exceptions.
 
         MalformedResponseError for an answer without end, a cut one, and one that is none (an interim status).
         """
-        began = time.monotonic()
+        exchange: Exchange = self._mine.exchange
         request.stream_output = True
-        answer = self._http.send(request)
+        answer = exchange.line.http.send(request)
+        exchange.answered(answer.raw)
         try:
-            self._await_judgement(answer.raw, began)
             body = _Body(_read(answer))
         except _UnfitError as error:
-            operation, request_id = (
-                event_name.rpartition(".")[2],
-                answer.headers.get("x-amzn-requestid", "none"),
-            )
+            operation = event_name.rpartition(".")[2]
+            request_id = answer.headers.get("x-amzn-requestid", "none")
             raise MalformedResponseError(
                 f"{operation} answered with {error} (request id {request_id})",
                 operation=operation,
                 request_id=request_id,
             ) from error
         return AWSResponse(answer.url, answer.status_code, answer.headers, body)
-
-    def _await_judgement(self, answer: Any, began: float) -> None:
-        """Wait until the answer before this one on its connection was judged, and refuse this one if that was bad."""
-        exchange: Exchange = self._mine.exchange
-        connection = answer.connection
-        with self._lock:
-            judgement = self._judgements.setdefault(connection, _Judgement())
-        judgement.under_way.acquire()
-        exchange.answer, exchange.connection, exchange.judgement = answer, connection, judgement
-        # With a socket it has connected again meanwhile.
-        if began <= judgement.ended_at and connection.sock is None:
-            raise _UnfitError("what came on a connection that had brought a wrong answer")
-        request_id = answer.headers.get("x-amzn-requestid")
-        exchange.repeated = request_id is not None and request_id == judgement.request_id
-        # Without a socket the connection ends with this answer, so that nothing follows on it.
-        judgement.request_id = request_id if connection.sock is not None else None
 
 
 class _UnfitError(Exception):
