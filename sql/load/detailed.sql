@@ -37,6 +37,7 @@ states AS (
         [] AS etl_changed_columns,
         etl_valid_from,
         etl_first_seen_at AS stored_first_seen_at,
+        etl_read_at,
         landed.version IS NOT NULL AS was_landed,
         TRUE AS alone
     FROM stored

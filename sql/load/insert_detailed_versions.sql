@@ -33,5 +33,6 @@ SELECT
     aliases,
     etl_details_raw,
     etl_described_at,
-    etl_aliases_at
+    etl_aliases_at,
+    etl_read_at
 FROM changed;

@@ -72,6 +72,7 @@ due AS (
         AND proof.region = states.region
         AND proof.image_name = states.image_name
         AND states.version BETWEEN proof.first_version AND proof.last_version
+        AND states.creation_time <= proof.created_until
     WHERE proof.image_name IS NULL AND image_version_status NOT IN ('CREATING', 'DELETING')
 )
 SELECT
