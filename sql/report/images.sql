@@ -1,6 +1,6 @@
 -- What: the images, those that changed last first: how much there is of each, and its newest version.
 -- Parameters: $scope, $image (globs), $limit (most rows).
--- Returns: total (of all images), account_id, region, image_name, live, deleted, failed, good (live ones that are
+-- Returns: total (of all images), without_good (of those that live, have versions, and none that is CREATED), account_id, region, image_name, live, deleted, failed, good (live ones that are
 -- CREATED), newest_version, newest_status, newest_reason, newest_good (the highest that is CREATED), aliases (each as
 -- in `latest 7`), changed_at, deleted_at (since when the whole image is gone).
 WITH counted AS (
@@ -35,6 +35,9 @@ pointed AS (
 )
 SELECT
     count(*) OVER () AS total,
+    count(*) FILTER (
+        images.etl_deleted_at IS NULL AND coalesce(counted.live, 0) > 0 AND coalesce(counted.good, 0) = 0
+    ) OVER () AS without_good,
     images.account_id,
     images.region,
     images.image_name,

@@ -68,6 +68,22 @@ def test_report_tells_which_image_has_no_good_version(ask: Desk, tmp_path: Path)
     assert (row[1], row[4], row[5]) == (known[0], "CREATE_FAILED", "no base image")
 
 
+def test_report_counts_images_without_good_version_beyond_those_it_shows(
+    ask: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figure is that of all images, also where only the latest ones are in the page."""
+    monkeypatch.setattr("image_history.report.content.MOST_ROWS", 1)
+    html = written(ask.warehouse, tmp_path)
+    (first,) = section(html, "images")
+    ((bad,),) = rows_of(
+        ask.warehouse,
+        "SELECT DISTINCT image_name FROM image_versions GROUP BY 1 HAVING NOT bool_or("
+        "image_version_status = 'CREATED' AND etl_deleted_at IS NULL) ORDER BY 1",
+    )
+    assert first[1] != bad
+    assert re.search(r"<b>1</b> <span>images without a good version", html)
+
+
 def test_report_has_the_figures_of_the_warehouse(warehouse: Path, tmp_path: Path) -> None:
     """Tiles and tables count what there is; the page bears the newest run and its time, and never the clock's."""
     html = written(warehouse, tmp_path)

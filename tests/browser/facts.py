@@ -38,6 +38,7 @@ def _image(number: int, name: str, text: str) -> dict[str, Any]:
     return {
         **_key(number, name),
         "total": 1,
+        "without_good": 1,
         "live": number % 7,
         "deleted": 1,
         "failed": number % 3,

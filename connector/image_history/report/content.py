@@ -87,11 +87,11 @@ class Facts:
 
     @property
     def without_good_version(self) -> Found:
-        """The images that live, have versions, and have none that can be used."""
+        """The images that live, have versions, and have none that can be used; shown are those of `images`."""
         rows = [
             row for row in self.images.rows if row["deleted_at"] is None and row["live"] and not row["good"]
         ]
-        return Found(rows, len(rows))
+        return Found(rows, self.images.rows[0]["without_good"] if self.images.rows else 0)
 
     @property
     def live_images(self) -> int:
