@@ -185,7 +185,7 @@ def test_endpoints_are_those_of_the_partition(
     login = Login(Access(role_arn=f"arn:{partition}:iam::111122223333:role/reader"))
     region = login.home_region
     assert region == PARTITIONS[partition]
-    api = login.client(service, region, timeouts=Timeouts(), pool=1).api
+    api = login.client(service, region, timeouts=Timeouts()).api
     api.meta.events.register_first("before-sign", refuse)
     with pytest.raises(UnsentError) as asked:
         getattr(api, FIRST[service])()
@@ -249,7 +249,7 @@ def test_region_of_the_environment_is_the_clis(
     (target,) = targets([Account(profile="mine")])
     assert (target.region, target.region_from) == (region, source)
     assert target.login is not None
-    client = target.login.client("sagemaker", target.region, timeouts=Timeouts(), pool=1).api
+    client = target.login.client("sagemaker", target.region, timeouts=Timeouts()).api
     assert client.meta.region_name == region
 
 

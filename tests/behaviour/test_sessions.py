@@ -241,10 +241,10 @@ def test_sessions_share_a_model_of_what_is_called(serve: Serve) -> None:
     """SageMaker's has the operations that are called, others are whole, and no session reads one again."""
     serve(Lender())
     one, two = (
-        Login(Access(), "us-east-1").client("sagemaker", region, timeouts=Timeouts(), pool=1).api.meta
+        Login(Access(), "us-east-1").client("sagemaker", region, timeouts=Timeouts()).api.meta
         for region in REGIONS[:2]
     )
     assert set(one.service_model.operation_names) == set(BODIES)
     assert one.service_model.metadata is two.service_model.metadata
-    sts = Login(Access(), "us-east-1").client("sts", "us-east-1", timeouts=Timeouts(), pool=1).api
+    sts = Login(Access(), "us-east-1").client("sts", "us-east-1", timeouts=Timeouts()).api
     assert callable(sts.assume_role_with_web_identity)

@@ -86,9 +86,7 @@ class Caller:
             return client
         with self._lock:
             if self._client is None or self._client.generation != self._login.generation:
-                self._client = self._login.client(
-                    self._service, self._region, timeouts=self._timeouts, pool=self._callers.most
-                )
+                self._client = self._login.client(self._service, self._region, timeouts=self._timeouts)
             return self._client
 
     def _made(

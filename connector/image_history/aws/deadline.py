@@ -110,7 +110,6 @@ class Callers:
 
     def __init__(self, most: int) -> None:
         _listen()
-        self.most = most
         self._free = threading.BoundedSemaphore(most)
         self._idle: list[_Caller] = []
 

@@ -169,18 +169,15 @@ class Login:
             )
         return region
 
-    def client(self, service: str, region: str, *, timeouts: Timeouts, pool: int) -> Client:
-        """A client with the session that is in use now. Raises what reading AWS's own configuration can.
-
-        `pool` connections to a host are kept, by all the account's clients together.
-        """
+    def client(self, service: str, region: str, *, timeouts: Timeouts) -> Client:
+        """A client with the session that is in use now. Raises what reading AWS's own configuration can."""
         with self._lock:
             session = self._opened()
             # May start a program or ask a metadata service: not while other accounts wait.
             if self._found(session) is None:
                 # They are not looked for again with each client: a metadata service that is not there is waited for.
                 session.register_component("credential_provider", CredentialResolver([]))
-            config = _client_config(session, timeouts, pool=pool)
+            config = _client_config(session, timeouts)
             api = _new_client(session, service, region, config)
             transport = self._transport(session, api)
             api.meta.events.register_last("before-send", transport.send)
@@ -331,7 +328,7 @@ class Login:
     def _sts(self, service: str, **credentials: Any) -> Any:
         """The client that assumes the role: botocore hands it the source's credentials of that moment."""
         session = self._opened()
-        config = _client_config(session, Timeouts(), pool=_LENDING_AT_ONCE)
+        config = _client_config(session, Timeouts())
         return _new_client(session, service, self.home_region, config, **credentials)
 
 
@@ -448,14 +445,15 @@ def _new_client(
     return api
 
 
-def _client_config(session: botocore.session.Session, timeouts: Timeouts, *, pool: int) -> BotoConfig:
+def _client_config(session: botocore.session.Session, timeouts: Timeouts) -> BotoConfig:
     named = session.get_config_variable("user_agent_appid")
     return BotoConfig(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=timeouts.connect_seconds,
         read_timeout=timeouts.read_seconds,
         tcp_keepalive=True,
-        max_pool_connections=pool,
+        # For the client that assumes roles; the others send by a `Transport`.
+        max_pool_connections=_LENDING_AT_ONCE,
         # Given whole: botocore would put its own together from thirty parts, for each request anew.
         user_agent=f"image-history/{__version__} Botocore/{botocore.__version__}"
         + (f" app/{named}" if named else ""),

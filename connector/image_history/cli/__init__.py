@@ -32,7 +32,7 @@ _BROKEN_PIPE = 141
 VERBS: dict[str, tuple[str, str]] = {
     "check": (
         "image_history.cli.check",
-        "Check credentials, permissions, clock and files; tell how to mend.",
+        "Check credentials, permissions, clock and files; show how to fix each.",
     ),
     "demo": ("image_history.cli.demo", "See the main job at work; needs no AWS account."),
     "diff": ("image_history.cli.diff", "Show what changed over all images since a time."),
@@ -41,7 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("image_history.cli.list", "List an image's versions straight from AWS."),
     "log": ("image_history.cli.log", "Show what happened to one image, the newest first."),
     "merge": ("image_history.cli.merge", "Load what other machines have read and handed over."),
-    "plan": ("image_history.cli.plan", "Tell what a sync would do now, and how many calls it takes."),
+    "plan": ("image_history.cli.plan", "Show what a sync would do now, and how many calls it takes."),
     "publish": (
         "image_history.cli.publish",
         "Bring the configured Parquet datasets in step; each sync does too.",

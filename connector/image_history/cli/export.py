@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from image_history.cli import Globals, Verb, printable
-from image_history.cli.query import duration, parse_parameters, question
+from image_history.cli.query import duration, param_option, question
 from image_history.errors import ConfigError
 from image_history.formats.writing import NAMES, Format
 
@@ -55,13 +55,7 @@ class Options:
 @click.option(
     "--format", type=click.Choice(list(NAMES)), help="[default: by the suffix of --output, else parquet]"
 )
-@click.option(
-    "--param",
-    multiple=True,
-    callback=parse_parameters,
-    metavar="NAME=VALUE",
-    help="Value of the query's $NAME; repeatable.",
-)
+@param_option
 @click.option(
     "--timeout",
     default="1h",

@@ -14,6 +14,7 @@ _LONGEST_SHOWN = 60
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 # An age says no more than its two largest units: 3d4h.
 _SHOWN_UNITS = 2
+_MINUTE, _HOUR = 60, 3_600
 
 
 def now() -> datetime:
@@ -68,3 +69,12 @@ def shown_age(age: timedelta) -> str:
         if amount or parts:
             parts.append(f"{amount}{name}" if amount else "")
     return "".join(parts[:_SHOWN_UNITS]) or "0s"
+
+
+def took(seconds: float) -> str:
+    """How long something takes: 4.2s, 3m07s or 2h05m."""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f}s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f}m{seconds % _MINUTE:02.0f}s"
+    return f"{seconds // _HOUR:.0f}h{seconds % _HOUR // _MINUTE:02.0f}m"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from image_history.cli import Globals, Verb
-from image_history.cli.moments import shown
+from image_history.cli.moments import shown, took
 from image_history.cli.shares import shard_option
 from image_history.cli.showing import Sheet, counted, say, show
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _PARTIAL = 4
 _SHOWN = 3
-_MINUTE, _HOUR = 60, 3600
 
 
 @click.command("plan", cls=Verb)
@@ -37,7 +36,7 @@ _MINUTE, _HOUR = 60, 3600
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
 @click.pass_obj
 def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
-    """Tell what a sync would do now: which images it lists how, with how many calls, and for how long.
+    """Show what a sync would do now: which images it lists how, with how many calls, and for how long.
 
     Only the lists of images are read; nothing is written, neither here nor at AWS. The figures are those of a
     sync that finds nothing changed: what changed costs another call for each page of changes and for each
@@ -91,19 +90,11 @@ def _span(span: Span) -> str:
 
 
 def _duration(seconds: Seconds) -> str:
-    low = _shown_seconds(seconds.low)
+    low = took(seconds.low)
     if seconds.high is None:
         return f"{low}+"
-    high = _shown_seconds(seconds.high)
+    high = took(seconds.high)
     return low if low == high else f"{low}-{high}"
-
-
-def _shown_seconds(seconds: float) -> str:
-    if seconds < _MINUTE:
-        return f"{seconds:.1f}s"
-    if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f}m{seconds % _MINUTE:02.0f}s"
-    return f"{seconds // _HOUR:.0f}h{seconds % _HOUR // _MINUTE:02.0f}m"
 
 
 def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[str]:

@@ -78,15 +78,18 @@ def duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
     return parsed
 
 
-@click.command("query", cls=SqlVerb)
-@click.argument("sql", metavar="SQL|@NAME|-", required=False)
-@click.option(
+param_option = click.option(
     "--param",
     multiple=True,
     callback=parse_parameters,
     metavar="NAME=VALUE",
     help="Value of the query's $NAME; repeatable.",
 )
+
+
+@click.command("query", cls=SqlVerb)
+@click.argument("sql", metavar="SQL|@NAME|-", required=False)
+@param_option
 @click.option(
     "--format",
     type=click.Choice(list(NAMES)),

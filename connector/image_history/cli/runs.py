@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from image_history.cli import Globals, Verb
-from image_history.cli.moments import shown, shown_minute
+from image_history.cli.moments import shown, shown_minute, took
 from image_history.cli.showing import (
     Sheet,
     counted,
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 _HEADER = ("started (UTC)", "run", "outcome", "took", "calls", "new", "changed", "deleted")
 _RIGHT = frozenset(_HEADER[3:])
-_MINUTE = 60
-_HOUR = 3_600
 
 
 @click.command("runs", cls=Verb)
@@ -64,7 +62,7 @@ def _line(run: Mapping[str, Any]) -> tuple[str, ...]:
         shown_minute(run["started_at"]),
         run["etl_run_id"].rpartition("-")[2],
         _outcome(run),
-        _took(run["seconds"]),
+        took(run["seconds"]),
         f"{run['calls']:,}",
         f"{run['inserted']:,}",
         f"{run['updated'] + run['reappeared']:,}",
@@ -75,14 +73,6 @@ def _line(run: Mapping[str, Any]) -> tuple[str, ...]:
 def _outcome(run: Mapping[str, Any]) -> str:
     incomplete = run["incomplete_streams"]
     return f"{run['outcome']} {incomplete:,}" if incomplete else str(run["outcome"])
-
-
-def _took(seconds: float) -> str:
-    if seconds < _MINUTE:
-        return f"{seconds:.1f}s"
-    if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f}m{seconds % _MINUTE:02.0f}s"
-    return f"{seconds // _HOUR:.0f}h{seconds % _HOUR // _MINUTE:02.0f}m"
 
 
 def _one(reports: Reports, run_id: str, how: str) -> None:
@@ -122,7 +112,7 @@ def _summary(run: Mapping[str, Any]) -> Sequence[str]:
     calls = ", ".join(f"{number:,} {name}" for name, number in operations if number) or "none"
     deleted = "not evaluated" if run["deleted"] is None else f"{run['deleted']:,}"
     versions = f"image-history {run['connector_version']} and DuckDB {run['duckdb_version']}"
-    started = f"started {shown(run['started_at'])} UTC, took {_took(run['seconds'])}, on {run['host']}"
+    started = f"started {shown(run['started_at'])} UTC, took {took(run['seconds'])}, on {run['host']}"
     read = f"{counted(run['scopes'], 'scope')}, {counted(run['streams'], 'image')}; calls: {calls}"
     troubles = f"{counted(run['retries'], 'retry', 'retries')}, {counted(run['throttles'], 'throttle')}"
     known = f"updated {run['updated']:,}, unchanged {run['unchanged']:,}, reappeared {run['reappeared']:,}"

@@ -29,15 +29,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def format_option(function: Function) -> Function:
     """The options --format and --json of a report, as the argument `how`: the name of a Format."""
-    return _formatted(function, list(NAMES), "How it looks; all but table hold every column.")
 
-
-def summary_option(function: Function) -> Function:
-    """The same of a verb that prints a summary, which is one JSON object or nothing but text."""
-    return _formatted(function, ["table", "json"], "How the summary looks.")
-
-
-def _formatted(function: Function, names: list[str], help_: str) -> Function:
     @functools.wraps(function)
     def wrapped(*arguments: Any, how: str | None, short: bool, **options: Any) -> Any:
         if short and how not in {None, "json"}:
@@ -46,10 +38,11 @@ def _formatted(function: Function, names: list[str], help_: str) -> Function:
         return function(*arguments, how=chosen, **options)
 
     decorated = click.option("--json", "short", is_flag=True, help="Short for --format json.")(wrapped)
-    choice = click.Choice(names)
-    return cast(
-        "Function", click.option("--format", "how", type=choice, help=f"{help_}  [default: table]")(decorated)
+    choice, meaning = (
+        click.Choice(list(NAMES)),
+        "How it looks; all but table hold every column.  [default: table]",
     )
+    return cast("Function", click.option("--format", "how", type=choice, help=meaning)(decorated))
 
 
 @contextmanager

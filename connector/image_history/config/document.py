@@ -77,8 +77,10 @@ def parse(text: str, where: Origin) -> Node | None:
         sentence = "there is an impossible number in a \\ escape or in a %YAML line; remove it."
         raise _fault(where, 0, sentence) from None
     if node is not None:
-        for each in walk(node):
+        nodes = list(walk(node))
+        for each in nodes:
             each.start_mark.name = where
+        for each in nodes:
             _refuse_keys(each)
     return node
 
@@ -143,7 +145,6 @@ def _refuse_events(text: str, where: Origin) -> None:
 def _refuse_keys(node: Node) -> None:
     seen: dict[str, ScalarNode] = {}
     for key, _ in node.value if isinstance(node, MappingNode) else ():
-        key.start_mark.name = origin(node)
         if not isinstance(key, ScalarNode):
             raise fault(key, "the name of a setting must be plain text, not a list or a mapping.")
         if key.value in seen:
