@@ -108,7 +108,11 @@ class AccessDeniedError(SkippableError):
 
 
 class ImageNotFoundError(SkippableError):
-    """AWS answers ResourceNotFound for the image or the version."""
+    """AWS answers ResourceNotFound for the image or the version; `date_ms` is the answer's Date, UTC epoch ms."""
+
+    def __init__(self, message: str, *, date_ms: int, **context: object) -> None:
+        super().__init__(message, **context)
+        self.date_ms = date_ms
 
 
 class RequestRejectedError(SkippableError):
@@ -164,7 +168,7 @@ class LoadError(FatalError):
 
 
 class HeldBackError(FatalError):
-    """The mass-delete breaker held back a run that was to be merged; nothing of it is stored."""
+    """The mass-delete breaker holds back deletions: of a listing, or of a run that was to be merged."""
 
     exit_code = 9
 

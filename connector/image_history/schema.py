@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Kind(Enum):
@@ -132,9 +132,15 @@ _GONE = (
     _instant("etl_deleted_at", "Since when it is known to be gone; null while it lives", nullable=True),
     _text(
         "etl_delete_evidence",
-        "How that was proved: describe_not_found, image_not_found or absent_twice; null while it lives",
+        "How that was proved: describe_not_found, image_not_found, image_recreated or absent_twice; null while it "
+        "lives",
         nullable=True,
     ),
+)
+_READ_AT = _instant(
+    "etl_read_at",
+    "T0 of the listing that told this state, or the end of it: it was read after that; null if not known",
+    nullable=True,
 )
 _RUN_ID = _text("etl_run_id", "The sync that wrote this row (runs.etl_run_id)")
 
@@ -153,6 +159,12 @@ IMAGE_VERSIONS = Table(
         _RUN_ID,
         *_DETAILS,
         *_LOOKED_AT,
+        _READ_AT,
+        _instant(
+            "etl_aliases_known_at",
+            "When ListAliases last told its aliases, of this state or an earlier one",
+            nullable=True,
+        ),
     ),
 )
 
@@ -178,6 +190,14 @@ IMAGE_VERSION_EVENTS = Table(
         _RAW,
         _RUN_ID,
         *_DETAILS,
+        _instant(
+            "etl_aliases_at", "When ListAliases told the aliases of this state; null if owed", nullable=True
+        ),
+        _instant(
+            "etl_aliases_before",
+            "When ListAliases had told the aliases before; null if it had not been asked",
+            nullable=True,
+        ),
     ),
 )
 
@@ -213,7 +233,11 @@ RUNS = Table(
             "finished_at",
             "When its rows were loaded: etl_observed_at of its deletions, a millisecond after its other events",
         ),
-        _text("outcome", "complete, or partial when a stream could not be read whole"),
+        _text(
+            "outcome",
+            "complete, held_back when the mass-delete breaker held back deletions, or partial when a stream could "
+            "not be read whole",
+        ),
         _text("mode", "incremental, or full when every image was listed whole"),
         _count("streams", "Images that the run planned to list"),
         _count("inserted", "Versions seen for the first time, re-created ones included"),
@@ -244,7 +268,7 @@ COVERAGE = Table(
         *_SCOPE,
         _text("image_name", "The image; null for the scope's list of images", nullable=True),
         _text("listing", "images, full or incremental"),
-        _text("outcome", "complete, partial, denied, gone, failed or unstable"),
+        _text("outcome", "complete, partial, denied, gone, failed, unstable or held_back"),
         _count("pages", "Pages of the accepted reading"),
         _count("rows", "Rows of the accepted reading"),
         _count("readings", "How often the listing was read until it agreed with itself"),
@@ -278,10 +302,32 @@ STREAMS = Table(
             "T0 of the last full listing; kept up for images of more than one page, coverage has each",
             nullable=True,
         ),
-        Column("highest_version", Kind.INTEGER, "Highest version number ever seen", nullable=True),
-        Column("first_version_seen", Kind.INTEGER, "Lowest version number ever seen", nullable=True),
+        Column(
+            "highest_version",
+            Kind.INTEGER,
+            "Highest version number seen in the image's present life",
+            nullable=True,
+        ),
+        Column(
+            "first_version_seen",
+            Kind.INTEGER,
+            "Lowest version number seen in the image's present life",
+            nullable=True,
+        ),
         _count("live_versions", "Versions not marked deleted"),
         _RUN_ID,
+        _instant(
+            "image_created_at",
+            "CreationTime of the image when it was last listed whole: with another one a new life began",
+            nullable=True,
+        ),
+        _count(
+            "unexplained",
+            "Numbers between the first and the highest of the image's present life that are neither stored nor "
+            "proved absent; null if not known",
+            nullable=True,
+        ),
+        _count("held_back", "Deletions that the mass-delete breaker holds back; null if none", nullable=True),
     ),
 )
 
@@ -294,8 +340,13 @@ ABSENT_VERSIONS = Table(
         Column("first_version", Kind.INTEGER, "First number of the range"),
         Column("last_version", Kind.INTEGER, "Last number of the range"),
         _text("evidence", "describe_not_found, absent_twice, or single_page (one atomic answer lacked it)"),
-        _instant("proved_at", "T0 of the listing that lacked them"),
+        _instant("proved_at", "By when that was so: T1 of the answer that proved it"),
         _RUN_ID,
+        _instant(
+            "image_created_at",
+            "CreationTime of the image in whose life they were absent; null if not known: it then explains nothing",
+            nullable=True,
+        ),
     ),
 )
 
@@ -345,6 +396,7 @@ TRACKED_DETAILS = tuple(column.name for column in _DETAILS)
 LANDED_ORDER = (
     Column("etl_reading", Kind.INTEGER, "Which reading of the listing the row comes from, from 1"),
     Column("etl_page", Kind.INTEGER, "Which page of the reading, from 1"),
+    Column("etl_read_at", Kind.INSTANT, "T0 of the reading"),
 )
 LANDED_VERSIONS = Table(
     "landed_versions",

@@ -15,7 +15,7 @@ COMMENT ON COLUMN image_versions.etl_valid_from IS 'From when this state held at
 COMMENT ON COLUMN image_versions.etl_first_seen_at IS 'When this incarnation was first loaded';
 COMMENT ON COLUMN image_versions.etl_changed_at IS 'When the row last changed here';
 COMMENT ON COLUMN image_versions.etl_deleted_at IS 'Since when it is known to be gone; null while it lives';
-COMMENT ON COLUMN image_versions.etl_delete_evidence IS 'How that was proved: describe_not_found, image_not_found or absent_twice; null while it lives';
+COMMENT ON COLUMN image_versions.etl_delete_evidence IS 'How that was proved: describe_not_found, image_not_found, image_recreated or absent_twice; null while it lives';
 COMMENT ON COLUMN image_versions.etl_raw IS 'JSON of members that AWS sent and that have no column here';
 COMMENT ON COLUMN image_versions.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
 COMMENT ON COLUMN image_versions.base_image IS 'Registry path of the image that the version is based on';
@@ -31,6 +31,8 @@ COMMENT ON COLUMN image_versions.aliases IS 'The version''s aliases by ListAlias
 COMMENT ON COLUMN image_versions.etl_details_raw IS 'JSON of members that DescribeImageVersion sent and that have no column here';
 COMMENT ON COLUMN image_versions.etl_described_at IS 'When DescribeImageVersion told this; null if it is owed';
 COMMENT ON COLUMN image_versions.etl_aliases_at IS 'When ListAliases told this; null if it is owed';
+COMMENT ON COLUMN image_versions.etl_read_at IS 'T0 of the listing that told this state, or the end of it: it was read after that; null if not known';
+COMMENT ON COLUMN image_versions.etl_aliases_known_at IS 'When ListAliases last told its aliases, of this state or an earlier one';
 
 COMMENT ON TABLE image_version_events IS 'append-only: one row per observed state of a version';
 COMMENT ON COLUMN image_version_events.account_id IS 'AWS account, 12 digits';
@@ -63,6 +65,8 @@ COMMENT ON COLUMN image_version_events.vendor_guidance IS 'NOT_PROVIDED, STABLE,
 COMMENT ON COLUMN image_version_events.release_notes IS 'The maintainer''s notes';
 COMMENT ON COLUMN image_version_events.aliases IS 'The version''s aliases by ListAliases, sorted; empty if it has none, null if they are not known';
 COMMENT ON COLUMN image_version_events.etl_details_raw IS 'JSON of members that DescribeImageVersion sent and that have no column here';
+COMMENT ON COLUMN image_version_events.etl_aliases_at IS 'When ListAliases told the aliases of this state; null if owed';
+COMMENT ON COLUMN image_version_events.etl_aliases_before IS 'When ListAliases had told the aliases before; null if it had not been asked';
 
 COMMENT ON TABLE images IS 'one row per image';
 COMMENT ON COLUMN images.account_id IS 'AWS account, 12 digits';
@@ -78,7 +82,7 @@ COMMENT ON COLUMN images.last_modified_time IS 'When AWS last changed the image'
 COMMENT ON COLUMN images.etl_first_seen_at IS 'When the image was first loaded';
 COMMENT ON COLUMN images.etl_changed_at IS 'When the row last changed here';
 COMMENT ON COLUMN images.etl_deleted_at IS 'Since when it is known to be gone; null while it lives';
-COMMENT ON COLUMN images.etl_delete_evidence IS 'How that was proved: describe_not_found, image_not_found or absent_twice; null while it lives';
+COMMENT ON COLUMN images.etl_delete_evidence IS 'How that was proved: describe_not_found, image_not_found, image_recreated or absent_twice; null while it lives';
 COMMENT ON COLUMN images.etl_raw IS 'JSON of members that AWS sent and that have no column here';
 COMMENT ON COLUMN images.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
 
@@ -86,7 +90,7 @@ COMMENT ON TABLE runs IS 'one row per sync, written in the transaction that load
 COMMENT ON COLUMN runs.etl_run_id IS 'Identifies the sync; sorts by its start';
 COMMENT ON COLUMN runs.started_at IS 'When the sync began, by the local clock';
 COMMENT ON COLUMN runs.finished_at IS 'When its rows were loaded: etl_observed_at of its deletions, a millisecond after its other events';
-COMMENT ON COLUMN runs.outcome IS 'complete, or partial when a stream could not be read whole';
+COMMENT ON COLUMN runs.outcome IS 'complete, held_back when the mass-delete breaker held back deletions, or partial when a stream could not be read whole';
 COMMENT ON COLUMN runs.mode IS 'incremental, or full when every image was listed whole';
 COMMENT ON COLUMN runs.streams IS 'Images that the run planned to list';
 COMMENT ON COLUMN runs.inserted IS 'Versions seen for the first time, re-created ones included';
@@ -112,7 +116,7 @@ COMMENT ON COLUMN coverage.account_id IS 'AWS account, 12 digits';
 COMMENT ON COLUMN coverage.region IS 'AWS region, as in us-east-1';
 COMMENT ON COLUMN coverage.image_name IS 'The image; null for the scope''s list of images';
 COMMENT ON COLUMN coverage.listing IS 'images, full or incremental';
-COMMENT ON COLUMN coverage.outcome IS 'complete, partial, denied, gone, failed or unstable';
+COMMENT ON COLUMN coverage.outcome IS 'complete, partial, denied, gone, failed, unstable or held_back';
 COMMENT ON COLUMN coverage.pages IS 'Pages of the accepted reading';
 COMMENT ON COLUMN coverage.rows IS 'Rows of the accepted reading';
 COMMENT ON COLUMN coverage.readings IS 'How often the listing was read until it agreed with itself';
@@ -132,10 +136,13 @@ COMMENT ON COLUMN streams.region IS 'AWS region, as in us-east-1';
 COMMENT ON COLUMN streams.image_name IS 'Name of the image as AWS lists it, case kept';
 COMMENT ON COLUMN streams.watermark IS 'Every change at AWS up to here has been read';
 COMMENT ON COLUMN streams.last_full_at IS 'T0 of the last full listing; kept up for images of more than one page, coverage has each';
-COMMENT ON COLUMN streams.highest_version IS 'Highest version number ever seen';
-COMMENT ON COLUMN streams.first_version_seen IS 'Lowest version number ever seen';
+COMMENT ON COLUMN streams.highest_version IS 'Highest version number seen in the image''s present life';
+COMMENT ON COLUMN streams.first_version_seen IS 'Lowest version number seen in the image''s present life';
 COMMENT ON COLUMN streams.live_versions IS 'Versions not marked deleted';
 COMMENT ON COLUMN streams.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
+COMMENT ON COLUMN streams.image_created_at IS 'CreationTime of the image when it was last listed whole: with another one a new life began';
+COMMENT ON COLUMN streams.unexplained IS 'Numbers between the first and the highest of the image''s present life that are neither stored nor proved absent; null if not known';
+COMMENT ON COLUMN streams.held_back IS 'Deletions that the mass-delete breaker holds back; null if none';
 
 COMMENT ON TABLE absent_versions IS 'one row per range of version numbers that never were seen and are proved not to exist';
 COMMENT ON COLUMN absent_versions.account_id IS 'AWS account, 12 digits';
@@ -144,8 +151,9 @@ COMMENT ON COLUMN absent_versions.image_name IS 'Name of the image as AWS lists 
 COMMENT ON COLUMN absent_versions.first_version IS 'First number of the range';
 COMMENT ON COLUMN absent_versions.last_version IS 'Last number of the range';
 COMMENT ON COLUMN absent_versions.evidence IS 'describe_not_found, absent_twice, or single_page (one atomic answer lacked it)';
-COMMENT ON COLUMN absent_versions.proved_at IS 'T0 of the listing that lacked them';
+COMMENT ON COLUMN absent_versions.proved_at IS 'By when that was so: T1 of the answer that proved it';
 COMMENT ON COLUMN absent_versions.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
+COMMENT ON COLUMN absent_versions.image_created_at IS 'CreationTime of the image in whose life they were absent; null if not known: it then explains nothing';
 
 COMMENT ON TABLE scope_accounts IS 'one row per configured access and region: the account that it led to';
 COMMENT ON COLUMN scope_accounts.access IS 'The configured profile or role, in words';

@@ -1,10 +1,12 @@
 -- What: the landed versions that differ from what is stored, with what differs.
--- Parameters: none; reads the temporary view `landed` and table `listed`.
+-- Parameters: none; reads the temporary view `landed` and the tables `listed` and `outrun`.
 -- Returns: nothing; makes the temporary table `changed`, one row a version, sorted by key: what is inserted from
 -- it keeps zone maps narrow.
 -- A state is valid from its LastModifiedTime, but never from before the state that it follows; one that
--- reappears undoes the deletion from the deletion's own instant on.
--- A row of an older incarnation, and one that an incremental listing shows in an older state, is stale.
+-- reappears undoes the deletion from the deletion's own instant on; a new life begins with its creation.
+-- A row of an older incarnation is stale, and so is one that an incremental listing shows in an older state, that
+-- was read before the stored one, or before a listing that was accepted since: AWS's time decides, whenever it
+-- is loaded.
 CREATE OR REPLACE TEMP TABLE changed AS
 SELECT
     source.*,
@@ -25,7 +27,7 @@ SELECT
     ], lambda name: name IS NOT NULL)) END AS etl_changed_columns,
     CASE
         WHEN target.version IS NULL THEN source.creation_time
-        WHEN source.creation_time > target.creation_time THEN greatest(source.creation_time, target.etl_valid_from)
+        WHEN source.creation_time > target.creation_time THEN source.creation_time
         WHEN target.etl_deleted_at IS NOT NULL THEN target.etl_valid_from
         ELSE greatest(source.last_modified_time, target.etl_valid_from)
     END AS etl_valid_from,
@@ -34,20 +36,25 @@ SELECT
 FROM landed AS source
 LEFT JOIN image_versions AS target USING (account_id, region, image_name, version)
 LEFT JOIN listed USING (account_id, region, image_name)
+LEFT JOIN outrun USING (account_id, region, image_name)
 WHERE
-    target.version IS NULL
-    OR source.creation_time > target.creation_time
-    OR (
-        source.creation_time = target.creation_time
-        AND (
-            target.etl_deleted_at IS NOT NULL
-            OR source.image_arn IS DISTINCT FROM target.image_arn
-            OR source.image_version_arn IS DISTINCT FROM target.image_version_arn
-            OR source.image_version_status IS DISTINCT FROM target.image_version_status
-            OR source.failure_reason IS DISTINCT FROM target.failure_reason
-            OR source.last_modified_time IS DISTINCT FROM target.last_modified_time
-            OR source.etl_raw IS DISTINCT FROM target.etl_raw
+    (outrun.accepted_t0 IS NULL OR source.etl_read_at >= outrun.accepted_t0)
+    AND (
+        target.version IS NULL
+        OR source.creation_time > target.creation_time
+        OR (
+            source.creation_time = target.creation_time
+            AND (target.etl_read_at IS NULL OR source.etl_read_at >= target.etl_read_at)
+            AND (
+                target.etl_deleted_at IS NOT NULL
+                OR source.image_arn IS DISTINCT FROM target.image_arn
+                OR source.image_version_arn IS DISTINCT FROM target.image_version_arn
+                OR source.image_version_status IS DISTINCT FROM target.image_version_status
+                OR source.failure_reason IS DISTINCT FROM target.failure_reason
+                OR source.last_modified_time IS DISTINCT FROM target.last_modified_time
+                OR source.etl_raw IS DISTINCT FROM target.etl_raw
+            )
+            AND (source.last_modified_time >= target.last_modified_time OR listed.listing = 'full')
         )
-        AND (source.last_modified_time >= target.last_modified_time OR listed.listing = 'full')
     )
 ORDER BY source.account_id, source.region, source.image_name, source.version;

@@ -1,6 +1,7 @@
 -- What: the landed images that differ from what is stored.
--- Parameters: $images, the paths of the run's files of images.
--- Returns: nothing; makes the temporary table `changed_images`, one row an image.
+-- Parameters: $images, the paths of the run's files of images; reads the registered Arrow table `scopes_arrow`.
+-- Returns: nothing; makes the temporary table `changed_images`, one row an image. What was listed before a list
+-- of images that was accepted since is stale, and so is an earlier life.
 CREATE OR REPLACE TEMP TABLE changed_images AS
 SELECT
     source.*,
@@ -10,13 +11,26 @@ SELECT
     END AS stored_first_seen_at
 FROM read_parquet($images) AS source
 LEFT JOIN images AS target USING (account_id, region, image_name)
+ANTI JOIN (
+    SELECT coverage.account_id, coverage.region
+    FROM coverage
+    JOIN (SELECT account_id, region, t0 FROM scopes_arrow) AS scopes USING (account_id, region)
+    WHERE
+        coverage.image_name IS NULL
+        AND coverage.outcome = 'complete'
+        AND coverage.t0 > (SELECT min(t0) FROM scopes_arrow)
+        AND coverage.t0 > scopes.t0
+) AS newer USING (account_id, region)
 WHERE
-    source.image_arn IS DISTINCT FROM target.image_arn
-    OR source.display_name IS DISTINCT FROM target.display_name
-    OR source.description IS DISTINCT FROM target.description
-    OR source.image_status IS DISTINCT FROM target.image_status
-    OR source.failure_reason IS DISTINCT FROM target.failure_reason
-    OR source.creation_time IS DISTINCT FROM target.creation_time
-    OR source.last_modified_time IS DISTINCT FROM target.last_modified_time
-    OR source.etl_raw IS DISTINCT FROM target.etl_raw
-    OR target.etl_deleted_at IS NOT NULL;
+    (target.creation_time IS NULL OR source.creation_time >= target.creation_time)
+    AND (
+        source.image_arn IS DISTINCT FROM target.image_arn
+        OR source.display_name IS DISTINCT FROM target.display_name
+        OR source.description IS DISTINCT FROM target.description
+        OR source.image_status IS DISTINCT FROM target.image_status
+        OR source.failure_reason IS DISTINCT FROM target.failure_reason
+        OR source.creation_time IS DISTINCT FROM target.creation_time
+        OR source.last_modified_time IS DISTINCT FROM target.last_modified_time
+        OR source.etl_raw IS DISTINCT FROM target.etl_raw
+        OR target.etl_deleted_at IS NOT NULL
+    );

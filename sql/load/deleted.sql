@@ -1,12 +1,16 @@
 -- What: live versions that the run proved absent.
--- Parameters: none; reads the temporary table `proofs`.
+-- Parameters: none; reads the temporary tables `proofs` and `outrun`.
 -- Returns: nothing; makes the temporary table `deleted`, one row a version. Runs after the merge.
--- etl_last_seen_at is the later of the last complete full listing before this run and the run that wrote the row.
+-- A proof names the lives that it ends, and says nothing of a state that was read after it, or where a listing was
+-- accepted after it. Of several the first counts: etl_valid_from is an upper bound. etl_last_seen_at is a lower one,
+-- the latest of what is known of its life: the last complete full listing before the proof, the listing that told
+-- its state, and its last change.
 CREATE OR REPLACE TEMP TABLE deleted AS
 WITH gone AS (
     SELECT
         stored.*,
         proof.evidence,
+        proof.t0,
         greatest(proof.proved_at, stored.etl_valid_from) AS gone_since
     FROM image_versions AS stored
     JOIN proofs AS proof
@@ -14,22 +18,34 @@ WITH gone AS (
         AND proof.region = stored.region
         AND proof.image_name = stored.image_name
         AND stored.version BETWEEN proof.first_version AND proof.last_version
-    WHERE stored.etl_deleted_at IS NULL
-),
-listings AS (
-    SELECT account_id, region, image_name, etl_run_id, listing, outcome, t0
-    FROM coverage
-    SEMI JOIN gone USING (account_id, region, image_name)
+        AND stored.creation_time <= proof.created_until
+    LEFT JOIN outrun
+        ON outrun.account_id = stored.account_id
+        AND outrun.region = stored.region
+        AND outrun.image_name = stored.image_name
+    WHERE
+        stored.etl_deleted_at IS NULL
+        AND (stored.etl_read_at IS NULL OR stored.etl_read_at <= proof.t0)
+        AND (outrun.accepted_t0 IS NULL OR outrun.accepted_t0 <= proof.t0)
+    QUALIFY row_number() OVER (
+        PARTITION BY stored.account_id, stored.region, stored.image_name, stored.version
+        ORDER BY proof.proved_at, proof.evidence
+    ) = 1
 ),
 whole AS (
-    SELECT account_id, region, image_name, max(t0) AS t0
-    FROM listings
-    WHERE listing = 'full' AND outcome = 'complete'
+    SELECT account_id, region, image_name, max(coverage.t0) AS t0
+    FROM coverage
+    JOIN (
+        SELECT account_id, region, image_name, min(t0) AS proof_t0
+        FROM gone
+        GROUP BY account_id, region, image_name
+    ) AS proved USING (account_id, region, image_name)
+    WHERE listing = 'full' AND outcome = 'complete' AND coverage.t0 <= proof_t0
     GROUP BY account_id, region, image_name
 )
 SELECT
-    gone.* EXCLUDE (etl_deleted_at, etl_delete_evidence),
-    greatest(whole.t0, written.t0, gone.last_modified_time) AS etl_last_seen_at
+    gone.* EXCLUDE (etl_deleted_at, etl_delete_evidence, etl_read_at, t0),
+    gone.t0 AS etl_read_at,
+    least(greatest(whole.t0, gone.etl_read_at, gone.last_modified_time), gone.gone_since) AS etl_last_seen_at
 FROM gone
-LEFT JOIN whole USING (account_id, region, image_name)
-LEFT JOIN listings AS written USING (account_id, region, image_name, etl_run_id);
+LEFT JOIN whole USING (account_id, region, image_name);

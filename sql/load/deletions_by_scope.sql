@@ -1,4 +1,5 @@
--- What: how many versions each scope would lose, of how many that live; for the mass-delete breaker.
+-- What: how many versions each scope would lose, of how many that live; for the mass-delete breaker. What ended
+-- with an image that was made again needs no breaker.
 -- Parameters: none; reads the temporary table `deleted`.
 -- Returns: account_id, region, deletions, live_versions; one row a scope that would lose any.
 SELECT
@@ -6,7 +7,7 @@ SELECT
     region,
     count(*) AS deletions,
     any_value(live.live_versions) AS live_versions
-FROM deleted
+FROM (FROM deleted WHERE evidence <> 'image_recreated') AS deleted
 JOIN (
     SELECT account_id, region, count(*) AS live_versions
     FROM image_versions

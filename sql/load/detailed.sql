@@ -37,6 +37,7 @@ states AS (
         [] AS etl_changed_columns,
         etl_valid_from,
         etl_first_seen_at AS stored_first_seen_at,
+        etl_read_at,
         landed.version IS NOT NULL AS was_landed,
         TRUE AS alone
     FROM stored
@@ -64,7 +65,9 @@ detailed AS (
         CASE WHEN detail.etl_described_at IS NOT NULL THEN detail.etl_details_raw ELSE known.etl_details_raw END AS etl_details_raw,
         CASE WHEN detail.etl_aliases_at IS NOT NULL THEN detail.aliases ELSE known.aliases END AS aliases,
         coalesce(detail.etl_described_at, CASE WHEN alone THEN known.etl_described_at END) AS etl_described_at,
-        coalesce(detail.etl_aliases_at, CASE WHEN alone THEN known.etl_aliases_at END) AS etl_aliases_at
+        coalesce(detail.etl_aliases_at, CASE WHEN alone THEN known.etl_aliases_at END) AS etl_aliases_at,
+        coalesce(detail.etl_aliases_at, known.etl_aliases_known_at) AS etl_aliases_known_at,
+        known.etl_aliases_known_at AS aliases_before
     FROM states AS source
     LEFT JOIN details AS detail USING (account_id, region, image_name, version, creation_time, last_modified_time)
     LEFT JOIN stored AS known USING (account_id, region, image_name, version, creation_time)
@@ -73,7 +76,6 @@ compared AS (
     SELECT
         source.*,
         target.etl_described_at AS described_before,
-        target.etl_aliases_at AS aliases_before,
         list_filter([
             CASE WHEN source.base_image IS DISTINCT FROM target.base_image THEN 'base_image' END,
             CASE WHEN source.container_image IS DISTINCT FROM target.container_image THEN 'container_image' END,
@@ -91,7 +93,7 @@ compared AS (
     LEFT JOIN stored AS target USING (account_id, region, image_name, version)
 )
 SELECT
-    * EXCLUDE (alone, differing, described_before, aliases_before)
+    * EXCLUDE (alone, differing, described_before)
     REPLACE (
         list_sort(list_concat(etl_changed_columns, differing)) AS etl_changed_columns,
         CASE WHEN alone THEN greatest(etl_valid_from, found_at) ELSE etl_valid_from END AS etl_valid_from

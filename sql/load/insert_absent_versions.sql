@@ -1,6 +1,7 @@
 -- What: remembers numbers that never were seen and are proved absent, so that they are not asked for again.
 -- Parameters: $run_id.
--- Returns: nothing; reads the temporary table `proofs`, runs after the merge.
+-- Returns: nothing; reads the temporary tables `proofs` and `listed`, runs after the merge. The life of the image
+-- in which they were absent is kept with them: another one begins to count anew.
 INSERT INTO absent_versions BY NAME
 SELECT
     account_id,
@@ -10,10 +11,13 @@ SELECT
     last_version,
     evidence,
     proved_at,
-    $run_id AS etl_run_id
+    $run_id AS etl_run_id,
+    image_created_at
 FROM proofs AS proof
+JOIN (SELECT account_id, region, image_name, image_created_at FROM listed) AS listed
+    USING (account_id, region, image_name)
 WHERE
-    evidence <> 'image_not_found'
+    created_until IS NULL
     AND NOT EXISTS (
         FROM (FROM image_versions SEMI JOIN proofs USING (account_id, region, image_name)) AS stored
         WHERE
@@ -21,5 +25,6 @@ WHERE
             AND stored.region = proof.region
             AND stored.image_name = proof.image_name
             AND stored.version BETWEEN proof.first_version AND proof.last_version
+            AND (listed.image_created_at IS NULL OR stored.creation_time >= listed.image_created_at)
     )
 ORDER BY account_id, region, image_name, first_version;

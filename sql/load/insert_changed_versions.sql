@@ -20,5 +20,6 @@ SELECT
         ELSE coalesce(stored_first_seen_at, $observed_at::TIMESTAMPTZ)
     END AS etl_first_seen_at,
     $observed_at::TIMESTAMPTZ AS etl_changed_at,
-    $run_id AS etl_run_id
+    $run_id AS etl_run_id,
+    etl_read_at
 FROM changed;

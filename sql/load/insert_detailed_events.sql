@@ -32,5 +32,7 @@ SELECT
     vendor_guidance,
     release_notes,
     aliases,
-    etl_details_raw
+    etl_details_raw,
+    etl_aliases_at,
+    aliases_before AS etl_aliases_before
 FROM changed;

@@ -33,5 +33,7 @@ SELECT
     aliases,
     etl_details_raw,
     etl_described_at,
-    etl_aliases_at
+    etl_aliases_at,
+    etl_read_at,
+    etl_aliases_known_at
 FROM changed;

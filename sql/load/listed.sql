@@ -1,6 +1,15 @@
--- What: how far each stream of the run was read; from the run's checkpoints.
--- Parameters: none; reads the registered Arrow table `listed_arrow`.
--- Returns: nothing; makes the temporary table `listed`, one row a stream; `place` stands for its key among them.
+-- What: how far each stream of the run was read, from the run's checkpoints, and in which life of its image.
+-- Parameters: $images, the paths of the run's files of images; reads the registered Arrow table `listed_arrow`.
+-- Returns: nothing; makes the temporary table `listed`, one row a stream; `place` stands for its key among them,
+-- image_created_at is the newest CreationTime that was ever listed. Runs before the run's images are merged.
 CREATE OR REPLACE TEMP TABLE listed AS
-SELECT *, (row_number() OVER ())::INTEGER AS place
-FROM listed_arrow;
+SELECT
+    source.*,
+    (row_number() OVER ())::INTEGER AS place,
+    greatest(landed.creation_time, stored.creation_time) AS image_created_at
+FROM listed_arrow AS source
+LEFT JOIN (
+    SELECT account_id, region, image_name, creation_time
+    FROM read_parquet($images)
+) AS landed USING (account_id, region, image_name)
+LEFT JOIN images AS stored USING (account_id, region, image_name);

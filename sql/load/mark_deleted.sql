@@ -7,7 +7,8 @@ SET
     etl_delete_evidence = source.evidence,
     etl_valid_from = source.gone_since,
     etl_changed_at = $observed_at::TIMESTAMPTZ,
-    etl_run_id = $run_id
+    etl_run_id = $run_id,
+    etl_read_at = source.etl_read_at
 FROM deleted AS source
 WHERE
     target.account_id = source.account_id

@@ -1,6 +1,6 @@
--- What: marks images that are gone, unless their versions' deletion was held back.
+-- What: marks images that are gone, unless they were made again since.
 -- Parameters: $run_id, $observed_at (UTC).
--- Returns: nothing; reads the temporary table `proofs`, runs after mark_deleted.
+-- Returns: nothing; reads the temporary tables `proofs` and `outrun`, runs after mark_deleted.
 UPDATE images AS target
 SET
     etl_deleted_at = source.proved_at,
@@ -14,10 +14,12 @@ FROM (
         SEMI JOIN proofs USING (account_id, region, image_name)
         WHERE etl_deleted_at IS NULL
     ) USING (account_id, region, image_name)
-    WHERE evidence = 'image_not_found'
+    LEFT JOIN outrun USING (account_id, region, image_name)
+    WHERE evidence = 'image_not_found' AND (accepted_t0 IS NULL OR accepted_t0 <= proofs.t0)
 ) AS source
 WHERE
     target.account_id = source.account_id
     AND target.region = source.region
     AND target.image_name = source.image_name
+    AND target.creation_time <= source.created_until
     AND target.etl_deleted_at IS NULL;

@@ -4,7 +4,8 @@
 UPDATE image_versions AS target
 SET
     etl_described_at = coalesce(source.etl_described_at, target.etl_described_at),
-    etl_aliases_at = coalesce(source.etl_aliases_at, target.etl_aliases_at)
+    etl_aliases_at = coalesce(source.etl_aliases_at, target.etl_aliases_at),
+    etl_aliases_known_at = coalesce(source.etl_aliases_at, target.etl_aliases_known_at)
 FROM details AS source
 WHERE
     target.account_id = source.account_id

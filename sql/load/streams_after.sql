@@ -1,37 +1,78 @@
 -- What: what the streams table must say after the run, for the streams where that is something new.
 -- Parameters: none; reads the temporary tables `listed` and `touched`, and image_versions after the merge.
 -- Returns: nothing; makes the temporary table `streams_after`, one row a stream.
--- Live versions are counted only where versions changed: a quiet run must not read the whole table.
+-- Versions are counted only where they changed: a quiet run must not read the whole table. What is older than the
+-- image is of another life, and explains no number of this one.
 CREATE OR REPLACE TEMP TABLE streams_after AS
-WITH live AS (
+WITH absent AS (
+    SELECT
+        absent.account_id,
+        absent.region,
+        absent.image_name,
+        sum(absent.last_version - absent.first_version + 1)::BIGINT AS numbers
+    FROM absent_versions AS absent
+    SEMI JOIN touched USING (account_id, region, image_name)
+    JOIN listed USING (account_id, region, image_name)
+    WHERE absent.image_created_at IS NOT DISTINCT FROM listed.image_created_at
+    GROUP BY ALL
+),
+live AS (
     SELECT
         account_id,
         region,
         image_name,
         count(*) FILTER (etl_deleted_at IS NULL) AS live_versions,
-        min(version) AS lowest_version,
-        max(version) AS highest_version
-    FROM image_versions
-    SEMI JOIN touched USING (account_id, region, image_name)
+        count(*) FILTER (present) AS numbers,
+        min(version) FILTER (present) AS lowest_version,
+        max(version) FILTER (present) AS highest_version
+    FROM (
+        SELECT
+            stored.*,
+            listed.image_created_at IS NULL OR stored.creation_time >= listed.image_created_at AS present
+        FROM image_versions AS stored
+        SEMI JOIN touched USING (account_id, region, image_name)
+        JOIN listed USING (account_id, region, image_name)
+    )
     GROUP BY ALL
+),
+after AS (
+    SELECT
+        source.account_id,
+        source.region,
+        source.image_name,
+        greatest(target.watermark, source.watermark) AS watermark,
+        CASE WHEN whole THEN greatest(target.last_full_at, source.t0) ELSE target.last_full_at END AS last_full_at,
+        CASE WHEN live.image_name IS NULL THEN target.highest_version ELSE live.highest_version END AS highest_version,
+        CASE
+            WHEN live.image_name IS NULL THEN target.first_version_seen
+            ELSE live.lowest_version
+        END AS first_version_seen,
+        coalesce(live.live_versions, target.live_versions, 0) AS live_versions,
+        CASE WHEN whole THEN source.image_created_at ELSE target.image_created_at END AS image_created_at,
+        CASE
+            WHEN live.image_name IS NULL THEN target.unexplained
+            ELSE greatest(0, live.highest_version - live.lowest_version + 1 - live.numbers - coalesce(absent.numbers, 0))
+        END AS unexplained,
+        CASE
+            WHEN source.outcome = 'held_back' THEN source.held_back
+            WHEN NOT whole AND source.outcome <> 'gone' THEN target.held_back
+        END AS held_back,
+        target.image_name IS NULL OR live.image_name IS NOT NULL OR (whole AND source.pages > 1) AS is_due,
+        target.watermark AS watermark_before,
+        target.image_created_at AS image_created_before,
+        target.held_back AS held_back_before
+    FROM (
+        SELECT *, listing = 'full' AND outcome = 'complete' AS whole
+        FROM listed
+    ) AS source
+    LEFT JOIN streams AS target USING (account_id, region, image_name)
+    LEFT JOIN live USING (account_id, region, image_name)
+    LEFT JOIN absent USING (account_id, region, image_name)
 )
-SELECT
-    source.account_id,
-    source.region,
-    source.image_name,
-    greatest(target.watermark, source.watermark) AS watermark,
-    CASE
-        WHEN source.listing = 'full' AND source.outcome = 'complete' THEN greatest(target.last_full_at, source.t0)
-        ELSE target.last_full_at
-    END AS last_full_at,
-    greatest(target.highest_version, live.highest_version) AS highest_version,
-    least(target.first_version_seen, live.lowest_version) AS first_version_seen,
-    coalesce(live.live_versions, target.live_versions, 0) AS live_versions
-FROM listed AS source
-LEFT JOIN streams AS target USING (account_id, region, image_name)
-LEFT JOIN live USING (account_id, region, image_name)
+SELECT * EXCLUDE (is_due, watermark_before, image_created_before, held_back_before)
+FROM after
 WHERE
-    target.image_name IS NULL
-    OR live.image_name IS NOT NULL
-    OR greatest(target.watermark, source.watermark) IS DISTINCT FROM target.watermark
-    OR (source.listing = 'full' AND source.outcome = 'complete' AND source.pages > 1);
+    is_due
+    OR watermark IS DISTINCT FROM watermark_before
+    OR image_created_at IS DISTINCT FROM image_created_before
+    OR held_back IS DISTINCT FROM held_back_before;

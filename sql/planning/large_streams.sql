@@ -23,7 +23,10 @@ absent AS (
         sum(least(last_version, highest_version) - greatest(first_version, first_version_seen) + 1) AS numbers
     FROM absent_versions
     JOIN streams USING (account_id, region, image_name)
-    WHERE first_version <= highest_version AND last_version >= first_version_seen
+    WHERE
+        first_version <= highest_version
+        AND last_version >= first_version_seen
+        AND absent_versions.image_created_at IS NOT DISTINCT FROM streams.image_created_at
     GROUP BY ALL
 )
 SELECT

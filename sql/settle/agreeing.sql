@@ -11,4 +11,4 @@ ANTI JOIN (
     GROUP BY place, version
     HAVING max(etl_reading) < any_value(listed.readings)
 ) USING (place)
-WHERE comparable;
+WHERE comparable AND outcome <> 'missing';

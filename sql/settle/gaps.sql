@@ -1,50 +1,74 @@
--- What: ranges of version numbers, up to the highest listed, of which nothing is known.
+-- What: ranges of version numbers, from the first that is known to the highest, of which nothing is known.
 -- Grain: one row per stream and range.
 -- Parameters: none; reads the temporary tables `listed` (streams to be settled) and `landed_numbers`.
 -- Returns: account_id, region, image_name, first_version, last_version, sorted.
--- A full listing answers for every number from the first ever seen; an incremental one for the new ones. Only
--- streams with a hole are sorted, for most have none.
-WITH known AS MATERIALIZED (
+-- Known is what was landed, is stored or is proved absent, in the present life of the image: an earlier one
+-- explains nothing. Of a stream without an unexplained number the range is known as a whole, unless it was listed
+-- in full. Only streams with a hole are sorted, for most have none.
+WITH present AS (
+    SELECT
+        listed.*,
+        streams.first_version_seen,
+        streams.highest_version AS highest_stored,
+        listed.listing = 'full'
+        OR streams.highest_version IS NULL
+        OR streams.unexplained IS DISTINCT FROM 0 AS needs_all
+    FROM listed
+    LEFT JOIN streams USING (account_id, region, image_name)
+    WHERE listed.outcome <> 'missing'
+),
+numbers AS (
     SELECT place, version
     FROM landed_numbers
+    JOIN present USING (place)
+    WHERE
+        (present.image_created_at IS NULL OR landed_numbers.creation_time >= present.image_created_at)
+        AND (needs_all OR version NOT BETWEEN first_version_seen AND highest_stored)
     UNION
-    SELECT listed.place, stored.version
+    SELECT present.place, stored.version
     FROM image_versions AS stored
-    JOIN (FROM listed WHERE listing = 'full') AS listed USING (account_id, region, image_name)
-    UNION
-    SELECT listed.place, streams.highest_version
-    FROM streams
-    JOIN (FROM listed WHERE listing = 'incremental') AS listed USING (account_id, region, image_name)
+    JOIN (FROM present WHERE needs_all) AS present USING (account_id, region, image_name)
+    WHERE present.image_created_at IS NULL OR stored.creation_time >= present.image_created_at
 ),
 holed AS (
     SELECT place
-    FROM known
+    FROM numbers
+    JOIN present USING (place)
     GROUP BY place
-    HAVING max(version) - min(version) >= count(*)
+    HAVING NOT any_value(needs_all) OR max(version) - min(version) >= count(*)
+),
+known AS (
+    SELECT place, version AS first_known, version AS last_known
+    FROM numbers
+    SEMI JOIN holed USING (place)
+    UNION ALL
+    SELECT place, first_version_seen, highest_stored
+    FROM present
+    SEMI JOIN holed USING (place)
+    WHERE NOT needs_all
+    UNION ALL
+    SELECT present.place, absent.first_version, absent.last_version
+    FROM absent_versions AS absent
+    JOIN present USING (account_id, region, image_name)
+    SEMI JOIN holed USING (place)
+    WHERE absent.image_created_at IS NOT DISTINCT FROM present.image_created_at
 ),
 following AS (
-    SELECT place, version, lead(version) OVER (PARTITION BY place ORDER BY version) AS next_version
+    SELECT
+        place,
+        first_known,
+        max(last_known) OVER (
+            PARTITION BY place ORDER BY first_known, last_known ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS explained_to
     FROM known
-    SEMI JOIN holed USING (place)
 )
 SELECT
-    listed.account_id,
-    listed.region,
-    listed.image_name,
-    following.version + 1 AS first_version,
-    following.next_version - 1 AS last_version
+    present.account_id,
+    present.region,
+    present.image_name,
+    following.explained_to + 1 AS first_version,
+    following.first_known - 1 AS last_version
 FROM following
-JOIN listed USING (place)
-LEFT JOIN streams USING (account_id, region, image_name)
-LEFT JOIN absent_versions AS absent
-    ON absent.account_id = listed.account_id
-    AND absent.region = listed.region
-    AND absent.image_name = listed.image_name
-    AND absent.first_version <= following.version + 1
-    AND absent.last_version >= following.next_version - 1
-WHERE
-    following.next_version - following.version > 1
-    AND following.next_version <= listed.highest_version
-    AND (listed.listing = 'full' OR following.next_version > streams.highest_version)
-    AND absent.image_name IS NULL
+JOIN present USING (place)
+WHERE following.first_known > following.explained_to + 1
 ORDER BY ALL;

@@ -1,23 +1,42 @@
--- What: stored live versions that a full listing lacks.
+-- What: live versions that a listing lacks: of a full one those that are stored, and of any those that an earlier
+-- reading of the same run has landed. What is older than its image is no suspect: it ended with the image before.
 -- Parameters: none; reads the temporary tables `listed` (streams to be settled) and `landed_numbers`.
--- Returns: account_id, region, image_name, missing (sorted numbers); one row a stream that lacks any.
-WITH live AS (
-    SELECT listed.place, stored.version
+-- Returns: account_id, region, image_name, version, created_ms (UTC epoch milliseconds of its newest life), stored
+-- (whether it is stored as live); one row a version, sorted.
+WITH alive AS (
+    SELECT listed.place, stored.version, stored.creation_time, TRUE AS is_stored
     FROM image_versions AS stored
-    JOIN (FROM listed WHERE listing = 'full') AS listed USING (account_id, region, image_name)
-    WHERE stored.etl_deleted_at IS NULL
+    JOIN (FROM listed WHERE listing = 'full' AND outcome <> 'missing') AS listed USING (account_id, region, image_name)
+    WHERE
+        stored.etl_deleted_at IS NULL
+        AND (listed.image_created_at IS NULL OR stored.creation_time >= listed.image_created_at)
+    UNION ALL
+    SELECT place, version, landed_numbers.creation_time, FALSE
+    FROM landed_numbers
+    JOIN listed USING (place)
+    WHERE
+        landed_numbers.etl_reading < listed.readings
+        AND listed.outcome <> 'missing'
+        AND (listed.image_created_at IS NULL OR landed_numbers.creation_time >= listed.image_created_at)
 ),
 lacking AS (
-    SELECT place, list_sort(list(version)) AS missing
-    FROM live
+    SELECT place, version, max(creation_time) AS creation_time, bool_or(is_stored) AS is_stored
+    FROM alive
     ANTI JOIN (
         SELECT landed_numbers.place, landed_numbers.version
         FROM landed_numbers
         JOIN listed USING (place)
         WHERE landed_numbers.etl_reading = listed.readings
     ) USING (place, version)
-    GROUP BY place
+    GROUP BY place, version
 )
-SELECT listed.account_id, listed.region, listed.image_name, lacking.missing
+SELECT
+    listed.account_id,
+    listed.region,
+    listed.image_name,
+    lacking.version,
+    epoch_ms(lacking.creation_time) AS created_ms,
+    lacking.is_stored AS stored
 FROM lacking
-JOIN listed USING (place);
+JOIN listed USING (place)
+ORDER BY ALL;

@@ -4,7 +4,8 @@
 -- wants_aliases (which call is due); sorted by scope, an image's together.
 -- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, and the registered Arrow table
 -- `scopes_arrow`, whose t0 is now by AWS's clock. A version in a passing state waits until it has left it. An alias
--- points at one version: where another one, looked at no earlier, is said to have it, a version is asked again.
+-- points at one version: where another one, looked at no earlier, is said to have it, by this run or by what is
+-- stored, a version is asked again, in whatever state.
 WITH states AS (
     SELECT
         account_id,
@@ -33,33 +34,35 @@ WITH states AS (
     ANTI JOIN changed USING (account_id, region, image_name, version)
     WHERE etl_deleted_at IS NULL
 ),
-said AS (
+thought AS (
     SELECT account_id, region, image_name, version, unnest(aliases) AS alias, etl_aliases_at AS said_at
     FROM details
     WHERE etl_aliases_at IS NOT NULL
-),
-thought AS (
-    FROM said
     UNION ALL
     SELECT account_id, region, image_name, version, unnest(stored.aliases) AS alias, etl_aliases_at AS said_at
-    FROM image_versions AS stored
-    SEMI JOIN said USING (account_id, region, image_name)
+    FROM (FROM image_versions WHERE len(aliases) > 0 AND etl_deleted_at IS NULL) AS stored
+    SEMI JOIN listed USING (account_id, region, image_name)
     ANTI JOIN (FROM details WHERE etl_aliases_at IS NOT NULL) AS looked USING (account_id, region, image_name, version)
 ),
 contradicted AS (
-    SELECT DISTINCT thought.account_id, thought.region, thought.image_name, thought.version
-    FROM thought
-    JOIN said USING (account_id, region, image_name, alias)
-    WHERE said.version <> thought.version AND (thought.said_at IS NULL OR said.said_at >= thought.said_at)
+    SELECT DISTINCT mine.account_id, mine.region, mine.image_name, mine.version
+    FROM thought AS mine
+    JOIN thought AS others USING (account_id, region, image_name, alias)
+    WHERE
+        others.version <> mine.version
+        AND (mine.said_at IS NULL OR others.said_at >= mine.said_at)
 ),
 due AS (
     SELECT
         states.*,
-        detail.etl_described_at IS NULL
+        image_version_status IN ('CREATING', 'DELETING') AS is_passing,
+        NOT is_passing
+        AND detail.etl_described_at IS NULL
         AND ($every_ms = 0 OR described_at IS NULL OR described_at < scopes.t0 - to_milliseconds($every_ms)) AS wants_description,
         contradicted.version IS NOT NULL
         OR (
-            detail.etl_aliases_at IS NULL
+            NOT is_passing
+            AND detail.etl_aliases_at IS NULL
             AND ($every_ms = 0 OR aliases_at IS NULL OR aliases_at < scopes.t0 - to_milliseconds($every_ms))
         ) AS wants_aliases
     FROM states
@@ -72,7 +75,8 @@ due AS (
         AND proof.region = states.region
         AND proof.image_name = states.image_name
         AND states.version BETWEEN proof.first_version AND proof.last_version
-    WHERE proof.image_name IS NULL AND image_version_status NOT IN ('CREATING', 'DELETING')
+        AND states.creation_time <= proof.created_until
+    WHERE proof.image_name IS NULL
 )
 SELECT
     account_id,

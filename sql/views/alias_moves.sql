@@ -2,7 +2,9 @@
 -- Columns: account_id, region, image_name, alias, from_version (null where no version is known to have had it),
 -- to_version (null where none has it any more), moved_after, moved_by (AWS does not tell when an alias moves: it was
 -- between these two; moved_after is null where nobody had asked before), learned_at, etl_run_id.
--- Filled by syncs with the setting `details`. A version that is deleted leaves its aliases.
+-- Filled by syncs with the setting `details`. A version that is deleted leaves its aliases. An alias has one version:
+-- what lost it and what has it next are one move, also if two runs learned of them, unless it was seen to have none
+-- in between.
 CREATE OR REPLACE VIEW alias_moves AS
 WITH states AS (
     SELECT
@@ -14,39 +16,91 @@ WITH states AS (
         coalesce(lag(CASE WHEN etl_change <> 'deleted' THEN aliases END) OVER (
             PARTITION BY account_id, region, image_name, version ORDER BY etl_observed_at
         ), []) AS aliases_before,
-        CASE WHEN etl_change IN ('created', 'recreated') THEN creation_time ELSE etl_last_seen_at END AS moved_after,
+        CASE
+            WHEN etl_change IN ('created', 'recreated') THEN coalesce(etl_aliases_before, creation_time)
+            ELSE coalesce(etl_aliases_before, etl_last_seen_at)
+        END AS moved_after,
         CASE
             WHEN etl_change = 'deleted' THEN etl_valid_from
-            WHEN etl_change = 'modified' AND NOT list_contains(etl_changed_columns, 'last_modified_time')
-                THEN etl_valid_from
-            ELSE etl_observed_at
+            ELSE coalesce(
+                etl_aliases_at,
+                CASE WHEN NOT list_contains(etl_changed_columns, 'last_modified_time') THEN etl_valid_from END,
+                etl_observed_at
+            )
         END AS moved_by,
         etl_observed_at AS learned_at,
         etl_run_id
     FROM image_version_events
 ),
-lost AS (
+marks AS (
     SELECT
         * EXCLUDE (aliases, aliases_before),
-        unnest(list_filter(aliases_before, lambda name: NOT list_contains(aliases, name))) AS alias
+        unnest(list_filter(aliases_before, lambda name: NOT list_contains(aliases, name))) AS alias,
+        FALSE AS is_gain
+    FROM states
+    UNION ALL
+    SELECT
+        * EXCLUDE (aliases, aliases_before),
+        unnest(list_filter(aliases, lambda name: NOT list_contains(aliases_before, name))) AS alias,
+        TRUE AS is_gain
     FROM states
 ),
-gained AS (
+holdings AS (
+    SELECT *
+    FROM (
+        SELECT
+            *,
+            lead(mark) OVER (
+                PARTITION BY account_id, region, image_name, alias, version ORDER BY learned_at
+            ) AS loss
+        FROM marks AS mark
+    )
+    WHERE is_gain
+),
+following AS (
     SELECT
-        * EXCLUDE (aliases, aliases_before),
-        unnest(list_filter(aliases, lambda name: NOT list_contains(aliases_before, name))) AS alias
-    FROM states
+        *,
+        lag(version) OVER held AS version_before,
+        lag(loss) OVER held AS loss_before,
+        lead(version) OVER held AS version_after,
+        lead(moved_after) OVER held AS gain_after,
+        lead(moved_by) OVER held AS gain_by
+    FROM holdings
+    WINDOW held AS (PARTITION BY account_id, region, image_name, alias ORDER BY moved_by, learned_at, version)
 )
 SELECT
     account_id,
     region,
     image_name,
     alias,
-    lost.version AS from_version,
-    gained.version AS to_version,
-    greatest(lost.moved_after, gained.moved_after) AS moved_after,
-    least(lost.moved_by, gained.moved_by) AS moved_by,
-    greatest(lost.learned_at, gained.learned_at) AS learned_at,
+    CASE
+        WHEN loss_before IS NULL
+            OR (coalesce(moved_after < loss_before.moved_by, TRUE) AND coalesce(loss_before.moved_after < moved_by, TRUE))
+            THEN version_before
+    END AS from_version,
+    version AS to_version,
+    CASE WHEN from_version IS NULL THEN moved_after ELSE greatest(loss_before.moved_after, moved_after) END AS moved_after,
+    CASE WHEN from_version IS NULL THEN moved_by ELSE least(loss_before.moved_by, moved_by) END AS moved_by,
+    learned_at,
     etl_run_id
-FROM lost
-FULL JOIN gained USING (account_id, region, image_name, alias, etl_run_id);
+FROM following
+UNION ALL
+SELECT
+    account_id,
+    region,
+    image_name,
+    alias,
+    version,
+    NULL,
+    loss.moved_after,
+    loss.moved_by,
+    loss.learned_at,
+    loss.etl_run_id
+FROM following
+WHERE
+    loss IS NOT NULL
+    AND NOT (
+        version_after IS NOT NULL
+        AND coalesce(gain_after < loss.moved_by, TRUE)
+        AND coalesce(loss.moved_after < gain_by, TRUE)
+    );

@@ -73,7 +73,11 @@ class Site:
 
     def sync(self, **changes: object) -> RunReport:
         """One sync in this process; the simulator's counters start at zero."""
-        options = {name: changes.pop(name) for name in ("full", "images", "fresh") if name in changes}
+        options = {
+            name: changes.pop(name)
+            for name in ("full", "images", "fresh", "allow_mass_delete")
+            if name in changes
+        }
         self.simulator.counters.reset()
         config = msgspec.structs.replace(self.config, **changes)
         return sync(config, options=SyncOptions(**options))  # type: ignore[arg-type]  # a test's own options

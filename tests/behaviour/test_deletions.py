@@ -81,7 +81,7 @@ def test_deleted_version_is_marked_once_describe_confirms(served: ServeWorld) ->
     assert site.ask(
         "SELECT etl_change, epoch_ms(etl_last_seen_at), epoch_ms(etl_valid_from) FROM image_version_events "
         "WHERE etl_change = 'deleted'"
-    ) == [("deleted", NOON_MS + HOUR_MS - 1000, NOON_MS + 2 * HOUR_MS - 1000)]
+    ) == [("deleted", NOON_MS + HOUR_MS - 1000, NOON_MS + 2 * HOUR_MS + 1000)]
     assert site.sync().rows.deleted == 0
     assert site.calls("DescribeImageVersion") == 0
 

@@ -156,6 +156,9 @@ def test_token_refused_every_time_fails_the_stream() -> None:
     assert len(source.asked) == 10
 
 
+NOON_MS = 1_790_000_000_000
+
+
 def described(result: Answer[Any] | Exception) -> Callable[[str, Any], Answer[Any]]:
     """The list doesn't know the image; Describe answers this."""
     describe = in_turn(result)
@@ -163,7 +166,7 @@ def described(result: Answer[Any] | Exception) -> Callable[[str, Any], Answer[An
     def answering(operation: str, parameters: Any) -> Answer[Any]:
         if operation == "DescribeImage":
             return describe(operation, parameters)
-        raise ImageNotFoundError("does not exist", code="ResourceNotFound")
+        raise ImageNotFoundError("does not exist", date_ms=NOON_MS, code="ResourceNotFound")
 
     return answering
 
@@ -171,7 +174,7 @@ def described(result: Answer[Any] | Exception) -> Callable[[str, Any], Answer[An
 @pytest.mark.parametrize(
     ("result", "outcome"),
     [
-        pytest.param(ImageNotFoundError("no"), Outcome.GONE, id="gone"),
+        pytest.param(ImageNotFoundError("no", date_ms=NOON_MS + 4000), Outcome.MISSING, id="gone"),
         pytest.param(answer(image("base")), Outcome.FAILED, id="there"),
         pytest.param(AccessDeniedError("no"), Outcome.FAILED, id="denied"),
     ],
@@ -184,6 +187,8 @@ def test_missing_image_is_gone_only_if_describe_agrees(
     (end,) = read(source)
     assert end.checkpoint.outcome is outcome
     assert end.checkpoint.error_code == "ResourceNotFound"
+    if outcome is Outcome.MISSING:
+        assert (end.checkpoint.t0_ms, end.checkpoint.t1_ms) == (NOON_MS - 1000, NOON_MS + 5000)
     assert source.operations() == ["ListImageVersions", "DescribeImage"]
 
 

@@ -25,9 +25,12 @@ VERSIONS = """
 SELECT version, epoch_ms(creation_time), epoch_ms(last_modified_time), image_version_status, etl_delete_evidence
 FROM image_versions
 """
-STREAMS = "SELECT epoch_ms(watermark), highest_version, first_version_seen, live_versions FROM streams"
-ABSENT = "SELECT first_version, last_version FROM absent_versions"
-_IMAGE = Image("base", "arn:aws:sagemaker:us-east-1:111122223333:image/base", "CREATED", 0.0, 0.0)
+STREAMS = """
+SELECT epoch_ms(watermark), highest_version, first_version_seen, live_versions, epoch_ms(image_created_at), held_back
+FROM streams
+"""
+ABSENT = "SELECT first_version, last_version, epoch_ms(image_created_at) FROM absent_versions"
+_ARN = "arn:aws:sagemaker:us-east-1:111122223333:image/base"
 
 
 @dataclass(slots=True)
@@ -46,18 +49,18 @@ class CheckedStore(Store):
     def findings(self, landing: Landing, mark: Checkpoint) -> Findings:
         """What both say of a listing that was read to its end."""
         said = Store.findings(self, landing, mark)
-        held = hold_against(self.connection, self._landed(landing, mark, image_listed=True))
+        held = hold_against(self.connection, self._landed(landing, mark))
         found = held.findings.get(STREAM, Findings())
         assert found == said, f"the warehouse finds {found}, the model {said}"
         self.checks += 1
         return said
 
-    def load(self, landing: Landing, *, image_listed: bool) -> list[Stored]:
+    def load(self, landing: Landing) -> list[Stored]:
         """Load a run into both."""
-        deleted = Store.load(self, landing, image_listed=image_listed)
+        deleted = Store.load(self, landing)
         if landing.mark is not None:
             self._runs += 1
-            load_run(self.connection, self._landed(landing, landing.mark, image_listed=image_listed))
+            load_run(self.connection, self._landed(landing, landing.mark))
             self._compare()
         return deleted
 
@@ -73,7 +76,15 @@ class CheckedStore(Store):
             for number, each in self.versions.items()
         }
         assert self._rows(VERSIONS) == stored
-        known = (self.watermark_ms, self.highest, self.first, len(self.live()))
+        present = self.present(self.image_ms)
+        known = (
+            self.watermark_ms,
+            max(present, default=None),
+            min(present, default=None),
+            len(self.live()),
+            self.stream_image_ms,
+            self.held_back,
+        )
         assert self._rows(STREAMS) == {known}
         assert self._rows(ABSENT) == set(self.absent)
         self.checks += 1
@@ -81,15 +92,19 @@ class CheckedStore(Store):
     def _rows(self, query: str) -> set[tuple[object, ...]]:
         return set(self.connection.duck.execute(query).fetchall())
 
-    def _landed(self, landing: Landing, mark: Checkpoint, *, image_listed: bool) -> LandedRun:
-        pages = [VersionPage(STREAM, [each.row], each.reading, each.page) for each in landing.rows]
+    def _landed(self, landing: Landing, mark: Checkpoint) -> LandedRun:
+        pages = [
+            VersionPage(STREAM, [each.row], each.reading, each.page, each.t0_ms) for each in landing.rows
+        ]
         # DuckDB remembers files by name: each has its own, as in a landing.
         self._files += 1
         segment = self.folder / f"segment-{self._files}.parquet"
         pq.write_table(version_table(pages), segment)
         folder = self.folder / f"run-{self._files}"
         folder.mkdir()
-        images = image_table(STREAM.scope, [_IMAGE]) if image_listed else empty_images()
+        created_ms = landing.image_created_ms
+        image = Image("base", _ARN, "CREATED", (created_ms or 0) / 1000, 0.0)
+        images = empty_images() if created_ms is None else image_table(STREAM.scope, [image])
         pq.write_table(images, folder / "images.parquet")
         plan = RunPlan(
             run_id=f"run {self._runs}",

@@ -54,6 +54,7 @@ class Collection:
     habits: Habits
     now_ms: int = START_MS
     exists: bool = True
+    made_ms: int = START_MS
     versions: dict[int, ImageVersion] = field(default_factory=dict)
     hidden: frozenset[int] = frozenset()
     next_number: int = 1
@@ -61,7 +62,13 @@ class Collection:
     def copy(self) -> Collection:
         """A collection that goes its own way from here."""
         return Collection(
-            self.habits, self.now_ms, self.exists, dict(self.versions), self.hidden, self.next_number
+            self.habits,
+            self.now_ms,
+            self.exists,
+            self.made_ms,
+            dict(self.versions),
+            self.hidden,
+            self.next_number,
         )
 
     def apply(self, change: Change) -> None:
@@ -84,7 +91,8 @@ class Collection:
             self.hidden |= {number}
 
     def _create(self) -> None:
-        self.exists = True
+        if not self.exists:
+            self.exists, self.made_ms = True, self.now_ms
         now = self.now_ms / 1000
         status = "CREATING" if self.habits.building else "CREATED"
         number = self.next_number
@@ -189,7 +197,7 @@ class Service(ScopeCalls):
         if next_token is not None and next_token not in self._positions:
             raise RequestRejectedError("Invalid pagination token.")
         if not self.collection.exists:
-            raise ImageNotFoundError("The image does not exist.")
+            raise ImageNotFoundError("The image does not exist.", date_ms=self.date_ms)
         return Answer(self._page(request, next_token), "request", self.date_ms, 100)
 
     def _page(self, request: ListingRequest, next_token: str | None) -> ImageVersionsBody:
@@ -217,9 +225,9 @@ class Service(ScopeCalls):
         self._positions[token] = _Position(_key_of(request)(rows[-1]), passed + len(rows), tuple(whole))
         return ImageVersionsBody(shown, token)
 
-    def image_exists(self, image_name: str) -> bool:
+    def image_gone_ms(self, image_name: str) -> int | None:
         self.before_call()
-        return self.collection.exists
+        return None if self.collection.exists else self.date_ms
 
     def describe_image_version(self, image_name: str, version: int) -> Answer[DescribedImageVersion]:
         self.before_call()
@@ -228,6 +236,6 @@ class Service(ScopeCalls):
             raise AccessDeniedError("DescribeImageVersion is not allowed.")
         row = self.collection.versions.get(version)
         if row is None:
-            raise ImageNotFoundError("The version does not exist.")
+            raise ImageNotFoundError("The version does not exist.", date_ms=self.date_ms)
         described = DescribedImageVersion(**msgspec.structs.asdict(row))
         return Answer(described, "request", self.date_ms, 100)

@@ -115,24 +115,25 @@ class Side:
     def sync(self, *, full: bool) -> None:
         """One run, begun again after a kill, loaded, and held against the truth."""
         listed = self._discover()
+        created_ms = self.collection.made_ms if listed else None
         known = self.store.knowledge()
         if not listed and (known is None or not known.image_live):
             return
         settings = PlanSettings(
             PAGE_SIZE, lookback_ms=self.lookback_ms, reconcile_every_ms=_DAY_MS, full=full
         )
-        planned = plan_stream(STREAM, known, settings, now_ms=self.service.date_ms)
+        planned = plan_stream(STREAM, known, settings, now_ms=self.service.date_ms, created_ms=created_ms)
         if self.readers and planned.request.kind is ListingKind.FULL:
             # The planner spares streams that are known, which have more to lose.
             planned = replace(planned, request=replace(planned.request, may_split=True))
-        landing = Landing()
+        landing = Landing(image_created_ms=created_ms)
         while True:
             try:
                 self._read(landing, planned)
                 break
             except InterruptedRunError:
                 continue
-        self._load(landing, listed=listed)
+        self._load(landing)
 
     def _discover(self) -> bool:
         while True:
@@ -151,15 +152,15 @@ class Side:
                     team = Readers(self.readers, self.service)
                     StreamReading(self.service, landing.put, self.stop, team).run(mark)
             read = landing.mark
-            if read is None or read.outcome is not Outcome.READ:
+            if read is None or read.outcome not in {Outcome.READ, Outcome.MISSING}:
                 return
             findings = self.store.findings(landing, read)
             settler = Settler({STREAM.scope: self.service}, landing.put, self.stop, concurrency=1)
             marks = settler.settle([read], {STREAM: findings}, {STREAM.scope: len(self.store.live())})
 
-    def _load(self, landing: Landing, *, listed: bool) -> None:
+    def _load(self, landing: Landing) -> None:
         before_ms = self.store.watermark_ms
-        deleted = self.store.load(landing, image_listed=listed)
+        deleted = self.store.load(landing)
         truth = self.collection.versions
         for stored in deleted:
             existing = truth.get(stored.row.Version)

@@ -151,7 +151,7 @@ class Done:
         return (
             self.report.outcome is Outcome.COMPLETE
             and not self.report.resumed
-            and all(scope.spared == 0 for scope in self.report.scopes)
+            and all(scope.held_back == 0 for scope in self.report.scopes)
         )
 
 

@@ -50,12 +50,13 @@ def test_page_of_images_is_asked_for_oldest_first() -> None:
     assert source.asked == [("ListImages", expected)]
 
 
-def test_image_exists_if_describe_finds_it() -> None:
-    """Only AWS's own "not found" is a no; any other error stays one."""
-    assert scope_calls(FakeSource(in_turn(answer(image("base"))))).image_exists("base")
-    assert not scope_calls(FakeSource(in_turn(ImageNotFoundError("gone")))).image_exists("base")
+def test_image_is_gone_if_describe_says_so() -> None:
+    """Only AWS's own "not found" is a no, with its Date; any other error stays one."""
+    assert scope_calls(FakeSource(in_turn(answer(image("base"))))).image_gone_ms("base") is None
+    missing = FakeSource(in_turn(ImageNotFoundError("gone", date_ms=7000)))
+    assert scope_calls(missing).image_gone_ms("base") == 7000
     with pytest.raises(AccessDeniedError):
-        scope_calls(FakeSource(in_turn(AccessDeniedError("no")))).image_exists("base")
+        scope_calls(FakeSource(in_turn(AccessDeniedError("no")))).image_gone_ms("base")
 
 
 def test_cost_counts_every_request() -> None:
@@ -78,7 +79,7 @@ def test_throttling_slows_its_own_kind_only() -> None:
     calls = ScopeCalls(source, policy=RetryPolicy(2), pace=pace, stop=Stop(event=Waits()))
     calls.list_image_versions_with({"ImageName": "base"})
     assert (pace.lists.factor, pace.describes.factor) == (0.5 * 1.05, 1)
-    calls.image_exists("base")
+    calls.image_gone_ms("base")
     assert pace.lists.factor == 0.5 * 1.05
 
 

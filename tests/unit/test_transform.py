@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 
 import pytest
 
@@ -25,7 +26,7 @@ def row(number: int, created_ms: int, modified_ms: int) -> ImageVersion:
 def test_instants_keep_their_milliseconds(rng: random.Random, rows: int) -> None:
     """However many rows there are, and so in whatever way they are converted."""
     instants = [(rng.randint(0, LAST_MS), rng.randint(0, LAST_MS)) for _ in range(rows - 1)] + [(0, LAST_MS)]
-    page = VersionPage(Stream(SCOPES[0], "base"), [row(n, *both) for n, both in enumerate(instants)], 1, 1)
+    page = VersionPage(Stream(SCOPES[0], "base"), [row(n, *both) for n, both in enumerate(instants)], 1, 1, 0)
     table = version_table([page])
     found = [table[name].cast("int64").to_pylist() for name in ("creation_time", "last_modified_time")]
     assert list(zip(*found, strict=True)) == instants
@@ -47,11 +48,12 @@ def test_each_row_has_what_its_page_says(rng: random.Random) -> None:
             [row(n, 0, 0) for n in range(rng.randint(0, 3))],
             rng.randint(1, 2),
             rng.randint(1, 3),
+            rng.randint(1, 3) * 1000,
         )
         for _ in range(200)
     ]
     table = version_table(pages)
-    columns = ["account_id", "region", "image_name", "etl_reading", "etl_page", "version"]
+    columns = ["account_id", "region", "image_name", "etl_reading", "etl_page", "etl_read_at", "version"]
     told = [
         (
             page.stream.scope.account_id,
@@ -59,6 +61,7 @@ def test_each_row_has_what_its_page_says(rng: random.Random) -> None:
             page.stream.image_name,
             page.reading,
             page.page,
+            datetime.fromtimestamp(page.t0_ms / 1000, tz=UTC),
             n,
         )
         for page in pages

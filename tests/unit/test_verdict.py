@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from image_history.listing.breaker import tripped
 from image_history.listing.pages import MAX_READINGS, read_again
 from image_history.listing.verdict import (
     Described,
     Findings,
+    Said,
     Step,
+    Suspect,
     absences,
     accepted,
-    may_delete,
+    gone,
     next_step,
 )
 from image_history.model import (
@@ -29,6 +32,8 @@ from image_history.model import (
 
 STREAM = Stream(Scope("111122223333", "us-east-1"), "base")
 T0_MS = 1_790_000_000_000
+T1_MS = T0_MS + 2_000
+CREATED_MS = T0_MS - 86_400_000
 NOTHING = Findings()
 
 
@@ -42,7 +47,13 @@ def read(*, pages: int = 1, kind: ListingKind = ListingKind.FULL, reading: int =
         rows=pages * 100,
         reading=reading,
         t0_ms=T0_MS,
+        t1_ms=T1_MS,
     )
+
+
+def lost(*numbers: int) -> tuple[Suspect, ...]:
+    """Stored live versions that a listing lacks."""
+    return tuple(Suspect(number, CREATED_MS) for number in numbers)
 
 
 ONE_PAGE, TEN_PAGES = read(), read(pages=10)
@@ -56,25 +67,25 @@ TWO_NEWEST = read(kind=ListingKind.INCREMENTAL, pages=2)
         pytest.param(ONE_PAGE, NOTHING, True, Step.ACCEPT, id="page-quiet"),
         pytest.param(ONE_PAGE, Findings(gaps=((3, 900),)), True, Step.ACCEPT, id="page-gaps"),
         pytest.param(ONE_PAGE, Findings(gaps=((3, 9),)), False, Step.ACCEPT, id="page-gaps-denied"),
-        pytest.param(ONE_PAGE, Findings(missing=(4,)), True, Step.DESCRIBE_MISSING, id="page-missing"),
-        pytest.param(ONE_PAGE, Findings(missing=(4,)), False, Step.READ_AGAIN, id="page-missing-denied"),
+        pytest.param(ONE_PAGE, Findings(missing=lost(4)), True, Step.DESCRIBE_MISSING, id="page-missing"),
+        pytest.param(ONE_PAGE, Findings(missing=lost(4)), False, Step.READ_AGAIN, id="page-missing-denied"),
         pytest.param(TEN_PAGES, NOTHING, True, Step.ACCEPT, id="pages-quiet"),
         pytest.param(
-            TEN_PAGES, Findings(missing=(1,), gaps=((3, 10),)), True, Step.DESCRIBE_ALL, id="pages-few"
+            TEN_PAGES, Findings(missing=lost(1), gaps=((3, 10),)), True, Step.DESCRIBE_ALL, id="pages-few"
         ),
         pytest.param(
-            TEN_PAGES, Findings(missing=(1,), gaps=((3, 11),)), True, Step.READ_AGAIN, id="pages-many"
+            TEN_PAGES, Findings(missing=lost(1), gaps=((3, 11),)), True, Step.READ_AGAIN, id="pages-many"
         ),
-        pytest.param(TEN_PAGES, Findings(missing=(1,)), False, Step.READ_AGAIN, id="pages-denied"),
+        pytest.param(TEN_PAGES, Findings(missing=lost(1)), False, Step.READ_AGAIN, id="pages-denied"),
         pytest.param(
             TEN_PAGES,
-            Findings(missing=(1, 2), agrees=True),
+            Findings(missing=lost(1, 2), agrees=True),
             True,
             Step.DESCRIBE_MISSING,
             id="agreeing-missing",
         ),
         pytest.param(
-            TEN_PAGES, Findings(missing=(1,), agrees=True), False, Step.ACCEPT, id="agreeing-denied"
+            TEN_PAGES, Findings(missing=lost(1), agrees=True), False, Step.ACCEPT, id="agreeing-denied"
         ),
         pytest.param(
             TEN_PAGES, Findings(gaps=((1, 99),), agrees=True), True, Step.ACCEPT, id="agreeing-gaps"
@@ -98,6 +109,13 @@ TWO_NEWEST = read(kind=ListingKind.INCREMENTAL, pages=2)
         pytest.param(NEWEST, Findings(gaps=((7, 8),)), True, Step.DESCRIBE_ALL, id="newest-hole"),
         pytest.param(NEWEST, Findings(gaps=((7, 8),)), False, Step.READ_IN_FULL, id="newest-hole-denied"),
         pytest.param(NEWEST, Findings(gaps=((7, 70),)), True, Step.READ_IN_FULL, id="newest-large-hole"),
+        pytest.param(NEWEST, Findings(missing=lost(3)), True, Step.DESCRIBE_ALL, id="newest-landed-before"),
+        pytest.param(NEWEST, Findings(unfounded=True), True, Step.READ_IN_FULL, id="newest-unfounded"),
+        pytest.param(
+            TWO_NEWEST, Findings(unfounded=True), True, Step.READ_IN_FULL, id="newest-pages-unfounded"
+        ),
+        pytest.param(ONE_PAGE, Findings(recreated_ms=1), True, Step.ACCEPT, id="page-recreated"),
+        pytest.param(TEN_PAGES, Findings(recreated_ms=1), True, Step.ACCEPT, id="pages-recreated"),
         pytest.param(TWO_NEWEST, NOTHING, True, Step.READ_AGAIN, id="newest-pages"),
         pytest.param(TWO_NEWEST, Findings(agrees=True), True, Step.ACCEPT, id="newest-pages-agreeing"),
         pytest.param(
@@ -117,20 +135,41 @@ def test_next_step_is_the_cheapest_proof(
 
 def test_absences_carry_the_strongest_evidence() -> None:
     """What Describe did not find, what two readings lacked, and what one page lacked are told apart."""
-    described = {4: Described.NOT_FOUND, 5: Described.FOUND}
-    assert absences(ONE_PAGE, Findings(missing=(4, 5), gaps=((8, 9),)), described) == (
-        Absence(STREAM, 4, 4, Evidence.DESCRIBE_NOT_FOUND, T0_MS),
-        Absence(STREAM, 8, 9, Evidence.SINGLE_PAGE, T0_MS),
+    later_ms = T1_MS + 60_000
+    described = {4: Described(Said.NOT_FOUND, later_ms), 5: Described(Said.FOUND, later_ms)}
+    assert absences(ONE_PAGE, Findings(missing=lost(4, 5), gaps=((8, 9),)), described) == (
+        Absence(STREAM, 4, 4, Evidence.DESCRIBE_NOT_FOUND, T0_MS, later_ms + 1000, CREATED_MS, 1),
+        Absence(STREAM, 8, 9, Evidence.SINGLE_PAGE, T0_MS, T1_MS),
     )
-    assert absences(TEN_PAGES, Findings(missing=(4,), gaps=((8, 9),), agrees=True), {}) == (
-        Absence(STREAM, 4, 4, Evidence.ABSENT_TWICE, T0_MS),
-        Absence(STREAM, 8, 9, Evidence.ABSENT_TWICE, T0_MS),
+    assert absences(TEN_PAGES, Findings(missing=lost(4), gaps=((8, 9),), agrees=True), {}) == (
+        Absence(STREAM, 4, 4, Evidence.ABSENT_TWICE, T0_MS, T1_MS, CREATED_MS, 1),
+        Absence(STREAM, 8, 9, Evidence.ABSENT_TWICE, T0_MS, T1_MS),
     )
+
+
+def test_proof_ends_the_lives_that_it_names() -> None:
+    """What only this run landed is no deletion; an image that was made again ended what is older than it."""
+    landed = Findings(missing=(Suspect(4, CREATED_MS, stored=False),))
+    (proof,) = absences(ONE_PAGE, landed, {4: Described(Said.NOT_FOUND, T0_MS)})
+    assert (proof.created_until_ms, proof.lives) == (CREATED_MS, 0)
+    (proof,) = absences(ONE_PAGE, Findings(recreated_ms=CREATED_MS), {})
+    assert (proof.evidence, proof.t1_ms) == (Evidence.IMAGE_RECREATED, CREATED_MS)
+    assert (proof.created_until_ms, proof.lives) == (CREATED_MS - 1, 0)
+    assert absences(NEWEST, Findings(recreated_ms=CREATED_MS), {}) == ()
+    mark, proof = gone(ONE_PAGE, Findings(lives=7, known_until_ms=CREATED_MS))
+    assert (mark.outcome, proof.created_until_ms, proof.lives) == (Outcome.GONE, CREATED_MS, 7)
+
+
+def test_what_the_breaker_counts() -> None:
+    """Live versions only: those that a listing lacks, or all of an image that is gone."""
+    assert Findings(missing=(*lost(1, 2), Suspect(3, CREATED_MS, stored=False))).doomed == 2
+    assert Findings(lives=5).doomed == 5
+    assert Findings(recreated_ms=CREATED_MS).doomed == 0
 
 
 def test_absences_leave_out_what_describe_found_in_a_gap() -> None:
     """A gap in which Describe found a version falls into the ranges around it."""
-    numbers = dict.fromkeys((3, 4, 6), Described.NOT_FOUND) | {5: Described.FOUND}
+    numbers = dict.fromkeys((3, 4, 6), Described(Said.NOT_FOUND)) | {5: Described(Said.FOUND)}
     assert [
         (proof.first, proof.last) for proof in absences(TEN_PAGES, Findings(gaps=((3, 6),)), numbers)
     ] == [
@@ -141,8 +180,8 @@ def test_absences_leave_out_what_describe_found_in_a_gap() -> None:
 
 def test_absences_in_a_gap_end_where_another_missing_number_begins() -> None:
     """A gap is proved absent whole, although the number after it was asked for and not found either."""
-    numbers = dict.fromkeys((3, 4, 5), Described.NOT_FOUND)
-    proofs = absences(TEN_PAGES, Findings(missing=(5,), gaps=((3, 4),)), numbers)
+    numbers = dict.fromkeys((3, 4, 5), Described(Said.NOT_FOUND))
+    proofs = absences(TEN_PAGES, Findings(missing=lost(5), gaps=((3, 4),)), numbers)
     assert [(proof.first, proof.last) for proof in proofs] == [(5, 5), (3, 4)]
 
 
@@ -177,5 +216,6 @@ def test_mass_delete_breaker_at_its_bounds(
     passes: bool,
 ) -> None:
     """More than ten, and more than 30 % of the live versions, do not pass unless allowed."""
-    assert may_delete(deletions, live, allowed=False) is passes
-    assert may_delete(deletions, live, allowed=True)
+    doomed = {STREAM.scope: deletions}
+    assert tripped(doomed, {STREAM.scope: live}, allowed=False) == ({} if passes else doomed)
+    assert tripped(doomed, {STREAM.scope: live}, allowed=True) == {}

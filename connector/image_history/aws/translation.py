@@ -19,11 +19,12 @@ from image_history.aws.error_codes import (
     EXPIRED_CODES,
     error_class,
 )
-from image_history.aws.server_time import clock_hint, retry_after_seconds
+from image_history.aws.server_time import clock_hint, http_date, retry_after_seconds
 from image_history.errors import (
     ConfigError,
     ConnectorError,
     CredentialsError,
+    ImageNotFoundError,
     MalformedResponseError,
     SkippableError,
     SourceError,
@@ -89,8 +90,18 @@ def _translate_answer(error: ClientError, place: str, token: str) -> ConnectorEr
     if issubclass(kind, TransientError):
         asked = retry_after_seconds(headers, now=datetime.now(UTC))
         return kind(f"{message}.", retry_after_seconds=asked, code=code)
+    if issubclass(kind, ImageNotFoundError):
+        return _not_found(f"{message}.", code, headers.get("date"))
     skewed = clock_hint(headers.get("date"), now=datetime.now(UTC)) if code in CLOCK_CODES else None
     return kind(f"{message}.{skewed or _hint(kind)}", code=code)
+
+
+def _not_found(message: str, code: str, date: str | None) -> ConnectorError:
+    """By when it was gone is part of the proof: an answer that does not say so is none."""
+    moment = http_date(date)
+    if moment is None:
+        return MalformedResponseError(f"{message} The answer has no valid Date.", code=code)
+    return ImageNotFoundError(message, date_ms=int(moment.timestamp()) * 1000, code=code)
 
 
 def _without_token(text: str, token: str) -> str:

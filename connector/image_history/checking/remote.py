@@ -186,7 +186,7 @@ def _operations(scope: _Scope, opened: OpenScope, knowledge: Knowledge, *, detai
     name = examined.list_images(opened.target) or _known_image(opened, knowledge)
     made_up = name or _made_up(opened.target)
     number = examined.list_versions(made_up)
-    examined.try_call("DescribeImage", partial(opened.calls.image_exists, made_up))
+    examined.try_call("DescribeImage", partial(opened.calls.image_gone_ms, made_up))
     examined.try_call(
         "DescribeImageVersion", partial(opened.calls.describe_image_version, made_up, number or 1)
     )

@@ -198,7 +198,7 @@ def _table(target: Target, wanted: Browse, listing: Listing) -> pa.Table:
 
     # Which account it is nobody asked, and a listing doesn't say.
     stream = Stream(Scope("", target.region), wanted.image_name)
-    page = VersionPage(stream, listing.rows, reading=1, page=1)
+    page = VersionPage(stream, listing.rows, reading=1, page=1, t0_ms=0)
     return version_table([page]).select(COLUMNS)
 
 

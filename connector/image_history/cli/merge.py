@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from image_history.model import RunReport
     from image_history.run.merging import Merged
 
+_HELD_BACK = 9
+
 
 @click.command("merge", cls=Verb)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
@@ -38,11 +40,18 @@ def command(shared: Globals, /, *, folders: tuple[Path, ...], allow_mass_delete:
     if as_json:
         for report in merged.runs:
             click.echo(json.dumps(json.loads(report_json(report)), separators=(",", ":")))
-        return 0
+        return _exit_code(merged)
     for report in merged.runs:
         click.echo(printable(_line(report)))
     click.echo(_total(merged))
-    return 0
+    return _exit_code(merged)
+
+
+def _exit_code(merged: Merged) -> int:
+    """9 if deletions of a run are held back."""
+    from image_history.model import Outcome
+
+    return _HELD_BACK if any(report.outcome is Outcome.HELD_BACK for report in merged.runs) else 0
 
 
 def _line(report: RunReport) -> str:

@@ -227,7 +227,7 @@ def _of_run(ending: Ending, before: Remembered) -> Iterable[Family]:
 def _of_scopes(ending: Ending, before: Remembered) -> Iterable[Family]:
     scopes = ending.report.scopes if ending.report is not None else ()
     complete = {
-        scope.scope: ending.finished_at for scope in scopes if not scope.failures and not scope.spared
+        scope.scope: ending.finished_at for scope in scopes if not scope.failures and not scope.held_back
     }
     yield Family(
         _SCOPE_COMPLETE,
@@ -241,7 +241,7 @@ def _of_scopes(ending: Ending, before: Remembered) -> Iterable[Family]:
         ("throttles", "Requests that AWS throttled.", lambda scope: scope.calls.throttles),
         ("answer_bytes", "Bytes of AWS's answers.", lambda scope: scope.calls.bytes),
         ("failures", "Images that could not be read whole.", lambda scope: len(scope.failures)),
-        ("spared", "Deletions that were held back as too many at once.", lambda scope: scope.spared),
+        ("held_back", "Deletions that were held back as too many at once.", lambda scope: scope.held_back),
     ):
         samples = tuple(Sample(_key(scope.scope), of(scope)) for scope in scopes)
         yield Family(f"{PREFIX}scope_{name}", meaning, samples, _SCOPE)

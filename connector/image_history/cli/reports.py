@@ -15,6 +15,7 @@ import click
 
 from image_history.cli import printable
 from image_history.cli.publish import told
+from image_history.listing.breaker import LIMIT
 from image_history.model import Calls, Failure, RowCounts, RunReport
 
 _HEADINGS = (
@@ -38,7 +39,7 @@ def print_report(report: RunReport) -> None:
     click.echo("\n".join(_aligned([_HEADINGS, *lines, total])))
     for line in _footer(report):
         click.echo(line)
-    for line in (*_failures(report.failures), *_spared(report), *_drift(report)):
+    for line in (*_failures(report.failures), *_held_back(report), *_drift(report)):
         click.echo(line)
     for publication in report.publications:
         click.echo(told(publication))
@@ -85,12 +86,12 @@ def _failures(failures: Sequence[Failure]) -> Iterable[str]:
         yield f"... and {len(failures) - _SHOWN_FAILURES} more; table coverage has them all."
 
 
-def _spared(report: RunReport) -> Iterable[str]:
+def _held_back(report: RunReport) -> Iterable[str]:
     for scope in report.scopes:
-        if scope.spared:
+        if scope.held_back:
             yield (
-                f"stopped: {scope.scope} lacks {scope.spared:,} versions, more than 30 % of those that live there: "
-                "nothing was marked deleted. If they are gone indeed, run sync --allow-mass-delete."
+                f"held back: {scope.scope} lacks {scope.held_back:,} of its versions ({LIMIT}): nothing was marked "
+                "deleted. If they are gone indeed, run sync --allow-mass-delete."
             )
 
 

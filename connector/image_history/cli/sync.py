@@ -112,7 +112,7 @@ def exit_code(report: RunReport, *, strict: bool = False) -> int:
     """
     from image_history.model import Outcome
 
-    if any(scope.spared for scope in report.scopes):
+    if any(scope.held_back for scope in report.scopes):
         return _MASS_DELETE
     if report.outcome is Outcome.COMPLETE:
         if any(publication.error is not None for publication in report.publications):

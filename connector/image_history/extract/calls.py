@@ -157,13 +157,13 @@ class ScopeCalls:
         """One page for exactly these request members, as `image-history list` passes them on."""
         return self._call("ListImageVersions", parameters)
 
-    def image_exists(self, image_name: str) -> bool:
-        """Whether DescribeImage finds the image."""
+    def image_gone_ms(self, image_name: str) -> int | None:
+        """None if DescribeImage finds the image; else the server's Date of its answer, UTC epoch milliseconds."""
         try:
             self.describe_image(image_name)
-        except ImageNotFoundError:
-            return False
-        return True
+        except ImageNotFoundError as error:
+            return error.date_ms
+        return None
 
     def describe_image(self, image_name: str) -> Answer[Image]:
         """One image; ImageNotFoundError if there is none."""

@@ -21,7 +21,7 @@ from image_history.errors import (
 )
 from image_history.extract.calls import ScopeCalls
 from image_history.extract.side_by_side import Alone, Seen, SideBySide, Sink, Team
-from image_history.listing.pages import MAX_READINGS, PageRead, advance, ended, read_again
+from image_history.listing.pages import MARGIN_MS, MAX_READINGS, PageRead, advance, ended, read_again
 from image_history.listing.windows import opened, wanted
 from image_history.model import Checkpoint, Outcome, Stop
 
@@ -61,7 +61,7 @@ class StreamReading:
             self.last = read_again(current)
             self.run(self.last)
         except ImageNotFoundError as error:
-            self._end(self.last or checkpoint, self._missing(checkpoint), error)
+            self._missing(self.last or checkpoint, error)
         except AccessDeniedError as error:
             self._end(self.last or checkpoint, Outcome.DENIED, error)
         except ListingUnstableError as error:
@@ -126,12 +126,18 @@ class StreamReading:
         self.last = read_again(checkpoint)
         return self.last
 
-    def _missing(self, checkpoint: Checkpoint) -> Outcome:
+    def _missing(self, checkpoint: Checkpoint, error: ImageNotFoundError) -> None:
+        """The list says that there is no such image; DescribeImage has to say so as well."""
         try:
-            exists = self.calls.image_exists(checkpoint.stream.image_name)
+            gone_ms = self.calls.image_gone_ms(checkpoint.stream.image_name)
         except AccessDeniedError:
-            return Outcome.FAILED
-        return Outcome.FAILED if exists else Outcome.GONE
+            gone_ms = None
+        if gone_ms is None:
+            self._end(checkpoint, Outcome.FAILED, error)
+            return
+        t0_ms = checkpoint.t0_ms if checkpoint.t0_ms is not None else error.date_ms - MARGIN_MS
+        proved = replace(checkpoint, t0_ms=t0_ms, t1_ms=gone_ms + MARGIN_MS)
+        self._end(proved, Outcome.MISSING, error)
 
     def _end(self, checkpoint: Checkpoint, outcome: Outcome, error: SkippableError) -> None:
         logger.warning("stream_skipped", extra={"stream": str(checkpoint.stream), "outcome": outcome.value})

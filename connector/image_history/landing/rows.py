@@ -29,12 +29,13 @@ _TYPES = {field.name: field.type for schema in (VERSIONS_SCHEMA, IMAGES_SCHEMA) 
 
 @dataclass(frozen=True, slots=True)
 class VersionPage:
-    """The rows of one page with what AWS's items don't say: their stream, and the order of reading."""
+    """The rows of one page with what AWS's items don't say: their stream, and the order and T0 of the reading."""
 
     stream: Stream
     rows: Sequence[ImageVersion]
     reading: int
     page: int
+    t0_ms: int
 
 
 def version_table(pages: Iterable[VersionPage]) -> pa.Table:
@@ -51,6 +52,7 @@ def version_table(pages: Iterable[VersionPage]) -> pa.Table:
         "image_name": lambda page: page.stream.image_name,
         "etl_reading": lambda page: page.reading,
         "etl_page": lambda page: page.page,
+        "etl_read_at": lambda page: page.t0_ms,
     }
     arrays = [
         _spread(column, filled, spread[column.name]) if column.name in spread else _member(column, rows)

@@ -19,6 +19,7 @@ import errno
 import fcntl
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -51,12 +52,13 @@ from image_history.model import (
     Drift,
     Failure,
     ListingKind,
+    Outcome,
     PlannedStream,
     Scope,
     Stream,
 )
 
-FORMAT = 1
+FORMAT = 2
 _PLAN = "plan.json"
 _IMAGES = "images.parquet"
 _CLOSED = "closed"
@@ -102,6 +104,11 @@ class RunPlan:
     details: bool = False
     last: bool = True
     format: int = FORMAT
+
+    @property
+    def t0_ms(self) -> int:
+        """When it began to read by AWS's clock; runs are loaded in this order. Of one that read nothing, 0."""
+        return min((scope.t0_ms for scope in self.scopes), default=0)
 
     def with_part(self, part: RunPlan) -> RunPlan:
         """This plan and what another part adds to it."""
@@ -376,6 +383,15 @@ def _header(path: Path, run_id: str, number: int) -> SegmentHeader:
     if (header.run_id, header.number) != (run_id, number):
         raise damaged(path, f"it is not segment {number} of its run")
     return header
+
+
+def proved_deletions(run: LandedRun) -> Mapping[Checkpoint, int]:
+    """The accepted listings of a run that prove live versions gone, with how many."""
+    lives: Counter[Stream] = Counter()
+    for absence in run.absences:
+        lives[absence.stream] += absence.lives
+    marks = (mark for stream, mark in run.checkpoints.items() if lives[stream])
+    return {mark: lives[mark.stream] for mark in marks if mark.outcome in {Outcome.COMPLETE, Outcome.GONE}}
 
 
 def write_segment(folder: Path, header: SegmentHeader, rows: pa.Table) -> Path:

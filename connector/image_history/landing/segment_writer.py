@@ -37,9 +37,11 @@ class SegmentWriter(Cutter[PageRead]):
             tuple(absence for page in pages for absence in page.absences),
             tuple(drift for page in pages for drift in page.drift),
         )
-        landed = (
-            VersionPage(page.checkpoint.stream, page.rows, page.checkpoint.reading, page.checkpoint.pages)
-            for page in pages
-            if page.rows
-        )
-        write_segment(self._folder, header, version_table(list(landed)))
+        write_segment(self._folder, header, version_table([_landed(page) for page in pages if page.rows]))
+
+
+def _landed(page: PageRead) -> VersionPage:
+    mark = page.checkpoint
+    if mark.t0_ms is None:
+        raise ValueError(f"{mark.stream} has rows of no time")
+    return VersionPage(mark.stream, page.rows, mark.reading, mark.pages, mark.t0_ms)

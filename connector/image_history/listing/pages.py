@@ -28,7 +28,8 @@ MAX_READINGS = 5
 # A service that filters after it pages may send many. More mean a list that never ends.
 MOST_EMPTY_PAGES = 1000
 _DAY_MS = 24 * 3600 * 1000
-_T0_MARGIN_MS = 1000
+# A Date has whole seconds: what it says may lie a second from what was.
+MARGIN_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def advance(
         return None
     kept, reached_start = _within(checkpoint, rows)
     done = next_token is None or reached_start
-    t0_ms = checkpoint.t0_ms if checkpoint.t0_ms is not None else date_ms - _T0_MARGIN_MS
+    t0_ms = checkpoint.t0_ms if checkpoint.t0_ms is not None else date_ms - MARGIN_MS
     folded = _folded(checkpoint, kept, held_since_ms=t0_ms - _DAY_MS)
     return PageRead(
         kept,
@@ -92,6 +93,7 @@ def advance(
             pages=checkpoint.pages + 1,
             empty_tail=done and checkpoint.rows > 0 and not rows,
             t0_ms=t0_ms,
+            t1_ms=_most(checkpoint.t1_ms, date_ms + MARGIN_MS),
         ),
     )
 

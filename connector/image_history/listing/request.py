@@ -38,16 +38,23 @@ def _any(globs: tuple[str, ...], name: str) -> bool:
 
 
 def plan_stream(
-    stream: Stream, known: StreamKnowledge | None, settings: PlanSettings, *, now_ms: int
+    stream: Stream,
+    known: StreamKnowledge | None,
+    settings: PlanSettings,
+    *,
+    now_ms: int,
+    created_ms: int | None = None,
 ) -> PlannedStream:
-    """Decide one stream's request. `now_ms` is the server's time in UTC epoch milliseconds.
+    """Decide one stream's request. `now_ms` is the server's time, `created_ms` the image's CreationTime as listed.
 
-    Full for a new stream, for one whose live versions fit one page (one call either way, and a single
-    response is atomic), when the last full listing is older than `reconcile_every_ms`, or when asked for.
+    Instants are in UTC epoch milliseconds. Full for a new stream, for one whose live versions fit one page (one
+    call either way, and a single response is atomic), when the last full listing is older than
+    `reconcile_every_ms`, when deletions are held back, when the image was made again, or when asked for.
     Else incremental from the watermark less the lookback, in whole seconds, rounded down. Only a stream that
     was never read whole may be split into windows: of the others it is told beforehand how many calls they take.
     """
-    if known is None or settings.full or _wants_full(known, settings, now_ms):
+    made_again = known is not None and created_ms not in (None, known.image_created_ms)
+    if known is None or settings.full or made_again or _wants_full(known, settings, now_ms):
         unread = known is None or known.watermark_ms is None
         return PlannedStream(stream, ListingRequest(ListingKind.FULL, settings.page_size, may_split=unread))
     since_ms = (known.watermark_ms or 0) - settings.lookback_ms
@@ -56,7 +63,7 @@ def plan_stream(
 
 
 def _wants_full(known: StreamKnowledge, settings: PlanSettings, now_ms: int) -> bool:
-    if known.live_versions < settings.page_size:
+    if known.live_versions < settings.page_size or known.held_back:
         return True
     if known.watermark_ms is None or known.last_full_at_ms is None:
         return True

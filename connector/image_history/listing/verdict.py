@@ -11,35 +11,76 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from image_history.listing.pages import MAX_READINGS
-from image_history.model import Absence, Checkpoint, Evidence, ListingKind, Numbers, Outcome
+from image_history.listing.pages import MARGIN_MS, MAX_READINGS
+from image_history.model import (
+    HIGHEST_NUMBER,
+    Absence,
+    Checkpoint,
+    Evidence,
+    ListingKind,
+    Numbers,
+    Outcome,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A version that a listing lacks and that lived, created at `created_ms` (UTC epoch milliseconds).
+
+    `stored` is False for one that was landed by an earlier reading of the same run only.
+    """
+
+    version: int
+    created_ms: int
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is odd about one listing, held against what is stored.
+    """What is odd about one listing, held against what is stored and what the run landed before.
 
-    `missing` are versions stored as live that a full listing lacks. `gaps` are ranges of numbers, between
-    the first ever seen and the last listed, of which nothing is known. `agrees` says that everything that
-    the reading before had is in this one too: then that reading skipped nothing, and what both lack is gone.
+    `missing` are versions that a full listing lacks although they are stored as live, or that any listing lacks
+    although an earlier reading had them. `gaps` are ranges of numbers, between the first ever seen and the
+    highest known, of which nothing is known. `agrees` says that everything that the reading before had is in
+    this one too: then that reading skipped nothing, and what both lack is gone. `unfounded` is an incremental
+    listing that starts after what the warehouse has read. `recreated_ms` is when the image was created, if
+    versions are stored as live that are older. Of an image that is gone, `lives` counts its live versions, and
+    nothing that is known of it was created after `known_until_ms`. Instants in UTC epoch milliseconds.
     """
 
-    missing: tuple[int, ...] = ()
+    missing: tuple[Suspect, ...] = ()
     gaps: tuple[Numbers, ...] = ()
     agrees: bool = False
+    unfounded: bool = False
+    recreated_ms: int | None = None
+    lives: int = 0
+    known_until_ms: int | None = None
+
+    @property
+    def doomed(self) -> int:
+        """How many live versions it would mark deleted, if all suspects are gone; what the breaker counts."""
+        return self.lives + sum(suspect.stored for suspect in self.missing)
 
     @property
     def suspects(self) -> int:
-        """How many version numbers are unexplained."""
+        """How many version numbers must be explained."""
         return len(self.missing) + sum(last - first + 1 for first, last in self.gaps)
 
 
-class Described(Enum):
+class Said(Enum):
     """What DescribeImageVersion said of one number."""
 
     FOUND = "found"
     NOT_FOUND = "not found"
     DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What was said of one number, and the server's Date of that (UTC epoch milliseconds)."""
+
+    said: Said
+    date_ms: int = 0
 
 
 class Step(Enum):
@@ -61,8 +102,14 @@ def next_step(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool)
     else by reading until two readings in a row agree. `may_describe` is false once IAM has refused
     DescribeImageVersion in the scope; two readings that agree then have to do.
     """
+    if findings.unfounded:
+        return Step.READ_IN_FULL
     if checkpoint.request.kind is ListingKind.INCREMENTAL:
         return _incremental(checkpoint, findings, may_describe=may_describe)
+    return _full(checkpoint, findings, may_describe=may_describe)
+
+
+def _full(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool) -> Step:
     whole = findings.suspects == 0 and not checkpoint.empty_tail
     if whole:
         return Step.ACCEPT
@@ -81,20 +128,21 @@ def _again(checkpoint: Checkpoint) -> Step:
 
 
 def _incremental(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool) -> Step:
-    """New numbers must follow on the highest known; a hole between them is asked for, or read in full.
+    """No number may be unexplained; a few are asked for, else it is read in full.
 
     Several pages are read until nothing that one reading had is gone in the next: with tokens that count
     rows, only the deletion of a row that was returned makes the list skip another, and no number tells.
     """
     if checkpoint.pages > 1 and not findings.agrees:
         return _again(checkpoint)
-    if not findings.gaps:
+    if findings.suspects == 0:
         return Step.ACCEPT
-    few = findings.suspects <= _FEW
+    few = findings.suspects <= _FEW_SUSPECTS
     return Step.DESCRIBE_ALL if may_describe and few else Step.READ_IN_FULL
 
 
-_FEW = 10
+# As many calls as a page of AWS's default size has rows: more would cost more than the listing.
+_FEW_SUSPECTS = 10
 
 
 def absences(
@@ -102,35 +150,50 @@ def absences(
 ) -> tuple[Absence, ...]:
     """What an accepted listing proves absent, each number with the strongest evidence that there is.
 
-    A number that Describe found is not among them.
+    A number that Describe found is not among them. What is older than its image ended with the image before.
     """
     by_listing = Evidence.ABSENT_TWICE if findings.agrees else Evidence.SINGLE_PAGE
-    proofs = [
-        _absence(
-            checkpoint, (number, number), Evidence.DESCRIBE_NOT_FOUND if number in described else by_listing
-        )
-        for number in findings.missing
-        if described.get(number) is not Described.FOUND
-    ]
+    proofs: list[Absence] = []
+    for suspect in findings.missing:
+        answer = described.get(suspect.version)
+        if answer is None or answer.said is not Said.FOUND:
+            evidence = by_listing if answer is None else Evidence.DESCRIBE_NOT_FOUND
+            proof = _absence(checkpoint, (suspect.version, suspect.version), evidence, answer)
+            proofs.append(replace(proof, created_until_ms=suspect.created_ms, lives=int(suspect.stored)))
     for gap in findings.gaps:
-        asked = gap[0] in described
-        parts = _not_found_in(gap, described) if asked else [gap]
-        proofs += [
-            _absence(checkpoint, part, Evidence.DESCRIBE_NOT_FOUND if asked else by_listing) for part in parts
-        ]
+        proofs += _gap_absences(checkpoint, gap, described, by_listing)
+    if findings.recreated_ms is not None and checkpoint.request.kind is ListingKind.FULL:
+        proofs.append(_before_recreation(checkpoint, findings.recreated_ms))
     return tuple(proofs)
+
+
+def _gap_absences(
+    checkpoint: Checkpoint, gap: Numbers, described: Mapping[int, Described], by_listing: Evidence
+) -> Iterable[Absence]:
+    if gap[0] not in described:
+        yield _absence(checkpoint, gap, by_listing, None)
+        return
+    for first, last in _not_found_in(gap, described):
+        newest = max((described[number] for number in range(first, last + 1)), key=lambda each: each.date_ms)
+        yield _absence(checkpoint, (first, last), Evidence.DESCRIBE_NOT_FOUND, newest)
 
 
 def _not_found_in(gap: Numbers, described: Mapping[int, Described]) -> Iterable[Numbers]:
     """The parts of a gap that Describe did not find, as ranges."""
     first: int | None = None
     for number in range(gap[0], gap[1] + 2):
-        absent = number <= gap[1] and described.get(number) is Described.NOT_FOUND
+        absent = number <= gap[1] and number in described and described[number].said is Said.NOT_FOUND
         if absent and first is None:
             first = number
         if not absent and first is not None:
             yield (first, number - 1)
             first = None
+
+
+def _before_recreation(checkpoint: Checkpoint, recreated_ms: int) -> Absence:
+    """The image was gone before it was created again, and so was everything that it had."""
+    proof = _absence(checkpoint, (0, HIGHEST_NUMBER), Evidence.IMAGE_RECREATED, None)
+    return replace(proof, t1_ms=recreated_ms, created_until_ms=recreated_ms - 1)
 
 
 def accepted(checkpoint: Checkpoint, findings: Findings) -> Checkpoint:
@@ -146,12 +209,20 @@ def accepted(checkpoint: Checkpoint, findings: Findings) -> Checkpoint:
     )
 
 
-def _absence(checkpoint: Checkpoint, numbers: Numbers, evidence: Evidence) -> Absence:
-    if checkpoint.t0_ms is None:
+def gone(checkpoint: Checkpoint, findings: Findings) -> tuple[Checkpoint, Absence]:
+    """The checkpoint of an image that AWS no longer knows, and the proof that ends all that is known of it."""
+    proof = _absence(checkpoint, (0, HIGHEST_NUMBER), Evidence.IMAGE_NOT_FOUND, None)
+    until_ms = proof.t0_ms if findings.known_until_ms is None else findings.known_until_ms
+    return (
+        replace(checkpoint, outcome=Outcome.GONE),
+        replace(proof, created_until_ms=until_ms, lives=findings.lives),
+    )
+
+
+def _absence(
+    checkpoint: Checkpoint, numbers: Numbers, evidence: Evidence, described: Described | None
+) -> Absence:
+    if checkpoint.t0_ms is None or checkpoint.t1_ms is None:
         raise ValueError(f"{checkpoint.stream} proves nothing before its first page")
-    return Absence(checkpoint.stream, numbers[0], numbers[1], evidence, checkpoint.t0_ms)
-
-
-def may_delete(deletions: int, live: int, *, allowed: bool) -> bool:
-    """Whether so many deletions of a scope's live versions pass the mass-delete breaker."""
-    return allowed or deletions <= max(_FEW, live * 3 // 10)
+    t1_ms = checkpoint.t1_ms if described is None else max(checkpoint.t1_ms, described.date_ms + MARGIN_MS)
+    return Absence(checkpoint.stream, numbers[0], numbers[1], evidence, checkpoint.t0_ms, t1_ms)

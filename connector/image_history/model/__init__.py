@@ -12,6 +12,7 @@ from image_history.model.report import (
     ScopeReport,
 )
 from image_history.model.values import (
+    HIGHEST_NUMBER,
     PASSING_STATUSES,
     Absence,
     Checkpoint,
@@ -31,6 +32,7 @@ from image_history.model.values import (
 )
 
 __all__ = [
+    "HIGHEST_NUMBER",
     "PASSING_STATUSES",
     "Absence",
     "Calls",

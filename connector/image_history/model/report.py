@@ -95,7 +95,7 @@ class Failure:
 class ScopeReport:
     """What one run did in one scope.
 
-    `spared` counts the deletions that the mass-delete breaker held back; none was made then.
+    `held_back` counts the deletions that the mass-delete breaker holds back, of this run or an earlier one.
     """
 
     scope: Scope
@@ -103,7 +103,7 @@ class ScopeReport:
     calls: Calls
     rows: RowCounts
     failures: tuple[Failure, ...] = ()
-    spared: int = 0
+    held_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)

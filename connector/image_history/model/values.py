@@ -14,6 +14,7 @@ from enum import StrEnum
 from image_history.errors import InterruptedRunError
 
 PASSING_STATUSES = frozenset({"CREATING", "DELETING"})
+HIGHEST_NUMBER = 2**31 - 1
 
 
 class ListingKind(StrEnum):
@@ -27,17 +28,20 @@ class ListingKind(StrEnum):
 class Outcome(StrEnum):
     """What a run proved about one stream.
 
-    READING has pages left, READ was read to its end but not settled against what is stored; a later sync
-    goes on with these two. Only a COMPLETE listing moves a watermark or proves an absence.
+    READING has pages left; READ was read to its end, and MISSING has no image any more, but neither is settled
+    against what is stored; a later sync goes on with these three. Only a COMPLETE listing moves a watermark;
+    it and GONE prove absences. HELD_BACK lacks so much that the mass-delete breaker does not accept it.
     """
 
     READING = "reading"
     READ = "read"
+    MISSING = "missing"
     COMPLETE = "complete"
     DENIED = "denied"
     GONE = "gone"
     FAILED = "failed"
     UNSTABLE = "unstable"
+    HELD_BACK = "held_back"
     PARTIAL = "partial"
 
 
@@ -45,13 +49,17 @@ class Evidence(StrEnum):
     """How it was proved that a version number has no version.
 
     SINGLE_PAGE is for numbers that never were seen: the one answer that held the whole listing lacked them.
-    The others are for versions that lived as well.
+    The others are for versions that lived as well; IMAGE_RECREATED is for those that are older than their image.
     """
 
     DESCRIBE_NOT_FOUND = "describe_not_found"
     IMAGE_NOT_FOUND = "image_not_found"
+    IMAGE_RECREATED = "image_recreated"
     ABSENT_TWICE = "absent_twice"
     SINGLE_PAGE = "single_page"
+
+
+_UNSETTLED = frozenset({Outcome.READING, Outcome.READ, Outcome.MISSING})
 
 
 @dataclass(slots=True)
@@ -138,7 +146,11 @@ class ListingRequest:
 
 @dataclass(frozen=True, slots=True)
 class StreamKnowledge:
-    """What the warehouse knows of a stream before a run. Instants in UTC epoch milliseconds."""
+    """What the warehouse knows of a stream before a run. Instants in UTC epoch milliseconds.
+
+    `image_created_ms` is the image's CreationTime when it was last listed whole: another one is another life.
+    `held_back` counts the deletions that the mass-delete breaker holds back.
+    """
 
     live_versions: int
     watermark_ms: int | None = None
@@ -146,6 +158,8 @@ class StreamKnowledge:
     highest_version: int | None = None
     first_version_seen: int | None = None
     image_live: bool = True
+    image_created_ms: int | None = None
+    held_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +197,12 @@ class Checkpoint:
 
     `reading` counts the times that the listing was begun; pages and rows are of the current reading.
     Instants in UTC epoch milliseconds; `t0_ms` is the server's Date of the reading's first response minus
-    one second; `held_ms` is the LastModifiedTime of the oldest version still in a passing state;
+    one second, `t1_ms` that of its last answer plus one second: the one is a lower bound, the other an upper;
+    `held_ms` is the LastModifiedTime of the oldest version still in a passing state;
     `t0_before_ms` is the T0 of the reading before, if that was read to its end without a contradiction;
     `empty_tail` says that the last page held nothing although pages before it did; `phantoms` counts
-    versions that the listing lacked and Describe found. With `windows`, in order, `next_token` is the first.
+    versions that the listing lacked and Describe found; `held_back` counts the deletions that the mass-delete
+    breaker did not believe. With `windows`, in order, `next_token` is the first.
     """
 
     stream: Stream
@@ -197,6 +213,7 @@ class Checkpoint:
     pages: int = 0
     rows: int = 0
     t0_ms: int | None = None
+    t1_ms: int | None = None
     t0_before_ms: int | None = None
     newest_ms: int | None = None
     held_ms: int | None = None
@@ -206,6 +223,7 @@ class Checkpoint:
     lowest_version: int | None = None
     empty_tail: bool = False
     phantoms: int = 0
+    held_back: int = 0
     windows: tuple[Window, ...] = ()
     error_code: str | None = None
     error_message: str | None = None
@@ -218,7 +236,7 @@ class Checkpoint:
     @property
     def finished(self) -> bool:
         """Nothing of this stream is left to do in this run."""
-        return self.outcome not in {Outcome.READING, Outcome.READ}
+        return self.outcome not in _UNSETTLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +256,9 @@ Numbers = tuple[int, int]
 class Absence:
     """Proof that the version numbers `first` to `last` of a stream have no version.
 
-    `t0_ms` (UTC epoch milliseconds) is the T0 of the listing that lacked them: since then they are gone.
+    `t0_ms` is the T0 of the listing that lacked them; by `t1_ms` they were gone. A proof that ends lives names
+    them: it is about versions created no later than `created_until_ms`, of which `lives` were known. Without
+    it, it is about numbers that never were seen. Instants in UTC epoch milliseconds.
     """
 
     stream: Stream
@@ -246,3 +266,6 @@ class Absence:
     last: int
     evidence: Evidence
     t0_ms: int
+    t1_ms: int
+    created_until_ms: int | None = None
+    lives: int = 0

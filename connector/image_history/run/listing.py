@@ -15,9 +15,9 @@ from image_history.errors import FatalError
 from image_history.extract.calls import ScopeCalls
 from image_history.extract.extractor import Extractor, resumed
 from image_history.landing.batch_writer import Cut
-from image_history.landing.runs import LandedRun, read_run
+from image_history.landing.runs import LandedRun, proved_deletions, read_run
 from image_history.landing.segment_writer import SegmentWriter
-from image_history.listing.pages import PageRead
+from image_history.listing.pages import PageRead, read_again
 from image_history.model import Calls, Checkpoint, Outcome, Scope, Stop
 from image_history.run.settle import Settler
 from image_history.telemetry import span
@@ -63,8 +63,8 @@ class Reading:
     """Reads one run. `hold_against` compares what is landed with the warehouse.
 
     Each scope is read on `threads` threads of its own at the most. `now_ms` is the local clock, UTC epoch
-    milliseconds: a run older than `resume_within` uses none of its tokens. `spared` counts, by scope, the
-    deletions that the mass-delete breaker held back; `lost` are the scopes that had to be given up.
+    milliseconds: a run older than `resume_within` uses none of its tokens. `lost` are the scopes that had to be
+    given up.
     """
 
     config: Config
@@ -75,7 +75,6 @@ class Reading:
     now_ms: int
     allow_mass_delete: bool = False
     calls: dict[Scope, ScopeCalls] = field(default_factory=dict)
-    spared: dict[Scope, int] = field(default_factory=dict)
     lost: dict[Scope, FatalError] = field(default_factory=dict)
 
     def run(self, arrivals: Iterator[Arrival]) -> LandedRun:
@@ -103,9 +102,15 @@ class Reading:
             age_seconds = (self.now_ms - run.plan.started_at_ms) / 1000
             live = age_seconds <= self.config.resume_within.total_seconds()
             planned = [each for each in run.plan.streams if each.stream.scope in arrival.calls]
-            marks = list(resumed(planned, run.checkpoints, tokens_live=live))
+            landed = {stream: self._judged_anew(mark) for stream, mark in run.checkpoints.items()}
+            marks = list(resumed(planned, landed, tokens_live=live))
             self.progress.planned(sum(not mark.finished for mark in marks))
             yield from _by_scope(marks)
+
+    def _judged_anew(self, mark: Checkpoint) -> Checkpoint:
+        """What an interrupted run held back is read again once it is allowed."""
+        allowed = mark.outcome is Outcome.HELD_BACK and self.allow_mass_delete
+        return read_again(mark) if allowed else mark
 
     def _extract(self, run: LandedRun, scopes: Iterable[tuple[Scope, Sequence[Checkpoint]]]) -> LandedRun:
         """Read the streams that have pages left. Raises if no scope answers any more."""
@@ -125,9 +130,9 @@ class Reading:
         return read_run(run.folder)
 
     def _waiting(self, run: LandedRun) -> Sequence[Checkpoint]:
-        """The listings that were read and can be settled."""
+        """The listings that were read, or have no image, and can be settled."""
         answering = self.calls.keys() - self.lost.keys()
-        read = (mark for mark in run.checkpoints.values() if mark.outcome is Outcome.READ)
+        read = (mark for mark in run.checkpoints.values() if mark.outcome in {Outcome.READ, Outcome.MISSING})
         return [mark for mark in read if mark.stream.scope in answering]
 
     def _settle(
@@ -139,9 +144,7 @@ class Reading:
             settler = Settler(
                 self.calls, writer.put, self.stop, self.config.concurrency, self.allow_mass_delete
             )
-            again = settler.settle(waiting, held.findings, held.live)
-        for scope, count in settler.spared.items():
-            self.spared[scope] = max(count, self.spared.get(scope, 0))
+            again = settler.settle(waiting, held.findings, held.live, proved_deletions(run))
         self.lost.update(settler.lost)
         return self._gone_on(run), [mark for mark in again if mark.stream.scope not in self.lost]
 

@@ -113,9 +113,7 @@ class _Merging:
 
     def _load(self, handed: HandedRun) -> None:
         began = time.monotonic()
-        loaded = load_run(
-            self.connection, handed.run, allow_mass_delete=self.allow_mass_delete, held_back_is_error=True
-        )
+        loaded = load_run(self.connection, handed.run, judged_elsewhere=not self.allow_mass_delete)
         seconds = time.monotonic() - began
         self.reports.append(report(loaded, duration_seconds=seconds, lock_seconds=seconds, resumed=False))
         logger.info("run_merged", extra={"run_id": handed.run.plan.run_id})

@@ -16,7 +16,7 @@ from image_history.errors import WarehouseLockedError
 from image_history.extract.expand import find_targets
 from image_history.extract.scopes import Target, threads_of_a_scope
 from image_history.landing.runs import LandedRun, Landing
-from image_history.model import RunReport, Scope, ScopeReport, Stop
+from image_history.model import RunReport, Stop
 from image_history.publish.stage import publish_all
 from image_history.run.details import Detailing
 from image_history.run.handing import hand_over
@@ -102,11 +102,10 @@ class _Sync:
         if self.config.details:
             current = self._detailed(current, reading)
         done = self._finish(current, waiting, resumed=unfinished is not None)
-        scopes = tuple(_with_spared(each, reading.spared) for each in done.scopes)
         self.progress.stage("publishing")
         with span("publish"):
             publications = publish_all(self.config, stop=self.stop)
-        return replace(done, scopes=scopes, publications=publications)
+        return replace(done, publications=publications)
 
     def _leftovers(self, selection: str) -> tuple[LandedRun | None, tuple[LandedRun, ...]]:
         """The unfinished run to continue, if any, and the runs whose rows wait to be loaded."""
@@ -114,7 +113,7 @@ class _Sync:
         if self.options.fresh:
             for run_id in self.landing.forget_unfinished():
                 logger.warning("unfinished_run_forgotten", extra={"run_id": run_id})
-        runs = self._without_loaded(self.landing.runs())
+        runs = sorted(self._without_loaded(self.landing.runs()), key=lambda run: run.plan.t0_ms)
         unfinished = [run for run in runs if not run.finished and run.plan.selection == selection]
         current = unfinished[-1] if unfinished else None
         return current, tuple(run for run in runs if run is not current)
@@ -220,7 +219,7 @@ class _Sync:
         return replace(done, pending_runs=len(waiting))
 
     def _load(self, runs: Sequence[LandedRun], *, wait_seconds: float | None = None) -> list[Loaded]:
-        """Load the runs in their order, each in its own transaction, and remove their folders.
+        """Load the runs in the order in which they read, each in its own transaction, and remove their folders.
 
         Returns those that were not loaded before. A run that an earlier process loaded and could not
         remove is only removed.
@@ -231,11 +230,7 @@ class _Sync:
         with span("load", runs=len(runs)), warehouse.writing() as connection:
             opened = time.monotonic()
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
-            loaded = [
-                load_run(connection, run, allow_mass_delete=self.options.allow_mass_delete)
-                for run in runs
-                if run.plan.run_id not in done
-            ]
+            loaded = [load_run(connection, run) for run in runs if run.plan.run_id not in done]
             streams = connection.table("load/known_streams")
             follows = self._predecessors(connection, [run.plan.run_id for run in runs])
             opened = time.monotonic() - opened
@@ -243,7 +238,3 @@ class _Sync:
         self.landing.remember(streams)
         self._put_away(runs, follows)
         return loaded
-
-
-def _with_spared(report: ScopeReport, spared: Mapping[Scope, int]) -> ScopeReport:
-    return replace(report, spared=report.spared + spared.get(report.scope, 0))

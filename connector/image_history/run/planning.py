@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
+from image_history.aws.bodies import epoch_ms
 from image_history.aws.deadline import Callers
 from image_history.config import Config, Rate
 from image_history.errors import (
@@ -268,9 +269,15 @@ class Planning:
             selection=selection,
             scopes=tuple(_scope_plan(scope, discovery) for scope, discovery in found),
             streams=tuple(
-                plan_stream(stream, self.known.get(stream), self._settings, now_ms=discovery.now_ms)
+                plan_stream(
+                    stream,
+                    self.known.get(stream),
+                    self._settings,
+                    now_ms=discovery.now_ms,
+                    created_ms=created_ms,
+                )
                 for scope, discovery in found
-                for stream in self._streams(scope, discovery)
+                for stream, created_ms in self._streams(scope, discovery)
             ),
             unreadable=opened.unreadable,
             drift=tuple(drift for _, discovery in found for drift in discovery.drift),
@@ -306,18 +313,19 @@ class Planning:
         mine = (each for each in found.images if self.options.shard.has(Stream(scope, each.ImageName)))
         return replace(found, images=tuple(mine))
 
-    def _streams(self, opened: OpenScope, found: Discovery) -> Iterable[Stream]:
-        """The scope's images, and those that are stored as live but no longer in its list of images.
+    def _streams(self, opened: OpenScope, found: Discovery) -> Iterable[tuple[Stream, int | None]]:
+        """The scope's images with their CreationTime, and those that are stored as live but that its list lacks.
 
         The latter are listed too: AWS then says that they are gone, or that the list of images lags behind.
         """
-        yield from (Stream(opened.scope, image.ImageName) for image in found.images)
+        for image in found.images:
+            yield Stream(opened.scope, image.ImageName), epoch_ms(image.CreationTime)
         for stream, knowledge in self.known.items():
             name = stream.image_name
             lacking = stream.scope == opened.scope and knowledge.image_live and name not in found.names
             mine = self._matches(name) and self.options.shard.has(stream)
             if lacking and mine and opened.target.images.accepts(name):
-                yield stream
+                yield stream, None
 
 
 def _run_id(started_at_ms: int) -> str:

@@ -6,6 +6,7 @@ The thin loop of effects around verdict.py; must not know SQL, segments, or boto
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +16,7 @@ from image_history.durable.effects import Effect, reach
 from image_history.errors import (
     AccessDeniedError,
     FatalError,
+    HeldBackError,
     ImageNotFoundError,
     InterruptedRunError,
     ListingUnstableError,
@@ -24,12 +26,23 @@ from image_history.errors import (
 from image_history.extract.calls import ScopeCalls
 from image_history.extract.side_by_side import Sink
 from image_history.extract.workers import together
+from image_history.listing.breaker import LIMIT, tripped
 from image_history.listing.pages import PageRead, ended, read_again
-from image_history.listing.verdict import Described, Findings, Step, absences, accepted, may_delete, next_step
+from image_history.listing.verdict import (
+    Described,
+    Findings,
+    Said,
+    Step,
+    absences,
+    accepted,
+    gone,
+    next_step,
+)
 from image_history.model import Checkpoint, ListingKind, ListingRequest, Outcome, Scope, Stop, Stream
 
 logger = logging.getLogger(__name__)
 
+_NONE: Mapping[Checkpoint, int] = {}
 _ASKING = frozenset({Step.DESCRIBE_MISSING, Step.DESCRIBE_ALL})
 
 
@@ -38,7 +51,7 @@ class _Answer:
     """What Describe said of one number, with the row if it found one."""
 
     number: int
-    said: Described
+    described: Described
     row: ImageVersion | None = None
 
 
@@ -46,7 +59,7 @@ class _Answer:
 class Settler:
     """Settles the listings of one run, round by round. `sink` takes verdicts as it takes pages.
 
-    Deletions beyond the mass-delete breaker are not even asked for: `spared` counts them by scope. `lost` are
+    Deletions beyond the mass-delete breaker are not even asked for: their listings end as held back. `lost` are
     the scopes that had to be given up. `concurrency` bounds the Describe calls of one listing.
     """
 
@@ -55,7 +68,6 @@ class Settler:
     stop: Stop
     concurrency: int
     allow_mass_delete: bool = False
-    spared: dict[Scope, int] = field(default_factory=dict)
     lost: dict[Scope, FatalError] = field(default_factory=dict)
     _undescribable: set[Scope] = field(default_factory=set)
 
@@ -64,16 +76,18 @@ class Settler:
         waiting: Sequence[Checkpoint],
         findings: Mapping[Stream, Findings],
         live: Mapping[Scope, int],
+        settled: Mapping[Checkpoint, int] = _NONE,
     ) -> tuple[Checkpoint, ...]:
-        """One round over all listings in outcome READ; returns those that must be read again.
+        """One round over all listings in outcome READ or MISSING; returns those that must be read again.
 
         Scopes are settled side by side. A stream whose suspects AWS does not answer for ends as failed; a
         scope that can no longer be asked at all is added to `lost`, and its other listings stay as they are.
+        `settled` are the listings of the run that earlier rounds accepted, with the deletions that they prove.
         """
-        self._spare(findings, live)
+        held = self._hold_back(waiting, findings, live, settled)
         by_scope: dict[Scope, list[Checkpoint]] = {}
         for checkpoint in waiting:
-            if checkpoint.stream.scope in self.scopes:
+            if checkpoint.stream.scope in self.scopes and checkpoint.stream not in held:
                 by_scope.setdefault(checkpoint.stream.scope, []).append(checkpoint)
         jobs: dict[bool, list[Callable[[], Sequence[Checkpoint]]]] = {True: [], False: []}
         for scope, marks in by_scope.items():
@@ -86,12 +100,8 @@ class Settler:
 
     def _asks(self, checkpoint: Checkpoint, findings: Mapping[Stream, Findings]) -> bool:
         """Whether AWS may have to be asked: only then is a thread worth its while."""
-        return next_step(checkpoint, self._judged(checkpoint, findings), may_describe=True) in _ASKING
-
-    def _judged(self, checkpoint: Checkpoint, findings: Mapping[Stream, Findings]) -> Findings:
-        """What the listing is judged by: of a scope that the breaker spares nothing is missing."""
         found = findings.get(checkpoint.stream, Findings())
-        return replace(found, missing=()) if checkpoint.stream.scope in self.spared else found
+        return next_step(checkpoint, found, may_describe=True) in _ASKING
 
     def _settle_scope(
         self, scope: Scope, waiting: Iterable[Checkpoint], findings: Mapping[Stream, Findings]
@@ -101,7 +111,7 @@ class Settler:
             if self.stop.requested:
                 break
             try:
-                verdict = self._try(checkpoint, self._judged(checkpoint, findings))
+                verdict = self._try(checkpoint, findings.get(checkpoint.stream, Findings()))
             except InterruptedRunError:
                 break
             except FatalError as error:
@@ -112,15 +122,30 @@ class Settler:
             self.sink(verdict)
         return again
 
-    def _spare(self, findings: Mapping[Stream, Findings], live: Mapping[Scope, int]) -> None:
-        """Trip the breaker of every scope that lacks too many of its live versions."""
-        missing: dict[Scope, int] = {}
-        for stream, finding in findings.items():
-            missing[stream.scope] = missing.get(stream.scope, 0) + len(finding.missing)
-        for scope, count in missing.items():
-            if not may_delete(count, live.get(scope, 0), allowed=self.allow_mass_delete):
-                logger.error("mass_delete_stopped", extra={"scope": str(scope), "versions": count})
-                self.spared[scope] = count
+    def _hold_back(
+        self,
+        waiting: Iterable[Checkpoint],
+        findings: Mapping[Stream, Findings],
+        live: Mapping[Scope, int],
+        settled: Mapping[Checkpoint, int],
+    ) -> frozenset[Stream]:
+        """End every listing that lacks live versions, of a scope that lacks too many; which those are.
+
+        What an earlier round accepted is held back with the rest: of such a scope nothing is deleted.
+        """
+        doomed = {mark: findings[mark.stream].doomed for mark in waiting if mark.stream in findings} | dict(
+            settled
+        )
+        by_scope: Counter[Scope] = Counter()
+        for mark, count in doomed.items():
+            by_scope[mark.stream.scope] += count
+        over = tripped(by_scope, live, allowed=self.allow_mass_delete)
+        for scope, count in over.items():
+            logger.error("mass_delete_stopped", extra={"scope": str(scope), "versions": count})
+        held = {mark: count for mark, count in doomed.items() if count and mark.stream.scope in over}
+        for mark, count in held.items():
+            self.sink(PageRead((), _held_back(mark, count)))
+        return frozenset(mark.stream for mark in held)
 
     def _try(self, checkpoint: Checkpoint, findings: Findings) -> PageRead:
         try:
@@ -133,10 +158,13 @@ class Settler:
 
     def _verdict(self, checkpoint: Checkpoint, findings: Findings) -> PageRead:
         scope = checkpoint.stream.scope
+        if checkpoint.outcome is Outcome.MISSING:
+            ending, proof = gone(checkpoint, findings)
+            return PageRead((), ending, (proof,))
         step = next_step(checkpoint, findings, may_describe=scope not in self._undescribable)
         if step in _ASKING:
             answers = self._describe(checkpoint.stream, _asked(findings, step))
-            if all(answer.said is not Described.DENIED for answer in answers):
+            if all(answer.described.said is not Said.DENIED for answer in answers):
                 return _accept(checkpoint, findings, answers)
             self._undescribable.add(scope)
             return self._verdict(checkpoint, findings)
@@ -155,25 +183,34 @@ class Settler:
 
 def _asked(findings: Findings, step: Step) -> list[int]:
     gaps = findings.gaps if step is Step.DESCRIBE_ALL else ()
-    return [*findings.missing, *(number for first, last in gaps for number in range(first, last + 1))]
+    missing = (suspect.version for suspect in findings.missing)
+    return [*missing, *(number for first, last in gaps for number in range(first, last + 1))]
 
 
 def _ask(calls: ScopeCalls, image_name: str, number: int) -> _Answer:
     try:
         answer = calls.describe_image_version(image_name, number)
-    except ImageNotFoundError:
-        return _Answer(number, Described.NOT_FOUND)
+    except ImageNotFoundError as error:
+        return _Answer(number, Described(Said.NOT_FOUND, error.date_ms))
     except AccessDeniedError:
-        return _Answer(number, Described.DENIED)
-    return _Answer(number, Described.FOUND, answer.body)
+        return _Answer(number, Described(Said.DENIED))
+    return _Answer(number, Described(Said.FOUND, answer.date_ms), answer.body)
 
 
 def _accept(checkpoint: Checkpoint, findings: Findings, answers: Sequence[_Answer]) -> PageRead:
     """The accepted listing with what it proves, and the rows that only Describe found."""
-    described = {answer.number: answer.said for answer in answers}
+    described = {answer.number: answer.described for answer in answers}
     found = [answer.row for answer in answers if answer.row is not None]
     complete = replace(accepted(checkpoint, findings), phantoms=len(found))
     return PageRead(found, complete, absences(complete, findings, described))
+
+
+def _held_back(checkpoint: Checkpoint, count: int) -> Checkpoint:
+    error = HeldBackError(
+        f"{checkpoint.stream} lacks {count:,} of its versions, and its account and region {LIMIT}: nothing was "
+        "marked deleted. If they are gone indeed, run sync --allow-mass-delete; until then each sync lists it whole."
+    )
+    return replace(ended(checkpoint, Outcome.HELD_BACK, error), held_back=count)
 
 
 def _unproved(checkpoint: Checkpoint, step: Step) -> Checkpoint:

@@ -5,12 +5,19 @@ Must not know what makes a version changed, nor how details are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from image_history.landing.rows import DETAILS_SCHEMA, VERSIONS_SCHEMA
 from image_history.landing.runs import LandedRun
-from image_history.model import Failure, Outcome
+from image_history.model import Checkpoint, Failure, Outcome
+from image_history.warehouse.records import listed_table
 from image_history.warehouse.warehouse import Connection
+
+
+def land_listed(connection: Connection, run: LandedRun, marks: Iterable[Checkpoint]) -> None:
+    """Make the temporary table `listed` of some of the run's checkpoints."""
+    connection.offer("listed_arrow", listed_table(marks, run.details.streams))
+    connection.run("load/listed", {"images": [str(path) for path in run.images]})
 
 
 def land_versions(connection: Connection, run: LandedRun) -> None:

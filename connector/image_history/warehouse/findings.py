@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from image_history.landing.runs import LandedRun
-from image_history.listing.verdict import Findings
+from image_history.listing.verdict import Findings, Suspect
 from image_history.model import Numbers, Outcome, Scope, Stream
-from image_history.warehouse.records import listed_table
+from image_history.warehouse.detailed import land_listed
+from image_history.warehouse.records import stream_of
 from image_history.warehouse.warehouse import Connection
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Held:
 
 
 def hold_against(connection: Connection, run: LandedRun) -> Held:
-    """Compare the run's listings in outcome READ, of which there is one, with the warehouse.
+    """Compare the run's listings in outcome READ or MISSING, of which there is one, with the warehouse.
 
     Nothing is written to the file.
     """
@@ -36,33 +37,44 @@ def hold_against(connection: Connection, run: LandedRun) -> Held:
 
 
 def _held(connection: Connection, run: LandedRun) -> Held:
-    unsettled = [mark for mark in run.checkpoints.values() if mark.outcome is Outcome.READ]
-    connection.offer("listed_arrow", listed_table(unsettled))
-    connection.run("load/listed")
+    unsettled = [mark for mark in run.checkpoints.values() if mark.outcome in {Outcome.READ, Outcome.MISSING}]
+    land_listed(connection, run, unsettled)
     connection.run("settle/landed_numbers", {"segments": [str(path) for path in run.segments]})
     missing = _missing(connection.table("settle/missing"))
     gaps = _gaps(connection.table("settle/gaps"))
-    agreeing = {_stream(row) for row in connection.table("settle/agreeing").to_pylist()}
+    agreeing = {stream_of(row) for row in connection.table("settle/agreeing").to_pylist()}
+    unfounded = {stream_of(row) for row in connection.table("load/unfounded").to_pylist()}
+    lives = {stream_of(row): row for row in connection.table("settle/lives").to_pylist()}
     live = connection.table("settle/live_by_scope").to_pylist()
     return Held(
         findings={
-            stream: Findings(missing.get(stream, ()), gaps.get(stream, ()), stream in agreeing)
-            for stream in missing.keys() | gaps.keys() | agreeing
+            stream: Findings(
+                missing=tuple(missing.get(stream, ())),
+                gaps=tuple(gaps.get(stream, ())),
+                agrees=stream in agreeing,
+                unfounded=stream in unfounded,
+                **_life(lives.get(stream)),
+            )
+            for stream in missing.keys() | gaps.keys() | agreeing | unfounded | lives.keys()
         },
         live={Scope(row["account_id"], row["region"]): row["live_versions"] for row in live},
     )
 
 
-def _stream(row: Mapping[str, str]) -> Stream:
-    return Stream(Scope(row["account_id"], row["region"]), row["image_name"])
+def _missing(rows: pa.Table) -> dict[Stream, list[Suspect]]:
+    found: dict[Stream, list[Suspect]] = {}
+    for row in rows.to_pylist():
+        suspect = Suspect(row["version"], row["created_ms"], row["stored"])
+        found.setdefault(stream_of(row), []).append(suspect)
+    return found
 
 
-def _missing(rows: pa.Table) -> dict[Stream, tuple[int, ...]]:
-    return {_stream(row): tuple(row["missing"]) for row in rows.to_pylist()}
-
-
-def _gaps(rows: pa.Table) -> dict[Stream, tuple[Numbers, ...]]:
+def _gaps(rows: pa.Table) -> dict[Stream, list[Numbers]]:
     found: dict[Stream, list[Numbers]] = {}
     for row in rows.to_pylist():
-        found.setdefault(_stream(row), []).append((row["first_version"], row["last_version"]))
-    return {stream: tuple(ranges) for stream, ranges in found.items()}
+        found.setdefault(stream_of(row), []).append((row["first_version"], row["last_version"]))
+    return found
+
+
+def _life(row: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {} if row is None else {name: row[name] for name in ("recreated_ms", "lives", "known_until_ms")}

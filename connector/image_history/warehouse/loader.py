@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from image_history.errors import HeldBackError, LoadError
 from image_history.landing.runs import LandedRun
-from image_history.listing.verdict import may_delete
+from image_history.listing.breaker import LIMIT, tripped
 from image_history.model import (
     Calls,
     Checkpoint,
@@ -30,16 +30,16 @@ from image_history.model import (
 )
 from image_history.schema import RUNS
 from image_history.version import __version__
-from image_history.warehouse.detailed import land_versions, unread_details, write_versions
+from image_history.warehouse.detailed import land_listed, land_versions, unread_details, write_versions
 from image_history.warehouse.records import (
     accounts_table,
     calls_by_scope,
     checkpoints,
     drift_table,
-    listed_table,
     outcome,
     proofs_table,
     scopes_table,
+    stream_of,
     table_of,
 )
 from image_history.warehouse.statements import names
@@ -53,14 +53,14 @@ _NOT_A_FAILURE = frozenset({Outcome.COMPLETE, Outcome.GONE})
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One run as it was loaded: its rows scope by scope, the deletions that the breaker held back, and when.
+    """One run as it was loaded: its rows scope by scope, the deletions that the breaker holds back, and when.
 
     `drift` is what this run was the first to meet; `observed_ms` is UTC epoch milliseconds.
     """
 
     run: LandedRun
     rows: Mapping[Scope, RowCounts]
-    spared: Mapping[Scope, int]
+    held_back: Mapping[Scope, int]
     drift: tuple[Drift, ...]
     observed_ms: int
 
@@ -104,6 +104,8 @@ def known_streams(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
             highest_version=row["highest_version"],
             first_version_seen=row["first_version_seen"],
             image_live=row["image_live"],
+            image_created_ms=row["image_created_ms"],
+            held_back=row["held_back"],
         )
         for row in rows.to_pylist()
     }
@@ -113,48 +115,66 @@ def load_run(
     connection: Connection,
     run: LandedRun,
     *,
-    allow_mass_delete: bool = False,
-    held_back_is_error: bool = False,
+    judged_elsewhere: bool = False,
 ) -> Loaded:
     """Load everything that the run landed, whether it was read to its end or not.
 
     One transaction: after an exception (LoadError) nothing of the run is stored. Streams that were not
-    settled are covered as `partial`, keep their watermark, and have nothing deleted. A scope that would lose
-    more than the mass-delete breaker allows has nothing deleted either; with `held_back_is_error` that is a
-    HeldBackError, and nothing is stored.
+    settled are covered as `partial`, keep their watermark, and have nothing deleted. What another warehouse's
+    sync has settled (`judged_elsewhere`) is a HeldBackError if a scope of this one would lose too much by it.
     """
-
-    def load() -> Loaded:
-        return _loaded(
-            connection, run, allow_mass_delete=allow_mass_delete, held_back_is_error=held_back_is_error
-        )
-
-    return connection.frugally(load)
+    return connection.frugally(lambda: _loaded(connection, run, judged_elsewhere=judged_elsewhere))
 
 
-def _loaded(
-    connection: Connection, run: LandedRun, *, allow_mass_delete: bool, held_back_is_error: bool
-) -> Loaded:
+def _loaded(connection: Connection, landed: LandedRun, *, judged_elsewhere: bool) -> Loaded:
     with connection.transaction():
+        run = _prepared(connection, landed)
         load = _Load(connection, run, _observed_ms(connection))
         load.versions()
         load.images()
-        spared = load.deletions(allow_mass_delete=allow_mass_delete)
-        if spared and held_back_is_error:
-            raise _held_back(run, spared)
+        load.deletions(judged_elsewhere=judged_elsewhere)
         rows = load.counts()
         load.streams()
+        held_back = load.held_back()
         drift = load.drift()
-        load.record(rows)
+        load.record(rows, run_outcome(run, held_back))
         load.check()
-    return Loaded(run, rows, spared, drift, load.observed_ms)
+    return Loaded(run, rows, held_back, drift, load.observed_ms)
 
 
-def _held_back(run: LandedRun, spared: Mapping[Scope, int]) -> HeldBackError:
-    lost = ", ".join(f"{scope} would lose {count:,}" for scope, count in spared.items())
+def _prepared(connection: Connection, run: LandedRun) -> LandedRun:
+    """Offer what the run says of scopes and streams; the run, without the proofs that don't fit this warehouse."""
+    connection.offer("scopes_arrow", scopes_table(run))
+    land_listed(connection, run, checkpoints(run))
+    connection.run("load/outrun")
+    unfounded = {stream_of(row) for row in connection.table("load/unfounded").to_pylist()}
+    void = [mark for mark in run.checkpoints.values() if mark.stream in unfounded and _proves(mark)]
+    if not void:
+        return run
+    fitting = replace(run, checkpoints={**run.checkpoints, **{mark.stream: _void(mark) for mark in void}})
+    land_listed(connection, fitting, checkpoints(fitting))
+    return fitting
+
+
+def _proves(mark: Checkpoint) -> bool:
+    return mark.outcome is Outcome.COMPLETE
+
+
+def _void(mark: Checkpoint) -> Checkpoint:
+    return replace(
+        mark,
+        outcome=Outcome.PARTIAL,
+        error_code="UnfoundedListing",
+        error_message=f"{mark.stream} was listed from where another state of this warehouse ended: its rows are "
+        "kept, its watermark stays, and the next sync lists it from there.",
+    )
+
+
+def _held_back(run: LandedRun, held_back: Mapping[Scope, int]) -> HeldBackError:
+    lost = ", ".join(f"{scope} would lose {count:,}" for scope, count in held_back.items())
     return HeldBackError(
-        f"Run {run.plan.run_id} deletes more than 10 versions and 30 % of a scope ({lost}): nothing of it was "
-        "stored. Look at it, then let it through with --allow-mass-delete."
+        f"Run {run.plan.run_id} deletes {LIMIT} of an account and region ({lost}): nothing of it was stored. "
+        "Look at it, then let it through with --allow-mass-delete."
     )
 
 
@@ -185,34 +205,29 @@ class _Load:
 
     def versions(self) -> None:
         stamp = self._stamp(self.observed_ms)
-        self.connection.offer("listed_arrow", listed_table(checkpoints(self.run), self.run.details.streams))
-        self.connection.run("load/listed")
         land_versions(self.connection, self.run)
         self.connection.run("load/changed")
         write_versions(self.connection, self.run, stamp)
 
-    def deletions(self, *, allow_mass_delete: bool) -> dict[Scope, int]:
+    def deletions(self, *, judged_elsewhere: bool) -> None:
         stamp = self._stamp(self.finished_ms)
         self.connection.offer("proofs_arrow", proofs_table(self.run))
         self.connection.run("load/proofs")
         self.connection.run("load/deleted")
-        spared = self._spare(allow_mass_delete=allow_mass_delete)
+        if judged_elsewhere:
+            self._require_few()
         self.connection.run("load/insert_deletions", stamp)
         self.connection.run("load/mark_deleted", stamp)
         self.connection.run("load/mark_deleted_images", stamp)
         self.connection.run("load/insert_absent_versions", {"run_id": self.run.plan.run_id})
-        return spared
 
-    def _spare(self, *, allow_mass_delete: bool) -> dict[Scope, int]:
-        """Take out the deletions of scopes that would lose too much."""
-        spared: dict[Scope, int] = {}
-        for row in self.connection.table("load/deletions_by_scope").to_pylist():
-            if not may_delete(row["deletions"], row["live_versions"], allowed=allow_mass_delete):
-                scope = Scope(row["account_id"], row["region"])
-                spared[scope] = row["deletions"]
-                parameters = {"account_id": scope.account_id, "region": scope.region}
-                self.connection.run("load/spare_deletions", parameters)
-        return spared
+    def _require_few(self) -> None:
+        rows = self.connection.table("load/deletions_by_scope").to_pylist()
+        doomed = {Scope(row["account_id"], row["region"]): row["deletions"] for row in rows}
+        live = {Scope(row["account_id"], row["region"]): row["live_versions"] for row in rows}
+        over = tripped(doomed, live, allowed=False)
+        if over:
+            raise _held_back(self.run, over)
 
     def images(self) -> None:
         self.connection.run("load/changed_images", {"images": [str(path) for path in self.run.images]})
@@ -224,6 +239,11 @@ class _Load:
         self.connection.run("load/streams_after")
         self.connection.run("load/delete_streams")
         self.connection.run("load/insert_streams", {"run_id": self.run.plan.run_id})
+
+    def held_back(self) -> dict[Scope, int]:
+        """How many deletions the breaker holds back, of this run or of an earlier one."""
+        rows = self.connection.table("load/held_back").to_pylist()
+        return {Scope(row["account_id"], row["region"]): row["held_back"] for row in rows}
 
     def drift(self) -> tuple[Drift, ...]:
         if not self.run.drift:
@@ -247,15 +267,15 @@ class _Load:
             for scope, rows in {**dict.fromkeys(evaluated, RowCounts(deleted=0)), **counted}.items()
         }
 
-    def record(self, rows: Mapping[Scope, RowCounts]) -> None:
+    def record(self, rows: Mapping[Scope, RowCounts], ending: Outcome) -> None:
         run_id = self.run.plan.run_id
         self.connection.offer("accounts_arrow", accounts_table(self.run))
         if self.run.plan.accept_account:
             self.connection.run("load/delete_accounts")
         self.connection.run("load/insert_accounts", {"run_id": run_id})
-        self.connection.offer("scopes_arrow", scopes_table(self.run))
         self.connection.run("load/insert_coverage", {"run_id": run_id})
-        self.connection.offer("run_arrow", table_of(RUNS, [_run_record(self.run, rows, self.finished_ms)]))
+        record = _run_record(self.run, rows, ending, finished_ms=self.finished_ms)
+        self.connection.offer("run_arrow", table_of(RUNS, [record]))
         self.connection.run("load/insert_run")
 
     def check(self) -> None:
@@ -289,20 +309,24 @@ def _evaluated(run: LandedRun) -> frozenset[Scope]:
     )
 
 
-def run_outcome(run: LandedRun) -> Outcome:
-    """COMPLETE if every scope and every stream was read whole, else PARTIAL."""
+def run_outcome(run: LandedRun, held_back: Mapping[Scope, int]) -> Outcome:
+    """HELD_BACK if deletions are, COMPLETE if every scope and every stream was read whole, else PARTIAL."""
+    if held_back:
+        return Outcome.HELD_BACK
     whole = not run.plan.unreadable and all(mark.outcome in _NOT_A_FAILURE for mark in checkpoints(run))
     return Outcome.COMPLETE if whole and not unread_details(run) else Outcome.PARTIAL
 
 
-def _run_record(run: LandedRun, rows: Mapping[Scope, RowCounts], finished_ms: int) -> dict[str, object]:
+def _run_record(
+    run: LandedRun, rows: Mapping[Scope, RowCounts], ending: Outcome, *, finished_ms: int
+) -> dict[str, object]:
     counts = sum(rows.values(), start=RowCounts())
     calls = sum(calls_by_scope(run).values(), start=Calls())
     return {
         "etl_run_id": run.plan.run_id,
         "started_at": run.plan.started_at_ms,
         "finished_at": finished_ms,
-        "outcome": run_outcome(run).value,
+        "outcome": ending.value,
         "mode": run.plan.mode.value,
         "streams": len(run.plan.streams),
         "inserted": counts.inserted,
@@ -331,7 +355,7 @@ def report(loaded: Loaded, *, duration_seconds: float, lock_seconds: float, resu
         run_id=plan.run_id,
         started_at=_instant(plan.started_at_ms),
         finished_at=_instant(loaded.observed_ms + 1),
-        outcome=run_outcome(loaded.run),
+        outcome=run_outcome(loaded.run, loaded.held_back),
         mode=plan.mode.value,
         scopes=_scope_reports(loaded),
         duration_seconds=duration_seconds,
@@ -357,7 +381,7 @@ def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
                 *(_failure(mark) for mark in marks if outcome(mark) not in _NOT_A_FAILURE),
                 *(each for each in unread_details(loaded.run) if each.scope == scope),
             ),
-            spared=loaded.spared.get(scope, 0),
+            held_back=loaded.held_back.get(scope, 0),
         )
         for scope, marks in by_scope.items()
     )

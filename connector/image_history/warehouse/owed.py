@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from image_history.landing.runs import LandedRun
 from image_history.listing.details import Owed
 from image_history.model import Scope, Stream
-from image_history.warehouse.detailed import land_details, land_versions
-from image_history.warehouse.records import checkpoints, listed_table, proofs_table, scopes_table
+from image_history.warehouse.detailed import land_details, land_listed, land_versions
+from image_history.warehouse.records import checkpoints, proofs_table, scopes_table
 from image_history.warehouse.warehouse import Connection
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ def count_owed(connection: Connection, before_ms: int) -> Mapping[Stream, tuple[
 
 
 def _rows(connection: Connection, run: LandedRun, every: timedelta) -> pa.Table:
-    connection.offer("listed_arrow", listed_table(checkpoints(run)))
-    connection.run("load/listed")
+    connection.offer("scopes_arrow", scopes_table(run))
+    land_listed(connection, run, checkpoints(run))
+    connection.run("load/outrun")
     land_versions(connection, run)
     connection.run("load/changed")
     connection.offer("proofs_arrow", proofs_table(run))
     connection.run("load/proofs")
-    connection.offer("scopes_arrow", scopes_table(run))
     land_details(connection, run)
     every_ms = round(every.total_seconds() * 1000)
     return connection.table("settle/owed", {"every_ms": every_ms, "run_id": run.plan.run_id})

@@ -18,7 +18,6 @@ from image_history.model import (
     Absence,
     Calls,
     Checkpoint,
-    Evidence,
     Failure,
     ListingKind,
     Outcome,
@@ -27,7 +26,6 @@ from image_history.model import (
 )
 from image_history.schema import COVERAGE, SCHEMA_DRIFT, SCOPE_ACCOUNTS, Column, Kind, Table, arrow_schema
 
-_HIGHEST_NUMBER = 2**31 - 1
 _LISTED = Table(
     "listed",
     "one row per stream of a run: how far it was read",
@@ -36,6 +34,8 @@ _LISTED = Table(
         *(column for column in COVERAGE.columns if column.name not in {"etl_run_id", "deleted"}),
         Column("comparable", Kind.BOOLEAN, "Whether the reading before came to its end"),
         Column("highest_version", Kind.INTEGER, "Highest number listed", nullable=True),
+        Column("starts_at", Kind.INSTANT, "Where an incremental listing starts", nullable=True),
+        Column("held_back", Kind.BIGINT, "Deletions held back", nullable=True),
     ),
 )
 _PROOFS = Table(
@@ -47,7 +47,11 @@ _PROOFS = Table(
         Column("first_version", Kind.INTEGER, "First number of the range"),
         Column("last_version", Kind.INTEGER, "Last number of the range"),
         Column("evidence", Kind.TEXT, "How it was proved"),
-        Column("proved_at", Kind.INSTANT, "T0 of the listing that lacked them"),
+        Column("t0", Kind.INSTANT, "T0 of the listing that lacked them"),
+        Column("proved_at", Kind.INSTANT, "By when they were gone: T1 of the answer that proved it"),
+        Column(
+            "created_until", Kind.INSTANT, "Newest life that it ends; null for what never was", nullable=True
+        ),
     ),
 )
 
@@ -113,6 +117,11 @@ def _key(stream: Stream) -> Record:
     return {"account_id": scope.account_id, "region": scope.region, "image_name": stream.image_name}
 
 
+def stream_of(row: Mapping[str, str]) -> Stream:
+    """The stream that a row is about."""
+    return Stream(Scope(row["account_id"], row["region"]), row["image_name"])
+
+
 def listed_table(
     marks: Iterable[Checkpoint], details: Mapping[Stream, StreamDetails] | None = None
 ) -> pa.Table:
@@ -142,6 +151,8 @@ def _listed(mark: Checkpoint) -> Record:
         "error_message": mark.error_message,
         "comparable": mark.t0_before_ms is not None,
         "highest_version": mark.highest_version,
+        "starts_at": mark.request.since_ms,
+        "held_back": mark.held_back or None,
     }
 
 
@@ -196,19 +207,9 @@ def accounts_table(run: LandedRun) -> pa.Table:
 
 
 def proofs_table(run: LandedRun) -> pa.Table:
-    """One row a proved absence: those of accepted listings, and all numbers of images that are gone."""
-    marks = checkpoints(run)
-    complete = {mark.stream for mark in marks if mark.outcome is Outcome.COMPLETE}
-    absences = [absence for absence in run.absences if absence.stream in complete]
-    return table_of(_PROOFS, [_proof(absence) for absence in [*absences, *_gone(run, marks)]])
-
-
-def _gone(run: LandedRun, marks: Iterable[Checkpoint]) -> Iterable[Absence]:
-    t0_ms = {plan.scope: plan.t0_ms for plan in run.plan.scopes}
-    for mark in marks:
-        if mark.outcome is Outcome.GONE:
-            since_ms = mark.t0_ms if mark.t0_ms is not None else t0_ms[mark.stream.scope]
-            yield Absence(mark.stream, 0, _HIGHEST_NUMBER, Evidence.IMAGE_NOT_FOUND, since_ms)
+    """One row a proved absence of what the run accepted."""
+    settled = {mark.stream for mark in checkpoints(run) if mark.outcome in {Outcome.COMPLETE, Outcome.GONE}}
+    return table_of(_PROOFS, [_proof(absence) for absence in run.absences if absence.stream in settled])
 
 
 def _proof(absence: Absence) -> Record:
@@ -217,5 +218,7 @@ def _proof(absence: Absence) -> Record:
         "first_version": absence.first,
         "last_version": absence.last,
         "evidence": absence.evidence.value,
-        "proved_at": absence.t0_ms,
+        "t0": absence.t0_ms,
+        "proved_at": absence.t1_ms,
+        "created_until": absence.created_until_ms,
     }

@@ -1,0 +1,42 @@
+-- What: what a listing must know of the life of its image: versions that are older than it, and, of an image that
+-- AWS no longer knows, how much would end with it.
+-- Parameters: none; reads the temporary tables `listed` (streams to be settled) and `landed_numbers`.
+-- Returns: account_id, region, image_name, recreated_ms (when the image was created, if live versions are older),
+-- lives (live versions of an image that is gone), known_until_ms (of such an image the newest CreationTime that is
+-- known of it or of a version; UTC epoch milliseconds); one row a stream that has any of these.
+WITH concerned AS (
+    FROM listed
+    WHERE outcome = 'missing' OR listing = 'full'
+),
+stored AS (
+    SELECT
+        concerned.place,
+        count(*) FILTER (version.etl_deleted_at IS NULL) AS lives,
+        min(version.creation_time) FILTER (version.etl_deleted_at IS NULL) AS oldest,
+        max(version.creation_time) AS newest
+    FROM image_versions AS version
+    JOIN concerned USING (account_id, region, image_name)
+    GROUP BY concerned.place
+),
+landed AS (
+    SELECT place, max(creation_time) AS newest
+    FROM landed_numbers
+    GROUP BY place
+)
+SELECT
+    concerned.account_id,
+    concerned.region,
+    concerned.image_name,
+    CASE
+        WHEN concerned.outcome <> 'missing' AND stored.oldest < concerned.image_created_at
+            THEN epoch_ms(concerned.image_created_at)
+    END AS recreated_ms,
+    CASE WHEN concerned.outcome = 'missing' THEN coalesce(stored.lives, 0) ELSE 0 END AS lives,
+    CASE
+        WHEN concerned.outcome = 'missing'
+            THEN epoch_ms(greatest(concerned.image_created_at, stored.newest, landed.newest))
+    END AS known_until_ms
+FROM concerned
+LEFT JOIN stored USING (place)
+LEFT JOIN landed USING (place)
+WHERE concerned.outcome = 'missing' OR stored.oldest < concerned.image_created_at;
