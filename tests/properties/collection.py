@@ -7,25 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 import msgspec
 
-from image_history.aws.bodies import Answer, DescribedImageVersion, ImageVersion, ImageVersionsBody, epoch_ms
+from image_history.aws.bodies import (
+    Answer,
+    DescribedImageVersion,
+    Image,
+    ImagesBody,
+    ImageVersion,
+    ImageVersionsBody,
+    epoch_ms,
+)
 from image_history.errors import (
     AccessDeniedError,
     ImageNotFoundError,
     InterruptedRunError,
     RequestRejectedError,
 )
-from image_history.extract.calls import ScopeCalls
-from image_history.model import ListingKind, ListingRequest, Scope, Stream
+from image_history.extract.calls import Meter, ScopeCalls
+from image_history.model import ListingKind, ListingRequest
 
 Tokens = Literal["keyset", "offset", "snapshot"]
 Filters = Literal["inclusive", "exclusive", "after paging", "ignored"]
 Change = tuple[str, int]
 
-STREAM = Stream(Scope("111122223333", "us-east-1"), "base")
+# A version as told apart by its creation: number and instant.
+Incarnation = tuple[int, int]
+
+IMAGE = "base"
+# An image beside it that never changes.
+OTHER = "other"
 START_MS = 1_790_000_000_000
 _ARN = "arn:aws:sagemaker:us-east-1:111122223333:image"
 
@@ -49,7 +63,11 @@ class Habits:
 
 @dataclass(slots=True)
 class Collection:
-    """The versions of one image. Every change takes a millisecond; numbers start again with a new image."""
+    """The versions of one image. Every change takes a millisecond; numbers start again with a new image.
+
+    Lists lack what is `hidden`, and show what is in `stale` as it was at first. The journal:
+    `gone` says when each version that no longer exists went, `states` holds every state of each version.
+    """
 
     habits: Habits
     now_ms: int = START_MS
@@ -57,38 +75,46 @@ class Collection:
     made_ms: int = START_MS
     versions: dict[int, ImageVersion] = field(default_factory=dict)
     hidden: frozenset[int] = frozenset()
+    stale: dict[int, ImageVersion] = field(default_factory=dict)
     next_number: int = 1
+    gone: dict[Incarnation, int] = field(default_factory=dict)
+    states: dict[Incarnation, list[ImageVersion]] = field(default_factory=dict)
 
-    def copy(self) -> Collection:
-        """A collection that goes its own way from here."""
-        return Collection(
-            self.habits,
-            self.now_ms,
-            self.exists,
-            self.made_ms,
-            dict(self.versions),
-            self.hidden,
-            self.next_number,
-        )
+    @property
+    def lagging(self) -> bool:
+        """Whether lists say something else than Describe."""
+        return bool(self.hidden or self.stale)
+
+    def catch_up(self) -> None:
+        """Lists say what Describe says."""
+        self.hidden = frozenset()
+        self.stale.clear()
 
     def apply(self, change: Change) -> None:
-        """Make one change; what it names exists (see `possible`)."""
+        """Make one change; of what is not there nothing changes."""
         self.now_ms += 1
         kind, number = change
-        if kind == "create":
+        if kind in {"touch", "delete", "hide", "lag"}:
+            if number in self.versions:
+                self._change_version(kind, number)
+        elif kind == "create":
             self._create()
-        elif kind == "touch":
-            self._touch(number)
-        elif kind == "delete":
-            del self.versions[number]
-        elif kind == "drop":
-            self._drop()
         elif kind == "recreate":
             self._drop()
             for _ in range(number):
                 self._create()
+        elif kind == "drop" and self.exists:
+            self._drop()
+
+    def _change_version(self, kind: str, number: int) -> None:
+        if kind == "touch":
+            self._touch(number)
+        elif kind == "delete":
+            self._delete(number)
         elif kind == "hide":
             self.hidden |= {number}
+        else:
+            self.stale[number] = self.states[incarnation(self.versions[number])][0]
 
     def _create(self) -> None:
         if not self.exists:
@@ -96,24 +122,34 @@ class Collection:
         now = self.now_ms / 1000
         status = "CREATING" if self.habits.building else "CREATED"
         number = self.next_number
-        self.versions[number] = ImageVersion(number, _ARN, f"{_ARN}/{number}", status, now, now)
+        self._is_now(ImageVersion(number, _ARN, f"{_ARN}/{number}", status, now, now))
         self.next_number += 1
 
     def _touch(self, number: int) -> None:
-        self.versions[number] = msgspec.structs.replace(
-            self.versions[number], LastModifiedTime=self.now_ms / 1000, ImageVersionStatus="CREATED"
-        )
+        self.stale.pop(number, None)
+        row = self.versions[number]
+        now = self.now_ms / 1000
+        self._is_now(msgspec.structs.replace(row, LastModifiedTime=now, ImageVersionStatus="CREATED"))
+
+    def _is_now(self, row: ImageVersion) -> None:
+        self.versions[row.Version] = row
+        self.states.setdefault(incarnation(row), []).append(row)
+
+    def _delete(self, number: int) -> None:
+        self.stale.pop(number, None)
+        self.gone[incarnation(self.versions.pop(number))] = self.now_ms
 
     def _drop(self) -> None:
         self.exists, self.next_number = False, 1
-        self.versions.clear()
+        for number in list(self.versions):
+            self._delete(number)
         self.hidden = frozenset()
 
     def possible(self, kinds: Iterable[str]) -> list[Change]:
         """Every change of these kinds that would change something now."""
         found: list[Change] = []
         for kind in kinds:
-            if kind in {"touch", "delete"}:
+            if kind in {"touch", "delete", "lag"}:
                 found += [(kind, number) for number in self.versions]
             elif kind == "hide":
                 found += [(kind, number) for number in self.versions if number not in self.hidden]
@@ -125,7 +161,8 @@ class Collection:
 
     def listed(self, request: ListingRequest) -> list[ImageVersion]:
         """What a list would return now, in the request's order."""
-        rows = [row for number, row in self.versions.items() if number not in self.hidden]
+        shown = self.versions | self.stale
+        rows = [row for number, row in shown.items() if number not in self.hidden]
         if self.habits.filters in {"inclusive", "exclusive"}:
             rows = self.filtered(rows, request)
         return sorted(rows, key=_key_of(request))
@@ -137,6 +174,22 @@ class Collection:
             return list(rows)
         least_ms = after_ms + (self.habits.filters == "exclusive")
         return [row for row in rows if epoch_ms(row.CreationTime) >= least_ms]
+
+
+@cache
+def _still(request: ListingRequest) -> tuple[ImageVersion, ...]:
+    """The versions of the image that never changes, which always are one page."""
+    at = START_MS / 1000
+    rows = [
+        ImageVersion(number, f"{_ARN}/{OTHER}", f"{_ARN}/{OTHER}/{number}", "CREATED", at, at)
+        for number in (1, 3, 6)
+    ]
+    return tuple(sorted(rows, key=_key_of(request)))
+
+
+def incarnation(row: ImageVersion) -> Incarnation:
+    """Which version the row is a state of."""
+    return row.Version, epoch_ms(row.CreationTime)
 
 
 def _key_of(request: ListingRequest) -> Callable[[ImageVersion], tuple[int, int]]:
@@ -157,16 +210,19 @@ class _Position:
 class Service(ScopeCalls):
     """Answers the connector's calls. `changes` says what happens before the call of that number is answered.
 
-    `lists` and `describes` count calls; `states` remembers what each call met.
+    `lists` and `describes` count calls; `chances` remembers what might have changed before each call. `killed`
+    says that a call was the last one of its process.
     """
 
     def __init__(self, collection: Collection) -> None:
         self.where = "the model"
-        self.account_id: str | None = None
+        self.meter = Meter()
         self.collection = collection
         self.changes: dict[int, list[Change]] = {}
-        self.states: list[Collection] | None = None
+        self.kinds: tuple[str, ...] = ()
+        self.chances: list[tuple[Change, ...]] = []
         self.calls = self.lists = self.describes = 0
+        self.killed = self.lagged = False
         self._positions: dict[str, _Position] = {}
         self._issued = 0
 
@@ -182,16 +238,34 @@ class Service(ScopeCalls):
             self.collection.apply(change)
         if ("expire", 0) in changes:
             self._positions.clear()
-        if self.states is not None:
-            self.states.append(self.collection.copy())
+        self.chances.append(tuple(self.collection.possible(self.kinds)))
+        self.lagged |= self.collection.lagging
         self.collection.now_ms += self.collection.habits.step_ms
         self.calls += 1
         if ("kill", 0) in changes:
+            self.killed = True
             raise InterruptedRunError("killed", signal_number=9)
+
+    def list_images(self, next_token: str | None) -> Answer[ImagesBody]:
+        self.before_call()
+        made, before = self.collection.made_ms / 1000, START_MS / 1000
+        other = Image(OTHER, f"{_ARN}/{OTHER}", "CREATED", before, before)
+        image = Image(IMAGE, f"{_ARN}/{IMAGE}", "CREATED", made, made)
+        found = (other, image) if self.collection.exists else (other,)
+        return Answer(ImagesBody(found), "request", self.date_ms, 100)
+
+    def describe_image(self, image_name: str) -> Answer[Image]:
+        self.before_call()
+        if not self.collection.exists:
+            raise ImageNotFoundError("The image does not exist.", date_ms=self.date_ms)
+        made = self.collection.made_ms / 1000
+        return Answer(Image(IMAGE, f"{_ARN}/{IMAGE}", "CREATED", made, made), "request", self.date_ms, 100)
 
     def list_image_versions(
         self, image_name: str, request: ListingRequest, next_token: str | None
     ) -> Answer[ImageVersionsBody]:
+        if image_name == OTHER:
+            return Answer(ImageVersionsBody(_still(request)), "request", self.date_ms, 100)
         self.before_call()
         self.lists += 1
         if next_token is not None and next_token not in self._positions:

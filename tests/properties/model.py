@@ -8,44 +8,60 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context
 from os import cpu_count
+from pathlib import Path
 from typing import TypeVar
 from unittest import mock
 
 from image_history.model import Stop
 from image_history.run import settle
-from tests.properties.scenarios import quick, whole
-from tests.properties.schedules import Scenario, Tally, explore
+from tests.properties.scenarios import whole
+from tests.properties.schedules import Scenario, Tally, explore, shapes
 
 Result = TypeVar("Result")
 
 _SHOWN = 20
 
 
-def tallies(scenarios: Sequence[Scenario], processes: int | None = None) -> Iterator[tuple[Scenario, Tally]]:
-    """Every scenario with what its exploration found, in order, on so many processes (None: all processors)."""
+def tallies(
+    groups: Sequence[Sequence[Scenario]], processes: int | None = None
+) -> Iterator[tuple[Sequence[Scenario], Tally]]:
+    """Every group of scenarios with what its exploration found, on so many processes (None: all processors)."""
     count = processes if processes is not None else cpu_count() or 1
     if count == 1:
-        yield from ((scenario, _quietly(scenario)) for scenario in scenarios)
+        yield from ((group, explored(group)) for group in groups)
         return
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        yield from zip(scenarios, pool.map(_quietly, scenarios), strict=True)
+        yield from zip(groups, pool.map(explored, groups), strict=True)
 
 
-def _quietly(scenario: Scenario) -> Tally:
-    """Readings that start over are logged as warnings; here they are the rule.
+def explored(scenarios: Sequence[Scenario]) -> Tally:
+    """What the exploration of scenarios of one shape finds."""
+    with quietly() as folder:
+        return explore(scenarios, folder)
 
-    There is one scope and one call at a time, so no threads: they would take half of the time.
+
+@contextmanager
+def quietly() -> Iterator[Path]:
+    """A folder to play in. Readings that start over are logged as warnings; here they are the rule.
+
+    There is one call at a time, so no threads: they would take half of the time.
     """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with mock.patch.object(settle, "together", one_after_the_other):
-            return explore(scenario)
+        with (
+            mock.patch.object(settle, "together", one_after_the_other),
+            tempfile.TemporaryDirectory(prefix="model-") as folder,
+        ):
+            yield Path(folder)
     finally:
         logging.disable(before)
 
@@ -56,12 +72,14 @@ def one_after_the_other(jobs: Sequence[Callable[[], Result]], threads: int, stop
     return [job() for job in jobs]
 
 
+def named(group: Sequence[Scenario]) -> str:
+    """A group of scenarios in a column."""
+    return f"{group[0].name} and {len(group) - 1} more"[:50].ljust(50)
+
+
 def figures(total: Tally, seconds: float) -> str:
     """One line about an exploration."""
-    return (
-        f"model: {total.schedules:,} schedules, {len(total.broken):,} broken promises, "
-        f"{total.late:,} with a change seen late, {seconds:.0f} s"
-    )
+    return f"model: {total.schedules:,} schedules, {len(total.broken):,} broken promises, {seconds:.0f} s"
 
 
 def say(line: str) -> None:
@@ -73,13 +91,20 @@ def say(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Explore and print; 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.properties.model", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the subset that `make test` explores")
+    parser.add_argument("--only", default="", help="scenarios whose name has this text")
+    parser.add_argument("--depth", type=int, help="no more changes than so many")
     parser.add_argument("--processes", type=int, help="all processors by default")
     options = parser.parse_args(arguments)
     total, began = Tally(), time.monotonic()
-    for scenario, tally in tallies(quick() if options.quick else whole(), options.processes):
+    chosen = [
+        scenario if options.depth is None else replace(scenario, depth=min(options.depth, scenario.depth))
+        for group in whole()
+        for scenario in group
+        if options.only in scenario.name
+    ]
+    for group, tally in tallies(shapes(chosen), options.processes):
         total.add(tally)
-        say(f"{scenario.name:50} {tally.schedules:8,} schedules, {len(tally.broken)} broken")
+        say(f"{named(group)} {tally.schedules:8,} schedules, {len(tally.broken)} broken")
     for line in total.broken[:_SHOWN]:
         say(line)
     say(figures(total, time.monotonic() - began))

@@ -5,11 +5,10 @@ Must not know how a schedule is played.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import get_args
 
 from tests.properties.collection import Filters, Habits, Tokens
-from tests.properties.schedules import Scenario
+from tests.properties.schedules import FULL, PLAIN, Backup, Changes, Lost, Restore, Run, Scenario, shapes
 
 _HOUR_MS = 3_600_000
 _CORE = ("create", "touch", "delete", "recreate")
@@ -17,41 +16,21 @@ _ALL = (*_CORE, "drop", "kill", "expire")
 # A lagging list hides a live row. Where Describe is denied as well, two readings that lag say what two readings
 # after a deletion say: no rule can tell them apart, so that pair is left out.
 _LAGGING = (*_ALL, "hide")
-_FULL, _PLAIN = True, False
 # What makes the next incremental listing long: all but one version changed, and a hole in the new numbers.
-_BUSY = (("touch", 1), ("touch", 2), ("create", 0), ("create", 0), ("delete", 6))
-_BUSY_SMALL = (("touch", 1), ("touch", 2), ("create", 0), ("create", 0), ("delete", 4))
-_ANEW = (("recreate", 3), ("create", 0))
+_BUSY = Changes((("touch", 1), ("touch", 2), ("create", 0), ("create", 0), ("delete", 6)))
+_BUSY_SMALL = Changes((("touch", 1), ("touch", 2), ("create", 0), ("create", 0), ("delete", 4)))
+_LIVES = ("create", "touch", "delete", "drop", "recreate")
+_GONE, _MADE = Changes((("drop", 0),)), Changes((("create", 0),) * 5)
+_NEXT = Changes((("recreate", 3),))
+_ANEW = Changes((("recreate", 3), ("create", 0)))
 _IN_STEP = (0, 1)
 _STABLE = ("create", "touch", "delete", "kill", "expire")
-_QUICK_WINDOWS = {
-    "first windows, snapshot tokens, Describe denied",
-    "known windows, offset tokens",
-    "three windows, offset tokens",
-    "windows, exclusive, keyset tokens",
-    "windows, after paging, offset tokens",
-    "windows, ignored, snapshot tokens",
-}
-_EMPTIED = (("delete", 1), ("delete", 2))
+_EMPTIED = Changes((("delete", 1), ("delete", 2)))
 
 
-def whole() -> list[Scenario]:
-    """What `make soak` explores."""
-    return [*pairs(), *triples()]
-
-
-def quick() -> list[Scenario]:
-    """What `make test` explores: every scenario with one change, and two in the listings that prove most.
-
-    Of the many that are read in windows it takes one of each sort.
-    """
-    ones = [
-        replace(scenario, depth=1)
-        for scenario in pairs()
-        if not scenario.readers or scenario.name in _QUICK_WINDOWS
-    ]
-    twos = [scenario for scenario in pairs() if scenario.name.startswith("first, offset")]
-    return ones + twos
+def whole() -> list[list[Scenario]]:
+    """What `make soak` explores, by shape."""
+    return shapes([*pairs(), *triples()])
 
 
 def pairs() -> list[Scenario]:
@@ -62,25 +41,23 @@ def pairs() -> list[Scenario]:
         for describes in (True, False)
         for scenario in _with(Habits(tokens=tokens, describes=describes))
     ]
-    return [*found, *_oddities(), *windows()]
+    return [*found, *_oddities(), *windows(), *mishaps()]
 
 
 def _with(habits: Habits) -> list[Scenario]:
     suffix = f", {habits.tokens} tokens{'' if habits.describes else ', Describe denied'}"
     everything = _LAGGING if habits.describes else _ALL
     # Reading until two agree takes so many calls that two changes among them are left to the smaller image.
-    longest = Scenario(
-        f"longest{suffix}", habits, (_PLAIN,), _CORE, 2 if habits.describes else 1, before=_BUSY
-    )
+    longest = Scenario(f"longest{suffix}", habits, (_BUSY, PLAIN), _CORE, 2 if habits.describes else 1)
     return [
         longest,
-        Scenario(f"first{suffix}", habits, (_PLAIN,), _CORE, 2, synced=False),
-        Scenario(f"reconcile{suffix}", habits, (_FULL,), everything, 2),
-        Scenario(f"overlap{suffix}", habits, (_PLAIN,), _ALL, 2, lookback_ms=_HOUR_MS),
-        Scenario(f"long{suffix}", habits, (_PLAIN,), _CORE, 2, before=_BUSY_SMALL, versions=3),
-        Scenario(f"made anew{suffix}", habits, (_FULL, _PLAIN), _CORE, 2, before=_ANEW),
-        Scenario(f"emptied{suffix}", habits, (_FULL,), _CORE, 2, before=_EMPTIED, versions=2),
-        Scenario(f"two runs{suffix}", habits, (_PLAIN, _FULL), _CORE, 2),
+        Scenario(f"first{suffix}", habits, (PLAIN,), _CORE, 2, synced=False),
+        Scenario(f"reconcile{suffix}", habits, (FULL,), everything, 2),
+        Scenario(f"overlap{suffix}", habits, (PLAIN,), _ALL, 2, lookback_ms=_HOUR_MS),
+        Scenario(f"long{suffix}", habits, (_BUSY_SMALL, PLAIN), _CORE, 2, versions=3),
+        Scenario(f"made anew{suffix}", habits, (_ANEW, FULL, PLAIN), _CORE, 2),
+        Scenario(f"emptied{suffix}", habits, (_EMPTIED, FULL), _CORE, 2, versions=2),
+        Scenario(f"two runs{suffix}", habits, (PLAIN, FULL), _CORE, 2),
     ]
 
 
@@ -95,8 +72,8 @@ def _oddities() -> list[Scenario]:
         }
         for name, habits in odd.items():
             found += [
-                Scenario(f"{name}, {tokens} tokens", habits, (_FULL,), _CORE, 2, versions=4),
-                Scenario(f"{name}, long, {tokens} tokens", habits, (_PLAIN,), _CORE, 2, before=_BUSY),
+                Scenario(f"{name}, {tokens} tokens", habits, (FULL,), _CORE, 2, versions=4),
+                Scenario(f"{name}, long, {tokens} tokens", habits, (_BUSY, PLAIN), _CORE, 2),
             ]
     return found
 
@@ -110,16 +87,16 @@ def windows() -> list[Scenario]:
             name = f"windows, {tokens} tokens{'' if describes else ', Describe denied'}"
             kinds = _LAGGING if describes else _ALL
             found += [
-                Scenario(f"first {name}", habits, (_FULL,), _CORE, 2, 10, synced=False, readers=_IN_STEP),
-                Scenario(f"known {name}", habits, (_FULL,), kinds, 1, 10, readers=_IN_STEP),
-                Scenario(f"three {name}", habits, (_FULL,), _STABLE, 1, 15, readers=(0, 1, 2)),
-                Scenario(f"ahead {name}", habits, (_FULL,), _CORE, 1, 10, readers=(0, 1, 1, 1, 1)),
-                Scenario(f"behind {name}", habits, (_FULL,), _STABLE, 1, 15, readers=(0, 0, 1)),
+                Scenario(f"first {name}", habits, (FULL,), _CORE, 2, 10, synced=False, readers=_IN_STEP),
+                Scenario(f"known {name}", habits, (FULL,), kinds, 1, 10, readers=_IN_STEP),
+                Scenario(f"three {name}", habits, (FULL,), _STABLE, 1, 15, readers=(0, 1, 2)),
+                Scenario(f"ahead {name}", habits, (FULL,), _CORE, 1, 10, readers=(0, 1, 1, 1, 1)),
+                Scenario(f"behind {name}", habits, (FULL,), _STABLE, 1, 15, readers=(0, 0, 1)),
             ]
         found += [_filtering(filters, tokens) for filters in get_args(Filters)]
         eager = Habits(tokens=tokens, eager=True)
         found.append(
-            Scenario(f"eager windows, {tokens} tokens", eager, (_FULL,), _CORE, 1, 10, readers=_IN_STEP)
+            Scenario(f"eager windows, {tokens} tokens", eager, (FULL,), _CORE, 1, 10, readers=_IN_STEP)
         )
     return found
 
@@ -127,12 +104,74 @@ def windows() -> list[Scenario]:
 def _filtering(filters: Filters, tokens: Tokens) -> Scenario:
     habits = Habits(tokens=tokens, filters=filters, step_ms=1)
     return Scenario(
-        f"windows, {filters}, {tokens} tokens", habits, (_FULL, _PLAIN), _ALL, 1, 10, readers=_IN_STEP
+        f"windows, {filters}, {tokens} tokens", habits, (FULL, PLAIN), _ALL, 1, 10, readers=_IN_STEP
     )
+
+
+def mishaps() -> list[Scenario]:
+    """What happens around runs: two wait, copies are put back, nobody goes on, deletions are held back."""
+    return [scenario for tokens in get_args(Tokens) for scenario in _around(Habits(tokens=tokens))]
+
+
+def _around(habits: Habits) -> list[Scenario]:
+    suffix = f", {habits.tokens} tokens"
+    ahead = 3 * _HOUR_MS // 2
+    changed = Changes((("touch", 2), ("create", 0), ("delete", 4)))
+    holed = Changes((*((("create", 0),) * 5), ("delete", 6)))
+    emptied = Changes(tuple(("delete", number) for number in range(2, 14)))
+    return [
+        Scenario(
+            f"out of order{suffix}", habits, (Run(waits=True, clock_ms=ahead), Run(blind=True)), _LIVES, 2
+        ),
+        Scenario(
+            f"full out of order{suffix}",
+            habits,
+            (Run(full=True, waits=True, clock_ms=ahead), Run(full=True, blind=True)),
+            _LIVES,
+            2,
+        ),
+        Scenario(
+            f"first out of order{suffix}",
+            habits,
+            (Run(waits=True, clock_ms=ahead), Run(blind=True)),
+            _CORE,
+            1,
+            synced=False,
+        ),
+        Scenario(
+            f"in memory{suffix}", habits, (Backup(), changed, PLAIN, Restore(), Run(blind=True)), _CORE, 1
+        ),
+        Scenario(
+            f"put back under a waiting run{suffix}",
+            habits,
+            (Backup(), changed, PLAIN, Run(waits=True), Restore(), PLAIN),
+            _CORE,
+            1,
+        ),
+        Scenario(
+            f"put back under a run that was left{suffix}",
+            habits,
+            (Backup(), changed, PLAIN, Run(waits=True, left=True), Restore(), PLAIN),
+            ("touch", "kill"),
+            2,
+        ),
+        Scenario(f"put back{suffix}", habits, (Backup(), changed, FULL, Restore(), PLAIN), _CORE, 1),
+        Scenario(f"lost{suffix}", habits, (Run(waits=True), Lost(), PLAIN), _CORE, 1),
+        Scenario(f"left{suffix}", habits, (holed, Run(waits=True, left=True), PLAIN), (*_CORE, "kill"), 2),
+        Scenario(f"first left{suffix}", habits, (Run(left=True), FULL), (*_CORE, "kill"), 2, synced=False),
+        Scenario(f"first late{suffix}", habits, (Run(late=True),), ("delete", "kill"), 2, synced=False),
+        Scenario(f"first expired{suffix}", habits, (PLAIN,), ("delete", "expire"), 2, synced=False),
+        Scenario(f"late{suffix}", habits, (Run(full=True, late=True),), (*_CORE, "kill"), 2),
+        Scenario(f"next life{suffix}", habits, (_GONE, FULL, _MADE, FULL), _CORE, 1),
+        Scenario(f"another life{suffix}", habits, (_NEXT, PLAIN), _CORE, 1),
+        Scenario(f"long lives{suffix}", habits, (_NEXT, PLAIN, PLAIN), _CORE, 1, versions=14, page_size=20),
+        Scenario(f"held back{suffix}", habits, (emptied, FULL, PLAIN, FULL), _CORE, 1, versions=14),
+        Scenario(f"lagging{suffix}", habits, (PLAIN, PLAIN), ("lag", "touch"), 2, lookback_ms=_HOUR_MS),
+    ]
 
 
 def triples() -> list[Scenario]:
     """Every three changes while a listing is read in full, where tokens count rows."""
     return [
-        Scenario("three changes, offset tokens", Habits(tokens="offset"), (_FULL,), _CORE[:3], 3),
+        Scenario("three changes, offset tokens", Habits(tokens="offset"), (FULL,), _CORE[:3], 3),
     ]

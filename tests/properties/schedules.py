@@ -1,56 +1,134 @@
-"""Runs the real planner and acceptance rules over a changing collection, for every schedule of a scenario.
+"""Plays schedules of changes on the real planner, the real rules and the real warehouse, many in one warehouse.
 
-Must not know HTTP or DuckDB; collection.py and store.py stand in for what is said and kept there.
+Each schedule has a scope of its own, and all of them take part in every run. Must not know HTTP, threads, or what
+must hold of what is stored (promises.py); collection.py stands in for AWS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import cycle
+from datetime import timedelta
+from itertools import cycle, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from image_history.aws.image_api import Access
+from image_history.config import Config
 from image_history.errors import InterruptedRunError
+from image_history.extract.discovery import Discovery, discover
 from image_history.extract.extractor import resumed
+from image_history.extract.scopes import OpenScope, Target
 from image_history.extract.side_by_side import SideBySide, Turn
 from image_history.extract.streams import StreamReading
-from image_history.listing.request import PlanSettings, plan_stream
+from image_history.landing.batch_writer import Cut
+from image_history.landing.runs import LandedRun, Landing, proved_deletions, read_run
+from image_history.landing.segment_writer import SegmentWriter
+from image_history.listing.pages import PageRead
+from image_history.listing.request import ImageFilter
 from image_history.listing.windows import Bounds
-from image_history.model import ListingKind, Outcome, PlannedStream, Stop
+from image_history.model import Checkpoint, ListingKind, Outcome, PlannedStream, Scope, Stop, Stream
+from image_history.run.planning import Opened, Planning, SyncOptions
 from image_history.run.settle import Settler
-from tests.properties.collection import STREAM, Change, Collection, Habits, Service
-from tests.properties.store import Landing, Store, unlike
+from image_history.warehouse.findings import hold_against
+from image_history.warehouse.loader import Knowledge, known, known_streams, load_run
+from image_history.warehouse.warehouse import Connection, WarehouseFile
+from tests.properties.collection import IMAGE, START_MS, Change, Collection, Habits, Service
+from tests.properties.promises import Judge, Judged, Stored, contradictions, look
 
-PAGE_SIZE = 2
-_DAY_MS = 24 * 3600 * 1000
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_HOUR_MS = 3_600_000
 _QUIET_MS = 10_000
+_DAY = timedelta(days=1)
 _SMALL = Bounds(after_pages=1, least_pages=2, pages_a_split=1)
+_AT_ONCE = 1_000
+_SLOTS = 14
+
+REGIONS = ("us-east-1", "eu-west-1")
 
 Schedule = tuple[tuple[int, Change], ...]
 
 
 class BrokenPromiseError(AssertionError):
-    """A promise that a schedule broke."""
+    """A promise that a schedule broke, where one is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One sync. `full`, `allow`: its options (`--full`, `--allow-mass-delete`).
+
+    `blind`: the warehouse is locked while it plans, so that it plans from memory. `waits`: it is locked when the
+    run should be loaded, so that the next run loads it. `left`: what kills a reading is not followed by another
+    reading of the same run, and what there is of it is loaded by the next run. `late`: what follows comes after
+    `resume_within`. `clock_ms`: by how much the local clock is wrong.
+    """
+
+    full: bool = False
+    allow: bool = False
+    blind: bool = False
+    waits: bool = False
+    left: bool = False
+    late: bool = False
+    clock_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """The warehouse is copied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """The copy is put in its place; the landing stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The landing with all that waits in it is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Something changes, in every schedule."""
+
+    changes: tuple[Change, ...]
+
+
+Step = Run | Backup | Restore | Lost | Changes
+PLAIN, FULL = Run(), Run(full=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """Where schedules begin, and what may happen in them.
 
-    A first sync knows `versions` versions if `synced`; `before` happens after it. Then the syncs of `runs`
-    (True: full) are made, while up to `depth` changes of `kinds` fall between any of their calls. With `readers`
-    full listings are read in windows: whose call is next, over and over.
+    A first sync knows `versions` versions if `synced`. Then come the `steps`, while up to `depth` changes of `kinds`
+    fall between any of their calls. With `readers` full listings are read in windows: whose call is next, over and
+    over.
     """
 
     name: str
     habits: Habits
-    runs: tuple[bool, ...]
+    steps: tuple[Step, ...]
     kinds: tuple[str, ...]
     depth: int
     versions: int = 5
     synced: bool = True
-    before: tuple[Change, ...] = ()
     lookback_ms: int = 0
     readers: tuple[int, ...] = ()
+    page_size: int = 2
+
+    @property
+    def shape(self) -> Scenario:
+        """What schedules must have in common to be played side by side."""
+        steps = tuple(Changes(()) if isinstance(step, Changes) else step for step in self.steps)
+        return Scenario("", Habits(), steps, (), 0, 0, self.synced, self.lookback_ms, (), self.page_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,104 +158,353 @@ class Readers:
 
 @dataclass(slots=True)
 class Tally:
-    """What was explored. `late` counts schedules after which a quiet incremental run left something unseen."""
+    """What was explored."""
 
     schedules: int = 0
-    late: int = 0
     broken: list[str] = field(default_factory=list)
+
+    def take(self, play: Play) -> None:
+        """Count a schedule that was played."""
+        self.schedules += 1
+        if play.broken is not None:
+            self.broken.append(f"{play.scenario.name}: {play.broken}; schedule {play.schedule}")
 
     def add(self, other: Tally) -> None:
         """Take another tally in."""
         self.schedules += other.schedules
-        self.late += other.late
         self.broken += other.broken
 
 
 @dataclass(slots=True)
-class Side:
-    """A collection with the store that is synced from it."""
+class Play:
+    """One schedule: its collection behind a service, in a scope of its own, and what was broken in it first."""
 
+    scenario: Scenario
+    scope: Scope
+    schedule: Schedule
     service: Service
-    store: Store
-    lookback_ms: int = 0
-    readers: tuple[int, ...] = ()
-    stop: Stop = field(default_factory=Stop)
+    judge: Judge
+    broken: str | None = None
+    chances: tuple[tuple[Change, ...], ...] = ()
 
-    @classmethod
-    def of(cls, other: Side) -> Side:
-        """A copy, with a service of its own."""
-        return cls(Service(other.collection.copy()), other.store.copy(), other.lookback_ms)
+    @property
+    def stream(self) -> Stream:
+        return Stream(self.scope, IMAGE)
 
     @property
     def collection(self) -> Collection:
         return self.service.collection
 
-    def sync(self, *, full: bool) -> None:
-        """One run, begun again after a kill, loaded, and held against the truth."""
-        listed = self._discover()
-        created_ms = self.collection.made_ms if listed else None
-        known = self.store.knowledge()
-        if not listed and (known is None or not known.image_live):
-            return
-        settings = PlanSettings(
-            PAGE_SIZE, lookback_ms=self.lookback_ms, reconcile_every_ms=_DAY_MS, full=full
+    def begin(self) -> None:
+        """From the next call on what the schedule says happens."""
+        self.service.calls = 0
+        self.service.kinds = self.scenario.kinds
+        self.service.chances = []
+        for slot, change in self.schedule:
+            self.service.changes.setdefault(slot, []).append(change)
+
+    def change(self, number: int) -> None:
+        """Make the changes of the scenario's step of that number."""
+        step = self.scenario.steps[number]
+        if isinstance(step, Changes):
+            for change in step.changes:
+                self.collection.apply(change)
+
+    def end(self) -> None:
+        """Nothing changes any more, and lists no longer lie."""
+        self.service.kinds = ()
+        self.service.changes.clear()
+        self.chances = tuple(self.service.chances)
+        self.collection.catch_up()
+
+    def longer(self) -> Iterator[Schedule]:
+        """The schedule with one more change at its last call or a later one."""
+        last = self.schedule[-1][0] if self.schedule else 0
+        for slot, chances in enumerate(self.chances):
+            if slot >= last:
+                yield from ((*self.schedule, (slot, change)) for change in chances)
+
+    def note(self, broken: str | None) -> None:
+        """Keep the first promise that was broken."""
+        if self.broken is None:
+            self.broken = broken
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A run that is read, with the scopes in which lists lied."""
+
+    number: int
+    run: LandedRun
+    lagged: frozenset[Scope]
+
+
+@dataclass(slots=True)
+class Theatre:
+    """Plays schedules of one shape side by side, in one warehouse.
+
+    `seen` hears of every page and verdict, `after` gets the warehouse when all is over; with it the first broken
+    promise is the end.
+    """
+
+    shape: Scenario
+    folder: Path
+    plays: list[Play]
+    seen: Callable[[PageRead], None] | None = None
+    after: Callable[[Connection], None] | None = None
+    _changing: bool = False
+    _runs: int = 0
+    _waiting: list[_Waiting] = field(default_factory=list)
+    _remembered: pa.Table | None = None
+    _last: dict[Stream, Checkpoint] = field(default_factory=dict)
+    _stop: Stop = field(default_factory=Stop)
+    _open: ExitStack = field(default_factory=ExitStack)
+    _connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The warehouse, which stays open until a copy is taken or put in its place."""
+        if self._connection is None:
+            self._connection = self._open.enter_context(self.warehouse.writing())
+        return self._connection
+
+    def close(self) -> None:
+        """Close the warehouse's file."""
+        self._connection = None
+        self._open.close()
+
+    @property
+    def warehouse(self) -> WarehouseFile:
+        return WarehouseFile(self.folder / "history.duckdb")
+
+    @property
+    def landing(self) -> Landing:
+        return Landing(self.folder / "landing")
+
+    def play(self) -> None:
+        """Everything, from the first sync until nothing changes any more."""
+        self._quiet()
+        if self.shape.synced:
+            self.sync(FULL)
+        for each in self.plays:
+            each.begin()
+        self._changing = True
+        for number, step in enumerate(self.shape.steps):
+            self._make(step, number)
+        self._changing = False
+        for each in self.plays:
+            each.end()
+        self._settle_down()
+
+    def _settle_down(self) -> None:
+        """Quiet runs: nothing is late after an incremental one, nor surplus after a full one; then it is cheap."""
+        self.sync(PLAIN)
+        self.sync(Run(full=True, allow=True))
+        for each in self.plays:
+            each.note(each.judge.different())
+            each.service.lists = each.service.describes = 0
+        self.sync(FULL)
+        for each in self.plays:
+            each.note(_dear(each))
+        for scope, broken in contradictions(self.connection):
+            self._of(scope).note(broken)
+        if self.after is not None:
+            self._require_promises()
+            self.after(self.connection)
+
+    def _require_promises(self) -> None:
+        for each in self.plays:
+            if each.broken is not None:
+                raise BrokenPromiseError(f"{each.scenario.name}: {each.broken}; schedule {each.schedule}")
+
+    def _of(self, scope: Scope) -> Play:
+        if not scope.account_id.isdigit():
+            return self.plays[0]
+        return self.plays[2 * int(scope.account_id) + REGIONS.index(scope.region)]
+
+    def _quiet(self) -> None:
+        for each in self.plays:
+            each.collection.now_ms += _QUIET_MS
+
+    def _make(self, step: Step, number: int) -> None:
+        if isinstance(step, Run):
+            self.sync(step)
+        elif isinstance(step, Changes):
+            for each in self.plays:
+                each.change(number)
+        elif isinstance(step, Backup):
+            self.close()
+            shutil.copyfile(self.warehouse.path, self.folder / "backup.duckdb")
+        elif isinstance(step, Restore):
+            self.close()
+            shutil.copyfile(self.folder / "backup.duckdb", self.warehouse.path)
+            for each in self.plays:
+                each.judge.restored()
+        else:
+            shutil.rmtree(self.landing.folder)
+            self._waiting.clear()
+            self._remembered = None
+
+    def sync(self, run: Run) -> None:
+        """One run of all schedules, as run/pipeline.py wires it."""
+        self._runs += 1
+        if self._waiting and not run.blind:
+            self._load()
+        planning = Planning(self._config, SyncOptions(full=run.full), self._knowledge(run).streams)
+        for each in self.plays:
+            each.service.killed = each.service.lagged = False
+        opened = Opened(
+            tuple(OpenScope(_TARGET, each.scope, each.service, _found(each)) for each in self.plays), ()
         )
-        planned = plan_stream(STREAM, known, settings, now_ms=self.service.date_ms, created_ms=created_ms)
-        if self.readers and planned.request.kind is ListingKind.FULL:
-            # The planner spares streams that are known, which have more to lose.
-            planned = replace(planned, request=replace(planned.request, may_split=True))
-        landing = Landing(image_created_ms=created_ms)
-        while True:
-            try:
-                self._read(landing, planned)
-                break
-            except InterruptedRunError:
-                continue
-        self._load(landing)
+        local_ms = START_MS + self._runs * _HOUR_MS + run.clock_ms
+        with self.landing.locked():
+            landed = self.landing.create(*planning.plan(opened, "the model", now_ms=local_ms))
+            landed = self._read(landed, run)
+            lagged = frozenset(each.scope for each in self.plays if each.service.lagged)
+            self._waiting.append(_Waiting(self._runs, self.landing.close(landed), lagged))
+            if not run.waits:
+                self._load()
+        self._quiet()
 
-    def _discover(self) -> bool:
-        while True:
-            try:
-                self.service.before_call()
-            except InterruptedRunError:
-                continue
-            return self.collection.exists
+    @property
+    def _config(self) -> Config:
+        return Config(
+            warehouse=self.warehouse.path,
+            page_size=self.shape.page_size,
+            lookback=timedelta(milliseconds=self.shape.lookback_ms),
+            reconcile_every=_DAY,
+        )
 
-    def _read(self, landing: Landing, planned: PlannedStream) -> None:
-        landed = {} if landing.mark is None else {STREAM: landing.mark}
-        marks = tuple(resumed([planned], landed, tokens_live=True))
-        while marks:
-            for mark in marks:
-                if mark.readable:
-                    team = Readers(self.readers, self.service)
-                    StreamReading(self.service, landing.put, self.stop, team).run(mark)
-            read = landing.mark
-            if read is None or read.outcome not in {Outcome.READ, Outcome.MISSING}:
+    def _knowledge(self, run: Run) -> Knowledge:
+        if run.blind:
+            return Knowledge() if self._remembered is None else Knowledge(known_streams(self._remembered))
+        return known(self.connection)
+
+    def _read(self, run: LandedRun, how: Run) -> LandedRun:
+        """Read and settle until nothing is left, as run/listing.py does."""
+        planned = {each.stream: self._splitting(each) for each in run.plan.streams}
+        due = {each.stream: list(resumed([each], {}, tokens_live=True)) for each in planned.values()}
+        while True:
+            with self._writer(run) as writer:
+                for stream, marks in due.items():
+                    self._pages(self._of(stream.scope), marks, planned, writer, how)
+            current = read_run(run.folder)
+            waiting = [
+                mark
+                for mark in current.checkpoints.values()
+                if mark.outcome in {Outcome.READ, Outcome.MISSING}
+                and not (how.left and self._of(mark.stream.scope).service.killed)
+            ]
+            if not waiting:
+                return current
+            again = self._settle(current, waiting, how)
+            due = {mark.stream: [mark] for mark in again}
+            run = read_run(run.folder)
+
+    def _splitting(self, planned: PlannedStream) -> PlannedStream:
+        """The planner spares streams that are known, which have more to lose."""
+        readers = self._readers(self._of(planned.stream.scope))
+        if not readers or planned.request.kind is not ListingKind.FULL:
+            return planned
+        return replace(planned, request=replace(planned.request, may_split=True))
+
+    def _readers(self, play: Play) -> tuple[int, ...]:
+        return play.scenario.readers if self._changing else ()
+
+    def _writer(self, run: LandedRun) -> SegmentWriter:
+        return SegmentWriter(run, cut=Cut(1_000_000, 1_000_000.0), costs=dict)
+
+    def _sink(self, writer: SegmentWriter) -> Callable[[PageRead], None]:
+        def put(page: PageRead) -> None:
+            self._last[page.checkpoint.stream] = page.checkpoint
+            writer.put(page)
+            if self.seen is not None:
+                self.seen(page)
+
+        return put
+
+    def _pages(
+        self,
+        play: Play,
+        marks: Sequence[Checkpoint],
+        planned: Mapping[Stream, PlannedStream],
+        writer: SegmentWriter,
+        how: Run,
+    ) -> None:
+        """Read a stream to its end; what kills it is followed by another try, unless the run is left."""
+        going = list(marks)
+        stream, last = going[0].stream, self._last
+        last.pop(stream, None)
+        while going and going[0].readable:
+            try:
+                team = Readers(self._readers(play), play.service)
+                StreamReading(play.service, self._sink(writer), self._stop, team).run(going[0])
+            except InterruptedRunError:
+                if how.left:
+                    return
+                if how.late:
+                    play.collection.now_ms += 24 * _HOUR_MS
+                landed = {stream: last[stream]} if stream in last else {stream: going[0]}
+                going = list(resumed([planned[stream]], landed, tokens_live=not how.late))
+            else:
                 return
-            findings = self.store.findings(landing, read)
-            settler = Settler({STREAM.scope: self.service}, landing.put, self.stop, concurrency=1)
-            marks = settler.settle([read], {STREAM: findings}, {STREAM.scope: len(self.store.live())})
 
-    def _load(self, landing: Landing) -> None:
-        before_ms = self.store.watermark_ms
-        deleted = self.store.load(landing)
-        truth = self.collection.versions
-        for stored in deleted:
-            existing = truth.get(stored.row.Version)
-            if existing is not None and existing.CreationTime == stored.row.CreationTime:
-                raise BrokenPromiseError(
-                    f"version {stored.row.Version} is marked deleted ({stored.evidence}) and exists"
+    def _settle(self, run: LandedRun, waiting: Sequence[Checkpoint], how: Run) -> tuple[Checkpoint, ...]:
+        held = hold_against(self.connection, run)
+        services = {each.scope: each.service for each in self.plays}
+        with self._writer(run) as writer:
+            settler = Settler(
+                services, self._sink(writer), self._stop, concurrency=1, allow_mass_delete=how.allow
+            )
+            return settler.settle(waiting, held.findings, held.live, proved_deletions(run))
+
+    def _load(self) -> None:
+        """Load what waits in the order of the local clock, which may be wrong, and hold it against the truth."""
+        newest = 0
+        for each in sorted(self._waiting, key=lambda waiting: waiting.run.plan.run_id):
+            load_run(self.connection, each.run)
+            stored = look(self.connection, each.run.plan.run_id)
+            self._remembered = self.connection.table("load/known_streams")
+            self.landing.remove(each.run)
+            t0s = {plan.scope: plan.t0_ms for plan in each.run.plan.scopes}
+            for play in self.plays:
+                judged = Judged(
+                    each.run.checkpoints.get(play.stream),
+                    stored.get(play.scope, Stored()),
+                    images_t0_ms=t0s[play.scope],
+                    lagged=play.scope in each.lagged,
+                    overtaken=each.number < newest,
                 )
-        after_ms = self.store.watermark_ms
-        if before_ms is not None and (after_ms is None or after_ms < before_ms):
-            raise BrokenPromiseError("the watermark went back")
-        t0_ms = landing.mark.t0_ms if landing.mark is not None else None
-        if after_ms != before_ms and (after_ms is None or t0_ms is None or after_ms > t0_ms):
-            raise BrokenPromiseError("the watermark went beyond T0")
+                play.note(play.judge.broken(judged))
+            newest = max(newest, each.number)
+            if self.after is not None:
+                self._require_promises()
+        self._waiting.clear()
 
 
-def started(scenario: Scenario, store: Store | None = None) -> Side:
-    """The scenario's collection and store as every schedule finds them; `store` is an empty one."""
+_TARGET = Target(Access(), "us-east-1", ImageFilter())
+
+
+def _found(play: Play) -> Discovery:
+    """The scope's list of images; a kill is followed by another try."""
+    while True:
+        try:
+            return discover(play.service, ImageFilter())
+        except InterruptedRunError:
+            continue
+
+
+def _dear(play: Play) -> str | None:
+    """A quiet full run costs as many calls as the listing has pages."""
+    collection, service = play.collection, play.service
+    pages = max(1, -(-len(collection.versions) // play.scenario.page_size))
+    if collection.exists and not collection.habits.eager and service.lists != pages:
+        return f"a quiet full run took {service.lists} list calls for {pages} pages"
+    return f"a quiet full run took {service.describes} describe calls" if service.describes else None
+
+
+def begun(scenario: Scenario) -> Collection:
+    """The scenario's collection as every schedule finds it."""
     collection = Collection(scenario.habits)
     for number in range(scenario.versions):
         # Each second one shares its instant with the one before: ties fall across pages.
@@ -185,83 +512,84 @@ def started(scenario: Scenario, store: Store | None = None) -> Side:
         collection.apply(("create", 0))
         collection.apply(("touch", number + 1))
         collection.now_ms -= 1
-    side = Side(Service(collection), Store() if store is None else store, scenario.lookback_ms)
-    collection.now_ms += _QUIET_MS
-    if scenario.synced:
-        side.sync(full=True)
-        collection.now_ms += _QUIET_MS
-    for change in scenario.before:
-        collection.apply(change)
-    return side
+    return collection
 
 
-def play(scenario: Scenario, start: Side, schedule: Schedule) -> tuple[list[Collection], bool]:
-    """One schedule to its end; what each call of its runs met, and whether something was seen late.
-
-    Raises BrokenPromiseError.
-    """
-    side = Side.of(start)
-    for slot, change in schedule:
-        side.service.changes.setdefault(slot, []).append(change)
-    states: list[Collection] = []
-    side.service.states = states
-    side.readers = scenario.readers
-    for full in scenario.runs:
-        side.sync(full=full)
-        side.collection.now_ms += _QUIET_MS
-    side.service.states = None
-    side.readers = ()
-    side.service.changes.clear()
-    return states, settle_down(side)
-
-
-def settle_down(side: Side) -> bool:
-    """Quiet runs: an incremental one, two full ones; whether the first left something unseen.
-
-    Raises BrokenPromiseError if the store then differs from the truth, or if the second full run cost more
-    than a listing.
-    """
-    collection = side.collection
-    collection.hidden = frozenset()
-    side.sync(full=False)
-    late = bool(unlike(side.store, collection.versions.values()))
-    collection.now_ms += _QUIET_MS
-    side.sync(full=True)
-    if side.store.live() != collection.versions:
-        raise BrokenPromiseError(f"stored {sorted(side.store.live())}, true {sorted(collection.versions)}")
-    collection.now_ms += _QUIET_MS
-    side.service.lists = side.service.describes = 0
-    side.sync(full=True)
-    pages = max(1, -(-len(collection.versions) // PAGE_SIZE))
-    if collection.exists and not collection.habits.eager and side.service.lists != pages:
-        raise BrokenPromiseError(f"a quiet full run took {side.service.lists} list calls for {pages} pages")
-    if side.service.describes:
-        raise BrokenPromiseError(f"a quiet full run took {side.service.describes} describe calls")
-    return late
-
-
-def explore(scenario: Scenario) -> Tally:
-    """Every schedule of the scenario, each once."""
-    tally = Tally()
-    start = started(scenario)
-    waiting: list[Schedule] = [()]
-    while waiting:
-        schedule = waiting.pop()
-        tally.schedules += 1
+def play(
+    chosen: Sequence[tuple[Scenario, Schedule]],
+    folder: Path,
+    *,
+    seen: Callable[[PageRead], None] | None = None,
+    after: Callable[[Connection], None] | None = None,
+) -> list[Play]:
+    """These schedules of scenarios of one shape to their end, in a new warehouse; see `Theatre`."""
+    plays = []
+    for number, (scenario, schedule) in enumerate(chosen):
+        collection = begun(scenario)
+        scope = Scope(f"{number // 2:012d}", REGIONS[number % 2])
+        plays.append(Play(scenario, scope, schedule, Service(collection), Judge(collection)))
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        theatre = Theatre(chosen[0][0].shape, Path(name), plays, seen, after)
+        shutil.copyfile(_new_warehouse(folder), theatre.warehouse.path)
         try:
-            states, late = play(scenario, start, schedule)
-        except BrokenPromiseError as error:
-            tally.broken.append(f"{scenario.name}: {error}; schedule {schedule}")
-            continue
-        tally.late += late
-        if len(schedule) < scenario.depth:
-            waiting += longer(scenario, schedule, states)
+            theatre.play()
+        finally:
+            theatre.close()
+    return plays
+
+
+def _new_warehouse(folder: Path) -> Path:
+    """An empty warehouse, made once for each folder."""
+    file = WarehouseFile(folder / "empty.duckdb")
+    if not file.path.exists():
+        with file.writing():
+            pass
+    return file.path
+
+
+def shapes(scenarios: Iterable[Scenario]) -> list[list[Scenario]]:
+    """The scenarios that can be played side by side."""
+    found: dict[Scenario, list[Scenario]] = {}
+    for scenario in scenarios:
+        found.setdefault(scenario.shape, []).append(scenario)
+    return list(found.values())
+
+
+def explore(scenarios: Sequence[Scenario], folder: Path) -> Tally:
+    """Every schedule of these scenarios of one shape, each once, in warehouses in this folder."""
+    tally = Tally()
+    level: list[tuple[Scenario, Schedule]] = [(scenario, ()) for scenario in scenarios]
+    while level:
+        following: list[tuple[Scenario, Schedule]] = []
+        rest = iter(level)
+        while part := list(islice(rest, _AT_ONCE)):
+            for each in play(part, folder):
+                tally.take(each)
+                if len(each.schedule) < each.scenario.depth:
+                    following += ((each.scenario, schedule) for schedule in each.longer())
+        level = following
     return tally
 
 
-def longer(scenario: Scenario, schedule: Schedule, states: list[Collection]) -> Iterator[Schedule]:
-    """The schedule with one more change at its last call or a later one."""
-    last = schedule[-1][0] if schedule else 0
-    for slot in range(last, len(states)):
-        for change in states[slot].possible(scenario.kinds):
-            yield (*schedule, (slot, change))
+def drawn(scenarios: Sequence[Scenario], folder: Path, rng: random.Random, count: int) -> Tally:
+    """So many random schedules of scenarios of one shape. A change that names what is not there changes nothing."""
+    tally = Tally()
+    for each in play(some(scenarios, rng, count), folder):
+        tally.take(each)
+    return tally
+
+
+def some(scenarios: Sequence[Scenario], rng: random.Random, count: int) -> list[tuple[Scenario, Schedule]]:
+    """So many random schedules."""
+    chosen: list[tuple[Scenario, Schedule]] = []
+    for number in range(count):
+        scenario = scenarios[number % len(scenarios)]
+        most = max(2, scenario.depth)
+        slots = sorted(rng.randrange(_SLOTS * most // 2) for _ in range(rng.randint(0, most)))
+        chosen.append((scenario, tuple((slot, _any_change(scenario, rng)) for slot in slots)))
+    return chosen
+
+
+def _any_change(scenario: Scenario, rng: random.Random) -> Change:
+    kind = rng.choice(scenario.kinds)
+    return kind, rng.choice((1, 3)) if kind == "recreate" else rng.randint(1, scenario.versions + 3)

@@ -41,11 +41,12 @@ DOUBLED = """
 SELECT account_id, region, image_name, version FROM image_versions GROUP BY ALL HAVING count(*) > 1
 """
 BACKWARDS = """
-SELECT image_name, version, etl_valid_from::VARCHAR, etl_valid_to::VARCHAR FROM image_version_history
+SELECT account_id, region, image_name, version, etl_valid_from::VARCHAR, etl_valid_to::VARCHAR
+FROM image_version_history
 WHERE etl_valid_to < etl_valid_from
 """
 OUT_OF_STEP = """
-SELECT stored.image_name, stored.version
+SELECT stored.account_id, stored.region, stored.image_name, stored.version
 FROM image_versions AS stored
 LEFT JOIN (
     FROM image_version_events

@@ -1,49 +1,179 @@
-"""The exhaustive model: every schedule of changes between calls, on the real planner and the real rules."""
+"""The model: schedules of changes between calls and around runs, on the real planner, rules, SQL and warehouse."""
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import get_args
+from unittest import mock
 
 import pytest
 
 from image_history.aws.bodies import ImageVersion
 from image_history.extract import streams
 from image_history.listing.pages import PageRead, read_again
+from image_history.listing.request import plan_stream
 from image_history.listing.verdict import Findings, Step, next_step
 from image_history.listing.windows import opened
 from image_history.model import Checkpoint, ListingKind, ListingRequest
-from image_history.run import settle
+from image_history.run import planning, settle
+from image_history.warehouse import warehouse
+from image_history.warehouse.statements import statement
 from tests.properties.collection import Tokens
-from tests.properties.model import figures, tallies
-from tests.properties.scenarios import pairs, quick, whole, windows
-from tests.properties.schedules import Scenario, Tally, play, started
-from tests.properties.store import Landing
+from tests.properties.model import figures, quietly
+from tests.properties.scenarios import pairs, whole, windows
+from tests.properties.schedules import Scenario, Schedule, Tally, drawn, play, shapes
+
+pytestmark = pytest.mark.duckdb
+
+SHAPES = 3
+SCHEDULES = 30
 
 
-def test_model_breaks_no_promise(record_property: Callable[[str, object], None]) -> None:
-    """No false deletion, nothing lost or late, watermarks in order, quiet listings at their price."""
+def test_model_breaks_no_promise(rng: random.Random, record_property: Callable[[str, object], None]) -> None:
+    """No false deletion, nothing lost or late, each deletion in its interval; `make soak` plays every schedule."""
     total, began = Tally(), time.monotonic()
-    for _, tally in tallies(quick(), processes=1):
-        total.add(tally)
+    with quietly() as folder:
+        for group in rng.sample(shapes(pairs()), SHAPES):
+            total.add(drawn(group, folder, rng, SCHEDULES))
     record_property("figures", figures(total, time.monotonic() - began))
     assert total.broken == []
-    assert total.late == 0
-    assert total.schedules > 5_000
+    assert total.schedules == SHAPES * SCHEDULES
 
 
 def test_whole_model_has_every_kind_of_token_and_of_permission() -> None:
     """`make soak` explores the same scenarios for all tokens, with and without Describe."""
-    habits = {(scenario.habits.tokens, scenario.habits.describes) for scenario in whole()}
+    habits = {(each.habits.tokens, each.habits.describes) for group in whole() for each in group}
     assert habits == {(tokens, describes) for tokens in get_args(Tokens) for describes in (True, False)}
+
+
+def broken(name: str, *schedules: Schedule) -> list[str]:
+    """What is broken in these schedules of a scenario."""
+    tally = Tally()
+    with quietly() as folder:
+        for each in play([(named(name), schedule) for schedule in schedules], folder):
+            tally.take(each)
+    return tally.broken
+
+
+def named(name: str) -> Scenario:
+    """The scenario of that name."""
+    return next(scenario for scenario in pairs() if scenario.name == name)
+
+
+@pytest.mark.parametrize(
+    ("where", "edits", "scenario", "schedule", "finding"),
+    [
+        pytest.param(
+            "load/changed",
+            {
+                "outrun.accepted_t0 IS NULL OR source.etl_read_at >= outrun.accepted_t0": "TRUE",
+                "source.etl_read_at >= target.etl_read_at": "TRUE",
+            },
+            "full out of order, keyset tokens",
+            ((5, ("touch", 2)),),
+            "had before the one that is stored",
+            id="order-by-proof",
+        ),
+        pytest.param(
+            "load/unfounded",
+            {"listed.listing = 'incremental'": "FALSE"},
+            "in memory, keyset tokens",
+            ((2, ("touch", 1)),),
+            "version 2 changed before T0",
+            id="start-of-an-incremental-listing",
+        ),
+        pytest.param(
+            "load/known_streams",
+            {"coalesce(streams.held_back, 0)": "0"},
+            "held back, offset tokens",
+            (),
+            "is stored as live, and went before T0",
+            id="held-back-is-not-accepted",
+        ),
+        pytest.param(
+            "load/deleted",
+            {"proof.proved_at, stored": "proof.t0, stored"},
+            "reconcile, offset tokens",
+            ((3, ("drop", 0)),),
+            "which is told to be between",
+            id="upper-end-of-a-deletion",
+        ),
+        pytest.param(
+            "load/deleted",
+            {"AND outcome = 'complete'": ""},
+            "held back, offset tokens",
+            (),
+            "which is told to be between",
+            id="lower-end-of-a-deletion",
+        ),
+        pytest.param(
+            "settle/missing",
+            {"landed_numbers.etl_reading < listed.readings": "FALSE"},
+            "first late, offset tokens",
+            ((3, ("delete", 1)), (3, ("kill", 0))),
+            "version 1 is stored as live, and went before T0",
+            id="landed-and-missing",
+        ),
+        pytest.param(
+            "settle/gaps",
+            {"present.image_created_at IS NULL OR stored.creation_time >= present.image_created_at": "TRUE"},
+            "next life, offset tokens",
+            ((5, ("delete", 2)),),
+            "version 3 exists since before T0, and is not stored as live",
+            id="incarnations",
+        ),
+        pytest.param(
+            "settle/gaps",
+            {"streams.unexplained IS DISTINCT FROM 0": "FALSE"},
+            "left, keyset tokens",
+            ((3, ("delete", 7)),),
+            "nothing is known of the numbers [6]",
+            id="gaps-over-the-whole-range",
+        ),
+        pytest.param(
+            "load/changed",
+            {"source.last_modified_time >= target.last_modified_time": "TRUE"},
+            "lagging, keyset tokens",
+            ((0, ("lag", 2)),),
+            "had before the one that is stored",
+            id="lagging-replica",
+        ),
+    ],
+)
+def test_model_finds_a_condition_that_is_taken_out(
+    where: str, edits: Mapping[str, str], scenario: str, schedule: Schedule, finding: str
+) -> None:
+    """A statement that lacks a condition breaks a promise."""
+    text = statement(where)
+    for condition, by in edits.items():
+        assert condition in text
+        text = text.replace(condition, by)
+    with mock.patch.object(warehouse, "statement", lambda name: text if name == where else statement(name)):
+        (found,) = broken(scenario, schedule)
+    assert finding in found
+
+
+def test_model_finds_an_image_made_again_that_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planner that takes no notice of an image's CreationTime leaves the versions of the one before it."""
+
+    def unaware(*arguments: object, created_ms: int | None = None, **options: object) -> object:
+        del created_ms
+        return plan_stream(*arguments, **options)  # type: ignore[arg-type]  # passed on as they come
+
+    monkeypatch.setattr(planning, "plan_stream", unaware)
+    (found,) = broken("another life, keyset tokens", ())
+    assert "of an image that was deleted are stored as live" in found
 
 
 def never_ask(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool) -> Step:
     """A rule that takes what one listing lacks for gone."""
     step = next_step(checkpoint, findings, may_describe=may_describe)
-    return Step.ACCEPT if step in {Step.DESCRIBE_ALL, Step.READ_AGAIN} else step
+    return Step.ACCEPT if step in {Step.DESCRIBE_MISSING, Step.DESCRIBE_ALL, Step.READ_AGAIN} else step
 
 
 def compare_anything(checkpoint: Checkpoint, request: ListingRequest | None = None) -> Checkpoint:
@@ -58,35 +188,6 @@ def read_short_lists_only_once(checkpoint: Checkpoint, findings: Findings, *, ma
     return Step.ACCEPT if incremental and step is Step.READ_AGAIN else step
 
 
-@pytest.mark.parametrize(
-    ("rule", "scenario", "broken"),
-    [
-        pytest.param(("next_step", never_ask), "reconcile, offset tokens", "and exists", id="never-asks"),
-        pytest.param(
-            ("read_again", compare_anything),
-            "longest, offset tokens, Describe denied",
-            "absent_twice",
-            id="compares-anything",
-        ),
-    ],
-)
-def test_model_finds_a_wrong_rule(
-    monkeypatch: pytest.MonkeyPatch,
-    rule: tuple[str, Callable[..., object]],
-    scenario: str,
-    broken: str,
-) -> None:
-    """A rule that is made wrong on purpose breaks a promise: the model can see what it looks for."""
-    monkeypatch.setattr(settle, *rule)
-    assert [text for text in explored(scenario).broken if broken in text]
-
-
-def test_model_finds_a_change_that_is_seen_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One reading of a long incremental listing is not enough where tokens count rows."""
-    monkeypatch.setattr(settle, "next_step", read_short_lists_only_once)
-    assert explored("long, offset tokens").late > 0
-
-
 def overlook_the_newest(
     checkpoint: Checkpoint, last: Sequence[ImageVersion], newest: Sequence[ImageVersion], *, date_ms: int
 ) -> PageRead | None:
@@ -94,45 +195,73 @@ def overlook_the_newest(
     return opened(checkpoint, last, newest[1:], date_ms=date_ms)
 
 
-def test_model_finds_windows_that_end_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest version is lost for the next incremental listing, for it may be older than the watermark."""
-    monkeypatch.setattr(streams, "opened", overlook_the_newest)
-    assert explored("first windows, keyset tokens", depth=1).late > 0
-
-
-def test_model_finds_windows_that_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a deletion lets a window skip is not gone: its union is settled like any listing."""
-    monkeypatch.setattr(settle, "next_step", never_ask)
-    broken = explored("known windows, offset tokens", depth=1).broken
-    assert [text for text in broken if "and exists" in text]
-
-
-def most_windows(scenario: Scenario) -> int:
-    """In how many windows the scenario is read when nothing changes."""
-    counts: list[int] = []
-    original = Landing.put
-
-    def put(landing: Landing, page: PageRead) -> None:
-        counts.append(len(page.checkpoint.windows))
-        original(landing, page)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Landing, "put", put)
-        play(scenario, started(scenario), ())
-    return max(counts)
+@pytest.mark.parametrize(
+    ("where", "rule", "scenario", "schedule", "finding"),
+    [
+        pytest.param(
+            "settle.next_step",
+            never_ask,
+            "reconcile, offset tokens",
+            ((3, ("delete", 1)),),
+            "and exists",
+            id="never-asks",
+        ),
+        pytest.param(
+            "settle.next_step",
+            read_short_lists_only_once,
+            "long, offset tokens",
+            ((2, ("delete", 5)), (4, ("touch", 3))),
+            "version 1 changed before T0",
+            id="reads-short-lists-once",
+        ),
+        pytest.param(
+            "settle.read_again",
+            compare_anything,
+            "longest, offset tokens, Describe denied",
+            ((5, ("touch", 6)), (9, ("delete", 2))),
+            "and exists",
+            id="compares-anything",
+        ),
+        pytest.param(
+            "streams.opened",
+            overlook_the_newest,
+            "first windows, keyset tokens",
+            (),
+            "exists since before T0",
+            id="overlooks-the-newest",
+        ),
+        pytest.param(
+            "settle.next_step",
+            never_ask,
+            "known windows, offset tokens",
+            ((3, ("delete", 1)),),
+            "and exists",
+            id="believes-windows",
+        ),
+    ],
+)
+def test_model_finds_a_wrong_rule(
+    where: str, rule: object, scenario: str, schedule: Schedule, finding: str
+) -> None:
+    """A rule that is made wrong on purpose breaks a promise: the model can see what it looks for."""
+    module, name = where.split(".")
+    with mock.patch.object({"settle": settle, "streams": streams}[module], name, rule):
+        assert [text for text in broken(scenario, schedule) if finding in text]
 
 
 def test_model_reads_in_windows() -> None:
     """Every scenario of windows has the chain and the end, and between them more where the filter is of use."""
-    begun = {scenario.name: most_windows(scenario) for scenario in windows()}
+    begun: dict[str, int] = {}
+
+    def seen(chosen: list[Scenario], page: PageRead) -> None:
+        scope = page.checkpoint.stream.scope
+        scenario = chosen[2 * int(scope.account_id) + (scope.region != "us-east-1")]
+        begun[scenario.name] = max(begun.get(scenario.name, 0), len(page.checkpoint.windows))
+
+    with quietly() as folder:
+        for group in shapes(windows()):
+            play([(scenario, ()) for scenario in group], Path(folder), seen=partial(seen, group))
     useless = [name for name in begun if "after paging" in name or "ignored" in name]
     assert {begun[name] for name in useless} == {2}
     assert {count for name, count in begun.items() if name.startswith("three")} == {4}
     assert {count for name, count in begun.items() if name not in useless} == {3, 4}
-
-
-def explored(name: str, *, depth: int | None = None) -> Tally:
-    """What the exploration of a scenario finds, in this process."""
-    (scenario,) = [scenario for scenario in pairs() if scenario.name == name]
-    chosen = [scenario if depth is None else replace(scenario, depth=depth)]
-    return next(tally for _, tally in tallies(chosen, processes=1))

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.properties.machine import STEPS, SYNCS, Machine
-from tests.properties.model import figures, say, tallies
+from tests.properties.model import figures, named, say, tallies
 from tests.properties.scenarios import whole
 from tests.properties.schedules import Tally
 
@@ -27,9 +27,9 @@ _STEPS_A_WORLD = 25
 def explored() -> Tally:
     """Every scenario of the model, on all processors."""
     total, began = Tally(), time.monotonic()
-    for scenario, tally in tallies(whole()):
+    for group, tally in tallies(whole()):
         total.add(tally)
-        say(f"  {scenario.name:50} {tally.schedules:8,} schedules, {len(tally.broken)} broken promises")
+        say(f"  {named(group)} {tally.schedules:8,} schedules, {len(tally.broken)} broken promises")
     for line in total.broken:
         say(line)
     say(figures(total, time.monotonic() - began))

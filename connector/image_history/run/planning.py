@@ -262,6 +262,7 @@ class Planning:
             globs = ", ".join(self.options.images)
             raise ConfigError(f"No image matches {globs} in the configured scopes.")
         found = [(scope, self._shared_out(scope.scope, discovery)) for scope, discovery in matching]
+        live = self._live_by_scope()
         plan = RunPlan(
             run_id=_run_id(now_ms),
             started_at_ms=now_ms,
@@ -277,7 +278,7 @@ class Planning:
                     created_ms=created_ms,
                 )
                 for scope, discovery in found
-                for stream, created_ms in self._streams(scope, discovery)
+                for stream, created_ms in self._streams(scope, discovery, live.get(scope.scope, ()))
             ),
             unreadable=opened.unreadable,
             drift=tuple(drift for _, discovery in found for drift in discovery.drift),
@@ -313,18 +314,27 @@ class Planning:
         mine = (each for each in found.images if self.options.shard.has(Stream(scope, each.ImageName)))
         return replace(found, images=tuple(mine))
 
-    def _streams(self, opened: OpenScope, found: Discovery) -> Iterable[tuple[Stream, int | None]]:
+    def _live_by_scope(self) -> Mapping[Scope, Sequence[Stream]]:
+        """The streams that are stored as live, each scope's together: there may be hundreds of scopes."""
+        found: dict[Scope, list[Stream]] = {}
+        for stream, knowledge in self.known.items():
+            if knowledge.image_live:
+                found.setdefault(stream.scope, []).append(stream)
+        return found
+
+    def _streams(
+        self, opened: OpenScope, found: Discovery, live: Iterable[Stream]
+    ) -> Iterable[tuple[Stream, int | None]]:
         """The scope's images with their CreationTime, and those that are stored as live but that its list lacks.
 
         The latter are listed too: AWS then says that they are gone, or that the list of images lags behind.
         """
         for image in found.images:
             yield Stream(opened.scope, image.ImageName), epoch_ms(image.CreationTime)
-        for stream, knowledge in self.known.items():
+        for stream in live:
             name = stream.image_name
-            lacking = stream.scope == opened.scope and knowledge.image_live and name not in found.names
             mine = self._matches(name) and self.options.shard.has(stream)
-            if lacking and mine and opened.target.images.accepts(name):
+            if name not in found.names and mine and opened.target.images.accepts(name):
                 yield stream, None
 
 

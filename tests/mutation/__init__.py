@@ -1,0 +1,1 @@
+"""Whether the tests notice when a rule is taken out: `python -m tests.mutation`."""

@@ -1,0 +1,147 @@
+"""Mutants of Python functions: each comparison turned, each part of AND and OR left out, each condition negated.
+
+A mutant takes the place of a function's code while it is tried. Must not know what a function decides.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+
+_TURNED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
+    ast.Lt: (ast.LtE, ast.Gt),
+    ast.LtE: (ast.Lt, ast.GtE),
+    ast.Gt: (ast.GtE, ast.Lt),
+    ast.GtE: (ast.Gt, ast.LtE),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A mutant of one function: of its node of that number, the n-th way to change it."""
+
+    module: str
+    function: str
+    node: int
+    way: int
+    what: str
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Let the function be the mutant meanwhile."""
+        module = import_module(self.module)
+        function = _found(module, self.function)
+        before = function.__code__
+        function.__code__ = _compiled(module, self)
+        try:
+            yield
+        finally:
+            function.__code__ = before
+
+
+def mutants(module_name: str) -> list[Change]:
+    """Every mutant of a module's functions."""
+    tree = ast.parse(_source(module_name))
+    return [
+        Change(module_name, name, number, way, f"{what}, in {ast.unparse(node)[:90]}")
+        for name, function in _functions(tree)
+        for number, node in enumerate(ast.walk(function))
+        for way, (what, _) in enumerate(_ways(node))
+    ]
+
+
+def _source(module_name: str) -> str:
+    path = import_module(module_name).__file__
+    return Path(str(path)).read_text(encoding="utf-8")
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from (
+                (f"{node.name}.{each.name}", each) for each in node.body if isinstance(each, ast.FunctionDef)
+            )
+
+
+def _ways(node: ast.AST) -> list[tuple[str, ast.AST]]:
+    if isinstance(node, ast.Compare):
+        return [
+            (
+                f"{type(op).__name__} becomes {turned.__name__}",
+                ast.Compare(node.left, [*node.ops[:at], turned(), *node.ops[at + 1 :]], node.comparators),
+            )
+            for at, op in enumerate(node.ops)
+            for turned in _TURNED[type(op)]
+        ]
+    if isinstance(node, ast.BoolOp):
+        return [
+            (f"without {ast.unparse(left_out)[:60]}", _joined(node, at))
+            for at, left_out in enumerate(node.values)
+        ]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return [("without not", node.operand)]
+    if isinstance(node, ast.If | ast.IfExp | ast.While):
+        turned_node = copy.copy(node)
+        turned_node.test = ast.UnaryOp(ast.Not(), node.test)
+        return [("condition turned", turned_node)]
+    if isinstance(node, ast.comprehension) and node.ifs:
+        without = copy.copy(node)
+        without.ifs = []
+        return [("without its conditions", without)]
+    return []
+
+
+def _joined(node: ast.BoolOp, at: int) -> ast.expr:
+    left = [*node.values[:at], *node.values[at + 1 :]]
+    return left[0] if len(left) == 1 else ast.BoolOp(node.op, left)
+
+
+class _Replacing(ast.NodeTransformer):
+    def __init__(self, old: ast.AST, new: ast.AST) -> None:
+        self.old, self.new = old, new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        return self.new if node is self.old else super().generic_visit(node)
+
+
+def _compiled(module: ModuleType, change: Change) -> CodeType:
+    tree = ast.parse(_source(change.module))
+    function = dict(_functions(tree))[change.function]
+    node = list(ast.walk(function))[change.node]
+    _, new = _ways(node)[change.way]
+    _Replacing(node, new).visit(tree)
+    mutated = ast.fix_missing_locations(tree)
+    return _code_of(compile(mutated, str(module.__file__), "exec"), change.function.split("."))
+
+
+def _code_of(code: CodeType, path: list[str]) -> CodeType:
+    """The code of a function inside the module's, found without running anything."""
+    inner = next(each for each in code.co_consts if isinstance(each, CodeType) and each.co_name == path[0])
+    return inner if len(path) == 1 else _code_of(inner, path[1:])
+
+
+def _found(module: ModuleType, name: str) -> FunctionType:
+    held: object = module
+    for part in name.split("."):
+        held = vars(held)[part]
+    if isinstance(held, property):
+        held = held.fget
+    if isinstance(held, classmethod | staticmethod):
+        held = held.__func__
+    if not isinstance(held, FunctionType):
+        raise TypeError(f"{name} of {module.__name__} is no function")
+    return held

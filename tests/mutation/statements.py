@@ -1,0 +1,208 @@
+"""Mutants of SQL statements: each condition removed or negated, each comparison turned, each fallback taken away.
+
+DuckDB itself takes a statement apart into its words; what is not touched stays as it is. Must not know what a
+statement is for, nor who runs a mutant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import duckdb
+
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_OPENING = frozenset({"WHERE", "ON", "HAVING", "QUALIFY", "WHEN"})
+# What may come before an expression that is a condition only if something in it is joined.
+_LISTING = frozenset({"SELECT", ",", "BY"})
+_QUERIES = frozenset({"SELECT", "FROM", "WITH", "PARTITION"})
+_CLOSING = frozenset(
+    [
+        "WHERE",
+        "ON",
+        "HAVING",
+        "QUALIFY",
+        "WHEN",
+        "THEN",
+        "ELSE",
+        "END",
+        "GROUP",
+        "ORDER",
+        "LIMIT",
+        "UNION",
+        "EXCEPT",
+        "INTERSECT",
+        "JOIN",
+        "LEFT",
+        "RIGHT",
+        "FULL",
+        "INNER",
+        "SEMI",
+        "ANTI",
+        "CROSS",
+        "POSITIONAL",
+        "ASOF",
+        "SELECT",
+        "FROM",
+        "WITH",
+        "SET",
+        "RETURNING",
+        "WINDOW",
+        "AS",
+    ]
+)
+_TURNED = {
+    "<": ("<=", ">"),
+    "<=": ("<", ">="),
+    ">": (">=", "<"),
+    ">=": (">", "<="),
+    "=": ("<>",),
+    "<>": ("=",),
+}
+_CHOOSING = frozenset({"COALESCE", "GREATEST", "LEAST"})
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word or mark of a statement, from `start` to `end`, and how many brackets are open before it."""
+
+    text: str
+    start: int
+    end: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A mutant: the text from `start` to `end` becomes `by`."""
+
+    what: str
+    start: int
+    end: int
+    by: str
+
+    def of(self, text: str) -> str:
+        """The statement with the edit."""
+        return f"{text[: self.start]}{self.by}{text[self.end :]}"
+
+
+def words(sql: str) -> list[Word]:
+    """The words and marks of a statement, comments left out."""
+    starts = [start for start, _ in duckdb.tokenize(sql)]
+    found: list[Word] = []
+    depth = 0
+    for start, end in pairwise([*starts, len(sql)]):
+        text = _COMMENT.sub("", sql[start:end]).strip()
+        if not text or sql[start:end].startswith(("--", "/*")):
+            continue
+        depth -= text in {")", "]"}
+        found.append(Word(text, start, start + len(text), depth))
+        depth += text in {"(", "["}
+    return found
+
+
+def mutants(sql: str) -> list[Edit]:
+    """Every mutant of a statement, each once."""
+    said = words(sql)
+    found = [*_comparisons(said), *_choices(said, sql), *_conditions(said, sql)]
+    return list({(edit.start, edit.end, edit.by): edit for edit in found}.values())
+
+
+def _comparisons(said: list[Word]) -> Iterator[Edit]:
+    for at, word in enumerate(said):
+        named = at + 1 < len(said) and said[at - 1].text.isidentifier() and _assigns(said, at)
+        if not named:
+            for turned in _TURNED.get(word.text, ()):
+                yield Edit(f"{word.text} becomes {turned}", word.start, word.end, turned)
+
+
+def _assigns(said: list[Word], at: int) -> bool:
+    """Whether an equals sign gives a name a value: in SET, and in the call of a function."""
+    word = said[at]
+    if word.text != "=":
+        return False
+    for before in reversed(said[:at]):
+        if before.depth < word.depth:
+            return before.text == "(" and said[said.index(before) - 1].text.lower().startswith("read_")
+        if before.depth == word.depth and before.text.upper() in {"WHERE", "ON", "WHEN", "FROM", "SELECT"}:
+            return False
+        if before.depth == word.depth and before.text.upper() == "SET":
+            return True
+    return False
+
+
+def _choices(said: list[Word], sql: str) -> Iterator[Edit]:
+    """Of coalesce, greatest and least one value alone."""
+    for at, word in enumerate(said[:-1]):
+        if word.text.upper() in _CHOOSING and said[at + 1].text == "(":
+            end = _closed(said, at + 1)
+            for first, last in _parts(said, at + 2, end, {","}):
+                kept = sql[said[first].start : said[last].end]
+                yield Edit(f"{word.text} becomes {_short(kept)}", word.start, said[end].end, f"({kept})")
+
+
+def _may_list(word: Word, following: Word) -> bool:
+    return word.text.upper() in _LISTING or (word.text == "(" and following.text.upper() not in _QUERIES)
+
+
+def _conditions(said: list[Word], sql: str) -> Iterator[Edit]:
+    for at, word in enumerate(said[:-1]):
+        first, end = at + 1, _closed(said, at) if word.text == "(" else _ended(said, at)
+        opens = word.text.upper() in _OPENING or (word.text == "(" and said[at - 1].text.upper() == "FILTER")
+        if opens or (_may_list(word, said[first]) and len(_parts(said, first, end, {"AND", "OR"})) > 1):
+            yield from _within(said, sql, first, end)
+
+
+def _ended(said: list[Word], at: int) -> int:
+    """Where the condition that a keyword opens is over."""
+    depth = said[at].depth
+    for number in range(at + 1, len(said)):
+        word = said[number]
+        over = word.depth < depth or word.text == ";" or (word.depth == depth and word.text == ",")
+        if over or (word.depth == depth and word.text.upper() in _CLOSING and not _is_distinct(said, number)):
+            return number
+    return len(said)
+
+
+def _is_distinct(said: list[Word], number: int) -> bool:
+    """IS DISTINCT FROM opens no FROM."""
+    return said[number].text.upper() == "FROM" and said[number - 1].text.upper() == "DISTINCT"
+
+
+def _closed(said: list[Word], at: int) -> int:
+    return next(number for number in range(at + 1, len(said)) if said[number].depth == said[at].depth)
+
+
+def _within(said: list[Word], sql: str, first: int, end: int) -> Iterator[Edit]:
+    """What is joined by AND is true, what is joined by OR is false, and each is turned."""
+    parts = _parts(said, first, end, {"AND", "OR"})
+    for start, last in parts:
+        text = sql[said[start].start : said[last].end]
+        joined = {said[number].text.upper() for number in (start - 1, last + 1) if first <= number < end}
+        neutral = "FALSE" if joined == {"OR"} else "TRUE"
+        yield Edit(f"without {_short(text)}", said[start].start, said[last].end, neutral)
+        yield Edit(f"not {_short(text)}", said[start].start, said[last].end, f"(NOT coalesce({text}, FALSE))")
+
+
+def _parts(said: list[Word], first: int, end: int, marks: set[str]) -> list[tuple[int, int]]:
+    """The stretches between marks of the outermost depth; the AND of a BETWEEN is none."""
+    if first >= end:
+        return []
+    depth = min(word.depth for word in said[first:end])
+    found, start, between = [], first, False
+    for number in range(first, end):
+        word = said[number]
+        if word.depth != depth:
+            continue
+        between |= word.text.upper() == "BETWEEN"
+        if word.text.upper() in marks and not between:
+            found.append((start, number - 1))
+            start = number + 1
+        between &= word.text.upper() != "AND"
+    return [*found, (start, end - 1)] if start < end else found
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:90]
