@@ -23,6 +23,8 @@ from image_history.warehouse.warehouse import WarehouseFile
 from tests.looking import looking
 
 NOON = "TIMESTAMPTZ '2026-11-23 12:00:00Z'"
+# A publication as its folder is named.
+CUT = "20260101T000000-deadbeef"
 REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
 VERSIONS = f"""
 INSERT INTO image_versions BY NAME

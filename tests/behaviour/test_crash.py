@@ -235,9 +235,9 @@ def test_unborn_run_is_swept_away(served: ServeWorld) -> None:
     """A folder without a plan, from a kill before the plan was written, is removed."""
     site = slow_site(served)
     site.config.landing_folder.mkdir()
-    (site.config.landing_folder / "20260101T000000.000Z-dead").mkdir()
+    (site.config.landing_folder / "20260101T000000.000Z-deadbeef").mkdir()
     site.sync()
-    assert not (site.config.landing_folder / "20260101T000000.000Z-dead").exists()
+    assert not (site.config.landing_folder / "20260101T000000.000Z-deadbeef").exists()
 
 
 def test_first_plan_is_full(served: ServeWorld) -> None:

@@ -19,7 +19,7 @@ from image_history.errors import ConfigError, ConnectorError, OutputError
 from image_history.publish.dataset import Dataset
 from image_history.schema import IMAGE_VERSIONS, arrow_schema
 from tests.behaviour.beside import Beside
-from tests.behaviour.publishing import READERS, Stock, by_glob, by_manifest, manifest, parts, plain
+from tests.behaviour.publishing import CUT, READERS, Stock, by_glob, by_manifest, manifest, parts, plain
 
 pytestmark = pytest.mark.duckdb
 
@@ -199,7 +199,15 @@ def test_dropped_table_leaves_no_name_behind(stock: Stock) -> None:
     stock.publish("image_versions", "runs")
     stock.publish("runs", "coverage")
     names = {path.name for path in stock.dataset.iterdir()}
-    assert names == {".lock", "current", "snapshots", "manifest.json", "runs", "coverage"}
+    assert names == {
+        ".image-history-dataset",
+        ".lock",
+        "current",
+        "snapshots",
+        "manifest.json",
+        "runs",
+        "coverage",
+    }
 
 
 def test_replaced_files_stay_for_the_grace_period(stock: Stock) -> None:
@@ -223,8 +231,8 @@ def test_replaced_files_stay_for_the_grace_period(stock: Stock) -> None:
 def test_what_a_cut_publication_left_is_removed(stock: Stock) -> None:
     """Folders that no manifest knows go at once: no reader ever knew them either."""
     stock.publish()
-    (stock.dataset / "snapshots" / "cut" / "image_versions").mkdir(parents=True)
-    (stock.dataset / ".current.next").symlink_to("snapshots/cut")
+    (stock.dataset / "snapshots" / CUT / "image_versions").mkdir(parents=True)
+    (stock.dataset / ".current.next").symlink_to(f"snapshots/{CUT}")
     stock.change("us-east-1")
     stock.publish()
     assert len(snapshots(stock)) == 2
@@ -311,9 +319,10 @@ def places(folder: Path) -> dict[str, tuple[Path, str]]:
     (folder / "full").mkdir()
     (folder / "full" / "thesis.doc").touch()
     (folder / "file").touch()
-    (folder / "damaged" / "snapshots" / "x").mkdir(parents=True)
-    (folder / "damaged" / "snapshots" / "x" / "manifest.json").write_text("{")
-    (folder / "damaged" / "current").symlink_to("snapshots/x")
+    (folder / "damaged" / "snapshots" / CUT).mkdir(parents=True)
+    (folder / "damaged" / "snapshots" / CUT / "manifest.json").write_text("{")
+    (folder / "damaged" / "manifest.json").symlink_to("current/manifest.json")
+    (folder / "damaged" / "current").symlink_to(f"snapshots/{CUT}")
     return {
         "other-files": (folder / "full", "holds 'thesis.doc', which is no part of a dataset"),
         "a-file": (folder / "file", "it is no folder"),

@@ -19,8 +19,10 @@ from image_history.cli.browse import ResumeToken
 from image_history.config import load_config, parse_duration
 from image_history.errors import ConfigError, LandingError, MalformedResponseError
 from image_history.landing.files import checksum, noted, parquet, seal, unsealed
+from image_history.landing.mark import Mark
+from image_history.landing.plan import RunPlan
 from image_history.landing.rows import empty_images
-from image_history.landing.runs import Landing, RunPlan, SegmentHeader, read_run
+from image_history.landing.runs import Landing, SegmentHeader, read_run
 from image_history.model import ListingKind
 from image_history.simulator.script import Script
 from image_history.simulator.worldfile import load_world
@@ -89,7 +91,7 @@ def sealed_plan(content: bytes) -> None:
 def known_streams(content: bytes) -> None:
     """What the landing remembers of streams is a table, or None."""
     (folder() / "known-streams.parquet").write_bytes(content)
-    Landing(folder()).remembered()
+    Landing(folder()).remembered(Mark("an id", "../image-history.duckdb", "2026-01-01T00:00:00Z"))
 
 
 def query_header(content: bytes) -> None:

@@ -151,7 +151,6 @@ def test_wrong_value_says_what_is_allowed(tmp_path: Path, text: str, sentence: s
         pytest.param('warehouse: "\\ud800"', "half a character", id="surrogate"),
         pytest.param("warehouse: ~nobody-is-called-so/x", "is nobody's home", id="home"),
         pytest.param("warehouse: ..", "warehouse names a folder", id="folder"),
-        pytest.param("warehouse: x.landing", "would both be", id="landing-by-default"),
         pytest.param(
             "warehouse: x\nlanding: x", ":2: the landing folder and the warehouse would both", id="landing"
         ),

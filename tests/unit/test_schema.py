@@ -11,7 +11,7 @@ from image_history.warehouse.statements import folder, names, statement
 from image_history.warehouse.warehouse import WarehouseFile
 from tests.generate import comments
 
-LEDGERS = {"schema_migrations", "schema_objects"}
+LEDGERS = {"schema_migrations", "schema_objects", "warehouse_identity"}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_table_is_as_the_schema_says(rows: list[tuple[object, ...]], table: Tabl
 
 
 def test_warehouse_has_no_other_table(rows: list[tuple[object, ...]]) -> None:
-    """What the schema lacks is the two ledgers of the file itself."""
+    """What the schema lacks is what the file says of itself: two ledgers, and its id."""
     assert {row[0] for row in rows} == {table.name for table in TABLES} | LEDGERS
 
 

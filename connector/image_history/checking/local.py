@@ -9,13 +9,16 @@ import fcntl
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from image_history.checking.results import Result, failed, ok, warning
 from image_history.config import Config
+from image_history.durable.guard import opened_to_read
 from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
+from image_history.landing.mark import require_usable
 from image_history.landing.runs import LandedRun, Landing
 from image_history.warehouse.loader import Knowledge, known, loaded_runs
 from image_history.warehouse.warehouse import WarehouseFile
@@ -43,7 +46,9 @@ def look_here(config: Config) -> Here:
     warehouse, knowledge, loaded = _warehouse(config, runs)
     waiting = [run for run in runs if run.plan.run_id not in loaded]
     private = _private(config)
-    return Here((warehouse, *landing, *_waiting(config, waiting), *_room(config), *private), knowledge)
+    return Here(
+        (warehouse, *landing, *_waiting(config, waiting), *_room(config), _spill(), *private), knowledge
+    )
 
 
 def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, Knowledge, frozenset[str]]:
@@ -91,6 +96,12 @@ def _landing(config: Config) -> tuple[Sequence[LandedRun], list[Result]]:
     if not folder.exists():
         return (), [ok("landing", where, "not there yet: the first sync makes it")]
     try:
+        require_usable(folder)
+    except LandingError as error:
+        told, _, mend = error.message.partition(". Nothing")
+        mend = f"Nothing{mend}"
+        return (), [failed("landing", where, f"{told}.", mend=mend, exit_code=LandingError.exit_code)]
+    try:
         runs = _runs(Landing(folder))
     except (LandingError, OSError) as error:
         mend = "Drop that run with sync --fresh: what it had read is read again."
@@ -129,7 +140,7 @@ def _runs(landing: Landing) -> Sequence[LandedRun]:
 def _holder(folder: Path) -> str | None:
     """The process that syncs there now; None if there is none. A shared lock is taken for a moment."""
     try:
-        with (folder / "lock").open("rb") as file:
+        with opened_to_read(folder / "lock") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -162,6 +173,16 @@ def _room(config: Config) -> Iterator[Result]:
             yield warning("disk", str(folder), f"{told}.", mend)
         else:
             yield ok("disk", str(folder), told)
+
+
+def _spill() -> Result:
+    """Whether there is a folder for what doesn't fit into memory."""
+    try:
+        return ok("temporary files", tempfile.gettempdir(), "can be written")
+    except FileNotFoundError as error:
+        told = f"There is no folder for temporary files: {error.strerror}."
+        mend = "Name a folder with room in the environment variable TMPDIR; queries and datasets need one."
+        return warning("temporary files", "TMPDIR", told, mend)
 
 
 def _nearest(folder: Path) -> Path:

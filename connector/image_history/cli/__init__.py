@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from image_history.cli.lean import stay_lean
+from image_history.cli.streams import open_standard_streams
 from image_history.errors import ConnectorError, without_secrets
 from image_history.version import __version__
 
@@ -213,6 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     An interpreter would wait for threads whose call hangs, and then take apart what the operating system frees as
     well: the thirtieth part of what a sync of a hundred thousand rows costs. Nothing is left to an exit handler.
     """
+    open_standard_streams()
     stay_lean()
     code = run(sys.argv[1:] if arguments is None else arguments)
     os._exit(_told(code))

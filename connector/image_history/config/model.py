@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 _ARN = (
     r"^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/"
@@ -327,6 +327,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Folder with saved queries of your own: the *.sql files in it, asked as @NAME."),
     ] = None
 
+    def __post_init__(self) -> None:
+        """A `~` is somebody's home, in Python as in the file."""
+        for name in ("warehouse", "landing", "queries"):
+            path = getattr(self, name)
+            if path is not None:
+                structs.force_setattr(self, name, Path(path).expanduser())
+
     @property
     def own_accounts(self) -> tuple[Account, ...]:
         """`accounts`; none where they say nothing of their own and an organization is read."""
@@ -338,4 +345,5 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """`landing`, or its default beside the warehouse; follows a replaced warehouse."""
         if self.landing is not None:
             return self.landing
-        return self.warehouse.parent / f"{self.warehouse.stem}.landing"
+        own = self.warehouse.stem if self.warehouse.suffix == ".duckdb" else self.warehouse.name
+        return self.warehouse.parent / f"{own}.landing"

@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from image_history.durable.effects import Effect, File, reach
+from image_history.durable.guard import is_folder, ordinary
 
 _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
@@ -24,10 +25,13 @@ NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
 def synced_file(path: Path, what: File, *, over: bool = False) -> Iterator[BinaryIO]:
     """Open a file to write and read; it is on disk when the block ends. Its name is not, see `sync_folder`.
 
-    FileExistsError if it is there, unless `over` lets it be written over.
+    FileExistsError if it is there, unless `over` lets it be removed first: what a killed process left. It is always
+    made anew, so that no link, and no file that somebody else put there and can read, is written into.
     """
     reach(Effect.CREATE, what)
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if over else os.O_EXCL)
+    if over:
+        path.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, _PRIVATE_FILE), "w+b") as file:
         reach(Effect.WRITE, what)
         yield file
@@ -96,10 +100,36 @@ def remove_tree(folder: Path, what: File, *, ignore_errors: bool = False) -> Non
     shutil.rmtree(folder, ignore_errors=ignore_errors)
 
 
+def remove_named(folder: Path, is_ours: Callable[[str], bool], what: File) -> bool:
+    """Remove from a folder what `is_ours`, then the folder itself if that left it empty. Whether it is gone.
+
+    `is_ours` is given the path below the folder, with a slash at the end for folders; those that are not ours are
+    not entered. No link is followed or removed, and everything else stays as it is.
+    """
+    reach(Effect.REMOVE_TREE, what)
+    return is_folder(folder) and _emptied(folder, "", is_ours)
+
+
+def _emptied(folder: Path, below: str, is_ours: Callable[[str], bool]) -> bool:
+    left = False
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            path, name = folder / entry.name, f"{below}{entry.name}"
+            if entry.is_dir(follow_symlinks=False) and is_ours(f"{name}/"):
+                left |= not _emptied(path, f"{name}/", is_ours)
+            elif entry.is_file(follow_symlinks=False) and is_ours(name):
+                path.unlink(missing_ok=True)
+            else:
+                left = True
+    if not left:
+        folder.rmdir()
+    return not left
+
+
 def open_lock(path: Path) -> int:
     """The descriptor of a file that is there to be locked, made if need be."""
     reach(Effect.CREATE, File.LOCK)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE)
+    return ordinary(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
 
 
 def write_holder(descriptor: int, holder: str) -> None:

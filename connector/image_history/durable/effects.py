@@ -38,6 +38,7 @@ class File(StrEnum):
     """What an effect on a file or a folder is about."""
 
     LANDING = "landing"
+    MARK = "mark"  # what says that a folder is ours
     LOCK = "lock"
     RUN = "run"
     IMAGES = "images"

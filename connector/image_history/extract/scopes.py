@@ -50,10 +50,9 @@ class Target:
         return f"{self.access} in {self.region}"
 
     @property
-    def identity(self) -> str | None:
-        """What the configuration names: a profile or a role; None for AWS's default chain."""
-        named = self.access.profile is not None or self.access.role_arn is not None
-        return str(self.access) if named else None
+    def identity(self) -> str:
+        """What the configuration names: a profile, a role, or AWS's default chain."""
+        return str(self.access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +195,12 @@ def require_distinct(scopes: Sequence[OpenScope]) -> None:
 
 
 def require_same_account(opened: OpenScope, accounts: Mapping[tuple[str, str], str]) -> None:
-    """CredentialsError if a configured profile or role leads to another account than it did before.
+    """CredentialsError if a profile, a role or the default credentials lead to another account than before.
 
     `accounts` holds, by identity and region, where they led. Nothing has been written when it is raised.
     """
     identity, scope = opened.target.identity, opened.scope
-    before = accounts.get((identity, scope.region)) if identity is not None else None
+    before = accounts.get((identity, scope.region))
     if before is not None and before != scope.account_id:
         raise CredentialsError(
             f"{opened.target} led to account {before} so far, and now leads to {scope.account_id}: nothing of "

@@ -118,8 +118,9 @@ def _stored(config: Config) -> _Stored:
             return _Stored(known(connection), tuple(run for run in runs if run.plan.run_id not in loaded))
     except WarehouseLockedError as error:
         logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
-        remembered = landing.remembered()
-        knowledge = Knowledge() if remembered is None else Knowledge(known_streams(remembered))
+        mark = landing.mark()
+        remembered = None if mark is None else landing.remembered(mark)
+        knowledge = Knowledge() if remembered is None else Knowledge(known_streams(remembered[0]))
         return _Stored(knowledge, runs, locked=str(error.context.get("holder", "another process")))
 
 

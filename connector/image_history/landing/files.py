@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from image_history.durable.disk import rename, sync_folder, synced_file
 from image_history.durable.effects import File
+from image_history.durable.guard import opened_to_read
 from image_history.errors import LandingError
 
 _SEALED_NAME = re.compile(r"-(?P<checksum>[0-9a-f]{8})\.parquet")
@@ -104,7 +105,8 @@ def read_checked(path: Path) -> bytes:
 def read_whole(path: Path) -> bytes:
     """The content of a file."""
     try:
-        return path.read_bytes()
+        with opened_to_read(path) as file:
+            return file.read()
     except OSError as error:
         raise damaged(path, error.strerror or str(error)) from error
 

@@ -3,6 +3,7 @@
 A segment becomes visible by one rename, after an fsync, so that rows and checkpoint are there together or
 not at all. Must not know AWS or the warehouse.
 
+    <landing>/image-history-landing.json    the mark, see mark
     <landing>/lock                          held by the sync that works here
     <landing>/known-streams.parquet         what the warehouse knew after the last load
     <landing>/<run id>/images.parquet       what the scopes' lists of images said
@@ -21,15 +22,12 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from image_history.durable.disk import make_folder, open_lock, remove_tree, sync_folder, unlink, write_holder
+from image_history.durable.disk import make_folder, open_lock, remove_named, sync_folder, unlink, write_holder
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import LandingError, SyncRunningError
 from image_history.landing.details import LandedDetails, ScopeCost, read_details
@@ -45,81 +43,37 @@ from image_history.landing.files import (
     unsealed,
     write_whole,
 )
+from image_history.landing.mark import (
+    LOCK,
+    Mark,
+    bound,
+    foreign_run,
+    is_of_a_run,
+    read_mark,
+    require_own,
+    require_usable,
+    run_folders,
+)
+from image_history.landing.memory import Memory, remember, remembered
+from image_history.landing.plan import FORMAT, RunPlan
 from image_history.model import (
     Absence,
     Calls,
     Checkpoint,
     Drift,
-    Failure,
-    ListingKind,
     Outcome,
-    PlannedStream,
     Scope,
     Stream,
 )
 
-FORMAT = 2
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _PLAN = "plan.json"
 _IMAGES = "images.parquet"
 _CLOSED = "closed"
-_KNOWN = "known-streams.parquet"
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ScopePlan:
-    """What discovery found in one scope. Instants in UTC epoch milliseconds.
-
-    `identity` names the configured profile or role, None for AWS's default chain.
-    """
-
-    scope: Scope
-    identity: str | None
-    pages: int
-    images: int
-    t0_ms: int
-    calls: Calls
-
-
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """What a run is going to read; or a part of it, for scopes that answer late must not delay the others.
-
-    The first part is written before the first segment, and `last` says that no more will come.
-    `selection` identifies what was asked for (mode, scopes, images): only a sync that asks for the same
-    continues the run. `started_at_ms` is UTC epoch milliseconds of the local clock. `accept_account` lets a
-    profile or role lead to another account from now on.
-    """
-
-    run_id: str
-    started_at_ms: int
-    mode: ListingKind
-    selection: str
-    scopes: tuple[ScopePlan, ...]
-    streams: tuple[PlannedStream, ...]
-    unreadable: tuple[Failure, ...] = ()
-    drift: tuple[Drift, ...] = ()
-    accept_account: bool = False
-    details: bool = False
-    last: bool = True
-    format: int = FORMAT
-
-    @property
-    def t0_ms(self) -> int:
-        """When it began to read by AWS's clock; runs are loaded in this order. Of one that read nothing, 0."""
-        return min((scope.t0_ms for scope in self.scopes), default=0)
-
-    def with_part(self, part: RunPlan) -> RunPlan:
-        """This plan and what another part adds to it."""
-        return replace(
-            self,
-            scopes=self.scopes + part.scopes,
-            streams=self.streams + part.streams,
-            unreadable=self.unreadable + part.unreadable,
-            drift=self.drift + part.drift,
-            last=part.last,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +117,15 @@ class LandedRun:
         """The Parquet files of the run's images, one for each part of its plan."""
         return tuple(self.folder / _part(_IMAGES, number) for number in range(1, self.parts + 1))
 
+    def as_observations(self) -> LandedRun:
+        """The same rows without anything that was proved or is to be continued: what AWS said, and no more."""
+        return replace(
+            self,
+            checkpoints={stream: _unproved(mark) for stream, mark in self.checkpoints.items()},
+            absences=(),
+            closed=True,
+        )
+
     @property
     def finished(self) -> bool:
         """Nothing will be added: every planned stream has an outcome, or the run was handed to the loader.
@@ -177,6 +140,11 @@ class LandedRun:
                 planned.stream in known and known[planned.stream].finished for planned in self.plan.streams
             )
         )
+
+
+def _unproved(mark: Checkpoint) -> Checkpoint:
+    proved = mark.outcome in {Outcome.READ, Outcome.COMPLETE, Outcome.GONE}
+    return replace(mark, outcome=Outcome.READING) if proved else mark
 
 
 def _part(name: str, number: int) -> str:
@@ -196,11 +164,12 @@ class Landing:
         """Hold the folder for one sync, creating it if need be.
 
         Raises SyncRunningError, naming the process, if another sync holds it, and LandingError if the
-        folder cannot be made.
+        folder cannot be made, or is not ours.
         """
+        require_usable(self.folder)
         try:
             make_folder(self.folder, File.LANDING, exist_ok=True)
-            handle = open_lock(self.folder / "lock")
+            handle = open_lock(self.folder / LOCK)
         except OSError as error:
             raise refused("open the landing folder", self.folder, error) from error
         try:
@@ -208,6 +177,23 @@ class Landing:
             yield
         finally:
             os.close(handle)
+
+    def mark(self) -> Mark | None:
+        """Whose the folder is; None if nothing says so yet."""
+        return read_mark(self.folder)
+
+    def bind(self, warehouse_id: str | None, warehouse: Path) -> Mark:
+        """Whose the locked folder is, from now on if it had no mark; see `bound`."""
+        return bound(self.folder, warehouse_id, warehouse)
+
+    def own_runs(self, mark: Mark) -> tuple[LandedRun, ...]:
+        """As `runs`; LandingError names one that was made for another warehouse, or by somebody else."""
+        runs = self.runs()
+        for run in runs:
+            require_own(run.folder)
+            if not mark.owns(run.plan.run_id, run.plan.warehouse_id):
+                raise foreign_run(run.folder)
+        return runs
 
     def create(self, plan: RunPlan, images: pa.Table) -> LandedRun:
         """Write a run's images and, last, its plan; a kill in between leaves no run."""
@@ -228,22 +214,22 @@ class Landing:
 
     def runs(self) -> tuple[LandedRun, ...]:
         """Every run whose plan was written, oldest first. LandingError names a file that cannot be read."""
-        plans = sorted(path for path in self.folder.glob(f"*/{_PLAN}"))
-        return tuple(read_run(path.parent) for path in plans)
+        return tuple(map(read_run, self._born()))
 
     def close(self, run: LandedRun) -> LandedRun:
         """Mark the run as handed to the loader: a later sync never continues it."""
         write_whole(run.folder / _CLOSED, b"", File.CLOSED)
         return read_run(run.folder)
 
-    def forget_unfinished(self) -> tuple[str, ...]:
-        """Remove every run that was not read to its end, or that cannot be read; return their ids."""
-        forgotten = [
-            path.parent for path in sorted(self.folder.glob(f"*/{_PLAN}")) if not _is_whole(path.parent)
-        ]
+    def forget_unfinished(self, mark: Mark) -> tuple[str, ...]:
+        """Remove every run of ours that was not read to its end, or that cannot be read; return their ids."""
+        forgotten = [folder for folder in self._born() if _is_forgettable(folder, mark)]
         for folder in forgotten:
             self._remove(folder)
         return tuple(folder.name for folder in forgotten)
+
+    def _born(self) -> list[Path]:
+        return [folder for folder in run_folders(self.folder) if os.path.lexists(folder / _PLAN)]
 
     def remove(self, run: LandedRun) -> None:
         """Remove a loaded run's folder; the plan goes first, so that a kill leaves no half of a run.
@@ -260,54 +246,33 @@ class Landing:
             if not (folder / _PLAN).is_dir():
                 unlink(folder / _PLAN, File.PLAN)
             sync_folder(folder, File.PLAN)
-            remove_tree(folder, File.RUN)
+            if not remove_named(folder, is_of_a_run, File.RUN):
+                logger.warning(
+                    "run_not_removed", extra={"run_id": folder.name, "reason": "it holds other files"}
+                )
         except OSError as error:
             raise refused("remove the run's folder", folder, error) from error
 
-    def remember(self, streams: pa.Table) -> None:
-        """Keep a copy of what the warehouse knows of its streams, for planning while it is locked.
+    def remember(self, streams: pa.Table, memory: Memory) -> None:
+        """Keep a copy of what the warehouse knows of its streams, for planning while it is locked."""
+        remember(self.folder, streams, memory)
 
-        It may lag behind the warehouse, or be missing where the disk refused it; that only makes a listing
-        read more than it must.
-        """
-        try:
-            write_whole(self.folder / _KNOWN, parquet(streams, _rows_checksum(streams)), File.KNOWN)
-        except LandingError as error:
-            logger.warning("streams_not_remembered", extra={"reason": str(error)})
-
-    def remembered(self) -> pa.Table | None:
-        """The copy that `remember` kept; None if there is none, or if it is damaged."""
-        path = self.folder / _KNOWN
-        try:
-            content = read_whole(path)
-            streams = pq.read_table(pa.BufferReader(content))
-            written = noted(content, str, path)
-            return streams if written == _rows_checksum(streams) else None
-        except (LandingError, OSError, ValueError, pa.ArrowException):
-            return None
+    def remembered(self, mark: Mark) -> tuple[pa.Table, Memory] | None:
+        """The copy that `remember` kept of this warehouse; None without a sound one."""
+        return remembered(self.folder, mark)
 
     def sweep(self) -> None:
-        """Remove folders of runs that were never born or only half removed (no plan)."""
-        for folder in _listed(self.folder):
-            if folder.is_dir() and not (folder / _PLAN).exists():
-                remove_tree(folder, File.RUN, ignore_errors=True)
+        """Remove folders of runs that were never born or only half removed (no plan), as far as they are ours."""
+        for folder in run_folders(self.folder):
+            if not os.path.lexists(folder / _PLAN):
+                with suppress(OSError):
+                    remove_named(folder, is_of_a_run, File.RUN)
 
 
 def _write_part(folder: Path, number: int, plan: RunPlan, images: pa.Table) -> None:
     content = parquet(images)
     write_whole(folder / _part(_IMAGES, number), content, File.IMAGES)
     write_whole(folder / _part(_PLAN, number), seal(_Written(plan, checksum(content))), File.PLAN)
-
-
-def _rows_checksum(table: pa.Table) -> str:
-    return checksum(msgspec.json.encode(table.to_pylist()))
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise refused("look into", folder, error) from error
 
 
 def _take(handle: int, folder: Path) -> None:
@@ -330,11 +295,13 @@ def _take(handle: int, folder: Path) -> None:
         raise refused("write the lock in", folder, error) from error
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_forgettable(folder: Path, mark: Mark) -> bool:
+    """Whether it is no run, or one of ours that is not finished; what is another's is never removed."""
     try:
-        return read_run(folder).finished
+        run = read_run(folder)
     except LandingError:
-        return False
+        return True
+    return mark.owns(run.plan.run_id, run.plan.warehouse_id) and not run.finished
 
 
 def read_run(folder: Path) -> LandedRun:

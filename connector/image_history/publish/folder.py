@@ -1,12 +1,14 @@
 """A dataset in a folder: each publication is a folder of its own, and one renamed link makes it the current one.
 
+    .image-history-dataset                        the mark: the folder is ours
     manifest.json   -> current/manifest.json      links that are made once
     image_versions  -> current/image_versions
     current         -> snapshots/ID               the link whose rename publishes
     snapshots/ID/manifest.json
     snapshots/ID/image_versions/region=us-east-1/part-0123456789abcdef.parquet
 
-A file that did not change is a further hard link. Must not know what a table is, nor when something is published.
+A file that did not change is a further hard link. Only what has one of these names is ever removed, and no link is
+followed for it. Must not know what a table is, nor when something is published.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
+import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +27,7 @@ from image_history.durable.disk import (
     link,
     make_folder,
     open_lock,
-    remove_tree,
+    remove_named,
     rename,
     symlink,
     sync_folder,
@@ -31,8 +35,9 @@ from image_history.durable.disk import (
     unlink,
 )
 from image_history.durable.effects import Effect, File, reach
+from image_history.durable.guard import distrust, is_folder
 from image_history.errors import OutputError
-from image_history.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, part_name
+from image_history.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name
 from image_history.publish.place import Fill, HashingSink, Written
 
 logger = logging.getLogger(__name__)
@@ -41,6 +46,12 @@ _CURRENT = "current"
 _SNAPSHOTS = "snapshots"
 _LOCK = ".lock"
 _NEXT = ".current.next"
+_MARK = ".image-history-dataset"
+_MARKED = b"A dataset of image-history, which replaces and removes what it has published here.\n"
+_DRAFT = ".part.tmp"
+_PUBLICATION = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{8}")
+# What mkfs puts at the root of a volume.
+_OF_THE_DISK = "lost+found"
 _COPIED_BYTES = 1 << 20
 
 
@@ -83,6 +94,7 @@ class Folder:
 
     def begin(self, publication: str) -> None:
         """Make the folder of a publication."""
+        _mark(self._root)
         make_folder(self._root / _SNAPSHOTS, File.DATASET, exist_ok=True)
         self._draft = self._root / _SNAPSHOTS / publication
         make_folder(self._draft, File.DATASET)
@@ -90,7 +102,8 @@ class Folder:
     def holds(self, file: DataFile) -> bool:
         """Whether a file of the manifest is still there, with as many bytes."""
         try:
-            return (self._root / file.path).stat().st_size == file.bytes
+            found = (self._root / file.path).lstat()
+            return stat.S_ISREG(found.st_mode) and found.st_size == file.bytes
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -109,7 +122,7 @@ class Folder:
     def write(self, folder: str, fill: Fill, _before: DataFile | None = None) -> Written:
         """Write a file below a folder; it is named by its content."""
         parent = self._parent(folder)
-        temporary = parent / ".part.tmp"
+        temporary = parent / _DRAFT
         with synced_file(temporary, File.PART) as file:
             sink = HashingSink(file)
             rows = fill(sink)
@@ -123,7 +136,7 @@ class Folder:
 
     def lasts(self, path: str) -> bool:
         """Whether a folder that was left behind is still there."""
-        return (self._root / path).is_dir()
+        return is_folder(self._root / path)
 
     def commit(self, manifest: Manifest) -> None:
         """Have everything on disk, then let `current` lead to the publication by one rename."""
@@ -144,9 +157,9 @@ class Folder:
         known = set() if manifest is None else {f"{_SNAPSHOTS}/{manifest.publication}"}
         known |= {gone.path for gone in manifest.superseded} - set(expired) if manifest else set()
         try:
-            for folder in sorted((self._root / _SNAPSHOTS).glob("*")):
-                if self._path(folder) not in known:
-                    remove_tree(folder, File.DATASET)
+            for folder in _publications(self._root):
+                if self._path(folder) not in known and not remove_named(folder, _is_ours, File.DATASET):
+                    logger.warning("publication_not_removed", extra={"path": str(folder)})
             if manifest is not None:
                 self._unlink_others({NAME, *(table.name for table in manifest.tables)})
         except OSError as error:
@@ -186,9 +199,35 @@ class Folder:
                 unlink(path, File.DATASET)
 
 
+def _mark(root: Path) -> None:
+    if not os.path.lexists(root / _MARK):
+        with synced_file(root / f"{_MARK}.part", File.MARK, over=True) as file:
+            file.write(_MARKED)
+        rename(root / f"{_MARK}.part", root / _MARK, File.MARK)
+        sync_folder(root, File.MARK)
+
+
+def _publications(root: Path) -> list[Path]:
+    """The folders of publications, whole and cut ones; nothing that a link leads to."""
+    snapshots = root / _SNAPSHOTS
+    if not is_folder(snapshots):
+        return []
+    return [
+        path for path in sorted(snapshots.iterdir()) if _PUBLICATION.fullmatch(path.name) and is_folder(path)
+    ]
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a publication makes what lies at a path below its folder."""
+    *folders, name = path.split("/")
+    if not name:
+        return len(folders) == 1 or (len(folders) == 2 and folders[1].startswith("region="))  # noqa: PLR2004
+    return (not folders and name == NAME) or (bool(folders) and (name == _DRAFT or is_part(name)))
+
+
 def _links(root: Path) -> list[Path]:
-    """The links in a dataset that lead to its tables."""
-    return [path for path in root.iterdir() if path.is_symlink() and _leads(path).startswith(f"{_CURRENT}/")]
+    """The links in a dataset that lead to its tables: each is named as what it leads to."""
+    return [path for path in root.iterdir() if _leads(path) == f"{_CURRENT}/{path.name}"]
 
 
 def _leads(path: Path) -> str:
@@ -198,7 +237,7 @@ def _leads(path: Path) -> str:
 
 
 def _require_dataset(root: Path) -> None:
-    """OutputError for a file, and for a folder that holds what no publication made."""
+    """OutputError for a file, for a folder of somebody else, and for one that holds what no publication made."""
     if not root.parent.is_dir():
         raise OutputError(
             f"Cannot publish to {str(root)!r}: there is no folder {root.parent}; make it first."
@@ -207,13 +246,50 @@ def _require_dataset(root: Path) -> None:
         return
     if not root.is_dir():
         raise OutputError(f"Cannot publish to {str(root)!r}: it is no folder. Name another place.")
-    own = {_CURRENT, _SNAPSHOTS, _LOCK, _NEXT} | {path.name for path in _links(root)}
-    foreign = sorted(path.name for path in root.iterdir() if path.name not in own)
-    if foreign:
+    problem = distrust(root)
+    if problem is not None:
         raise OutputError(
-            f"Cannot publish to {str(root)!r}: it holds {foreign[0]!r}, which is no part of a dataset. "
-            "Name a new or an empty folder."
+            f"Cannot publish to {str(root)!r}: {problem}, so that what lies there may be somebody else's. Make it "
+            "yours and close it to others (chown, chmod o-w), or name another folder."
         )
+    foreign = _foreign(root)
+    if foreign is not None:
+        raise OutputError(
+            f"Cannot publish to {str(root)!r}: it holds {foreign!r}, which is no part of a dataset. Nothing in it "
+            "was changed. Name a new or an empty folder."
+        )
+
+
+def _foreign(root: Path) -> str | None:
+    """What a folder holds that no publication made, as a path below it; None if there is nothing of the kind."""
+    links = {path.name for path in _links(root)}
+    # A dataset of the version before has no mark, and what readers see at once.
+    marked = (root / _MARK).is_file() or (_is_current(root) and NAME in links)
+    for path in sorted(root.iterdir()):
+        known = path.name in links or _is_own_entry(path)
+        if not (known and (marked or path.name in {_LOCK, f"{_MARK}.part", _OF_THE_DISK})):
+            return path.name
+    inside = sorted((root / _SNAPSHOTS).iterdir()) if marked and is_folder(root / _SNAPSHOTS) else []
+    return next((f"{_SNAPSHOTS}/{path.name}" for path in inside if path not in _publications(root)), None)
+
+
+def _is_current(root: Path) -> bool:
+    folder, _, publication = _leads(root / _CURRENT).partition("/")
+    return folder == _SNAPSHOTS and _PUBLICATION.fullmatch(publication) is not None
+
+
+def _is_own_entry(path: Path) -> bool:
+    match path.name:
+        case ".image-history-dataset" | ".image-history-dataset.part" | ".lock":
+            return stat.S_ISREG(path.lstat().st_mode)
+        case "snapshots" | "lost+found":
+            return is_folder(path)
+        case "current":
+            return _is_current(path.parent)
+        case ".current.next":
+            return path.is_symlink()
+        case _:
+            return False
 
 
 def _take(handle: int, root: Path) -> None:

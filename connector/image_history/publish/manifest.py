@@ -66,7 +66,10 @@ class Superseded(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """One publication. `data_as_of` is when its newest sync, `etl_run_id`, was loaded: UTC, ISO 8601."""
+    """One publication. `data_as_of` is when its newest sync, `etl_run_id`, was loaded: UTC, ISO 8601.
+
+    `warehouse_id` is the warehouse that it is of; the version before did not say.
+    """
 
     format: str = FORMAT
     version: int = VERSION
@@ -77,6 +80,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     tables: tuple[Table, ...]
     files: tuple[DataFile, ...]
     superseded: tuple[Superseded, ...] = ()
+    warehouse_id: str | None = None
 
     def of(self, table: str) -> tuple[DataFile, ...]:
         """The files of one table, in the order of their regions."""

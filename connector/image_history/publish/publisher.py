@@ -90,11 +90,14 @@ def _swept_after_failure(place: Place) -> Iterator[None]:
 
 def _require_same_warehouse(before: Manifest | None, source: Source, wanted: Wanted) -> None:
     """A warehouse that lacks the run that was published is another one, or an older copy of it."""
-    if before is None or wanted.replace or source.has_run(before.etl_run_id):
+    if before is None or wanted.replace:
+        return
+    same = before.warehouse_id in {None, source.warehouse_id()}
+    if same and source.has_run(before.etl_run_id):
         return
     raise OutputError(
         f"{wanted.where} was published from another warehouse, or from a newer copy of this one: run "
-        f"{before.etl_run_id}, which is in it, is not in this one. Nothing was changed. Publish to another place, "
+        f"{before.etl_run_id}, which is in it, is not this one's. Nothing was changed. Publish to another place, "
         "or with --replace if this warehouse shall take over.",
         run_id=before.etl_run_id,
     )
@@ -104,6 +107,7 @@ def _is_current(place: Place, before: Manifest, run: Run, wanted: Wanted) -> boo
     """Whether what readers see is what would be published: a sync and an upgrade are all that changes a warehouse."""
     return (
         before.etl_run_id == run.run_id
+        and before.warehouse_id is not None
         and before.connector_version == __version__
         and tuple(table.name for table in before.tables) == wanted.tables
         and all(map(place.holds, before.files))
@@ -134,6 +138,7 @@ class _Making:
             tables=described,
             files=tuple(self.files),
             superseded=_superseded(self.place, self.before, self.files, now_ms),
+            warehouse_id=self.source.warehouse_id(),
         )
 
     def table(self, relation: Relation) -> Table:

@@ -15,6 +15,8 @@ from image_history.config import Config
 from image_history.errors import WarehouseLockedError
 from image_history.extract.expand import find_targets
 from image_history.extract.scopes import Target, threads_of_a_scope
+from image_history.landing.mark import Mark
+from image_history.landing.memory import LedTo, Memory
 from image_history.landing.runs import LandedRun, Landing
 from image_history.model import RunReport, Stop
 from image_history.publish.stage import publish_all
@@ -24,6 +26,7 @@ from image_history.run.listing import Arrival, Progress, Reading, Silent
 from image_history.run.planning import Opening, Planning, SyncOptions
 from image_history.telemetry import note, observed, span
 from image_history.warehouse.findings import Held, hold_against
+from image_history.warehouse.identity import identify, rests_on_this, warehouse_id
 from image_history.warehouse.loader import (
     Knowledge,
     Loaded,
@@ -63,8 +66,28 @@ def sync(
     WarehouseFile(config.warehouse).require_writable()
     with landing.locked():
         asked = options or SyncOptions()
-        run = _Sync(asked.paced(config), asked, progress or Silent(), stop or Stop(), landing)
+        mark = landing.bind(_stored_id(config, landing), config.warehouse)
+        run = _Sync(asked.paced(config), asked, progress or Silent(), stop or Stop(), landing, mark)
         return observed(run.run)
+
+
+def _stored_id(config: Config, landing: Landing) -> str | None:
+    """Which warehouse it is; None if there is none yet, or an empty one.
+
+    While another program holds it, the landing's mark is believed, and the load compares. Without a mark nothing
+    says whose the landing is: WarehouseLockedError.
+    """
+    if not config.warehouse.exists():
+        return None
+    marked = landing.mark() is not None
+    patience = _PLANNING_WAIT_SECONDS if marked else config.lock_wait.total_seconds()
+    try:
+        with WarehouseFile(config.warehouse, patience).current() as connection:
+            return warehouse_id(connection)
+    except WarehouseLockedError:
+        if not marked:
+            raise
+        return None
 
 
 @dataclass(slots=True)
@@ -76,6 +99,7 @@ class _Sync:
     progress: Progress
     stop: Stop
     landing: Landing
+    mark: Mark
     started: float = field(default_factory=time.monotonic)
     lock_seconds: float = 0.0
 
@@ -111,25 +135,32 @@ class _Sync:
         """The unfinished run to continue, if any, and the runs whose rows wait to be loaded."""
         self.landing.sweep()
         if self.options.fresh:
-            for run_id in self.landing.forget_unfinished():
+            for run_id in self.landing.forget_unfinished(self.mark):
                 logger.warning("unfinished_run_forgotten", extra={"run_id": run_id})
-        runs = sorted(self._without_loaded(self.landing.runs()), key=lambda run: run.plan.t0_ms)
+        runs = sorted(self._without_loaded(self.landing.own_runs(self.mark)), key=lambda run: run.plan.t0_ms)
         unfinished = [run for run in runs if not run.finished and run.plan.selection == selection]
-        current = unfinished[-1] if unfinished else None
+        current = unfinished[-1] if unfinished and not self.options.accept_account else None
         return current, tuple(run for run in runs if run is not current)
 
     def _without_loaded(self, runs: Sequence[LandedRun]) -> Sequence[LandedRun]:
-        """Remove the folders of runs that the warehouse holds: a kill came between commit and clean-up."""
-        if not runs or not self.config.warehouse.exists():
+        """Remove the folders of runs that the warehouse holds: a kill came between commit and clean-up.
+
+        Of the others, those that rest on what the warehouse lacks are observations, and never continued.
+        """
+        if not self.config.warehouse.exists():
+            return [run if run.plan.rests_on(None, ()) else run.as_observations() for run in runs]
+        if not runs:
             return runs
         try:
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
                 loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
+                void = {run.plan.run_id for run in runs if not rests_on_this(connection, run.plan)}
                 follows = self._predecessors(connection, loaded)
         except WarehouseLockedError:
             return runs
         self._put_away([run for run in runs if run.plan.run_id in loaded], follows)
-        return [run for run in runs if run.plan.run_id not in loaded]
+        left = [run for run in runs if run.plan.run_id not in loaded]
+        return [run.as_observations() if run.plan.run_id in void else run for run in left]
 
     def _predecessors(self, connection: Connection, run_ids: Iterable[str]) -> Mapping[str, str | None]:
         """The run that each of these followed; only who takes a run over asks for it."""
@@ -156,8 +187,12 @@ class _Sync:
                 return known(connection)
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
-            remembered = self.landing.remembered()
-            return Knowledge() if remembered is None else Knowledge(known_streams(remembered))
+            remembered = self.landing.remembered(self.mark)
+            if remembered is None:
+                return Knowledge()
+            streams, memory = remembered
+            accounts = {(each.access, each.region): each.account_id for each in memory.accounts}
+            return Knowledge(known_streams(streams), accounts, memory.newest_run)
 
     def _arrivals(
         self, wanted: Sequence[Target], selection: str, unfinished: LandedRun | None, knowledge: Knowledge
@@ -165,8 +200,11 @@ class _Sync:
         """Open the scopes; as they answer, decide what to read of them, and write it down before it is read."""
         run = unfinished
         planned = frozenset(plan.scope for plan in run.plan.scopes) if run is not None else frozenset()
-        opening = Opening(wanted, self.config, self.options, knowledge.accounts, self.stop, planned)
-        planning = Planning(self.config, self.options, knowledge.streams)
+        accounts = {**knowledge.accounts, **({} if run is None else run.plan.accounts)}
+        opening = Opening(wanted, self.config, self.options, accounts, self.stop, planned)
+        planning = Planning(
+            self.config, self.options, knowledge.streams, self.mark.warehouse_id, knowledge.newest_run
+        )
         for opened in opening.waves():
             new = replace(opened, scopes=tuple(each for each in opened.scopes if each.scope not in planned))
             if run is None:
@@ -229,12 +267,29 @@ class _Sync:
             warehouse = replace(warehouse, lock_wait_seconds=wait_seconds)
         with span("load", runs=len(runs)), warehouse.writing() as connection:
             opened = time.monotonic()
+            self._require_same(connection)
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
-            loaded = [load_run(connection, run) for run in runs if run.plan.run_id not in done]
-            streams = connection.table("load/known_streams")
+            loaded = [self._load_one(connection, run) for run in runs if run.plan.run_id not in done]
+            streams, now = connection.table("load/known_streams"), known(connection)
             follows = self._predecessors(connection, [run.plan.run_id for run in runs])
             opened = time.monotonic() - opened
         self.lock_seconds += opened
-        self.landing.remember(streams)
+        led_to = tuple(LedTo(*access, account_id) for access, account_id in now.accounts.items())
+        self.landing.remember(streams, Memory(self.mark.warehouse_id, now.newest_run, led_to))
         self._put_away(runs, follows)
         return loaded
+
+    def _load_one(self, connection: Connection, run: LandedRun) -> Loaded:
+        """Load a run; one that rests on what the warehouse lacks only says what it saw."""
+        rests = rests_on_this(connection, run.plan)
+        if not rests:
+            logger.warning("run_void", extra={"run_id": run.plan.run_id, "base_run": run.plan.base_run})
+        landed = run if rests else run.as_observations()
+        return load_run(connection, landed)
+
+    def _require_same(self, connection: Connection) -> None:
+        """LandingError if the file is another warehouse than the landing's: it was put there meanwhile."""
+        stored = warehouse_id(connection)
+        if stored is None:
+            identify(connection, self.mark.warehouse_id)
+        self.landing.bind(stored, self.config.warehouse)

@@ -35,8 +35,8 @@ from image_history.errors import (
 from image_history.extract.discovery import Discovery
 from image_history.extract.scopes import OpenScope, Target, open_scope, require_distinct, require_same_account
 from image_history.extract.workers import Arrivals
+from image_history.landing.plan import RunPlan, ScopePlan
 from image_history.landing.rows import empty_images, image_table
-from image_history.landing.runs import RunPlan, ScopePlan
 from image_history.listing.request import PlanSettings, plan_stream
 from image_history.model import Failure, ListingKind, Outcome, Scope, Stop, Stream, StreamKnowledge
 from image_history.run.shards import WHOLE, Shard
@@ -251,6 +251,8 @@ class Planning:
     config: Config
     options: SyncOptions
     known: Mapping[Stream, StreamKnowledge]
+    warehouse_id: str | None = None
+    base_run: str | None = None
 
     def plan(self, opened: Opened, selection: str, *, now_ms: int) -> tuple[RunPlan, pa.Table]:
         """The plan of a run, or of the scopes that it begins with, and their images.
@@ -285,6 +287,8 @@ class Planning:
             accept_account=self.options.accept_account,
             details=self.config.details,
             last=opened.last,
+            warehouse_id=self.warehouse_id,
+            base_run=self.base_run,
         )
         tables = [image_table(scope.scope, discovery.images) for scope, discovery in found]
         return plan, pa.concat_tables([empty_images(), *tables])

@@ -113,7 +113,7 @@ def _answered(warehouse: WarehouseFile, question: Question, limits: Limits, fold
     while True:
         with warehouse.reading(settings=limits.settings(folder)) as connection:
             connection.run("session/lock_settings")
-            asked = _Asked(connection, limits, partial(is_wanted, warehouse.path))
+            asked = _Asked(connection, limits, partial(is_wanted, warehouse.file))
             try:
                 return asked.collected(question, folder)
             except WarehouseLockedError:

@@ -31,6 +31,7 @@ from image_history.model import (
 from image_history.schema import RUNS
 from image_history.version import __version__
 from image_history.warehouse.detailed import land_listed, land_versions, unread_details, write_versions
+from image_history.warehouse.identity import newest_run
 from image_history.warehouse.records import (
     accounts_table,
     calls_by_scope,
@@ -79,10 +80,14 @@ def predecessor(connection: Connection, run_id: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What planning needs to know: every stream, and which account each profile or role and region led to."""
+    """What planning needs to know: every stream, and which account each profile or role and region led to.
+
+    `newest_run` is the run after which all this was so; None for an empty warehouse.
+    """
 
     streams: Mapping[Stream, StreamKnowledge] = field(default_factory=dict)
     accounts: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    newest_run: str | None = None
 
 
 def known(connection: Connection) -> Knowledge:
@@ -91,6 +96,7 @@ def known(connection: Connection) -> Knowledge:
     return Knowledge(
         streams=known_streams(connection.table("load/known_streams")),
         accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
+        newest_run=newest_run(connection),
     )
 
 

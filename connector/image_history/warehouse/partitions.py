@@ -17,6 +17,7 @@ from image_history.config.refusal import nearest
 from image_history.errors import ConfigError, WarehouseError
 from image_history.schema import TABLES
 from image_history.warehouse.asking import Limits, reader, spill_folder
+from image_history.warehouse.identity import warehouse_id
 from image_history.warehouse.relations import key_of, outside
 from image_history.warehouse.warehouse import Connection, EngineError, WarehouseFile
 
@@ -81,6 +82,10 @@ class Source:
         """The sync that was loaded last; None before the first."""
         found = self.connection.table("publish/newest_run").to_pylist()
         return Run(found[0]["etl_run_id"], found[0]["finished_ms"]) if found else None
+
+    def warehouse_id(self) -> str | None:
+        """Which warehouse it is; None before the first sync."""
+        return warehouse_id(self.connection)
 
     def has_run(self, run_id: str) -> bool:
         """Whether the warehouse holds that sync, and so everything that it held after it."""

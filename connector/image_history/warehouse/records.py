@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from image_history.landing.runs import LandedRun, ScopePlan
+from image_history.landing.plan import ScopePlan
+from image_history.landing.runs import LandedRun
 from image_history.listing.details import StreamDetails
 from image_history.listing.pages import watermark_ms
 from image_history.model import (

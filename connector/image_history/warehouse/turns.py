@@ -19,6 +19,7 @@ import tenacity
 
 from image_history.durable.disk import open_lock, unlink
 from image_history.durable.effects import Effect, File, reach
+from image_history.durable.guard import opened_to_read
 from image_history.errors import WarehouseLockedError
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ def turn(path: Path, opening: Callable[[], T], wait_seconds: float, role: Role) 
 def is_wanted(path: Path) -> bool:
     """Whether somebody waits for the file who should not have to, so that a question should end its turn."""
     try:
-        with _wish_path(path).open("rb") as file:
+        with opened_to_read(_wish_path(path)) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

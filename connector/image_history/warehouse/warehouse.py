@@ -22,11 +22,12 @@ import duckdb
 
 from image_history.durable.disk import take_name, unlink
 from image_history.durable.effects import Effect, File, reach
-from image_history.errors import LoadError, WarehouseError, WarehouseLockedError
+from image_history.errors import LoadError, WarehouseError
 from image_history.schema import SCHEMA_VERSION
 from image_history.version import __version__
 from image_history.warehouse.statements import names, statement
 from image_history.warehouse.turns import Role, turn
+from image_history.warehouse.unopened import unopened, unusable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -130,9 +131,18 @@ class WarehouseFile:
     path: Path
     lock_wait_seconds: float = 30.0
 
+    @property
+    def file(self) -> Path:
+        """Where the file is, or is to be, behind all links: an absolute path.
+
+        DuckDB takes a relative one for more than a path (`:memory:`, `md:x`, `sqlite:x`), and keeps its log beside
+        the name that it is given.
+        """
+        return Path(os.path.realpath(self.path))
+
     def require_writable(self) -> None:
         """Raise WarehouseError if the file could not be written; nothing is opened."""
-        folder = self.path.parent
+        folder = self.file.parent
         if not folder.is_dir():
             problem = f"there is no folder {folder}"
         elif self.path.is_dir():
@@ -141,7 +151,7 @@ class WarehouseFile:
             problem = "permission denied"
         else:
             return
-        raise _unusable(self.path, problem)
+        raise unusable(self.path, problem)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -156,18 +166,31 @@ class WarehouseFile:
             with self._opened(_WRITING, Role.WRITER) as connection:
                 _migrate(connection, self.path)
                 yield connection
+                _write_back(connection, self.path)
 
     def _make(self) -> None:
-        """Make the file with all its tables under another name, so that a kill leaves none of half of them."""
-        unborn = WarehouseFile(self.path.with_name(f".{self.path.name}.unborn"), self.lock_wait_seconds)
+        """Make the file with all its tables under another name, so that a kill leaves none of half of them.
+
+        It has its name only when all of it is in the file and nothing in DuckDB's log: closing says nothing of a disk
+        that is full.
+        """
+        unborn = WarehouseFile(self.file.with_name(f".{self.file.name}.unborn"), self.lock_wait_seconds)
+        log = unborn.path.with_name(f"{unborn.path.name}.wal")
         try:
-            for left in (unborn.path, unborn.path.with_name(f"{unborn.path.name}.wal")):
-                unlink(left, File.WAREHOUSE)
-            with unborn._opened(_WRITING, Role.WRITER) as connection:
-                _migrate(connection, self.path)
-            take_name(unborn.path, self.path, File.WAREHOUSE)
+            _clear(unborn.path, log)
+            try:
+                with unborn._opened(_WRITING, Role.WRITER) as connection:
+                    _migrate(connection, self.path)
+                    connection.run("session/checkpoint")
+                if log.exists():
+                    raise unusable(
+                        self.path, "DuckDB could not write all of it; check that its disk has room"
+                    )
+                take_name(unborn.path, self.file, File.WAREHOUSE)
+            finally:
+                _clear(log)
         except OSError as error:
-            raise _unusable(self.path, error.strerror or str(error)) from error
+            raise unusable(self.path, error.strerror or str(error)) from error
 
     @contextmanager
     def reading(
@@ -214,8 +237,8 @@ class WarehouseFile:
         self, config: Mapping[str, str], role: Role, *, wait_seconds: float | None = None
     ) -> Iterator[Connection]:
         bound = self.lock_wait_seconds if wait_seconds is None else wait_seconds
-        opening = partial(_open, self.path, config, read_only=role is not Role.WRITER)
-        with turn(self.path, opening, bound, role) as duck:
+        opening = partial(_open, self, config, read_only=role is not Role.WRITER)
+        with turn(self.file, opening, bound, role) as duck:
             try:
                 with _closing(duck) as connection:
                     if role is not Role.QUESTION:
@@ -234,39 +257,23 @@ def _threads_for(path: Path) -> int:
         return 1
 
 
-def _open(path: Path, config: Mapping[str, str], *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _clear(*left: Path) -> None:
+    for path in left:
+        unlink(path, File.WAREHOUSE)
+
+
+def _open(
+    warehouse: WarehouseFile, config: Mapping[str, str], *, read_only: bool
+) -> duckdb.DuckDBPyConnection:
     try:
         reach(Effect.CONNECT, "reading" if read_only else "writing")
-        return duckdb.connect(path, read_only=read_only, config=dict(config))
+        return duckdb.connect(warehouse.file, read_only=read_only, config=dict(config))
     except duckdb.Error as error:
-        raise _opening(error, path) from error
+        raise _opening(error, warehouse.path) from error
 
 
 def _opening(error: duckdb.Error, path: Path) -> WarehouseError:
-    text = str(error)
-    if "Could not set lock" in text:
-        holder = re.search(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)", text)
-        who = f"{holder['program']} (process {holder['pid']})" if holder else "another process"
-        return WarehouseLockedError(
-            f"The warehouse {path} is held by {who}. Close it there; rows that were read are safe in the "
-            "landing folder, and the next sync loads them.",
-            holder=who,
-        )
-    if "different configuration" in text:
-        return WarehouseLockedError(
-            f"The warehouse {path} is already open in this process, by other means than image-history. Close "
-            "that connection first.",
-            holder="this process",
-        )
-    if "not a valid DuckDB database" in text:
-        return WarehouseError(
-            f"{path} is not a DuckDB database. Name another file with --warehouse, or move that one away."
-        )
-    if "read versions between" in text or "newer version of DuckDB" in text:
-        return WarehouseError(
-            f"{path} was written by a DuckDB whose files {DUCKDB_VERSION} cannot read: upgrade duckdb."
-        )
-    return _failing(error, path)
+    return unopened(str(error), path, DUCKDB_VERSION) or _failing(error, path)
 
 
 def _is_of_the_file(error: duckdb.Error) -> bool:
@@ -294,13 +301,6 @@ def _failing(error: duckdb.Error, path: Path) -> WarehouseError:
     )
 
 
-def _unusable(path: Path, problem: str) -> WarehouseError:
-    return WarehouseError(
-        f"Cannot open the warehouse {path}: {problem}. "
-        "Check that its folder exists and is writable, or name another file with --warehouse."
-    )
-
-
 def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0].rstrip(".")
 
@@ -324,6 +324,14 @@ def _private_files() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def _write_back(connection: Connection, path: Path) -> None:
+    """Have everything in the file itself. What was committed is safe in DuckDB's log where the disk refuses that."""
+    try:
+        connection.run("session/checkpoint")
+    except duckdb.Error as error:
+        logger.warning("warehouse_not_checkpointed", extra={"path": str(path), "reason": _first_line(error)})
 
 
 def _tables(connection: Connection) -> list[str]:

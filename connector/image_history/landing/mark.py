@@ -1,0 +1,174 @@
+"""What says that a folder is a landing, and whose: the warehouse whose rows are on their way in it.
+
+    <landing>/image-history-landing.json
+
+A folder without it is taken only where nothing is in it, or nothing but what the version before made. Must not know
+what a run consists of, nor the warehouse.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from image_history.durable.effects import File
+from image_history.durable.guard import distrust, is_folder
+from image_history.errors import LandingError
+from image_history.landing.files import refused, seal, unsealed, write_whole
+
+NAME = "image-history-landing.json"
+LOCK = "lock"
+KNOWN = "known-streams.parquet"
+FORMAT = 2
+
+_RUN = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{8}")
+_OF_A_RUN = re.compile(
+    r"(images(-[0-9]{6})?\.parquet|plan(-[0-9]{6})?\.json|segment-[0-9]{6,}-[0-9a-f]{8}\.parquet"
+    r"|details-[0-9]{6,}-[0-9a-f]{8}\.parquet|closed|follows\.json)"
+)
+# What mkfs puts at the root of a volume: nobody's, and no reason to refuse the volume.
+_OF_THE_DISK = "lost+found"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Whose a landing is. `warehouse` is the path of the file from the landing, when the landing was made.
+
+    `adopted` are the runs that the version before left, whose plans name no warehouse.
+    """
+
+    warehouse_id: str
+    warehouse: str
+    made_at: str
+    adopted: tuple[str, ...] = ()
+    format: int = FORMAT
+
+    def owns(self, run_id: str, warehouse_id: str | None) -> bool:
+        """Whether a run of this landing that names that warehouse was made for it."""
+        return warehouse_id == self.warehouse_id or (warehouse_id is None and run_id in self.adopted)
+
+
+def is_of_a_run(name: str) -> bool:
+    """Whether a run's folder holds a file of ours by that name; also what a kill left of it."""
+    whole = name.removeprefix(".").removesuffix(".part") if name.endswith(".part") else name
+    return _OF_A_RUN.fullmatch(whole) is not None
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The folders of runs, oldest first; no links to any."""
+    try:
+        found = sorted(path for path in folder.iterdir() if _RUN.fullmatch(path.name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise refused("look into", folder, error) from error
+    return [path for path in found if is_folder(path)]
+
+
+def require_usable(folder: Path) -> None:
+    """LandingError for a folder that we may not work in: of somebody else, or with something else in it.
+
+    A folder that is not there yet is fine.
+    """
+    try:
+        if not folder.exists():
+            return
+        problem = distrust(folder)
+        if problem is not None:
+            raise _stranger(folder, problem)
+        if read_mark(folder) is None:
+            _require_adoptable(folder)
+    except OSError as error:
+        raise refused("look into", folder, error) from error
+
+
+def read_mark(folder: Path) -> Mark | None:
+    """The mark of a folder; None if it has none. LandingError if it cannot be trusted."""
+    path = folder / NAME
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise refused("look into", folder, error) from error
+    return unsealed(path, Mark)
+
+
+def bound(folder: Path, warehouse_id: str | None, warehouse: Path) -> Mark:
+    """The mark of a locked landing, made if there is none.
+
+    For a warehouse that is empty or not there yet the id is None: it gets that of the mark, if the mark was made for
+    the same path. A landing without runs follows what is at its path. LandingError if it is another warehouse's.
+    """
+    mark, place = read_mark(folder), os.path.relpath(warehouse, folder)
+    if mark is not None and (
+        warehouse_id == mark.warehouse_id or (warehouse_id is None and place == mark.warehouse)
+    ):
+        return mark
+    waiting = tuple(path.name for path in run_folders(folder))
+    if mark is not None and (waiting or place != mark.warehouse):
+        raise LandingError(
+            f"The landing folder {folder} belongs to another warehouse than {warehouse}: it was made for "
+            f"{os.path.normpath(folder / mark.warehouse)} (id {mark.warehouse_id}). Name another folder with the "
+            "setting landing. If that other warehouse is gone for good, remove the folder: what it had read is "
+            "read again.",
+            path=str(folder),
+        )
+    made = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    chosen = Mark(warehouse_id or str(uuid.uuid4()), place, made, waiting)
+    write_whole(folder / NAME, seal(chosen), File.MARK)
+    return chosen
+
+
+def foreign_run(path: Path) -> LandingError:
+    """The error of a run that was not made for this landing's warehouse."""
+    return LandingError(
+        f"{path} was not made for the warehouse of this landing folder: nothing of it is loaded, and it is not "
+        "removed. Move it away, then run sync again.",
+        path=str(path),
+    )
+
+
+def require_own(path: Path) -> None:
+    """LandingError for a run's folder that somebody else may have made."""
+    problem = distrust(path)
+    if problem is not None:
+        raise _stranger(path, problem)
+
+
+def _require_adoptable(folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        if not _is_of_the_version_before(path):
+            raise LandingError(
+                f"{folder} is no landing folder: it holds {path.name!r}, which is not ours. Nothing in "
+                "it was changed. Name another folder with the setting landing: a new one, or an empty one.",
+                path=str(folder),
+            )
+
+
+def _is_of_the_version_before(path: Path) -> bool:
+    """Whether it is what a landing without a mark holds, or what a kill before the mark left."""
+    if path.name == _OF_THE_DISK:
+        return True
+    if is_folder(path):
+        return _RUN.fullmatch(path.name) is not None and all(map(_is_plain_run_file, path.iterdir()))
+    ours = {LOCK, KNOWN, f".{KNOWN}.part", f".{NAME}.part"}
+    return path.name in ours and stat.S_ISREG(path.lstat().st_mode)
+
+
+def _is_plain_run_file(path: Path) -> bool:
+    return is_of_a_run(path.name) and stat.S_ISREG(path.lstat().st_mode)
+
+
+def _stranger(folder: Path, problem: str) -> LandingError:
+    return LandingError(
+        f"{folder} is not safe to work in: {problem}, so that what lies there may be somebody else's. Nothing was "
+        "read or changed. Make it yours and close it to others (chown, chmod o-w), or name another folder with the "
+        "setting landing.",
+        path=str(folder),
+    )

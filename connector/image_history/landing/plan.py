@@ -1,0 +1,89 @@
+"""What a run is going to read, as its plan.json says it, and what that rests on.
+
+Pure values; must not know how they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from image_history.model import Calls, Drift, Failure, ListingKind, PlannedStream, Scope
+
+FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ScopePlan:
+    """What discovery found in one scope. Instants in UTC epoch milliseconds.
+
+    `identity` names the configured profile or role, or AWS's default chain; the version before left that out.
+    """
+
+    scope: Scope
+    identity: str | None
+    pages: int
+    images: int
+    t0_ms: int
+    calls: Calls
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run is going to read; or a part of it, for scopes that answer late must not delay the others.
+
+    The first part is written before the first segment, and `last` says that no more will come.
+    `selection` identifies what was asked for (mode, scopes, images): only a sync that asks for the same
+    continues the run. `started_at_ms` is UTC epoch milliseconds of the local clock. `accept_account` lets a
+    profile or role lead to another account from now on. `warehouse_id` is the warehouse that it is for, and
+    `base_run` the newest run that this one held when the plan was made: None for an empty one.
+    """
+
+    run_id: str
+    started_at_ms: int
+    mode: ListingKind
+    selection: str
+    scopes: tuple[ScopePlan, ...]
+    streams: tuple[PlannedStream, ...]
+    unreadable: tuple[Failure, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    accept_account: bool = False
+    details: bool = False
+    last: bool = True
+    warehouse_id: str | None = None
+    base_run: str | None = None
+    format: int = FORMAT
+
+    @property
+    def t0_ms(self) -> int:
+        """When it began to read by AWS's clock; runs are loaded in this order. Of one that read nothing, 0."""
+        return min((scope.t0_ms for scope in self.scopes), default=0)
+
+    @property
+    def accounts(self) -> Mapping[tuple[str, str], str]:
+        """The account of each profile, role or chain of credentials and region that the run reads."""
+        return {
+            (plan.identity, plan.scope.region): plan.scope.account_id
+            for plan in self.scopes
+            if plan.identity is not None
+        }
+
+    def rests_on(self, newest_run: str | None, loaded: Collection[str]) -> bool:
+        """Whether the warehouse, whose runs are `loaded`, went on from what this plan was made of.
+
+        After a backup was put back it did not, and what was planned, or proved against it, means nothing.
+        """
+        if self.warehouse_id is None:
+            return False
+        return newest_run is None if self.base_run is None else self.base_run in loaded
+
+    def with_part(self, part: RunPlan) -> RunPlan:
+        """This plan and what another part adds to it."""
+        return replace(
+            self,
+            scopes=self.scopes + part.scopes,
+            streams=self.streams + part.streams,
+            unreadable=self.unreadable + part.unreadable,
+            drift=self.drift + part.drift,
+            last=part.last,
+        )
