@@ -155,6 +155,13 @@ def _around(habits: Habits) -> list[Scenario]:
             ("touch", "kill"),
             2,
         ),
+        Scenario(
+            f"put back under a later life{suffix}",
+            habits,
+            (PLAIN, Backup(), PLAIN, Run(full=True, waits=True), Restore(), PLAIN),
+            _CORE,
+            1,
+        ),
         Scenario(f"put back{suffix}", habits, (Backup(), changed, FULL, Restore(), PLAIN), _CORE, 1),
         Scenario(f"lost{suffix}", habits, (Run(waits=True), Lost(), PLAIN), _CORE, 1),
         Scenario(f"left{suffix}", habits, (holed, Run(waits=True, left=True), PLAIN), (*_CORE, "kill"), 2),

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import cycle, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from image_history.aws.image_api import Access
 from image_history.config import Config
@@ -35,13 +34,10 @@ from image_history.model import Checkpoint, ListingKind, Outcome, PlannedStream,
 from image_history.run.planning import Opened, Planning, SyncOptions
 from image_history.run.settle import Settler
 from image_history.warehouse.findings import hold_against
-from image_history.warehouse.loader import Knowledge, known, known_streams, load_run
+from image_history.warehouse.loader import Knowledge, known, load_run
 from image_history.warehouse.warehouse import Connection, WarehouseFile
 from tests.properties.collection import IMAGE, START_MS, Change, Collection, Habits, Service
 from tests.properties.promises import Judge, Judged, Stored, contradictions, look
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _HOUR_MS = 3_600_000
 _QUIET_MS = 10_000
@@ -255,7 +251,7 @@ class Theatre:
     _changing: bool = False
     _runs: int = 0
     _waiting: list[_Waiting] = field(default_factory=list)
-    _remembered: pa.Table | None = None
+    _remembered: Knowledge = field(default_factory=Knowledge)
     _last: dict[Stream, Checkpoint] = field(default_factory=dict)
     _stop: Stop = field(default_factory=Stop)
     _open: ExitStack = field(default_factory=ExitStack)
@@ -343,14 +339,17 @@ class Theatre:
         else:
             shutil.rmtree(self.landing.folder)
             self._waiting.clear()
-            self._remembered = None
+            self._remembered = Knowledge()
 
     def sync(self, run: Run) -> None:
         """One run of all schedules, as run/pipeline.py wires it."""
         self._runs += 1
         if self._waiting and not run.blind:
             self._load()
-        planning = Planning(self._config, SyncOptions(full=run.full), self._knowledge(run).streams)
+        knows = self._knowledge(run)
+        planning = Planning(
+            self._config, SyncOptions(full=run.full), knows.streams, "the model's", knows.newest_run
+        )
         for each in self.plays:
             each.service.killed = each.service.lagged = False
         opened = Opened(
@@ -377,7 +376,7 @@ class Theatre:
 
     def _knowledge(self, run: Run) -> Knowledge:
         if run.blind:
-            return Knowledge() if self._remembered is None else Knowledge(known_streams(self._remembered))
+            return self._remembered
         return known(self.connection)
 
     def _read(self, run: LandedRun, how: Run) -> LandedRun:
@@ -464,7 +463,7 @@ class Theatre:
         for each in sorted(self._waiting, key=lambda waiting: waiting.run.plan.run_id):
             load_run(self.connection, each.run)
             stored = look(self.connection, each.run.plan.run_id)
-            self._remembered = self.connection.table("load/known_streams")
+            self._remembered = known(self.connection)
             self.landing.remove(each.run)
             t0s = {plan.scope: plan.t0_ms for plan in each.run.plan.scopes}
             for play in self.plays:

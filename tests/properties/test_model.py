@@ -15,13 +15,14 @@ import pytest
 
 from image_history.aws.bodies import ImageVersion
 from image_history.extract import streams
+from image_history.landing.plan import RunPlan
 from image_history.listing.pages import PageRead, read_again
 from image_history.listing.request import plan_stream
 from image_history.listing.verdict import Findings, Step, next_step
 from image_history.listing.windows import opened
 from image_history.model import Checkpoint, ListingKind, ListingRequest
 from image_history.run import planning, settle
-from image_history.warehouse import warehouse
+from image_history.warehouse import loader, warehouse
 from image_history.warehouse.statements import statement
 from tests.properties.collection import Tokens
 from tests.properties.model import figures, quietly
@@ -63,6 +64,11 @@ def broken(name: str, *schedules: Schedule) -> list[str]:
 def named(name: str) -> Scenario:
     """The scenario of that name."""
     return next(scenario for scenario in pairs() if scenario.name == name)
+
+
+def rest_on_anything(connection: warehouse.Connection, plan: RunPlan) -> bool:
+    """A rule that takes what a run proved for true in whatever warehouse."""
+    return connection is not None and plan is not None
 
 
 @pytest.mark.parametrize(
@@ -148,12 +154,15 @@ def named(name: str) -> Scenario:
 def test_model_finds_a_condition_that_is_taken_out(
     where: str, edits: Mapping[str, str], scenario: str, schedule: Schedule, finding: str
 ) -> None:
-    """A statement that lacks a condition breaks a promise."""
+    """A statement that lacks a condition breaks a promise, where nothing is known of what a run rests on."""
     text = statement(where)
     for condition, by in edits.items():
         assert condition in text
         text = text.replace(condition, by)
-    with mock.patch.object(warehouse, "statement", lambda name: text if name == where else statement(name)):
+    with (
+        mock.patch.object(warehouse, "statement", lambda name: text if name == where else statement(name)),
+        mock.patch.object(loader, "rests_on_this", rest_on_anything),
+    ):
         (found,) = broken(scenario, schedule)
     assert finding in found
 
@@ -238,6 +247,14 @@ def overlook_the_newest(
             "and exists",
             id="believes-windows",
         ),
+        pytest.param(
+            "loader.rests_on_this",
+            rest_on_anything,
+            "put back under a later life, offset tokens",
+            ((1, ("recreate", 1)),),
+            "of an image that was deleted are stored as live",
+            id="rests-on-anything",
+        ),
     ],
 )
 def test_model_finds_a_wrong_rule(
@@ -245,7 +262,7 @@ def test_model_finds_a_wrong_rule(
 ) -> None:
     """A rule that is made wrong on purpose breaks a promise: the model can see what it looks for."""
     module, name = where.split(".")
-    with mock.patch.object({"settle": settle, "streams": streams}[module], name, rule):
+    with mock.patch.object({"settle": settle, "streams": streams, "loader": loader}[module], name, rule):
         assert [text for text in broken(scenario, schedule) if finding in text]
 
 

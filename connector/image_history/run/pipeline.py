@@ -269,7 +269,7 @@ class _Sync:
             opened = time.monotonic()
             self._require_same(connection)
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
-            loaded = [self._load_one(connection, run) for run in runs if run.plan.run_id not in done]
+            loaded = [load_run(connection, run) for run in runs if run.plan.run_id not in done]
             streams, now = connection.table("load/known_streams"), known(connection)
             follows = self._predecessors(connection, [run.plan.run_id for run in runs])
             opened = time.monotonic() - opened
@@ -278,14 +278,6 @@ class _Sync:
         self.landing.remember(streams, Memory(self.mark.warehouse_id, now.newest_run, led_to))
         self._put_away(runs, follows)
         return loaded
-
-    def _load_one(self, connection: Connection, run: LandedRun) -> Loaded:
-        """Load a run; one that rests on what the warehouse lacks only says what it saw."""
-        rests = rests_on_this(connection, run.plan)
-        if not rests:
-            logger.warning("run_void", extra={"run_id": run.plan.run_id, "base_run": run.plan.base_run})
-        landed = run if rests else run.as_observations()
-        return load_run(connection, landed)
 
     def _require_same(self, connection: Connection) -> None:
         """LandingError if the file is another warehouse than the landing's: it was put there meanwhile."""

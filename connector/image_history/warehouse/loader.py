@@ -5,6 +5,7 @@ Wires the statements of sql/load in their order; must not know AWS, threads, or 
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,7 @@ from image_history.model import (
 from image_history.schema import RUNS
 from image_history.version import __version__
 from image_history.warehouse.detailed import land_listed, land_versions, unread_details, write_versions
-from image_history.warehouse.identity import newest_run
+from image_history.warehouse.identity import newest_run, rests_on_this
 from image_history.warehouse.records import (
     accounts_table,
     calls_by_scope,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NOT_A_FAILURE = frozenset({Outcome.COMPLETE, Outcome.GONE})
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +129,17 @@ def load_run(
     """Load everything that the run landed, whether it was read to its end or not.
 
     One transaction: after an exception (LoadError) nothing of the run is stored. Streams that were not
-    settled are covered as `partial`, keep their watermark, and have nothing deleted. What another warehouse's
-    sync has settled (`judged_elsewhere`) is a HeldBackError if a scope of this one would lose too much by it.
+    settled are covered as `partial`, keep their watermark, and have nothing deleted. So are all of a run that rests
+    on a state which this warehouse lacks, as after a backup was put in its place: its rows are what AWS said, its
+    proofs are void. What another warehouse's sync has settled (`judged_elsewhere`) is a HeldBackError if a scope of
+    this one would lose too much by it.
     """
     return connection.frugally(lambda: _loaded(connection, run, judged_elsewhere=judged_elsewhere))
 
 
 def _loaded(connection: Connection, landed: LandedRun, *, judged_elsewhere: bool) -> Loaded:
     with connection.transaction():
-        run = _prepared(connection, landed)
+        run = _prepared(connection, landed if judged_elsewhere else _founded(connection, landed))
         load = _Load(connection, run, _observed_ms(connection))
         load.versions()
         load.images()
@@ -146,6 +151,13 @@ def _loaded(connection: Connection, landed: LandedRun, *, judged_elsewhere: bool
         load.record(rows, run_outcome(run, held_back))
         load.check()
     return Loaded(run, rows, held_back, drift, load.observed_ms)
+
+
+def _founded(connection: Connection, run: LandedRun) -> LandedRun:
+    if rests_on_this(connection, run.plan):
+        return run
+    logger.warning("run_void", extra={"run_id": run.plan.run_id, "base_run": run.plan.base_run})
+    return run.as_observations()
 
 
 def _prepared(connection: Connection, run: LandedRun) -> LandedRun:
