@@ -321,6 +321,11 @@ STREAMS = Table(
             "CreationTime of the image when it was last listed whole: with another one a new life began",
             nullable=True,
         ),
+        _instant(
+            "life_began_at",
+            "What is older than this is of an earlier life of the image; null where AWS lists an older version",
+            nullable=True,
+        ),
         _count(
             "unexplained",
             "Numbers between the first and the highest of the image's present life that are neither stored nor "

@@ -141,6 +141,7 @@ COMMENT ON COLUMN streams.first_version_seen IS 'Lowest version number seen in t
 COMMENT ON COLUMN streams.live_versions IS 'Versions not marked deleted';
 COMMENT ON COLUMN streams.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
 COMMENT ON COLUMN streams.image_created_at IS 'CreationTime of the image when it was last listed whole: with another one a new life began';
+COMMENT ON COLUMN streams.life_began_at IS 'What is older than this is of an earlier life of the image; null where AWS lists an older version';
 COMMENT ON COLUMN streams.unexplained IS 'Numbers between the first and the highest of the image''s present life that are neither stored nor proved absent; null if not known';
 COMMENT ON COLUMN streams.held_back IS 'Deletions that the mass-delete breaker holds back; null if none';
 

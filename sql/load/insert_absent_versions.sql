@@ -14,7 +14,7 @@ SELECT
     $run_id AS etl_run_id,
     image_created_at
 FROM proofs AS proof
-JOIN (SELECT account_id, region, image_name, image_created_at FROM listed) AS listed
+JOIN (SELECT account_id, region, image_name, image_created_at, life_began_at FROM listed) AS listed
     USING (account_id, region, image_name)
 WHERE
     created_until IS NULL
@@ -25,6 +25,6 @@ WHERE
             AND stored.region = proof.region
             AND stored.image_name = proof.image_name
             AND stored.version BETWEEN proof.first_version AND proof.last_version
-            AND (listed.image_created_at IS NULL OR stored.creation_time >= listed.image_created_at)
+            AND (listed.life_began_at IS NULL OR stored.creation_time >= listed.life_began_at)
     )
 ORDER BY account_id, region, image_name, first_version;

@@ -5,7 +5,7 @@
 INSERT INTO coverage BY NAME
 SELECT
     $run_id AS etl_run_id,
-    source.* EXCLUDE (watermark, comparable, highest_version, starts_at, held_back),
+    source.* EXCLUDE (watermark, comparable, highest_version, starts_at, held_back, oldest_at),
     CASE
         WHEN source.outcome = 'gone' OR (source.listing = 'full' AND source.outcome = 'complete')
             THEN coalesce(lost.deleted, 0)
@@ -15,7 +15,7 @@ SELECT
 FROM (
     FROM scopes_arrow
     UNION ALL
-    SELECT * EXCLUDE (place, image_created_at)
+    SELECT * EXCLUDE (place, image_created_at, life_began_at)
     FROM listed
 ) AS source
 LEFT JOIN streams AS target USING (account_id, region, image_name)

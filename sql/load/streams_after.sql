@@ -1,8 +1,8 @@
 -- What: what the streams table must say after the run, for the streams where that is something new.
 -- Parameters: none; reads the temporary tables `listed` and `touched`, and image_versions after the merge.
 -- Returns: nothing; makes the temporary table `streams_after`, one row a stream.
--- Versions are counted only where they changed: a quiet run must not read the whole table. What is older than the
--- image is of another life, and explains no number of this one.
+-- Versions are counted only where they changed: a quiet run must not read the whole table. What is of an earlier life
+-- of the image explains no number of this one.
 CREATE OR REPLACE TEMP TABLE streams_after AS
 WITH absent AS (
     SELECT
@@ -28,7 +28,7 @@ live AS (
     FROM (
         SELECT
             stored.*,
-            listed.image_created_at IS NULL OR stored.creation_time >= listed.image_created_at AS present
+            listed.life_began_at IS NULL OR stored.creation_time >= listed.life_began_at AS present
         FROM image_versions AS stored
         SEMI JOIN touched USING (account_id, region, image_name)
         JOIN listed USING (account_id, region, image_name)
@@ -49,6 +49,7 @@ after AS (
         END AS first_version_seen,
         coalesce(live.live_versions, target.live_versions, 0) AS live_versions,
         CASE WHEN whole THEN source.image_created_at ELSE target.image_created_at END AS image_created_at,
+        CASE WHEN whole THEN source.life_began_at ELSE target.life_began_at END AS life_began_at,
         CASE
             WHEN live.image_name IS NULL THEN target.unexplained
             ELSE greatest(0, live.highest_version - live.lowest_version + 1 - live.numbers - coalesce(absent.numbers, 0))
@@ -60,6 +61,7 @@ after AS (
         target.image_name IS NULL OR live.image_name IS NOT NULL OR (whole AND source.pages > 1) AS is_due,
         target.watermark AS watermark_before,
         target.image_created_at AS image_created_before,
+        target.life_began_at AS life_began_before,
         target.held_back AS held_back_before
     FROM (
         SELECT *, listing = 'full' AND outcome = 'complete' AS whole
@@ -69,10 +71,11 @@ after AS (
     LEFT JOIN live USING (account_id, region, image_name)
     LEFT JOIN absent USING (account_id, region, image_name)
 )
-SELECT * EXCLUDE (is_due, watermark_before, image_created_before, held_back_before)
+SELECT * EXCLUDE (is_due, watermark_before, image_created_before, life_began_before, held_back_before)
 FROM after
 WHERE
     is_due
     OR watermark IS DISTINCT FROM watermark_before
     OR image_created_at IS DISTINCT FROM image_created_before
+    OR life_began_at IS DISTINCT FROM life_began_before
     OR held_back IS DISTINCT FROM held_back_before;

@@ -6,6 +6,7 @@ ALTER TABLE image_versions ADD COLUMN etl_aliases_known_at TIMESTAMP WITH TIME Z
 ALTER TABLE image_version_events ADD COLUMN etl_aliases_at TIMESTAMP WITH TIME ZONE;
 ALTER TABLE image_version_events ADD COLUMN etl_aliases_before TIMESTAMP WITH TIME ZONE;
 ALTER TABLE streams ADD COLUMN image_created_at TIMESTAMP WITH TIME ZONE;
+ALTER TABLE streams ADD COLUMN life_began_at TIMESTAMP WITH TIME ZONE;
 ALTER TABLE streams ADD COLUMN unexplained BIGINT;
 ALTER TABLE streams ADD COLUMN held_back BIGINT;
 ALTER TABLE absent_versions ADD COLUMN image_created_at TIMESTAMP WITH TIME ZONE;
@@ -32,6 +33,18 @@ WHERE
     AND images.region = streams.region
     AND images.image_name = streams.image_name
     AND images.creation_time <= streams.last_full_at;
+
+UPDATE streams
+SET life_began_at = image_created_at
+WHERE NOT EXISTS (
+    FROM image_versions AS older
+    WHERE
+        older.account_id = streams.account_id
+        AND older.region = streams.region
+        AND older.image_name = streams.image_name
+        AND older.etl_deleted_at IS NULL
+        AND older.creation_time < streams.image_created_at
+);
 
 UPDATE absent_versions
 SET image_created_at = images.creation_time

@@ -9,6 +9,6 @@ ANTI JOIN (
     FROM landed_numbers
     JOIN (FROM listed WHERE comparable) AS listed USING (place)
     GROUP BY place, version
-    HAVING max(etl_reading) < any_value(listed.readings)
+    HAVING max(etl_reading) = any_value(listed.readings) - 1
 ) USING (place)
 WHERE comparable AND outcome <> 'missing';

@@ -22,13 +22,13 @@ numbers AS (
     FROM landed_numbers
     JOIN present USING (place)
     WHERE
-        (present.image_created_at IS NULL OR landed_numbers.creation_time >= present.image_created_at)
+        (present.life_began_at IS NULL OR landed_numbers.creation_time >= present.life_began_at)
         AND (needs_all OR version NOT BETWEEN first_version_seen AND highest_stored)
     UNION
     SELECT present.place, stored.version
     FROM image_versions AS stored
     JOIN (FROM present WHERE needs_all) AS present USING (account_id, region, image_name)
-    WHERE present.image_created_at IS NULL OR stored.creation_time >= present.image_created_at
+    WHERE present.life_began_at IS NULL OR stored.creation_time >= present.life_began_at
 ),
 holed AS (
     SELECT place

@@ -28,8 +28,8 @@ SELECT
     concerned.region,
     concerned.image_name,
     CASE
-        WHEN concerned.outcome <> 'missing' AND stored.oldest < concerned.image_created_at
-            THEN epoch_ms(concerned.image_created_at)
+        WHEN concerned.outcome <> 'missing' AND stored.oldest < concerned.life_began_at
+            THEN epoch_ms(concerned.life_began_at)
     END AS recreated_ms,
     CASE WHEN concerned.outcome = 'missing' THEN coalesce(stored.lives, 0) ELSE 0 END AS lives,
     CASE
@@ -39,4 +39,4 @@ SELECT
 FROM concerned
 LEFT JOIN stored USING (place)
 LEFT JOIN landed USING (place)
-WHERE concerned.outcome = 'missing' OR stored.oldest < concerned.image_created_at;
+WHERE concerned.outcome = 'missing' OR stored.oldest < concerned.life_began_at;

@@ -9,7 +9,7 @@ WITH alive AS (
     JOIN (FROM listed WHERE listing = 'full' AND outcome <> 'missing') AS listed USING (account_id, region, image_name)
     WHERE
         stored.etl_deleted_at IS NULL
-        AND (listed.image_created_at IS NULL OR stored.creation_time >= listed.image_created_at)
+        AND (listed.life_began_at IS NULL OR stored.creation_time >= listed.life_began_at)
     UNION ALL
     SELECT place, version, landed_numbers.creation_time, FALSE
     FROM landed_numbers
@@ -17,7 +17,7 @@ WITH alive AS (
     WHERE
         landed_numbers.etl_reading < listed.readings
         AND listed.outcome <> 'missing'
-        AND (listed.image_created_at IS NULL OR landed_numbers.creation_time >= listed.image_created_at)
+        AND (listed.life_began_at IS NULL OR landed_numbers.creation_time >= listed.life_began_at)
 ),
 lacking AS (
     SELECT place, version, max(creation_time) AS creation_time, bool_or(is_stored) AS is_stored

@@ -52,6 +52,7 @@ def test_check_finds_nothing_where_all_is_well(bench: MakeBench) -> None:
         "warehouse",
         "landing",
         "disk",
+        "temporary files",
     }
     assert {row["check"] for row in rows} == checks
     asked = desk.site.simulator.counters.totals().calls
@@ -82,7 +83,6 @@ def test_check_of_an_empty_account_asks_for_what_is_not_there(bench: MakeBench) 
 @pytest.mark.parametrize(
     ("operations", "code"),
     [
-        pytest.param(["DescribeImageVersion"], 4, id="describe-version"),
         pytest.param(["ListImageVersions"], 3, id="list-versions"),
         pytest.param(["ListImages"], 3, id="list-images"),
     ],

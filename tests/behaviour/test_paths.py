@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from image_history.config import Config
+from image_history.config import Config, Publish
 from image_history.errors import WarehouseError
 from image_history.warehouse.warehouse import Connection
 from tests.behaviour.belongings import small
@@ -37,12 +37,21 @@ def test_path_is_a_file_of_that_name(served: ServeWorld, name: str, monkeypatch:
 def test_home_is_expanded_in_python_and_in_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`~` is the user's home wherever a path can be written."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    config = Config(warehouse=Path("~/a.duckdb"), landing=Path("~/rows"), queries=Path("~/sql"))
+    config = Config(
+        warehouse=Path("~/a.duckdb"),
+        landing=Path("~/rows"),
+        queries=Path("~/sql"),
+        publish=(Publish(to="~/published"), Publish(to="~/report.html")),
+    )
     assert (config.warehouse, config.landing, config.queries) == (
         tmp_path / "a.duckdb",
         tmp_path / "rows",
         tmp_path / "sql",
     )
+    assert [str(each.to) for each in config.publish] == [
+        str(tmp_path / "published"),
+        str(tmp_path / "report.html"),
+    ]
 
 
 def test_link_to_a_warehouse_that_is_not_there_yet(served: ServeWorld) -> None:
@@ -181,3 +190,34 @@ def test_machine_without_a_temporary_folder_is_told(
     monkeypatch.setattr(tempfile, "gettempdir", missing)
     told = [result for result in look_here(site.config).results if result.check == "temporary files"]
     assert ["TMPDIR" in str(result) for result in told] == [True]
+
+
+IN_UTC = """
+import sys
+from image_history import Warehouse
+found = Warehouse(sys.argv[1]).query("SELECT creation_time FROM image_versions LIMIT 1")
+print(found.df()["creation_time"].iloc[0].isoformat(), found.rows()[0]["creation_time"].isoformat())
+"""
+
+
+def test_machine_without_a_zone_database(served: ServeWorld) -> None:
+    """Every verb that prints instants, and frames in Python, know UTC where the system has no zone database."""
+    site = small(served)
+    site.sync()
+    name = site.world.truth()[0].image_name
+    verbs = [["status"], ["runs"], ["diff", "--since", "7d"], ["log", name], ["query", "FROM runs"]]
+    bare = {**os.environ, **site.environment, "PYTHONTZPATH": ""}
+    frames = ["-c", IN_UTC, str(site.config.warehouse)]
+    printed = ""
+    for arguments in [*(["-m", "image_history", *verb] for verb in verbs), frames]:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=site.folder,
+            env=bare,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        printed = done.stdout
+    assert printed.count("+00:00") == 2

@@ -24,6 +24,7 @@ from image_history.run.listing import Silent
 from image_history.run.pipeline import sync
 from image_history.run.planning import Opened, Planning, SyncOptions, open_scopes
 from image_history.simulator import VersionRecord, VirtualClock, World, generate
+from image_history.warehouse.identity import warehouse_id
 from image_history.warehouse.loader import known
 from image_history.warehouse.warehouse import WarehouseFile, now_ms
 from tests.behaviour.asking import Answered
@@ -243,7 +244,8 @@ def test_run_that_had_not_got_to_all_scopes_is_planned_with_them(served: ServeWo
     opened = open_scopes(wanted, regions, options, accounts={}, stop=Stop())
     first = Opened(opened.scopes[:1], (), last=False)
     with WarehouseFile(regions.warehouse).reading() as connection:
-        planning = Planning(regions, options, known(connection).streams)
+        knows = known(connection)
+        planning = Planning(regions, options, knows.streams, warehouse_id(connection), knows.newest_run)
     plan, images = planning.plan(first, options.selection(wanted), now_ms=now_ms())
     Landing(regions.landing_folder).create(plan, images)
     found = foreseen(site)

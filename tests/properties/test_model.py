@@ -68,7 +68,8 @@ def named(name: str) -> Scenario:
 
 def rest_on_anything(connection: warehouse.Connection, plan: RunPlan) -> bool:
     """A rule that takes what a run proved for true in whatever warehouse."""
-    return connection is not None and plan is not None
+    del connection, plan
+    return True
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def rest_on_anything(connection: warehouse.Connection, plan: RunPlan) -> bool:
         ),
         pytest.param(
             "settle/gaps",
-            {"present.image_created_at IS NULL OR stored.creation_time >= present.image_created_at": "TRUE"},
+            {"present.life_began_at IS NULL OR stored.creation_time >= present.life_began_at": "TRUE"},
             "next life, offset tokens",
             ((5, ("delete", 2)),),
             "version 3 exists since before T0, and is not stored as live",

@@ -266,11 +266,12 @@ class _Operations:
         if isinstance(error, CredentialsError):
             return _bad_credentials(self.scope, error)
         if isinstance(error, AccessDeniedError):
-            code = 3 if operation in {"ListImages", "ListImageVersions"} else 4
             mend = (
                 f"Allow sagemaker:{operation} to {self.scope.target.access}{_WITHOUT[operation]}. {_POLICY}"
             )
-            return failed("permission", where, error.message, mend=mend, exit_code=code)
+            if operation in _NEEDED:
+                return failed("permission", where, error.message, mend=mend, exit_code=3)
+            return warning("permission", where, error.message, mend)
         if isinstance(error, MalformedResponseError):
             mend = "Look whether a proxy or a gateway answers in AWS's place."
             return failed("endpoint", where, error.message, mend=mend, exit_code=SourceError.exit_code)
@@ -280,6 +281,8 @@ class _Operations:
         return failed("permission", where, error.message, mend=mend, exit_code=4)
 
 
+# What a sync cannot do without; it goes on where another operation is denied.
+_NEEDED = frozenset({"ListImages", "ListImageVersions"})
 _WITHOUT: Mapping[str, str] = {
     "ListImages": " in this region: without it nothing of it is read",
     "ListImageVersions": ": without it no version is read",

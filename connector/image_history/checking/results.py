@@ -50,9 +50,13 @@ def failed(check: str, where: str, told: str, *, mend: str, exit_code: int) -> R
     return Result(check, where, Level.FAILED, told, mend, exit_code)
 
 
-def exit_code(results: Iterable[Result]) -> int:
-    """The most severe code, which comes first in the list of exit codes; 0 if nothing failed."""
-    return min((each.exit_code for each in results if each.exit_code), default=0)
+def exit_code(results: Iterable[Result], *, strict: bool = False) -> int:
+    """The most severe code, which comes first in the list of exit codes; 0 if nothing failed.
+
+    With `strict` a warning counts as what a sync has to do without (4).
+    """
+    codes = (PARTIAL if strict and each.level is Level.WARNING else each.exit_code for each in results)
+    return min((code for code in codes if code), default=0)
 
 
 def softened(results: Sequence[Result]) -> tuple[Result, ...]:

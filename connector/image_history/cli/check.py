@@ -48,13 +48,18 @@ _WHO = ("reader", "caller", "publisher")
     metavar="DURATION",
     help="Let the probe wait so long for somebody to create or update a version, which tells still more.",
 )
+@click.option(
+    "--strict", is_flag=True, help="Exit 4 if there is a warning: something that a sync does without."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object.")
 @click.pass_obj
-def command(shared: Globals, /, *, policy: str | None, probe: bool, as_json: bool, **chosen: Any) -> int:
+def command(
+    shared: Globals, /, *, policy: str | None, probe: bool, strict: bool, as_json: bool, **chosen: Any
+) -> int:
     """Check credentials, permissions, clock, warehouse, landing folder and disk; nothing is written anywhere.
 
     Each operation that a sync needs is called once in each scope, as cheaply as it can be. The exit code is 0
-    when nothing failed (warnings don't count), else that of the worst failure.
+    when nothing failed (warnings count with --strict only), else that of the worst failure.
     """
     if policy is not None:
         return _emit_policy(shared.config(), policy)
@@ -67,17 +72,19 @@ def command(shared: Globals, /, *, policy: str | None, probe: bool, as_json: boo
     from image_history.checking.results import exit_code
 
     results = _results(shared)
+    code = exit_code(results, strict=strict)
     if as_json:
-        click.echo(_json(results))
+        click.echo(_json(results, code))
     else:
-        _print(results)
-    return exit_code(results)
+        _print(results, code)
+    return code
 
 
 def _results(shared: Globals) -> tuple[Result, ...]:
     from image_history.checking.local import look_here
     from image_history.checking.remote import find_and_look
     from image_history.checking.results import ok
+    from image_history.checking.targets import look_at_targets
 
     try:
         config = shared.config()
@@ -88,6 +95,7 @@ def _results(shared: Globals) -> tuple[Result, ...]:
         ok("configuration", "settings", "can be read"),
         *find_and_look(config, here.knowledge),
         *here.results,
+        *look_at_targets(config),
     )
 
 
@@ -98,7 +106,7 @@ def _wrong(error: ConfigError) -> Result:
     return failed("configuration", "settings", error.message, mend=mend, exit_code=error.exit_code)
 
 
-def _print(results: Sequence[Result]) -> None:
+def _print(results: Sequence[Result], code: int) -> None:
     from image_history.checking.results import Level
 
     order = {Level.OK: 2, Level.WARNING: 1, Level.FAILED: 0}
@@ -109,7 +117,7 @@ def _print(results: Sequence[Result]) -> None:
         say(f"{each.level.value}: {each.check} of {each.where}: {each.told}")
         say(f"mend: {each.mend}")
     click.echo()
-    say(_verdict(results))
+    say(_verdict(results, code))
 
 
 def _lines(results: Sequence[Result]) -> Iterator[tuple[str, str, str, str]]:
@@ -135,23 +143,22 @@ def _brief(result: Result) -> str:
     return result.told if result.mend is None else "see below"
 
 
-def _verdict(results: Sequence[Result]) -> str:
-    from image_history.checking.results import Level, exit_code
+def _verdict(results: Sequence[Result], code: int) -> str:
+    from image_history.checking.results import Level
 
     failures = sum(each.level is Level.FAILED for each in results)
     warnings = sum(each.level is Level.WARNING for each in results)
+    told = f" {counted(warnings, 'warning')}." if warnings else ""
     if not failures:
-        return "A sync can run." + (f" {counted(warnings, 'warning')}." if warnings else "")
-    return f"{counted(failures, 'check')} failed; exit code {exit_code(results)}."
+        return f"A sync can run.{told}" + (f" Exit code {code} (--strict)." if code else "")
+    return f"{counted(failures, 'check')} failed; exit code {code}."
 
 
-def _json(results: Sequence[Result]) -> str:
+def _json(results: Sequence[Result], code: int) -> str:
     import json
     from dataclasses import asdict
 
-    from image_history.checking.results import exit_code
-
-    document = {"exit_code": exit_code(results), "checks": [asdict(each) for each in results]}
+    document = {"exit_code": code, "checks": [asdict(each) for each in results]}
     return json.dumps(document, indent=2 if sys.stdout.isatty() else None)
 
 

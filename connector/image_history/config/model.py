@@ -245,6 +245,11 @@ class Publish(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
 
+    def __post_init__(self) -> None:
+        """A `~` is somebody's home, in Python as in the file."""
+        if self.to is not None and self.to.startswith("~"):
+            structs.force_setattr(self, "to", str(Path(self.to).expanduser()))
+
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings. `Config()` is what runs without any configuration."""

@@ -3,7 +3,7 @@
 Must not know where rows come from, nor the terminal: what is drawn on one is the command line's.
 """
 
-from image_history.formats.files import replaced_file
+from image_history.formats.files import replaced_file, require_replaceable
 from image_history.formats.rows import Capped, Recast, Rows, Sink, as_rows
 from image_history.formats.writing import NAMES, SUFFIXES, Format, format_of, write_rows
 
@@ -18,5 +18,6 @@ __all__ = [
     "as_rows",
     "format_of",
     "replaced_file",
+    "require_replaceable",
     "write_rows",
 ]

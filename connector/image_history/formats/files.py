@@ -60,6 +60,13 @@ def _keep(path: Path) -> None:
         ) from error
 
 
+def require_replaceable(path: Path) -> None:
+    """OutputError if `replaced_file` would refuse the path, or its folder may not be written to; nothing is made."""
+    _require_file(path)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise _unwritable(path, f"this user may not write to {path.parent}")
+
+
 def _require_file(path: Path) -> None:
     """A rename would replace a link, a device or a pipe by a file, which is never what was meant."""
     try:

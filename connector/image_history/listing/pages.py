@@ -132,6 +132,7 @@ def _folded(checkpoint: Checkpoint, rows: Sequence[ImageVersion], *, held_since_
         last_modified_ms=epoch_ms(rows[-1].LastModifiedTime),
         highest_version=_most(checkpoint.highest_version, max(numbers)),
         lowest_version=_least(checkpoint.lowest_version, numbers),
+        oldest_ms=_least(checkpoint.oldest_ms, [epoch_ms(min(row.CreationTime for row in rows))]),
     )
 
 

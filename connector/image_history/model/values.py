@@ -198,7 +198,8 @@ class Checkpoint:
     `reading` counts the times that the listing was begun; pages and rows are of the current reading.
     Instants in UTC epoch milliseconds; `t0_ms` is the server's Date of the reading's first response minus
     one second, `t1_ms` that of its last answer plus one second: the one is a lower bound, the other an upper;
-    `held_ms` is the LastModifiedTime of the oldest version still in a passing state;
+    `held_ms` is the LastModifiedTime of the oldest version still in a passing state, `oldest_ms` the CreationTime of
+    the oldest version that the reading shows;
     `t0_before_ms` is the T0 of the reading before, if that was read to its end without a contradiction;
     `empty_tail` says that the last page held nothing although pages before it did; `phantoms` counts
     versions that the listing lacked and Describe found; `held_back` counts the deletions that the mass-delete
@@ -221,6 +222,7 @@ class Checkpoint:
     last_modified_ms: int | None = None
     highest_version: int | None = None
     lowest_version: int | None = None
+    oldest_ms: int | None = None
     empty_tail: bool = False
     phantoms: int = 0
     held_back: int = 0

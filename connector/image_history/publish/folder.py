@@ -63,7 +63,7 @@ def opened(root: Path) -> Iterator[Folder]:
     refuses inside the block is an OutputError too.
     """
     try:
-        _require_dataset(root)
+        require_dataset(root)
         make_folder(root, File.DATASET, exist_ok=True)
         handle = open_lock(root / _LOCK)
     except OSError as error:
@@ -236,12 +236,18 @@ def _leads(path: Path) -> str:
     return ""
 
 
-def _require_dataset(root: Path) -> None:
-    """OutputError for a file, for a folder of somebody else, and for one that holds what no publication made."""
+def require_dataset(root: Path) -> None:
+    """OutputError for a file, for a folder of somebody else, and for one that holds what no publication made.
+
+    Also for one that cannot be written to. Nothing is made.
+    """
     if not root.parent.is_dir():
         raise OutputError(
             f"Cannot publish to {str(root)!r}: there is no folder {root.parent}; make it first."
         )
+    written = root if root.exists() else root.parent
+    if not os.access(written, os.W_OK | os.X_OK):
+        raise OutputError(f"Cannot publish to {str(root)!r}: this user may not write to {written}.")
     if not root.exists():
         return
     if not root.is_dir():

@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -90,6 +90,20 @@ def uploaded(
     with _spool(str(address)) as file:
         yield file
         _upload(client, address.bucket, address.key, file, content_type)
+
+
+def require_reachable(to: str, profile: str | None, *, report: bool) -> None:
+    """A ConnectorError if the bucket is not there or cannot be asked; only a publication shows who may write.
+
+    Of a dataset the manifest is read and its objects are listed, as a publication does first.
+    """
+    address = Address.parse(to)
+    if not report:
+        Prefix(address, profile).manifest()
+        return
+    address.require_key()
+    with suppress(_AbsentError), _translated(str(address)):
+        _client(profile).get_object(Bucket=address.bucket, Key=address.key, Range="bytes=0-0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
+from image_history.formats import require_replaceable
 from image_history.model import Publication, Stop
 from image_history.publish.place import Place
 from image_history.publish.publisher import Wanted, publish
-from image_history.warehouse.partitions import source
+from image_history.warehouse.partitions import require_relations, source
 from image_history.warehouse.warehouse import WarehouseFile, now_ms
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,27 @@ def _report(config: Config, entry: Publish) -> Publication:
     return Publication(
         str(entry.to), files=1, written=1, written_bytes=len(content), duration_seconds=seconds
     )
+
+
+def require_ready(entry: Publish, warehouse: WarehouseFile) -> None:
+    """Raise what a publication would, as far as that shows without writing anything: a ConnectorError.
+
+    S3 does not tell who may write: an address that can be read is taken for ready.
+    """
+    to = str(entry.to)
+    require_place(to)
+    if to.startswith("s3:"):
+        from image_history.publish.s3 import require_reachable
+
+        require_reachable(to, entry.profile, report=is_report(to))
+    elif is_report(to):
+        require_replaceable(Path(to))
+    else:
+        from image_history.publish.folder import require_dataset
+
+        require_dataset(Path(to))
+    if not is_report(to):
+        require_relations(warehouse, entry.tables)
 
 
 def is_report(to: str) -> bool:

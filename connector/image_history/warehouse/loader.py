@@ -157,7 +157,15 @@ def _founded(connection: Connection, run: LandedRun) -> LandedRun:
     if rests_on_this(connection, run.plan):
         return run
     logger.warning("run_void", extra={"run_id": run.plan.run_id, "base_run": run.plan.base_run})
-    return run.as_observations()
+    seen = run.as_observations()
+    return replace(
+        seen, checkpoints={mark.stream: _unfounded(run, mark) for mark in seen.checkpoints.values()}
+    )
+
+
+def _unfounded(run: LandedRun, seen: Checkpoint) -> Checkpoint:
+    mark = run.checkpoints[seen.stream]
+    return seen if mark.outcome is seen.outcome else _void(mark)
 
 
 def _prepared(connection: Connection, run: LandedRun) -> LandedRun:

@@ -6,7 +6,7 @@ Everything that one `Source` tells is of one state of the warehouse. Must not kn
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from image_history.schema import TABLES
 from image_history.warehouse.asking import Limits, reader, spill_folder
 from image_history.warehouse.identity import warehouse_id
 from image_history.warehouse.relations import key_of, outside
+from image_history.warehouse.statements import names, statement
 from image_history.warehouse.warehouse import Connection, EngineError, WarehouseFile
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 PARTITION_COLUMN = "region"
 # What is written differently from before has to be written anew: raise this with the writer's settings.
 _WRITER = 2
+# How sql/views makes what may be published; a macro may not.
+_VIEW = "CREATE OR REPLACE VIEW"
+# A sync that holds the file is not waited for.
+_LOOK_SECONDS = 0.5
 _FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
 
 
@@ -95,9 +100,7 @@ class Source:
     def relation(self, name: str) -> Relation:
         """A table or view by its name; ConfigError names the nearest if there is none."""
         shown = self.connection.table("session/relations")["table_name"].to_pylist()
-        known = sorted({*shown, *(table.name for table in TABLES)})
-        if name not in known:
-            raise ConfigError(f"The warehouse has no table or view '{name}'{nearest(name, known)}")
+        _require_known(name, {*shown, *(table.name for table in TABLES)})
         found = self._open(f'FROM "{name}" LIMIT 0', {}).schema
         columns = outside(name, found)
         key = key_of(name) or tuple(columns.names)
@@ -177,6 +180,24 @@ def source(warehouse: WarehouseFile, *, wait_seconds: float | None = None) -> It
         warehouse.reading(wait_seconds=wait_seconds, settings=_FRUGAL.settings(spill)) as connection,
     ):
         yield Source(connection)
+
+
+def require_relations(warehouse: WarehouseFile, wanted: Iterable[str]) -> None:
+    """ConfigError for a name that is no table or view of the warehouse; before the first sync, of any warehouse."""
+    if warehouse.file.exists():
+        with source(warehouse, wait_seconds=_LOOK_SECONDS) as rows:
+            for name in wanted:
+                rows.relation(name)
+        return
+    views = (name.partition("/")[2] for name in names("views") if _VIEW in statement(name))
+    made = {*(table.name for table in TABLES), *views}
+    for name in wanted:
+        _require_known(name, made)
+
+
+def _require_known(name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise ConfigError(f"The warehouse has no table or view '{name}'{nearest(name, sorted(known))}")
 
 
 def _contents(relation: Relation) -> str:

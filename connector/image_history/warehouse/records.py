@@ -37,6 +37,7 @@ _LISTED = Table(
         Column("highest_version", Kind.INTEGER, "Highest number listed", nullable=True),
         Column("starts_at", Kind.INSTANT, "Where an incremental listing starts", nullable=True),
         Column("held_back", Kind.BIGINT, "Deletions held back", nullable=True),
+        Column("oldest_at", Kind.INSTANT, "CreationTime of the oldest version listed", nullable=True),
     ),
 )
 _PROOFS = Table(
@@ -154,6 +155,7 @@ def _listed(mark: Checkpoint) -> Record:
         "highest_version": mark.highest_version,
         "starts_at": mark.request.since_ms,
         "held_back": mark.held_back or None,
+        "oldest_at": mark.oldest_ms,
     }
 
 

@@ -1,0 +1,33 @@
+"""Whether what `publish` names can be published: places that can be written, and tables that there are.
+
+Only looks. Must not know how anything is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from image_history.checking.results import PARTIAL, Result, failed, ok
+from image_history.config import Config, Publish
+from image_history.errors import ConnectorError, WarehouseError
+from image_history.publish.stage import require_ready
+from image_history.warehouse.warehouse import WarehouseFile
+
+
+def look_at_targets(config: Config) -> Iterator[Result]:
+    """A result for each entry of `publish`. What fails there leaves a sync with 4, for its load stands."""
+    for entry in config.publish:
+        try:
+            require_ready(entry, WarehouseFile(config.warehouse))
+        except WarehouseError:
+            # Told as the warehouse's own trouble; the tables cannot be looked up.
+            continue
+        except ConnectorError as error:
+            yield _trouble(entry, error)
+        else:
+            yield ok("publish", str(entry.to), "can be published")
+
+
+def _trouble(entry: Publish, error: ConnectorError) -> Result:
+    mend = "Correct that, or this entry of publish: a sync loads its rows, publishes nothing there, and exits with 4."
+    return failed("publish", str(entry.to), error.message, mend=mend, exit_code=PARTIAL)

@@ -1,0 +1,113 @@
+"""What check says and what sync does are the same, whatever is denied or broken: one thing after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from image_history.simulator import generate
+from tests.behaviour.checking import Bench, MakeBench, denying
+from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
+
+pytestmark = pytest.mark.duckdb
+
+PUBLISH = "page_size: 100\npublish:\n  - to: {to}\n"
+
+
+def deny(*operations: str) -> Callable[[Bench], None]:
+    """AWS refuses these operations."""
+
+    def broken(desk: Bench) -> None:
+        desk.site.simulator.fault = denying(*operations)
+
+    return broken
+
+
+def file_there(name: str) -> Callable[[Bench], None]:
+    """A file of that name is in the way."""
+
+    def broken(desk: Bench) -> None:
+        (desk.site.folder / name).write_text("mine", encoding="utf-8")
+
+    return broken
+
+
+def folder_there(name: str, inside: str | None = None) -> Callable[[Bench], None]:
+    """A folder of that name is in the way, with a file in it or empty."""
+
+    def broken(desk: Bench) -> None:
+        folder = Path(desk.site.folder / name)
+        folder.mkdir()
+        if inside is not None:
+            (folder / inside).write_text("mine", encoding="utf-8")
+
+    return broken
+
+
+def open_folder(name: str) -> Callable[[Bench], None]:
+    """A folder that everybody may write to."""
+
+    def broken(desk: Bench) -> None:
+        folder = Path(desk.site.folder / name)
+        folder.mkdir()
+        folder.chmod(0o777)
+
+    return broken
+
+
+def nothing(_: Bench) -> None:
+    """All is well."""
+
+
+DETAILS = "page_size: 100\ndetails: true\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "broken", "code"),
+    [
+        pytest.param("page_size: 100\n", nothing, 0, id="nothing"),
+        pytest.param("page_size: 100\n", deny("ListImages"), 3, id="list-images"),
+        pytest.param("page_size: 100\n", deny("ListImageVersions"), 3, id="list-versions"),
+        pytest.param("page_size: 100\n", deny("DescribeImage"), 0, id="describe-image"),
+        pytest.param("page_size: 100\n", deny("DescribeImageVersion"), 0, id="describe-version"),
+        pytest.param(DETAILS, nothing, 0, id="details"),
+        pytest.param(DETAILS, deny("DescribeImageVersion"), 0, id="describe-version-for-details"),
+        pytest.param(DETAILS, deny("ListAliases"), 0, id="list-aliases"),
+        pytest.param(PUBLISH.format(to="there"), nothing, 0, id="publish"),
+        pytest.param(PUBLISH.format(to="not/there"), nothing, 4, id="publish-no-folder"),
+        pytest.param(PUBLISH.format(to="there"), file_there("there"), 4, id="publish-file"),
+        pytest.param(PUBLISH.format(to="there"), folder_there("there"), 0, id="publish-empty-folder"),
+        pytest.param(PUBLISH.format(to="there"), folder_there("there", "a"), 4, id="publish-foreign"),
+        pytest.param(PUBLISH.format(to="there"), open_folder("there"), 4, id="publish-open"),
+        pytest.param(
+            PUBLISH.format(to="there") + "    tables: [image_version]\n", nothing, 4, id="publish-table"
+        ),
+        pytest.param(PUBLISH.format(to="not/there.html"), nothing, 4, id="report-no-folder"),
+        pytest.param(PUBLISH.format(to="there.html"), folder_there("there.html"), 4, id="report-folder"),
+        pytest.param("landing: mine\n", folder_there("mine", "a"), 2, id="landing-foreign"),
+        pytest.param("landing: mine\n", file_there("mine"), 2, id="landing-file"),
+        pytest.param("landing: mine\n", open_folder("mine"), 2, id="landing-open"),
+        pytest.param("landing: not/there\n", nothing, 2, id="landing-no-folder"),
+        pytest.param("warehouse: mine\n", file_there("mine"), 2, id="warehouse-file"),
+        pytest.param("warehouse: mine\n", folder_there("mine"), 2, id="warehouse-folder"),
+        pytest.param("warehouse: not/there\n", nothing, 2, id="warehouse-no-folder"),
+        pytest.param("accounts: [{regions: [us-east-1, nowhere]}]\n", nothing, 2, id="region"),
+        pytest.param("accounts: [{profile: nobody, regions: [us-east-1]}]\n", nothing, 2, id="profile"),
+        pytest.param("queries: mine\n", file_there("mine"), 0, id="queries-file"),
+        pytest.param("pages: 1\n", nothing, 2, id="setting"),
+    ],
+)
+def test_check_and_sync_agree(
+    bench: MakeBench, config: str, broken: Callable[[Bench], None], code: int
+) -> None:
+    """The exit code of check is that of the sync after it, before there is a warehouse and with one."""
+    desk = bench(generate(23, images=1, versions_per_image=2), config=config)
+    broken(desk)
+    for time in ("first", "second"):
+        said = desk("check")
+        done = desk("sync", "--quiet")
+        assert (time, said.code, done.code) == (time, code, code), said.out + said.err + done.out + done.err
+    warned = "warning" in desk("check", "--json").out
+    assert desk("check", "--strict").code == (4 if warned and not code else code)
