@@ -5,7 +5,7 @@
 INSERT INTO coverage BY NAME
 SELECT
     $run_id AS etl_run_id,
-    source.* EXCLUDE (watermark, comparable, highest_version, starts_at, held_back, oldest_at),
+    source.* EXCLUDE (watermark, comparable, highest_version, starts_at, held_back, oldest_at, missing),
     CASE
         WHEN source.outcome = 'gone' OR (source.listing = 'full' AND source.outcome = 'complete')
             THEN coalesce(lost.deleted, 0)

@@ -11,4 +11,4 @@ ANTI JOIN (
     GROUP BY place, version
     HAVING max(etl_reading) = any_value(listed.readings) - 1
 ) USING (place)
-WHERE comparable AND outcome <> 'missing';
+WHERE comparable AND NOT missing;

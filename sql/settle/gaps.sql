@@ -15,7 +15,7 @@ WITH present AS (
         OR streams.unexplained IS DISTINCT FROM 0 AS needs_all
     FROM listed
     LEFT JOIN streams USING (account_id, region, image_name)
-    WHERE listed.outcome <> 'missing'
+    WHERE NOT listed.missing
 ),
 numbers AS (
     SELECT place, version

@@ -6,7 +6,7 @@
 -- known of it or of a version; UTC epoch milliseconds); one row a stream that has any of these.
 WITH concerned AS (
     FROM listed
-    WHERE outcome = 'missing' OR listing = 'full'
+    WHERE missing OR listing = 'full'
 ),
 stored AS (
     SELECT
@@ -28,15 +28,15 @@ SELECT
     concerned.region,
     concerned.image_name,
     CASE
-        WHEN concerned.outcome <> 'missing' AND stored.oldest < concerned.life_began_at
+        WHEN NOT concerned.missing AND stored.oldest < concerned.life_began_at
             THEN epoch_ms(concerned.life_began_at)
     END AS recreated_ms,
-    CASE WHEN concerned.outcome = 'missing' THEN coalesce(stored.lives, 0) ELSE 0 END AS lives,
+    CASE WHEN concerned.missing THEN coalesce(stored.lives, 0) ELSE 0 END AS lives,
     CASE
-        WHEN concerned.outcome = 'missing'
+        WHEN concerned.missing
             THEN epoch_ms(greatest(concerned.image_created_at, stored.newest, landed.newest))
     END AS known_until_ms
 FROM concerned
 LEFT JOIN stored USING (place)
 LEFT JOIN landed USING (place)
-WHERE concerned.outcome = 'missing' OR stored.oldest < concerned.life_began_at;
+WHERE concerned.missing OR stored.oldest < concerned.life_began_at;

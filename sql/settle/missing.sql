@@ -6,7 +6,7 @@
 WITH alive AS (
     SELECT listed.place, stored.version, stored.creation_time, TRUE AS is_stored
     FROM image_versions AS stored
-    JOIN (FROM listed WHERE listing = 'full' AND outcome <> 'missing') AS listed USING (account_id, region, image_name)
+    JOIN (FROM listed WHERE listing = 'full' AND NOT missing) AS listed USING (account_id, region, image_name)
     WHERE
         stored.etl_deleted_at IS NULL
         AND (listed.life_began_at IS NULL OR stored.creation_time >= listed.life_began_at)
@@ -16,7 +16,7 @@ WITH alive AS (
     JOIN listed USING (place)
     WHERE
         landed_numbers.etl_reading < listed.readings
-        AND listed.outcome <> 'missing'
+        AND NOT listed.missing
         AND (listed.life_began_at IS NULL OR landed_numbers.creation_time >= listed.life_began_at)
 ),
 lacking AS (

@@ -81,7 +81,7 @@ def test_log_tells_the_life_of_versions_in_words(lived: Told) -> None:
         f"111122223333/us-east-1/{IMAGE} (CREATED): 2 live versions, 1 deleted",
         HEADER,
         (
-            "2026-09-21 19:13:19        3  deleted between 2026-09-21 18:13:19 and 2026-09-21 19:13:19, "
+            "2026-09-21 19:13:21        3  deleted between 2026-09-21 18:13:19 and 2026-09-21 19:13:21, "
             "proved: DescribeImageVersion does not find it"
         ),
         "2026-09-21 18:13:20        1  touched: last_modified_time 2026-09-21 15:13:20 -> 2026-09-21 18:13:20",
@@ -132,7 +132,7 @@ def test_log_of_a_deleted_image_says_so(telling: TellWorld) -> None:
     told.site.world.delete_image(name)
     pass_hour(told)
     answered = told("log", name)
-    assert "(deleted, gone since 2026-09-21 15:13:19): 0 live versions, 4 deleted" in answered.lines[0]
+    assert "(deleted, gone since 2026-09-21 15:13:21): 0 live versions, 4 deleted" in answered.lines[0]
     assert answered.out.count("proved: the whole image is gone") == 4
 
 
@@ -224,7 +224,7 @@ def test_log_of_an_unknown_version_says_what_is_there(told: Told) -> None:
     assert "no version 9 of churn-training; the highest is 3" in told("log", IMAGE, "--version", "9").err
     answered = told("log", IMAGE, "--version", "2")
     assert answered.code == 2
-    assert "proved absent (single_page, 2026-09-21 14:13:19 UTC)" in answered.err
+    assert "proved absent (single_page, 2026-09-21 14:13:21 UTC)" in answered.err
 
 
 def test_log_is_the_same_in_every_format(lived: Told) -> None:

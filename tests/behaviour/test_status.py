@@ -234,6 +234,7 @@ def test_status_takes_no_lock_and_changes_nothing(told: Told) -> None:
         assert files() == before
     (landing.folder / "lock").unlink()
     (landing.folder / "known-streams.parquet").unlink()
+    (landing.folder / "image-history-landing.json").unlink()
     landing.folder.rmdir()
     assert told("status").code == 0
     assert not landing.folder.exists()

@@ -18,7 +18,7 @@ from image_history.landing.runs import LandedRun, Landing
 from image_history.listing.breaker import LIMIT
 from image_history.model import Outcome, RunReport, Stop
 from image_history.run.pipeline import SyncOptions, sync
-from image_history.simulator import Behaviour, Exchange, VirtualClock, World
+from image_history.simulator import Behaviour, Exchange, VersionRecord, VirtualClock, World
 from image_history.warehouse.loader import load_run
 from image_history.warehouse.warehouse import WarehouseFile, now_ms
 from tests.behaviour.harness import ServeWorld, Site
@@ -285,6 +285,37 @@ def test_held_back_versions_that_come_back_settle_it(served: ServeWorld) -> None
     assert code(site.sync()) == 0
     site.assert_true()
     assert site.ask(DELETIONS) == []
+
+
+@pytest.mark.parametrize("page_size", [100, 4], ids=["full", "incremental"])
+def test_breaker_holds_back_an_image_that_is_gone(served: ServeWorld, page_size: int) -> None:
+    """However the image would have been listed."""
+    site = synced(served, 15, page_size=page_size)
+    site.world.delete_image(NAME)
+    site.world.clock.advance(HOUR_MS)
+    for _ in range(2):
+        report = site.sync()
+        assert (code(report), site.ask(DELETIONS)) == (9, [])
+    assert code(site.sync(allow_mass_delete=True)) == 0
+    site.assert_true()
+
+
+def test_version_that_is_listed_lives(served: ServeWorld) -> None:
+    """Whatever its image says of its own age: the list of images shows it younger than what it holds."""
+    site = synced(served, 12, page_size=4)
+    site.world.put_version(
+        NAME,
+        VersionRecord(version=13, creation_ms=NOON_MS - HOUR_MS, last_modified_ms=site.world.clock.now_ms()),
+    )
+    for full in (False, True):
+        site.world.clock.advance(HOUR_MS)
+        assert (code(site.sync(full=full)), site.ask(DELETIONS)) == (0, [])
+        site.assert_true()
+    site.world.delete_version(NAME, 2)
+    site.world.clock.advance(HOUR_MS)
+    site.sync(full=True)
+    assert [row[3] for row in site.ask(DELETIONS)] == ["describe_not_found"]
+    site.assert_true()
 
 
 def test_breaker_counts_a_whole_run(served: ServeWorld) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TABLES = ("image_versions", "image_version_events")
 BEFORE = ("export", "--dataset", "dataset", "image_versions", "runs")
 AFTER = ("export", "--dataset", "dataset", *TABLES)
+# What a publication that was cut has left.
+LEFT = "20260101T000000-0123abcd"
 # A publication stands when these are refused: it is in the log that something was left.
 CLEAN_UP = {
     ("remove tree", "dataset"),
@@ -55,8 +57,8 @@ class PublishMatrix:
         self.old = stock.stored()
         stock.change("us-east-1")
         self.new = stock.stored()
-        (template / "dataset" / "snapshots" / "left").mkdir()
-        (template / "dataset" / ".current.next").symlink_to("snapshots/left")
+        (template / "dataset" / "snapshots" / LEFT).mkdir()
+        (template / "dataset" / ".current.next").symlink_to(f"snapshots/{LEFT}")
         undisturbed = self.run(self.copy(), AFTER)
         assert undisturbed.code == 0, undisturbed.err
         self.reached = undisturbed.reached

@@ -29,6 +29,7 @@ FILES = (
         File.DETAILS,
         File.CLOSED,
         File.KNOWN,
+        File.MARK,
         File.HANDED,
         File.OUTPUT,
     )

@@ -24,7 +24,7 @@ WHERE image_name = $image
 """
 EVENTS = """
 SELECT account_id, region, version, epoch_ms(creation_time), epoch_ms(last_modified_time), image_version_status,
-    etl_change, epoch_ms(etl_last_seen_at), epoch_ms(etl_valid_from)
+    etl_change, epoch_ms(etl_last_seen_at), epoch_ms(etl_valid_from), etl_delete_evidence
 FROM image_version_events
 WHERE image_name = $image AND etl_run_id = $run_id
 """
@@ -52,6 +52,8 @@ UNION ALL
 SELECT account_id, region, list(first_version) FROM absent_versions WHERE image_name = $other
 GROUP BY ALL HAVING list(first_version ORDER BY first_version) <> [2, 4]
 """
+# So many versions are live in the image beside.
+_OTHERS = 3
 # Where a run's record counts otherwise than there are events of it.
 MISCOUNTED = """
 SELECT 'all', 'all', runs.etl_run_id, runs.inserted, runs.updated, runs.reappeared, runs.deleted
@@ -98,6 +100,7 @@ class Event(NamedTuple):
     change: str
     seen_ms: int | None
     valid_ms: int
+    evidence: str | None
 
     @property
     def incarnation(self) -> Incarnation:
@@ -166,7 +169,7 @@ class Judged:
     """A load of one stream: its checkpoint, if the run had one, and what is stored then.
 
     `images_t0_ms`: T0 of the list of images. `lagged`: lists lied while the run was read.
-    `overtaken`: a run that was read later is loaded already.
+    `overtaken`: a run that was read later is loaded already. `allowed`: the run may delete what it likes.
     """
 
     mark: Checkpoint | None
@@ -174,6 +177,7 @@ class Judged:
     images_t0_ms: int
     lagged: bool = False
     overtaken: bool = False
+    allowed: bool = False
 
     @property
     def outcome(self) -> Outcome | None:
@@ -202,6 +206,7 @@ class Judge:
         """The first promise that the load broke."""
         checks = (
             self._deletions,
+            self._breaker,
             self._history,
             self._watermark,
             self._earlier_life,
@@ -236,6 +241,15 @@ class Judge:
                     f"and {event.valid_ms}"
                 )
         return None
+
+    def _breaker(self, judged: Judged) -> str | None:
+        """A scope loses few of its versions at once, or somebody allowed it; an earlier life ends by itself."""
+        live = len(self.stored.live()) + _OTHERS
+        ends = [each for each in judged.stored.events if each.change == "deleted"]
+        lost = sum(each.evidence != "image_recreated" for each in ends)
+        if judged.allowed or not self.stored.versions or lost <= max(10, live * 30 // 100):
+            return None
+        return f"{lost} of {live} versions were deleted at once, and nobody had allowed it"
 
     def _history(self, judged: Judged) -> str | None:
         """Every event tells a state that there was, none an older one, and none comes back to life."""

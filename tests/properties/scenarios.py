@@ -172,6 +172,7 @@ def _around(habits: Habits) -> list[Scenario]:
         Scenario(f"next life{suffix}", habits, (_GONE, FULL, _MADE, FULL), _CORE, 1),
         Scenario(f"another life{suffix}", habits, (_NEXT, PLAIN), _CORE, 1),
         Scenario(f"long lives{suffix}", habits, (_NEXT, PLAIN, PLAIN), _CORE, 1, versions=14, page_size=20),
+        Scenario(f"held back, all gone{suffix}", habits, (_GONE, PLAIN, PLAIN, FULL), _CORE, 1, versions=14),
         Scenario(f"held back{suffix}", habits, (emptied, FULL, PLAIN, FULL), _CORE, 1, versions=14),
         Scenario(f"lagging{suffix}", habits, (PLAIN, PLAIN), ("lag", "touch"), 2, lookback_ms=_HOUR_MS),
     ]

@@ -233,6 +233,7 @@ class _Waiting:
     number: int
     run: LandedRun
     lagged: frozenset[Scope]
+    allowed: bool
 
 
 @dataclass(slots=True)
@@ -360,7 +361,7 @@ class Theatre:
             landed = self.landing.create(*planning.plan(opened, "the model", now_ms=local_ms))
             landed = self._read(landed, run)
             lagged = frozenset(each.scope for each in self.plays if each.service.lagged)
-            self._waiting.append(_Waiting(self._runs, self.landing.close(landed), lagged))
+            self._waiting.append(_Waiting(self._runs, self.landing.close(landed), lagged, run.allow))
             if not run.waits:
                 self._load()
         self._quiet()
@@ -473,6 +474,7 @@ class Theatre:
                     images_t0_ms=t0s[play.scope],
                     lagged=play.scope in each.lagged,
                     overtaken=each.number < newest,
+                    allowed=each.allowed,
                 )
                 play.note(play.judge.broken(judged))
             newest = max(newest, each.number)

@@ -38,6 +38,12 @@ _LISTED = Table(
         Column("starts_at", Kind.INSTANT, "Where an incremental listing starts", nullable=True),
         Column("held_back", Kind.BIGINT, "Deletions held back", nullable=True),
         Column("oldest_at", Kind.INSTANT, "CreationTime of the oldest version listed", nullable=True),
+        Column(
+            "missing",
+            Kind.BOOLEAN,
+            "Whether AWS knows no such image, which is not settled yet",
+            nullable=True,
+        ),
     ),
 )
 _PROOFS = Table(
@@ -156,6 +162,7 @@ def _listed(mark: Checkpoint) -> Record:
         "starts_at": mark.request.since_ms,
         "held_back": mark.held_back or None,
         "oldest_at": mark.oldest_ms,
+        "missing": mark.outcome is Outcome.MISSING,
     }
 
 
