@@ -53,11 +53,17 @@ IN_S3 = (
     | _points((Effect.DELETE,), File.PART)
     | _points((Effect.CREATE,), File.SPOOL)
 )
+# Asked of a run that another warehouse settled: the tests of merges do.
+_OF_MERGES = "load/deletions_by_scope"
 ENGINE = (
     _points((Effect.CONNECT,), "reading", "writing")
     | _points((Effect.BEGIN, Effect.COMMIT, Effect.COMMITTED), "transaction")
     | _points((Effect.CLOSE,), "connection")
-    | _points((Effect.STATEMENT,), "question", *(name for kind in _KINDS for name in names(kind)))
+    | _points(
+        (Effect.STATEMENT,),
+        "question",
+        *(name for kind in _KINDS for name in names(kind) if name != _OF_MERGES),
+    )
 )
 FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion", "ListAliases")
 ALL = FILES | PUBLISHED | ENGINE | FETCHES
