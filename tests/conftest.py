@@ -6,11 +6,14 @@ Must not know what any test is about.
 from __future__ import annotations
 
 import ast
+import atexit
 import gc
 import os
 import random
+import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
@@ -38,6 +41,10 @@ MARKED_BY_IMPORT = {
     ),
 }
 
+# Before botocore is imported, which remembers where the cache of `aws sso login` is: nobody's own is ever seen.
+HOME = Path(tempfile.mkdtemp(prefix="home-"))
+os.environ["HOME"] = str(HOME)
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 set_hypothesis_home_dir(ROOT / ".cache" / "hypothesis")
 # What lands must not hang on a throw of dice: CI plays the same examples each time, everybody else new ones.
 hypothesis.settings.register_profile(

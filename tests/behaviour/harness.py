@@ -137,8 +137,14 @@ class Site:
 def shared_models() -> Iterator[None]:
     """Botocore reads its models of AWS's services once for all sessions: a fourth of what a small sync costs."""
     loader = botocore.loaders.create_loader()
+
+    def shared(*_: object) -> botocore.loaders.Loader:
+        # Each session of boto3 adds its own folder once more.
+        loader.search_paths[:] = dict.fromkeys(loader.search_paths)
+        return loader
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.loaders, "create_loader", lambda *_: loader)
+        patch.setattr(botocore.loaders, "create_loader", shared)
         yield
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from image_history.aws.deadline import Callers
 from image_history.aws.image_api import Access, ImageApi, Timeouts
 from image_history.aws.sessions import Logins
-from image_history.errors import ServiceUnavailableError, SourceError
+from image_history.errors import ConfigError, CredentialsError, ServiceUnavailableError
 from tests.behaviour.scripted import PAGE, Reply, running
 
 ONE = {"ImageName": "base"}
@@ -103,9 +103,8 @@ def test_header_that_would_be_two_is_not_sent(monkeypatch: pytest.MonkeyPatch, *
     with serving() as kept:
         if proxied:
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{kept.port}")
-        api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
-        with pytest.raises(ServiceUnavailableError, match="Invalid header value"):
-            api.call("ListImageVersions", ONE)
+        with pytest.raises(CredentialsError, match=r"session token .* contains a line break"):
+            client(monkeypatch, f"http://127.0.0.1:{kept.port}").call("ListImageVersions", ONE)
     assert kept.lines == []
 
 
@@ -170,7 +169,7 @@ def test_certificate_that_is_not_trusted_is_refused(
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
     with serving(authority.server) as kept:
         api = client(monkeypatch, f"https://{host}:{kept.port}")
-        with pytest.raises(SourceError, match="certificate"):
+        with pytest.raises(ConfigError, match=r"certificate|hostname"):
             api.call("ListImageVersions", ONE)
     assert kept.lines == []
 
@@ -184,13 +183,10 @@ def test_proxy_is_asked_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert proxy.lines == ["POST http://127.0.0.7:9/ HTTP/1.1"]
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://127.0.0.1:99999"])
-def test_endpoint_that_cannot_be_reached_may_be_tried_again(
-    monkeypatch: pytest.MonkeyPatch, url: str
-) -> None:
-    """Neither a refused connection nor a port that is none ends anything but its scope."""
-    with pytest.raises((ServiceUnavailableError, SourceError)):
-        client(monkeypatch, url).call("ListImageVersions", ONE)
+def test_endpoint_that_cannot_be_reached_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection ends nothing but its scope."""
+    with pytest.raises(ServiceUnavailableError):
+        client(monkeypatch, "http://127.0.0.1:1").call("ListImageVersions", ONE)
 
 
 def profiles(monkeypatch: pytest.MonkeyPatch, folder: Path, accounts: int) -> None:

@@ -215,8 +215,9 @@ def test_role_and_region_of_different_partitions_are_refused() -> None:
 def test_all_regions_of_an_unknown_partition_are_refused(told: Serve) -> None:
     """What this botocore knows nothing of has to be named."""
     told(listed("us-east-1"), who=identity("aws-new"))
+    (target,) = all_regions()
     with pytest.raises(ConfigError, match="No region of partition aws-new is known to have SageMaker"):
-        all_regions()
+        target.require_sound()
 
 
 def test_all_regions_from_a_server_that_lists_none(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,13 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, HTTPClientError
 
 from image_history.aws.deadline import Callers
+from image_history.aws.machine import fault_of
 from image_history.aws.sessions import Client, Login, Timeouts
-from image_history.aws.translation import RAISED, is_expired, is_from_aws, sentence, translate
+from image_history.aws.translation import RAISED, UNFORESEEN, is_expired, is_from_aws, sentence, translate
 from image_history.aws.transport import Exchange
 from image_history.errors import ConnectorError, MalformedResponseError, ServiceUnavailableError
 
 Result = TypeVar("Result")
-# What a program or file that credentials come from, and botocore's reading of an odd answer, may raise.
-_UNFORESEEN = (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 # Takes what botocore returns; MalformedResponseError unless it is an answer to what was asked.
 Judge = Callable[[Any, Exchange], Result]
 
@@ -103,7 +102,7 @@ class Caller:
                     raise
                 except (BotoCoreError, ConnectorError):
                     raise
-                except _UNFORESEEN as error:
+                except UNFORESEEN as error:
                     raise _explained(error, answered=made.answer is not None) from error
                 made.believed = True
                 return result
@@ -123,7 +122,10 @@ class Caller:
                 operation=told.get("operation"),
                 request_id=told.get("request_id"),
             )
-        return error if isinstance(error, ConnectorError) else translate(error, place, token)
+        if isinstance(error, ConnectorError):
+            return error
+        fault = fault_of(error, place, self._region)
+        return fault or self._login.explained(error, translate(error, place, token), place)
 
 
 def require_new(made: Exchange) -> None:

@@ -5,6 +5,7 @@ Must not know credentials, nor make a request.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -16,6 +17,21 @@ from botocore.regions import EndpointResolver
 from image_history.aws.bodies import BODIES
 
 _SAGEMAKER_ENDPOINTS = "api.sagemaker"
+# Those that AWS had before March 2019; every later one an account has to enable first (AWS's guide to accounts).
+_ALWAYS_ENABLED = frozenset(
+    {
+        *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1"),
+        *(
+            "ap-northeast-1",
+            "ap-northeast-2",
+            "ap-northeast-3",
+            "ap-south-1",
+            "ap-southeast-1",
+            "ap-southeast-2",
+        ),
+        *("eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3"),
+    }
+)
 
 
 @cache
@@ -34,9 +50,30 @@ def central_region(partition: str) -> str | None:
     return next(regions, None)
 
 
+def is_always_enabled(region: str) -> bool:
+    """Whether there is no account that could not be asked in this region."""
+    return region in _ALWAYS_ENABLED
+
+
 def sagemaker_regions(partition: str) -> tuple[str, ...]:
     """The regions of a partition that have SageMaker, sorted; none for an unknown partition."""
     return tuple(sorted(_endpoints().get_available_endpoints(_SAGEMAKER_ENDPOINTS, partition)))
+
+
+@cache
+def known_regions() -> frozenset[str]:
+    """Every region of every partition that botocore has a name for, and every one that SageMaker is in."""
+    partitions = _default_loader().load_data("partitions")["partitions"]
+    named = (region for each in partitions for region in each["regions"])
+    there = (region for each in partitions for region in sagemaker_regions(each["id"]))
+    return frozenset((*named, *there))
+
+
+def nearest_region(name: str) -> str | None:
+    """The known region whose name is most like this one; None if none is."""
+    near = difflib.get_close_matches(name, sorted(known_regions()), n=10)
+    # Letters that changed places are the commonest slip.
+    return next((each for each in near if sorted(each) == sorted(name)), next(iter(near), None))
 
 
 @cache

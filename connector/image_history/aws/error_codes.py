@@ -64,16 +64,17 @@ EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException"})
 CLOCK_CODES = frozenset(
     {"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
 )
+# Said of keys that AWS does not know, and of all keys of an account that has not enabled the region.
+UNKNOWN_KEY_CODES = frozenset({"InvalidClientTokenId", "UnrecognizedClientException"})
 CREDENTIAL_CODES = (
     frozenset(
         {
             "IncompleteSignature",
-            "InvalidClientTokenId",
             "MissingAuthenticationToken",
             "MissingAuthenticationTokenException",
-            "UnrecognizedClientException",
         }
     )
+    | UNKNOWN_KEY_CODES
     | EXPIRED_CODES
     | CLOCK_CODES
 )

@@ -10,6 +10,7 @@ import copy
 import ipaddress
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -27,15 +28,25 @@ from botocore.credentials import (
     DeferredRefreshableCredentials,
 )
 from botocore.endpoint import EndpointCreator
-from botocore.exceptions import BotoCoreError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+    NoAuthTokenError,
+    NoCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
 from botocore.hooks import HierarchicalEmitter
 from botocore.utils import get_environ_proxies
 
-from image_history.aws.catalog import central_region, partition_of, shared_loader
+from image_history.aws.catalog import central_region, is_always_enabled, partition_of, shared_loader
 from image_history.aws.decoding import decode_answer
-from image_history.aws.translation import sentence, translate
+from image_history.aws.machine import NoTerminal, require_bundle, require_clean, require_endpoint, setting_of
+from image_history.aws.refreshing import Refreshes
+from image_history.aws.translation import UNFORESEEN, sentence, translate
 from image_history.aws.transport import Transport
-from image_history.errors import ConfigError, CredentialsError, TransientError
+from image_history.errors import ConfigError, ConnectorError, CredentialsError, TransientError
 from image_history.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -43,6 +54,9 @@ logger = logging.getLogger(__name__)
 _LENDING_AT_ONCE = 16
 # The first that is set wins, as in version 2 of the AWS CLI; botocore knows the second alone.
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_REGION = re.compile(r"[a-z0-9]{2,12}(-[a-z0-9]{1,16}){1,5}")
+# What `aws sso login` cures.
+_NOT_LOGGED_IN = (NoAuthTokenError, SSOError, TokenRetrievalError)
 # As botocore sets them: small requests at once, and a server that is gone is noticed.
 _SOCKET_OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -50,6 +64,11 @@ _SOCKET_OPTIONS = [
 ]
 # botocore's sessions and loaders are not made for several threads.
 _MAKING = threading.Lock()
+
+
+def _named() -> str | None:
+    """The profile that the environment names."""
+    return os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +83,9 @@ class Access:
     def __str__(self) -> str:
         if self.role_arn is not None:
             return f"role {self.role_arn}"
-        return f"profile {self.profile}" if self.profile is not None else "the default credentials"
+        if self.profile is not None:
+            return f"profile {self.profile}"
+        return f"profile {named} of the environment" if (named := _named()) else "the default credentials"
 
     @property
     def role_partition(self) -> str | None:
@@ -107,14 +128,14 @@ class Login:
     """One way into one account, shared by the clients of all its regions: one session, one assumed role.
 
     Safe to share between threads. No request is made before a client's first one; any that would go over
-    plain http, those for credentials too, is refused with ConfigError. `region` is one that the
-    account is read in, None where that is not known yet. `among` are the logins that it shares its source
+    plain http, those for credentials too, is refused with ConfigError. `regions` are those that the
+    account is read in, as far as they are known yet. `among` are the logins that it shares its source
     with, if there are others. Connections and trust store are the account's own.
     """
 
-    def __init__(self, access: Access, region: str | None = None, *, among: Logins | None = None) -> None:
+    def __init__(self, access: Access, *regions: str, among: Logins | None = None) -> None:
         self.access = access
-        self._region = region
+        self._regions = regions
         logins = Logins() if among is None else among
         self._common = logins.common
         self._transports: dict[object, Transport] = {}
@@ -125,7 +146,8 @@ class Login:
         self._generation = 0
         self._answered = False
         self._asking = threading.Lock()
-        self._told: Identity | CredentialsError | None = None
+        self._told: Identity | ConnectorError | None = None
+        self._provider: str | None = None
         self._asked = False
 
     @property
@@ -143,15 +165,28 @@ class Login:
     def home_region(self) -> str:
         """Where STS and whatever else concerns the account as a whole is asked. ConfigError if unknown.
 
-        A role is assumed where its source is at home, if that is the role's partition: the source's account
-        may not have enabled the region that the role is for.
+        A role is assumed where its source is at home, if that is the role's partition. Of the regions that are
+        read one that no account has to enable comes first.
         """
         wanted = self.access.role_partition
-        own = self.default_region
+        certain = next(filter(is_always_enabled, self._regions), None)
+        first = next(iter(self._regions), None)
         if wanted is None:
-            return self._region or own or self.require_region()
+            return certain or first or self.require_region()
+        own = self.default_region
         near = own if own is not None and partition_of(own) == wanted else None
-        return near or self._region or central_region(wanted) or self.require_region()
+        return near or certain or central_region(wanted) or first or self.require_region()
+
+    @property
+    def other_regions(self) -> tuple[str, ...]:
+        """Where the account as a whole may be asked too, if it may not have enabled its home region."""
+        home = self.home_region
+        if is_always_enabled(home):
+            return ()
+        wanted = dict.fromkeys(
+            (*self._regions, self.default_region, central_region(partition_of(home) or ""))
+        )
+        return tuple(region for region in wanted if region not in {None, home})
 
     @property
     def region_source(self) -> str:
@@ -167,6 +202,8 @@ class Login:
                 f"No region is configured for {self.access}: name one under accounts[].regions, "
                 "in AWS_REGION, or in the profile."
             )
+        if not _REGION.fullmatch(region):
+            raise ConfigError(f"{region!a} is no region of AWS: correct it ({self.region_source}).")
         return region
 
     def client(self, service: str, region: str, *, timeouts: Timeouts) -> Client:
@@ -177,6 +214,7 @@ class Login:
             if self._found(session) is None:
                 # They are not looked for again with each client: a metadata service that is not there is waited for.
                 session.register_component("credential_provider", CredentialResolver([]))
+            require_bundle(session)
             config = _client_config(session, timeouts)
             api = _new_client(session, service, region, config)
             transport = self._transport(session, api)
@@ -216,14 +254,36 @@ class Login:
     def _found(self, session: botocore.session.Session) -> Any:
         """The session's credentials, None if there are none. CredentialsError where their source is broken."""
         try:
-            return session.get_credentials()
-        except BotoCoreError:
+            credentials = session.get_credentials()
+            require_clean(credentials, str(self.access))
+        except (BotoCoreError, ConnectorError):
             raise
-        except (OSError, RuntimeError, ValueError) as error:
+        except UNFORESEEN as error:
             raise CredentialsError(
                 f"The credentials of {self.access} cannot be had: {sentence(error)} Check their credential_process "
                 "and what else they come from."
             ) from error
+        self._provider = None if credentials is None else credentials.method
+        return credentials
+
+    def explained(self, error: Exception, told: ConnectorError, place: str) -> ConnectorError:
+        """What an error means that arose before AWS was asked: nothing that waiting would change.
+
+        Unless AWS has already taken this login's credentials: then what renews them may come back.
+        """
+        if isinstance(error, _NOT_LOGGED_IN):
+            name = self.access.profile or self.access.source_profile or _named()
+            profile = f" --profile {name}" if name else ""
+            return CredentialsError(
+                f"{place} failed: {sentence(error)} Run: aws sso login{profile}.", code=type(error).__name__
+            )
+        if isinstance(error, CredentialRetrievalError | MetadataRetrievalError) and not self._answered:
+            return CredentialsError(
+                f"{place} failed: the credentials of {self.access} cannot be had: {sentence(error)}"
+                f"{setting_of(self._provider or error.kwargs.get('provider'))}",
+                code=type(error).__name__,
+            )
+        return told
 
     def answered(self, generation: int) -> None:
         """AWS took the credentials of this generation, so they may be renewed again when they expire."""
@@ -255,16 +315,16 @@ class Login:
             return True
 
     def remembered(self, ask: Callable[[], Identity | None]) -> Identity | None:
-        """What `ask` tells, and told whoever came first; so is a CredentialsError that it raised."""
+        """What `ask` tells, and told whoever came first; so is a ConfigError or CredentialsError that it raised."""
         with self._asking:
             if not self._asked:
                 try:
                     self._told = ask()
-                except CredentialsError as error:
+                except (ConfigError, CredentialsError) as error:
                     self._told = error
                 self._asked = True
-            if isinstance(self._told, CredentialsError):
-                raise CredentialsError(self._told.message, **self._told.context) from self._told
+            if isinstance(self._told, ConnectorError):
+                raise type(self._told)(self._told.message, **self._told.context) from self._told
             return self._told
 
     def _opened(self) -> botocore.session.Session:
@@ -339,10 +399,10 @@ class Logins:
         self.common = Common()
         self._logins: dict[Access, Login] = {}
 
-    def of(self, access: Access, region: str | None = None) -> Login:
-        """The login of an access; `region` is one that it is read in, if any is known."""
+    def of(self, access: Access, *regions: str) -> Login:
+        """The login of an access; `regions` are those that it is read in, if any is known."""
         if access not in self._logins:
-            self._logins[access] = Login(access, region, among=self)
+            self._logins[access] = Login(access, *regions, among=self)
         return self._logins[access]
 
 
@@ -378,6 +438,7 @@ class Common:
                 self._handlers = HierarchicalEmitter()
                 session = botocore.session.Session(event_hooks=self._handlers)
                 session.register("before-send", _refuse_readable_request)
+                Refreshes().register(self._handlers)
             return copy.copy(self._handlers)
 
     def files(self) -> Any:
@@ -415,13 +476,22 @@ def _set_variables() -> list[str]:
 
 
 def _open_session(profile: str | None, common: Common) -> botocore.session.Session:
-    """A session that sends nothing over plain http. ConfigError for an unknown profile."""
+    """A session that sends nothing over plain http, and asks nobody who is not there.
+
+    ConfigError for an unknown profile.
+    """
     try:
         session = _Session(profile, common)
         paths = tuple(session.get_component("data_loader").search_paths)
+        session.register_component("data_loader", shared_loader(paths))
+        resolver = session.get_component("credential_provider")
     except BotoCoreError as error:
         raise translate(error, str(Access(profile))) from error
-    session.register_component("data_loader", shared_loader(paths))
+    except UNFORESEEN as error:
+        raise ConfigError(
+            f"{Access(profile)} cannot be read: {sentence(error)} Check AWS's config files."
+        ) from error
+    resolver.insert_before("assume-role", NoTerminal(session))
     return session
 
 
@@ -437,10 +507,12 @@ def _new_client(
             api = session.create_client(service, region_name=region, config=config, **credentials)
     except BotoCoreError as error:
         raise translate(error, f"An endpoint of {service} in {region}") from error
-    except ValueError as error:
+    except UNFORESEEN as error:
         raise ConfigError(
-            f"{sentence(error)} Check AWS_ENDPOINT_URL and endpoint_url in AWS's own config files."
+            f"A client of {service} cannot be made with {Access(session.profile)}: {sentence(error)} Check "
+            "AWS_ENDPOINT_URL, and endpoint_url and services in AWS's own config files."
         ) from error
+    require_endpoint(api.meta.endpoint_url)
     refuse_plain_http(api.meta.endpoint_url)
     return api
 

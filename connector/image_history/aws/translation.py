@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from botocore.exceptions import BotoCoreError, ClientError, SSLError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from image_history.aws.bodies import BODIES
@@ -33,13 +33,21 @@ from image_history.errors import (
 
 # All that a call can raise; ResponseParserError is for XML that is none, ValueError for an impossible date in it.
 RAISED = (ClientError, BotoCoreError, ResponseParserError, ValueError)
+# What a program, file or prompt that credentials come from, and botocore's reading of odd settings, may raise.
+UNFORESEEN = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 _ASKED_OPERATIONS = ACCOUNT_OPERATIONS | BODIES.keys()
 # So many characters of a token are no other word.
 _QUOTED_CHARACTERS = 8
-# A certificate that is not trusted now will not be a minute later; other faults of TLS may pass.
-_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
-_TRUST_HINT = " If a proxy of yours signs certificates, name its authority in AWS_CA_BUNDLE."
 
 
 def is_expired(error: Exception) -> bool:
@@ -68,8 +76,6 @@ def translate(error: Exception, place: str, token: object = None) -> ConnectorEr
         return MalformedResponseError(f"{place} failed: {sentence(error)}")
     if not isinstance(error, BotoCoreError):
         return SourceError(f"{place} failed inside botocore: {sentence(error)}")
-    if isinstance(error, SSLError) and any(words in str(error) for words in _UNTRUSTED):
-        return SourceError(f"{place} failed: {sentence(error)}{_TRUST_HINT}", code=type(error).__name__)
     kind = next(
         (EXCEPTIONS[base.__name__] for base in type(error).__mro__ if base.__name__ in EXCEPTIONS),
         SourceError,

@@ -104,9 +104,10 @@ def _regions(account: Account) -> tuple[str | None, ...]:
     if account.regions == ALL or account.role_arn is not None:
         return (None,)
     try:
-        return tuple(target.region for target in targets([account]))
+        found = targets([account])
     except ConfigError:
         return (None,)
+    return tuple(target.region if target.fault is None else None for target in found)
 
 
 def _partition(region: str | None) -> str:

@@ -146,7 +146,13 @@ class Verb(click.Command):
 
         ctx.obj = ctx.obj or Globals()
         configure(ctx.obj.log_format, ctx.obj.verbosity)
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            # click would take it for Ctrl-C.
+            raise ConnectorError(
+                "Standard input ended before the question on it was answered; nothing was interrupted."
+            ) from error
 
 
 class Root(click.Group):

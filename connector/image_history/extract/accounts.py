@@ -13,6 +13,7 @@ from typing import Any
 from image_history.aws.caller import Caller
 from image_history.aws.catalog import partition_of
 from image_history.aws.deadline import Callers
+from image_history.aws.error_codes import UNKNOWN_KEY_CODES
 from image_history.aws.sessions import Identity, Login, Timeouts
 from image_history.errors import (
     AccessDeniedError,
@@ -79,7 +80,7 @@ class AccountCalls:
     def __init__(self, login: Login, bounds: Bounds) -> None:
         self._login = login
         self._bounds = bounds
-        self._callers: dict[str, Caller] = {}
+        self._callers: dict[tuple[str, str], Caller] = {}
 
     def identity(self) -> Identity | None:
         """Whose credentials they are, asked once for all regions. CredentialsError if AWS doesn't know them.
@@ -99,7 +100,7 @@ class AccountCalls:
 
     def _ask_identity(self) -> Identity | None:
         try:
-            body = self._call("GetCallerIdentity", {}, policy=self._bounds.brief)
+            body = self._identity_somewhere()
         except (TransientError, SkippableError, SourceError) as error:
             reason = {"where": str(self._login.access), "reason": str(error)}
             logger.warning("account_not_told_by_sts", extra=reason)
@@ -109,6 +110,20 @@ class AccountCalls:
         told = str(body.get("Arn", "")).split(":")
         partition = told[1] if len(told) > 1 else partition_of(region) or "aws"
         return Identity(str(body["Account"]), partition)
+
+    def _identity_somewhere(self) -> Mapping[str, Any]:
+        """What STS tells where the account is known: not in a region that it has not enabled."""
+        try:
+            return self._call("GetCallerIdentity", {}, policy=self._bounds.brief)
+        except CredentialsError as error:
+            if error.context.get("code") not in UNKNOWN_KEY_CODES:
+                raise
+            for region in self._login.other_regions:
+                try:
+                    return self._call("GetCallerIdentity", {}, policy=self._bounds.brief, region=region)
+                except CredentialsError:
+                    continue
+            raise
 
     def enabled_regions(self) -> frozenset[str]:
         """The regions that the account has enabled.
@@ -195,17 +210,22 @@ class AccountCalls:
         member: str | None = None,
         *,
         policy: RetryPolicy | None = None,
+        region: str | None = None,
     ) -> Mapping[str, Any]:
         def attempt() -> Mapping[str, Any]:
             self._bounds.stop.check()
-            return self._request(operation, parameters, member or "Account")
+            return self._request(
+                operation, parameters, member or "Account", region or self._login.home_region
+            )
 
         def failed(error: TransientError) -> None:
             logger.warning("call_failed", extra={"operation": operation, "reason": str(error)})
 
         return (policy or self._bounds.policy).run(attempt, stop=self._bounds.stop.event, failed=failed)
 
-    def _request(self, operation: str, parameters: Mapping[str, object], member: str) -> Mapping[str, Any]:
+    def _request(
+        self, operation: str, parameters: Mapping[str, object], member: str, region: str
+    ) -> Mapping[str, Any]:
         place = f"{operation} with {self._login.access}"
 
         def judge(body: Mapping[str, Any], _: object) -> Mapping[str, Any]:
@@ -213,20 +233,14 @@ class AccountCalls:
                 raise MalformedResponseError(f"the answer has no {member}", operation=operation)
             return body
 
-        return self._caller(operation).call(operation, parameters, judge, place)
+        return self._caller(operation, region).call(operation, parameters, judge, place)
 
-    def _caller(self, operation: str) -> Caller:
-        service = _SERVICES[operation]
-        if service not in self._callers:
+    def _caller(self, operation: str, region: str) -> Caller:
+        key = (_SERVICES[operation], region)
+        if key not in self._callers:
             bounds = self._bounds
-            self._callers[service] = Caller(
-                self._login,
-                service,
-                self._login.home_region,
-                timeouts=bounds.timeouts,
-                callers=bounds.callers,
-            )
-        return self._callers[service]
+            self._callers[key] = Caller(self._login, *key, timeouts=bounds.timeouts, callers=bounds.callers)
+        return self._callers[key]
 
 
 def _member(account: Mapping[str, Any]) -> Member:

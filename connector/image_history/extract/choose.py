@@ -35,7 +35,7 @@ def choose_target(
 
     A profile may be one that the configuration doesn't name, a role the organization's in any account, and a
     region one that its account isn't read in. ConfigError if several targets fit, naming them, or if the role
-    isn't configured.
+    isn't configured; the target's fault if it has one.
     """
     candidates = _candidates(accounts, choice, organization)
     if choice.region is not None:
@@ -43,6 +43,7 @@ def choose_target(
         candidates = configured or _moved(candidates, choice.region)
     if len(candidates) > 1:
         raise ConfigError(_ambiguous(candidates))
+    candidates[0].require_sound()
     return candidates[0]
 
 

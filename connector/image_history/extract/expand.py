@@ -41,7 +41,7 @@ def find_targets(config: Config, stop: Stop) -> tuple[Target, ...]:
 
 def _login(account: Account, logins: Logins) -> Login:
     named = account.regions if isinstance(account.regions, tuple) else ()
-    return logins.of(access_of(account), next(iter(named), None))
+    return logins.of(access_of(account), *named)
 
 
 def _expanded(account: Account, logins: Logins, limits: Bounds) -> Sequence[Target]:
@@ -50,9 +50,7 @@ def _expanded(account: Account, logins: Logins, limits: Bounds) -> Sequence[Targ
     login, images = _login(account, logins), filter_of(account)
     try:
         regions = _regions(AccountCalls(login, limits), login)
-    except ConfigError:
-        raise
-    except (TransientError, SkippableError, FatalError) as error:
+    except (ConfigError, TransientError, SkippableError, FatalError) as error:
         return (Target(login.access, EVERYWHERE, images, login, fault=error),)
     return targets([replace(account, regions=regions)], logins)
 
@@ -94,7 +92,9 @@ def organization_accounts(wanted: Organization, logins: Logins, limits: Bounds) 
     """The organization's accounts; none without a role name. Raises what `find_targets` says of organizations."""
     if wanted.role_name is None:
         return Found()
-    manager = logins.of(Access(wanted.profile), _some_region(wanted))
+    manager = logins.of(
+        Access(wanted.profile), *(wanted.regions if isinstance(wanted.regions, tuple) else ())
+    )
     calls = AccountCalls(manager, limits)
     identity = calls.identity()
     chosen, absent = _chosen(calls, wanted)
@@ -103,10 +103,6 @@ def organization_accounts(wanted: Organization, logins: Logins, limits: Bounds) 
     partition = identity.partition if identity is not None else partition_of(manager.home_region)
     account = partial(_account, wanted=wanted, identity=identity, partition=partition or "aws")
     return Found(tuple(map(account, chosen)), tuple(map(account, absent)))
-
-
-def _some_region(wanted: Organization) -> str | None:
-    return wanted.regions[0] if isinstance(wanted.regions, tuple) else None
 
 
 def _chosen(calls: AccountCalls, wanted: Organization) -> tuple[list[str], list[str]]:

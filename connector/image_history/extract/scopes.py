@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from image_history.aws.catalog import partition_of
 from image_history.aws.deadline import Callers
+from image_history.aws.error_codes import UNKNOWN_KEY_CODES
 from image_history.aws.image_api import Access, ImageApi, Login, Timeouts
 from image_history.aws.sessions import Logins
 from image_history.config import Account, Config
@@ -26,6 +27,7 @@ from image_history.model import Scope, Stop
 # In place of region names: all that the account has enabled; and how a target says so.
 ALL = "all"
 EVERYWHERE = "all regions"
+NOWHERE = "an unknown region"
 
 # How often a server may use its time to read up before a call is given up; a page is a few reads long.
 _READS_PER_CALL = 4
@@ -49,6 +51,11 @@ class Target:
     def __str__(self) -> str:
         return f"{self.access} in {self.region}"
 
+    def require_sound(self) -> None:
+        """Raise the fault, if there is one."""
+        if self.fault is not None:
+            raise self.fault
+
     @property
     def identity(self) -> str:
         """What the configuration names: a profile, a role, or AWS's default chain."""
@@ -66,7 +73,19 @@ class OpenScope:
 
     def images(self) -> Discovery:
         """The scope's list of images, read now unless it was read already. Raises as `discover` does."""
-        return self.discovery if self.discovery is not None else discover(self.calls, self.target.images)
+        if self.discovery is not None:
+            return self.discovery
+        try:
+            return discover(self.calls, self.target.images)
+        except CredentialsError as error:
+            if error.context.get("code") not in UNKNOWN_KEY_CODES:
+                raise
+            # STS knows these keys, or there would be no scope.
+            raise CredentialsError(
+                f"{error} STS knows the credentials: is the region {self.scope.region} enabled in account "
+                f"{self.scope.account_id}?",
+                **error.context,
+            ) from error
 
 
 # A list call takes AWS longer than this but rarely.
@@ -76,8 +95,9 @@ _CALL_SECONDS = 0.5
 def targets(accounts: Iterable[Account], logins: Logins | None = None) -> tuple[Target, ...]:
     """Every region of every configured account. No request is made.
 
-    ConfigError for an unknown profile, a missing region, a region of another partition than the role's, and
-    for `regions: all`, which only `expand.find_targets` can tell.
+    What keeps an account's region from being known is the fault of its one target, so that it concerns no other.
+    ConfigError for a region of another partition than the role's, and for `regions: all`, which only
+    `expand.find_targets` can tell.
     """
     shared = Logins() if logins is None else logins
     return tuple(target for account in accounts for target in _of_account(account, shared))
@@ -88,8 +108,13 @@ def _of_account(account: Account, logins: Logins) -> Iterator[Target]:
     if account.regions == ALL:
         raise ConfigError(f"{access} is read in all its regions: name the one that is meant, with --region.")
     named = account.regions if isinstance(account.regions, tuple) else ()
-    login = logins.of(access, next(iter(named), None))
-    for region in named or (login.require_region(),):
+    login = logins.of(access, *named)
+    try:
+        regions = named or (login.require_region(),)
+    except ConnectorError as error:
+        yield Target(access, NOWHERE, images, login, fault=error)
+        return
+    for region in regions:
         _require_partition(access, region)
         yield Target(access, region, images, login, region_from=None if named else login.region_source)
 
@@ -161,8 +186,7 @@ def open_scope(target: Target, config: Config, stop: Stop, *, callers: Callers |
     without it the scope has its own bound. Raises the target's fault if it has one, CredentialsError if
     nothing tells, and what discovery raises.
     """
-    if target.fault is not None:
-        raise target.fault
+    target.require_sound()
     if target.login is None:
         return open_scope(
             replace(target, login=Login(target.access, target.region)), config, stop, callers=callers

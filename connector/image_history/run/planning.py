@@ -98,8 +98,8 @@ def open_scopes(
 ) -> Opened:
     """Open every wanted scope and read its list of images; return when all are there.
 
-    A scope that fails is reported in `unreadable`. If all fail, the first one's error is raised; a
-    ConfigError is raised in any case. `accounts` is where profiles and roles led before.
+    A scope that fails, for whatever reason, is reported in `unreadable`. If all fail, the first one's error is
+    raised. `accounts` is where profiles and roles led before.
     """
     opening = Opening(wanted, config, options, accounts=accounts, stop=stop)
     *_, last = opening.waves(patience_seconds=math.inf)
@@ -175,9 +175,7 @@ class Opening:
                 note(scope=str(scope))
                 require_same_account(opened, {} if self.options.accept_account else self.accounts)
                 return opened if scope in self.planned else replace(opened, discovery=opened.images())
-        except ConfigError:
-            raise
-        except (TransientError, SkippableError, FatalError) as error:
+        except (ConfigError, TransientError, SkippableError, FatalError) as error:
             return _Lost(target, scope or _named(target), error)
 
     def _unreadable(self, lost: Iterable[_Lost]) -> tuple[Failure, ...]:

@@ -1,0 +1,110 @@
+"""Unmodified boto3 and image-history, configured alike, make the same requests: same place, region, key and token."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.looking import looking
+from tests.loopback.cloud import IMAGE, Cloud
+from tests.loopback.configurations import CONFIGURATIONS, SECOND_KEY, Configuration
+from tests.loopback.stage import SECOND, Bench
+
+# What both programs ask; where credentials come from is held in the same way.
+SIGNED = ("sagemaker", "sts", "s3")
+UNSIGNED = ("sso", "sso-oidc", "imds", "container")
+# One of them beside sync for each configuration, and all for one configuration of each kind and all that name S3.
+ALL = ("check", "plan", "list", "publish")
+ARGUMENTS = {"list": [IMAGE]}
+WHOLE = frozenset(
+    {"env-keys", "source-profile", "web-identity-env", "sso-session", "endpoint-services", "proxy"}
+)
+VERBS = {
+    name: ALL if name in WHOLE or "s3" in repr(configuration) else (each,)
+    for (name, configuration), each in zip(CONFIGURATIONS.items(), cycle(ALL), strict=False)
+}
+
+
+def ask_by_boto3(configuration: Configuration, *, publish: bool) -> None:
+    """What a program of three lines does."""
+    session = boto3.Session(profile_name=configuration.profile)
+    session.client("sagemaker", region_name=configuration.region).list_images()
+    session.client("sts", region_name=configuration.region).get_caller_identity()
+    if publish:
+        s3 = session.client("s3", region_name=configuration.region)
+        s3.put_object(Bucket="bucket", Key="images/probe", Body=b"probe")
+
+
+def written(home: Path, configuration: Configuration, *others: object, publish: bool) -> Sequence[str]:
+    """The options that name our configuration of the same account, and of datasets in S3."""
+    access = configuration.account or named(configuration.profile)
+    to = {"to": "s3://bucket/images", **named(configuration.profile)}
+    settings = {
+        "accounts": [{**access, "regions": [configuration.region]}, *others],
+        "publish": [to] if publish else [],
+        "rate": {"list_per_second": 10_000, "describe_per_second": 10_000},
+        "retry": {"attempts": 2, "max_wait": "1ms"},
+    }
+    path = home / "config.yaml"
+    path.write_text(json.dumps(settings))
+    return ("--config", str(path))
+
+
+def named(profile: str | None) -> Mapping[str, str]:
+    """The setting of a profile, if one is named."""
+    return {} if profile is None else {"profile": profile}
+
+
+def become(bench: Bench, home: str, configuration: Configuration) -> Path:
+    """A machine with this configuration."""
+    made = bench.become(home, configuration.everything, configuration.written)
+    if configuration.account is None:
+        # S3's region is that of the environment or profile, for a dataset has no setting for it.
+        bench.machine.patch.setenv("AWS_DEFAULT_REGION", configuration.region)
+    return made
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_requests_are_those_of_boto3(bench: Bench, name: str) -> None:
+    """A sync and another verb, or publishing to S3, ask the same hosts with the same keys as boto3 does.
+
+    A second account, with keys of its own, is read in the same sync.
+    """
+    configuration = CONFIGURATIONS[name]
+    become(bench, "boto3", configuration)
+    publish = "publish" in VERBS[name] and configuration.account is None
+    ask_by_boto3(configuration, publish=publish)
+    theirs = bench.cloud
+    home = become(bench, "ours", configuration)
+    for verb in VERBS[name]:
+        if verb != "publish":
+            bench.succeed(*written(home, configuration, publish=False), verb, *ARGUMENTS.get(verb, []))
+    second = {"profile": "second", "regions": [configuration.region]}
+    bench.succeed(*written(home, configuration, second, publish=publish), "sync")
+    assert_same(theirs, bench.cloud)
+    with looking(home / "image-history.duckdb") as connection:
+        found = connection.execute("SELECT DISTINCT account_id FROM image_versions").fetchall()
+    assert len(found) == 2
+    assert (SECOND,) in found
+
+
+def assert_same(theirs: Cloud, ours: Cloud) -> None:
+    """Both clouds were asked in the same places, with valid signatures only; the second account's apart."""
+    for asked in (theirs, ours):
+        assert asked.seen
+        assert [each for each in asked.seen if not each.valid] == []
+    for service in (*SIGNED, *UNSIGNED):
+        assert ours.places(service, but=SECOND_KEY) == theirs.places(service), service
+
+
+def test_there_are_sixty_configurations() -> None:
+    """Fewer would be less than what was promised; each is of its own name and kind."""
+    assert len(CONFIGURATIONS) >= 60
+    assert len({repr(each) for each in CONFIGURATIONS.values()}) == len(CONFIGURATIONS)
+    assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in CONFIGURATIONS)

@@ -1,0 +1,76 @@
+"""Where an account as a whole is asked, and what becomes of a region that it has not enabled."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from tests.looking import looking
+from tests.loopback.configurations import ENVIRONMENT, REGION, STATIC, Configuration, login, role
+from tests.loopback.configurations import SSO_PROFILE as SSO
+from tests.loopback.configurations import SSO_SESSION as CORP
+from tests.loopback.stage import ACCOUNT, ROLES, Bench
+
+REGIONS = ("af-south-1", "us-east-1", "eu-west-1")
+
+
+def named(bench: Bench, accounts: str) -> None:
+    """Let the environment name the accounts."""
+    bench.machine.patch.setenv("IMAGE_HISTORY_ACCOUNTS", accounts)
+    bench.machine.patch.setenv("IMAGE_HISTORY_RETRY__MAX_WAIT", "1ms")
+
+
+@pytest.mark.parametrize("regions", [*permutations(REGIONS)], ids=",".join)
+@pytest.mark.parametrize("kind", ["keys", "role"])
+def test_region_that_is_not_enabled_costs_no_other(bench: Bench, kind: str, regions: tuple[str, ...]) -> None:
+    """Whatever comes first: the others are read, the exit code is 4, and the sentence asks the right question."""
+    reader = f"arn:aws:iam::{ROLES}:role/reader"
+    config = f"[profile base]\n{STATIC}"
+    home = bench.become("home", Configuration(ENVIRONMENT, config=config).everything, {".aws/config": config})
+    account = ACCOUNT if kind == "keys" else ROLES
+    bench.cloud.disabled_regions.update({(ACCOUNT, "af-south-1"), (ROLES, "af-south-1")})
+    access = "" if kind == "keys" else f"role_arn: '{reader}', source_profile: base, "
+    named(bench, f"[{{{access}regions: [{', '.join(regions)}]}}]")
+    answered = bench.run("sync")
+    assert answered.code == 4, answered.err
+    assert f"is the region af-south-1 enabled in account {account}?" in answered.out + answered.err
+    with looking(home / "image-history.duckdb") as connection:
+        found = connection.execute("SELECT DISTINCT account_id, region FROM image_versions").fetchall()
+    assert set(found) == {(account, "us-east-1"), (account, "eu-west-1")}
+
+
+def test_unknown_keys_are_refused_everywhere(bench: Bench) -> None:
+    """Keys that AWS knows nowhere are no question of regions: exit 3."""
+    keys = {**ENVIRONMENT, "AWS_ACCESS_KEY_ID": "AKIANOBODY"}
+    bench.become("home", Configuration(keys).everything, {})
+    named(bench, "[{regions: [us-east-1, eu-west-1]}]")
+    answered = bench.run("sync")
+    assert answered.code == 3
+    assert "enabled" not in answered.err
+
+
+def test_six_profiles_share_one_refresh(bench: Bench) -> None:
+    """A refresh token works once: the first profile's new access token is that of all."""
+    profiles = "".join(f"[profile p{n}]\n{REGION}{SSO.replace(ACCOUNT, f'{n}' * 12)}" for n in range(1, 7))
+    files = {
+        ".aws/config": f"{profiles}{CORP}",
+        **login("corp", "stale", expires="2020-01-01T00:00:00Z"),
+    }
+    home = bench.become("home", Configuration().everything, files)
+    named(bench, "[" + ", ".join(f"{{profile: p{n}, regions: [us-east-1]}}" for n in range(1, 7)) + "]")
+    bench.succeed("sync")
+    assert bench.cloud.operations("sso-oidc") == ["POST /token"]
+    with looking(home / "image-history.duckdb") as connection:
+        found = connection.execute("SELECT count(DISTINCT account_id) FROM image_versions").fetchall()
+    assert found == [(6,)]
+
+
+def test_role_that_expires_is_assumed_again(bench: Bench) -> None:
+    """AWS ends the credentials in the middle of a run: the role is assumed anew, and the run is whole."""
+    config = f"[profile work]\n{REGION}{role('source_profile = base')}[profile base]\n{STATIC}"
+    bench.become("home", Configuration().everything, {".aws/config": config})
+    named(bench, "[{profile: work, regions: [us-east-1, eu-west-1, us-west-2]}]")
+    bench.cloud.ends_after = 4
+    bench.succeed("sync")
+    assert bench.cloud.operations("sts").count("AssumeRole") == 2

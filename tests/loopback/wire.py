@@ -1,0 +1,259 @@
+"""Servers on loopback that read requests byte by byte: plain, over TLS for any host, and proxies before them.
+
+Must not know what is answered.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import socketserver
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.behaviour.scripted import running
+from tests.loopback.authority import Authority
+from tests.loopback.signature import Received
+
+_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, headers and a body."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a request came: over which scheme, and through which proxy."""
+
+    scheme: str
+    proxy: str | None = None
+
+
+Answering = Callable[[Received, Way], Answer]
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.server_address[1])
+
+
+@dataclass(slots=True)
+class Proxies:
+    """Which of the servers' connections came through which proxy, by the proxy's own address of each."""
+
+    names: dict[tuple[str, int], str] = field(default_factory=dict)
+    greeted: list[str] = field(default_factory=list)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = _SECONDS
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def _for_every_method(handler: type[_Handler], reply: Callable[[Any], None]) -> type[_Handler]:
+    for method in ("GET", "POST", "PUT", "DELETE", "HEAD"):
+        setattr(handler, f"do_{method}", reply)
+    return handler
+
+
+def _received(handler: BaseHTTPRequestHandler) -> Received:
+    path, _, query = handler.path.partition("?")
+    if path.startswith("http://"):
+        # What a plain proxy is asked for.
+        path = "/" + path.removeprefix("http://").partition("/")[2]
+    headers = {name.lower(): value for name, value in handler.headers.items()}
+    return Received(handler.command, path, query, headers, _body(handler))
+
+
+def _body(handler: BaseHTTPRequestHandler) -> bytes:
+    if handler.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+    parts = []
+    while size := int(handler.rfile.readline().split(b";")[0], 16):
+        parts.append(handler.rfile.read(size))
+        handler.rfile.readline()
+    while handler.rfile.readline().strip():
+        pass
+    return b"".join(parts)
+
+
+def _answering(answering: Answering, scheme: str, proxies: Proxies) -> type[_Handler]:
+    class Handler(_Handler):
+        def reply(self) -> None:
+            way = Way(scheme, proxies.names.get(self.client_address))
+            answer = answering(_received(self), way)
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
+
+    return _for_every_method(Handler, Handler.reply)
+
+
+@contextmanager
+def _serving(server: socketserver.BaseServer) -> Iterator[None]:
+    with server, running(server):
+        yield
+
+
+def _tls(server: _Server, authority: Authority) -> None:
+    """Show every client a certificate for the host that it names."""
+    outer = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    outer.load_cert_chain(authority.pair("127.0.0.1"))
+
+    def choose(sock: Any, host: str | None, _: ssl.SSLContext) -> None:
+        if host is not None:
+            sock.context = authority.context(host)
+
+    outer.sni_callback = choose
+    plain = server.get_request
+
+    def get_request() -> tuple[Any, Any]:
+        sock, address = plain()
+        sock.settimeout(_SECONDS)
+        # The handshake belongs to the connection's own thread.
+        return outer.wrap_socket(sock, server_side=True, do_handshake_on_connect=False), address
+
+    server.get_request = get_request  # type: ignore[method-assign]  # one server's own way
+
+
+class _QuietServer(_Server):
+    def handle_error(self, *_: object) -> None:
+        """A client may refuse a certificate, or leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The ports of the plain and of the TLS server, and what came through proxies."""
+
+    http: int
+    https: int
+    proxies: Proxies
+
+    def port_for(self, port: int) -> int:
+        """Where a connection to this port of some host is led."""
+        return {80: self.http, 443: self.https}.get(port, port)
+
+
+@contextmanager
+def serving(answering: Answering, authority: Authority) -> Iterator[Wire]:
+    """Answer over plain HTTP and over TLS until the block ends."""
+    proxies = Proxies()
+    with ExitStack() as stack:
+        plain = _QuietServer(("127.0.0.1", 0), _answering(answering, "http", proxies))
+        stack.enter_context(_serving(plain))
+        secure = _QuietServer(("127.0.0.1", 0), _answering(answering, "https", proxies))
+        _tls(secure, authority)
+        stack.enter_context(_serving(secure))
+        yield Wire(plain.port, secure.port, proxies)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy's name, what it asks for, and what it answers instead of leading on."""
+
+    name: str
+    wire: Wire
+    user: str | None = None
+    refusal: Answer | None = None
+
+    def admits(self, authorization: str | None) -> bool:
+        """Whether a client has said who it is."""
+        if self.user is None:
+            return True
+        told = base64.b64encode(self.user.encode()).decode()
+        return authorization == f"Basic {told}"
+
+
+class _ProxyHandler(_Handler):
+    """Leads a client on to the servers, if its proxy lets it."""
+
+    proxy: Proxy
+    answering: Answering
+
+    def answer(self, answer: Answer) -> None:
+        """Write an answer."""
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def refused(self) -> bool:
+        """Whether the proxy leads nobody on, or not this client; then it is told so."""
+        self.proxy.wire.proxies.greeted.append(self.path)
+        refusal = self.proxy.refusal
+        if refusal is None and not self.proxy.admits(self.headers["Proxy-Authorization"]):
+            asking = {"Proxy-Authenticate": 'Basic realm="gate"'}
+            refusal = Answer(407, b"<html>Who are you?</html>", asking)
+        if refusal is not None:
+            self.answer(refusal)
+            self.close_connection = True
+        return refusal is not None
+
+    def do_CONNECT(self) -> None:
+        self.close_connection = True
+        if self.refused():
+            return
+        wire = self.proxy.wire
+        port = int(self.path.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", wire.port_for(port))) as there:
+            wire.proxies.names[there.getsockname()] = self.proxy.name
+            self.send_response(200, "Connection established")
+            self.end_headers()
+            _splice(self.connection, there)
+
+    def forward(self) -> None:
+        """Answer a request to a plain address."""
+        if not self.refused():
+            self.answer(type(self).answering(_received(self), Way("http", self.proxy.name)))
+
+
+def _splice(here: socket.socket, there: socket.socket) -> None:
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while part := source.recv(65_536):
+                target.sendall(part)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    back = threading.Thread(target=pump, args=(there, here), daemon=True)
+    back.start()
+    pump(here, there)
+    back.join(_SECONDS)
+
+
+@contextmanager
+def proxying(proxy: Proxy, answering: Answering, authority: Authority | None = None) -> Iterator[int]:
+    """Serve a proxy, over TLS if an authority is given; its port."""
+    own = {"proxy": proxy, "answering": staticmethod(answering)}
+    handler = _for_every_method(type("Handler", (_ProxyHandler,), own), _ProxyHandler.forward)
+    server = _QuietServer(("127.0.0.1", 0), handler)
+    if authority is not None:
+        _tls(server, authority)
+    with _serving(server):
+        yield server.port
