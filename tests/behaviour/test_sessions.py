@@ -12,10 +12,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from image_history.aws.bodies import BODIES
 from image_history.aws.deadline import Callers
 from image_history.aws.image_api import Access, ImageApi, Login, Timeouts
-from image_history.aws.sessions import Identity
+from image_history.aws.sessions import Identity, Logins
 from image_history.config import Account, Config, Retry
 from image_history.errors import CredentialsError
 from image_history.extract.accounts import AccountCalls, Bounds
@@ -237,14 +236,48 @@ def test_refused_credentials_are_asked_about_once(serve: Serve) -> None:
     assert lender.asked == ["GetCallerIdentity"]
 
 
-def test_sessions_share_a_model_of_what_is_called(serve: Serve) -> None:
-    """SageMaker's has the operations that are called, others are whole, and no session reads one again."""
-    serve(Lender())
-    one, two = (
-        Login(Access(), "us-east-1").client("sagemaker", region, timeouts=Timeouts()).api.meta
-        for region in REGIONS[:2]
+def test_profiles_share_clients_unless_their_settings_differ(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Keys make no other client, anything else that a profile says does; and no session reads a model again."""
+    keys = "aws_access_key_id = AKIA{0}\naws_secret_access_key = x\n"
+    lines = {"one": "", "two": "", "fips": "use_fips_endpoint = true\n"}
+    text = "".join(f"[profile {name}]\n{keys.format(name)}{line}" for name, line in lines.items())
+    (tmp_path / "config").write_text(text)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    logins = Logins()
+    one, two, fips = (
+        logins.of(Access(name)).client("sagemaker", "us-east-1", timeouts=Timeouts()) for name in lines
     )
-    assert set(one.service_model.operation_names) == set(BODIES)
-    assert one.service_model.metadata is two.service_model.metadata
-    sts = Login(Access(), "us-east-1").client("sts", "us-east-1", timeouts=Timeouts()).api
-    assert callable(sts.assume_role_with_web_identity)
+    assert one.api is two.api
+    assert one.transport is not two.transport
+    assert fips.api.meta.endpoint_url == "https://api-fips.sagemaker.us-east-1.amazonaws.com"
+    assert fips.api.meta.service_model.metadata is one.api.meta.service_model.metadata
+
+
+def test_accounts_that_share_a_client_sign_with_their_own_keys(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However their calls interleave, each is signed with the keys of the account that it is for."""
+    names = ("one", "two", "three")
+    profile = "[profile {0}]\naws_access_key_id = AKIA{0}\naws_secret_access_key = x\n"
+    (tmp_path / "config").write_text("".join(map(profile.format, names)))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    logins, callers = Logins(), Callers(6)
+    asked = [{"ImageName": "base", "NextToken": name} for name in names * 20]
+    with scripted(page_for) as server, ThreadPoolExecutor(6) as threads:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.environment["AWS_ENDPOINT_URL"])
+        apis = {
+            name: ImageApi(
+                Access(name), "us-east-1", timeouts=Timeouts(), callers=callers, login=logins.of(Access(name))
+            )
+            for name in names
+        }
+        for call in [
+            threads.submit(apis[each["NextToken"]].call, "ListImageVersions", each) for each in asked
+        ]:
+            call.result()
+    keys = [request.headers["authorization"].split("/")[0] for request in server.requests]
+    wanted = [f"AWS4-HMAC-SHA256 Credential=AKIA{each.parameters['NextToken']}" for each in server.requests]
+    assert keys == wanted
+    assert len(keys) == len(asked)

@@ -92,9 +92,9 @@ class Caller:
         self, client: Client, operation: str, parameters: Mapping[str, object], judge: Judge[Result]
     ) -> Result:
         def exchange() -> Result:
-            with client.transport.exchange() as made:
+            with client.exchange() as (api, made):
                 try:
-                    result = judge(getattr(client.api, xform_name(operation))(**parameters), made)
+                    result = judge(getattr(api, xform_name(operation))(**parameters), made)
                 except ClientError as error:
                     # An error does not say what it is about: heard twice, another thing would seem to be gone.
                     require_new(made)

@@ -6,15 +6,11 @@ Must not know credentials, nor make a request.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any
 
 from botocore.exceptions import UnknownRegionError
 from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
-
-from image_history.aws.bodies import BODIES
 
 _SAGEMAKER_ENDPOINTS = "api.sagemaker"
 # Those that AWS had before March 2019; every later one an account has to enable first (AWS's guide to accounts).
@@ -87,54 +83,5 @@ def _default_loader() -> Loader:
 
 @cache
 def shared_loader(paths: tuple[str, ...]) -> Loader:
-    """The one loader of all sessions with these search paths."""
-    return _TrimmingLoader(paths)
-
-
-class _TrimmingLoader(Loader):
-    """botocore's loader, that of many sessions: it keeps each model, and cuts SageMaker's to what is called.
-
-    A client has a method for each of SageMaker's 400 operations: 10 ms and 0.6 MB more than it takes for the few
-    that are called. All other services are whole, since botocore's credential providers call what they like.
-    """
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        super().__init__(extra_search_paths=list(paths), include_default_search_paths=False)
-        self._models: dict[tuple[str, str, str | None], Any] = {}
-
-    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
-        """See botocore's Loader."""
-        key = (service_name, type_name, api_version)
-        if key not in self._models:
-            if (service_name, type_name) == ("sagemaker", "service-2"):
-                # By a loader that forgets the whole.
-                whole = Loader(extra_search_paths=list(self.search_paths), include_default_search_paths=False)
-                self._models[key] = _trim(whole.load_service_model(service_name, type_name, api_version))
-            else:
-                self._models[key] = super().load_service_model(service_name, type_name, api_version)
-        return self._models[key]
-
-
-def _trim(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    operations = {name: each for name, each in model["operations"].items() if name in BODIES}
-    shapes: dict[str, Any] = {}
-    waiting = list(_references(operations))
-    while waiting:
-        name = waiting.pop()
-        if name not in shapes:
-            shapes[name] = model["shapes"][name]
-            waiting.extend(_references(shapes[name]))
-    return {**model, "operations": operations, "shapes": shapes}
-
-
-def _references(node: object) -> Iterator[str]:
-    """The names of all shapes that a part of a model refers to."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "shape" and isinstance(value, str):
-                yield value
-            else:
-                yield from _references(value)
-    elif isinstance(node, list):
-        for each in node:
-            yield from _references(each)
+    """The one loader of all sessions with these search paths: each reads botocore's models once."""
+    return Loader(extra_search_paths=list(paths), include_default_search_paths=False)

@@ -13,9 +13,10 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import botocore
@@ -45,13 +46,15 @@ from image_history.aws.decoding import decode_answer
 from image_history.aws.machine import NoTerminal, require_bundle, require_clean, require_endpoint, setting_of
 from image_history.aws.refreshing import Refreshes
 from image_history.aws.translation import UNFORESEEN, sentence, translate
-from image_history.aws.transport import Transport
+from image_history.aws.transport import CredentialsOfExchange, Exchange, Sender, Transport, send
 from image_history.errors import ConfigError, ConnectorError, CredentialsError, TransientError
 from image_history.version import __version__
 
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
+
 logger = logging.getLogger(__name__)
 
-_LENDING_AT_ONCE = 16
 # The first that is set wins, as in version 2 of the AWS CLI; botocore knows the second alone.
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _REGION = re.compile(r"[a-z0-9]{2,12}(-[a-z0-9]{1,16}){1,5}")
@@ -62,6 +65,22 @@ _SOCKET_OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 ]
+# What profiles may differ in that share a client: whose keys it signs with is known at each call.
+_OF_CREDENTIALS = frozenset(
+    {
+        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_account_id", "region"),
+        *(
+            "role_arn",
+            "role_session_name",
+            "source_profile",
+            "credential_source",
+            "external_id",
+            "mfa_serial",
+        ),
+        *("duration_seconds", "web_identity_token_file", "credential_process"),
+        *("sso_session", "sso_start_url", "sso_region", "sso_account_id", "sso_role_name"),
+    }
+)
 # botocore's sessions and loaders are not made for several threads.
 _MAKING = threading.Lock()
 
@@ -117,11 +136,23 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client of botocore, the connections that it uses, and which of the login's sessions it is of."""
+    """A client of botocore, with the connections and credentials of one login and how often they were renewed."""
 
-    api: Any
+    sender: Sender
     transport: Transport
+    credentials: Credentials | None
     generation: int
+
+    @property
+    def api(self) -> Any:
+        """The client itself."""
+        return self.sender.api
+
+    @contextmanager
+    def exchange(self) -> Iterator[tuple[Any, Exchange]]:
+        """The client of botocore, whose one request inside is this login's."""
+        with self.transport.exchange(self.sender, self.credentials) as made:
+            yield self.api, made
 
 
 class Login:
@@ -138,12 +169,14 @@ class Login:
         self._regions = regions
         logins = Logins() if among is None else among
         self._common = logins.common
-        self._transports: dict[object, Transport] = {}
+        self._transport = Transport()
         self._source = None if access.role_arn is None else logins.of(Access(access.source_profile))
         self._lock = threading.RLock()
         self._session: botocore.session.Session | None = None
         self._source_generation = 0
         self._generation = 0
+        self._credentials: Credentials | None = None
+        self._found_for = -1
         self._answered = False
         self._asking = threading.Lock()
         self._told: Identity | ConnectorError | None = None
@@ -210,46 +243,13 @@ class Login:
         """A client with the session that is in use now. Raises what reading AWS's own configuration can."""
         with self._lock:
             session = self._opened()
-            # May start a program or ask a metadata service: not while other accounts wait.
-            if self._found(session) is None:
-                # They are not looked for again with each client: a metadata service that is not there is waited for.
-                session.register_component("credential_provider", CredentialResolver([]))
-            require_bundle(session)
-            config = _client_config(session, timeouts)
-            api = _new_client(session, service, region, config)
-            transport = self._transport(session, api)
-            api.meta.events.register_last("before-send", transport.send)
-            if service == "sagemaker":
-                api.meta.events.register_last("before-parse.sagemaker", decode_answer)
-            return Client(api, transport, self._generation)
-
-    def _transport(self, session: botocore.session.Session, api: Any) -> Transport:
-        """One for all clients that have the same proxies and authorities.
-
-        A trust store takes 0.7 MB and 40 ms: so there are as many as exchanges are under way, not one a region.
-        """
-        config, url, bundle = api.meta.config, api.meta.endpoint_url, session.get_config_variable("ca_bundle")
-        proxies = config.proxies or get_environ_proxies(url)
-
-        def make() -> Any:
-            endpoint = EndpointCreator(api.meta.events).create_endpoint(
-                api.meta.service_model,
-                region_name=api.meta.region_name,
-                endpoint_url=url,
-                verify=bundle,
-                timeout=(config.connect_timeout, config.read_timeout),
-                max_pool_connections=1,
-                proxies=proxies,
-                socket_options=_SOCKET_OPTIONS,
-                client_cert=config.client_cert,
-                proxies_config=config.proxies_config,
-            )
-            return endpoint.http_session
-
-        key = (bundle, tuple(sorted(proxies.items())), config.read_timeout)
-        if key not in self._transports:
-            self._transports[key] = Transport(make)
-        return self._transports[key]
+            # May start a program or ask a metadata service: not while other accounts wait. And not again with each
+            # client: a metadata service that is not there is waited for.
+            if self._generation != self._found_for:
+                self._credentials = self._found(session)
+                self._found_for = self._generation
+            sender = self._common.sender(session, service, region, timeouts)
+            return Client(sender, self._transport, self._credentials, self._generation)
 
     def _found(self, session: botocore.session.Session) -> Any:
         """The session's credentials, None if there are none. CredentialsError where their source is broken."""
@@ -385,11 +385,24 @@ class Login:
             raise NoCredentialsError
         return credentials
 
-    def _sts(self, service: str, **credentials: Any) -> Any:
-        """The client that assumes the role: botocore hands it the source's credentials of that moment."""
-        session = self._opened()
-        config = _client_config(session, Timeouts())
-        return _new_client(session, service, self.home_region, config, **credentials)
+    def _sts(self, service: str, **_: object) -> _Assuming:
+        """What assumes the role: botocore would hand it the source's credentials, which the source's client has."""
+        assert self._source is not None  # noqa: S101 - only a role is assumed
+        return _Assuming(self._source.client(service, self.home_region, timeouts=Timeouts()))
+
+
+class _Assuming:
+    """STS as botocore's fetcher of a role's credentials knows it, over the connections of the role's source."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def assume_role(self, **parameters: object) -> Any:
+        """One request. Raises what botocore's client raises."""
+        with self._client.exchange() as (api, made):
+            answer = api.assume_role(**parameters)
+            made.believed = True
+            return answer
 
 
 class Logins:
@@ -421,15 +434,16 @@ class _RoleProvider(CredentialProvider):
 
 
 class Common:
-    """What all sessions have in common: what AWS's own files say, and botocore's handlers.
+    """What all sessions have in common: what AWS's own files say, botocore's handlers, and its clients.
 
-    Both took some milliseconds for each of hundreds of accounts. Safe to share between threads.
+    Each took some milliseconds for each of hundreds of scopes. Safe to share between threads.
     """
 
     def __init__(self) -> None:
         self._handlers: HierarchicalEmitter | None = None
         self._files: Any = None
-        self._lock = threading.Lock()
+        self._senders: dict[object, Sender] = {}
+        self._lock = threading.RLock()
 
     def handlers(self) -> HierarchicalEmitter:
         """A copy of botocore's own handlers, and of ours that refuses what would be readable on its way."""
@@ -450,7 +464,21 @@ class Common:
 
     def read_again(self) -> None:
         """Have the files read when they are needed next."""
-        self._files = None
+        with self._lock:
+            self._files = None
+            self._senders.clear()
+
+    def sender(
+        self, session: botocore.session.Session, service: str, region: str, timeouts: Timeouts
+    ) -> Sender:
+        """The one client of all sessions whose profiles say the same, but for their credentials."""
+        profile = session.get_scoped_config()
+        settings = {name: repr(value) for name, value in profile.items() if name not in _OF_CREDENTIALS}
+        key = (service, region, timeouts, frozenset(settings.items()))
+        with self._lock:
+            if key not in self._senders:
+                self._senders[key] = _new_sender(session.profile, self, (service, region), timeouts)
+            return self._senders[key]
 
 
 class _Session(botocore.session.Session):
@@ -495,16 +523,47 @@ def _open_session(profile: str | None, common: Common) -> botocore.session.Sessi
     return session
 
 
-def _new_client(
-    session: botocore.session.Session, service: str, region: str, config: BotoConfig, **credentials: Any
-) -> Any:
-    """A client of botocore, with the session's own credentials unless others are given.
+def _new_sender(profile: str | None, common: Common, where: tuple[str, str], timeouts: Timeouts) -> Sender:
+    """A client of botocore that signs and sends for whatever account has an exchange under way.
+
+    ConfigError for a bundle of authorities that is none, and for an endpoint that is none or plain http.
+    """
+    session = _open_session(profile, common)
+    session.register_component("credential_provider", CredentialResolver([CredentialsOfExchange()]))
+    require_bundle(session)
+    api = _new_client(session, *where, _client_config(session, timeouts))
+    api.meta.events.register_last("before-send", send)
+    if where[0] == "sagemaker":
+        api.meta.events.register_last("before-parse.sagemaker", decode_answer)
+    config, bundle = api.meta.config, session.get_config_variable("ca_bundle")
+    proxies = config.proxies or get_environ_proxies(api.meta.endpoint_url)
+
+    def make() -> Any:
+        endpoint = EndpointCreator(api.meta.events).create_endpoint(
+            api.meta.service_model,
+            region_name=api.meta.region_name,
+            endpoint_url=api.meta.endpoint_url,
+            verify=bundle,
+            timeout=(config.connect_timeout, config.read_timeout),
+            max_pool_connections=1,
+            proxies=proxies,
+            socket_options=_SOCKET_OPTIONS,
+            client_cert=config.client_cert,
+            proxies_config=config.proxies_config,
+        )
+        return endpoint.http_session
+
+    return Sender(api, make, (bundle, tuple(sorted(proxies.items())), config.read_timeout))
+
+
+def _new_client(session: botocore.session.Session, service: str, region: str, config: BotoConfig) -> Any:
+    """A client of botocore.
 
     ConfigError for an endpoint that is none, or that is plain http.
     """
     try:
         with _MAKING:
-            api = session.create_client(service, region_name=region, config=config, **credentials)
+            api = session.create_client(service, region_name=region, config=config)
     except BotoCoreError as error:
         raise translate(error, f"An endpoint of {service} in {region}") from error
     except UNFORESEEN as error:
@@ -524,8 +583,6 @@ def _client_config(session: botocore.session.Session, timeouts: Timeouts) -> Bot
         connect_timeout=timeouts.connect_seconds,
         read_timeout=timeouts.read_seconds,
         tcp_keepalive=True,
-        # For the client that assumes roles; the others send by a `Transport`.
-        max_pool_connections=_LENDING_AT_ONCE,
         # Given whole: botocore would put its own together from thirty parts, for each request anew.
         user_agent=f"image-history/{__version__} Botocore/{botocore.__version__}"
         + (f" app/{named}" if named else ""),

@@ -1,7 +1,7 @@
 """How an account's requests go out and its answers come back: each answer bounded, and its connection judged.
 
-Hangs in botocore's clients by their `before-send` event, so botocore builds and signs every request. Must not know
-services, or what an answer means.
+Hangs in botocore's clients by their `before-send` event and as their credentials, so botocore builds and signs every
+request. Must not know services, or what an answer means.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from botocore.awsrequest import AWSResponse
+from botocore.credentials import CredentialProvider, Credentials
+from botocore.exceptions import NoCredentialsError
 from botocore.response import StreamingBody
 
 from image_history.errors import MalformedResponseError
@@ -24,26 +27,31 @@ if TYPE_CHECKING:
 MOST_BODY_BYTES = 16 << 20
 MOST_HEADER_BYTES = 256 << 10
 _READ_BYTES = 256 << 10
+_under_way = threading.local()
 
 
-class _Line:
+class Line:
     """An HTTP session that serves one exchange at a time, and the request id of its last answer."""
 
     def __init__(self, http: URLLib3Session) -> None:
         self.http = http
+        # The clients that have used it: for them there is a connection.
+        self.known: set[object] = set()
         self.request_id: str | None = None
 
     def close(self) -> None:
         """Close its connections. The next request makes another one."""
         self.http.close()
+        self.known.clear()
         self.request_id = None
 
 
 class Exchange:
     """One request and its answer, until it is known whether the answer is the one that was asked for."""
 
-    def __init__(self, line: _Line) -> None:
+    def __init__(self, line: Line, credentials: Credentials | None) -> None:
         self.line = line
+        self.credentials = credentials
         self.answer: Any = None
         self.believed = False
         # Whether the answer has the request id of the one before it on the connection: it is that once more.
@@ -74,52 +82,90 @@ class Transport:
     A connection serves one exchange at a time, and another one only after its answer was believed. So a server, or
     whatever stands between, that answers twice, late or in the place of another is never heard there again.
     urllib3's own pool would give a connection to the next thread before anybody has judged the last answer:
-    each exchange under way has an HTTP session of its own. `make` makes one.
+    each exchange under way has an HTTP session of its own.
     """
 
-    def __init__(self, make: Callable[[], URLLib3Session]) -> None:
-        self._make = make
-        self._mine = threading.local()
-        # The one that served last serves next: those that are not needed any more stay at the bottom.
-        self._idle: list[_Line] = []
+    def __init__(self) -> None:
+        # By what they were made with: the same proxies, authorities and timeouts.
+        self._idle: dict[object, list[Line]] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
-    def exchange(self) -> Iterator[Exchange]:
-        """Whatever this thread sends inside is one exchange; unless it is `believed`, its connection is closed."""
-        made = self._mine.exchange = Exchange(self._line())
+    def exchange(self, client: Sender, credentials: Credentials | None) -> Iterator[Exchange]:
+        """Whatever this thread sends inside is one exchange of the client; unless it is `believed`, its line closes.
+
+        Within an exchange there may be another: one that fetches the credentials.
+        """
+        outer = getattr(_under_way, "exchange", None)
+        made = _under_way.exchange = Exchange(self._line(client), credentials)
         try:
             yield made
         finally:
-            self._mine.exchange = None
+            _under_way.exchange = outer
             made.end()
-            self._idle.append(made.line)
+            self._idle[client.ways].append(made.line)
 
-    def _line(self) -> _Line:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return _Line(self._make())
+    def _line(self, client: Sender) -> Line:
+        """One that has a connection for this client, else the one that served last."""
+        with self._lock:
+            idle = self._idle.setdefault(client.ways, [])
+            near = (at for at in range(len(idle) - 1, -1, -1) if client in idle[at].known)
+            found = idle.pop(next(near, -1)) if idle else None
+        line = Line(client.make()) if found is None else found
+        line.known.add(client)
+        return line
 
-    def send(self, request: Any, event_name: str, **_: object) -> AWSResponse:
-        """Answer botocore's `before-send` event: send the request, read the answer. Raises botocore's exceptions.
 
-        MalformedResponseError for an answer without end, a cut one, and one that is none (an interim status).
-        """
-        exchange: Exchange = self._mine.exchange
-        request.stream_output = True
-        answer = exchange.line.http.send(request)
-        exchange.answered(answer.raw)
-        try:
-            body = _Body(_read(answer))
-        except _UnfitError as error:
-            operation = event_name.rpartition(".")[2]
-            request_id = answer.headers.get("x-amzn-requestid", "none")
-            raise MalformedResponseError(
-                f"{operation} answered with {error} (request id {request_id})",
-                operation=operation,
-                request_id=request_id,
-            ) from error
-        return AWSResponse(answer.url, answer.status_code, answer.headers, body)
+@dataclass(frozen=True, slots=True, eq=False)
+class Sender:
+    """A client of botocore whose requests go out by the exchange that its thread has under way, with its credentials.
+
+    `make` makes an HTTP session for it; clients with equal `ways` can share one.
+    """
+
+    api: Any
+    make: Callable[[], URLLib3Session]
+    ways: object
+
+
+def send(request: Any, event_name: str, **_: object) -> AWSResponse:
+    """Answer botocore's `before-send` event: send the request, read the answer. Raises botocore's exceptions.
+
+    MalformedResponseError for an answer without end, a cut one, and one that is none (an interim status).
+    """
+    exchange: Exchange = _under_way.exchange
+    request.stream_output = True
+    answer = exchange.line.http.send(request)
+    exchange.answered(answer.raw)
+    try:
+        body = _Body(_read(answer))
+    except _UnfitError as error:
+        operation = event_name.rpartition(".")[2]
+        request_id = answer.headers.get("x-amzn-requestid", "none")
+        raise MalformedResponseError(
+            f"{operation} answered with {error} (request id {request_id})",
+            operation=operation,
+            request_id=request_id,
+        ) from error
+    return AWSResponse(answer.url, answer.status_code, answer.headers, body)
+
+
+class CredentialsOfExchange(CredentialProvider):
+    """Credentials for a client that many accounts use: at each signature those of the exchange under way."""
+
+    METHOD = "image-history-exchange"
+
+    def load(self) -> Credentials:
+        """They are looked at when a request is signed, by the thread that makes it."""
+        return _OfExchange("", "", method=self.METHOD)
+
+
+class _OfExchange(Credentials):
+    def get_frozen_credentials(self) -> Any:
+        credentials = _under_way.exchange.credentials
+        if credentials is None:
+            raise NoCredentialsError
+        return credentials.get_frozen_credentials()
 
 
 class _UnfitError(Exception):

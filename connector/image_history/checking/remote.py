@@ -90,7 +90,7 @@ def find_and_look(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
     return (*results, *_clock(scopes))
 
 
-def _unfound(error: ConnectorError) -> Result:
+def _unfound(error: ConnectorError, where: str = "accounts and regions") -> Result:
     """Why nobody knows what is to be read: a profile, a region, or an organization."""
     if isinstance(error, CredentialsError):
         mend = "Allow it to the credentials that list the accounts: see check --emit-policy=caller."
@@ -98,9 +98,7 @@ def _unfound(error: ConnectorError) -> Result:
         mend = "Correct that, and check again; image-history schema --config describes every setting."
     else:
         mend = _network_mend()
-    return failed(
-        "configuration", "accounts and regions", error.message, mend=mend, exit_code=error.exit_code
-    )
+    return failed("configuration", where, error.message, mend=mend, exit_code=error.exit_code)
 
 
 def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Callers) -> _Scope:
@@ -123,6 +121,8 @@ def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Call
 
 def _refused(scope: _Scope, error: ConnectorError) -> Result:
     """Why the scope could not be opened at all."""
+    if isinstance(scope.target.fault, ConfigError):
+        return _unfound(error, scope.where)
     if scope.target.fault is not None:
         mend = "Do as it says, or name the account's regions in the configuration instead of all."
         return failed("regions", scope.where, error.message, mend=mend, exit_code=_fatal_code(error))
