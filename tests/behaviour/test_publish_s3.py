@@ -18,6 +18,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
+from image_history.aws.store import Store
 from image_history.cli import run
 from image_history.durable.effects import Effect, File, install
 from image_history.errors import ConfigError, CredentialsError, OutputError
@@ -29,7 +30,7 @@ from tests.behaviour.publishing import Stock, parts, plain
 
 pytestmark = pytest.mark.duckdb
 
-NEW_CLIENT = s3._client
+NEW_STORE = Store
 PLACE = "s3://history/team/images"
 NO_GRACE = timedelta(0)
 
@@ -74,14 +75,14 @@ class Bucket:
 
 
 @pytest.fixture(scope="module")
-def clients() -> Callable[[str | None], Any]:
+def stores() -> Callable[[str | None], Store]:
     """Clients that are made once: what they are made of takes most of a test's time."""
-    return cache(NEW_CLIENT)
+    return cache(NEW_STORE)
 
 
 @pytest.fixture
 def bucket(
-    clients: Callable[[str | None], Any], moto: Cloud, monkeypatch: pytest.MonkeyPatch
+    stores: Callable[[str | None], Store], moto: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bucket]:
     """An empty bucket, and credentials for it in the environment."""
     for name, value in {
@@ -91,8 +92,8 @@ def bucket(
         "AWS_ENDPOINT_URL_S3": moto.url,
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(s3, "_client", clients)
-    client = clients(None)
+    monkeypatch.setattr(s3, "Store", stores)
+    client = stores(None).api
     client.create_bucket(Bucket="history")
     yield Bucket(client, moto.url)
     for page in client.get_paginator("list_objects_v2").paginate(Bucket="history"):
@@ -337,7 +338,7 @@ def test_s3_that_refuses_is_one_sentence(
     sentence: str,
 ) -> None:
     """What is wrong, with whom, in our own error."""
-    monkeypatch.setattr(s3, "_client", NEW_CLIENT)
+    monkeypatch.setattr(s3, "Store", NEW_STORE)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
         if not value:
@@ -357,7 +358,8 @@ def test_access_that_is_denied_is_told(stock: Stock, bucket: Bucket, monkeypatch
 
     monkeypatch.setattr(s3.Prefix, "_put", deny)
     with pytest.raises(
-        OutputError, match=r"Cannot use s3://history/team/images: AccessDenied, no \(PutObject\)"
+        OutputError,
+        match=r"s3://history/team/images failed: AccessDenied: no\. .* may get, put, list and delete",
     ):
         stock.publish(to=PLACE)
 

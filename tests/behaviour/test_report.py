@@ -12,10 +12,10 @@ import pytest
 
 from image_history.cli import run
 from tests.behaviour.asking import Desk, ask, built, rows_of
-from tests.behaviour.test_publish_s3 import Bucket, bucket, clients
+from tests.behaviour.test_publish_s3 import Bucket, bucket, stores
 from tests.cookbook import synced
 
-__all__ = ["ask", "bucket", "built", "clients"]
+__all__ = ["ask", "bucket", "built", "stores"]
 
 pytestmark = pytest.mark.duckdb
 

@@ -14,9 +14,8 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, HTTPClientError
 
 from image_history.aws.deadline import Callers
-from image_history.aws.machine import fault_of
 from image_history.aws.sessions import Client, Login, Timeouts
-from image_history.aws.translation import RAISED, UNFORESEEN, is_expired, is_from_aws, sentence, translate
+from image_history.aws.translation import RAISED, UNFORESEEN, is_expired, is_from_aws, sentence
 from image_history.aws.transport import Exchange
 from image_history.errors import ConnectorError, MalformedResponseError, ServiceUnavailableError
 
@@ -122,10 +121,11 @@ class Caller:
                 operation=told.get("operation"),
                 request_id=told.get("request_id"),
             )
-        if isinstance(error, ConnectorError):
-            return error
-        fault = fault_of(error, place, self._region)
-        return fault or self._login.explained(error, translate(error, place, token), place)
+        return (
+            error
+            if isinstance(error, ConnectorError)
+            else self._login.told(error, place, self._region, token)
+        )
 
 
 def require_new(made: Exchange) -> None:

@@ -43,7 +43,14 @@ from botocore.utils import get_environ_proxies
 
 from image_history.aws.catalog import central_region, is_always_enabled, partition_of, shared_loader
 from image_history.aws.decoding import decode_answer
-from image_history.aws.machine import NoTerminal, require_bundle, require_clean, require_endpoint, setting_of
+from image_history.aws.machine import (
+    NoTerminal,
+    fault_of,
+    require_bundle,
+    require_clean,
+    require_endpoint,
+    setting_of,
+)
 from image_history.aws.refreshing import Refreshes
 from image_history.aws.translation import UNFORESEEN, sentence, translate
 from image_history.aws.transport import CredentialsOfExchange, Exchange, Sender, Transport, send
@@ -251,6 +258,13 @@ class Login:
             sender = self._common.sender(session, service, region, timeouts)
             return Client(sender, self._transport, self._credentials, self._generation)
 
+    def plain_client(self, service: str, config: BotoConfig) -> Any:
+        """A client that is botocore's in all: with its own connections, in the region of profile or environment."""
+        session = self._opened()
+        self._found(session)
+        require_bundle(session)
+        return _new_client(session, service, None, config)
+
     def _found(self, session: botocore.session.Session) -> Any:
         """The session's credentials, None if there are none. CredentialsError where their source is broken."""
         try:
@@ -266,7 +280,12 @@ class Login:
         self._provider = None if credentials is None else credentials.method
         return credentials
 
-    def explained(self, error: Exception, told: ConnectorError, place: str) -> ConnectorError:
+    def told(self, error: Exception, place: str, region: str, token: object = None) -> ConnectorError:
+        """Our error for one of botocore's: this machine's fault, the credentials', or as `translate` says."""
+        fault = fault_of(error, place, region)
+        return fault or self._explained(error, translate(error, place, token), place)
+
+    def _explained(self, error: Exception, told: ConnectorError, place: str) -> ConnectorError:
         """What an error means that arose before AWS was asked: nothing that waiting would change.
 
         Unless AWS has already taken this login's credentials: then what renews them may come back.
@@ -556,7 +575,9 @@ def _new_sender(profile: str | None, common: Common, where: tuple[str, str], tim
     return Sender(api, make, (bundle, tuple(sorted(proxies.items())), config.read_timeout))
 
 
-def _new_client(session: botocore.session.Session, service: str, region: str, config: BotoConfig) -> Any:
+def _new_client(
+    session: botocore.session.Session, service: str, region: str | None, config: BotoConfig
+) -> Any:
     """A client of botocore.
 
     ConfigError for an endpoint that is none, or that is plain http.
@@ -569,7 +590,8 @@ def _new_client(session: botocore.session.Session, service: str, region: str, co
     except UNFORESEEN as error:
         raise ConfigError(
             f"A client of {service} cannot be made with {Access(session.profile)}: {sentence(error)} Check "
-            "AWS_ENDPOINT_URL, and endpoint_url and services in AWS's own config files."
+            f"AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_{service.upper()}, and endpoint_url and services in AWS's own "
+            "config files."
         ) from error
     require_endpoint(api.meta.endpoint_url)
     refuse_plain_http(api.meta.endpoint_url)
@@ -604,7 +626,8 @@ def refuse_plain_http(endpoint: str) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+    # S3 takes a bucket for a name below the endpoint's host.
+    if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

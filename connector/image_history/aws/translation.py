@@ -26,6 +26,7 @@ from image_history.errors import (
     CredentialsError,
     ImageNotFoundError,
     MalformedResponseError,
+    OutputError,
     SkippableError,
     SourceError,
     TransientError,
@@ -45,6 +46,7 @@ UNFORESEEN = (
     ValueError,
 )
 
+_STORE_OPERATIONS = frozenset({"DeleteObject", "GetObject", "ListObjectsV2", "PutObject"})
 _ASKED_OPERATIONS = ACCOUNT_OPERATIONS | BODIES.keys()
 # So many characters of a token are no other word.
 _QUOTED_CHARACTERS = 8
@@ -52,7 +54,7 @@ _QUOTED_CHARACTERS = 8
 
 def is_expired(error: Exception) -> bool:
     """Whether AWS says that the credentials are of no use any more, where new ones may be."""
-    return isinstance(error, ClientError) and _code(error) in EXPIRED_CODES
+    return isinstance(error, ClientError) and code_of(error) in EXPIRED_CODES
 
 
 def is_from_aws(error: ClientError) -> bool:
@@ -61,7 +63,8 @@ def is_from_aws(error: ClientError) -> bool:
     return metadata.get("HTTPStatusCode", 0) >= HTTPStatus.BAD_REQUEST and bool(metadata.get("RequestId"))
 
 
-def _code(error: ClientError) -> str:
+def code_of(error: ClientError) -> str:
+    """AWS's code of a refusal."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -84,11 +87,13 @@ def translate(error: Exception, place: str, token: object = None) -> ConnectorEr
 
 
 def _translate_answer(error: ClientError, place: str, token: str) -> ConnectorError:
-    code = _code(error)
+    code = code_of(error)
     metadata = error.response.get("ResponseMetadata", {})
     status, headers = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {})
     kind = error_class(code, status)
-    if issubclass(kind, SkippableError) and error.operation_name not in _ASKED_OPERATIONS:
+    if issubclass(kind, SkippableError) and error.operation_name in _STORE_OPERATIONS:
+        kind = OutputError
+    elif issubclass(kind, SkippableError) and error.operation_name not in _ASKED_OPERATIONS:
         # A role that cannot be assumed says nothing about an image.
         kind = CredentialsError
     said = _without_token(str(error.response.get("Error", {}).get("Message") or ""), token)
@@ -127,6 +132,8 @@ def _hint(kind: type[ConnectorError]) -> str:
     hints: dict[type[ConnectorError], str] = {
         CredentialsError: " Set AWS_PROFILE, log in again, or name a profile or role under accounts in the "
         "configuration.",
+        OutputError: " What readers see is unchanged. Check the bucket's name and region, and that the credentials "
+        "may get, put, list and delete objects there.",
         ConfigError: " Check the profile and region in the configuration and in AWS's own config files.",
     }
     return hints.get(kind, "")

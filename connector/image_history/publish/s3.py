@@ -1,4 +1,4 @@
-"""Datasets and single files in S3: beside connector/image_history/extract the only module that knows botocore.
+"""Datasets and single files in S3.
 
     PREFIX/manifest.json                    what readers read first; one conditional PUT of it publishes
     PREFIX/image_versions/region=us-east-1/part-0123456789abcdef-89abcdef.parquet
@@ -17,26 +17,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from typing import BinaryIO
 
-import botocore.session
-from botocore.config import Config as BotoConfig
-from botocore.exceptions import BotoCoreError, ClientError
-
-from image_history.aws.error_codes import EXCEPTIONS
-from image_history.aws.sessions import refuse_plain_http
+from image_history.aws.store import AbsentError, OvertakenError, Store
 from image_history.durable.effects import Effect, File, reach
-from image_history.errors import ConfigError, ConnectorError, CredentialsError, OutputError, SourceError
+from image_history.errors import ConfigError, ConnectorError, OutputError
 from image_history.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name
 from image_history.publish.place import Fill, HashingSink, Written
-from image_history.version import __version__
 
 logger = logging.getLogger(__name__)
 
 _ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<key>.*))?")
-_ABSENT = frozenset({"NoSuchKey", "404"})
-_OVERTAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 # What a cut publication uploaded and nothing names. Nobody takes longer to publish.
 _ORPHANED_AFTER = timedelta(days=1)
 _MARK_LENGTH = 8
@@ -86,10 +77,10 @@ def uploaded(
     A browser shows it as its `content_type` says.
     OutputError if it cannot be; then, and after whatever is raised inside, the older object is unchanged.
     """
-    client = _client(profile)
+    store = Store(profile)
     with _spool(str(address)) as file:
         yield file
-        _upload(client, address.bucket, address.key, file, content_type)
+        _upload(store, address.bucket, address.key, file, content_type)
 
 
 def require_reachable(to: str, profile: str | None, *, report: bool) -> None:
@@ -117,7 +108,7 @@ class Prefix:
 
     def __init__(self, address: Address, profile: str | None = None) -> None:
         self._address = address
-        self._client = _client(profile)
+        self._store = Store(profile)
         self._etag: str | None = None
         self._objects: Mapping[str, _Object] = {}
         self._now: datetime | None = None
@@ -134,10 +125,10 @@ class Prefix:
         """The manifest alone, as a reader gets it."""
         key = self._address.below(NAME)
         try:
-            with _translated(str(self._address)):
-                answer = self._client.get_object(Bucket=self._address.bucket, Key=key)
+            with self._store.translated(str(self._address)):
+                answer = self._store.api.get_object(Bucket=self._address.bucket, Key=key)
                 content = answer["Body"].read()
-        except _AbsentError:
+        except AbsentError:
             self._etag = None
             return None
         self._etag = answer["ETag"]
@@ -165,7 +156,7 @@ class Prefix:
                 path = before.path
             else:
                 path = f"{folder}/{part_name(sink.sha256, self._mark)}"
-                _upload(self._client, self._address.bucket, self._address.below(path), file)
+                _upload(self._store, self._address.bucket, self._address.below(path), file)
         return Written(path, rows, sink.bytes, sink.sha256)
 
     def superseded(self, before: Manifest, files: Sequence[DataFile]) -> Sequence[str]:
@@ -181,13 +172,16 @@ class Prefix:
         """Put the manifest in place of the one that was read, and of no other."""
         condition = {"IfNoneMatch": "*"} if self._etag is None else {"IfMatch": self._etag}
         try:
-            with _translated(str(self._address)):
+            with self._store.translated(str(self._address)):
                 self._put(encoded(manifest), condition)
-        except _OvertakenError as error:
+        except OvertakenError as error:
             # An attempt whose answer was lost may have been ours.
             now = self.read()
             if now is None or now.publication != manifest.publication:
-                raise error.sentence(str(self._address)) from error
+                raise OutputError(
+                    f"Another process published to {self._address} meanwhile; its publication stands, and nothing of "
+                    "this one is seen. Publish again."
+                ) from error
         self._committed = True
 
     def sweep(self, manifest: Manifest | None, expired: Collection[str]) -> None:
@@ -203,7 +197,7 @@ class Prefix:
 
     def _put(self, content: bytes, condition: Mapping[str, str]) -> None:
         reach(Effect.PUT, File.MANIFEST)
-        self._client.put_object(
+        self._store.api.put_object(
             Bucket=self._address.bucket,
             Key=self._address.below(NAME),
             Body=content,
@@ -216,8 +210,8 @@ class Prefix:
         """Every object below the prefix, by its path."""
         prefix = self._address.below("")
         found: dict[str, _Object] = {}
-        with _translated(str(self._address)):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
+        with self._store.translated(str(self._address)):
+            pages = self._store.api.get_paginator("list_objects_v2").paginate(
                 Bucket=self._address.bucket, Prefix=prefix
             )
             for page in pages:
@@ -241,87 +235,15 @@ class Prefix:
         ]
 
     def _delete(self, path: str) -> None:
-        with _translated(str(self._address)):
+        with self._store.translated(str(self._address)):
             reach(Effect.DELETE, File.PART)
-            self._client.delete_object(Bucket=self._address.bucket, Key=self._address.below(path))
+            self._store.api.delete_object(Bucket=self._address.bucket, Key=self._address.below(path))
 
 
 def _is_ours(path: str, tables: Collection[str]) -> bool:
     table, *folders, _ = path.split("/") if "/" in path else ("", "")
     cut = not folders or (len(folders) == 1 and folders[0].startswith("region="))
     return table in tables and cut and is_part(path)
-
-
-class _AbsentError(Exception):
-    """There is no such object."""
-
-
-class _OvertakenError(Exception):
-    """The object is not the one that was read, or another request writes it."""
-
-    def sentence(self, where: str) -> OutputError:
-        """What a user is told."""
-        return OutputError(
-            f"Another process published to {where} meanwhile; its publication stands, and nothing of this one "
-            "is seen. Publish again."
-        )
-
-
-@contextmanager
-def _translated(where: str) -> Iterator[None]:
-    """S3's errors as ours."""
-    try:
-        yield
-    except ClientError as error:
-        raise _refusal(error, where) from error
-    except BotoCoreError as error:
-        raise _failure(error, where) from error
-
-
-def _refusal(error: ClientError, where: str) -> Exception:
-    answer = error.response.get("Error", {})
-    code = str(answer.get("Code", ""))
-    if code in _ABSENT:
-        return _AbsentError()
-    if code in _OVERTAKEN:
-        return _OvertakenError()
-    said = " ".join(str(answer.get("Message", "")).split()).rstrip(".")
-    return OutputError(
-        f"Cannot use {where}: {code}, {said} ({error.operation_name}). What readers see is unchanged. Check the "
-        "bucket's name and region, and that the credentials may get, put, list and delete objects there.",
-        code=code,
-    )
-
-
-def _failure(error: BotoCoreError, where: str) -> ConnectorError:
-    """What kept a request from being answered: no credentials, a wrong configuration, no way to AWS."""
-    kinds = (EXCEPTIONS[base.__name__] for base in type(error).__mro__ if base.__name__ in EXCEPTIONS)
-    kind = next(kinds, SourceError)
-    hint = " Set AWS_PROFILE, log in again, or name a profile." if kind is CredentialsError else ""
-    return kind(f"Cannot reach {where}: {' '.join(str(error).split()).rstrip('.')}.{hint}")
-
-
-def _client(profile: str | None) -> Any:
-    config = BotoConfig(
-        retries={"total_max_attempts": 5, "mode": "standard"},
-        connect_timeout=5,
-        read_timeout=60,
-        user_agent_extra=f"image-history/{__version__}",
-    )
-    try:
-        session = botocore.session.Session(profile=profile)
-        session.register("before-send", _refuse_readable_request)
-        return session.create_client("s3", config=config)
-    except BotoCoreError as error:
-        raise _failure(error, "S3") from error
-    except ValueError as error:
-        raise ConfigError(f"{error}. Check AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL.") from error
-
-
-def _refuse_readable_request(request: Any, **_: object) -> None:
-    # S3 takes a bucket for a name below the endpoint's host.
-    if not (urlsplit(request.url).hostname or "").endswith(".localhost"):
-        refuse_plain_http(request.url)
 
 
 @contextmanager
@@ -338,7 +260,7 @@ def _spool(where: str) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _upload(client: Any, bucket: str, key: str, file: BinaryIO, content_type: str | None = None) -> None:
+def _upload(store: Store, bucket: str, key: str, file: BinaryIO, content_type: str | None = None) -> None:
     """Let a whole file be an object, which nobody sees before it is whole."""
     where = f"s3://{bucket}/{key}"
     if file.seek(0, os.SEEK_END) > _LARGEST_BYTES:
@@ -346,7 +268,7 @@ def _upload(client: Any, bucket: str, key: str, file: BinaryIO, content_type: st
             f"{where} would have more than 5 GiB, which S3 takes no file of: publish less, or elsewhere."
         )
     file.seek(0)
-    with _translated(where):
+    with store.translated(where):
         reach(Effect.PUT, File.PART)
         told = {} if content_type is None else {"ContentType": content_type}
-        client.put_object(Bucket=bucket, Key=key, Body=file, **told)
+        store.api.put_object(Bucket=bucket, Key=key, Body=file, **told)

@@ -1,0 +1,55 @@
+"""S3 with the credentials of one profile: botocore's own client, connections and retries, and errors that are ours.
+
+Must not know what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.config import Config as BotoConfig
+from botocore.exceptions import ClientError
+
+from image_history.aws.sessions import Access, Login
+from image_history.aws.translation import RAISED, code_of
+from image_history.version import __version__
+
+_ABSENT = frozenset({"NoSuchKey", "404"})
+_OVERTAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+
+
+class AbsentError(Exception):
+    """There is no such object."""
+
+
+class OvertakenError(Exception):
+    """The object is not the one that was read, or another request writes it."""
+
+
+class Store:
+    """S3 as a profile leads to it; `api` is botocore's client. ConfigError if it leads nowhere."""
+
+    def __init__(self, profile: str | None) -> None:
+        self._login = Login(Access(profile))
+        config = BotoConfig(
+            retries={"total_max_attempts": 5, "mode": "standard"},
+            connect_timeout=5,
+            read_timeout=60,
+            user_agent_extra=f"image-history/{__version__}",
+        )
+        self.api: Any = self._login.plain_client("s3", config)
+
+    @contextmanager
+    def translated(self, where: str) -> Iterator[None]:
+        """What is raised inside as our own error; AbsentError and OvertakenError say what became of an object."""
+        try:
+            yield
+        except RAISED as error:
+            code = code_of(error) if isinstance(error, ClientError) else ""
+            if code in _ABSENT:
+                raise AbsentError from error
+            if code in _OVERTAKEN:
+                raise OvertakenError from error
+            raise self._login.told(error, where, self.api.meta.region_name) from error
