@@ -16,7 +16,8 @@ from typing import Annotated, Protocol
 import msgspec
 
 from image_history.aws.bodies import Answer, ImageVersion, ImageVersionsBody
-from image_history.errors import ConfigError, ListingUnstableError, RequestRejectedError
+from image_history.errors import ConfigError, RequestRejectedError
+from image_history.listing.chain import Chain, chained
 
 SORT_KEYS = ("CREATION_TIME", "LAST_MODIFIED_TIME", "VERSION")
 SORT_ORDERS = ("ASCENDING", "DESCENDING")
@@ -169,17 +170,17 @@ class _Page:
 
 
 def _chain(pages: Pages, wanted: Browse, token: str | None) -> Iterator[_Page]:
-    parameters, seen = wanted.parameters(), {token}
-    while True:
-        with_token = parameters if token is None else {**parameters, "NextToken": token}
+    parameters = wanted.parameters()
+
+    def ask(given: str | None) -> _Page:
+        with_token = parameters if given is None else {**parameters, "NextToken": given}
         body = pages.list_image_versions_with(with_token).body
-        yield _Page(body.ImageVersions, token, body.NextToken)
-        if body.NextToken is None:
-            return
-        if body.NextToken in seen:
-            raise ListingUnstableError(
-                f"ListImageVersions of image {wanted.image_name} repeats a pagination token after "
-                f"{len(seen)} pages: the list has no end. Use --max-items to see its beginning."
-            )
-        seen.add(body.NextToken)
-        token = body.NextToken
+        return _Page(body.ImageVersions, given, body.NextToken)
+
+    chain = Chain(
+        f"ListImageVersions of image {wanted.image_name}",
+        "the list has no end. Use --max-items to see its beginning.",
+        most=None,
+        begun=token,
+    )
+    return chained(chain, ask, lambda page: (not page.rows, page.next_token))

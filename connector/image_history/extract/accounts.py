@@ -20,7 +20,6 @@ from image_history.errors import (
     ConfigError,
     ConnectorError,
     CredentialsError,
-    ListingUnstableError,
     MalformedResponseError,
     RequestRejectedError,
     SkippableError,
@@ -28,6 +27,7 @@ from image_history.errors import (
     TransientError,
 )
 from image_history.extract.retry import RetryPolicy
+from image_history.listing.chain import Chain, chained
 from image_history.model import Stop
 
 logger = logging.getLogger(__name__)
@@ -188,20 +188,13 @@ class AccountCalls:
         *,
         policy: RetryPolicy | None = None,
     ) -> Iterator[Mapping[str, Any]]:
-        token: str | None = None
-        seen: set[str] = set()
-        while True:
+        def ask(token: str | None) -> Mapping[str, Any]:
             given = {**parameters, **({} if token is None else {"NextToken": token})}
-            body = self._call(operation, given, member, policy=policy)
+            return self._call(operation, given, member, policy=policy)
+
+        chain = Chain(f"{operation} with {self._login.access}", "the list has no end.")
+        for body in chained(chain, ask, lambda body: (not body[member], body.get("NextToken"))):
             yield from body[member]
-            token = body.get("NextToken")
-            if token is None:
-                return
-            if token in seen:
-                raise ListingUnstableError(
-                    f"{operation} with {self._login.access} repeats a pagination token."
-                )
-            seen.add(token)
 
     def _call(
         self,

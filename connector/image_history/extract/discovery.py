@@ -9,9 +9,8 @@ import re
 from dataclasses import dataclass
 
 from image_history.aws.bodies import Image
-from image_history.errors import ListingUnstableError
 from image_history.extract.calls import ScopeCalls
-from image_history.listing.pages import MOST_EMPTY_PAGES
+from image_history.listing.chain import Chain, chained
 from image_history.listing.request import ImageFilter
 from image_history.model import Drift
 
@@ -46,26 +45,16 @@ def _account(arn: str) -> str | None:
 def discover(calls: ScopeCalls, wanted: ImageFilter) -> Discovery:
     """List the scope's images to the end.
 
-    Raises ListingUnstableError for a token that repeats, and what `ScopeCalls.list_images` raises; a list
+    Raises ListingUnstableError for a list without an end, and what `ScopeCalls.list_images` raises; a list
     that could not be read to its end is never returned.
     """
-    answers = [calls.list_images(None)]
-    seen: set[str] = set()
-    empty = 0
-    while (token := answers[-1].body.NextToken) is not None:
-        empty = 0 if answers[-1].body.Images else empty + 1
-        if empty >= MOST_EMPTY_PAGES:
-            raise ListingUnstableError(
-                f"ListImages with {calls.where} gave {empty:,} empty pages in a row: the list seems to have no "
-                "end, so nothing in this scope was read."
-            )
-        if token in seen:
-            raise ListingUnstableError(
-                f"ListImages with {calls.where} repeats a pagination token after {len(answers)} pages: "
-                "the list has no end, so nothing in this scope was read."
-            )
-        seen.add(token)
-        answers.append(calls.list_images(token))
+    chain = Chain(
+        f"ListImages with {calls.where}",
+        "the list seems to have no end, so nothing in this scope was read.",
+    )
+    answers = list(
+        chained(chain, calls.list_images, lambda answer: (not answer.body.Images, answer.body.NextToken))
+    )
     by_name = {image.ImageName: image for answer in answers for image in answer.body.Images}
     wanted_names = sorted(name for name in by_name if wanted.accepts(name))
     return Discovery(

@@ -21,7 +21,6 @@ from image_history.errors import (
     FatalError,
     ImageNotFoundError,
     InterruptedRunError,
-    ListingUnstableError,
     SkippableError,
     TransientError,
 )
@@ -30,8 +29,8 @@ from image_history.extract.workers import Workers
 from image_history.landing.batch_writer import Cut
 from image_history.landing.details_writer import DetailsWriter
 from image_history.landing.runs import LandedRun, read_run
+from image_history.listing.chain import Chain, chained
 from image_history.listing.details import ALIASES, DESCRIBE, Look, Owed, Trouble
-from image_history.listing.pages import MOST_EMPTY_PAGES
 from image_history.model import Calls, Outcome, Scope, Stop, Stream
 from image_history.telemetry import span
 from image_history.warehouse.owed import OwedRows
@@ -262,21 +261,18 @@ def _described(look: Look, calls: ScopeCalls) -> Look | None:
 def _aliased(look: Look, calls: ScopeCalls) -> Look:
     """The look with all pages of the version's aliases."""
     owed = look.owed
+    chain = Chain(
+        f"ListAliases of version {owed.version} of {owed.stream}",
+        "its aliases stay as they were, and the next sync asks again.",
+    )
     names: set[str] = set()
-    drift = look.drift
-    token: str | None = None
-    seen: set[str] = set()
-    while True:
-        answer = calls.list_aliases(owed.stream.image_name, owed.version, token)
+    drift, ended_ms = look.drift, 0
+    for answer in chained(
+        chain,
+        partial(calls.list_aliases, owed.stream.image_name, owed.version),
+        lambda answer: (not answer.body.SageMakerImageVersionAliases, answer.body.NextToken),
+    ):
         reach(Effect.FETCHED, ALIASES)
         names.update(answer.body.SageMakerImageVersionAliases)
-        drift += answer.drift
-        token = answer.body.NextToken
-        if token is None:
-            return replace(look, aliases=tuple(sorted(names)), aliases_ms=answer.date_ms, drift=drift)
-        if token in seen or len(seen) >= MOST_EMPTY_PAGES:
-            raise ListingUnstableError(
-                f"ListAliases of version {owed.version} of {owed.stream} repeats itself after {len(seen) + 1} "
-                "pages: its aliases stay as they were, and the next sync asks again."
-            )
-        seen.add(token)
+        drift, ended_ms = drift + answer.drift, answer.date_ms
+    return replace(look, aliases=tuple(sorted(names)), aliases_ms=ended_ms, drift=drift)
