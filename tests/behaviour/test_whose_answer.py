@@ -8,6 +8,7 @@ import socket
 import socketserver
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -268,6 +269,7 @@ WITHOUT_END = {
     "chunks": Endless(CHUNKED, b"10000\r\n" + b" " * 0x10000 + b"\r\n"),
     "dripping chunks": Endless(CHUNKED, b"1\r\n \r\n", 0.02),
     "continue": Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 0.001),
+    "headers": Endless(f"{REAL}\r\n".encode(), b"X: " + b"x" * 60_000 + b"\r\n"),
     "dripping headers": Endless(f"{REAL}\r\nX: ".encode(), b"x", 0.02),
     "a body that drips": Endless(f"{REAL}\r\nContent-Length: 99999\r\n\r\n".encode(), b" ", 0.02),
 }
@@ -275,13 +277,17 @@ WITHOUT_END = {
 
 @pytest.mark.parametrize("name", WITHOUT_END)
 def test_answer_without_end_ends(monkeypatch: pytest.MonkeyPatch, profiles: None, name: str) -> None:
-    """It is given up at its bound or its deadline, and its socket is closed."""
+    """It is given up at its bound or its deadline, within 100 MB, and its socket is closed."""
     with endless(WITHOUT_END[name]) as sent:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{sent.port}")
-        timeouts = Timeouts(2, 2, call_seconds=5 if name == "chunks" else 0.5)
+        timeouts = Timeouts(2, 2, call_seconds=5 if name in {"chunks", "headers"} else 0.5)
         api = ImageApi(Access("A"), "us-east-1", timeouts=timeouts, callers=Callers(1))
-        with pytest.raises(
-            (MalformedResponseError, ServiceUnavailableError), match=f"{MOST_BODY_BYTES:,}|no whole answer"
-        ):
-            api.call("ListImageVersions", {"ImageName": "base"})
+        reasons = f"{MOST_BODY_BYTES:,}|no whole answer|Connection was closed"
+        tracemalloc.start()
+        try:
+            with pytest.raises((MalformedResponseError, ServiceUnavailableError), match=reasons):
+                api.call("ListImageVersions", {"ImageName": "base"})
+            assert tracemalloc.get_traced_memory()[1] < 100 << 20
+        finally:
+            tracemalloc.stop()
         assert sent.closed.wait(5)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
-from image_history.aws.bodies import ImagesBody
+from image_history.aws.bodies import Answer, ImagesBody
 from image_history.errors import AccessDeniedError, ListingUnstableError, MalformedResponseError
 from image_history.extract.discovery import discover
 from image_history.listing.request import ImageFilter
@@ -60,3 +62,20 @@ def test_account_is_that_of_the_first_proper_arn() -> None:
         == "444455556666"
     )
     assert discover(scope_calls(FakeSource(in_turn(images_page([])))), ALL).account_id is None
+
+
+def test_list_of_ever_new_images_and_tokens_ends() -> None:
+    """It ends after a thousand pages, within 100 MB."""
+    calls = iter(range(2000))
+
+    def page(*_: object) -> Answer[ImagesBody]:
+        number = next(calls)
+        return images_page([f"image-{number}-{each}" for each in range(100)], f"token {number}")
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(ListingUnstableError, match="has more than 1,000 pages"):
+            discover(scope_calls(FakeSource(page)), ALL)
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
