@@ -1,6 +1,6 @@
 """Every error that the connector raises, grouped by what its reader should do.
 
-Imports nothing of ours, and must not know AWS, DuckDB, or the command line.
+Imports nothing of ours but what hides secrets, and must not know AWS, DuckDB, or the command line.
 
     ConnectorError                     exit  what we do
     |- ConfigError                        2  stop before anything is read or written
@@ -28,26 +28,9 @@ Imports nothing of ours, and must not know AWS, DuckDB, or the command line.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-# What a service or a proxy quotes of our own requests: key ids, signatures, and the long texts of mixed letters
-# and digits that session tokens, secret keys and pagination tokens are. Paths have slashes too, but are not as long.
-_SUSPECTS = re.compile(
-    r"(?:AKIA|ASIA)[A-Z0-9]{8,}|Signature=[0-9A-Fa-f]{16,}|[A-Za-z0-9+/=]{80,}|[A-Za-z0-9+=]{32,}"
-)
-_SURE = ("AKIA", "ASIA", "Signature=")
-_MASK = "(hidden)"
-
-
-def without_secrets(text: str) -> str:
-    """The text with a mask in place of everything that looks like a credential, a signature or a token."""
-    return _SUSPECTS.sub(lambda found: _MASK if _is_secret(found[0]) else found[0], text)
-
-
-def _is_secret(word: str) -> bool:
-    mixed = any(map(str.isupper, word)) and any(map(str.islower, word)) and any(map(str.isdigit, word))
-    return mixed or word.startswith(_SURE)
+from image_history.hiding import without_secrets
 
 
 class ConnectorError(Exception):

@@ -14,7 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from image_history.errors import ConnectorError, without_secrets
+from image_history.errors import ConnectorError
+from image_history.hiding import without_secrets
 from image_history.model import RunReport, ScopeReport
 from image_history.version import __version__
 

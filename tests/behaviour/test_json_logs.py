@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from image_history.cli.logs import JsonFormatter, configure
+from image_history.hiding import keep_hidden
 from image_history.simulator import FaultRule
 from tests.behaviour.commanding import Commanded, commanded, commanding, log_lines
 from tests.behaviour.test_refusals import held
@@ -66,6 +67,7 @@ def test_json_log_tells_of_what_is_stale(commanded: Commanded) -> None:
 
 def test_json_log_keeps_an_exception_in_a_field() -> None:
     """Kind, message and traceback of an exception stand in one field, with secrets masked."""
+    keep_hidden("AKIAIOSFODNN7EXAMPLE")
     with pytest.raises(OSError, match="No such file") as caught:
         Path("AKIAIOSFODNN7EXAMPLE refused").read_bytes()
     error = caught.value

@@ -52,7 +52,7 @@ class Caller:
         try:
             self._current()
         except (*RAISED, ConnectorError) as error:
-            raise self._told(error, place, None) from error
+            raise self._told(error, place) from error
 
     def call(
         self, operation: str, parameters: Mapping[str, object], judge: Judge[Result], place: str
@@ -62,7 +62,6 @@ class Caller:
         Raises a TransientError that another attempt may cure, a SkippableError for this resource, or a
         FatalError for the account.
         """
-        token = parameters.get("NextToken")
         generation = self._login.generation
         try:
             client = self._current()
@@ -70,12 +69,12 @@ class Caller:
             return self._made(client, operation, parameters, judge)
         except (*RAISED, ConnectorError, TimeoutError) as error:
             if not is_expired(error) or not self._login.renew(generation):
-                raise self._told(error, place, token) from error
+                raise self._told(error, place) from error
         self.repeated(operation)
         try:
             return self._made(self._current(), operation, parameters, judge)
         except (*RAISED, ConnectorError, TimeoutError) as error:
-            raise self._told(error, place, token) from error
+            raise self._told(error, place) from error
 
     def _current(self) -> Client:
         """The client of the login's newest session."""
@@ -110,7 +109,7 @@ class Caller:
         self._login.answered(client.generation)
         return result
 
-    def _told(self, error: Exception, place: str, token: object) -> ConnectorError:
+    def _told(self, error: Exception, place: str) -> ConnectorError:
         if isinstance(error, TimeoutError):
             limit = self._timeouts.call_seconds
             return ServiceUnavailableError(f"{place} failed: no whole answer within {limit:g} s.")
@@ -121,11 +120,7 @@ class Caller:
                 operation=told.get("operation"),
                 request_id=told.get("request_id"),
             )
-        return (
-            error
-            if isinstance(error, ConnectorError)
-            else self._login.told(error, place, self._region, token)
-        )
+        return error if isinstance(error, ConnectorError) else self._login.told(error, place, self._region)
 
 
 def require_new(made: Exchange) -> None:

@@ -51,6 +51,7 @@ from image_history.aws.machine import (
     require_endpoint,
     setting_of,
 )
+from image_history.aws.quiet import keep_headers, keep_parameters, keep_passwords
 from image_history.aws.refreshing import Refreshes
 from image_history.aws.translation import UNFORESEEN, sentence, translate
 from image_history.aws.transport import CredentialsOfExchange, Exchange, Sender, Transport, send
@@ -280,10 +281,10 @@ class Login:
         self._provider = None if credentials is None else credentials.method
         return credentials
 
-    def told(self, error: Exception, place: str, region: str, token: object = None) -> ConnectorError:
+    def told(self, error: Exception, place: str, region: str) -> ConnectorError:
         """Our error for one of botocore's: this machine's fault, the credentials', or as `translate` says."""
         fault = fault_of(error, place, region)
-        return fault or self._explained(error, translate(error, place, token), place)
+        return fault or self._explained(error, translate(error, place), place)
 
     def _explained(self, error: Exception, told: ConnectorError, place: str) -> ConnectorError:
         """What an error means that arose before AWS was asked: nothing that waiting would change.
@@ -470,6 +471,8 @@ class Common:
             if self._handlers is None:
                 self._handlers = HierarchicalEmitter()
                 session = botocore.session.Session(event_hooks=self._handlers)
+                session.register("provide-client-params", keep_parameters)
+                session.register("before-send", keep_headers)
                 session.register("before-send", _refuse_readable_request)
                 Refreshes().register(self._handlers)
             return copy.copy(self._handlers)
@@ -556,6 +559,7 @@ def _new_sender(profile: str | None, common: Common, where: tuple[str, str], tim
         api.meta.events.register_last("before-parse.sagemaker", decode_answer)
     config, bundle = api.meta.config, session.get_config_variable("ca_bundle")
     proxies = config.proxies or get_environ_proxies(api.meta.endpoint_url)
+    keep_passwords(proxies)
 
     def make() -> Any:
         endpoint = EndpointCreator(api.meta.events).create_endpoint(

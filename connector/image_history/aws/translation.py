@@ -48,8 +48,6 @@ UNFORESEEN = (
 
 _STORE_OPERATIONS = frozenset({"DeleteObject", "GetObject", "ListObjectsV2", "PutObject"})
 _ASKED_OPERATIONS = ACCOUNT_OPERATIONS | BODIES.keys()
-# So many characters of a token are no other word.
-_QUOTED_CHARACTERS = 8
 
 
 def is_expired(error: Exception) -> bool:
@@ -68,13 +66,10 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def translate(error: Exception, place: str, token: object = None) -> ConnectorError:
-    """Our error for one of botocore's; its message says what happened, where, and what to do.
-
-    `token` is the pagination token of the request, which AWS may quote, and the message must not.
-    """
+def translate(error: Exception, place: str) -> ConnectorError:
+    """Our error for one of botocore's; its message says what happened, where, and what to do."""
     if isinstance(error, ClientError):
-        return _translate_answer(error, place, str(token or ""))
+        return _translate_answer(error, place)
     if isinstance(error, ResponseParserError):
         return MalformedResponseError(f"{place} failed: {sentence(error)}")
     if not isinstance(error, BotoCoreError):
@@ -86,7 +81,7 @@ def translate(error: Exception, place: str, token: object = None) -> ConnectorEr
     return kind(f"{place} failed: {sentence(error)}{_hint(kind)}", code=type(error).__name__)
 
 
-def _translate_answer(error: ClientError, place: str, token: str) -> ConnectorError:
+def _translate_answer(error: ClientError, place: str) -> ConnectorError:
     code = code_of(error)
     metadata = error.response.get("ResponseMetadata", {})
     status, headers = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {})
@@ -96,7 +91,7 @@ def _translate_answer(error: ClientError, place: str, token: str) -> ConnectorEr
     elif issubclass(kind, SkippableError) and error.operation_name not in _ASKED_OPERATIONS:
         # A role that cannot be assumed says nothing about an image.
         kind = CredentialsError
-    said = _without_token(str(error.response.get("Error", {}).get("Message") or ""), token)
+    said = str(error.response.get("Error", {}).get("Message") or "")
     message = f"{place} failed: {code}{f': {said}' if said else ''} (HTTP {status})".rstrip(".")
     if issubclass(kind, TransientError):
         asked = retry_after_seconds(headers, now=datetime.now(UTC))
@@ -113,13 +108,6 @@ def _not_found(message: str, code: str, date: str | None) -> ConnectorError:
     if moment is None:
         return MalformedResponseError(f"{message} The answer has no valid Date.", code=code)
     return ImageNotFoundError(message, date_ms=int(moment.timestamp()) * 1000, code=code)
-
-
-def _without_token(text: str, token: str) -> str:
-    """The text without the token or its beginning."""
-    lengths = range(len(token), _QUOTED_CHARACTERS - 1, -1)
-    quoted = next((token[:length] for length in lengths if token[:length] in text), None)
-    return text if quoted is None else text.replace(quoted, "(hidden)")
 
 
 def sentence(error: Exception) -> str:

@@ -19,6 +19,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.response import StreamingBody
 
 from image_history.errors import MalformedResponseError
+from image_history.hiding import keep_hidden
 
 if TYPE_CHECKING:
     from botocore.httpsession import URLLib3Session
@@ -165,7 +166,9 @@ class _OfExchange(Credentials):
         credentials = _under_way.exchange.credentials
         if credentials is None:
             raise NoCredentialsError
-        return credentials.get_frozen_credentials()
+        frozen = credentials.get_frozen_credentials()
+        keep_hidden(frozen.access_key, frozen.secret_key, frozen.token)
+        return frozen
 
 
 class _UnfitError(Exception):

@@ -20,7 +20,8 @@ import click
 
 from image_history.cli.lean import stay_lean
 from image_history.cli.streams import open_standard_streams
-from image_history.errors import ConnectorError, without_secrets
+from image_history.errors import ConnectorError
+from image_history.hiding import without_secrets
 from image_history.version import __version__
 
 if TYPE_CHECKING:

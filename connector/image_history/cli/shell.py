@@ -19,8 +19,9 @@ import click
 from image_history.cli import PROGRAM, Globals, Verb, printable
 from image_history.cli.query import Options, answer, duration
 from image_history.cli.scanning import is_command, split
-from image_history.errors import ConfigError, ConnectorError, QueryError, without_secrets
+from image_history.errors import ConfigError, ConnectorError, QueryError
 from image_history.formats.writing import Format
+from image_history.hiding import without_secrets
 from image_history.version import __version__
 
 if TYPE_CHECKING:

@@ -1,0 +1,43 @@
+"""What botocore's requests hold that nobody may be told, heard by its events.
+
+For every client, also for one that botocore makes itself to fetch credentials. Must not know what a request is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from image_history.hiding import keep_hidden
+
+_PARAMETERS = frozenset(
+    {"NextToken", "TokenCode", "WebIdentityToken", "accessToken", "clientSecret", "refreshToken"}
+)
+_HEADERS = ("X-Amz-Security-Token", "x-amz-sso_bearer_token")
+_SIGNATURE = "Signature="
+
+
+def keep_parameters(params: Mapping[str, Any], **_: object) -> None:
+    """Answer botocore's `provide-client-params` event: tokens that are parameters."""
+    keep_hidden(*(str(params[name]) for name in _PARAMETERS & params.keys()))
+
+
+def keep_headers(request: Any, **_: object) -> None:
+    """Answer botocore's `before-send` event: the signature, and tokens that are headers."""
+    found = (_text(request.headers.get(name)) for name in _HEADERS)
+    signature = _text(request.headers.get("Authorization")).rpartition(_SIGNATURE)[2]
+    keep_hidden(signature, *found)
+
+
+def keep_passwords(proxies: Mapping[str, str]) -> None:
+    """What proxies want to know, in a URL and in a header."""
+    for url in proxies.values():
+        parts = urlsplit(url)
+        if parts.password is not None:
+            user, word = unquote(parts.username or ""), unquote(parts.password)
+            keep_hidden(parts.password, word, f"{user}:{word}")
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value or "")

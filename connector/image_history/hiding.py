@@ -1,0 +1,81 @@
+"""What nobody is told: the credentials, signatures and pagination tokens that are in use, in any form.
+
+Imports nothing of ours, and must not know what a value is for.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import threading
+from urllib.parse import quote, quote_plus
+
+# Of what is kept the latest: credentials are kept again at each signature, a token is of one call.
+_MOST = 2048
+# Shorter values may be words of a sentence.
+_LEAST = 8
+# Services quote the beginning of what they refuse.
+_QUOTED = 12
+_MASK = "(hidden)"
+
+
+class Hidden:
+    """Values in use, and texts without them. Safe to share between threads."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._forms: dict[str, tuple[str, ...]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, *values: str | None) -> None:
+        """Hide these from now on, each until so many others were kept after it."""
+        with self._lock:
+            for value in values:
+                if value is not None and len(value) >= _LEAST:
+                    # The latest stand last.
+                    self._forms[value] = self._forms.pop(value, ()) or _forms(value)
+            while len(self._forms) > self._most:
+                del self._forms[next(iter(self._forms))]
+
+    def without(self, text: str) -> str:
+        """The text with a mask in place of every value, or of the beginning of one, in any of its forms."""
+        with self._lock:
+            kept = [*self._forms.values()]
+        told = text
+        for forms in kept:
+            told = _masked(told, forms)
+        return told
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    """The value as it may stand in a message, a log line, a URL or a page."""
+    encoded = base64.b64encode(value.encode()).decode().rstrip("=")
+    written = (value, json.dumps(value)[1:-1], quote(value, safe=""), quote_plus(value), html.escape(value))
+    return tuple(dict.fromkeys((*written, encoded)))
+
+
+def _masked(text: str, forms: tuple[str, ...]) -> str:
+    """The text without one value, from its left to its right; of two forms that begin alike the longer one counts."""
+    told, start = text, 0
+    while found := [(at, form) for form in forms if (at := told.find(_begin(form), start)) >= 0]:
+        at = min(found)[0]
+        end = max(at + _common(told[at : at + len(form)], form) for place, form in found if place == at)
+        told = f"{told[:at]}{_MASK}{told[end:]}"
+        start = at + len(_MASK)
+    return told
+
+
+def _begin(form: str) -> str:
+    return form[:_QUOTED] if len(form) >= 2 * _QUOTED else form
+
+
+def _common(text: str, form: str) -> int:
+    """How many characters from the left are the same."""
+    pairs = zip(text, form, strict=False)
+    return next((number for number, (one, two) in enumerate(pairs) if one != two), len(text))
+
+
+_HIDDEN = Hidden()
+keep_hidden = _HIDDEN.keep
+without_secrets = _HIDDEN.without
