@@ -138,6 +138,17 @@ def test_long_table_goes_through_the_pager(ask: Desk, pager: str) -> None:
     assert "paged" not in on_terminal(ask.warehouse, "query", short, seated=True, PAGER=pager)[1]
 
 
+def test_options_of_the_pager_are_the_users(ask: Desk, tmp_path: Path) -> None:
+    """Ours are there where LESS is not set."""
+    script = tmp_path / "pager.py"
+    script.write_text("import os, sys; sys.stdin.read(); print('options', os.environ['LESS'])")
+    query = ("query", "FROM range(60)")
+    pager = f"{sys.executable} {script}"
+    own = on_terminal(ask.warehouse, *query, seated=True, PAGER=pager, LESS="-X")[1]
+    ours = on_terminal(ask.warehouse, *query, seated=True, PAGER=pager)[1]
+    assert own == "options -X\n" != ours
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [pytest.param(["--no-pager"], "", id="option"), pytest.param([], "no-such-pager-here", id="missing")],

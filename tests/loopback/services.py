@@ -72,7 +72,7 @@ def serve(cloud: Cloud, request: Received, way: Way) -> Answer:
     )
     if signed is not None and (refused := _refused(cloud, signed, key, valid=valid)) is not None:
         return dated(refused)
-    return dated(_SERVICES[service](cloud, Asked(request, signed, key)))
+    return dated(_SERVICES.get(service, _unknown)(cloud, Asked(request, signed, key)))
 
 
 def operation_of(service: str, request: Received) -> str:
@@ -83,7 +83,7 @@ def operation_of(service: str, request: Received) -> str:
     if service in {"sts", "ec2"}:
         return parameters(request).get("Action", "")
     if service == "account":
-        return request.path.strip("/")
+        return "ListRegions"
     return f"{request.method} {request.path}"
 
 
@@ -198,7 +198,13 @@ def _xml(operation: str, inner: str) -> Answer:
     return Answer(200, body.encode(), XML)
 
 
-def _account(_: Cloud, __: Asked) -> Answer:
+def _unknown(_: Cloud, __: Asked) -> Answer:
+    return refusal("UnknownOperationException", "This small AWS has no such service.")
+
+
+def _account(cloud: Cloud, asked: Asked) -> Answer:
+    if operation_of("account", asked.request) in cloud.denied:
+        return refusal("AccessDeniedException", "not authorized to perform: account:ListRegions", 403)
     regions = [{"RegionName": name, "RegionOptStatus": "ENABLED"} for name in ("us-east-1", "eu-west-1")]
     return Answer(200, json.dumps({"Regions": regions}).encode(), {"Content-Type": "application/json"})
 
