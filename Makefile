@@ -13,6 +13,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DUCKDB1 := $(VENV)/duckdb1
 BOTOCORE := $(VENV)/botocore
+# What `make test` runs on the oldest botocore: the way to AWS. AWS_TESTS=tests runs all that concerns it.
+AWS_TESTS ?= $(addprefix tests/,contract $(addprefix loopback/test_,agreement_with_boto3.py places.py kubernetes.py) \
+	$(addprefix behaviour/test_,sessions.py connections.py whose_answer.py requests.py publish_s3.py))
 FUZZER := $(VENV)/fuzzer
 PEERS := $(VENV)/peers
 SPARK := $(VENV)/spark
@@ -63,7 +66,7 @@ demo: $(PROJECT) ## run the main job against a simulated AWS: no account, no cre
 venv: $(PROJECT) $(TOOLS) ## build the development environment in .venv from the lock files
 
 .PHONY: test
-test: check unit unit-duckdb1 ## prove the project: format, lint, types, layers, docs, tests on both DuckDB lines
+test: check unit unit-duckdb1 unit-botocore ## prove the project: format, lint, types, layers, docs, tests, also on the oldest DuckDB and botocore
 
 .PHONY: check
 check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, layers, docs

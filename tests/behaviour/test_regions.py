@@ -158,6 +158,8 @@ def test_all_regions_are_those_of_the_partition(
 ) -> None:
     """The identity says which partition it is, whose own STS is asked."""
     there = sagemaker_regions(partition)
+    if not there:
+        pytest.skip("the oldest botocore that is allowed does not know of it")
     server = told(listed(*sagemaker_regions("aws"), *there), who=identity(partition))
     monkeypatch.setenv("AWS_DEFAULT_REGION", PARTITIONS[partition])
     assert regions_of(all_regions()) == list(there)
