@@ -25,7 +25,7 @@ DISTRIBUTIONS = {
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
 }
 # DuckDB and pyarrow import pandas themselves, where a user asks for a data frame.
-IMPORTED_BY_OTHERS = {"pandas"}
+IMPORTED_BY_OTHERS = {"pandas", "tzdata"}
 
 # What breaks each contract of pyproject.toml: an import, and the file that may not have it.
 VIOLATIONS = {

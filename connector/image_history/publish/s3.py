@@ -93,8 +93,9 @@ def require_reachable(to: str, profile: str | None, *, report: bool) -> None:
         Prefix(address, profile).manifest()
         return
     address.require_key()
-    with suppress(_AbsentError), _translated(str(address)):
-        _client(profile).get_object(Bucket=address.bucket, Key=address.key, Range="bytes=0-0")
+    store = Store(profile)
+    with suppress(AbsentError), store.translated(str(address)):
+        store.api.get_object(Bucket=address.bucket, Key=address.key, Range="bytes=0-0")
 
 
 @dataclass(frozen=True, slots=True)
