@@ -61,14 +61,11 @@ def _contests(figures: Figures) -> Iterator[Figure]:
     def ratio(workload: str, other: str, of: str) -> float | None:
         return _ratio(figures, workload, other, of=of)
 
-    yield Figure("W1: CPU against naive", 1 / 3, 1 / 2, ratio("W1", NAIVE, "cpu"))
-    yield Figure("W1: CPU against limit", 2, 3.2, ratio("W1", LIMIT, "cpu"))
-    yield Figure("W1: CPU against dlt (rows)", 1 / 15, 1 / 10, ratio("W1", "dlt_rows", "cpu"))
-    yield Figure("W1: CPU against dlt with Arrow", 1 / 5, 1 / 3.5, ratio("W1", "dlt_arrow", "cpu"))
-    yield Figure("W2: wall against limit", 1.15, 1.4, ratio("W2", LIMIT, "wall"))
+    yield Figure("W1: CPU against naive", 0.45, 0.5, ratio("W1", NAIVE, "cpu"))
+    yield Figure("W1: CPU against tuned", 1.05, 1.2, ratio("W1", TUNED, "cpu"))
+    yield Figure("W2: wall against limit", 1.2, 1.4, ratio("W2", LIMIT, "wall"))
     yield Figure("W4 quiet: wall against limit", 1.2, 1.5, ratio("W4 quiet", LIMIT, "wall"))
-    yield Figure("W4 quiet: CPU against naive", 1, 1.2, ratio("W4 quiet", NAIVE, "cpu"))
-    yield Figure("W5: wall against limit with windows", 1.5, 2, ratio("W5", LIMIT, "wall"))
+    yield Figure("W4 quiet: CPU against naive", 0.8, 1, ratio("W4 quiet", NAIVE, "cpu"))
     w6 = figures.of("W6", OURS)
     yield Figure("W6: peak memory", 400, 600, w6.peak if w6 else None, " MB")
     yield Figure("W2: wall that safety costs (beyond tuned)", 0.15, 0.3, _safety(figures))

@@ -49,7 +49,7 @@ def endless(member: str, request: Request) -> Reply:
 
 def test_row_16_empty_pages_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of nothing but empty pages ends with a clear error, and proves nothing."""
-    monkeypatch.setattr("image_history.extract.side_by_side.MOST_EMPTY_PAGES", 50)
+    monkeypatch.setattr("image_history.extract.streams.MOST_EMPTY_PAGES", 50)
     monkeypatch.setattr("image_history.listing.chain.MOST_EMPTY_PAGES", 50)
     pages: list[PageRead] = []
     with staged() as stage:

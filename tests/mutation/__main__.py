@@ -26,7 +26,7 @@ from tests.mutation.probe import Seen, probe
 from tests.properties.model import quietly, say
 
 MODULES = (
-    *(f"image_history.listing.{name}" for name in ("pages", "verdict", "request", "windows", "breaker")),
+    *(f"image_history.listing.{name}" for name in ("pages", "verdict", "request", "breaker")),
     "image_history.run.settle",
 )
 VARIABLE = "IMAGE_HISTORY_TEST_MUTANT"
@@ -36,7 +36,6 @@ DIRECTED = (
     "tests/unit/test_verdict.py",
     "tests/unit/test_acceptance.py",
     "tests/unit/test_plan.py",
-    "tests/unit/test_windows.py",
     "tests/behaviour/test_deletions.py",
     "tests/behaviour/test_true_history.py",
     "tests/behaviour/test_sync.py",

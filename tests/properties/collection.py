@@ -31,7 +31,6 @@ from image_history.extract.calls import Meter, ScopeCalls
 from image_history.model import ListingKind, ListingRequest
 
 Tokens = Literal["keyset", "offset", "snapshot"]
-Filters = Literal["inclusive", "exclusive", "after paging", "ignored"]
 Change = tuple[str, int]
 
 # A version as told apart by its creation: number and instant.
@@ -49,12 +48,10 @@ class Habits:
     """What AWS leaves open, and how fast it answers.
 
     `eager` gives a token after every full page, so that the last page may be empty. `step_ms` passes before
-    each answer. `building` lets new versions be CREATING until they are touched. `filters` is how a filter by
-    creation time is taken: before paging, after it, or not at all.
+    each answer. `building` lets new versions be CREATING until they are touched.
     """
 
     tokens: Tokens = "keyset"
-    filters: Filters = "inclusive"
     describes: bool = True
     eager: bool = False
     building: bool = False
@@ -163,17 +160,7 @@ class Collection:
         """What a list would return now, in the request's order."""
         shown = self.versions | self.stale
         rows = [row for number, row in shown.items() if number not in self.hidden]
-        if self.habits.filters in {"inclusive", "exclusive"}:
-            rows = self.filtered(rows, request)
         return sorted(rows, key=_key_of(request))
-
-    def filtered(self, rows: Iterable[ImageVersion], request: ListingRequest) -> list[ImageVersion]:
-        """The rows that the request's filter lets through."""
-        after_ms = request.created_after_ms
-        if after_ms is None or self.habits.filters == "ignored":
-            return list(rows)
-        least_ms = after_ms + (self.habits.filters == "exclusive")
-        return [row for row in rows if epoch_ms(row.CreationTime) >= least_ms]
 
 
 @cache
@@ -194,7 +181,7 @@ def incarnation(row: ImageVersion) -> Incarnation:
 
 def _key_of(request: ListingRequest) -> Callable[[ImageVersion], tuple[int, int]]:
     if request.kind is ListingKind.FULL:
-        return lambda row: (-row.Version if request.newest_first else row.Version, 0)
+        return lambda row: (row.Version, 0)
     return lambda row: (-epoch_ms(row.LastModifiedTime), row.Version)
 
 
@@ -291,7 +278,7 @@ class Service(ScopeCalls):
                 whole = list(position.snapshot)
         rows = rest[: request.page_size]
         more = len(rest) > len(rows) or (self.collection.habits.eager and len(rows) == request.page_size)
-        shown = tuple(self.collection.filtered(rows, request))
+        shown = tuple(rows)
         if not more:
             return ImageVersionsBody(shown, None)
         self._issued += 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from tests.properties.collection import Filters, Habits, Tokens
+from tests.properties.collection import Habits, Tokens
 from tests.properties.schedules import FULL, PLAIN, Backup, Changes, Lost, Restore, Run, Scenario, shapes
 
 _HOUR_MS = 3_600_000
@@ -23,7 +23,6 @@ _LIVES = ("create", "touch", "delete", "drop", "recreate")
 _GONE, _MADE = Changes((("drop", 0),)), Changes((("create", 0),) * 5)
 _NEXT = Changes((("recreate", 3),))
 _ANEW = Changes((("recreate", 3), ("create", 0)))
-_IN_STEP = (0, 1)
 _STABLE = ("create", "touch", "delete", "kill", "expire")
 _EMPTIED = Changes((("delete", 1), ("delete", 2)))
 
@@ -41,7 +40,7 @@ def pairs() -> list[Scenario]:
         for describes in (True, False)
         for scenario in _with(Habits(tokens=tokens, describes=describes))
     ]
-    return [*found, *_oddities(), *windows(), *mishaps()]
+    return [*found, *_oddities(), *mishaps()]
 
 
 def _with(habits: Habits) -> list[Scenario]:
@@ -76,36 +75,6 @@ def _oddities() -> list[Scenario]:
                 Scenario(f"{name}, long, {tokens} tokens", habits, (_BUSY, PLAIN), _CORE, 2),
             ]
     return found
-
-
-def windows() -> list[Scenario]:
-    """Listings in windows: of an image that is new, and of one that is known; readers in step, ahead and behind."""
-    found = []
-    for tokens in get_args(Tokens):
-        for describes in (True, False):
-            habits = Habits(tokens=tokens, describes=describes)
-            name = f"windows, {tokens} tokens{'' if describes else ', Describe denied'}"
-            kinds = _LAGGING if describes else _ALL
-            found += [
-                Scenario(f"first {name}", habits, (FULL,), _CORE, 2, 10, synced=False, readers=_IN_STEP),
-                Scenario(f"known {name}", habits, (FULL,), kinds, 1, 10, readers=_IN_STEP),
-                Scenario(f"three {name}", habits, (FULL,), _STABLE, 1, 15, readers=(0, 1, 2)),
-                Scenario(f"ahead {name}", habits, (FULL,), _CORE, 1, 10, readers=(0, 1, 1, 1, 1)),
-                Scenario(f"behind {name}", habits, (FULL,), _STABLE, 1, 15, readers=(0, 0, 1)),
-            ]
-        found += [_filtering(filters, tokens) for filters in get_args(Filters)]
-        eager = Habits(tokens=tokens, eager=True)
-        found.append(
-            Scenario(f"eager windows, {tokens} tokens", eager, (FULL,), _CORE, 1, 10, readers=_IN_STEP)
-        )
-    return found
-
-
-def _filtering(filters: Filters, tokens: Tokens) -> Scenario:
-    habits = Habits(tokens=tokens, filters=filters, step_ms=1)
-    return Scenario(
-        f"windows, {filters}, {tokens} tokens", habits, (FULL, PLAIN), _ALL, 1, 10, readers=_IN_STEP
-    )
 
 
 def mishaps() -> list[Scenario]:

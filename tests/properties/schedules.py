@@ -11,9 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import cycle, islice
+from itertools import islice
 from pathlib import Path
 
 from image_history.aws.image_api import Access
@@ -22,15 +22,13 @@ from image_history.errors import InterruptedRunError
 from image_history.extract.discovery import Discovery, discover
 from image_history.extract.extractor import resumed
 from image_history.extract.scopes import OpenScope, Target
-from image_history.extract.side_by_side import SideBySide, Turn
 from image_history.extract.streams import StreamReading
 from image_history.landing.batch_writer import Cut
 from image_history.landing.runs import LandedRun, Landing, proved_deletions, read_run
 from image_history.landing.segment_writer import SegmentWriter
 from image_history.listing.pages import PageRead
 from image_history.listing.request import ImageFilter
-from image_history.listing.windows import Bounds
-from image_history.model import Checkpoint, ListingKind, Outcome, PlannedStream, Scope, Stop, Stream
+from image_history.model import Checkpoint, Outcome, PlannedStream, Scope, Stop, Stream
 from image_history.run.planning import Opened, Planning, SyncOptions
 from image_history.run.settle import Settler
 from image_history.warehouse.findings import hold_against
@@ -42,7 +40,6 @@ from tests.properties.promises import Judge, Judged, Stored, contradictions, loo
 _HOUR_MS = 3_600_000
 _QUIET_MS = 10_000
 _DAY = timedelta(days=1)
-_SMALL = Bounds(after_pages=1, least_pages=2, pages_a_split=1)
 _AT_ONCE = 1_000
 _SLOTS = 14
 
@@ -105,8 +102,7 @@ class Scenario:
     """Where schedules begin, and what may happen in them.
 
     A first sync knows `versions` versions if `synced`. Then come the `steps`, while up to `depth` changes of `kinds`
-    fall between any of their calls. With `readers` full listings are read in windows: whose call is next, over and
-    over.
+    fall between any of their calls.
     """
 
     name: str
@@ -117,39 +113,13 @@ class Scenario:
     versions: int = 5
     synced: bool = True
     lookback_ms: int = 0
-    readers: tuple[int, ...] = ()
     page_size: int = 2
 
     @property
     def shape(self) -> Scenario:
         """What schedules must have in common to be played side by side."""
         steps = tuple(Changes(()) if isinstance(step, Changes) else step for step in self.steps)
-        return Scenario("", Habits(), steps, (), 0, 0, self.synced, self.lookback_ms, (), self.page_size)
-
-
-@dataclass(frozen=True, slots=True)
-class Readers:
-    """A Team that reads windows a call at a time, each reader when it is his turn. Without any, none are begun."""
-
-    turns: tuple[int, ...]
-    service: Service
-    bounds: Bounds = _SMALL
-
-    def free(self) -> bool:
-        return bool(self.turns)
-
-    def join(self, listing: SideBySide) -> None:
-        holding: dict[int, Turn | None] = {}
-        idle = 0
-        for reader in cycle(self.turns):
-            turn = holding.get(reader) or listing.take(wait=False)
-            idle = 0 if turn is not None else idle + 1
-            if idle == len(self.turns):
-                return
-            holding[reader] = None if turn is None else listing.step(turn, self.service)
-
-    def leave(self, listing: SideBySide) -> None:
-        """Nobody is left."""
+        return Scenario("", Habits(), steps, (), 0, 0, self.synced, self.lookback_ms, self.page_size)
 
 
 @dataclass(slots=True)
@@ -382,7 +352,7 @@ class Theatre:
 
     def _read(self, run: LandedRun, how: Run) -> LandedRun:
         """Read and settle until nothing is left, as run/listing.py does."""
-        planned = {each.stream: self._splitting(each) for each in run.plan.streams}
+        planned = {each.stream: each for each in run.plan.streams}
         due = {each.stream: list(resumed([each], {}, tokens_live=True)) for each in planned.values()}
         while True:
             with self._writer(run) as writer:
@@ -400,16 +370,6 @@ class Theatre:
             again = self._settle(current, waiting, how)
             due = {mark.stream: [mark] for mark in again}
             run = read_run(run.folder)
-
-    def _splitting(self, planned: PlannedStream) -> PlannedStream:
-        """The planner spares streams that are known, which have more to lose."""
-        readers = self._readers(self._of(planned.stream.scope))
-        if not readers or planned.request.kind is not ListingKind.FULL:
-            return planned
-        return replace(planned, request=replace(planned.request, may_split=True))
-
-    def _readers(self, play: Play) -> tuple[int, ...]:
-        return play.scenario.readers if self._changing else ()
 
     def _writer(self, run: LandedRun) -> SegmentWriter:
         return SegmentWriter(run, cut=Cut(1_000_000, 1_000_000.0), costs=dict)
@@ -437,8 +397,7 @@ class Theatre:
         last.pop(stream, None)
         while going and going[0].readable:
             try:
-                team = Readers(self._readers(play), play.service)
-                StreamReading(play.service, self._sink(writer), self._stop, team).run(going[0])
+                StreamReading(play.service, self._sink(writer), self._stop).run(going[0])
             except InterruptedRunError:
                 if how.left:
                     return

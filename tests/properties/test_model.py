@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import get_args
 from unittest import mock
 
 import pytest
 
-from image_history.aws.bodies import ImageVersion
-from image_history.extract import streams
 from image_history.landing.plan import RunPlan
-from image_history.listing.pages import PageRead, read_again
+from image_history.listing.pages import read_again
 from image_history.listing.request import plan_stream
 from image_history.listing.verdict import Findings, Step, next_step
-from image_history.listing.windows import opened
 from image_history.model import Checkpoint, ListingKind, ListingRequest
 from image_history.run import planning, settle
 from image_history.warehouse import loader, warehouse
 from image_history.warehouse.statements import statement
 from tests.properties.collection import Tokens
 from tests.properties.model import figures, quietly
-from tests.properties.scenarios import pairs, whole, windows
+from tests.properties.scenarios import pairs, whole
 from tests.properties.schedules import Scenario, Schedule, Tally, drawn, play, shapes
 
 pytestmark = pytest.mark.duckdb
@@ -206,13 +201,6 @@ def read_short_lists_only_once(checkpoint: Checkpoint, findings: Findings, *, ma
     return Step.ACCEPT if incremental and step is Step.READ_AGAIN else step
 
 
-def overlook_the_newest(
-    checkpoint: Checkpoint, last: Sequence[ImageVersion], newest: Sequence[ImageVersion], *, date_ms: int
-) -> PageRead | None:
-    """A rule that lets windows end before the end of the list."""
-    return opened(checkpoint, last, newest[1:], date_ms=date_ms)
-
-
 @pytest.mark.parametrize(
     ("where", "rule", "scenario", "schedule", "finding"),
     [
@@ -241,22 +229,6 @@ def overlook_the_newest(
             id="compares-anything",
         ),
         pytest.param(
-            "streams.opened",
-            overlook_the_newest,
-            "first windows, keyset tokens",
-            (),
-            "exists since before T0",
-            id="overlooks-the-newest",
-        ),
-        pytest.param(
-            "settle.next_step",
-            never_ask,
-            "known windows, offset tokens",
-            ((3, ("delete", 1)),),
-            "and exists",
-            id="believes-windows",
-        ),
-        pytest.param(
             "loader.rests_on_this",
             rest_on_anything,
             "put back under a later life, offset tokens",
@@ -271,23 +243,5 @@ def test_model_finds_a_wrong_rule(
 ) -> None:
     """A rule that is made wrong on purpose breaks a promise: the model can see what it looks for."""
     module, name = where.split(".")
-    with mock.patch.object({"settle": settle, "streams": streams, "loader": loader}[module], name, rule):
+    with mock.patch.object({"settle": settle, "loader": loader}[module], name, rule):
         assert [text for text in broken(scenario, schedule) if finding in text]
-
-
-def test_model_reads_in_windows() -> None:
-    """Every scenario of windows has the chain and the end, and between them more where the filter is of use."""
-    begun: dict[str, int] = {}
-
-    def seen(chosen: list[Scenario], page: PageRead) -> None:
-        scope = page.checkpoint.stream.scope
-        scenario = chosen[2 * int(scope.account_id) + (scope.region != "us-east-1")]
-        begun[scenario.name] = max(begun.get(scenario.name, 0), len(page.checkpoint.windows))
-
-    with quietly() as folder:
-        for group in shapes(windows()):
-            play([(scenario, ()) for scenario in group], Path(folder), seen=partial(seen, group))
-    useless = [name for name in begun if "after paging" in name or "ignored" in name]
-    assert {begun[name] for name in useless} == {2}
-    assert {count for name, count in begun.items() if name.startswith("three")} == {4}
-    assert {count for name, count in begun.items() if name not in useless} == {3, 4}

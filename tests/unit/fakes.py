@@ -15,7 +15,7 @@ from image_history.extract.calls import Pace, ScopeCalls
 from image_history.extract.extractor import Extractor
 from image_history.extract.pace import Pacer
 from image_history.extract.retry import RetryPolicy
-from image_history.extract.side_by_side import Sink
+from image_history.listing.pages import Sink
 from image_history.model import Checkpoint, Scope, Stop
 
 DATE_MS = 1_795_435_200_000

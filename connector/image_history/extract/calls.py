@@ -10,7 +10,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from image_history.aws.bodies import (
@@ -120,11 +119,6 @@ class ScopeCalls:
         self._source.account_id = account_id
 
     @property
-    def lists_at_once(self) -> float:
-        """How many list calls the rate lets be under way at a time, as long as the last ones took."""
-        return self._lists.late_seconds * self._pace.lists.per_second
-
-    @property
     def threads_of_use(self) -> int:
         """How many threads make list calls as fast as can be: more are in each other's way, or wait for the rate."""
         return self._lists.threads_of_use(self._pace.lists.per_second)
@@ -148,7 +142,6 @@ class ScopeCalls:
             "MaxResults": request.page_size,
             "SortBy": request.sort_by,
             "SortOrder": request.sort_order,
-            **_created_after(request.created_after_ms),
             **_token(next_token),
         }
         return self._call("ListImageVersions", parameters)
@@ -223,12 +216,6 @@ class ScopeCalls:
             "Run it again later; a sync then goes on where it was.",
             **error.context,
         )
-
-
-def _created_after(instant_ms: int | None) -> dict[str, datetime]:
-    return (
-        {} if instant_ms is None else {"CreationTimeAfter": datetime.fromtimestamp(instant_ms / 1000, tz=UTC)}
-    )
 
 
 def _token(next_token: str | None) -> dict[str, str]:

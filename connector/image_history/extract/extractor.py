@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -24,11 +24,9 @@ from image_history.errors import (
     TransientError,
 )
 from image_history.extract.calls import ScopeCalls
-from image_history.extract.side_by_side import SideBySide, Sink
 from image_history.extract.streams import StreamReading
 from image_history.extract.workers import Workers
-from image_history.listing.pages import PageRead, begin, ended, read_again
-from image_history.listing.windows import BOUNDS, Bounds
+from image_history.listing.pages import PageRead, Sink, begin, ended, read_again
 from image_history.model import Checkpoint, Outcome, PlannedStream, Scope, Stop, Stream
 from image_history.telemetry import note, span
 
@@ -61,7 +59,6 @@ class _ScopeState:
     error: FatalError | None = None
     threads: int = 0
     left: bool = False
-    listings: list[SideBySide] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next(self) -> Checkpoint | None:
@@ -129,32 +126,6 @@ class _ScopeState:
             self.error = self.error or error
 
 
-@dataclass(frozen=True, slots=True)
-class _Helpers:
-    """The Team of a scope's streams: its threads that find no stream left to read, `most` at the most."""
-
-    come: Callable[[_ScopeState, int], None]
-    state: _ScopeState
-    most: int
-    bounds: Bounds = BOUNDS
-
-    def free(self) -> bool:
-        """Windows are vain where the scope has other streams for its threads, or no rate for two calls."""
-        return not self.state.waiting and self._useful() > 1
-
-    def join(self, listing: SideBySide) -> None:
-        """As many threads as can be of use come, unless they are busy; those then come later."""
-        self.state.listings.append(listing)
-        self.come(self.state, self._useful())
-
-    def leave(self, listing: SideBySide) -> None:
-        """The listing has ended."""
-        self.state.listings.remove(listing)
-
-    def _useful(self) -> int:
-        return min(self.most, int(self.state.calls.lists_at_once))
-
-
 class Extractor:
     """Reads streams concurrently into `sink`, which must be safe to call from many threads.
 
@@ -218,15 +189,11 @@ class Extractor:
             if state.spare(self._of_use(state)):
                 return
             self._come(state, min(self._of_use(state), state.threads + len(state.waiting)))
-        while any(listing.work(state.calls) for listing in list(state.listings)):
-            continue
         if state.leave() and not self._workers.over:
             self._fail(state.over())
 
     def _read(self, checkpoint: Checkpoint, state: _ScopeState) -> None:
-        reading = StreamReading(
-            state.calls, self._sink, self._stop, _Helpers(self._come, state, self._threads)
-        )
+        reading = StreamReading(state.calls, self._sink, self._stop)
         stream = checkpoint.stream
         try:
             with span("list", scope=str(stream.scope), stream=str(stream)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from image_history.aws.bodies import ImageVersion
 from image_history.durable.effects import Effect, reach
@@ -20,17 +20,51 @@ from image_history.errors import (
     SkippableError,
 )
 from image_history.extract.calls import ScopeCalls
-from image_history.extract.side_by_side import Alone, Seen, SideBySide, Sink, Team
-from image_history.listing.pages import MARGIN_MS, MAX_READINGS, PageRead, advance, ended, read_again
-from image_history.listing.windows import opened, wanted
+from image_history.listing.pages import (
+    MARGIN_MS,
+    MAX_READINGS,
+    MOST_EMPTY_PAGES,
+    PageRead,
+    Sink,
+    advance,
+    ended,
+    read_again,
+)
 from image_history.model import Checkpoint, Outcome, Stop
 
 logger = logging.getLogger(__name__)
 
 
+class Seen:
+    """What one chain has met: a token or a version that comes again is a contradiction."""
+
+    def __init__(self) -> None:
+        self._tokens: set[str] = set()
+        self._versions: set[int] = set()
+        self._empty = 0
+
+    def require_end(self, checkpoint: Checkpoint) -> None:
+        """Raise ListingUnstableError for a list that goes on and on without a row."""
+        if checkpoint.readable and self._empty >= MOST_EMPTY_PAGES:
+            raise ListingUnstableError(
+                f"ListImageVersions of {checkpoint.stream} gave {self._empty:,} empty pages in a row: its rows are "
+                "kept, its watermark stays, and the next sync reads it again."
+            )
+
+    def again(self, token: str | None, rows: Sequence[ImageVersion]) -> bool:
+        """Whether the token or one of the rows was met before."""
+        numbers = {row.Version for row in rows}
+        repeated = token in self._tokens or not self._versions.isdisjoint(numbers)
+        self._versions |= numbers
+        self._empty = 0 if rows else self._empty + 1
+        if token is not None:
+            self._tokens.add(token)
+        return repeated
+
+
 @dataclass(slots=True)
 class StreamReading:
-    """Reads one stream to its end, a long one with the help of a team.
+    """Reads one stream to its end, page by page.
 
     `last` is the newest checkpoint that was handed to the sink.
     """
@@ -38,7 +72,6 @@ class StreamReading:
     calls: ScopeCalls
     sink: Sink
     stop: Stop
-    team: Team = field(default_factory=Alone)
     last: Checkpoint | None = None
 
     def run(self, checkpoint: Checkpoint) -> None:
@@ -71,9 +104,6 @@ class StreamReading:
         current = checkpoint
         seen = Seen()
         while current.readable and not self.stop.requested:
-            if current.windows:
-                current, seen = self._side_by_side(current), Seen()
-                continue
             answer = self.calls.list_image_versions(
                 current.stream.image_name, current.request, current.next_token
             )
@@ -87,34 +117,6 @@ class StreamReading:
             self.last = current
             self.sink(replace(step, drift=answer.drift) if answer.drift else step)
             seen.require_end(current)
-            if wanted(current, self.team.bounds) and self.team.free():
-                current = self._opened(current, body.ImageVersions)
-
-    def _opened(self, checkpoint: Checkpoint, rows: Sequence[ImageVersion]) -> Checkpoint:
-        """The listing in windows, begun with its newest page; as it was if that doesn't fit behind the last one."""
-        answer = self.calls.list_image_versions(
-            checkpoint.stream.image_name, replace(checkpoint.request, newest_first=True), None
-        )
-        reach(Effect.FETCHED, "ListImageVersions")
-        step = opened(checkpoint, rows, answer.body.ImageVersions, date_ms=answer.date_ms)
-        if step is None:
-            self.team = Alone()
-            return checkpoint
-        self.last = step.checkpoint
-        self.sink(replace(step, drift=answer.drift) if answer.drift else step)
-        return step.checkpoint
-
-    def _side_by_side(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Read a listing's windows together with the team; where the stream then stands."""
-        listing = SideBySide(checkpoint, self.sink, self.stop, self.team.bounds)
-        try:
-            self.team.join(listing)
-            listing.work(self.calls)
-            listing.wait()
-        finally:
-            self.team.leave(listing)
-            self.last = listing.checkpoint
-        return self._start_over(self.last) if listing.contradicted else self.last
 
     def _start_over(self, checkpoint: Checkpoint) -> Checkpoint:
         if checkpoint.reading >= MAX_READINGS:

@@ -7,7 +7,7 @@ to its end is accepted is settled against what is stored (verdict.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import ge, lt
 
@@ -40,6 +40,10 @@ class PageRead:
     checkpoint: Checkpoint
     absences: tuple[Absence, ...] = ()
     drift: tuple[Drift, ...] = ()
+
+
+# Where pages go; must be safe to call from many threads.
+Sink = Callable[[PageRead], None]
 
 
 def begin(planned: PlannedStream) -> Checkpoint:

@@ -50,13 +50,11 @@ def plan_stream(
     Instants are in UTC epoch milliseconds. Full for a new stream, for one whose live versions fit one page (one
     call either way, and a single response is atomic), when the last full listing is older than
     `reconcile_every_ms`, when deletions are held back, when the image was made again, or when asked for.
-    Else incremental from the watermark less the lookback, in whole seconds, rounded down. Only a stream that
-    was never read whole may be split into windows: of the others it is told beforehand how many calls they take.
+    Else incremental from the watermark less the lookback, in whole seconds, rounded down.
     """
     made_again = known is not None and created_ms not in (None, known.image_created_ms)
     if known is None or settings.full or made_again or _wants_full(known, settings, now_ms):
-        unread = known is None or known.watermark_ms is None
-        return PlannedStream(stream, ListingRequest(ListingKind.FULL, settings.page_size, may_split=unread))
+        return PlannedStream(stream, ListingRequest(ListingKind.FULL, settings.page_size))
     since_ms = (known.watermark_ms or 0) - settings.lookback_ms
     request = ListingRequest(ListingKind.INCREMENTAL, settings.page_size, since_ms // 1000 * 1000)
     return PlannedStream(stream, request)

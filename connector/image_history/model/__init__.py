@@ -22,13 +22,11 @@ from image_history.model.values import (
     ListingRequest,
     Numbers,
     Outcome,
-    Place,
     PlannedStream,
     Scope,
     Stop,
     Stream,
     StreamKnowledge,
-    Window,
 )
 
 __all__ = [
@@ -44,7 +42,6 @@ __all__ = [
     "ListingRequest",
     "Numbers",
     "Outcome",
-    "Place",
     "PlannedStream",
     "Publication",
     "RowCounts",
@@ -54,5 +51,4 @@ __all__ = [
     "Stop",
     "Stream",
     "StreamKnowledge",
-    "Window",
 ]

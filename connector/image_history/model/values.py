@@ -116,16 +116,12 @@ class ListingRequest:
     """Everything that a ListImageVersions chain must repeat unchanged with each token.
 
     `since_ms` (UTC epoch milliseconds, whole seconds) is where an incremental listing, which reads newest
-    first, may stop; it is not sent to AWS (ARCHITECTURE, decision 3). A full listing that `may_split` is read in
-    windows if it is long; `created_after_ms` (the same unit) and `newest_first` are for those.
+    first, may stop; it is not sent to AWS (ARCHITECTURE, decision 3).
     """
 
     kind: ListingKind
     page_size: int
     since_ms: int | None = None
-    may_split: bool = False
-    created_after_ms: int | None = None
-    newest_first: bool = False
 
     @property
     def sort_by(self) -> str:
@@ -135,12 +131,11 @@ class ListingRequest:
     @property
     def sort_order(self) -> str:
         """AWS's SortOrder."""
-        rising = self.kind is ListingKind.FULL and not self.newest_first
-        return "ASCENDING" if rising else "DESCENDING"
+        return "ASCENDING" if self.kind is ListingKind.FULL else "DESCENDING"
 
     def fingerprint(self, stream: Stream) -> str:
         """Identifies the request that a token belongs to; a token is never sent with another one."""
-        parts = (str(stream), self.sort_by, self.sort_order, str(self.page_size), str(self.created_after_ms))
+        parts = (str(stream), self.sort_by, self.sort_order, str(self.page_size))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -171,27 +166,6 @@ class PlannedStream:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A version by its number, and when it was created, in UTC epoch milliseconds."""
-
-    version: int
-    created_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One of the chains that read a full listing side by side; it ends at the `first` of the next one.
-
-    `reached` is what it read last, `next_token` None when nothing is left; `after_ms` filters by creation time.
-    """
-
-    first: Place
-    reached: Place
-    after_ms: int | None = None
-    next_token: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """How far one stream of a run has been read. Lands in the same file as the rows it speaks of.
 
@@ -203,7 +177,7 @@ class Checkpoint:
     `t0_before_ms` is the T0 of the reading before, if that was read to its end without a contradiction;
     `empty_tail` says that the last page held nothing although pages before it did; `phantoms` counts
     versions that the listing lacked and Describe found; `held_back` counts the deletions that the mass-delete
-    breaker did not believe. With `windows`, in order, `next_token` is the first.
+    breaker did not believe.
     """
 
     stream: Stream
@@ -226,7 +200,6 @@ class Checkpoint:
     empty_tail: bool = False
     phantoms: int = 0
     held_back: int = 0
-    windows: tuple[Window, ...] = ()
     error_code: str | None = None
     error_message: str | None = None
 

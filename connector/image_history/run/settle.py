@@ -24,10 +24,9 @@ from image_history.errors import (
     TransientError,
 )
 from image_history.extract.calls import ScopeCalls
-from image_history.extract.side_by_side import Sink
 from image_history.extract.workers import together
 from image_history.listing.breaker import LIMIT, tripped
-from image_history.listing.pages import PageRead, ended, read_again
+from image_history.listing.pages import PageRead, Sink, ended, read_again
 from image_history.listing.verdict import (
     Described,
     Findings,
