@@ -195,7 +195,7 @@ def _end(ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
 def _warm() -> None:
     """Import what commands import, so that no child has to; no thread may be left."""
     from image_history.cli import VERBS
-    from image_history.cli.lean import stay_lean
+    from image_history.warehouse.lean import stay_lean
 
     stay_lean()
     for module, _ in VERBS.values():

@@ -18,7 +18,7 @@ import pytest
 from image_history import Warehouse
 from image_history.errors import WarehouseLockedError
 from image_history.simulator import VirtualClock, generate
-from image_history.warehouse import asking as asking_module
+from image_history.warehouse import limits
 from image_history.warehouse.asking import asking
 from image_history.warehouse.saved import Question
 from image_history.warehouse.turns import is_wanted
@@ -39,8 +39,8 @@ SELECT count(*) AS n FROM t
 READER = """
 import sys, threading
 from image_history import Warehouse
-from image_history.warehouse import asking
-asking._COURTESY_SECONDS = 0.02
+from image_history.warehouse import limits
+limits._COURTESY_SECONDS = 0.02
 over, done = threading.Event(), 0
 threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
 print("reading", flush=True)
@@ -103,11 +103,8 @@ def test_readers_in_loops_and_syncs_never_fail(site: Site) -> None:
 
 
 def test_long_query_lets_a_writer_in_and_is_asked_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A query that would go on for ever on the old rows is stopped for the load, and answered from the new ones.
-
-    In one process, where DuckDB's locks tell nobody anything.
-    """
-    monkeypatch.setattr(asking_module, "_COURTESY_SECONDS", 0.0)
+    """A query that would go on for ever on the old rows is stopped for the load, and answered from the new ones."""
+    monkeypatch.setattr(limits, "_COURTESY_SECONDS", 0.0)
     warehouse = Warehouse(site.config.warehouse)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(warehouse.query, UNTIL_A_LOAD, seen=1)
@@ -117,8 +114,8 @@ def test_long_query_lets_a_writer_in_and_is_asked_again(site: Site, monkeypatch:
 
 def test_query_that_is_always_in_the_way_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """After some attempts the query ends with exit code 5 and a sentence, not the syncs."""
-    monkeypatch.setattr(asking_module, "_COURTESY_SECONDS", 0.0)
-    monkeypatch.setattr(asking_module, "_ATTEMPTS", 2)
+    monkeypatch.setattr(limits, "_COURTESY_SECONDS", 0.0)
+    monkeypatch.setattr(limits, "_ATTEMPTS", 2)
     warehouse = WarehouseFile(site.config.warehouse)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(lambda: asking(warehouse, Question("FROM range(1_000_000_000_000)")).__enter__())

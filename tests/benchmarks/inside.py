@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from image_history.cli import run
-from image_history.cli.lean import stay_lean
+from image_history.warehouse.lean import stay_lean
 
 
 def written_bytes() -> int:

@@ -55,6 +55,10 @@ IN_S3 = (
 )
 # Asked of a run that another warehouse settled: the tests of merges do.
 _OF_MERGES = "load/deletions_by_scope"
+# Of the process that answers, where no fault can be put: tests/behaviour/test_query_processes.py ends it at will.
+ANSWERING = _points((Effect.STATEMENT,), "session/doers", "session/lock_settings") | _points(
+    (Effect.WRITE,), File.SPILL
+)
 ENGINE = (
     _points((Effect.CONNECT,), "reading", "writing")
     | _points((Effect.BEGIN, Effect.COMMIT, Effect.COMMITTED), "transaction")
@@ -64,13 +68,12 @@ ENGINE = (
         "question",
         *(name for kind in _KINDS for name in names(kind) if name != _OF_MERGES),
     )
-)
+) - ANSWERING
 FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion", "ListAliases")
 ALL = FILES | PUBLISHED | ENGINE | FETCHES
-# A query that does not end even when it is interrupted: nothing makes DuckDB do so. Beside it, what has tests of
-# its own: answers too large for memory, a writer that waits for its turn, and the history of the shell.
+# What has tests of its own: a writer that waits for its turn, and the history of the shell.
 UNREACHABLE = (
-    _points((Effect.REMOVE_TREE, Effect.WRITE), File.SPILL)
+    ANSWERING
     | _points((Effect.UNLINK,), File.LOCK)
     | _points((Effect.MAKE_FOLDER, Effect.CREATE), File.HISTORY)
 )

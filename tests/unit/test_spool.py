@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from image_history.errors import OutputError, QueryError
-from image_history.warehouse.spool import Spool
+from image_history.warehouse.spool import Spool, Spooled
 
 SCHEMA = pa.schema({"n": pa.int64(), "kind": pa.dictionary(pa.uint8(), pa.string())})
 
@@ -27,12 +27,16 @@ def batch(number: int) -> pa.RecordBatch:
 
 @pytest.mark.parametrize("memory", [0, 100, 1 << 20], ids=["file", "both", "memory"])
 def test_spool_gives_back_what_it_got(tmp_path: Path, memory: int) -> None:
-    """Every batch comes back, whether it was kept in memory, in the file, or some here and some there."""
+    """Every batch comes back, whether it was kept in memory, in the file, or first here and then there."""
     spool = Spool(SCHEMA, str(tmp_path), most_bytes=1 << 20, memory_bytes=memory)
     for number in range(5):
         spool.add(batch(number))
     spool.close()
-    assert [one.to_pylist() for one in spool] == [batch(number).to_pylist() for number in range(5)]
+    body = spool.body()
+    assert bool(body) != spool.in_file
+    spooled = Spooled(body, str(tmp_path) if spool.in_file else None)
+    assert spooled.schema == SCHEMA
+    assert [one.to_pylist() for one in spooled] == [batch(number).to_pylist() for number in range(5)]
     assert bool(list(tmp_path.iterdir())) == (memory < 1000)
 
 

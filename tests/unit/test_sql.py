@@ -141,7 +141,7 @@ def test_statements_are_run_by_name_in_two_modules_only() -> None:
                 if called.attr in {"execute", "sql", "query"} and "duck" in ast.unparse(called.value):
                     running.add(str(path.relative_to(ROOT / "connector" / "image_history")))
                     assert not isinstance(node.args[0], ast.JoinedStr), f"{path}:{node.lineno}"
-    assert running == {"warehouse/warehouse.py", "warehouse/asking.py"}
+    assert running == {"warehouse/warehouse.py", "warehouse/answering.py"}
 
 
 def test_every_file_is_used() -> None:

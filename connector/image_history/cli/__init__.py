@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli.lean import stay_lean
 from image_history.cli.streams import open_standard_streams
 from image_history.errors import ConnectorError
 from image_history.hiding import without_secrets
 from image_history.version import __version__
+from image_history.warehouse.lean import stay_lean
 
 if TYPE_CHECKING:
     from image_history.config import Config

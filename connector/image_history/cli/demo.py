@@ -166,13 +166,12 @@ def _let_time_pass(simulator: Simulator) -> _Changes:
 
 def _ask(config: Config, heading: str, sql: str, parameters: Mapping[str, str]) -> None:
     from image_history.cli.delivery import Delivery
-    from image_history.warehouse.asking import asking
+    from image_history.warehouse.asking import Asked, asking
     from image_history.warehouse.saved import Question
-    from image_history.warehouse.warehouse import WarehouseFile
 
     _heading(heading)
     click.echo(f"{_shown(sql)}\n")
-    with asking(WarehouseFile(config.warehouse), Question(sql, parameters)) as rows:
+    with asking(Asked(config.warehouse), Question(sql, parameters)) as rows:
         Delivery.chosen(None, "table", None).deliver(rows)
 
 

@@ -107,12 +107,10 @@ def _asked(options: Options) -> str:
 
 def export(shared: Globals, options: Options) -> str:
     """Ask, and write the answer; returns the report, one line."""
-    from image_history.cli.bounds import bounded_memory, leave
     from image_history.cli.delivery import chosen_format
     from image_history.formats import Recast
-    from image_history.warehouse.asking import Limits, asking
+    from image_history.warehouse.asking import Asked, Limits, asking
     from image_history.warehouse.relations import is_name, outside, whole
-    from image_history.warehouse.warehouse import WarehouseFile
 
     what, output = _asked(options), options.output or ""
     how, named = chosen_format(output, options.format, Format.PARQUET), is_name(what)
@@ -121,11 +119,8 @@ def export(shared: Globals, options: Options) -> str:
     config = shared.config()
     asked = whole(what) if named else question(what, options.param, config.queries)
     write = _writer(output, how, config.warehouse)
-    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
-    with (
-        bounded_memory(),
-        asking(warehouse, asked, Limits(timeout=options.timeout, abandon=leave)) as rows,
-    ):
+    warehouse = Asked(config.warehouse, config.lock_wait.total_seconds())
+    with asking(warehouse, asked, Limits(timeout=options.timeout)) as rows:
         return write(Recast(rows, outside(what, rows.schema)) if named else rows)
 
 

@@ -149,15 +149,13 @@ def _stdin() -> str:
 
 def answer(config: Config, asked: Question, options: Options) -> None:
     """Ask, and deliver the rows once all are there; the warehouse is closed by then."""
-    from image_history.cli.bounds import bounded_memory, leave
     from image_history.cli.delivery import Delivery, require_other_file
-    from image_history.warehouse.asking import Limits, asking
-    from image_history.warehouse.warehouse import WarehouseFile
+    from image_history.warehouse.asking import Asked, Limits, asking
 
     require_other_file(options.output, config.warehouse)
+    warehouse = Asked(config.warehouse, config.lock_wait.total_seconds())
     chosen = Delivery.chosen(options.output, options.format, options.max_rows)
     delivery = replace(chosen, paged=not options.no_pager)
-    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
-    limits = Limits(timeout=options.timeout, rows=delivery.wanted, abandon=leave)
-    with bounded_memory(), asking(warehouse, asked, limits) as rows:
+    limits = Limits(timeout=options.timeout, rows=delivery.wanted)
+    with asking(warehouse, asked, limits) as rows:
         delivery.deliver(rows)

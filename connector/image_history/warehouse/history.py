@@ -6,7 +6,7 @@ Must not know the command line, nor how a question is kept from doing harm.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from html import escape
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 # What a $parameter may be. A datetime has to know its zone.
 Value = str | bytes | bool | int | float | Decimal | date | datetime | timedelta | list[Any] | None
 
+# What makes a value of a subclass, as of an enumeration, one of the type itself; bool is a kind of int.
+_PLAIN: Mapping[type, Callable[[Any], Value]] = {
+    bool: bool,
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+    bytes: bytes,
+    Decimal: Decimal,
+    timedelta: lambda span: timedelta(span.days, span.seconds, span.microseconds),
+}
 _MOST_NAMED = 3
 _MOST_IN_NOTEBOOK = 50
 
@@ -187,13 +197,12 @@ class Warehouse:
         return f"Warehouse({str(self.path)!r})"
 
     def _asked(self, sql: str, parameters: Mapping[str, object]) -> Result:
+        from image_history.warehouse.asking import Asked, Limits, asking
+        from image_history.warehouse.saved import Question
+
+        warehouse = Asked(self.path, self._wait_seconds)
         import pyarrow as pa
 
-        from image_history.warehouse.asking import Limits, asking
-        from image_history.warehouse.saved import Question
-        from image_history.warehouse.warehouse import WarehouseFile
-
-        warehouse = WarehouseFile(self.path, self._wait_seconds)
         with asking(warehouse, Question(sql, parameters), Limits(timeout=self._timeout)) as answer:
             return Result(pa.Table.from_batches(answer, answer.schema))
 
@@ -228,14 +237,23 @@ def _value(name: str, value: Value) -> Value:
     """The value as it is bound: an instant in UTC. QueryError for one without a zone, also inside a list."""
     if isinstance(value, list):
         return [_value(name, one) for one in value]
+    if value is not None and type(value).__module__ == "numpy" and hasattr(value, "item"):
+        return _value(name, value.item())
     if not isinstance(value, datetime):
-        return value
+        return _plain(value)
     if value.tzinfo is None or value.utcoffset() is None:
         raise QueryError(
             f"{name} is {value.isoformat()} without a time zone, which could be any of many instants: make it "
             "aware, as in datetime(2026, 7, 1, tzinfo=UTC)."
         )
-    return value.astimezone(UTC)
+    instant = value.astimezone(UTC)
+    return datetime.combine(instant.date(), instant.time(), UTC)
+
+
+def _plain(value: Value) -> Value:
+    """The value as one of Python's own types: those of the caller's program are unknown to who answers."""
+    made = next((made for kind, made in _PLAIN.items() if isinstance(value, kind)), None)
+    return value if made is None else made(value)
 
 
 def _in_utc(value: Any) -> Any:

@@ -16,7 +16,8 @@ import pyarrow as pa
 from image_history.config.refusal import nearest
 from image_history.errors import ConfigError, WarehouseError
 from image_history.schema import TABLES
-from image_history.warehouse.asking import Limits, reader, spill_folder
+from image_history.warehouse.answering import reader
+from image_history.warehouse.asking import Limits, spill_folder
 from image_history.warehouse.identity import warehouse_id
 from image_history.warehouse.relations import key_of, outside
 from image_history.warehouse.statements import names, statement

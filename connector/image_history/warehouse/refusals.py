@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import signal
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from itertools import pairwise
 from typing import Protocol
 
 from image_history.errors import QueryError
@@ -24,6 +27,33 @@ _EXPLAIN = re.compile(
     rf"{_SKIPPED}EXPLAIN(?:{_SKIPPED}ANALYZE\b)?(?:\s*\([\w\s,'\"]*\))?", re.DOTALL | re.IGNORECASE
 )
 _NEAR = 3
+_CALLABLE = {"identifier", "keyword"}
+_CALLED = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
+# What DuckDB has besides, and may have tomorrow, logs, checkpoints, profiles, runs SQL of its own, or takes pointers.
+_READERS = re.compile(
+    "(?:duckdb|pragma|read|parquet)_\\w+|sniff_csv|glob|which_secret|query_table|unnest|generate_series|range|repeat"
+    "|repeat_row|json_each|json_tree|summary|test_all_types|test_vector_types|icu_calendar_names|pg_timezone_names"
+)
+# Different at each call, as DuckDB says, but nothing is left behind.
+_FLEETING = frozenset(
+    {
+        "current_connection_id",
+        "current_query",
+        "current_query_id",
+        "current_transaction_id",
+        "currval",
+        "error",
+        "gen_random_uuid",
+        "random",
+        "setseed",
+        "sleep_ms",
+        "stats",
+        "uuid",
+        "uuidv4",
+        "uuidv7",
+        "vector_type",
+    }
+)
 
 
 class Statement(Protocol):
@@ -42,7 +72,7 @@ def require_reading(sql: str, statements: Sequence[Statement]) -> None:
     """QueryError unless it is exactly one statement, and one that only reads."""
     if not statements:
         raise QueryError("The query is empty; ask for example: FROM image_versions LIMIT 10.")
-    kinds = [str(getattr(statement.type, "name", statement.type)) for statement in statements]
+    kinds = list(map(_kind, statements))
     if kinds[0] in _PIVOTED and kinds[1:] in ([], ["SELECT"]) and re.search(r"(?i)\bpivot\b", sql):
         raise QueryError("PIVOT must be told its columns here: PIVOT ... ON column IN ('a', 'b') USING ...")
     if len(statements) > 1:
@@ -57,6 +87,14 @@ def require_reading(sql: str, statements: Sequence[Statement]) -> None:
         raise refusal(f"EXPLAIN {explained}")
 
 
+def _kind(statement: Statement) -> str:
+    try:
+        return str(getattr(statement.type, "name", statement.type))
+    except ValueError:
+        # DuckDB 2.0 has statements that its Python package has no name for, as UPDATE EXTENSIONS.
+        return "This statement"
+
+
 def refusal(word: str) -> QueryError:
     """The error for a statement that starts with `word`."""
     return QueryError(
@@ -69,6 +107,57 @@ def first_word(sql: str) -> str:
     """The first word of a statement in capitals, after comments and parentheses; empty if there is none."""
     found = _FIRST_WORD.match(sql)
     return found[1].upper() if found else ""
+
+
+def called(sql: str, tokens: Sequence[tuple[int, str]]) -> frozenset[str]:
+    """Every name that stands before a parenthesis, in small letters. `tokens` are offsets in UTF-8, and kinds."""
+    text = sql.encode()
+    ends = [*(at for at, _ in tokens[1:]), len(text)]
+    pieces = [(kind, text[at:end].decode()) for (at, kind), end in zip(tokens, ends, strict=True)]
+    found = set()
+    for (kind, piece), (_, after) in pairwise(one for one in pieces if one[0] != "comment"):
+        name = _CALLED.match(piece) if kind in _CALLABLE and after.startswith("(") else None
+        if name:
+            found.add((name[1] or name[2]).replace('""', '"').casefold())
+    return frozenset(found)
+
+
+def require_harmless(names: Collection[str], doers: Collection[str]) -> None:
+    """QueryError if a function is called that may do more than compute or read.
+
+    `doers` are all of this DuckDB that may: what it calls volatile, and what stands where a table stands.
+    """
+    for name in sorted(names):
+        if name in doers and name not in _FLEETING and not _READERS.fullmatch(name):
+            raise QueryError(f"The function {name} is refused: a query calls only what computes or reads.")
+
+
+def overtime(allowed: timedelta) -> QueryError:
+    """The error for a query that took longer than that."""
+    from image_history.config.durations import format_duration
+
+    return QueryError(
+        f"The query was stopped after {format_duration(allowed)}: ask for less, or "
+        "give it more time with --timeout."
+    )
+
+
+def greedy() -> QueryError:
+    """The error for a query that the process has no more memory for."""
+    return QueryError("The query needs more memory than a query may use; ask for less.")
+
+
+def died(code: int) -> QueryError:
+    """The error for a query in which DuckDB's process ended with that code, a signal's if it is negative."""
+    if code == -signal.SIGKILL:
+        return QueryError(
+            "The query's process was killed, most likely because the machine ran out of memory; ask for less."
+        )
+    name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return QueryError(
+        f"DuckDB's process ended over the query ({name}): it met a fault of DuckDB's, or needs more memory than a "
+        "query may use. Ask for less, or in another way; the warehouse is as it was."
+    )
 
 
 def bound(parameters: Mapping[str, object], wanted: Collection[str]) -> dict[str, object]:

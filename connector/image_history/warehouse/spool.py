@@ -22,7 +22,7 @@ _NAME = "rows.arrows"
 
 
 class Spool:
-    """Batches of one schema, read once, in their order. The file in `folder` is its owner's to remove."""
+    """Batches of one schema, in their order: all in memory, or all in a file of `folder`, its owner's to remove."""
 
     def __init__(
         self, schema: pa.Schema, folder: str, *, most_bytes: int, memory_bytes: int = _MEMORY_BYTES
@@ -36,14 +36,19 @@ class Spool:
         self._file: BinaryIO | None = None
         self._writer: pa.RecordBatchStreamWriter | None = None
 
+    @property
+    def in_file(self) -> bool:
+        """Whether the rows have become too many for memory."""
+        return self._writer is not None
+
     def add(self, batch: pa.RecordBatch) -> None:
         """Keep a batch. QueryError beyond the most that may be kept, OutputError if the disk refuses."""
-        if self._writer is None and self._in_memory + batch.nbytes <= self._memory_bytes:
-            self._batches.append(batch)
-            self._in_memory += batch.nbytes
+        self._batches.append(batch)
+        self._in_memory += batch.nbytes
+        if self._writer is None and self._in_memory <= self._memory_bytes:
             return
         try:
-            written = self._write(batch)
+            written = self._write()
         except OSError as error:
             raise OutputError(
                 f"Cannot keep the rows of a large answer in {self._path.parent}: {error.strerror or error}. "
@@ -61,19 +66,36 @@ class Spool:
             self._writer.close()
             self._file.close()
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        while self._batches:
-            yield self._batches.pop(0)
-        if self._writer is not None:
-            with pa.OSFile(str(self._path)) as file:
-                yield from pa.ipc.open_stream(file)
+    def body(self) -> memoryview:
+        """The rows in memory as a stream of Arrow; nothing if they are in the file."""
+        if self.in_file:
+            return memoryview(b"")
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.schema) as writer:
+            while self._batches:
+                writer.write_batch(self._batches.pop(0))
+        return memoryview(sink.getvalue())
 
-    def _write(self, batch: pa.RecordBatch) -> int:
-        """Write a batch, compressed; returns the size of the file so far."""
+    def _write(self) -> int:
+        """Write what is in memory, compressed; returns the size of the file so far."""
         reach(Effect.WRITE, File.SPILL)
         if self._writer is None or self._file is None:
             self._file = self._path.open("wb")
             options = pa.ipc.IpcWriteOptions(compression="lz4")
             self._writer = pa.ipc.new_stream(self._file, self.schema, options=options)
-        self._writer.write_batch(batch)
+        while self._batches:
+            self._writer.write_batch(self._batches.pop(0))
         return self._file.tell()
+
+
+class Spooled:
+    """What a spool held, read once: from the `body` of its rows, or if there is a folder from the file in it."""
+
+    def __init__(self, body: bytes | bytearray | memoryview, folder: str | None) -> None:
+        source = pa.py_buffer(body) if folder is None else pa.OSFile(str(Path(folder, _NAME)))
+        self._reader = pa.ipc.open_stream(source)
+        self.schema: pa.Schema = self._reader.schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        with self._reader:
+            yield from self._reader

@@ -249,6 +249,11 @@ class WarehouseFile:
                 raise _failing(error, self.path) from error
 
 
+def tokens(sql: str) -> list[tuple[int, str]]:
+    """The tokens of a statement: where each begins, in bytes of UTF-8, and its kind."""
+    return [(at, kind.name) for at, kind in duckdb.tokenize(sql)]
+
+
 def _threads_for(path: Path) -> int:
     """One thread for what it has to scan, and more for a large file: four at the most."""
     try:

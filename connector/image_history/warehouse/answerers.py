@@ -1,0 +1,262 @@
+"""The processes that answer questions, as seen by who asks: started, kept between questions, and ended.
+
+DuckDB cannot stop some functions and dies of others, so that no question runs where somebody else's work is. Must not
+know DuckDB, nor what is asked.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import pickle
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import msgspec
+
+from image_history.errors import QueryError, WarehouseLockedError
+from image_history.warehouse.messages import (
+    GRACE_SECONDS,
+    Answered,
+    Began,
+    Failed,
+    GaveWay,
+    Request,
+    decoded,
+    receive,
+    send,
+)
+from image_history.warehouse.refusals import died, overtime
+
+logger = logging.getLogger(__name__)
+
+Reply = tuple[Answered | Failed, bytearray]
+
+# Beyond the time in which the process gives up on its own.
+_MARGIN_SECONDS = 2.0
+# Isolated from the environment, and then given the paths of this process: it imports what this one would.
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from image_history.warehouse.lean import stay_lean; stay_lean(); "
+    "from image_history.warehouse.answering import main; main()"
+)
+
+
+class _OverdueError(Exception):
+    """The process did not even give up in time."""
+
+
+class _DiedError(Exception):
+    """The process ended in a question; `began` says whether DuckDB had begun with it."""
+
+    def __init__(self, code: int, *, began: bool) -> None:
+        super().__init__(code)
+        self.code = code
+        self.began = began
+
+
+class Answerer:
+    """A process that answers one question at a time. QueryError if it cannot be started."""
+
+    def __init__(self) -> None:
+        self._process, self._to, self._from = _started()
+        self._poll = select.poll()
+        self._poll.register(self._from, select.POLLIN)
+        self._until: float | None = None
+
+    def ask(self, request: Request) -> Reply:
+        """What it says to a question. Raises QueryError, and _DiedError if it ended before it said anything."""
+        said, self._until, began = _pickled(request), None, False
+        try:
+            send(self._to, said)
+            while True:
+                head, body = receive(self._from.fileno(), self._wait)
+                match decoded(head):
+                    case Began():
+                        began = True
+                        whole = request.limits.timeout.total_seconds() + GRACE_SECONDS + _MARGIN_SECONDS
+                        self._until = time.monotonic() + whole
+                    case GaveWay(attempt):
+                        self._until = None
+                        logger.info("query_gave_way", extra={"attempt": attempt})
+                    case reply:
+                        return reply, body
+        except (EOFError, OSError, msgspec.DecodeError) as error:
+            raise _DiedError(self.close(kill=not isinstance(error, EOFError)), began=began) from error
+        except _OverdueError as error:
+            raise overtime(request.limits.timeout) from error
+
+    def close(self, *, kill: bool = True) -> int:
+        """End the process, whatever it does; returns its exit code."""
+        if kill:
+            self._process.kill()
+        code = self._process.wait()
+        for pipe in (self._to, self._from):
+            try:
+                pipe.close()
+            except OSError:
+                # What it was still to be told goes nowhere.
+                continue
+        return code
+
+    def forget(self) -> None:
+        """Let go of it in a fork of the process that started it, whose it stays."""
+        for pipe in (self._to, self._from):
+            os.close(pipe.fileno())
+
+    def _wait(self) -> None:
+        left = None if self._until is None else max(0.0, self._until - time.monotonic()) * 1000
+        if not self._poll.poll(left):
+            raise _OverdueError
+
+
+def answered(request: Request) -> Reply:
+    """What a process says to the question, one that is idle or a new one.
+
+    Questions to the same file take turns in this process: each may take all the memory that a question may. Raises
+    QueryError if the process dies of it or has to be ended, and WarehouseLockedError if its turn does not come.
+    """
+    with _turn(request.path.resolve(), request.lock_wait_seconds):
+        kept = _POOL.take()
+        if kept is not None:
+            try:
+                return _said(kept, request)
+            except _DiedError as error:
+                if error.began:
+                    raise died(error.code) from error
+        # One that was idle may have ended meanwhile.
+        try:
+            return _said(Answerer(), request)
+        except _DiedError as error:
+            raise died(error.code) from error
+
+
+def _said(answerer: Answerer, request: Request) -> Reply:
+    try:
+        reply, body = answerer.ask(request)
+    except BaseException:
+        answerer.close()
+        raise
+    if reply.ends:
+        answerer.close(kill=False)
+    else:
+        _POOL.keep(answerer)
+    return reply, body
+
+
+def prepare() -> None:
+    """Have the first process start while other things are done, for a question that is sure to come."""
+    _POOL.prepare()
+
+
+class _Pool:
+    """The process that has nothing to do, one at the most."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._idle: list[Answerer] = []
+        self._used = False
+
+    def prepare(self) -> None:
+        """Start a process, unless there was one before."""
+        with self._guard:
+            if not self._used:
+                self._used = True
+                self._idle.append(Answerer())
+
+    def take(self) -> Answerer | None:
+        """The idle process, if there is one; it is the caller's from now on."""
+        with self._guard:
+            self._used = True
+            return self._idle.pop() if self._idle else None
+
+    def keep(self, answerer: Answerer) -> None:
+        """Keep a process for the next question; a second one is ended."""
+        with self._guard:
+            surplus = list(self._idle)
+            self._idle = [answerer]
+        for one in surplus:
+            one.close()
+
+    def close(self) -> None:
+        """End what is idle."""
+        while one := self.take():
+            one.close()
+
+    def forget(self) -> None:
+        """Start anew in a fork, which must not talk to its parent's processes."""
+        self._guard = threading.Lock()
+        idle, self._idle = self._idle, []
+        for one in idle:
+            one.forget()
+
+
+_POOL = _Pool()
+_TURNS: dict[Path, threading.Lock] = {}
+close = _POOL.close
+atexit.register(_POOL.close)
+os.register_at_fork(after_in_child=_POOL.forget)
+os.register_at_fork(after_in_child=_TURNS.clear)
+
+
+@contextmanager
+def _turn(path: Path, wait_seconds: float) -> Iterator[None]:
+    lock = _TURNS.setdefault(path, threading.Lock())
+    if not lock.acquire(timeout=wait_seconds):
+        raise WarehouseLockedError(
+            f"The warehouse {path} is in use elsewhere in this process: another thread asks it something. Let that "
+            "end first.",
+            holder="this process",
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _started() -> tuple[subprocess.Popen[bytes], BinaryIO, BinaryIO]:
+    """A process, what it hears and what it says."""
+    flags = ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
+    command = [_interpreter(), *flags, "-c", _BOOT, json.dumps(sys.path)]
+    # Arrow's other allocators reserve a gibibyte at once, which would count as the question's.
+    environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    (heard, to), (said, tell) = os.pipe(), os.pipe()
+    # In a session of its own, so that Ctrl-C in a terminal is for this process, which then ends it.
+    try:
+        process = subprocess.Popen(  # noqa: S603 - us
+            command, env=environment, stdin=heard, stdout=tell, start_new_session=True
+        )
+    except OSError as error:
+        os.close(to)
+        os.close(said)
+        raise QueryError(
+            f"The process that answers questions cannot be started ({command[0]}: {error.strerror}). In a program "
+            "that is no Python interpreter, multiprocessing.set_executable names one."
+        ) from error
+    finally:
+        os.close(heard)
+        os.close(tell)
+    return process, os.fdopen(to, "wb"), cast("BinaryIO", os.fdopen(said, "rb", buffering=0))
+
+
+def _interpreter() -> str:
+    """Where Python is. A program that embeds it tells multiprocessing."""
+    spawning = sys.modules.get("multiprocessing.spawn")
+    told = None if spawning is None else spawning.get_executable()
+    return os.fsdecode(told or sys.executable or "python3")
+
+
+def _pickled(request: Request) -> bytes:
+    try:
+        return pickle.dumps(request)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise QueryError(f"A parameter's value is of no type that SQL knows: {error}.") from error

@@ -1,0 +1,327 @@
+"""The process that answers questions: one after another, each with the warehouse open for itself alone.
+
+It is started by `answerers`, and ends when nobody can ask any more, or a question made it too large. Must not know
+the command line, nor how an answer is printed. The warehouse's own statements don't pass here.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from image_history.durable.effects import Effect, reach
+from image_history.errors import ConnectorError, QueryError, WarehouseLockedError
+from image_history.warehouse.limits import Limits
+from image_history.warehouse.messages import (
+    GRACE_SECONDS,
+    Answered,
+    Began,
+    Failed,
+    GaveWay,
+    Message,
+    Request,
+    encoded,
+    receive,
+    send,
+)
+from image_history.warehouse.refusals import (
+    READING,
+    bound,
+    called,
+    explained,
+    first_word,
+    greedy,
+    overtime,
+    refusal,
+    require_harmless,
+    require_reading,
+)
+from image_history.warehouse.saved import Question
+from image_history.warehouse.spool import Spool
+from image_history.warehouse.turns import is_wanted
+from image_history.warehouse.warehouse import DUCKDB_VERSION, Connection, EngineError, WarehouseFile, tokens
+
+T = TypeVar("T")
+Say = Callable[..., None]
+
+_BATCH_ROWS = 10_000
+_POLL_SECONDS = 0.05
+_IDLE_SECONDS = 600.0
+_STATUS = Path("/proc/self/status")
+# A process that a question has made larger by so much is not kept.
+_MOST_GROWN_BYTES = 512 << 20
+# An error inside a stream reaches us as one of pyarrow's, with DuckDB's text.
+_FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
+
+
+def main() -> None:
+    """Answer what comes through stdin, until that is closed or nothing has come for a while."""
+    requests, say = _requests(0), _voice()
+    while True:
+        try:
+            said = requests.get(timeout=_IDLE_SECONDS)
+        except queue.Empty:
+            os._exit(0)
+        _answer(said, say)
+
+
+def _requests(descriptor: int) -> queue.SimpleQueue[bytearray]:
+    """What is asked. This process ends as soon as who asks does, even in the middle of a question."""
+    requests: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+
+    def listen() -> None:
+        while True:
+            try:
+                requests.put(receive(descriptor, lambda: None)[0])
+            except (EOFError, OSError):
+                os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    return requests
+
+
+def _voice() -> Say:
+    """What tells the asker. What DuckDB prints comes neither among it nor to the asker's terminal; tracebacks do."""
+    pipe, sys.stderr = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(2), "w")
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nothing, descriptor)
+
+    def say(message: Message, body: bytes | memoryview = b"") -> None:
+        try:
+            send(pipe, encoded(message), body)
+        except OSError:
+            os._exit(0)
+
+    return say
+
+
+def _answer(said: bytearray, say: Say) -> None:
+    before = _bound_memory()
+    try:
+        request = _request(said)
+        _bound_memory(2 * request.limits.memory_bytes)
+        if request.here is not None:
+            os.chdir(request.here)
+        spool = _answered(request, say)
+    except ConnectorError as error:
+        say(_failed(error))
+    except MemoryError:
+        say(_failed(greedy()))
+    else:
+        ends = _bound_memory() - before > _MOST_GROWN_BYTES
+        say(Answered(spool.in_file, ends), spool.body())
+        if ends:
+            os._exit(0)
+
+
+def _request(said: bytearray) -> Request:
+    try:
+        # From the process that started this one, and from no other.
+        request: Request = pickle.loads(said)  # noqa: S301
+    except (AttributeError, ImportError, pickle.UnpicklingError) as error:
+        raise QueryError(f"A parameter's value is of no type that SQL knows: {error}.") from error
+    return request
+
+
+def _failed(error: ConnectorError, *, ends: bool = False) -> Failed:
+    holder = error.context.get("holder")
+    return Failed(type(error).__name__, error.message, None if holder is None else str(holder), ends)
+
+
+def _bound_memory(more_bytes: int | None = None) -> int:
+    """Let this process grow by so much at most, by any amount if None; returns its size, 0 where nobody knows that.
+
+    DuckDB's own limit leaves out what a single value takes. Only Linux tells the size, and bounds it so.
+    """
+    if not _STATUS.exists():
+        return 0
+    import resource
+
+    lines = _STATUS.read_text(encoding="ascii").splitlines()
+    size = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData"))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = most if more_bytes is None else size + more_bytes
+    soft = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, most))
+    # A core file would hold the warehouse's rows.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return size
+
+
+def _answered(request: Request, say: Say) -> Spool:
+    limits, folder = request.limits, request.spill_folder
+    warehouse = WarehouseFile(request.path, request.lock_wait_seconds)
+
+    def abandon(error: BaseException) -> None:
+        told = error if isinstance(error, ConnectorError) else QueryError("The query does not end.")
+        say(_failed(told, ends=True))
+        os._exit(0)
+
+    for attempt in range(1, limits.attempts + 1):
+        with warehouse.reading(settings=limits.settings(folder)) as connection:
+            connection.run("session/lock_settings")
+            say(Began())
+            asked = _Asked(connection, limits, partial(is_wanted, warehouse.file), abandon)
+            try:
+                return asked.collected(request.question, folder)
+            except WarehouseLockedError:
+                if attempt == limits.attempts:
+                    raise
+        say(GaveWay(attempt))
+    raise AssertionError("a query is asked once at least")
+
+
+class _Asked:
+    """One question while it is answered: DuckDB works on a thread, so that waiting for it can end."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        limits: Limits,
+        is_wanted: Callable[[], bool],
+        abandon: Callable[[BaseException], None],
+    ) -> None:
+        self._connection = connection
+        self._limits = limits
+        self._is_wanted = is_wanted
+        self._abandon = abandon
+        self._until = time.monotonic() + limits.timeout.total_seconds()
+        self._courtesy_until: float | None = None
+        self._worker = ThreadPoolExecutor(1, "query")
+        self._ahead: Future[Any] | None = None
+        self._reader: pa.RecordBatchReader | None = None
+
+    def collected(self, question: Question, folder: str) -> Spool:
+        """The whole answer; nothing runs any more afterwards, whatever happens.
+
+        WarehouseLockedError if a writer wanted the file before it was complete.
+        """
+        parameters = self._checked(question)
+        try:
+            self._reader = self._wait(self._later(reader, self._connection, question.sql, parameters))
+            spool = Spool(self._reader.schema, folder, most_bytes=self._limits.spill_bytes)
+            self._collect(self._reader, spool)
+            self._end(None)
+        except BaseException as error:
+            self._end(error)
+            raise
+        return spool
+
+    def _collect(self, source: pa.RecordBatchReader, spool: Spool) -> None:
+        left = self._limits.rows
+        with closing(spool):
+            while left is None or left > 0:
+                batch = self._wait(self._later(next, source, None))
+                if batch is None:
+                    return
+                spool.add(batch)
+                self._require_time()
+                left = None if left is None else left - batch.num_rows
+
+    def _checked(self, question: Question) -> Mapping[str, object]:
+        """The values to bind. Raises QueryError for what is not one statement that reads."""
+        try:
+            question.sql.encode()
+            statements = self._connection.duck.extract_statements(question.sql)
+        except UnicodeEncodeError as error:
+            raise QueryError("The query is no text: one of its characters is only half of one.") from error
+        except EngineError as error:
+            # To look at some statements DuckDB 1.5 already runs a part of them.
+            if "Parser Error" not in str(error) and first_word(question.sql) not in READING:
+                raise refusal(first_word(question.sql)) from error
+            raise explained(str(error), {}) from error
+        require_reading(question.sql, statements)
+        if names := called(question.sql, tokens(question.sql)):
+            require_harmless(names, _doers(self._connection))
+        return bound(question.parameters, statements[0].named_parameters)
+
+    def _later(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
+        future = self._worker.submit(work, *arguments)
+        self._ahead = future
+        return future
+
+    def _wait(self, future: Future[T]) -> T:
+        try:
+            while not future.done():
+                wait_for([future], _POLL_SECONDS)
+                if not future.done():
+                    self._require_time()
+            return future.result()
+        except _FAILURES as error:
+            raise explained(str(error) or "Out of Memory", self._relations()) from error
+
+    def _require_time(self) -> None:
+        """QueryError if the time is over, WarehouseLockedError if a writer has been waiting for long enough."""
+        now = time.monotonic()
+        if now > self._until:
+            raise overtime(self._limits.timeout)
+        if not self._is_wanted():
+            self._courtesy_until = None
+        elif self._courtesy_until is None:
+            self._courtesy_until = now + self._limits.courtesy_seconds
+        elif now > self._courtesy_until:
+            raise WarehouseLockedError(
+                "The query was stopped for a sync that had to load, and asking again did not help: ask for less, "
+                "or when no sync runs.",
+                holder="a sync",
+            )
+
+    def _relations(self) -> Mapping[str, list[str]]:
+        """Tables and views with their columns; none if the failure took the connection with it."""
+        relations: dict[str, list[str]] = {}
+        try:
+            for row in self._connection.table("session/relations").to_pylist():
+                relations.setdefault(row["table_name"], []).append(row["column_name"])
+        except _FAILURES:
+            return {}
+        return relations
+
+    def _end(self, error: BaseException | None) -> None:
+        """Stop DuckDB if it still works; closing the connection would wait for it."""
+        if not self._stopped():
+            self._abandon(error or QueryError("The query does not end."))
+        self._worker.shutdown()
+        if self._reader is not None:
+            self._reader.close()
+
+    def _stopped(self) -> bool:
+        """Interrupt until nothing runs: an interrupt that comes before the work it is for is lost."""
+        work, until = self._ahead, time.monotonic() + GRACE_SECONDS
+        while work is not None and not (work.cancel() or work.done()):
+            if time.monotonic() > until:
+                return False
+            self._connection.duck.interrupt()
+            wait_for([work], _POLL_SECONDS)
+        return True
+
+
+# The same for every question, and dear to list.
+_DOERS: set[str] = set()
+
+
+def _doers(connection: Connection) -> set[str]:
+    if not _DOERS:
+        _DOERS.update(connection.table("session/doers")["function_name"].to_pylist())
+    return _DOERS
+
+
+def reader(connection: Connection, sql: str, parameters: Mapping[str, object]) -> pa.RecordBatchReader:
+    """Start the query by the one call that streams it: that differs between DuckDB's lines."""
+    reach(Effect.STATEMENT, "question")
+    if DUCKDB_VERSION.startswith("1."):
+        return connection.duck.execute(sql, parameters).to_arrow_reader(_BATCH_ROWS)
+    return connection.duck.sql(sql, params=parameters).to_arrow_reader(_BATCH_ROWS)
