@@ -129,6 +129,7 @@ def python(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     try:
         yield process
@@ -257,7 +258,8 @@ def test_interrupted_question_leaves_the_program_alive(ask: Desk) -> None:
         assert program.stdout.readline() == "1\n"
         (process,) = children(program.pid)
         until_busy(process, ticks(process))
-        program.send_signal(signal.SIGINT)
+        # Ctrl-C in a terminal is for every process that belongs to it.
+        os.killpg(program.pid, signal.SIGINT)
         output, errors = program.communicate(timeout=60)
         assert (program.returncode, output, errors) == (0, "interrupted\n42\n", "")
         assert is_gone(process)
