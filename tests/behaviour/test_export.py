@@ -8,12 +8,15 @@ import re
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from image_history import Warehouse
 from image_history.schema import IMAGE_VERSIONS, TABLES, Table, arrow_schema
 from image_history.warehouse.statements import names, statement
 from image_history.warehouse.warehouse import WarehouseFile
@@ -176,3 +179,55 @@ def test_export_refuses_to_overwrite_the_warehouse(ask: Desk) -> None:
     answered = ask("export", "--output", str(ask.warehouse), "--format", "parquet")
     assert answered.code == 2
     assert "is the warehouse itself" in answered.err
+
+
+def answered(sql: str) -> list[tuple[Any, ...]]:
+    """What a plain DuckDB says."""
+    with duckdb.connect() as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_instants_in_json_lines_are_recognised(ask: Desk, tmp_path: Path) -> None:
+    """DuckDB without being told, pandas by the lines of docs/asking.md: no instant stays a text, none moves."""
+    path = tmp_path / "out.jsonl"
+    columns = "account_id, creation_time, etl_valid_from, etl_certain_from, etl_observed_at"
+    asked = f"SELECT {columns}, creation_time::TIMESTAMP AS naive FROM image_version_events ORDER BY ALL"
+    assert ask("export", asked, "--output", str(path)).code == 0
+    true = Warehouse(ask.warehouse).query(asked).rows()
+    kinds = {kind for _, kind, *_ in answered(f"DESCRIBE SELECT * EXCLUDE (account_id) FROM '{path}'")}
+    assert kinds <= {"TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
+    assert answered(f"SELECT epoch_ms(etl_valid_from) FROM '{path}'") == [
+        (round(row["etl_valid_from"].timestamp() * 1000),) for row in true
+    ]
+    document = (Path(__file__).parents[2] / "docs" / "asking.md").read_text(encoding="utf-8")
+    documented = re.findall(r"```python\n(frame = pandas\.read_json\(.*?)```", document, re.DOTALL)
+    given: dict[str, Any] = {"pandas": pd, "path": path}
+    exec(documented[0], given)  # noqa: S102 - the documentation's own lines
+    frame = given["frame"]
+    zoned = [name for name in frame.columns if name not in {"account_id", "naive", "etl_certain_from"}]
+    assert {str(getattr(frame[name].dt, "tz", None)) for name in zoned} == {"UTC"}
+    assert list(frame["account_id"]) == [row["account_id"] for row in true]
+    assert list(frame["etl_valid_from"]) == [pd.Timestamp(row["etl_valid_from"]).floor("ms") for row in true]
+
+
+def test_csv_is_read_as_text_as_documented(ask: Desk, tmp_path: Path) -> None:
+    """Zeros that an account id begins with survive in both readers, by the settings that docs/asking.md names."""
+    path = tmp_path / "out.csv"
+    assert (
+        ask("export", "SELECT '012345678901' AS account_id, '=1+1' AS note", "--output", str(path)).code == 0
+    )
+    assert answered(f"FROM read_csv('{path}', all_varchar = true)") == [("012345678901", "'=1+1")]
+    assert pd.read_csv(path, dtype=str).to_dict("records") == [
+        {"account_id": "012345678901", "note": "'=1+1"}
+    ]
+    told = " ".join(ask("export", "--help").out.split())
+    assert "For programs take Parquet or JSON lines: in CSV, texts that a spreadsheet would run" in told
+
+
+def test_storage_version_is_the_documented_one(ask: Desk) -> None:
+    """Whichever DuckDB wrote the file, version 1.5 can read it."""
+    with duckdb.connect(ask.warehouse, read_only=True) as connection:
+        (told,) = connection.execute(
+            "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = current_database()"
+        ).fetchall()
+    assert str(told[0]).startswith("v1.5.0")

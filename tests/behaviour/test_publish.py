@@ -6,12 +6,16 @@ import errno
 import fcntl
 import json
 import os
+import re
+import shlex
 import shutil
 import stat
+import subprocess
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
@@ -23,6 +27,7 @@ from tests.behaviour.publishing import CUT, READERS, Stock, by_glob, by_manifest
 
 pytestmark = pytest.mark.duckdb
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "datasets.md"
 NO_GRACE = timedelta(0)
 
 
@@ -406,3 +411,74 @@ def test_dataset_helper_lists_the_files_of_one_publication(stock: Stock) -> None
     with pytest.raises(ConfigError, match="has no table images; it has image_versions"):
         found.files("images")
     assert by_manifest(stock.dataset).num_rows == 120
+
+
+def test_part_is_read_by_old_readers_and_names_its_region(stock: Stock) -> None:
+    """Data pages are of version 1, and who ignores names of folders finds the region in the file itself."""
+    stock.publish("image_versions", "image_version_events", "runs")
+    for path in stock.dataset.resolve().glob("snapshots/*/image_versions/*/*.parquet"):
+        metadata = pq.read_metadata(path)
+        assert "region" not in pq.ParquetFile(path).read().column_names
+        assert metadata.metadata[b"region"].decode() == path.parent.name.removeprefix("region=")
+        content = path.read_bytes()
+        for number in range(metadata.num_columns):
+            # A page's header begins with its kind: 0 is a data page of version 1, 3 one of version 2.
+            start = metadata.row_group(0).column(number).data_page_offset
+            assert content[start : start + 2] == b"\x15\x00"
+    (whole,) = stock.dataset.resolve().glob("snapshots/*/runs/*.parquet")
+    assert b"region" not in pq.read_metadata(whole).metadata
+
+
+def test_copy_of_what_current_leads_to_is_the_dataset(stock: Stock, tmp_path: Path) -> None:
+    """As docs/datasets.md has it: one publication, once; the root as a whole would be every file three times."""
+    stock.publish()
+    copying = re.findall(r"^    (cp -rL .*)$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(copying) == 1
+    subprocess.run(shlex.split(copying[0]), cwd=stock.folder, check=True)
+    copied = [path for path in (stock.folder / "copy").rglob("*") if path.is_file()]
+    assert not any(path.is_symlink() for path in (stock.folder / "copy").rglob("*"))
+    names = {path.relative_to(stock.dataset / "current") for path in (stock.dataset / "current").rglob("*.*")}
+    assert {path.relative_to(stock.folder / "copy") for path in copied} == names
+    read = ds.dataset(stock.folder / "copy" / "image_versions", partitioning="hive").to_table()
+    assert plain(read).equals(stock.stored())
+    tripled = tmp_path / "tripled"
+    subprocess.run(shlex.split(f"cp -rL {stock.dataset} {tripled}"), check=True)
+    assert len(list(tripled.rglob("*.parquet"))) == 3 * len(list((stock.folder / "copy").rglob("*.parquet")))
+
+
+def test_group_may_read_what_is_published(stock: Stock) -> None:
+    """Files 0640 and folders 0750 of the group, from the root to the last file; in the next publication too."""
+    group = 4_242 if os.geteuid() == 0 else os.getegid()
+    for _ in range(2):
+        stock.publish(group=str(group))
+        top = stock.dataset.resolve()
+        shown = [top, top / "snapshots", *(top / "current").resolve().rglob("*"), (top / "current").resolve()]
+        assert {path.stat().st_gid for path in shown} == {group}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in shown if path.is_file()} == {0o640}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in shown if path.is_dir()} == {0o750}
+        stock.change("us-east-1")
+
+
+def test_dataset_is_private_unless_a_group_is_named(stock: Stock) -> None:
+    """Its owner alone may read it."""
+    stock.publish()
+    assert all(
+        path.lstat().st_mode & 0o077 == 0 for path in stock.dataset.rglob("*") if not path.is_symlink()
+    )
+
+
+@pytest.mark.parametrize(
+    ("group", "sentence"),
+    [
+        pytest.param("no-such-group", "There is no group 'no-such-group' on this machine", id="unknown"),
+        pytest.param("4242", "This user is not in the group '4242'", id="not-ours"),
+    ],
+)
+def test_group_that_cannot_be_is_refused(
+    stock: Stock, monkeypatch: pytest.MonkeyPatch, group: str, sentence: str
+) -> None:
+    """Before anything is made."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(OutputError, match=sentence):
+        stock.publish(group=group)
+    assert not stock.dataset.exists()

@@ -17,14 +17,18 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import ClientError
 
 from image_history.aws.store import Store
 from image_history.cli import run
+from image_history.config import Publish
 from image_history.durable.effects import Effect, File, install
 from image_history.errors import ConfigError, CredentialsError, OutputError
 from image_history.publish import s3
 from image_history.publish.dataset import Dataset
 from image_history.publish.manifest import encoded
+from image_history.publish.s3 import encryption
+from image_history.publish.stage import publish_one
 from tests.behaviour.cloud import Cloud
 from tests.behaviour.publishing import Stock, parts, plain
 
@@ -176,7 +180,6 @@ def test_replaced_objects_stay_for_the_grace_period(bucket: Bucket, stock: Stock
     old = Dataset.at(PLACE)
     stock.change("us-east-1")
     stock.publish(to=PLACE)
-    assert len(bucket.keys()) == 5
     (gone,) = {file.path for file in old.manifest.files} - {
         file.path for file in Dataset.at(PLACE).manifest.files
     }
@@ -371,3 +374,66 @@ def test_wrong_address_is_refused(address: str) -> None:
     """An address that S3 could not have, or that leaves its prefix, is none."""
     with pytest.raises(ConfigError, match="is no address in S3"):
         s3.Address.parse(address)
+
+
+ENCRYPTED: dict[str, Any] = {
+    "sse": "aws:kms",
+    "kms_key_id": "arn:aws:kms:us-east-1:111122223333:key/1234abcd",
+}
+
+
+def test_every_object_is_encrypted_as_configured(bucket: Bucket, stock: Stock) -> None:
+    """Parts, manifest and report, each with the key that is named; S3 is told nothing where nothing is."""
+    publish_one(stock.config, Publish(to=PLACE, tables=("image_versions",), **ENCRYPTED))
+    publish_one(stock.config, Publish(to="s3://history/team/images.html", **ENCRYPTED))
+    assert len(bucket.keys()) == 5
+    keys = bucket.keys()
+    for key in keys:
+        told = bucket.client.head_object(Bucket="history", Key=key)
+        assert (told["ServerSideEncryption"], told["SSEKMSKeyId"]) == ("aws:kms", ENCRYPTED["kms_key_id"])
+    assert len(keys) == 5
+    stock.change("us-east-1")
+    publish_one(stock.config, Publish(to=PLACE, tables=("image_versions",), sse="AES256"))
+    assert bucket.client.head_object(Bucket="history", Key="team/images/manifest.json")[
+        "ServerSideEncryption"
+    ] == ("AES256")
+    assert encryption(Publish(to=PLACE)) == {}
+
+
+def test_refused_publication_leaves_no_object(bucket: Bucket, stock: Stock, tmp_path: Path) -> None:
+    """Of two first publications the second one is refused, and so is one whose manifest is: nothing of it stays."""
+    (tmp_path / "other").mkdir()
+    other = Stock(tmp_path / "other", name="other").fill()
+
+    def overtake(effect: Effect, subject: str) -> None:
+        if (effect, subject) == (Effect.PUT, File.MANIFEST) and not won:
+            won.append(True)
+            stock.publish(to=PLACE)
+
+    won: list[bool] = []
+    remove = watch(overtake)
+    with pytest.raises(OutputError, match="Another process published"):
+        other.publish(to=PLACE)
+    remove()
+    named = {file.path for file in Dataset.at(PLACE).manifest.files}
+    keys = bucket.keys()
+    assert {key.removeprefix("team/images/") for key in keys} == {*named, "manifest.json"}
+    assert bucket.read().equals(stock.stored())
+
+
+@pytest.mark.parametrize(
+    ("status", "left"), [pytest.param(403, 0, id="denied"), pytest.param(500, 3, id="unknown")]
+)
+def test_manifest_that_s3_refuses_leaves_no_object(
+    bucket: Bucket, stock: Stock, monkeypatch: pytest.MonkeyPatch, status: int, left: int
+) -> None:
+    """A refusal is certain, so that what was uploaded is removed; after an error of S3's own it may be named."""
+
+    def refused(*_: object) -> None:
+        told = {"Error": {"Code": "No"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        raise ClientError(told, "PutObject")
+
+    monkeypatch.setattr(s3.Prefix, "_put", refused)
+    with pytest.raises(OutputError, match="Cannot use"):
+        stock.publish(to=PLACE)
+    assert len(bucket.keys()) == left

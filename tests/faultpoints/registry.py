@@ -71,9 +71,10 @@ ENGINE = (
 ) - ANSWERING
 FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion", "ListAliases")
 ALL = FILES | PUBLISHED | ENGINE | FETCHES
-# What has tests of its own: a writer that waits for its turn, and the history of the shell.
+# What has tests of its own: a dataset for a group, a writer that waits for its turn, and the history of the shell.
 UNREACHABLE = (
     ANSWERING
+    | _points((Effect.SHARE,), File.DATASET)
     | _points((Effect.UNLINK,), File.LOCK)
     | _points((Effect.MAKE_FOLDER, Effect.CREATE), File.HISTORY)
 )

@@ -324,3 +324,32 @@ def test_alias_bomb_is_refused_at_its_first_anchor(tmp_path: Path) -> None:
     """Aliases that would expand without bound are never expanded."""
     levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
     assert "anchors and aliases" in complaint(tmp_path, "\n".join(["a0: &a0 [x]", *levels]))
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        pytest.param("to: d\n    sse: AES256", "publish[0].sse is for S3, and 'to' is a folder", id="sse"),
+        pytest.param("to: d\n    kms_key_id: k", "publish[0].kms_key_id is for S3", id="key-in-folder"),
+        pytest.param(
+            "to: s3://b/x\n    kms_key_id: k", "publish[0].kms_key_id needs sse: aws:kms", id="key-alone"
+        ),
+        pytest.param(
+            "to: s3://b/x\n    sse: AES256\n    kms_key_id: k",
+            "publish[0].kms_key_id needs sse: aws:kms",
+            id="key",
+        ),
+        pytest.param("to: s3://b/x\n    group: staff", "publish[0].group is for a folder", id="group"),
+        pytest.param("to: s3://b/x\n    sse: kms", "publish[0].sse", id="unknown-sse"),
+        pytest.param("to: d\n    group: 100", "publish[0].group must be the name or the number", id="number"),
+    ],
+)
+def test_setting_of_a_dataset_stands_beside_the_place_that_it_is_for(
+    tmp_path: Path, entry: str, said: str
+) -> None:
+    """Encryption is for S3, a group is for a folder, a key needs its encryption."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f"publish:\n  - {entry}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        load_config(path, {})
+    assert said in raised.value.message

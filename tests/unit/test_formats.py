@@ -72,7 +72,7 @@ def test_instant_between_milliseconds_is_cut(microseconds: int, shown: str) -> N
 def test_instant_without_zone_is_not_called_utc() -> None:
     """A timestamp without a zone is no instant: it keeps its digits and gets no Z."""
     local = column([datetime(2026, 1, 2, 3, 4, 5, 678_901)], pa.timestamp("us"))  # noqa: DTZ001
-    assert json.loads(written(local, Format.JSONL))["x"] == "2026-01-02T03:04:05.678901"
+    assert json.loads(written(local, Format.JSONL))["x"] == "2026-01-02 03:04:05.678901"
 
 
 def test_instant_beyond_the_calendar_is_infinity() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 from botocore.config import Config as BotoConfig
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from image_history.aws.sessions import Access, Login
 from image_history.aws.translation import RAISED, code_of
+from image_history.errors import ConnectorError
 from image_history.version import __version__
 
 _ABSENT = frozenset({"NoSuchKey", "404"})
@@ -26,6 +28,17 @@ class AbsentError(Exception):
 
 class OvertakenError(Exception):
     """The object is not the one that was read, or another request writes it."""
+
+
+def is_refused(error: ConnectorError) -> bool:
+    """Whether S3 has certainly not done what it was asked for: with a 5xx, or without an answer, it may have."""
+    answer = error.__cause__
+    if not isinstance(answer, ClientError):
+        return False
+    status = answer.response.get("ResponseMetadata", {}).get(
+        "HTTPStatusCode", HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+    return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class Store:

@@ -70,6 +70,9 @@ def command(shared: Globals, /, **given: Any) -> None:
     Without a name it is image_versions; for a dataset it is what `publish` has by default, and there may be
     several tables and views. Tables and views are sorted, so that equal data gives equal files. They are
     private to their owner, and take the place of older ones only when they are complete.
+
+    For programs take Parquet or JSON lines: in CSV, texts that a spreadsheet would run as a formula get an
+    apostrophe in front.
     """
     options = Options(**given)
     if (options.output is None) == (options.dataset is None):

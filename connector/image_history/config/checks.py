@@ -12,7 +12,7 @@ from yaml import SequenceNode
 from image_history.config.document import Node, fault, member
 
 if TYPE_CHECKING:
-    from image_history.config.model import Account, Config
+    from image_history.config.model import Account, Config, Publish
 
 _ALL = "all"
 
@@ -51,8 +51,17 @@ def check_publish(config: Config, root: Node) -> None:
                 _place(item, "to"),
                 f"publish[{index}].to must be a folder or an address such as s3://bucket/folder, not {scheme}://.",
             )
-        if entry.profile is not None and scheme is None:
-            raise fault(_place(item, "profile"), f"publish[{index}].profile is for S3, and 'to' is a folder.")
+        _check_place(entry, item, index, in_s3=scheme is not None)
+
+
+def _check_place(entry: Publish, item: Node, index: int, *, in_s3: bool) -> None:
+    for name in ("profile", "sse", "kms_key_id"):
+        if getattr(entry, name) is not None and not in_s3:
+            raise fault(_place(item, name), f"publish[{index}].{name} is for S3, and 'to' is a folder.")
+    if entry.group is not None and in_s3:
+        raise fault(_place(item, "group"), f"publish[{index}].group is for a folder, and 'to' is in S3.")
+    if entry.kms_key_id is not None and not (entry.sse or "").startswith("aws:kms"):
+        raise fault(_place(item, "kms_key_id"), f"publish[{index}].kms_key_id needs sse: aws:kms beside it.")
 
 
 def check_accounts(config: Config, root: Node) -> None:

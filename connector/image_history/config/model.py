@@ -19,6 +19,20 @@ Profile = Annotated[
     str,
     Meta(min_length=1, max_length=256, extra={"expected": "the name of a profile of your AWS configuration"}),
 ]
+KmsKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9:/_-]{1,2048}$",
+        extra={"expected": "the id, the alias or the ARN of a KMS key, such as alias/history"},
+    ),
+]
+Group = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$",
+        extra={"expected": "the name or the number of a group of this machine, in quotes if it is a number"},
+    ),
+]
 RoleArn = Annotated[
     str,
     Meta(
@@ -242,6 +256,24 @@ class Publish(Struct, frozen=True, forbid_unknown_fields=True):
         Profile | None,
         Meta(
             description="Profile for S3. Default: AWS's own credential chain. Only beside an address in S3."
+        ),
+    ] = None
+    sse: Annotated[
+        Literal["AES256", "aws:kms", "aws:kms:dsse"] | None,
+        Meta(
+            description="Encryption that S3 is asked for with each object. Default: the bucket's own. Only beside an "
+            "address in S3."
+        ),
+    ] = None
+    kms_key_id: Annotated[
+        KmsKey | None,
+        Meta(description="Key for aws:kms. Default: the account's own for S3. Only beside such an sse."),
+    ] = None
+    group: Annotated[
+        Group | None,
+        Meta(
+            description="Group of this machine that may read the dataset. Default: only its owner may. Only beside a "
+            "folder."
         ),
     ] = None
 

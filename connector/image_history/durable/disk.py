@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from image_history.durable.guard import is_folder, ordinary
 
 _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
+_SHARED_FILE = 0o640
+_SHARED_FOLDER = 0o750
 NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
 
 
@@ -86,6 +89,18 @@ def make_folder(folder: Path, what: File, *, exist_ok: bool = False, parents: bo
     """Make a folder; FileExistsError if it is there, unless `exist_ok`."""
     reach(Effect.MAKE_FOLDER, what)
     folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=exist_ok, parents=parents)
+
+
+def share(path: Path, group: int, what: File) -> None:
+    """Let a group read a file of ours, or look into a folder; no link is followed."""
+    reach(Effect.SHARE, what)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(descriptor, -1, group)
+        is_shown = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        os.fchmod(descriptor, _SHARED_FOLDER if is_shown else _SHARED_FILE)
+    finally:
+        os.close(descriptor)
 
 
 def unlink(path: Path, what: File) -> None:

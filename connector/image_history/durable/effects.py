@@ -21,6 +21,7 @@ class Effect(StrEnum):
     LINK = "link"
     SYMLINK = "symlink"
     FSYNC_FOLDER = "fsync folder"
+    SHARE = "share"  # with a group
     UNLINK = "unlink"
     REMOVE_TREE = "remove tree"
     LOCK = "lock"

@@ -64,14 +64,21 @@ def printable(text: str) -> str:
 
 
 def _timestamps(column: pa.Array) -> pa.Array:
-    """With a zone to the millisecond and marked Z; without one as exact as they are, unmarked."""
+    """With a zone to the millisecond and marked Z; without one as exact as they are, unmarked.
+
+    Each in the form that DuckDB and pandas take for what it is: DuckDB takes a T without a zone for text.
+    """
     zoned = column.type.tz is not None
     naive = column.cast(pa.timestamp(column.type.unit))
     if zoned and column.type.unit != "ms":
         naive = pc.floor_temporal(naive, unit="millisecond").cast(pa.timestamp("ms"), safe=False)
-    text = pc.replace_substring(naive.cast(pa.string()), " ", "T", max_replacements=1)
-    marked = pc.binary_join_element_wise(text, "Z", "") if zoned else text
+    text = naive.cast(pa.string())
     beyond = pc.starts_with(text, "<")
+    marked = text
+    if zoned:
+        marked = pc.binary_join_element_wise(
+            pc.replace_substring(text, " ", "T", max_replacements=1), "Z", ""
+        )
     if not pc.any(beyond).as_py():
         return marked
     # Arrow has no text for DuckDB's infinity, nor for years of six digits.
@@ -125,7 +132,7 @@ def _plain(value: Any) -> Any:
 
 def _instant(value: datetime) -> str:
     if value.tzinfo is None:
-        return value.isoformat()
+        return value.isoformat(" ")
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 

@@ -19,7 +19,7 @@ _DICTIONARY_BYTES = 64 * 1024
 
 
 def write_parquet(rows: Rows, sink: Sink) -> int:
-    """Write the rows; returns their number. The schema's field metadata travels in the file.
+    """Write the rows; returns their number. The schema's metadata travels in the file, and its fields'.
 
     What Parquet has no type for, intervals and unions, is written as text.
     """
@@ -29,7 +29,8 @@ def write_parquet(rows: Rows, sink: Sink) -> int:
         sink,
         schema,
         compression="zstd",
-        data_page_version="2.0",
+        # Readers fail on version 2 (fastparquet, where truths may be null), and it is no smaller here.
+        data_page_version="1.0",
         dictionary_pagesize_limit=_DICTIONARY_BYTES,
     ) as writer:
         for batch in rows:
@@ -47,7 +48,7 @@ def _storable(schema: pa.Schema) -> pa.Schema:
         field.with_name(name).with_type(_storable_type(field.type))
         for field, name in zip(schema, distinct(schema.names), strict=True)
     ]
-    return pa.schema(fields)
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 def _storable_type(kind: pa.DataType) -> pa.DataType:

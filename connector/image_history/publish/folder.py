@@ -14,6 +14,7 @@ followed for it. Must not know what a table is, nor when something is published.
 from __future__ import annotations
 
 import fcntl
+import grp
 import logging
 import os
 import re
@@ -29,6 +30,7 @@ from image_history.durable.disk import (
     open_lock,
     remove_named,
     rename,
+    share,
     symlink,
     sync_folder,
     synced_file,
@@ -56,12 +58,13 @@ _COPIED_BYTES = 1 << 20
 
 
 @contextmanager
-def opened(root: Path) -> Iterator[Folder]:
-    """The dataset in a folder, which is made if need be, for one process at a time.
+def opened(root: Path, group: str | None = None) -> Iterator[Folder]:
+    """The dataset in a folder, which is made if need be, for one process at a time; a group may read it.
 
     OutputError if another one publishes there, or if it holds something else than a dataset. What the disk
     refuses inside the block is an OutputError too.
     """
+    shared = None if group is None else _group(group)
     try:
         require_dataset(root)
         make_folder(root, File.DATASET, exist_ok=True)
@@ -70,7 +73,7 @@ def opened(root: Path) -> Iterator[Folder]:
         raise _refused(root, error) from error
     try:
         _take(handle, root)
-        yield Folder(root)
+        yield Folder(root, shared)
     except OSError as error:
         raise _refused(root, error) from error
     finally:
@@ -80,8 +83,9 @@ def opened(root: Path) -> Iterator[Folder]:
 class Folder:
     """A `Place`; OSError is left to `opened`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, group: int | None = None) -> None:
         self._root = root
+        self._group = group
         self._draft = root
 
     def manifest(self) -> Manifest | None:
@@ -142,6 +146,7 @@ class Folder:
         """Have everything on disk, then let `current` lead to the publication by one rename."""
         with synced_file(self._draft / NAME, File.MANIFEST) as file:
             file.write(encoded(manifest))
+        self._share()
         for folder in sorted((path for path in self._draft.rglob("*") if path.is_dir()), reverse=True):
             sync_folder(folder, File.PART)
         for folder in (self._draft, self._draft.parent):
@@ -165,6 +170,11 @@ class Folder:
         except OSError as error:
             reason = {"path": str(self._root), "reason": error.strerror or str(error)}
             logger.warning("dataset_not_swept", extra=reason)
+
+    def _share(self) -> None:
+        if self._group is not None:
+            for path in (self._root, self._draft.parent, self._draft, *self._draft.rglob("*")):
+                share(path, self._group, File.DATASET)
 
     def _keep_name(self) -> None:
         try:
@@ -197,6 +207,22 @@ class Folder:
         for path in _links(self._root):
             if path.name not in names:
                 unlink(path, File.DATASET)
+
+
+def _group(name: str) -> int:
+    """The number of a group; OutputError for one that is not there, or that is not this process's to give."""
+    try:
+        number = int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise OutputError(
+            f"There is no group {name!r} on this machine: name another one in publish.group."
+        ) from error
+    if os.geteuid() and number not in {os.getegid(), *os.getgroups()}:
+        raise OutputError(
+            f"This user is not in the group {name!r}, and so cannot let it read a dataset: have it added, or name "
+            "another one in publish.group."
+        )
+    return number
 
 
 def _mark(root: Path) -> None:

@@ -17,13 +17,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from image_history.aws.store import AbsentError, OvertakenError, Store
+from image_history.aws.store import AbsentError, OvertakenError, Store, is_refused
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import ConfigError, ConnectorError, OutputError
 from image_history.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name
 from image_history.publish.place import Fill, HashingSink, Written
+
+if TYPE_CHECKING:
+    from image_history.config import Publish
 
 logger = logging.getLogger(__name__)
 
@@ -70,17 +73,17 @@ class Address:
 
 @contextmanager
 def uploaded(
-    address: Address, profile: str | None = None, *, content_type: str | None = None
+    address: Address, profile: str | None = None, told: Mapping[str, str] | None = None
 ) -> Iterator[BinaryIO]:
     """A file to write that becomes an object when the block ends, in place of an older one of that name.
 
-    A browser shows it as its `content_type` says.
+    What S3 is `told` beside it are members of PutObject: its ContentType, and its encryption.
     OutputError if it cannot be; then, and after whatever is raised inside, the older object is unchanged.
     """
     store = Store(profile)
     with _spool(str(address)) as file:
         yield file
-        _upload(store, address.bucket, address.key, file, content_type)
+        _upload(store, address.bucket, address.key, file, told or {})
 
 
 def require_reachable(to: str, profile: str | None, *, report: bool) -> None:
@@ -107,14 +110,20 @@ class _Object:
 class Prefix:
     """A `Place` below a prefix of a bucket. Two publishers at once: the second one is refused."""
 
-    def __init__(self, address: Address, profile: str | None = None) -> None:
+    def __init__(
+        self, address: Address, profile: str | None = None, told: Mapping[str, str] | None = None
+    ) -> None:
         self._address = address
+        self._told = told or {}
         self._store = Store(profile)
         self._etag: str | None = None
         self._objects: Mapping[str, _Object] = {}
         self._now: datetime | None = None
         self._mark = ""
         self._committed = False
+        self._uploaded: list[str] = []
+        # Whether readers may see what was uploaded: an answer that was lost says nothing.
+        self._perhaps_seen = False
 
     def manifest(self) -> Manifest | None:
         """What readers see now; None if nothing was ever published here."""
@@ -157,7 +166,8 @@ class Prefix:
                 path = before.path
             else:
                 path = f"{folder}/{part_name(sink.sha256, self._mark)}"
-                _upload(self._store, self._address.bucket, self._address.below(path), file)
+                self._uploaded.append(path)
+                _upload(self._store, self._address.bucket, self._address.below(path), file, self._told)
         return Written(path, rows, sink.bytes, sink.sha256)
 
     def superseded(self, before: Manifest, files: Sequence[DataFile]) -> Sequence[str]:
@@ -172,6 +182,7 @@ class Prefix:
     def commit(self, manifest: Manifest) -> None:
         """Put the manifest in place of the one that was read, and of no other."""
         condition = {"IfNoneMatch": "*"} if self._etag is None else {"IfMatch": self._etag}
+        self._perhaps_seen = True
         try:
             with self._store.translated(str(self._address)):
                 self._put(encoded(manifest), condition)
@@ -179,18 +190,28 @@ class Prefix:
             # An attempt whose answer was lost may have been ours.
             now = self.read()
             if now is None or now.publication != manifest.publication:
+                self._perhaps_seen = False
                 raise OutputError(
                     f"Another process published to {self._address} meanwhile; its publication stands, and nothing of "
                     "this one is seen. Publish again."
                 ) from error
+        except ConnectorError as error:
+            self._perhaps_seen = not is_refused(error)
+            raise
         self._committed = True
 
     def sweep(self, manifest: Manifest | None, expired: Collection[str]) -> None:
-        """Delete what is expired or left by cut publications; only after a commit, which no other can be beside."""
-        if manifest is None or not self._committed:
-            return
+        """Delete what is expired or left by cut publications; only after a commit, which no other can be beside.
+
+        Without one, what was uploaded since the beginning, if it is certain that no manifest names it.
+        """
+        if manifest is not None and self._committed:
+            gone = [*expired, *self._orphans(manifest)]
+        else:
+            gone = [] if self._perhaps_seen else self._uploaded
+            self._uploaded = []
         try:
-            for path in (*expired, *self._orphans(manifest)):
+            for path in gone:
                 self._delete(path)
         except ConnectorError as error:
             reason = {"path": str(self._address), "reason": error.message}
@@ -204,6 +225,7 @@ class Prefix:
             Body=content,
             ContentType="application/json",
             CacheControl="no-cache",
+            **self._told,
             **condition,
         )
 
@@ -261,7 +283,15 @@ def _spool(where: str) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _upload(store: Store, bucket: str, key: str, file: BinaryIO, content_type: str | None = None) -> None:
+def encryption(entry: Publish | None) -> Mapping[str, str]:
+    """What S3 is told of the encryption of each object; nothing leaves that to the bucket."""
+    if entry is None or entry.sse is None:
+        return {}
+    key = {} if entry.kms_key_id is None else {"SSEKMSKeyId": entry.kms_key_id}
+    return {"ServerSideEncryption": entry.sse, **key}
+
+
+def _upload(store: Store, bucket: str, key: str, file: BinaryIO, told: Mapping[str, str]) -> None:
     """Let a whole file be an object, which nobody sees before it is whole."""
     where = f"s3://{bucket}/{key}"
     if file.seek(0, os.SEEK_END) > _LARGEST_BYTES:
@@ -271,5 +301,4 @@ def _upload(store: Store, bucket: str, key: str, file: BinaryIO, content_type: s
     file.seek(0)
     with store.translated(where):
         reach(Effect.PUT, File.PART)
-        told = {} if content_type is None else {"ContentType": content_type}
         store.api.put_object(Bucket=bucket, Key=key, Body=file, **told)

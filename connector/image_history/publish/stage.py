@@ -63,7 +63,7 @@ def publish_one(
     )
     warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
     check = (stop or Stop()).check
-    with source(warehouse) as rows, place(str(entry.to), entry.profile) as there:
+    with source(warehouse) as rows, place(str(entry.to), entry.profile, entry) as there:
         done = publish(there, rows, wanted, now_ms=now_ms(), check=check)
     seconds = time.monotonic() - started
     return Publication(
@@ -79,7 +79,7 @@ def _report(config: Config, entry: Publish) -> Publication:
     started = time.monotonic()
     warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
     content = rendered(warehouse, Selection())
-    write_report(content, str(entry.to), entry.profile)
+    write_report(content, str(entry.to), entry)
     seconds = time.monotonic() - started
     return Publication(
         str(entry.to), files=1, written=1, written_bytes=len(content), duration_seconds=seconds
@@ -122,17 +122,17 @@ def require_place(to: str) -> None:
 
 
 @contextmanager
-def place(to: str, profile: str | None) -> Iterator[Place]:
-    """The place of a dataset, opened; raises what it refuses."""
+def place(to: str, profile: str | None, entry: Publish | None = None) -> Iterator[Place]:
+    """The place of a dataset, opened; raises what it refuses. The entry says who may read there, and by what key."""
     require_place(to)
     if to.startswith("s3:"):
-        from image_history.publish.s3 import Address, Prefix
+        from image_history.publish.s3 import Address, Prefix, encryption
 
-        yield Prefix(Address.parse(to), profile)
+        yield Prefix(Address.parse(to), profile, encryption(entry))
         return
     from image_history.publish.folder import opened
 
-    with opened(Path(to)) as folder:
+    with opened(Path(to), None if entry is None else entry.group) as folder:
         yield folder
 
 

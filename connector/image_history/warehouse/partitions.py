@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PARTITION_COLUMN = "region"
 # What is written differently from before has to be written anew: raise this with the writer's settings.
-_WRITER = 2
+_WRITER = 3
 # How sql/views makes what may be published; a macro may not.
 _VIEW = "CREATE OR REPLACE VIEW"
 # A sync that holds the file is not waited for.
@@ -131,6 +131,9 @@ class Source:
         order = ", ".join(self._order(relation, where, parameters))
         sql = f'SELECT {columns} FROM "{relation.name}"{where} ORDER BY {order}'  # noqa: S608 - a known name
         schema = relation.stored if partition.cut else relation.columns
+        if partition.cut and partition.value is not None:
+            # For readers that take no notice of names of folders.
+            schema = schema.with_metadata({PARTITION_COLUMN: partition.value})
         return _Stream(self._open(sql, parameters), schema, relation.name)
 
     def _order(self, relation: Relation, where: str, parameters: dict[str, str]) -> Sequence[str]:
