@@ -19,9 +19,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from image_history.config import Publish
 from image_history.errors import ConfigError, ConnectorError, OutputError
 from image_history.publish.dataset import Dataset
+from image_history.publish.stage import publish_one, require_ready
 from image_history.schema import IMAGE_VERSIONS, arrow_schema
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.beside import Beside
 from tests.behaviour.publishing import CUT, READERS, Stock, by_glob, by_manifest, manifest, parts, plain
 
@@ -477,8 +480,11 @@ def test_dataset_is_private_unless_a_group_is_named(stock: Stock) -> None:
 def test_group_that_cannot_be_is_refused(
     stock: Stock, monkeypatch: pytest.MonkeyPatch, group: str, sentence: str
 ) -> None:
-    """Before anything is made."""
+    """Before anything is made; check says the same."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    entry = Publish(to=str(stock.dataset), tables=("image_versions",), group=group)
     with pytest.raises(OutputError, match=sentence):
-        stock.publish(group=group)
+        require_ready(entry, WarehouseFile(stock.warehouse))
+    with pytest.raises(OutputError, match=sentence):
+        publish_one(stock.config, entry)
     assert not stock.dataset.exists()

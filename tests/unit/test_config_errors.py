@@ -339,7 +339,12 @@ def test_alias_bomb_is_refused_at_its_first_anchor(tmp_path: Path) -> None:
             "publish[0].kms_key_id needs sse: aws:kms",
             id="key",
         ),
-        pytest.param("to: s3://b/x\n    group: staff", "publish[0].group is for a folder", id="group"),
+        pytest.param(
+            "to: s3://b/x\n    group: staff", "publish[0].group is for a dataset in a folder", id="group"
+        ),
+        pytest.param(
+            "to: r.html\n    group: staff", "publish[0].group is for a dataset in a folder", id="report"
+        ),
         pytest.param("to: s3://b/x\n    sse: kms", "publish[0].sse", id="unknown-sse"),
         pytest.param("to: d\n    group: 100", "publish[0].group must be the name or the number", id="number"),
     ],

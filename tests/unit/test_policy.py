@@ -56,6 +56,9 @@ UNITS = Organization(
 PUBLISHED = Config(
     publish=(Publish(to="s3://lake/images/history"), Publish(to="./here"), Publish(to="s3://whole"))
 )
+ENCRYPTED = Config(
+    publish=tuple(Publish(to="s3://lake/x", sse="aws:kms", kms_key_id=key) for key in ("1-a", "alias/h"))
+)
 
 CONFIGURATIONS = {
     "nothing-configured": config_of(Account()),
@@ -76,7 +79,7 @@ def test_policies_are_such_as_cfn_lint_accepts() -> None:
         policy_of_caller(units),
         policy_of_reader(units),
     ]
-    assert complaints(*readers, *further, listing, shelves) == []
+    assert complaints(*readers, *further, listing, shelves, policy_of_publisher(ENCRYPTED)) == []
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -195,3 +198,30 @@ def test_publisher_reaches_its_datasets_only() -> None:
     assert others(Config()) == ()
     with pytest.raises(ConfigError, match="No dataset in S3"):
         policy_of_publisher(Config())
+
+
+@pytest.mark.parametrize(
+    ("key", "resource", "alias"),
+    [
+        pytest.param("arn:aws:kms:eu-west-1:111122223333:key/1-a", None, None, id="arn"),
+        pytest.param("1-a", "arn:aws:kms:*:*:key/1-a", None, id="id"),
+        pytest.param("alias/h", "arn:aws:kms:*:*:key/*", "alias/h", id="alias"),
+        pytest.param(
+            "arn:aws:kms:eu-west-1:111122223333:alias/h",
+            "arn:aws:kms:eu-west-1:111122223333:key/*",
+            "alias/h",
+            id="arn-of-an-alias",
+        ),
+    ],
+)
+def test_publisher_may_use_the_key_of_its_datasets(key: str, resource: str | None, alias: str | None) -> None:
+    """To encrypt what it writes, and to read the manifest again; no key that is not configured."""
+    entry = Publish(to="s3://bucket/x", sse="aws:kms", kms_key_id=key)
+    policy: Any = policy_of_publisher(Config(publish=(entry,)))
+    statement = policy["Statement"][-1]
+    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert statement["Resource"] == [resource or key]
+    condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": [alias]}} if alias else None
+    assert statement.get("Condition") == condition
+    plain: Any = policy_of_publisher(Config(publish=(Publish(to="s3://bucket/x", sse="aws:kms"),)))
+    assert "kms" not in str(plain)

@@ -51,7 +51,8 @@ def policy_of_publisher(config: Config) -> Document:
     if not places:
         raise ConfigError("No dataset in S3 is configured under publish, so nobody writes there.")
     partition = _reaches(next(iter(_accounts(config))))[0].partition
-    return publisher_policy([Shelf(partition, place.bucket, place.key) for place in places])
+    keys = [each.kms_key_id for each in config.publish if each.kms_key_id is not None]
+    return publisher_policy([Shelf(partition, place.bucket, place.key) for place in places], keys)
 
 
 def others(config: Config) -> tuple[str, ...]:

@@ -84,8 +84,11 @@ class Shelf:
     key: str
 
 
-def publisher_policy(shelves: Sequence[Shelf]) -> Document:
-    """What the identity needs that publishes datasets: their objects, and the list of those below their keys."""
+def publisher_policy(shelves: Sequence[Shelf], keys: Iterable[str] = ()) -> Document:
+    """What the identity needs that publishes datasets: their objects, and the list of those below their keys.
+
+    `keys` are those of KMS under which they are encrypted: ids, aliases or ARNs.
+    """
     objects = [f"{_bucket(shelf)}/{shelf.key}/*" if shelf.key else f"{_bucket(shelf)}/*" for shelf in shelves]
     statements = [
         _statement("Datasets", ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], sorted(set(objects)))
@@ -94,7 +97,24 @@ def publisher_policy(shelves: Sequence[Shelf]) -> Document:
         _statement(f"ListDataset{number}", ["s3:ListBucket"], [_bucket(shelf)], _below(shelf))
         for number, shelf in enumerate(shelves, start=1)
     ]
+    statements += [
+        _encrypting(f"EncryptDataset{number}", shelves[0].partition, key)
+        for number, key in enumerate(sorted(set(keys)), start=1)
+    ]
     return {"Version": VERSION, "Statement": statements}
+
+
+def _encrypting(sid: str, partition: str, key: str) -> Document:
+    """Read is what a publication does too, of the manifest. A policy names no alias but as a condition."""
+    actions = ["kms:Decrypt", "kms:GenerateDataKey"]
+    whole = (
+        key if key.startswith("arn:") else f"arn:{partition}:kms:*:*:{key if '/' in key else f'key/{key}'}"
+    )
+    place, _, alias = whole.partition(":alias/")
+    if not alias:
+        return _statement(sid, actions, [whole])
+    has_alias: Document = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": [f"alias/{alias}"]}}
+    return _statement(sid, actions, [f"{place}:key/*"], has_alias)
 
 
 def _bucket(shelf: Shelf) -> str:

@@ -58,8 +58,10 @@ def _check_place(entry: Publish, item: Node, index: int, *, in_s3: bool) -> None
     for name in ("profile", "sse", "kms_key_id"):
         if getattr(entry, name) is not None and not in_s3:
             raise fault(_place(item, name), f"publish[{index}].{name} is for S3, and 'to' is a folder.")
-    if entry.group is not None and in_s3:
-        raise fault(_place(item, "group"), f"publish[{index}].group is for a folder, and 'to' is in S3.")
+    if entry.group is not None and (in_s3 or str(entry.to).lower().endswith((".html", ".htm"))):
+        raise fault(
+            _place(item, "group"), f"publish[{index}].group is for a dataset in a folder, and 'to' is none."
+        )
     if entry.kms_key_id is not None and not (entry.sse or "").startswith("aws:kms"):
         raise fault(_place(item, "kms_key_id"), f"publish[{index}].kms_key_id needs sse: aws:kms beside it.")
 

@@ -64,7 +64,7 @@ def opened(root: Path, group: str | None = None) -> Iterator[Folder]:
     OutputError if another one publishes there, or if it holds something else than a dataset. What the disk
     refuses inside the block is an OutputError too.
     """
-    shared = None if group is None else _group(group)
+    shared = None if group is None else group_number(group)
     try:
         require_dataset(root)
         make_folder(root, File.DATASET, exist_ok=True)
@@ -209,7 +209,7 @@ class Folder:
                 unlink(path, File.DATASET)
 
 
-def _group(name: str) -> int:
+def group_number(name: str) -> int:
     """The number of a group; OutputError for one that is not there, or that is not this process's to give."""
     try:
         number = int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid

@@ -100,9 +100,11 @@ def require_ready(entry: Publish, warehouse: WarehouseFile) -> None:
     elif is_report(to):
         require_replaceable(Path(to))
     else:
-        from image_history.publish.folder import require_dataset
+        from image_history.publish.folder import group_number, require_dataset
 
         require_dataset(Path(to))
+        if entry.group is not None:
+            group_number(entry.group)
     if not is_report(to):
         require_relations(warehouse, entry.tables)
 
