@@ -195,6 +195,22 @@ def test_death_of_the_process_is_a_sentence(
     assert warehouse.query("SELECT 1 AS x").rows() == [{"x": 1}]
 
 
+def test_process_that_does_not_even_give_up_is_ended(ask: Desk) -> None:
+    """One that is stopped, as by a debugger, or does not get to run: the question ends all the same."""
+    warehouse = Warehouse(ask.warehouse, timeout=timedelta(seconds=2))
+    warehouse.query("SELECT 1")
+    (process,) = children(os.getpid())
+    with ThreadPoolExecutor(1) as pool:
+        before = ticks(process)
+        asked = pool.submit(warehouse.query, ENDLESS)
+        until_busy(process, before)
+        os.kill(process, signal.SIGSTOP)
+        with pytest.raises(QueryError, match="stopped after 2s"):
+            asked.result(timeout=60)
+    assert is_gone(process)
+    assert warehouse.query("SELECT 1 AS x").rows() == [{"x": 1}]
+
+
 def test_command_says_that_duckdb_died(built: tuple[Path, str, object], tmp_path: Path) -> None:
     """Exit 2 and one sentence, no core file and no row."""
     environment = {**os.environ, "TMPDIR": str(tmp_path)}

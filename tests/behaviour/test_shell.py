@@ -211,3 +211,15 @@ def test_shell_without_a_warehouse_says_what_to_do(ask: Desk, monkeypatch: pytes
     answered = fed(ask, monkeypatch, "SELECT 1;", "--warehouse", "none.duckdb")
     assert answered.code == 2
     assert "run image-history sync first" in answered.err
+
+
+def test_shell_survives_what_duckdb_cannot_stop(ask: Desk, tmp_path: Path) -> None:
+    """A sentence, and the next statement is answered; so it is if DuckDB's process dies."""
+    with shell(ask.warehouse, "--timeout", "300ms", XDG_STATE_HOME=str(tmp_path)) as terminal:
+        terminal.type("SELECT levenshtein(repeat('a', 1_000_000), repeat('b', 1_000_000));\r")
+        terminal.until("The query was stopped after 300ms")
+        terminal.until(PROMPT)
+        terminal.type("SELECT json_structure(repeat('[', 100_000) || repeat(']', 100_000)) IS NULL AS x;\r")
+        terminal.until(PROMPT)
+        terminal.type("SELECT 'answer' || 42 AS x;\r")
+        terminal.until("answer42")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import resource
 import sys
 import threading
 import time
@@ -69,6 +70,8 @@ _FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
 
 def main() -> None:
     """Answer what comes through stdin, until that is closed or nothing has come for a while."""
+    # A core file would hold the warehouse's rows.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     requests, say = _requests(0), _voice()
     while True:
         try:
@@ -149,16 +152,12 @@ def _bound_memory(more_bytes: int | None = None) -> int:
     """
     if not _STATUS.exists():
         return 0
-    import resource
-
     lines = _STATUS.read_text(encoding="ascii").splitlines()
     size = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData"))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = most if more_bytes is None else size + more_bytes
     soft = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, most))
-    # A core file would hold the warehouse's rows.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return size
 
 

@@ -105,6 +105,8 @@ class Result:
 class Warehouse:
     """A warehouse to be asked from Python: read-only, locked down as `image-history query` is.
 
+    A question is worked on in a process of its own, which is kept for the next one: what DuckDB cannot stop, or dies
+    of, ends there.
     The file is open while a question is worked on and no longer, so that an object that lives on is in no sync's
     way; questions from several threads take turns. `wait` is how long to wait for a load that is under way,
     `timeout` how long DuckDB may work on one question, `queries` a folder with saved queries of your own, as the
