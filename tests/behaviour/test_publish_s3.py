@@ -23,7 +23,7 @@ from image_history.aws.store import Store
 from image_history.cli import run
 from image_history.config import Publish
 from image_history.durable.effects import Effect, File, install
-from image_history.errors import ConfigError, CredentialsError, OutputError
+from image_history.errors import ConfigError, ConnectorError, CredentialsError, OutputError
 from image_history.publish import s3
 from image_history.publish.dataset import Dataset
 from image_history.publish.manifest import encoded
@@ -434,6 +434,6 @@ def test_manifest_that_s3_refuses_leaves_no_object(
         raise ClientError(told, "PutObject")
 
     monkeypatch.setattr(s3.Prefix, "_put", refused)
-    with pytest.raises(OutputError, match="Cannot use"):
+    with pytest.raises(ConnectorError, match="failed: No"):
         stock.publish(to=PLACE)
     assert len(bucket.keys()) == left

@@ -35,7 +35,7 @@ def is_refused(error: ConnectorError) -> bool:
     answer = error.__cause__
     if not isinstance(answer, ClientError):
         return False
-    status = answer.response.get("ResponseMetadata", {}).get(
+    status: int = answer.response.get("ResponseMetadata", {}).get(
         "HTTPStatusCode", HTTPStatus.INTERNAL_SERVER_ERROR
     )
     return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR

@@ -271,13 +271,13 @@ def require_dataset(root: Path) -> None:
         raise OutputError(
             f"Cannot publish to {str(root)!r}: there is no folder {root.parent}; make it first."
         )
+    if root.exists() and not root.is_dir():
+        raise OutputError(f"Cannot publish to {str(root)!r}: it is no folder. Name another place.")
     written = root if root.exists() else root.parent
     if not os.access(written, os.W_OK | os.X_OK):
         raise OutputError(f"Cannot publish to {str(root)!r}: this user may not write to {written}.")
     if not root.exists():
         return
-    if not root.is_dir():
-        raise OutputError(f"Cannot publish to {str(root)!r}: it is no folder. Name another place.")
     problem = distrust(root)
     if problem is not None:
         raise OutputError(
