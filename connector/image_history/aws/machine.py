@@ -9,7 +9,7 @@ import os
 import re
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -205,7 +205,7 @@ class NoTerminal(CredentialProvider):
 
     def load(self) -> None:
         """Nothing. CredentialsError if a profile of the chain needs a code and there is no terminal."""
-        name = next(_profiles_with_code(self._session), None)
+        name = profile_with_code(self._session)
         if name is not None and not is_terminal():
             raise CredentialsError(
                 f"Profile {name} needs an MFA code and there is no terminal: run this in one, or name a profile "
@@ -218,8 +218,8 @@ def is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _profiles_with_code(session: botocore.session.Session) -> Iterator[str]:
-    """The profiles that assume a role with an MFA device, along the chain of sources."""
+def profile_with_code(session: botocore.session.Session) -> str | None:
+    """The first profile that assumes a role with an MFA device, along the chain of sources; None if there is none."""
     profiles = session.full_config.get("profiles", {})
     name = session.profile or "default"
     seen: set[str] = set()
@@ -227,5 +227,6 @@ def _profiles_with_code(session: botocore.session.Session) -> Iterator[str]:
         seen.add(name)
         profile = profiles[name]
         if "role_arn" in profile and "mfa_serial" in profile:
-            yield name
+            return name
         name = profile.get("source_profile", "")
+    return None

@@ -41,11 +41,13 @@ from botocore.exceptions import (
 from botocore.hooks import HierarchicalEmitter
 from botocore.utils import get_environ_proxies
 
+from image_history.asking import asked
 from image_history.aws.catalog import central_region, is_always_enabled, partition_of, shared_loader
 from image_history.aws.decoding import decode_answer
 from image_history.aws.machine import (
     NoTerminal,
     fault_of,
+    profile_with_code,
     require_bundle,
     require_clean,
     require_endpoint,
@@ -271,6 +273,10 @@ class Login:
         try:
             credentials = session.get_credentials()
             require_clean(credentials, str(self.access))
+            if self._source is None and credentials is not None and profile_with_code(session) is not None:
+                # botocore would ask at the first signature, in any thread, beside whatever is drawn.
+                with asked():
+                    credentials.get_frozen_credentials()
         except (BotoCoreError, ConnectorError):
             raise
         except UNFORESEEN as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from image_history.asking import drawing
 from image_history.run.pipeline import Progress, Silent
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
         TextColumn("images, {task.fields[rows]:,} rows"),
         TimeElapsedColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar, drawing(bar.stop, bar.start):
         yield _Drawn(bar)
 
 
