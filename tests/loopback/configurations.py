@@ -37,7 +37,7 @@ WEB = {
     "AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/token",
     "AWS_ROLE_ARN": READER,
 }
-TOKEN = {"token": "web-token"}
+TOKEN = {"token": "eyJhbGciOi.of-a-service-account"}
 START = "https://example.awsapps.com/start"
 SSO_SESSION = (
     f"[sso-session corp]\nsso_region = us-east-1\nsso_start_url = {START}\n"

@@ -46,7 +46,7 @@ def cloud() -> Cloud:
             "ASIASESSION": Key("session secret", ACCOUNT, "session+token/=="),
             "AKIASECOND": Key("second secret", SECOND),
         },
-        web_tokens={"web-token": "web"},
+        web_tokens={"eyJhbGciOi.of-a-service-account": "web"},
         access_tokens={"fresh": "fresh"},
         refresh_tokens={"refresh"},
         container_tokens={"/v1/credentials": "pod-token", "/v2/credentials/secured": "Basic abc"},
