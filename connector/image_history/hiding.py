@@ -41,7 +41,8 @@ class Hidden:
     def without(self, text: str) -> str:
         """The text with a mask in place of every value, or of the beginning of one, in any of its forms."""
         with self._lock:
-            kept = [*self._forms.values()]
+            # The longest first: one value may stand in another.
+            kept = sorted(self._forms.values(), key=lambda forms: -len(forms[0]))
         told = text
         for forms in kept:
             told = _masked(told, forms)

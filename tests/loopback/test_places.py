@@ -35,6 +35,9 @@ def test_region_that_is_not_enabled_costs_no_other(bench: Bench, kind: str, regi
     answered = bench.run("sync")
     assert answered.code == 4, answered.err
     assert f"is the region af-south-1 enabled in account {account}?" in answered.out + answered.err
+    # No account can have disabled the others, so nobody asks in vain.
+    asked = [each for each in bench.cloud.seen if each.operation == "GetCallerIdentity"]
+    assert [each.region == "af-south-1" for each in asked] == [False]
     with looking(home / "image-history.duckdb") as connection:
         found = connection.execute("SELECT DISTINCT account_id, region FROM image_versions").fetchall()
     assert set(found) == {(account, "us-east-1"), (account, "eu-west-1")}
@@ -48,6 +51,19 @@ def test_unknown_keys_are_refused_everywhere(bench: Bench) -> None:
     answered = bench.run("sync")
     assert answered.code == 3
     assert "enabled" not in answered.err
+    assert bench.cloud.operations("sts") == ["GetCallerIdentity"]
+
+
+def test_account_of_a_region_that_it_has_not_enabled_is_asked_elsewhere(bench: Bench) -> None:
+    """With no other region to read, STS is asked where the partition's global services are."""
+    bench.become("home", Configuration(ENVIRONMENT).everything, {})
+    bench.cloud.disabled_regions.add((ACCOUNT, "af-south-1"))
+    named(bench, "[{regions: [af-south-1]}]")
+    answered = bench.run("sync")
+    assert answered.code == 3
+    assert f"is the region af-south-1 enabled in account {ACCOUNT}?" in answered.err
+    asked = [each.region for each in bench.cloud.seen if each.operation == "GetCallerIdentity"]
+    assert asked == ["af-south-1", "us-east-1"]
 
 
 def test_six_profiles_share_one_refresh(bench: Bench) -> None:

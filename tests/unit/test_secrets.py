@@ -9,6 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from image_history.aws.quiet import keep_passwords
 from image_history.errors import SourceError
 from image_history.hiding import Hidden, keep_hidden, without_secrets
 
@@ -55,6 +56,13 @@ def test_what_was_kept_last_is_masked(hidden: Hidden) -> None:
     assert hidden.without(f"token-no-1 token-no-2 token-no-3 {SECRET}") == (
         "token-no-1 (hidden) (hidden) (hidden)"
     )
+
+
+def test_password_of_a_proxy_is_masked() -> None:
+    """As it stands in the URL, as it is meant, and in a header."""
+    keep_passwords({"https": "http://us%20er:p%40ssword-9@127.0.0.1:8080", "http": "http://127.0.0.1:8080"})
+    header = base64.b64encode(b"us er:p@ssword-9").decode().rstrip("=")
+    assert without_secrets(f"p%40ssword-9 p@ssword-9 Basic {header}") == "(hidden) (hidden) Basic (hidden)"
 
 
 def test_error_has_no_secret_in_its_message() -> None:

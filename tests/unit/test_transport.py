@@ -1,0 +1,70 @@
+"""Which connection serves an exchange: one that is there already, and never one that is not to be believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from image_history.aws.transport import Line, Sender, Transport
+
+if TYPE_CHECKING:
+    from botocore.httpsession import URLLib3Session
+
+
+@dataclass(slots=True)
+class Made:
+    """The HTTP sessions that were made and closed, and clients that can share them."""
+
+    sessions: list[Any] = field(default_factory=list)
+    closed: list[Any] = field(default_factory=list)
+
+    def make(self) -> URLLib3Session:
+        """A session that can only be closed."""
+
+        class Session:
+            def close(self) -> None:
+                made.closed.append(self)
+
+        made = self
+        self.sessions.append(Session())
+        return cast("URLLib3Session", self.sessions[-1])
+
+    def sender(self, ways: object = "the same") -> Sender:
+        """Another client."""
+        return Sender(api=None, make=self.make, ways=ways)
+
+
+def served(transport: Transport, client: Sender, *, believed: bool = True) -> Line:
+    """The line of one exchange."""
+    with transport.exchange(client, None) as made:
+        made.believed = believed
+        return made.line
+
+
+def test_line_with_a_connection_serves_again() -> None:
+    """Another client's line would have to connect first, though it served last."""
+    made, transport = Made(), Transport()
+    one, two = made.sender(), made.sender()
+    with transport.exchange(one, None) as outer:
+        outer.believed = True
+        second = served(transport, two)
+    assert outer.line is not second
+    assert served(transport, two) is second
+    assert served(transport, one) is outer.line
+    assert len(made.sessions) == 2
+
+
+def test_line_of_another_client_serves_where_none_has_a_connection() -> None:
+    """A trust store is read for each session, so there are as few as exchanges under way."""
+    made, transport = Made(), Transport()
+    assert served(transport, made.sender()) is served(transport, made.sender())
+    assert served(transport, made.sender("another proxy")) is not served(transport, made.sender())
+    assert len(made.sessions) == 2
+
+
+def test_line_that_is_not_believed_connects_anew() -> None:
+    """Its connections are closed, so no client is known to have one."""
+    made, transport = Made(), Transport()
+    line = served(transport, made.sender(), believed=False)
+    assert made.closed == made.sessions
+    assert line.known == set()
