@@ -1,34 +1,24 @@
-"""Logins, sessions and clients: whose credentials sign, in which partition, and what all our clients have in common.
+"""Logins: whose credentials sign, in which partition, and when they are renewed.
 
-Every client is botocore's, made by a session of botocore's. Must not know which calls are made. botocore's own
-retries are off: every request is one that we decided to make.
+Must not know which calls are made.
 """
 
 from __future__ import annotations
 
-import copy
-import ipaddress
 import logging
-import os
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import botocore
-import botocore.session
-from botocore.config import Config as BotoConfig
 from botocore.credentials import (
     AssumeRoleCredentialFetcher,
     CredentialProvider,
     CredentialResolver,
     DeferredRefreshableCredentials,
 )
-from botocore.endpoint import EndpointCreator
 from botocore.exceptions import (
     BotoCoreError,
     CredentialRetrievalError,
@@ -38,110 +28,28 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
-from botocore.hooks import HierarchicalEmitter
-from botocore.utils import get_environ_proxies
 
 from image_history.asking import asked
-from image_history.aws.catalog import central_region, is_always_enabled, partition_of, shared_loader
-from image_history.aws.decoding import decode_answer
-from image_history.aws.machine import (
-    NoTerminal,
-    fault_of,
-    profile_with_code,
-    require_bundle,
-    require_clean,
-    require_endpoint,
-    setting_of,
-)
-from image_history.aws.quiet import keep_headers, keep_parameters, keep_passwords
-from image_history.aws.refreshing import Refreshes
+from image_history.aws.access import Access, Identity, Timeouts, named_profile
+from image_history.aws.catalog import central_region, is_always_enabled, partition_of
+from image_history.aws.clients import Common, new_client, open_session, set_region_variables
+from image_history.aws.machine import fault_of, profile_with_code, require_bundle, require_clean, setting_of
 from image_history.aws.translation import UNFORESEEN, sentence, translate
-from image_history.aws.transport import CredentialsOfExchange, Exchange, Sender, Transport, send
+from image_history.aws.transport import Exchange, Sender, Transport
 from image_history.errors import ConfigError, ConnectorError, CredentialsError, TransientError
-from image_history.version import __version__
 
 if TYPE_CHECKING:
+    import botocore.session
+    from botocore.config import Config as BotoConfig
     from botocore.credentials import Credentials
+
+__all__ = ["Access", "Client", "Identity", "Login", "Logins", "Timeouts"]
 
 logger = logging.getLogger(__name__)
 
-# The first that is set wins, as in version 2 of the AWS CLI; botocore knows the second alone.
-_REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _REGION = re.compile(r"[a-z0-9]{2,12}(-[a-z0-9]{1,16}){1,5}")
 # What `aws sso login` cures.
 _NOT_LOGGED_IN = (NoAuthTokenError, SSOError, TokenRetrievalError)
-# As botocore sets them: small requests at once, and a server that is gone is noticed.
-_SOCKET_OPTIONS = [
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-]
-# What profiles may differ in that share a client: whose keys it signs with is known at each call.
-_OF_CREDENTIALS = frozenset(
-    {
-        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_account_id", "region"),
-        *(
-            "role_arn",
-            "role_session_name",
-            "source_profile",
-            "credential_source",
-            "external_id",
-            "mfa_serial",
-        ),
-        *("duration_seconds", "web_identity_token_file", "credential_process"),
-        *("sso_session", "sso_start_url", "sso_region", "sso_account_id", "sso_role_name"),
-    }
-)
-# botocore's sessions and loaders are not made for several threads.
-_MAKING = threading.Lock()
-
-
-def _named() -> str | None:
-    """The profile that the environment names."""
-    return os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or None
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How to get at one account: a profile, or a role assumed from a profile; neither means AWS's default chain."""
-
-    profile: str | None = None
-    role_arn: str | None = None
-    external_id: str | None = None
-    source_profile: str | None = None
-
-    def __str__(self) -> str:
-        if self.role_arn is not None:
-            return f"role {self.role_arn}"
-        if self.profile is not None:
-            return f"profile {self.profile}"
-        return f"profile {named} of the environment" if (named := _named()) else "the default credentials"
-
-    @property
-    def role_partition(self) -> str | None:
-        """The partition of the role; None without a role."""
-        return None if self.role_arn is None else self.role_arn.split(":")[1]
-
-    @property
-    def role_account(self) -> str | None:
-        """The account that the role is of; None without a role."""
-        return None if self.role_arn is None else self.role_arn.split(":")[4]
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to connect, seconds between two reads of a socket, and seconds for one whole call."""
-
-    connect_seconds: float = 5
-    read_seconds: float = 30
-    call_seconds: float = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Whose credentials they are, as STS tells."""
-
-    account_id: str
-    partition: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +143,7 @@ class Login:
     def region_source(self) -> str:
         """Where the default region comes from, in the user's words."""
         profile = self._opened().profile or "default"
-        return next(iter(_set_variables()), f"profile {profile} of AWS's files")
+        return next(iter(set_region_variables()), f"profile {profile} of AWS's files")
 
     def require_region(self) -> str:
         """The region of the profile or of the environment; ConfigError if there is none."""
@@ -266,7 +174,7 @@ class Login:
         session = self._opened()
         self._found(session)
         require_bundle(session)
-        return _new_client(session, service, None, config)
+        return new_client(session, service, None, config)
 
     def _found(self, session: botocore.session.Session) -> Any:
         """The session's credentials, None if there are none. CredentialsError where their source is broken."""
@@ -298,7 +206,7 @@ class Login:
         Unless AWS has already taken this login's credentials: then what renews them may come back.
         """
         if isinstance(error, _NOT_LOGGED_IN):
-            name = self.access.profile or self.access.source_profile or _named()
+            name = self.access.profile or self.access.source_profile or named_profile()
             profile = f" --profile {name}" if name else ""
             return CredentialsError(
                 f"{place} failed: {sentence(error)} Run: aws sso login{profile}.", code=type(error).__name__
@@ -365,8 +273,8 @@ class Login:
 
     def _open(self) -> botocore.session.Session:
         if self._source is None:
-            return _open_session(self.access.profile, self._common)
-        session = _open_session(self.access.source_profile, self._common)
+            return open_session(self.access.profile, self._common)
+        session = open_session(self.access.source_profile, self._common)
         self._source_generation = self._source.generation
         # In place of botocore's chain: its order depends on whether a profile is named.
         session.register_component("credential_provider", CredentialResolver([_RoleProvider(self)]))
@@ -457,189 +365,3 @@ class _RoleProvider(CredentialProvider):
     def load(self) -> DeferredRefreshableCredentials:
         fetcher = self._login.fetcher()
         return DeferredRefreshableCredentials(method=self.METHOD, refresh_using=fetcher.fetch_credentials)
-
-
-class Common:
-    """What all sessions have in common: what AWS's own files say, botocore's handlers, and its clients.
-
-    Each took some milliseconds for each of hundreds of scopes. Safe to share between threads.
-    """
-
-    def __init__(self) -> None:
-        self._handlers: HierarchicalEmitter | None = None
-        self._files: Any = None
-        self._senders: dict[object, Sender] = {}
-        self._lock = threading.RLock()
-
-    def handlers(self) -> HierarchicalEmitter:
-        """A copy of botocore's own handlers, and of ours that refuses what would be readable on its way."""
-        with self._lock:
-            if self._handlers is None:
-                self._handlers = HierarchicalEmitter()
-                session = botocore.session.Session(event_hooks=self._handlers)
-                session.register("provide-client-params", keep_parameters)
-                session.register("before-send", keep_headers)
-                session.register("before-send", _refuse_readable_request)
-                Refreshes().register(self._handlers)
-            return copy.copy(self._handlers)
-
-    def files(self) -> Any:
-        """What AWS's files say, as botocore reads them."""
-        with self._lock:
-            if self._files is None:
-                self._files = botocore.session.Session(include_builtin_handlers=False).full_config
-            return self._files
-
-    def read_again(self) -> None:
-        """Have the files read when they are needed next."""
-        with self._lock:
-            self._files = None
-            self._senders.clear()
-
-    def sender(
-        self, session: botocore.session.Session, service: str, region: str, timeouts: Timeouts
-    ) -> Sender:
-        """The one client of all sessions whose profiles say the same, but for their credentials."""
-        profile = session.get_scoped_config()
-        settings = {name: repr(value) for name, value in profile.items() if name not in _OF_CREDENTIALS}
-        key = (service, region, timeouts, frozenset(settings.items()))
-        with self._lock:
-            if key not in self._senders:
-                self._senders[key] = _new_sender(session.profile, self, (service, region), timeouts)
-            return self._senders[key]
-
-
-class _Session(botocore.session.Session):
-    """A session that has from all sessions what they have in common."""
-
-    def __init__(self, profile: str | None, common: Common) -> None:
-        # Before botocore's own constructor, which may ask for the files.
-        self.common = common
-        super().__init__(
-            session_vars={"region": ("region", _set_variables(), None, None)},
-            profile=profile,
-            event_hooks=common.handlers(),
-            include_builtin_handlers=False,
-        )
-
-    @property
-    def full_config(self) -> Any:
-        return self.common.files()
-
-
-def _set_variables() -> list[str]:
-    return [name for name in _REGION_VARIABLES if os.environ.get(name)]
-
-
-def _open_session(profile: str | None, common: Common) -> botocore.session.Session:
-    """A session that sends nothing over plain http, and asks nobody who is not there.
-
-    ConfigError for an unknown profile.
-    """
-    try:
-        session = _Session(profile, common)
-        paths = tuple(session.get_component("data_loader").search_paths)
-        session.register_component("data_loader", shared_loader(paths))
-        resolver = session.get_component("credential_provider")
-    except BotoCoreError as error:
-        raise translate(error, str(Access(profile))) from error
-    except UNFORESEEN as error:
-        raise ConfigError(
-            f"{Access(profile)} cannot be read: {sentence(error)} Check AWS's config files."
-        ) from error
-    resolver.insert_before("assume-role", NoTerminal(session))
-    return session
-
-
-def _new_sender(profile: str | None, common: Common, where: tuple[str, str], timeouts: Timeouts) -> Sender:
-    """A client of botocore that signs and sends for whatever account has an exchange under way.
-
-    ConfigError for a bundle of authorities that is none, and for an endpoint that is none or plain http.
-    """
-    session = _open_session(profile, common)
-    session.register_component("credential_provider", CredentialResolver([CredentialsOfExchange()]))
-    require_bundle(session)
-    api = _new_client(session, *where, _client_config(session, timeouts))
-    api.meta.events.register_last("before-send", send)
-    if where[0] == "sagemaker":
-        api.meta.events.register_last("before-parse.sagemaker", decode_answer)
-    config, bundle = api.meta.config, session.get_config_variable("ca_bundle")
-    proxies = config.proxies or get_environ_proxies(api.meta.endpoint_url)
-    keep_passwords(proxies)
-
-    def make() -> Any:
-        endpoint = EndpointCreator(api.meta.events).create_endpoint(
-            api.meta.service_model,
-            region_name=api.meta.region_name,
-            endpoint_url=api.meta.endpoint_url,
-            verify=bundle,
-            timeout=(config.connect_timeout, config.read_timeout),
-            max_pool_connections=1,
-            proxies=proxies,
-            socket_options=_SOCKET_OPTIONS,
-            client_cert=config.client_cert,
-            proxies_config=config.proxies_config,
-        )
-        return endpoint.http_session
-
-    return Sender(api, make, (bundle, tuple(sorted(proxies.items())), config.read_timeout))
-
-
-def _new_client(
-    session: botocore.session.Session, service: str, region: str | None, config: BotoConfig
-) -> Any:
-    """A client of botocore.
-
-    ConfigError for an endpoint that is none, or that is plain http.
-    """
-    try:
-        with _MAKING:
-            api = session.create_client(service, region_name=region, config=config)
-    except BotoCoreError as error:
-        raise translate(error, f"An endpoint of {service} in {region}") from error
-    except UNFORESEEN as error:
-        raise ConfigError(
-            f"A client of {service} cannot be made with {Access(session.profile)}: {sentence(error)} Check "
-            f"AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_{service.upper()}, and endpoint_url and services in AWS's own "
-            "config files."
-        ) from error
-    require_endpoint(api.meta.endpoint_url)
-    refuse_plain_http(api.meta.endpoint_url)
-    return api
-
-
-def _client_config(session: botocore.session.Session, timeouts: Timeouts) -> BotoConfig:
-    named = session.get_config_variable("user_agent_appid")
-    return BotoConfig(
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        connect_timeout=timeouts.connect_seconds,
-        read_timeout=timeouts.read_seconds,
-        tcp_keepalive=True,
-        # Given whole: botocore would put its own together from thirty parts, for each request anew.
-        user_agent=f"image-history/{__version__} Botocore/{botocore.__version__}"
-        + (f" app/{named}" if named else ""),
-    )
-
-
-def _refuse_readable_request(request: Any, **_: object) -> None:
-    refuse_plain_http(request.url)
-
-
-def refuse_plain_http(endpoint: str) -> None:
-    """ConfigError for an endpoint whose requests somebody on the way could read."""
-    parts = urlsplit(endpoint)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        raise ConfigError(
-            f"The endpoint {parts.scheme}://{parts.netloc} is plain http: requests would be readable on the way. "
-            "Use https, or http on this machine's loopback only."
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    # S3 takes a bucket for a name below the endpoint's host.
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
