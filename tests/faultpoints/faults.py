@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from image_history.durable.effects import Effect
+from image_history.durable.effects import Effect, File
 
 Point = tuple[str, str]
 PAUSE_SECONDS = 3600.0
@@ -38,6 +38,8 @@ REFUSALS = (Action.ENOSPC, Action.EIO, Action.EACCES)
 # What the disk cannot refuse: the page has come, the transaction is on disk, the connection is dropped.
 ONLY_KILLED = frozenset({Effect.FETCHED, Effect.COMMITTED, Effect.CLOSE})
 ENGINE = frozenset({Effect.CONNECT, Effect.BEGIN, Effect.STATEMENT, Effect.COMMIT})
+# What has commits as DuckDB has, and errors of another kind.
+LAKES = frozenset({File.TABLE, File.TABLE_FILE, File.UPKEEP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Fault:
             time.sleep(PAUSE_SECONDS)
             return
         number = getattr(errno, self.action.value)
-        if self.effect in ENGINE:
+        if self.effect in ENGINE and self.subject not in LAKES:
             raise duckdb.IOException(f"IO Error: Could not use the file: {os.strerror(number)}")
         raise OSError(number, os.strerror(number))
 

@@ -59,6 +59,12 @@ _OF_MERGES = "load/deletions_by_scope"
 ANSWERING = _points((Effect.STATEMENT,), "session/doers", "session/lock_settings") | _points(
     (Effect.WRITE,), File.SPILL
 )
+# What changes a lake: tests/behaviour/test_tables_faults.py plays each of them.
+IN_LAKES = (
+    _points((Effect.CREATE, Effect.STATEMENT, Effect.COMMIT, Effect.COMMITTED), File.TABLE)
+    | _points((Effect.CREATE, Effect.WRITE, Effect.DELETE), File.TABLE_FILE)
+    | _points((Effect.COMMIT,), File.UPKEEP)
+)
 ENGINE = (
     _points((Effect.CONNECT,), "reading", "writing")
     | _points((Effect.BEGIN, Effect.COMMIT, Effect.COMMITTED), "transaction")

@@ -34,10 +34,11 @@ def names_in(node: Any, above: str = "") -> set[str]:
     for key, value in node.items():
         name = f"{above}{key}"
         names.add(name)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and key != "properties":
             names |= names_in(value, f"{name}.")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            names |= names_in(value[0], f"{name}[].")
+        elif isinstance(value, list):
+            for item in value:
+                names |= names_in(item, f"{name}[].") if isinstance(item, dict) else set()
     return names
 
 
@@ -57,8 +58,12 @@ def test_example_entry_of_a_list_has_the_defaults(tmp_path: Path) -> None:
     """What the example shows as an entry of an empty list is what a short entry means."""
     path = tmp_path / "config.yaml"
     path.write_text(with_entries(example_text()), encoding="utf-8")
-    expected = tuple(Publish(to=str(tmp_path / name)) for name in ("dataset", "report.html"))
-    assert load_config(path, {}).publish == expected
+    lake = {"type": "glue", "warehouse": "s3://bucket/lake"}
+    assert load_config(path, {}).publish == (
+        Publish(to=str(tmp_path / "dataset")),
+        Publish(to="iceberg://glue/ml_inventory", properties=lake),
+        Publish(to=str(tmp_path / "report.html")),
+    )
 
 
 def test_example_explains_every_setting() -> None:
@@ -154,4 +159,4 @@ def test_json_schema_states_meaning_and_default_of_every_setting() -> None:
             node = node["properties"][part.removesuffix("[]")]
             node = node["items"] if part.endswith("[]") else node
         assert node["description"] == setting.shape.meaning != ""
-        assert "default" in node or setting.default is None or "properties" in node
+        assert "default" in node or setting.default is None or "properties" in node, setting.name

@@ -14,6 +14,7 @@ from image_history.checking.policy import (
     Document,
     Reach,
     Shelf,
+    Shop,
     caller_policy,
     publisher_policy,
     reader_policy,
@@ -21,6 +22,7 @@ from image_history.checking.policy import (
 from image_history.config import Account, Config, Organization
 from image_history.errors import ConfigError
 from image_history.extract.scopes import ALL, access_of, targets
+from image_history.publish.lakes import folder_in_s3, glue_database
 from image_history.publish.s3 import Address
 
 _DEFAULT_PARTITION = "aws"
@@ -46,13 +48,17 @@ def policy_of_caller(config: Config) -> Document:
 
 
 def policy_of_publisher(config: Config) -> Document:
-    """The policy of the credentials that publish datasets to S3. ConfigError if there are none."""
+    """The policy of the credentials that publish to S3 and Glue. ConfigError if there are none."""
     places = [Address.parse(place) for place in _in_s3(config)]
-    if not places:
-        raise ConfigError("No dataset in S3 is configured under publish, so nobody writes there.")
+    databases = [name for each in config.publish if (name := glue_database(each)) is not None]
+    if not places and not databases:
+        raise ConfigError(
+            "No dataset in S3 and no lake there is configured under publish: nobody writes there."
+        )
     partition = _reaches(next(iter(_accounts(config))))[0].partition
     keys = [each.kms_key_id for each in config.publish if each.kms_key_id is not None]
-    return publisher_policy([Shelf(partition, place.bucket, place.key) for place in places], keys)
+    shelves = [Shelf(partition, place.bucket, place.key) for place in places]
+    return publisher_policy(shelves, [Shop(partition, name) for name in databases], keys)
 
 
 def others(config: Config) -> tuple[str, ...]:
@@ -62,7 +68,8 @@ def others(config: Config) -> tuple[str, ...]:
 
 
 def _in_s3(config: Config) -> list[str]:
-    return [str(each.to) for each in config.publish if str(each.to).startswith("s3://")]
+    datasets = [str(each.to) for each in config.publish if str(each.to).startswith("s3://")]
+    return [*datasets, *(place for each in config.publish if (place := folder_in_s3(each)) is not None)]
 
 
 def _accounts(config: Config) -> Iterable[Account]:

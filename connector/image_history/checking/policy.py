@@ -17,6 +17,7 @@ VERSION = "2012-10-17"
 ANY = "*"
 # IAM's wildcards are * and ?; a set of letters becomes one letter of any kind.
 _MOST_PATTERNS = 10
+_GLUE = ["glue:CreateDatabase", "glue:CreateTable", "glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"]
 
 Element: TypeAlias = "str | list[str] | dict[str, Element] | list[dict[str, Element]]"
 Document: TypeAlias = "dict[str, Element]"
@@ -84,11 +85,38 @@ class Shelf:
     key: str
 
 
-def publisher_policy(shelves: Sequence[Shelf], keys: Iterable[str] = ()) -> Document:
-    """What the identity needs that publishes datasets: their objects, and the list of those below their keys.
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A database in Glue whose tables are published."""
 
-    `keys` are those of KMS under which they are encrypted: ids, aliases or ARNs.
+    partition: str
+    database: str
+
+
+def publisher_policy(
+    shelves: Sequence[Shelf], shops: Sequence[Shop] = (), keys: Iterable[str] = ()
+) -> Document:
+    """What the identity needs that publishes: objects, the list of those below their keys, and tables in Glue.
+
+    `keys` are those of KMS under which objects are encrypted: ids, aliases or ARNs.
     """
+    statements = [*_objects(shelves)] if shelves else []
+    if shops:
+        arns = {f"arn:{shop.partition}:glue:{ANY}:{ANY}:" for shop in shops}
+        named = {
+            f"arn:{shop.partition}:glue:{ANY}:{ANY}:{kind}"
+            for shop in shops
+            for kind in (f"database/{shop.database}", f"table/{shop.database}/{ANY}")
+        }
+        statements.append(_statement("Tables", _GLUE, sorted(named | {f"{arn}catalog" for arn in arns})))
+    statements += [
+        _encrypting(f"EncryptDataset{number}", shelves[0].partition, key)
+        for number, key in enumerate(sorted(set(keys)), start=1)
+    ]
+    return {"Version": VERSION, "Statement": statements}
+
+
+def _objects(shelves: Sequence[Shelf]) -> list[Document]:
     objects = [f"{_bucket(shelf)}/{shelf.key}/*" if shelf.key else f"{_bucket(shelf)}/*" for shelf in shelves]
     statements = [
         _statement("Datasets", ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], sorted(set(objects)))
@@ -97,11 +125,7 @@ def publisher_policy(shelves: Sequence[Shelf], keys: Iterable[str] = ()) -> Docu
         _statement(f"ListDataset{number}", ["s3:ListBucket"], [_bucket(shelf)], _below(shelf))
         for number, shelf in enumerate(shelves, start=1)
     ]
-    statements += [
-        _encrypting(f"EncryptDataset{number}", shelves[0].partition, key)
-        for number, key in enumerate(sorted(set(keys)), start=1)
-    ]
-    return {"Version": VERSION, "Statement": statements}
+    return statements
 
 
 def _encrypting(sid: str, partition: str, key: str) -> Document:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SHOWN_EACH = 8
 _NEEDS_TOO = {
     "caller": "Who assumes the roles needs another policy",
-    "publisher": "Who publishes to S3 needs another policy",
+    "publisher": "Who publishes to S3 and Glue needs another policy",
 }
 _WHO = ("reader", "caller", "publisher")
 
@@ -81,6 +81,7 @@ def command(
 
 
 def _results(shared: Globals) -> tuple[Result, ...]:
+    from image_history.checking.lakes import look_at_lakes
     from image_history.checking.local import look_here
     from image_history.checking.remote import find_and_look
     from image_history.checking.results import ok
@@ -96,6 +97,7 @@ def _results(shared: Globals) -> tuple[Result, ...]:
         *find_and_look(config, here.knowledge),
         *here.results,
         *look_at_targets(config),
+        *look_at_lakes(config),
     )
 
 

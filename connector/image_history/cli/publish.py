@@ -1,4 +1,4 @@
-"""`image-history publish`: brings the configured datasets in step by hand, and says what became of each.
+"""`image-history publish`: brings the configured datasets and tables in step by hand, and says what became of each.
 
 Must not know how a dataset is written.
 """
@@ -20,14 +20,16 @@ _PARTIAL = 4
 
 @click.command("publish", cls=Verb)
 @click.option(
-    "--replace", is_flag=True, help="Let datasets take the place of those that another warehouse published."
+    "--replace",
+    is_flag=True,
+    help="Let datasets and tables take the place of those that another warehouse published.",
 )
 @click.pass_obj
 def command(shared: Globals, /, *, replace: bool) -> int:
-    """Bring the datasets of the setting publish in step with the warehouse; each sync does so as well.
+    """Bring the datasets and lake tables of the setting publish in step with the warehouse; each sync does so too.
 
-    Only regions with changes are written. Readers see a dataset whole: the old one or the new one. The exit
-    code is 4 if one could not be written; the others are.
+    Only regions with changes are written. Readers see a dataset or a table whole: the old one or the new one.
+    The exit code is 4 if one could not be written; the others are.
     """
     from image_history.publish.stage import failed, publish_all
 
@@ -44,11 +46,16 @@ def command(shared: Globals, /, *, replace: bool) -> int:
 
 
 def told(publication: Publication) -> str:
-    """What became of a dataset or a report, in a line."""
+    """What became of a dataset, a table or a report, in a line."""
     from image_history.publish.stage import is_report
 
+    where = (
+        publication.to if publication.table is None else f"{publication.to.rstrip('/')}/{publication.table}"
+    )
     if publication.error is not None:
-        return printable(f"not published: {publication.to}: {publication.error}")
+        return printable(f"not published: {where}: {publication.error}")
+    if publication.table is not None:
+        return printable(f"Published {_table(publication)}: {where}")
     if is_report(publication.to):
         return printable(f"Published the report ({publication.written_bytes:,} bytes): {publication.to}")
     files = f"{publication.rows:,} rows in {_files(publication.files)}"
@@ -56,6 +63,15 @@ def told(publication: Publication) -> str:
     if publication.written:
         news = f"{publication.written:,} of them new ({publication.written_bytes:,} bytes)"
     return printable(f"Published {files}, {news}: {publication.to}")
+
+
+def _table(publication: Publication) -> str:
+    rows, seconds = f"{publication.rows:,} rows", f"{publication.duration_seconds:.2f} s"
+    if not publication.partitions and not publication.written:
+        return f"{rows}, nothing new (version {publication.version}, {seconds})"
+    partitions = f"{publication.partitions:,} partition{'' if publication.partitions == 1 else 's'}"
+    files = f"{_files(publication.written)} ({publication.written_bytes:,} bytes)"
+    return f"{rows}: {partitions} written, {files}, version {publication.version}, {seconds}"
 
 
 def _files(count: int) -> str:

@@ -5,6 +5,7 @@ Must not know how values are written; the tree serves only to say where the faul
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from yaml import SequenceNode
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from image_history.config.model import Account, Config, Publish
 
 _ALL = "all"
+# Where lake tables lie: what the address must match, and an example.
+TABLE_SCHEMES = {
+    "iceberg": (
+        r"iceberg://[A-Za-z0-9_.-]+/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*",
+        "iceberg://glue/ml_inventory",
+    ),
+    "delta+s3": (r"delta\+s3://[a-z0-9.-]+(/.*)?", "delta+s3://bucket/folder"),
+    "delta+file": (r"delta\+file:/.*", "delta+file:/folder"),
+}
 
 
 def check_paths(config: Config, root: Node) -> None:
@@ -29,7 +39,7 @@ def check_paths(config: Config, root: Node) -> None:
 
 
 def check_publish(config: Config, root: Node) -> None:
-    """Each dataset has a place of its own, and a profile only where it serves."""
+    """Each dataset and each lake has a place of its own, and only the settings that serve there."""
     items = member(root, "publish")
     if not isinstance(items, SequenceNode):
         return
@@ -45,20 +55,49 @@ def check_publish(config: Config, root: Node) -> None:
                 _place(item, "to"),
                 f"publish[{index}] and publish[{seen[entry.to.rstrip('/')]}] have the same 'to'; keep one of them.",
             )
-        scheme = entry.to.partition(":/")[0] if ":/" in entry.to else None
-        if scheme not in {None, "s3"}:
+        _check_address(entry.to, item, index)
+        _check_settings(entry, item, index)
+
+
+def _check_address(to: str, item: Node, index: int) -> None:
+    scheme = to.partition(":/")[0] if ":/" in to else None
+    if scheme not in {None, "s3", *TABLE_SCHEMES}:
+        raise fault(
+            _place(item, "to"),
+            f"publish[{index}].to must be a folder or an address such as s3://bucket/folder, not {scheme}://.",
+        )
+    shape = TABLE_SCHEMES.get(scheme or "")
+    if shape is not None and not re.fullmatch(shape[0], to):
+        raise fault(_place(item, "to"), f"publish[{index}].to must be like {shape[1]}, but it is {to!r}.")
+
+
+def _check_settings(entry: Publish, item: Node, index: int) -> None:
+    scheme = str(entry.to).partition(":")[0]
+    tables = scheme in TABLE_SCHEMES
+    if entry.profile is not None and scheme not in {"s3", "iceberg", "delta+s3"}:
+        raise fault(_place(item, "profile"), f"publish[{index}].profile is for S3, and 'to' is a folder.")
+    for name in ("properties", "label", "keep"):
+        if not tables and member(item, name) is not None:
             raise fault(
-                _place(item, "to"),
-                f"publish[{index}].to must be a folder or an address such as s3://bucket/folder, not {scheme}://.",
+                _place(item, name),
+                f"publish[{index}].{name} is for Iceberg and Delta tables, and 'to' is a Parquet dataset.",
             )
-        _check_place(entry, item, index, in_s3=scheme is not None)
+    if tables and member(item, "grace") is not None:
+        raise fault(
+            _place(item, "grace"),
+            f"publish[{index}].grace is for Parquet datasets; how long a table's versions last is 'keep'.",
+        )
+    _check_place(entry, item, index, in_s3=scheme == "s3")
 
 
 def _check_place(entry: Publish, item: Node, index: int, *, in_s3: bool) -> None:
-    for name in ("profile", "sse", "kms_key_id"):
+    for name in ("sse", "kms_key_id"):
         if getattr(entry, name) is not None and not in_s3:
-            raise fault(_place(item, name), f"publish[{index}].{name} is for S3, and 'to' is a folder.")
-    if entry.group is not None and (in_s3 or str(entry.to).lower().endswith((".html", ".htm"))):
+            raise fault(
+                _place(item, name), f"publish[{index}].{name} is for a dataset in S3, and 'to' is none."
+            )
+    foldered = ":" not in str(entry.to) and not str(entry.to).lower().endswith((".html", ".htm"))
+    if entry.group is not None and not foldered:
         raise fault(
             _place(item, "group"), f"publish[{index}].group is for a dataset in a folder, and 'to' is none."
         )

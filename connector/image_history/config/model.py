@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
+DELTA_FOLDER = "delta+file:"
 _ARN = (
     r"^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/"
     r"([\x21-\x7e]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,64}$"
@@ -94,8 +95,23 @@ Location = Annotated[
     Meta(
         min_length=1,
         max_length=4096,
-        extra={"expected": "a folder, or an address in S3 such as s3://bucket/folder", "location": True},
+        extra={
+            "expected": "a folder, or an address such as s3://bucket/folder, iceberg://CATALOG/NAMESPACE, "
+            "delta+s3://bucket/folder or delta+file:/folder",
+            "location": True,
+        },
     ),
+]
+Label = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
+        extra={"expected": "a label of up to 63 letters, digits and _.-, such as gov"},
+    ),
+]
+Properties = Annotated[
+    dict[str, str],
+    Meta(extra={"expected": "names with a text each, such as {type: glue}"}),
 ]
 PositiveDuration = Annotated[timedelta, Meta(extra={"least": timedelta(milliseconds=1)})]
 
@@ -236,13 +252,14 @@ class Timeout(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Publish(Struct, frozen=True, forbid_unknown_fields=True):
-    """One Parquet dataset that is kept in step with the warehouse."""
+    """One Parquet dataset, or one lake of Iceberg or Delta tables, that is kept in step with the warehouse."""
 
     to: Annotated[
         Location | None,
         Meta(
-            description="Where the dataset lies: a folder, or s3://bucket/folder; a name that ends in .html is "
-            "the report. Always to be given."
+            description="Where it lies: a folder or s3://bucket/folder for a dataset; iceberg://CATALOG/NAMESPACE, "
+            "delta+s3://bucket/folder or delta+file:/folder for tables; a name that ends in .html is the report. "
+            "Always to be given."
         ),
     ] = None
     tables: Annotated[
@@ -250,12 +267,14 @@ class Publish(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ("image_versions", "image_version_events", "images")
     grace: Annotated[
         timedelta,
-        Meta(description="How long a file that was replaced stays for readers that have begun with it."),
+        Meta(
+            description="How long a file of a dataset that was replaced stays for readers that have begun with it."
+        ),
     ] = timedelta(hours=1)
     profile: Annotated[
         Profile | None,
         Meta(
-            description="Profile for S3. Default: AWS's own credential chain. Only beside an address in S3."
+            description="Profile for S3 and Glue. Default: AWS's own credential chain. Not beside a folder."
         ),
     ] = None
     sse: Annotated[
@@ -276,6 +295,26 @@ class Publish(Struct, frozen=True, forbid_unknown_fields=True):
             "folder."
         ),
     ] = None
+    properties: Annotated[
+        Properties | None,
+        Meta(
+            description="Of the Iceberg catalog, as pyiceberg names them, or of Delta's store. Only for tables."
+        ),
+    ] = None
+    label: Annotated[
+        Label | None,
+        Meta(
+            description="Lets several warehouses fill the same tables, each a partition `source` of that name. "
+            "Only for tables. Default: one warehouse fills them."
+        ),
+    ] = None
+    keep: Annotated[
+        timedelta | None,
+        Meta(
+            description="How long versions of a table are kept for time travel; null leaves upkeep to another, as to "
+            "AWS. Only for tables."
+        ),
+    ] = timedelta(days=7)
 
     def __post_init__(self) -> None:
         """A `~` is somebody's home, in Python as in the file."""
@@ -357,7 +396,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     retry: Annotated[Retry, Meta(description="What happens to a call that AWS throttles or fails.")] = Retry()
     timeout: Annotated[Timeout, Meta(description="How long the network may stay silent.")] = Timeout()
     publish: Annotated[
-        tuple[Publish, ...], Meta(description="Parquet datasets that are kept in step after each sync.")
+        tuple[Publish, ...],
+        Meta(description="Parquet datasets and lake tables that are kept in step after each sync."),
     ] = ()
     queries: Annotated[
         Path | None,

@@ -16,7 +16,7 @@ from yaml import MappingNode, ScalarNode, SequenceNode
 from image_history.config.checks import check_accounts, check_organization, check_paths, check_publish
 from image_history.config.document import FILLED, Node, fault, kind_of, member, origin
 from image_history.config.durations import parse_duration
-from image_history.config.model import Config
+from image_history.config.model import DELTA_FOLDER, Config
 from image_history.config.quoting import shorten
 from image_history.config.refusal import nearest
 from image_history.config.settings import Shape, fields_of, settings, shape_of
@@ -88,8 +88,7 @@ def _scalar(node: ScalarNode, shape: Shape, name: str) -> object:
         case inspect.StrType() if not _is_text(node):
             return _NO_TEXT
         case inspect.StrType():
-            path = shape.location and not _ADDRESS.match(_clean(node, name))
-            return str(_path(node, shape, name)) if path else _clean(node, name)
+            return _location(node, shape, name) if shape.location else _clean(node, name)
         case inspect.CustomType():
             return _path(node, shape, name)
         case _:
@@ -133,11 +132,23 @@ def _clean(node: ScalarNode, name: str) -> str:
     return text
 
 
+def _location(node: ScalarNode, shape: Shape, name: str) -> str:
+    """An address as it is; anything else is a path, also behind the word for Delta tables in a folder."""
+    text = _clean(node, name)
+    if text.startswith(DELTA_FOLDER):
+        folder = re.sub("^/+", "/", text.removeprefix(DELTA_FOLDER))
+        return f"{DELTA_FOLDER}{_expanded(folder, node, name)}"
+    return text if _ADDRESS.match(text) else str(_path(node, shape, name))
+
+
 def _path(node: ScalarNode, shape: Shape, name: str) -> Path:
     """Relative to the folder of the file that it was written in; `~` is somebody's home."""
     if not _is_text(node):
         raise _wrong(node, shape, name)
-    text = _clean(node, name)
+    return _expanded(_clean(node, name), node, name)
+
+
+def _expanded(text: str, node: ScalarNode, name: str) -> Path:
     if not text.strip() or len(text) > _LONGEST_PATH:
         problem = f"longer than {_LONGEST_PATH} characters" if text.strip() else "empty"
         raise fault(node, f"{name} must be a path, but it is {problem}.")

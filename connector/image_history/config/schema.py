@@ -45,7 +45,8 @@ def _member(setting: Setting) -> JsonSchema:
     schema = {"description": shape.meaning} | _value(shape)
     if shape.nullable:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        return schema | {"type": [*types, "null"]}
+        default = {} if setting.default is None else {"default": _default(setting)}
+        return schema | {"type": [*types, "null"]} | default
     return schema | {"default": _default(setting)}
 
 
@@ -83,6 +84,8 @@ def _number(core: inspect.IntType | inspect.FloatType) -> JsonSchema:
 
 def _text(core: inspect.Type) -> JsonSchema:
     match core:
+        case inspect.DictType():
+            return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
         case inspect.TimeDeltaType():
             return {"type": "string", "pattern": f"{_DURATION}|{_VARIABLE}"}
         case inspect.StrType(pattern=str(pattern)):

@@ -60,6 +60,9 @@ class File(StrEnum):
     MANIFEST = "manifest"
     CURRENT = "current"
     SPOOL = "spool"
+    TABLE = "table"  # of a lake
+    TABLE_FILE = "table file"
+    UPKEEP = "upkeep"  # of such a table
 
 
 Hook = Callable[[Effect, str], None]

@@ -108,9 +108,11 @@ class ScopeReport:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What became of one dataset: its rows and files, and how many of these were written anew.
+    """What became of one dataset, or of one lake table: its rows and files, and how many were written anew.
 
-    With an `error` its readers see what was published before, and the next sync makes up for it.
+    Of a table, `table` is its name, `partitions` those that its commit changed, `files` those that it added, and
+    `version` its snapshot or version. With an `error` readers see what was published before, and the next sync
+    makes up for it.
     """
 
     to: str
@@ -120,6 +122,9 @@ class Publication:
     written_bytes: int = 0
     duration_seconds: float = 0.0
     error: str | None = None
+    table: str | None = None
+    partitions: int = 0
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,8 @@ class _Making:
 
 
 def _fill(source: Source, relation: Relation, partition: Partition, sink: Sink) -> int:
-    return write_rows(source.rows(relation, partition), sink, Format.PARQUET)
+    with source.rows(relation, partition) as rows:
+        return write_rows(rows, sink, Format.PARQUET)
 
 
 def _at(file: DataFile, path: str) -> DataFile:

@@ -1,6 +1,6 @@
-"""The stage between load and report: every configured dataset is brought in step; a failing one undoes nothing.
+"""The stage between load and report: every dataset and lake is brought in step; a failing one undoes nothing.
 
-Must not know how a dataset is written.
+Must not know how a dataset or a table is written.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
 from image_history.formats import require_replaceable
 from image_history.model import Publication, Stop
+from image_history.publish.lakes import is_lake, publish_lake
 from image_history.publish.place import Place
 from image_history.publish.publisher import Wanted, publish
 from image_history.warehouse.partitions import require_relations, source
@@ -30,12 +31,20 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 def publish_all(
     config: Config, *, replace: bool = False, stop: Stop | None = None
 ) -> tuple[Publication, ...]:
-    """Bring every dataset of `publish` in step; one that cannot be has its error in the report.
+    """Bring every dataset and table of `publish` in step; one that cannot be has its error in the report.
 
     `replace` lets them take the place of what another warehouse published. Raises InterruptedRunError when
     `stop` was requested; datasets are then whole, old or new.
     """
-    return tuple(_reported(config, entry, replace=replace, stop=stop) for entry in config.publish)
+    return tuple(
+        publication
+        for entry in config.publish
+        for publication in (
+            publish_lake(config, entry, replace=replace, stop=stop)
+            if is_lake(str(entry.to))
+            else (_reported(config, entry, replace=replace, stop=stop),)
+        )
+    )
 
 
 def _reported(config: Config, entry: Publish, *, replace: bool, stop: Stop | None) -> Publication:

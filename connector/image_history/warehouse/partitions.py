@@ -6,10 +6,10 @@ Everything that one `Source` tells is of one state of the warehouse. Must not kn
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -22,9 +22,6 @@ from image_history.warehouse.identity import warehouse_id
 from image_history.warehouse.relations import key_of, outside
 from image_history.warehouse.statements import names, statement
 from image_history.warehouse.warehouse import Connection, EngineError, WarehouseFile
-
-if TYPE_CHECKING:
-    from image_history.formats import Rows
 
 PARTITION_COLUMN = "region"
 # What is written differently from before has to be written anew: raise this with the writer's settings.
@@ -79,6 +76,15 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
+class Growth:
+    """How many events of one region were learned up to an instant, and how many since."""
+
+    region: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """An open warehouse. Whatever cannot be read is a WarehouseError."""
 
@@ -92,6 +98,11 @@ class Source:
     def warehouse_id(self) -> str | None:
         """Which warehouse it is; None before the first sync."""
         return warehouse_id(self.connection)
+
+    def first_run(self) -> str | None:
+        """The id of the sync that was loaded first, which no later one changes; None before it."""
+        found = self.connection.table("tables/first_run").to_pylist()
+        return str(found[0]["etl_run_id"]) if found else None
 
     def has_run(self, run_id: str) -> bool:
         """Whether the warehouse holds that sync, and so everything that it held after it."""
@@ -124,8 +135,8 @@ class Source:
         )
         return kept or [empty]
 
-    def rows(self, relation: Relation, partition: Partition) -> Rows:
-        """The rows of a partition in their order, as a stream in the schema of its files."""
+    def rows(self, relation: Relation, partition: Partition) -> Stream:
+        """The rows of a partition in their order, in the schema of its files. Nothing else can be read meanwhile."""
         columns = "* EXCLUDE (region)" if partition.cut else "*"
         where, parameters = _condition(partition)
         order = ", ".join(self._order(relation, where, parameters))
@@ -134,7 +145,17 @@ class Source:
         if partition.cut and partition.value is not None:
             # For readers that take no notice of names of folders.
             schema = schema.with_metadata({PARTITION_COLUMN: partition.value})
-        return _Stream(self._open(sql, parameters), schema, relation.name)
+        return Stream(self._open(sql, parameters), schema, relation.name)
+
+    def growth(self, since_ms: int) -> list[Growth]:
+        """The events of each region up to an instant (UTC epoch milliseconds), and those since."""
+        found = self.connection.table("tables/event_growth", {"as_of_ms": since_ms}).to_pylist()
+        return [Growth(row["region"], row["before"], row["after"]) for row in found]
+
+    def rows_since(self, relation: Relation, partition: Partition, since_ms: int) -> Stream:
+        """As `rows`, of the events that were learned after an instant."""
+        parameters = {"region": partition.value or "", "as_of_ms": since_ms}
+        return Stream(self._open(statement("tables/new_events"), parameters), relation.stored, relation.name)
 
     def _order(self, relation: Relation, where: str, parameters: dict[str, str]) -> Sequence[str]:
         """What to sort by, without a first column of one value: DuckDB sorts twice as long where keys begin alike."""
@@ -150,15 +171,15 @@ class Source:
             row for batch in _guarded(self._open(sql, parameters or {}), sql) for row in batch.to_pylist()
         ]
 
-    def _open(self, sql: str, parameters: dict[str, str]) -> pa.RecordBatchReader:
+    def _open(self, sql: str, parameters: Mapping[str, object]) -> pa.RecordBatchReader:
         try:
             return reader(self.connection, sql, parameters)
         except _FAILURES as error:
             raise _unreadable(sql, error) from error
 
 
-class _Stream:
-    """Rows that DuckDB gives, exactly in another schema of the same columns."""
+class Stream:
+    """Rows that DuckDB gives, exactly in another schema of the same columns; a context manager that closes it."""
 
     def __init__(self, source: pa.RecordBatchReader, schema: pa.Schema, name: str) -> None:
         self.schema = schema
@@ -167,6 +188,13 @@ class _Stream:
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return (batch.cast(self.schema) for batch in _guarded(self._source, self._name))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Whoever failed half-way would keep the connection busy for as long as its error is looked at.
+        self._source.close()
 
 
 # A sync publishes in its own process, and stays as small as it was while it loaded; half of that is Parquet's.

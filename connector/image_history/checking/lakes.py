@@ -1,0 +1,50 @@
+"""Whether the lakes of `publish` could be committed to: extra and its version, credentials, catalog, tables, bucket.
+
+Only looks: the one write that is tried in S3 names a condition that nothing meets. Must not know a format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from image_history.checking.results import PARTIAL, Result, failed, ok
+from image_history.config import Config, Publish
+from image_history.errors import ConfigError, ConnectorError
+from image_history.publish.lakes import folder_in_s3, is_lake, opened, require_extra
+
+_CHECK = "lake"
+
+
+def look_at_lakes(config: Config) -> Iterator[Result]:
+    """A result for each lake that is configured."""
+    return (_looked_at(entry) for entry in config.publish if is_lake(str(entry.to)))
+
+
+def _looked_at(entry: Publish) -> Result:
+    to = str(entry.to)
+    try:
+        package = require_extra(to)
+    except ConfigError as error:
+        told, _, mend = error.message.partition(": ")
+        return failed(_CHECK, to, f"{told}.", mend=mend, exit_code=PARTIAL)
+    try:
+        lake = opened(entry)
+        there = [name for name in entry.tables if lake.table(name, entry.label).state().version]
+        _require_writable(entry)
+    except ConnectorError as error:
+        mend = (
+            "Correct address, properties or credentials, or allow what check --emit-policy=publisher prints."
+        )
+        return failed(_CHECK, to, error.message, mend=mend, exit_code=PARTIAL)
+    tables = f"{len(there)} of {len(entry.tables)} tables are there"
+    return ok(_CHECK, to, f"answers; {tables} ({package} {version(package)})")
+
+
+def _require_writable(entry: Publish) -> None:
+    """ConnectorError if the bucket of a lake does not take objects from these credentials."""
+    place = folder_in_s3(entry)
+    if place is not None:
+        from image_history.publish.keys import require_may_put
+
+        require_may_put(place, entry.profile)

@@ -1,0 +1,53 @@
+"""Columns of a lake table on their way into a file: numbered as Iceberg asks, and rows in another schema.
+
+Arrow alone; must not know a table, nor what is published.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from image_history.formats import Rows
+
+FIELD_ID = "PARQUET:field_id"
+
+
+class Cast:
+    """Rows in another schema of the same columns, exactly: what would lose a digit is an error."""
+
+    def __init__(self, rows: Rows, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return (batch.cast(self.schema) for batch in self._rows)
+
+
+def numbered(columns: pa.Schema) -> pa.Schema:
+    """The columns with their meaning where Iceberg looks for it, and a number each, also inside of lists."""
+    numbers = iter(range(1, sys.maxsize))
+    top = [(column, next(numbers)) for column in columns]
+    return pa.schema([_numbered(column, number, numbers) for column, number in top])
+
+
+def _numbered(column: pa.Field, number: int, numbers: Iterator[int]) -> pa.Field:
+    comment = (column.metadata or {}).get(b"comment")
+    metadata = {FIELD_ID: str(number)} | ({"doc": comment.decode()} if comment else {})
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = kind.value_field.with_name("element")
+        kind = pa.list_(_numbered(inner, next(numbers), numbers))
+    elif pa.types.is_struct(kind):
+        kind = pa.struct([_numbered(each, next(numbers), numbers) for each in kind])
+    return pa.field(column.name, kind, column.nullable, metadata=metadata)
+
+
+def unexplained(column: pa.Field) -> pa.Field:
+    """The column with its number and without its meaning: the table says it once, and a file need not."""
+    number = (column.metadata or {}).get(FIELD_ID.encode())
+    return column.with_metadata({FIELD_ID: number.decode()} if number else None)

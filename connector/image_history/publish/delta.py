@@ -1,0 +1,339 @@
+"""Delta tables in a folder or in S3; the only place that knows deltalake.
+
+Every commit is one version, made of whole files. Must not know the warehouse, nor when something is published.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, Field, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction, CommitProperties, PostCommitHookProperties, RemoveAction
+
+from image_history.durable.effects import Effect, File, reach
+from image_history.errors import OutputError
+from image_history.formats import Format, Rows, write_rows
+from image_history.publish.columns import Cast, unexplained
+from image_history.publish.lake import (
+    OUR_FILES,
+    REGION_COLUMN,
+    SOURCE_COLUMN,
+    ConflictError,
+    DataFile,
+    Found,
+    State,
+    decoded,
+    encoded,
+    gone_on_failure,
+    owner_key,
+    partition_columns,
+    require_partitions,
+)
+
+logger = logging.getLogger(__name__)
+
+_ORPHANED_AFTER = timedelta(days=1)
+# Upkeep, and a checkpoint from which readers start, at each version that this divides.
+_UPKEEP_EVERY = 10
+# Versions that are looked through at once for this writer's newest.
+_LOOKED_THROUGH = (1, 32, None)
+# What Delta's log may have as bounds of a column: kinds whose order is the same everywhere.
+_BOUNDED = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string, pa.types.is_timestamp)
+_LONGEST_BOUND = 64
+
+
+class DeltaLake:
+    """A folder of tables, one folder each."""
+
+    def __init__(self, root: str, storage: Mapping[str, str]) -> None:
+        self._root = root.rstrip("/")
+        self._storage = dict(storage)
+
+    def table(self, name: str, label: str | None) -> DeltaTarget:
+        """A table by its name, for the writer of that label."""
+        return DeltaTarget(f"{self._root}/{name}", self._storage, label)
+
+    def answer(self, name: str) -> bool:
+        """Whether a table is there; OutputError if the store does not say."""
+        with _translated(f"{self._root}/{name}"):
+            return DeltaTable.is_deltatable(f"{self._root}/{name}", self._storage)
+
+
+class DeltaTarget:
+    """A `Table` of publish/lake.py."""
+
+    def __init__(self, uri: str, storage: dict[str, str], label: str | None) -> None:
+        self._uri = uri
+        self._storage = storage
+        self._label = label
+        self._table: DeltaTable | None = None
+        self._owner: str | None = None
+
+    @property
+    def _loaded(self) -> DeltaTable:
+        if self._table is None:
+            raise OutputError(
+                f"{self._uri} was not read before it was to be changed: a fault of image-history."
+            )
+        return self._table
+
+    def state(self) -> Found:
+        """What the newest of this writer's commits says that is still in the table's log."""
+        with _translated(self._uri):
+            try:
+                self._table = DeltaTable(self._uri, storage_options=self._storage)
+            except TableNotFoundError:
+                self._table = None
+                return Found()
+            metadata = self._table.metadata()
+            require_partitions(self._uri, metadata.partition_columns, self._label)
+            return Found(
+                version=str(self._table.version()),
+                state=_newest_state(self._table, self._label),
+                owner=metadata.configuration.get(owner_key(self._label)),
+                columns=tuple(field.name for field in self._table.schema().fields),
+            )
+
+    def files(self) -> Sequence[DataFile]:
+        """The live files of this writer, by the log."""
+        with _translated(self._uri):
+            actions = pa.table(self._loaded.get_add_actions(flatten=True)).to_pylist()
+        ours = (each for each in actions if self._label in {None, each.get(f"partition.{SOURCE_COLUMN}")})
+        return [
+            DataFile(
+                each.get(f"partition.{REGION_COLUMN}"),
+                each["path"],
+                -1 if each["num_records"] is None else each["num_records"],
+                each["size_bytes"],
+                each,
+            )
+            for each in ours
+        ]
+
+    def ensure(self, columns: pa.Schema, owner: str) -> None:
+        """Make the table, or add what columns it lacks and renew their comments: a version each, without rows."""
+        self._owner = owner
+        with _translated(self._uri):
+            if self._table is None:
+                self._table = self._created(columns)
+            else:
+                self._evolve(self._table, columns)
+
+    def write(self, region: str | None, rows: Rows) -> DataFile:
+        """Write a file of whole row groups in the table's folder; its name is unlike any other."""
+        table = self._loaded
+        values = {SOURCE_COLUMN: self._label, REGION_COLUMN: region}
+        partition = {name: values[name] for name in table.metadata().partition_columns}
+        path = f"{OUR_FILES}{uuid.uuid4()}.parquet"
+        reach(Effect.CREATE, File.TABLE_FILE)
+        files = self._filesystem()
+        with _translated(self._uri), gone_on_failure(lambda: files.delete_file(path)):
+            with files.open_output_stream(path) as stream:
+                reach(Effect.WRITE, File.TABLE_FILE)
+                count = write_rows(
+                    Cast(rows, pa.schema(map(unexplained, rows.schema))), stream, Format.PARQUET
+                )
+                size = stream.tell()
+            stats = {"numRecords": count} | _bounds(pq.read_metadata(path, filesystem=files), partition)
+        action = AddAction(
+            path, size, partition, round(time.time() * 1000), data_change=True, stats=json.dumps(stats)
+        )
+        return DataFile(region, path, count, size, action)
+
+    def replace(self, files: Sequence[DataFile], gone: Sequence[DataFile], state: State) -> str:
+        """One version that has the new files and lacks the others."""
+        table = self._loaded
+        removed = [_removed(file, table.metadata().partition_columns) for file in gone]
+        with _translated(self._uri):
+            reach(Effect.COMMIT, File.TABLE)
+            table.create_write_transaction(
+                [*(file.native for file in files), *removed],
+                "append",
+                table.schema(),
+                table.metadata().partition_columns,
+                commit_properties=_once(encoded(state, self._label)),
+                post_commithook_properties=_NO_HOOKS,
+            )
+            reach(Effect.COMMITTED, File.TABLE)
+            table.update_incremental()
+        return str(table.version())
+
+    def append(self, files: Sequence[DataFile], state: State) -> str:
+        """One version that has more files."""
+        return self.replace(files, (), state)
+
+    def discard(self, files: Sequence[DataFile]) -> None:
+        """Remove files that no version names."""
+        for file in files:
+            with suppress(OSError):
+                reach(Effect.DELETE, File.TABLE_FILE)
+                self._filesystem().delete_file(file.path)
+
+    def upkeep(self, keep_for: timedelta) -> None:
+        """At each tenth version: write a checkpoint, and remove what no version names that is to be kept.
+
+        What fails is only logged: the commit stands.
+        """
+        table = self._loaded
+        if table.version() % _UPKEEP_EVERY:
+            return
+        try:
+            with _translated(self._uri):
+                reach(Effect.COMMIT, File.UPKEEP)
+                table.create_checkpoint()
+                table.cleanup_metadata()
+                self._sweep(table, max(keep_for, _ORPHANED_AFTER))
+        except (OutputError, ConflictError) as error:
+            logger.warning("table_not_swept", extra={"path": self._uri, "reason": error.message})
+
+    def _sweep(self, table: DeltaTable, keep_for: timedelta) -> None:
+        """Vacuum, of files of our names alone: a dry run says what could go, and it needs no version of its own."""
+        hours = round(keep_for / timedelta(hours=1))
+        files, before = self._filesystem(), datetime.now(UTC) - _ORPHANED_AFTER
+        for path in table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True):
+            name = path.rsplit("/", 1)[-1]
+            written = files.get_file_info(name).mtime
+            if name.startswith(OUR_FILES) and written is not None and written < before:
+                reach(Effect.DELETE, File.TABLE_FILE)
+                files.delete_file(name)
+
+    def _filesystem(self) -> pafs.PyFileSystem:
+        return pafs.PyFileSystem(DeltaStorageHandler(self._uri, self._storage))
+
+    def _created(self, columns: pa.Schema) -> DeltaTable:
+        reach(Effect.CREATE, File.TABLE)
+        if self._uri.startswith("file://"):
+            pafs.LocalFileSystem().create_dir(self._uri.removeprefix("file://"), recursive=True)
+        try:
+            return DeltaTable.create(
+                self._uri,
+                columns,
+                partition_by=list(partition_columns(columns.names, self._label)),
+                configuration={owner_key(self._label): self._owner},
+                storage_options=self._storage,
+                raise_if_key_not_exists=False,
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except DeltaError as error:
+            if DeltaTable.is_deltatable(self._uri, self._storage):
+                raise ConflictError(f"{self._uri} was made by another writer meanwhile.") from error
+            raise
+
+    def _evolve(self, table: DeltaTable, columns: pa.Schema) -> None:
+        """Columns are added and never dropped; those that earlier rows lack may be null in them."""
+        before = table.version()
+        changes = [*_column_changes(table, columns)]
+        key = owner_key(self._label)
+        if table.metadata().configuration.get(key) != self._owner and self._owner is not None:
+            owner = {key: self._owner}
+            changes.append(partial(table.alter.set_table_properties, owner, raise_if_not_exists=False))
+        for number, change in enumerate(changes, start=1):
+            reach(Effect.STATEMENT, File.TABLE)
+            change(commit_properties=CommitProperties(max_commit_retries=0))
+            table.update_incremental()
+            if table.version() != before + number:
+                raise ConflictError(f"{self._uri} changed while its columns were renewed.")
+
+
+def _column_changes(table: DeltaTable, columns: pa.Schema) -> Iterator[Callable[..., None]]:
+    """What has to be done so that the table can take rows of these columns."""
+    wanted = {field.name: field for field in Schema.from_arrow(columns).fields}
+    there = {field.name: field for field in table.schema().fields}
+    added = [
+        Field(field.name, field.type, nullable=True, metadata=field.metadata)
+        for field in wanted.values()
+        if field.name not in there
+    ]
+    if added:
+        yield partial(table.alter.add_columns, added)
+    for field in there.values():
+        if not field.nullable and (field.name not in wanted or wanted[field.name].nullable):
+            yield partial(table.alter.drop_column_not_null, field.name)
+        if field.name in wanted and wanted[field.name].metadata != field.metadata:
+            told = {key: str(value) for key, value in wanted[field.name].metadata.items()}
+            yield partial(table.alter.set_column_metadata, field.name, told)
+
+
+_NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+def _once(properties: Mapping[str, str]) -> CommitProperties:
+    """Commit at the very next version or not at all: what another writer did meanwhile has to be looked at."""
+    return CommitProperties(custom_metadata=dict(properties), max_commit_retries=0)
+
+
+def _newest_state(table: DeltaTable, label: str | None) -> State | None:
+    for most in _LOOKED_THROUGH:
+        commits = table.history(most)
+        state = next(filter(None, (decoded(commit, label) for commit in commits)), None)
+        if state is not None or (most is not None and len(commits) < most):
+            return state
+    return None
+
+
+def _removed(file: DataFile, partitions: Sequence[str]) -> RemoveAction:
+    values = {name: file.native.get(f"partition.{name}") for name in partitions}
+    return RemoveAction(
+        file.path,
+        data_change=True,
+        deletion_timestamp=round(time.time() * 1000),
+        size=file.bytes,
+        partition_values=values,
+    )
+
+
+def _bounds(found: pq.FileMetaData, partition: Mapping[str, str | None]) -> dict[str, Any]:
+    """The least and the greatest value of each column, and its nulls, as Delta's log has them."""
+    least, most, nulls = {}, {}, {}
+    for column in found.schema.to_arrow_schema():
+        if column.name in partition or not any(fits(column.type) for fits in _BOUNDED):
+            continue
+        position = next(
+            index for index in range(found.num_columns) if found.schema.column(index).path == column.name
+        )
+        groups = [found.row_group(group).column(position).statistics for group in range(found.num_row_groups)]
+        if any(each is None or not each.has_null_count for each in groups):
+            continue
+        nulls[column.name] = sum(each.null_count for each in groups)
+        bounded = [each for each in groups if each.has_min_max]
+        filled = [each for each in groups if each.num_values]
+        if bounded and len(bounded) == len(filled):
+            low, high = min(each.min for each in bounded), max(each.max for each in bounded)
+            if max(len(str(low)), len(str(high))) <= _LONGEST_BOUND:
+                least[column.name], most[column.name] = _written(low), _written(high)
+    return {"minValues": least, "maxValues": most, "nullCount": nulls}
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    return value
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    """What deltalake and pyarrow raise, as ours."""
+    try:
+        yield
+    except CommitFailedError as error:
+        raise ConflictError(f"{where}: {' '.join(str(error).split())}.") from error
+    except (DeltaError, pa.ArrowException, OSError, ValueError, TypeError) as error:
+        text = " ".join(str(error).split()).rstrip(".")[:400]
+        raise OutputError(
+            f"Cannot use {where}: {type(error).__name__}, {text}. What readers see is whole, old or new. Check the "
+            "address, the credentials and permissions there, and that the store can be reached.",
+            path=where,
+        ) from error

@@ -1,0 +1,409 @@
+"""Iceberg tables in any catalog that pyiceberg reaches; the only place that knows pyiceberg.
+
+Every commit is one snapshot, made of whole files. Must not know the warehouse, nor when something is published.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+from pyiceberg import exceptions
+from pyiceberg.catalog import load_catalog
+from pyiceberg.expressions import AlwaysTrue, EqualTo
+from pyiceberg.io.pyarrow import (
+    PyArrowFileIO,
+    parquet_file_to_data_file,
+    pyarrow_to_schema,
+    schema_to_pyarrow,
+)
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table.snapshots import ancestors_of
+from pyiceberg.transforms import IdentityTransform
+
+from image_history.durable.effects import Effect, File, reach
+from image_history.errors import OutputError
+from image_history.formats import Format, write_rows
+from image_history.publish.columns import Cast, numbered, unexplained
+from image_history.publish.lake import (
+    LABEL,
+    OUR_FILES,
+    REGION_COLUMN,
+    SOURCE_COLUMN,
+    ConflictError,
+    DataFile,
+    Found,
+    State,
+    decoded,
+    encoded,
+    gone_on_failure,
+    owner_key,
+    partition_columns,
+    require_partitions,
+)
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table.snapshots import Snapshot
+
+    from image_history.formats import Rows
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PARTITION_ID = 1000
+_ORPHANED_AFTER = timedelta(days=1)
+# Upkeep is due when the oldest version is so much older than it has to be kept: not at every commit.
+_SLACK = timedelta(days=1)
+_PROPERTIES = {
+    "format-version": "2",
+    # A commit that loses is planned anew here: what it was to do may be done, or be wrong by now.
+    "commit.retry.num-retries": "0",
+    "write.parquet.compression-codec": "zstd",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+}
+# What pyiceberg's commits leave in a table's metadata folder when they are cut off.
+_METADATA = re.compile(
+    r"([0-9a-f-]{36}-m\d+\.avro|snap-\d+-\d+-[0-9a-f-]{36}\.avro|\d{5}-[0-9a-f-]{36}\.metadata\.json)"
+)
+_CONFLICTS = (
+    exceptions.CommitFailedException,
+    exceptions.CommitStateUnknownException,
+    exceptions.ValidationException,
+)
+_OWN = tuple(
+    each for each in vars(exceptions).values() if isinstance(each, type) and issubclass(each, Exception)
+)
+# Errors of what pyiceberg may stand on, by module and name; one that is not loaded raised nothing.
+_BELOW = (
+    ("sqlalchemy.exc", "SQLAlchemyError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("requests.exceptions", "RequestException"),
+)
+
+
+class IcebergLake:
+    """A namespace of a catalog, which is made with the first table in it."""
+
+    def __init__(self, catalog: Catalog, namespace: str) -> None:
+        self._catalog = catalog
+        self._namespace = namespace
+
+    @classmethod
+    def opened(cls, name: str, namespace: str, properties: Mapping[str, str]) -> IcebergLake:
+        """The catalog of that name, as pyiceberg's own configuration and these properties describe it."""
+        settled = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", **properties}
+        with _translated(f"iceberg://{name}/{namespace}"):
+            try:
+                return cls(load_catalog(name, **settled), namespace)
+            except _below():
+                # A catalog in a database makes its own tables at first use: two publishers may do so at once.
+                return cls(load_catalog(name, **settled), namespace)
+
+    def table(self, name: str, label: str | None) -> IcebergTarget:
+        """A table by its name, for the writer of that label."""
+        return IcebergTarget(self._catalog, f"{self._namespace}.{name}", label)
+
+    def answer(self) -> bool:
+        """Whether the namespace is there; OutputError if the catalog does not say."""
+        with _translated(f"iceberg://{self._catalog.name}/{self._namespace}"):
+            return self._catalog.namespace_exists(self._namespace)
+
+
+class IcebergTarget:
+    """A `Table` of publish/lake.py."""
+
+    def __init__(self, catalog: Catalog, identifier: str, label: str | None) -> None:
+        self._catalog = catalog
+        self._identifier = identifier
+        self._label = label
+        self._where = f"iceberg://{catalog.name}/{identifier.replace('.', '/')}"
+        self._table: IcebergTable | None = None
+        self._base: int | None = None
+        self._owner: str | None = None
+
+    @property
+    def _loaded(self) -> IcebergTable:
+        if self._table is None:
+            raise OutputError(
+                f"{self._where} was not read before it was to be changed: a fault of image-history."
+            )
+        return self._table
+
+    def state(self) -> Found:
+        """What the newest of this writer's commits says that is still in the table's history."""
+        with _translated(self._where):
+            try:
+                self._table = self._catalog.load_table(self._identifier)
+            except (exceptions.NoSuchTableError, exceptions.NoSuchNamespaceError):
+                self._table, self._base = None, None
+                return Found()
+        metadata, newest = self._table.metadata, self._table.current_snapshot()
+        require_partitions(self._where, [field.name for field in metadata.spec().fields], self._label)
+        self._base = None if newest is None else newest.snapshot_id
+        return Found(
+            version="none" if newest is None else str(newest.snapshot_id),
+            state=next(
+                filter(None, (_state(each, self._label) for each in ancestors_of(newest, metadata))), None
+            ),
+            owner=metadata.properties.get(owner_key(self._label)),
+            columns=tuple(metadata.schema().column_names),
+        )
+
+    def files(self) -> Sequence[DataFile]:
+        """The live files of this writer, by the manifests."""
+        table = self._loaded
+        mine = AlwaysTrue() if self._label is None else EqualTo(SOURCE_COLUMN, self._label)  # type: ignore[call-arg,arg-type]  # its own way
+        names = [field.name for field in table.spec().fields]
+        with _translated(self._where):
+            tasks = list(table.scan(row_filter=mine).plan_files())
+        return [
+            DataFile(
+                task.file.partition[names.index(REGION_COLUMN)] if REGION_COLUMN in names else None,
+                task.file.file_path,
+                -1 if task.delete_files else task.file.record_count,
+                task.file.file_size_in_bytes,
+                task.file,
+            )
+            for task in tasks
+        ]
+
+    def ensure(self, columns: pa.Schema, owner: str) -> None:
+        """Make the namespace and the table, or add what columns it lacks and renew their comments."""
+        self._owner = owner
+        wanted = pyarrow_to_schema(numbered(columns))
+        with _translated(self._where):
+            if self._table is None:
+                self._table = self._created(wanted)
+                return
+            reach(Effect.STATEMENT, File.TABLE)
+            if _described(self._table.schema()) != _described(wanted):
+                self._evolve(wanted)
+        newest = self._table.current_snapshot()
+        if (None if newest is None else newest.snapshot_id) != self._base:
+            raise ConflictError(f"{self._where} changed while its columns were renewed.")
+
+    def write(self, region: str | None, rows: Rows) -> DataFile:
+        """Write a file of whole row groups where the table keeps its data; its name is unlike any other."""
+        table = self._loaded
+        path = table.location_provider().new_data_location(f"{OUR_FILES}{uuid.uuid4()}.parquet")
+        schema = _file_schema(table.schema(), rows.schema)
+        reach(Effect.CREATE, File.TABLE_FILE)
+        with _translated(self._where), gone_on_failure(lambda: table.io.delete(path)):
+            with table.io.new_output(path).create() as stream:
+                reach(Effect.WRITE, File.TABLE_FILE)
+                count = write_rows(Cast(rows, schema), stream, Format.PARQUET)
+            native = parquet_file_to_data_file(table.io, table.metadata, path)
+        return DataFile(region, path, count, native.file_size_in_bytes, native)
+
+    def replace(self, files: Sequence[DataFile], gone: Sequence[DataFile], state: State) -> str:
+        """One snapshot that has the new files and lacks the others."""
+        table = self._loaded
+        with _translated(self._where, committing=True):
+            reach(Effect.COMMIT, File.TABLE)
+            with table.transaction() as transaction:
+                if table.metadata.properties.get(owner_key(self._label)) != self._owner:
+                    transaction.set_properties({owner_key(self._label): self._owner or state.run_id})
+                properties = dict(encoded(state, self._label))
+                with transaction.update_snapshot(snapshot_properties=properties).overwrite() as snapshot:
+                    for file in gone:
+                        snapshot.delete_data_file(file.native)
+                    for file in files:
+                        snapshot.append_data_file(file.native)
+        reach(Effect.COMMITTED, File.TABLE)
+        newest = table.current_snapshot()
+        return "" if newest is None else str(newest.snapshot_id)
+
+    def append(self, files: Sequence[DataFile], state: State) -> str:
+        """One snapshot that has more files. No fast append: that would be repeated beside another's commit."""
+        return self.replace(files, (), state)
+
+    def discard(self, files: Sequence[DataFile]) -> None:
+        """Remove files that no snapshot names."""
+        for file in files:
+            with suppress(OSError):
+                reach(Effect.DELETE, File.TABLE_FILE)
+                self._loaded.io.delete(file.path)
+
+    def upkeep(self, keep_for: timedelta) -> None:
+        """Expire old snapshots, and remove what none names any more. What fails is only logged: the commit stands."""
+        try:
+            with _translated(self._where):
+                self._expire(keep_for)
+        except (OutputError, ConflictError) as error:
+            logger.warning("table_not_swept", extra={"path": self._where, "reason": error.message})
+
+    def _expire(self, keep_for: timedelta) -> None:
+        table = self._loaded.refresh()
+        oldest_kept = _ms(datetime.now(UTC) - keep_for)
+        protected = _newest_of_each_label(table)
+        old = [
+            each
+            for each in table.metadata.snapshots
+            if each.timestamp_ms < oldest_kept and each.snapshot_id not in protected
+        ]
+        slack = min(_SLACK, keep_for)
+        if not any(each.timestamp_ms < oldest_kept - slack / timedelta(milliseconds=1) for each in old):
+            return
+        reach(Effect.COMMIT, File.UPKEEP)
+        table.maintenance.expire_snapshots().by_ids([each.snapshot_id for each in old]).commit()
+        self._sweep(table.refresh())
+
+    def _sweep(self, table: IcebergTable) -> None:
+        """Remove files of our names, older than a day, that no snapshot and no kept metadata names."""
+        known = _known_files(table)
+        before = datetime.now(UTC) - _ORPHANED_AFTER
+        for path, modified in _listed(table):
+            name = path.rsplit("/", 1)[-1]
+            ours = name.startswith(OUR_FILES) or _METADATA.fullmatch(name)
+            if ours and modified < before and path not in known:
+                reach(Effect.DELETE, File.TABLE_FILE)
+                table.io.delete(path)
+
+    def _created(self, schema: Schema) -> IcebergTable:
+        names = partition_columns(schema.column_names, self._label)
+        fields = [
+            PartitionField(
+                source_id=schema.find_field(name).field_id,
+                field_id=_FIRST_PARTITION_ID + number,
+                transform=IdentityTransform(),
+                name=name,
+            )
+            for number, name in enumerate(names)
+        ]
+        reach(Effect.CREATE, File.TABLE)
+        self._ensure_namespace(self._identifier.rpartition(".")[0])
+        try:
+            return self._catalog.create_table(
+                self._identifier, schema, partition_spec=PartitionSpec(*fields), properties=_PROPERTIES
+            )
+        except exceptions.TableAlreadyExistsError as error:
+            raise ConflictError(f"{self._where} was made by another writer meanwhile.") from error
+
+    def _ensure_namespace(self, namespace: str) -> None:
+        if self._catalog.namespace_exists(namespace):
+            return
+        try:
+            self._catalog.create_namespace(namespace)
+        except (*_OWN, *_below()):
+            # Another publisher may have made it meanwhile, which each catalog says in words of its own.
+            if not self._catalog.namespace_exists(namespace):
+                raise
+
+    def _evolve(self, wanted: Schema) -> None:
+        """Columns are added and never dropped; one that the rows lack now may be null from now on."""
+        table = self._loaded
+        there = set(table.schema().column_names)
+        with table.update_schema() as update:
+            update.union_by_name(_relaxed(wanted, there))
+            for field in table.schema().fields:
+                if field.required and field.name not in wanted.column_names:
+                    update.make_column_optional(field.name)
+        self._table = table
+
+
+def _state(snapshot: Snapshot, label: str | None) -> State | None:
+    summary = snapshot.summary
+    return None if summary is None else decoded(summary.additional_properties, label)
+
+
+def _newest_of_each_label(table: IcebergTable) -> set[int]:
+    """The snapshots that say what each writer's rows are: they outlast their time."""
+    newest: dict[str, int] = {}
+    for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
+        properties = {} if snapshot.summary is None else snapshot.summary.additional_properties
+        if LABEL in properties:
+            newest.setdefault(properties[LABEL], snapshot.snapshot_id)
+    current = table.current_snapshot()
+    return set(newest.values()) | (set() if current is None else {current.snapshot_id})
+
+
+def _known_files(table: IcebergTable) -> set[str]:
+    metadata = table.metadata
+    known = {table.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
+    known |= {each.statistics_path for each in metadata.statistics}
+    known |= {each.statistics_path for each in metadata.partition_statistics}
+    for snapshot in metadata.snapshots:
+        known.add(snapshot.manifest_list)
+        known |= {manifest.manifest_path for manifest in snapshot.manifests(table.io)}
+    known |= set(table.inspect.all_files()["file_path"].to_pylist())
+    return {_plain(path) for path in known}
+
+
+def _listed(table: IcebergTable) -> Iterator[tuple[str, datetime]]:
+    """Every file below the table's location, and when it was last written."""
+    io = table.io
+    if not isinstance(io, PyArrowFileIO):
+        return
+    scheme, host, path = io.parse_location(table.location())
+    for found in io.fs_by_scheme(scheme, host).get_file_info(pafs.FileSelector(path, recursive=True)):
+        if found.type is pafs.FileType.File and found.mtime is not None:
+            address = f"{scheme}://{found.path}" if scheme != "file" else found.path
+            yield _plain(address), found.mtime
+
+
+def _plain(path: str) -> str:
+    """A path without the scheme of local files, which may be written or not."""
+    return path.removeprefix("file://")
+
+
+def _described(schema: Schema) -> set[tuple[str, str, bool, str | None]]:
+    return {(field.name, str(field.field_type), field.required, field.doc) for field in schema.fields}
+
+
+def _relaxed(schema: Schema, there: set[str]) -> Schema:
+    """Columns that earlier rows lack may be null in them."""
+    fields = [
+        field if field.name in there else field.model_copy(update={"required": False})
+        for field in schema.fields
+    ]
+    return Schema(*fields)
+
+
+def _file_schema(schema: Schema, given: pa.Schema) -> pa.Schema:
+    """The schema of a file: the given columns as the table has them, with their numbers and without their meaning."""
+    there = schema_to_pyarrow(schema)
+    return pa.schema([unexplained(there.field(name)) for name in given.names])
+
+
+def _ms(instant: datetime) -> int:
+    return round(instant.timestamp() * 1000)
+
+
+@contextmanager
+def _translated(where: str, *, committing: bool = False) -> Iterator[None]:
+    """What pyiceberg and what it stands on raise, as ours."""
+    try:
+        yield
+    except _CONFLICTS as error:
+        raise ConflictError(f"{where}: {_told(error)}.") from error
+    except (*_OWN, *_below(), pa.ArrowException, OSError, ValueError, TypeError) as error:
+        unsure = (
+            " Whether it was committed is not known; the next publication finds out." if committing else ""
+        )
+        raise OutputError(
+            f"Cannot use {where}: {_told(error)}. What readers see is whole, old or new.{unsure} Check the catalog's "
+            "properties, its credentials and permissions, and that it can be reached.",
+            path=where,
+        ) from error
+
+
+def _below() -> tuple[type[Exception], ...]:
+    loaded = ((sys.modules.get(module), name) for module, name in _BELOW)
+    return tuple(getattr(module, name) for module, name in loaded if module is not None)
+
+
+def _told(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}, {text[:400]}" if text else type(error).__name__

@@ -1,0 +1,183 @@
+"""What a lake has to do so that tables can be published there, and the values that travel between it and tables.py.
+
+Must not know any format, nor when something is published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from image_history.errors import ConnectorError, OutputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from image_history.formats import Rows
+
+SOURCE_COLUMN = "source"
+REGION_COLUMN = "region"
+# Keys in the commit itself (Iceberg: snapshot summary, Delta: commitInfo), and of a table's properties.
+STATE = "image-history.state"
+LABEL = "image-history.label"
+RUN_ID = "image-history.run-id"
+OWNER = "image-history.owner"
+# What begins the name of every data file that we write: upkeep removes no other.
+OUR_FILES = "image-history-"
+
+
+class ConflictError(ConnectorError):
+    """Another commit came first: what was read of the table is old, and nothing was committed."""
+
+
+class Part(Struct, frozen=True, array_like=True):
+    """The rows of one region as the warehouse had them. The fingerprint is empty where rows are only appended."""
+
+    region: str | None
+    rows: int
+    fingerprint: str = ""
+
+
+class State(Struct, frozen=True):
+    """What a table says of one writer's rows: of which sync they are, in which shape, and each region's.
+
+    `as_of_ms` (UTC epoch milliseconds) is when that sync was loaded.
+    """
+
+    run_id: str
+    as_of_ms: int
+    shape: str
+    parts: tuple[Part, ...]
+
+    def of(self, region: str | None) -> Part | None:
+        """What it says of one region."""
+        return next((part for part in self.parts if part.region == region), None)
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One file of a table. `rows` is -1 where others deleted rows of it; `native` is the format's own value."""
+
+    region: str | None
+    path: str
+    rows: int
+    bytes: int
+    native: Any = field(compare=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A table as it is now. `owner` is the first sync of the warehouse that began to fill it, or its partition.
+
+    `version` names the commit: a snapshot's id or a version's number; empty for a table that is not there.
+    """
+
+    version: str = ""
+    state: State | None = None
+    owner: str | None = None
+    columns: tuple[str, ...] = ()
+
+
+class Table(Protocol):
+    """One table of a lake, for one writer. What it refuses is an OutputError, after which readers see what they saw.
+
+    `state` comes first; a commit is refused with a ConflictError if the table changed since.
+    """
+
+    def state(self) -> Found:
+        """What the table says of this writer's rows now."""
+
+    def files(self) -> Sequence[DataFile]:
+        """The files that hold this writer's rows, as of the `state`."""
+
+    def ensure(self, columns: pa.Schema, owner: str) -> None:
+        """Make the table, or add the columns that it lacks."""
+
+    def write(self, region: str | None, rows: Rows) -> DataFile:
+        """Write a file that no reader sees yet."""
+
+    def replace(self, files: Sequence[DataFile], gone: Sequence[DataFile], state: State) -> str:
+        """Let files take the place of others in one commit; returns its version."""
+
+    def append(self, files: Sequence[DataFile], state: State) -> str:
+        """Add files in one commit; returns its version."""
+
+    def discard(self, files: Sequence[DataFile]) -> None:
+        """Remove files that were written and never committed; what cannot be removed is swept later."""
+
+    def upkeep(self, keep_for: timedelta) -> None:
+        """Forget versions that are older, and remove what no version names and is older than a day."""
+
+
+class Lake(Protocol):
+    """A catalog's namespace, or a folder of tables."""
+
+    def table(self, name: str, label: str | None) -> Table:
+        """A table by its name, for the writer of that label."""
+
+
+@contextmanager
+def gone_on_failure(remove: Callable[[], object]) -> Iterator[None]:
+    """Remove a file that could not be written whole, if that is possible; else upkeep does."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            remove()
+        raise
+
+
+def encoded(state: State, label: str | None) -> Mapping[str, str]:
+    """What a commit carries: the whole state for us, the run and the label for people who query commits."""
+    return {
+        LABEL: label or "",
+        RUN_ID: state.run_id,
+        STATE: msgspec.json.encode(state).decode(),
+    }
+
+
+def decoded(properties: Mapping[str, Any], label: str | None) -> State | None:
+    """The state in a commit's properties; None if it is another writer's, another program's, or damaged."""
+    text = properties.get(STATE)
+    if not isinstance(text, str) or properties.get(LABEL, "") != (label or ""):
+        return None
+    try:
+        return msgspec.json.decode(text, type=State)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+
+
+def owner_key(label: str | None) -> str:
+    """The table's property that names the warehouse of one writer."""
+    return f"{OWNER}.{label}" if label else OWNER
+
+
+def partition_columns(columns: Sequence[str], label: str | None) -> tuple[str, ...]:
+    """What a table of these columns is partitioned by."""
+    wanted = (REGION_COLUMN,) if label is None else (SOURCE_COLUMN, REGION_COLUMN)
+    return tuple(name for name in wanted if name in columns)
+
+
+def require_partitions(where: str, found: Sequence[str], label: str | None) -> None:
+    """OutputError if a table is filled by writers with labels and this one has none, or the other way about."""
+    if (SOURCE_COLUMN in found) == (label is not None):
+        return
+    hint = (
+        "warehouses without a label fill it: leave the label out, or publish to another namespace or folder"
+        if label is not None
+        else "several warehouses fill it, each under a label: give this entry of publish a label of its own"
+    )
+    raise OutputError(f"Cannot publish to {where}: {hint}. Nothing was changed.")
+
+
+def shape_of(columns: pa.Schema, writer: int) -> str:
+    """Tells tables apart whose files would be written differently."""
+    text = f"{writer} {columns.to_string(show_field_metadata=False)}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

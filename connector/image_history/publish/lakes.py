@@ -1,0 +1,165 @@
+"""Which lake an address names, opened; and all tables of one lake brought in step, each with its own outcome.
+
+pyiceberg and deltalake are imported here, and only for an address that needs them. Must not know their formats.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from image_history.config import Config, Publish
+from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
+from image_history.model import Publication, Stop
+from image_history.publish.lake import Lake
+from image_history.publish.tables import Wanted, publish_table
+from image_history.warehouse.partitions import Source, source
+from image_history.warehouse.warehouse import WarehouseFile
+
+logger = logging.getLogger(__name__)
+
+_ICEBERG = "iceberg://"
+_DELTA_FOLDER = "delta+file:"
+_DELTA_S3 = "delta+s3://"
+# Address, the package that it needs, and the extra that brings it.
+_EXTRAS = (
+    (_ICEBERG, "pyiceberg", "iceberg"),
+    (_DELTA_FOLDER, "deltalake", "delta"),
+    (_DELTA_S3, "deltalake", "delta"),
+)
+
+
+def is_lake(to: str) -> bool:
+    """Whether an address is of lake tables, and not of a Parquet dataset."""
+    return any(to.startswith(scheme) for scheme, _, _ in _EXTRAS)
+
+
+def require_extra(to: str) -> str:
+    """The package that an address needs; ConfigError with the pip line if it is not installed."""
+    package, extra = next((package, extra) for scheme, package, extra in _EXTRAS if to.startswith(scheme))
+    if importlib.util.find_spec(package) is None:
+        raise ConfigError(
+            f"{to} needs {package}, which is not installed: pip install 'sagemaker-image-history[{extra}]'."
+        )
+    return package
+
+
+def opened(entry: Publish) -> Lake:
+    """The lake of an entry. ConfigError if its extra is missing, OutputError if its catalog cannot be had."""
+    to = str(entry.to)
+    require_extra(to)
+    if to.startswith(_ICEBERG):
+        from image_history.publish.iceberg import IcebergLake
+
+        catalog, _, namespace = to.removeprefix(_ICEBERG).partition("/")
+        return IcebergLake.opened(catalog, namespace, _catalog_properties(entry))
+    from image_history.publish.delta import DeltaLake
+
+    if to.startswith(_DELTA_FOLDER):
+        folder = Path(to.removeprefix(_DELTA_FOLDER)).absolute()
+        return DeltaLake(f"file://{folder}", entry.properties or {})
+    return DeltaLake(to.removeprefix("delta+"), _store_properties(entry))
+
+
+def publish_lake(
+    config: Config, entry: Publish, *, replace: bool = False, stop: Stop | None = None
+) -> tuple[Publication, ...]:
+    """Bring every table of an entry in step, one commit each; one that cannot be has its error in the report."""
+    names = tuple(dict.fromkeys(entry.tables))
+    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
+    try:
+        lake = opened(entry)
+        with source(warehouse) as rows:
+            return tuple(
+                _published(lake, rows, _wanted(entry, name, replace=replace), stop or Stop())
+                for name in names
+            )
+    except InterruptedRunError:
+        raise
+    except ConnectorError as error:
+        return tuple(_failed(entry, name, error) for name in names)
+
+
+def _published(lake: Lake, rows: Source, wanted: Wanted, stop: Stop) -> Publication:
+    started = time.monotonic()
+    try:
+        done = publish_table(lake.table(wanted.name, wanted.label), rows, wanted, stop)
+    except InterruptedRunError:
+        raise
+    except ConnectorError as error:
+        logger.warning("publication_failed", extra={"to": wanted.where, "reason": error.message})
+        return Publication(wanted.to, error=error.message, table=wanted.name)
+    return Publication(
+        wanted.to,
+        done.rows,
+        done.written,
+        done.written,
+        done.written_bytes,
+        time.monotonic() - started,
+        table=wanted.name,
+        partitions=done.partitions,
+        version=done.version,
+    )
+
+
+def _wanted(entry: Publish, name: str, *, replace: bool) -> Wanted:
+    return Wanted(to=str(entry.to), name=name, label=entry.label, keep=entry.keep, replace=replace)
+
+
+def _failed(entry: Publish, name: str, error: ConnectorError) -> Publication:
+    logger.warning("publication_failed", extra={"to": str(entry.to), "reason": error.message})
+    return Publication(str(entry.to), error=error.message, table=name)
+
+
+def _catalog_properties(entry: Publish) -> Mapping[str, str]:
+    """The user's properties; and S3's keys by AWS's own chain, which knows more sources than Arrow's does."""
+    given = entry.properties or {}
+    found: dict[str, str | None] = {}
+    if given.get("type") == "glue" or given.get("warehouse", "").startswith("s3://"):
+        from image_history.publish.keys import keys
+
+        had = keys(entry.profile)
+        found = {"s3.region": had.region, "s3.endpoint": had.endpoint, "client.profile-name": entry.profile}
+        if "s3.access-key-id" not in given:
+            found |= {
+                "s3.access-key-id": had.access_key,
+                "s3.secret-access-key": had.secret_key,
+                "s3.session-token": had.token,
+            }
+    return {name: value for name, value in found.items() if value is not None} | dict(given)
+
+
+def _store_properties(entry: Publish) -> Mapping[str, str]:
+    """The same for Delta's store, which names them as the environment does."""
+    from image_history.publish.keys import keys
+
+    given, had = entry.properties or {}, keys(entry.profile)
+    found: dict[str, str | None] = {"AWS_REGION": had.region, "AWS_ENDPOINT_URL": had.endpoint}
+    if had.endpoint is not None and had.endpoint.startswith("http://"):
+        found["AWS_ALLOW_HTTP"] = "true"  # on loopback only, see keys
+    if not any(name.upper().endswith("ACCESS_KEY_ID") for name in given):
+        found |= {
+            "AWS_ACCESS_KEY_ID": had.access_key,
+            "AWS_SECRET_ACCESS_KEY": had.secret_key,
+            "AWS_SESSION_TOKEN": had.token,
+        }
+    return {name: value for name, value in found.items() if value is not None} | dict(given)
+
+
+def folder_in_s3(entry: Publish) -> str | None:
+    """The address in S3 below which an entry keeps its files, as far as its settings say; None if elsewhere."""
+    to = str(entry.to)
+    if to.startswith(_DELTA_S3):
+        return to.removeprefix("delta+")
+    warehouse = (entry.properties or {}).get("warehouse", "")
+    return warehouse if to.startswith(_ICEBERG) and warehouse.startswith("s3://") else None
+
+
+def glue_database(entry: Publish) -> str | None:
+    """The database in Glue that an entry fills; None if its catalog is another."""
+    to = str(entry.to)
+    is_glue = to.startswith(_ICEBERG) and (entry.properties or {}).get("type") == "glue"
+    return to.removeprefix(_ICEBERG).partition("/")[2] if is_glue else None

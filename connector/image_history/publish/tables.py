@@ -1,0 +1,308 @@
+"""Brings lake tables in step with the warehouse: changed partitions become files, and one commit a table shows them.
+
+Must not know any format, catalog or store, nor who asked for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import tenacity
+
+from image_history.errors import OutputError
+from image_history.model import Stop
+from image_history.publish.lake import (
+    REGION_COLUMN,
+    SOURCE_COLUMN,
+    ConflictError,
+    DataFile,
+    Found,
+    Part,
+    State,
+    Table,
+    shape_of,
+)
+from image_history.schema import IMAGE_VERSION_EVENTS
+from image_history.warehouse.partitions import Partition, Relation, Run, Source
+
+if TYPE_CHECKING:
+    from image_history.formats import Rows
+
+logger = logging.getLogger(__name__)
+
+# What is written differently from before has to be written anew: raise this with the writer's settings.
+_WRITER = 1
+_ATTEMPTS = 10
+# Writers that met once would meet again if none of them waited.
+_FIRST_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 2.0
+# Appended files of a region before they are written anew as one: many small files make readers slow.
+_MOST_FILES = 64
+_APPENDED = frozenset({IMAGE_VERSION_EVENTS.name})
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a publication of one table came to. `written` and `written_bytes` count the files of this commit."""
+
+    rows: int
+    partitions: int
+    written: int
+    written_bytes: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a table shall be: `name` is the relation, `label` the writer's, `keep` how long versions are kept.
+
+    With `keep` None the upkeep is another's. `replace` lets it take the place of another warehouse's rows.
+    """
+
+    to: str
+    name: str
+    label: str | None = None
+    keep: timedelta | None = None
+    replace: bool = False
+
+    @property
+    def where(self) -> str:
+        """The table in words."""
+        return f"{self.to.rstrip('/')}/{self.name}"
+
+
+def publish_table(table: Table, source: Source, wanted: Wanted, stop: Stop) -> Done:
+    """Bring one table in step, by one commit or by none if nothing changed.
+
+    Whatever is raised, readers see the table of before or the whole new one; with OutputError after ten
+    conflicts, and with InterruptedRunError when `stop` was requested, too.
+    """
+    run = source.newest_run()
+    if run is None:
+        raise OutputError(f"There is nothing to publish to {wanted.where}: run image-history sync first.")
+    work = _Work(table, source, wanted, stop)
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(ConflictError),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
+        sleep=tenacity.sleep_using_event(stop.event),
+        after=lambda state: _log_conflict(wanted, state),
+        reraise=True,
+    )
+    try:
+        done = attempts(work.attempt, run)
+    except ConflictError as error:
+        raise OutputError(
+            f"Cannot publish to {wanted.where}: other writers committed before each of {_ATTEMPTS} attempts. Its "
+            "readers see what was published before; publish again."
+        ) from error
+    if done.written and wanted.keep is not None:
+        table.upkeep(wanted.keep)
+    return done
+
+
+def _log_conflict(wanted: Wanted, state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    logger.info("table_conflict", extra={"to": wanted.where, "reason": str(error)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What one commit does. `append` says of a partition that only its rows since the table's sync are written."""
+
+    write: tuple[tuple[Partition, bool], ...]
+    gone: tuple[DataFile, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One table on its way; files that were written for a commit that lost are used by the next attempt."""
+
+    table: Table
+    source: Source
+    wanted: Wanted
+    stop: Stop
+    written: dict[tuple[Partition, int], DataFile] = field(default_factory=dict)
+    partitions: Sequence[Partition] | None = None
+
+    def attempt(self, run: Run) -> Done:
+        relation = self.source.relation(self.wanted.name)
+        columns = _columns(relation, self.wanted.label)
+        shape = shape_of(columns, _WRITER)
+        found = self.table.state()
+        known = self._known(found, shape)
+        if known is not None and (known.run_id, known.as_of_ms) == (run.run_id, run.finished_ms):
+            return self._unchanged(known, found)
+        change = self._change(relation, found, known)
+        if known is not None and not change.write and not change.gone:
+            return self._unchanged(known, found)
+        state = State(run.run_id, run.finished_ms, shape, change.parts)
+        return self._committed(relation, change, state, found)
+
+    def _unchanged(self, known: State, found: Found) -> Done:
+        """Nothing to commit. What an attempt before wrote is removed, unless its commit came through unheard."""
+        if self.written:
+            live = {file.path for file in self.table.files()}
+            self.table.discard([file for file in self.written.values() if file.path not in live])
+        return Done(sum(part.rows for part in known.parts), 0, 0, 0, found.version)
+
+    def _known(self, found: Found, shape: str) -> State | None:
+        """What the table says of our rows, if it is of this warehouse and written as it would be now."""
+        marks = [mark for mark in (found.state and found.state.run_id, found.owner) if mark]
+        if all(map(self.source.has_run, marks)):
+            return found.state if found.state is not None and found.state.shape == shape else None
+        if self.wanted.replace:
+            return None
+        lacking = next(mark for mark in marks if not self.source.has_run(mark))
+        raise OutputError(
+            f"{self.wanted.where} was published from another warehouse, or from a newer copy of this one: run "
+            f"{lacking}, which is in it, is not in this one. Nothing was changed. Publish elsewhere or with a label "
+            "of its own, or with --replace if this warehouse shall take over.",
+            run_id=lacking,
+        )
+
+    def _change(self, relation: Relation, found: Found, known: State | None) -> _Change:
+        files = self.table.files() if found.version else ()
+        if files and found.owner is None and found.state is None and not self.wanted.replace:
+            raise OutputError(
+                f"{self.wanted.where} holds rows that image-history did not publish. Nothing was changed. Publish "
+                "elsewhere, or with --replace if they shall be replaced."
+            )
+        if relation.name in _APPENDED and known is not None:
+            return self._growth(relation, known, files)
+        partitions = self._partitions(relation)
+        fresh = [partition for partition in partitions if not _holds(known, partition, files)]
+        regions = {partition.value for partition in partitions} - {partition.value for partition in fresh}
+        return _Change(
+            tuple((partition, False) for partition in fresh),
+            tuple(file for file in files if file.region not in regions),
+            tuple(Part(each.value, each.rows, each.fingerprint) for each in partitions),
+        )
+
+    def _partitions(self, relation: Relation) -> Sequence[Partition]:
+        """What the warehouse has of each region, by one scan: it does not change while it is published."""
+        if self.partitions is None:
+            self.partitions = [each for each in self.source.partitions(relation) if each.rows]
+        return self.partitions
+
+    def _growth(self, relation: Relation, known: State, files: Sequence[DataFile]) -> _Change:
+        """Events are only added: a region whose earlier rows are as many as the table has gets the new ones."""
+        write: list[tuple[Partition, bool]] = []
+        gone = [file for file in files if known.of(file.region) is None]
+        parts = []
+        for growth in self.source.growth(known.as_of_ms):
+            ours = [file for file in files if file.region == growth.region]
+            part = known.of(growth.region)
+            total = growth.before + growth.after
+            parts.append(Part(growth.region, total))
+            whole = Partition(cut=relation.partitioned, value=growth.region, rows=total, fingerprint="")
+            alike = part is not None and growth.before == part.rows == sum(file.rows for file in ours)
+            if not alike or (growth.after and len(ours) >= _MOST_FILES):
+                write.append((whole, False))
+                gone += ours
+            elif growth.after:
+                write.append((whole, True))
+        left = {part.region for part in known.parts} - {part.region for part in parts}
+        gone += [file for file in files if file.region in left]
+        return _Change(tuple(write), tuple(gone), tuple(parts))
+
+    def _committed(self, relation: Relation, change: _Change, state: State, found: Found) -> Done:
+        self.table.ensure(_columns(relation, self.wanted.label), self.source.first_run() or state.run_id)
+        since = found.state.as_of_ms if found.state is not None else 0
+        files = self._files(relation, change, since)
+        if change.gone or found.state is None:
+            version = self.table.replace(files, change.gone, state)
+        else:
+            version = self.table.append(files, state)
+        unused = [file for file in self.written.values() if file not in files]
+        self.table.discard(unused)
+        logger.info("table_published", extra={"to": self.wanted.where, "written": len(files)})
+        written_bytes = sum(file.bytes for file in files)
+        regions = {file.region for file in (*files, *change.gone)}
+        return Done(change.rows, len(regions), len(files), written_bytes, version)
+
+    def _files(self, relation: Relation, change: _Change, since_ms: int) -> list[DataFile]:
+        """A file for each partition to write; on failure those that were written are removed."""
+        files = []
+        try:
+            for partition, appended in change.write:
+                self.stop.check()
+                key = (partition, since_ms if appended else -1)
+                if key not in self.written:
+                    self.written[key] = self._written(relation, *key)
+                files.append(self.written[key])
+        except BaseException:
+            self.table.discard(tuple(self.written.values()))
+            raise
+        return files
+
+    def _written(self, relation: Relation, partition: Partition, since_ms: int) -> DataFile:
+        """A file of a partition: of its events since an instant (UTC epoch milliseconds), or (-1) of all its rows."""
+        constants = {REGION_COLUMN: partition.value, SOURCE_COLUMN: self.wanted.label}
+        with (
+            self.source.rows(relation, partition)
+            if since_ms < 0
+            else self.source.rows_since(relation, partition, since_ms)
+        ) as rows:
+            filled = _Filled(rows, _columns(relation, self.wanted.label), constants)
+            return self.table.write(partition.value, filled)
+
+
+def _holds(known: State | None, partition: Partition, files: Iterable[DataFile]) -> bool:
+    """Whether the table has these very rows: by its commit, and by the rows of its files."""
+    part = known.of(partition.value) if known is not None else None
+    rows = sum(file.rows for file in files if file.region == partition.value)
+    return (
+        part is not None
+        and (part.rows, part.fingerprint) == (partition.rows, partition.fingerprint)
+        and rows == partition.rows
+    )
+
+
+def _columns(relation: Relation, label: str | None) -> pa.Schema:
+    """The columns of a table: instants in microseconds, which every engine reads, and the writer's label first."""
+    columns = [
+        _column(column) for column in relation.columns if column.name != SOURCE_COLUMN or label is None
+    ]
+    if label is not None:
+        meaning = {"comment": "Label of the warehouse that published the row"}
+        columns.insert(0, pa.field(SOURCE_COLUMN, pa.string(), nullable=False, metadata=meaning))
+    return pa.schema(columns)
+
+
+def _column(column: pa.Field) -> pa.Field:
+    if pa.types.is_timestamp(column.type):
+        return column.with_type(pa.timestamp("us", tz=column.type.tz))
+    return column
+
+
+class _Filled:
+    """Rows of a partition with the columns that are the same in all of them, in the table's schema."""
+
+    def __init__(self, rows: Rows, schema: pa.Schema, values: dict[str, str | None]) -> None:
+        self.schema = schema
+        self._rows = rows
+        self._values = values
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return (self._filled(batch) for batch in self._rows)
+
+    def _filled(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        given = set(batch.schema.names)
+        arrays = [
+            batch.column(column.name).cast(column.type)
+            if column.name in given
+            else pa.repeat(pa.scalar(self._values[column.name], column.type), batch.num_rows)
+            for column in self.schema
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)

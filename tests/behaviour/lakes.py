@@ -1,0 +1,183 @@
+"""What the tests of lake tables share: a lake of each format in a folder, and readers that are not ours.
+
+Must not know what a test changes, nor the connector's way of writing a table.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import polars as pl
+from deltalake import DeltaTable
+from pyiceberg.catalog import load_catalog
+
+from image_history.config import Publish
+from image_history.model import Publication, Stop
+from image_history.publish.lakes import publish_lake
+from tests.behaviour.publishing import Stock, plain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.table import Table as IcebergTable
+
+# Its faster planner is a package of its own, which is not needed to prove that the rows are there.
+os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
+KINDS = ("iceberg", "delta")
+EVENTS = """
+INSERT INTO image_version_events BY NAME
+SELECT account_id, region, image_name, version, image_arn, image_version_arn, image_version_status, failure_reason,
+       creation_time, last_modified_time, etl_valid_from, etl_valid_from AS etl_certain_from,
+       (SELECT max(finished_at) FROM runs) AS etl_observed_at,
+       'modified' AS etl_change, ['failure_reason'] AS etl_changed_columns, $run_id AS etl_run_id
+FROM image_versions
+WHERE region IN (SELECT unnest($regions)) AND version <= $versions
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A lake of one kind in a folder. `properties` take the place of the catalog in a SQLite file."""
+
+    kind: str
+    folder: Path
+    properties: tuple[tuple[str, str], ...] = ()
+    address: str = ""
+
+    @property
+    def to(self) -> str:
+        if self.address:
+            return self.address
+        return "iceberg://local/inventory" if self.kind == "iceberg" else f"delta+file:{self.folder}/lake"
+
+    @property
+    def catalog(self) -> dict[str, str]:
+        """The properties of the entry."""
+        if self.properties or self.kind == "delta":
+            return dict(self.properties)
+        return {
+            "type": "sql",
+            "uri": f"sqlite:///{self.folder}/catalog.db",
+            "warehouse": f"file://{self.folder}/lake",
+        }
+
+    def entry(self, *tables: str, **given: Any) -> Publish:
+        """An entry of `publish`."""
+        return Publish(
+            to=self.to, tables=tables or ("image_versions",), properties=self.catalog or None, **given
+        )
+
+    def publish(
+        self, stock: Stock, *tables: str, replace: bool = False, stop: Stop | None = None, **given: Any
+    ) -> tuple[Publication, ...]:
+        """Publish tables, image_versions by default."""
+        return publish_lake(stock.config, self.entry(*tables, **given), replace=replace, stop=stop)
+
+    def one(self, stock: Stock, table: str = "image_versions", **given: Any) -> Publication:
+        """Publish one table, which must succeed."""
+        [done] = self.publish(stock, table, **given)
+        assert done.error is None, done.error
+        return done
+
+    def iceberg(self, table: str = "image_versions") -> IcebergTable:
+        """The table by pyiceberg."""
+        return load_catalog("local", **self.catalog).load_table(f"inventory.{table}")
+
+    def delta(self, table: str = "image_versions") -> DeltaTable:
+        """The table by deltalake."""
+        storage = dict(self.properties) or None
+        root = self.to.removeprefix("delta+").replace("file:/", "file:///", 1)
+        return DeltaTable(f"{root}/{table}", storage_options=storage)
+
+    def commits(self, table: str = "image_versions") -> int:
+        """How many commits a table has that are in its history."""
+        if self.kind == "iceberg":
+            return len(self.iceberg(table).metadata.snapshots)
+        return len(self.delta(table).history())
+
+    def bytes_there(self) -> dict[str, int]:
+        """Every file of the lake with its size."""
+        root = self.folder / "lake"
+        return {
+            str(path.relative_to(root)): path.stat().st_size for path in root.rglob("*") if path.is_file()
+        }
+
+    def data_files(self) -> set[str]:
+        """The names of the data files that lie there, named by a commit or not."""
+        return {
+            Path(name).name
+            for name in self.bytes_there()
+            if name.endswith(".parquet") and "_delta_log" not in name
+        }
+
+
+def by_library(shelf: Shelf, table: str) -> pa.Table:
+    """The format's own library."""
+    if shelf.kind == "iceberg":
+        return shelf.iceberg(table).scan().to_arrow()
+    return shelf.delta(table).to_pyarrow_table()
+
+
+def by_duckdb(shelf: Shelf, table: str) -> pa.Table:
+    """DuckDB over Arrow, which needs no extension."""
+    if shelf.kind == "iceberg":
+        rows = shelf.iceberg(table).scan().to_arrow_batch_reader()
+    else:
+        rows = shelf.delta(table).to_pyarrow_dataset()
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'").fetchall()
+        connection.register("lake", rows)
+        return connection.sql("FROM lake").to_arrow_table()
+
+
+def by_polars(shelf: Shelf, table: str) -> pa.Table:
+    """Polars."""
+    if shelf.kind == "iceberg":
+        return pl.scan_iceberg(shelf.iceberg(table)).collect().to_arrow()
+    return pl.scan_delta(shelf.delta(table)).collect().to_arrow()
+
+
+READERS = {"library": by_library, "duckdb": by_duckdb, "polars": by_polars}
+
+
+def alike(read: pa.Table, stored: pa.Table) -> bool:
+    """Whether a reader's rows are those of the warehouse; types that say the same are one type."""
+    return digest(read.select(stored.column_names).cast(stored.schema)) == digest(stored)
+
+
+def assert_same(shelf: Shelf, stock: Stock, *tables: str, readers: tuple[str, ...] = ("library",)) -> None:
+    """Readers find the warehouse's rows."""
+    for table in tables or ("image_versions",):
+        for reader in readers:
+            assert alike(READERS[reader](shelf, table), stock.stored(table)), (table, reader)
+
+
+def digest(table: pa.Table) -> tuple[int, int]:
+    """The number of rows, and one hash over the hashes of all of them."""
+    ready = plain(table)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'").fetchall()
+        connection.register("ready", ready)
+        found = connection.sql("SELECT hash(COLUMNS(*)) FROM ready").fetchall() if ready.num_rows else []
+    return ready.num_rows, functools.reduce(operator.xor, (hash(row) for row in found), 0)
+
+
+def learn(stock: Stock, *regions: str, versions: int = 1_000_000) -> str:
+    """A run that changes regions and adds an event for each of their versions up to a number."""
+    run_id = stock.change(*regions)
+    stock.run_sql(EVENTS, run_id=run_id, regions=list(regions), versions=versions)
+    return run_id
+
+
+def aged(shelf: Shelf, by: timedelta) -> None:
+    """Let every file of the lake look as if it were older."""
+    for path in (shelf.folder / "lake").rglob("*"):
+        if path.is_file():
+            old = path.stat().st_mtime - by.total_seconds()
+            os.utime(path, (old, old))

@@ -1,0 +1,218 @@
+"""Lake tables are kept in step: exactly once, one commit a table, and readers that are not ours find every row."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from image_history.publish.lake import OUR_FILES
+from tests.behaviour.lakes import KINDS, READERS, Shelf, aged, alike, assert_same, by_library, learn
+from tests.behaviour.publishing import Stock
+
+pytestmark = pytest.mark.duckdb
+
+TABLES = ("image_versions", "image_version_events", "images", "runs")
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Stock:
+    """A warehouse of three regions with one run."""
+    return Stock(tmp_path).fill()
+
+
+@pytest.fixture(params=KINDS)
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+    """An empty lake."""
+    return Shelf(request.param, tmp_path)
+
+
+def test_every_reader_finds_the_warehouse_after_each_change(shelf: Shelf, stock: Stock) -> None:
+    """First publication, a changed region, new events, a new region, a vanished one: the same rows for all three."""
+    readers = tuple(READERS)
+    assert all(done.error is None for done in shelf.publish(stock, *TABLES))
+    assert_same(shelf, stock, *TABLES, readers=readers)
+    learn(stock, "us-east-1")
+    shelf.publish(stock, *TABLES)
+    assert_same(shelf, stock, *TABLES, readers=readers)
+    stock.run_sql("UPDATE image_versions SET region = 'eu-north-1' WHERE region = 'eu-west-1'")
+    learn(stock, "us-west-2", versions=1)
+    shelf.publish(stock, *TABLES)
+    assert_same(shelf, stock, *TABLES, readers=readers)
+
+
+def test_publication_without_news_writes_nothing(shelf: Shelf, stock: Stock) -> None:
+    """The same run, and a run that changed nothing: not a byte, and no commit."""
+    learn(stock, "us-east-1")
+    shelf.publish(stock, "image_versions", "image_version_events")
+    before = shelf.bytes_there()
+    again = shelf.publish(stock, "image_versions", "image_version_events")
+    stock.change()
+    quiet = shelf.publish(stock, "image_versions", "image_version_events")
+    assert [done.written for done in (*again, *quiet)] == [0, 0, 0, 0]
+    assert [done.rows for done in quiet] == [120, 40]
+    assert shelf.bytes_there() == before
+
+
+def test_only_changed_regions_are_written_in_one_commit(shelf: Shelf, stock: Stock) -> None:
+    """A change in one region of three costs one file and one commit, and the other files stay."""
+    first, files = shelf.one(stock), shelf.data_files()
+    commits = shelf.commits()
+    stock.change("us-east-1")
+    second = shelf.one(stock)
+    assert (first.written, first.partitions) == (3, 3)
+    assert (second.written, second.partitions, second.rows) == (1, 1, 120)
+    assert second.written_bytes < first.written_bytes / 2
+    assert shelf.commits() == commits + 1
+    assert len(shelf.data_files() - files) == 1
+
+
+def test_region_stands_inside_the_files(shelf: Shelf, stock: Stock) -> None:
+    """Who reads the files alone, as some engines do, finds region and label in them."""
+    shelf.one(stock, label="gov")
+    for name in shelf.bytes_there():
+        if Path(name).name in shelf.data_files():
+            names = pa.parquet.read_schema(shelf.folder / "lake" / name).names
+            assert {"region", "source"} <= set(names)
+
+
+def test_events_are_appended(shelf: Shelf, stock: Stock) -> None:
+    """New events become one file of themselves; the files before them stay."""
+    learn(stock, "us-east-1", "us-west-2")
+    first = shelf.one(stock, "image_version_events")
+    files = shelf.data_files()
+    learn(stock, "us-east-1", versions=1)
+    second = shelf.one(stock, "image_version_events")
+    assert (first.written, second.written) == (2, 1)
+    assert shelf.data_files() > files
+    assert_same(shelf, stock, "image_version_events", readers=tuple(READERS))
+
+
+def test_events_that_were_lost_from_the_table_are_written_again(shelf: Shelf, stock: Stock) -> None:
+    """Counts that differ let the region be replaced: what another program deleted comes back."""
+    learn(stock, "us-east-1", "us-west-2")
+    shelf.one(stock, "image_version_events")
+    if shelf.kind == "iceberg":
+        shelf.iceberg("image_version_events").delete("region = 'us-east-1' AND version = 1")
+    else:
+        shelf.delta("image_version_events").delete("region = 'us-east-1' AND version = 1")
+    stock.change()
+    done = shelf.one(stock, "image_version_events")
+    assert done.partitions == 1
+    assert_same(shelf, stock, "image_version_events")
+
+
+def test_many_appended_files_become_one(shelf: Shelf, stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A region of many small files is written anew as one with the next news."""
+    monkeypatch.setattr("image_history.publish.tables._MOST_FILES", 3)
+    for _ in range(5):
+        learn(stock, "us-east-1", versions=1)
+        shelf.one(stock, "image_version_events")
+    files = (
+        shelf.iceberg("image_version_events").inspect.files().num_rows
+        if shelf.kind == "iceberg"
+        else len(shelf.delta("image_version_events").file_uris())
+    )
+    assert files == 2
+    assert_same(shelf, stock, "image_version_events")
+
+
+def test_comments_types_and_keys_arrive(shelf: Shelf, stock: Stock) -> None:
+    """What a column means is in the table, and what cannot be null is required."""
+    shelf.one(stock)
+    if shelf.kind == "iceberg":
+        field = shelf.iceberg().schema().find_field("account_id")
+        assert (field.doc, field.required) == ("AWS account, 12 digits", True)
+    else:
+        found = next(each for each in shelf.delta().schema().fields if each.name == "account_id")
+        assert (found.metadata["comment"], found.nullable) == ("AWS account, 12 digits", False)
+
+
+def test_new_column_is_added_and_a_dropped_one_may_be_null(shelf: Shelf, stock: Stock) -> None:
+    """An upgrade that adds a column, and a view that loses one: readers find the rows as they are now."""
+    stock.run_sql("CREATE VIEW mine AS SELECT region, image_name, version, 1 AS first FROM image_versions")
+    shelf.one(stock, "mine")
+    stock.run_sql(
+        "CREATE OR REPLACE VIEW mine AS SELECT region, image_name, version, ['a', NULL] AS second FROM image_versions"
+    )
+    stock.change()
+    assert shelf.one(stock, "mine").partitions == 3
+    read = by_library(shelf, "mine")
+    assert set(read.column_names) == {"region", "image_name", "version", "first", "second"}
+    assert read["first"].null_count == read.num_rows == 120
+    assert alike(read, stock.stored("mine"))
+
+
+def test_upkeep_forgets_old_versions_and_sweeps_what_nobody_names(shelf: Shelf, stock: Stock) -> None:
+    """Old versions and cut publications' files go after a day; what is not ours stays."""
+    for _ in range(12):
+        stock.change("us-east-1")
+        shelf.one(stock, keep=timedelta(0) if shelf.kind == "iceberg" else timedelta(days=1))
+    folder = next(path.parent for path in (shelf.folder / "lake").rglob(f"{OUR_FILES}*.parquet"))
+    (folder / f"{OUR_FILES}left.parquet").write_bytes(b"left by a publication that was cut off")
+    (folder / "yours.parquet").write_bytes(b"not ours")
+    aged(shelf, timedelta(days=30))
+    (folder / f"{OUR_FILES}young.parquet").write_bytes(
+        b"maybe another publisher's, who has not committed yet"
+    )
+    for _ in range(10):
+        stock.change("us-east-1")
+        shelf.one(stock, keep=timedelta(0) if shelf.kind == "iceberg" else timedelta(days=1))
+    names = shelf.data_files()
+    assert f"{OUR_FILES}left.parquet" not in names
+    assert {"yours.parquet", f"{OUR_FILES}young.parquet"} <= names
+    assert_same(shelf, stock, readers=tuple(READERS))
+    if shelf.kind == "iceberg":
+        assert len(shelf.iceberg().metadata.snapshots) <= 2
+    else:
+        assert list((folder / "_delta_log").glob("*.checkpoint.parquet"))
+
+
+def test_keep_null_leaves_upkeep_to_others(shelf: Shelf, stock: Stock) -> None:
+    """With `keep: null` no version is forgotten and no file removed."""
+    for _ in range(12):
+        stock.change("us-east-1")
+        shelf.one(stock, keep=None)
+        aged(shelf, timedelta(days=2))
+    assert shelf.commits() >= 12
+    assert len(shelf.data_files()) == 3 + 11
+
+
+def test_earlier_run_can_be_read_by_its_version(shelf: Shelf, stock: Stock) -> None:
+    """Time travel: the version that a publication named shows the rows of then."""
+    first, then = shelf.one(stock), stock.stored()
+    stock.change("us-east-1")
+    shelf.one(stock)
+    if shelf.kind == "iceberg":
+        read = shelf.iceberg().scan(snapshot_id=int(first.version or 0)).to_arrow()
+    else:
+        table = shelf.delta()
+        table.load_as_version(int(first.version or 0))
+        read = table.to_pyarrow_table()
+    assert alike(read, then)
+
+
+def test_long_labels_are_partitions_whole(shelf: Shelf, stock: Stock) -> None:
+    """A label and a region longer than the bounds that formats keep of a column are not cut."""
+    label = "a-label-of-a-part-that-is-longer-than-sixteen-letters-by-far"
+    shelf.one(stock, label=label)
+    stock.change("us-east-1")
+    assert shelf.one(stock, label=label).partitions == 1
+    assert set(by_library(shelf, "image_versions")["source"].to_pylist()) == {label}
+
+
+def test_command_line_prints_a_line_a_table(shelf: Shelf, stock: Stock) -> None:
+    """`publish` says of each table what was written and under which version."""
+    from image_history.cli.publish import told
+
+    first = [told(done) for done in shelf.publish(stock, "image_versions", "images")]
+    assert re.fullmatch(
+        r"Published 120 rows: 3 partitions written, 3 files \([\d,]+ bytes\), version \d+, [\d.]+ s: "
+        + re.escape(f"{shelf.to}/image_versions"),
+        first[0],
+    ), first
+    quiet = told(shelf.publish(stock)[0])
+    assert re.fullmatch(r"Published 120 rows, nothing new \(version \d+, [\d.]+ s\): .*", quiet)
