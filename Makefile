@@ -97,9 +97,14 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the 
 	@$(BIN)/python -m tests.soak.kills $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.soak.faultpoints
 	@$(BIN)/python -m tests.soak.publishing
+	@$(BIN)/python -m tests.soak.lakes $(if $(SEED),--seed $(SEED))
 	@IMAGE_HISTORY_TEST_SYNCS=100 $(BIN)/pytest -q tests/behaviour/test_turns.py
 	@$(BIN)/python -m tests.soak.storm $(if $(SEED),--seed $(SEED))
 	@$(MAKE) --no-print-directory fuzz
+
+.PHONY: tables-soak
+tables-soak: $(PROJECT) $(TOOLS) ## only the lake tables of that: every fault, and three writers with 20 commits each
+	@$(BIN)/python -m tests.soak.lakes $(if $(SEED),--seed $(SEED)) $(ARGUMENTS)
 
 .PHONY: report-check
 report-check: $(PROJECT) $(TOOLS) ## look at reports in a real browser; needs chromium and chromedriver. ARGUMENTS=FOLDER keeps pictures

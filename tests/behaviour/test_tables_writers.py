@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import functools
+import random
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
 
 from image_history.config import Publish, load_config
-from image_history.durable.effects import Effect, install
-from image_history.model import Stop
-from image_history.publish.lakes import opened, publish_lake
-from image_history.publish.tables import Wanted, publish_table
-from image_history.warehouse.partitions import source
-from image_history.warehouse.warehouse import WarehouseFile
-from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, by_library
+from image_history.durable.effects import Effect, File, install
+from image_history.model import Publication
+from image_history.publish.lakes import publish_lake
+from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, by_library, learn
 from tests.behaviour.publishing import Stock
+from tests.faultpoints.labels import Labels
 
 pytestmark = pytest.mark.duckdb
 
+GROWING = ("image_versions", "image_version_events")
 TABLES = ("image_versions", "image_version_events", "images", "runs")
 
 
@@ -71,64 +71,133 @@ def test_rows_that_another_program_wrote_are_refused(shelf: Shelf, stock: Stock,
     assert refused.error is not None
 
 
-def _only_the_warehouse(_: str, names: list[str]) -> set[str]:
-    return {name for name in names if name != "image-history.duckdb"}
+class Twins:
+    """Copies of one warehouse, one older by a run, and a lake that was published to before that run."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.folder, self.kind = folder / "case", kind
+        self.folder.mkdir(parents=True)
+        stock = Stock(self.folder, rows_of_a_region=6).fill()
+        Shelf(kind, self.folder).publish(stock, *GROWING)
+        learn(stock, "us-east-1", versions=1)
+        for name in ("older", "newer"):
+            (self.folder / name).mkdir()
+            shutil.copy(stock.warehouse, self.folder / name)
+        learn(Stock(self.folder / "newer", runs=stock.runs), "us-east-1", versions=1)
+        shutil.copytree(self.folder / "newer", self.folder / "twin")
+        shutil.move(self.folder, folder / "template")
+        self.template = folder / "template"
+
+    def restored(self) -> Shelf:
+        """The lake as before."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.template, self.folder)
+        return Shelf(self.kind, self.folder)
+
+    def stock(self, name: str) -> Stock:
+        """One of the warehouses."""
+        return Stock(self.folder / name)
 
 
-def test_stale_publisher_is_refused_and_heals(shelf: Shelf, stock: Stock) -> None:
-    """Two publishers that read the same state: the second commit is refused, and nothing is doubled."""
-    shelf.one(stock)
-    stock.change("us-east-1")
-    (stock.folder / "twin").mkdir()
-    twin = Stock(
-        Path(shutil.copytree(stock.folder, stock.folder / "twin" / "copy", ignore=_only_the_warehouse))
-    )
-    entry = shelf.entry()
-    wanted = Wanted(to=shelf.to, name="image_versions", keep=timedelta(days=7))
-    overtaken: list[str] = []
-
-    def overtake(effect: Effect, subject: str) -> None:
-        if (effect, subject) == (Effect.COMMIT, "table") and not overtaken:
-            overtaken.append("once")
-            shelf.one(twin)
-
-    remove = install(overtake)
-    try:
-        with source(WarehouseFile(stock.warehouse, 5.0)) as rows:
-            done = publish_table(opened(entry).table("image_versions", None), rows, wanted, Stop())
-    finally:
-        remove()
-    assert overtaken
-    assert done.written == 0
-    assert_same(shelf, stock)
-    if shelf.kind == "iceberg":
-        live = {Path(path).name for path in shelf.iceberg().inspect.files()["file_path"].to_pylist()}
-    else:
-        live = {Path(path).name for path in shelf.delta().file_uris()}
-    assert len(live) == 3
-    assert len(shelf.data_files() - live) == 1  # of the version before; what lost was removed
-
-
-def test_writers_that_always_lose_end_with_a_sentence(shelf: Shelf, stock: Stock) -> None:
-    """After ten conflicts a publication gives up, and says so."""
-    others = [Stock(stock.folder / name, rows_of_a_region=3, name=name) for name in ("other",)]
-    others[0].folder.mkdir()
-    others[0].fill()
-    shelf.one(others[0], label="other")
+def overtaken(
+    shelf: Shelf, first: Stock, second: Stock, at: int
+) -> tuple[list[str], tuple[Publication, ...]]:
+    """Publish from one warehouse, and from another in full at the `at`-th effect in the lake; all effects reached."""
+    reached: list[str] = []
 
     def overtake(effect: Effect, subject: str) -> None:
-        if (effect, subject) == (Effect.COMMIT, "table") and not busy:
+        if subject not in {File.TABLE, File.TABLE_FILE} or busy:
+            return
+        reached.append(f"{effect} {subject}")
+        if len(reached) == at:
             busy.append(True)
-            others[0].change("us-east-1")
-            shelf.one(others[0], label="other")
+            shelf.publish(second, *GROWING)
             busy.clear()
 
     busy: list[bool] = []
     remove = install(overtake)
     try:
-        [done] = shelf.publish(stock, label="mine")
+        done = shelf.publish(first, *GROWING)
     finally:
         remove()
+    return reached, done
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("newer", "twin"), ("older", "newer"), ("newer", "older")],
+    ids=["twins", "older-first", "newer-first"],
+)
+def test_stale_publisher_is_refused_and_heals(kind: str, first: str, second: str, tmp_path: Path) -> None:
+    """One publisher overtakes another at each of its effects: nothing is doubled, and nothing goes back in time."""
+    twins = Twins(tmp_path, kind)
+    effects = len(overtaken(twins.restored(), twins.stock("newer"), twins.stock("twin"), at=0)[0])
+    assert effects >= 8
+    for at in range(1, effects + 1):
+        shelf, newer = twins.restored(), twins.stock("newer")
+        reached, done = overtaken(shelf, twins.stock(first), twins.stock(second), at)
+        assert_same(shelf, newer, *GROWING)
+        assert len(live_files(shelf, "image_versions")) == 3, reached
+        assert len(live_files(shelf, "image_version_events")) <= 2, reached
+        refused = [each for each in done if each.error is not None]
+        assert all("newer copy" in str(each.error) for each in refused)
+        assert first == "older" or not refused
+        again = shelf.publish(newer, *GROWING)
+        assert [(each.written, each.error) for each in again] == [(0, None)] * 2
+
+
+def live_files(shelf: Shelf, table: str) -> set[str]:
+    """The names of the files that hold a table's rows now."""
+    if shelf.kind == "iceberg":
+        return {Path(path).name for path in shelf.iceberg(table).inspect.files()["file_path"].to_pylist()}
+    return {Path(path).name for path in shelf.delta(table).file_uris()}
+
+
+def at_commit(overtake: Callable[[], object], publish: Callable[[], Publication]) -> Publication:
+    """Publish, while something else happens just before each commit of a table."""
+
+    def hook(effect: Effect, subject: str) -> None:
+        if (effect, subject) == (Effect.COMMIT, File.TABLE) and not busy:
+            busy.append(True)
+            overtake()
+            busy.clear()
+
+    busy: list[bool] = []
+    remove = install(hook)
+    try:
+        return publish()
+    finally:
+        remove()
+
+
+def test_file_that_a_lost_commit_would_have_shown_is_removed(shelf: Shelf, stock: Stock) -> None:
+    """What another publisher has made unnecessary does not stay until upkeep finds it."""
+    shelf.one(stock)
+    stock.change("us-east-1")
+    before = shelf.data_files()
+    shutil.copytree(stock.folder, stock.folder / "twin", ignore=_only_the_warehouse)
+    overtake = functools.partial(shelf.one, Stock(stock.folder / "twin"))
+    assert at_commit(overtake, functools.partial(shelf.one, stock)).written == 0
+    assert len(live_files(shelf, "image_versions")) == 3
+    assert len(shelf.data_files() - before) == 1
+
+
+def _only_the_warehouse(_: str, names: list[str]) -> set[str]:
+    return {name for name in names if name != "image-history.duckdb"}
+
+
+def test_writers_that_always_lose_end_with_a_sentence(shelf: Shelf, stock: Stock) -> None:
+    """After ten conflicts a publication gives up, and says so."""
+    (stock.folder / "other").mkdir()
+    other = Stock(stock.folder / "other", rows_of_a_region=3, name="other").fill()
+    shelf.one(other, label="other")
+
+    def overtake() -> None:
+        other.change("us-east-1")
+        shelf.one(other, label="other")
+
+    done = at_commit(overtake, lambda: shelf.publish(stock, label="mine")[0])
     assert done.error is not None
     assert "10 attempts" in done.error
 
@@ -150,43 +219,13 @@ def test_labels_share_a_table(shelf: Shelf, stock: Stock, tmp_path: Path) -> Non
     assert "label" in refused.error
 
 
-WRITER = """
-import sys
-sys.path.insert(0, "{root}")
-from pathlib import Path
-from tests.behaviour.lakes import Shelf, learn
-from tests.behaviour.publishing import Stock
-name, kind, commits = sys.argv[1], sys.argv[2], int(sys.argv[3])
-folder = Path("{folder}")
-stock = Stock(folder / name, rows_of_a_region=4, name=name)
-(folder / name).mkdir()
-stock.fill()
-for number in range(commits):
-    learn(stock, "us-east-1")
-    for done in Shelf(kind, folder).publish(stock, "image_versions", "image_version_events", label=name):
-        assert done.error is None, done.error
-"""
-
-
 def test_processes_with_labels_lose_nothing(shelf: Shelf, tmp_path: Path) -> None:
-    """Three processes commit to the same tables at once, many times: every row of each is there once."""
-    commits = int(os.environ.get("IMAGE_HISTORY_TEST_COMMITS", "4"))
-    program = WRITER.format(root=Path(__file__).parents[2], folder=tmp_path)
-    names = ("one", "two", "three")
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, name, shelf.kind, str(commits)], stderr=subprocess.PIPE
-        )
-        for name in names
-    ]
-    for writer in writers:
-        _, err = writer.communicate(timeout=600)
-        assert writer.returncode == 0, err.decode()
-    for table in ("image_versions", "image_version_events"):
-        read = by_library(shelf, table)
-        for name in names:
-            stored = Stock(tmp_path / name).stored(table)
-            assert alike(read.filter(pc.equal(read["source"], name)), stored), (table, name)
+    """Three processes commit to the same tables at once, each killed once: every row of each is there once."""
+    labels = Labels(tmp_path, shelf.kind, random.Random(shelf.kind))
+    seen = labels.run(commits=3, kills=1)
+    assert seen.wrong == []
+    assert (seen.commits, seen.killed) == (9, 3)
+    assert seen.reads > 0
 
 
 def test_state_that_expired_is_made_up_for(shelf: Shelf, stock: Stock) -> None:

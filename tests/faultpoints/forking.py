@@ -89,7 +89,10 @@ class Forge:
 
 def _warm() -> None:
     """Import what a sync imports, so that no child has to; nothing that starts a thread is called."""
-    import pyarrow.dataset  # noqa: F401 - for its effect
+    import pyarrow.dataset  # noqa: F401 - as below
+    import pyiceberg.catalog.sql  # noqa: F401 - for its effect, as all here
+
+    import image_history.publish.iceberg  # noqa: F401 - as above
 
     read_models()
     gc.collect()
