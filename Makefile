@@ -19,6 +19,7 @@ AWS_TESTS ?= $(addprefix tests/,contract $(addprefix loopback/test_,agreement_wi
 FUZZER := $(VENV)/fuzzer
 PEERS := $(VENV)/peers
 SPARK := $(VENV)/spark
+LAKES := $(VENV)/lakes
 LOCKS := requirements
 # What `make test` runs on DuckDB 1.5, the second line: all that loads, settles and queries. DUCKDB1_TESTS=tests runs all.
 DUCKDB1_TESTS ?= $(addprefix tests/,$(addprefix behaviour/test_,sync.py deletions.py promises.py query.py \
@@ -42,11 +43,12 @@ BOTOCORE_ADDED := $(VENV)/.botocore-$(TAG)
 FUZZING := $(VENV)/.fuzzer-$(TAG)
 RIVALS := $(VENV)/.peers-$(TAG)
 SPARKED := $(VENV)/.spark-$(TAG)
+LAKE_READERS := $(VENV)/.lakes-$(TAG)
 AUDITOR := $(VENV)/auditor
 AUDITING := $(VENV)/.auditor-$(TAG)
 
-# Wheels only: building from source would need packages that no lock file names. Spark alone has no wheel, and a
-# lock for what builds it.
+# Wheels only: building from source would need packages that no lock file names. Spark and its client alone have no
+# wheel, and a lock for what builds them.
 PIP_INSTALL := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install
 
 .PHONY: help
@@ -118,6 +120,10 @@ deploy-check: $(PROJECT) $(TOOLS) ## run what the container file runs, in a fres
 spark-check: java $(PROJECT) $(TOOLS) $(SPARKED) ## let Spark read datasets while they are rewritten; needs Java 17, loads 430 MB once
 	@PYTHONPATH=$(CURDIR)/$(SPARK)/packages $(BIN)/python -m tests.soak.spark $(ARGUMENTS)
 
+.PHONY: lake-check
+lake-check: $(PROJECT) $(TOOLS) $(LAKE_READERS) ## let DuckDB 1.5, Daft and Spark SQL (Sail) read lake tables; loads 200 MB once
+	@$(BIN)/python -m tests.readers $(CURDIR)/$(LAKES)/bin/python $(ARGUMENTS)
+
 .PHONY: fuzz
 fuzz: $(PROJECT) $(TOOLS) $(FUZZING) ## only the coverage-guided fuzzer on all that parses; Linux. SECONDS=60 for each target
 	@PYTHONPATH=$(CURDIR)/$(FUZZER) $(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
@@ -164,6 +170,7 @@ lock: $(TOOLS) ## write the lock files anew after a change of pyproject.toml; UP
 	$(UV_COMPILE) $(LOCKS)/audit.in -o $(LOCKS)/audit.txt
 	$(UV_COMPILE) $(LOCKS)/spark-build.in -o $(LOCKS)/spark-build.txt
 	$(UV_COMPILE) $(LOCKS)/spark.in -o $(LOCKS)/spark.txt
+	$(UV_COMPILE) $(LOCKS)/lakes.in -o $(LOCKS)/lakes.txt
 
 .PHONY: clean
 clean: ## remove the environment, caches and built files
@@ -233,6 +240,15 @@ $(SPARKED): $(PACKAGES) $(LOCKS)/spark-build.txt $(LOCKS)/spark.txt | python jav
 		PYTHONPATH=$(CURDIR)/$(SPARK)/builders $(PIP_INSTALL) --require-hashes --no-build-isolation --no-deps \
 		--target $(SPARK)/packages -r $(LOCKS)/spark.txt; } || { rm -rf $(SPARK); echo >&2 \
 		'Spark cannot be had from the package index that pip is set to; pip says above why'; exit 1; }
+	@touch $@
+
+$(LAKE_READERS): $(PACKAGES) $(LOCKS)/spark-build.txt $(LOCKS)/lakes.txt | python
+	@echo 'Adding the readers of lake tables ...'
+	@$(PYTHON) -m venv --clear $(LAKES)
+	@$(LAKES)/bin/python -m pip -qq --disable-pip-version-check --no-input install \
+		--require-hashes --only-binary :all: -r $(LOCKS)/spark-build.txt
+	@$(LAKES)/bin/python -m pip -qq --disable-pip-version-check --no-input install \
+		--require-hashes --only-binary :all: --no-binary pyspark-client --no-build-isolation -r $(LOCKS)/lakes.txt
 	@touch $@
 
 $(AUDITING): $(PACKAGES) $(LOCKS)/audit.txt | python

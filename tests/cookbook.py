@@ -15,12 +15,14 @@ from pathlib import Path
 from unittest import mock
 
 from image_history.cli import run
-from image_history.config import Account, Config, Rate
+from image_history.config import Account, Config, Publish, Rate
+from image_history.publish.stage import publish_all
 from image_history.run.pipeline import sync
 from image_history.simulator import Shares, Simulator, VirtualClock, World, generate
 
 PAGE = Path(__file__).parents[1] / "docs" / "cookbook.md"
 QUESTION = re.compile(r"```sql\n(?P<sql>.*?)```\n\n```text\n(?P<answer>.*?)```", re.DOTALL)
+ON_TABLES = "-- On tables"
 # 2026-07-01 12:00 UTC: whatever the page shows of AWS is older than that, whatever is newer is the reader's own.
 NOON_MS = 1_782_907_200_000
 HOUR_MS = 3_600_000
@@ -89,12 +91,33 @@ def synced(folder: Path) -> Iterator[Path]:
 
 
 def answer(warehouse: Path, sql: str) -> str:
-    """What `image-history query` prints."""
+    """What `image-history query` prints; of tables, what DuckDB answers on those that `publish` has made."""
+    if sql.startswith(ON_TABLES):
+        return _answer_of_tables(warehouse, sql)
     held = io.BytesIO()
     with io.TextIOWrapper(held, encoding="utf-8", write_through=True) as printed, redirect_stdout(printed):
         code = run(["--warehouse", str(warehouse), "query", sql])
         assert code == 0, sql
         return held.getvalue().decode()
+
+
+def _answer_of_tables(warehouse: Path, sql: str) -> str:
+    """Read by DuckDB over Arrow, printed as `image-history query` prints."""
+    import duckdb
+    from deltalake import DeltaTable
+
+    from image_history.formats import Format, write_rows
+
+    lake = warehouse.parent / "lake"
+    publish_all(Config(warehouse=warehouse, publish=(Publish(to=f"delta+file:{lake}"),)))
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'").fetchall()
+        for name in ("image_versions", "image_version_events"):
+            connection.register(name, DeltaTable(lake / name).to_pyarrow_dataset())
+        found = connection.sql(sql).to_arrow_table()
+    printed = io.BytesIO()
+    write_rows(found.to_reader(), printed, Format.TABLE)
+    return printed.getvalue().decode()
 
 
 def written(page: str, ask: Callable[[str], str]) -> str:

@@ -87,7 +87,8 @@ class Shelf:
 
     def iceberg(self, table: str = "image_versions") -> IcebergTable:
         """The table by pyiceberg."""
-        return load_catalog("local", **self.catalog).load_table(f"inventory.{table}")
+        name, _, namespace = self.to.removeprefix("iceberg://").partition("/")
+        return load_catalog(name, **self.catalog).load_table(f"{namespace}.{table}")
 
     def delta(self, table: str = "image_versions") -> DeltaTable:
         """The table by deltalake."""

@@ -1,4 +1,4 @@
-"""moto's server as a program: serves STS, Organizations and EC2 on loopback until its standard input ends.
+"""moto's server as a program: serves STS, Organizations, EC2, Glue and S3 on loopback until its standard input ends.
 
 Prints its port. Counts what it is asked, and tells at /asked. In a process of its own, since importing moto
 gives every client of botocore in the process another handler.
@@ -27,6 +27,9 @@ def operation_of(environ: dict[str, Any]) -> str:
     target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
     if target:
         return target.rpartition(".")[2]
+    if "form-urlencoded" not in str(environ.get("CONTENT_TYPE", "")):
+        # Its length may not be known, so it may not be read here: moto does.
+        return str(environ["PATH_INFO"])
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     form = parse_qs(body.decode("latin-1"))

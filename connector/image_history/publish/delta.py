@@ -138,9 +138,9 @@ class DeltaTarget:
         values = {SOURCE_COLUMN: self._label, REGION_COLUMN: region}
         partition = {name: values[name] for name in table.metadata().partition_columns}
         path = f"{OUR_FILES}{uuid.uuid4()}.parquet"
-        reach(Effect.CREATE, File.TABLE_FILE)
         files = self._filesystem()
         with _translated(self._uri), gone_on_failure(lambda: files.delete_file(path)):
+            reach(Effect.CREATE, File.TABLE_FILE)
             with files.open_output_stream(path) as stream:
                 reach(Effect.WRITE, File.TABLE_FILE)
                 count = write_rows(

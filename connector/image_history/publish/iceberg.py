@@ -199,8 +199,8 @@ class IcebergTarget:
         table = self._loaded
         path = table.location_provider().new_data_location(f"{OUR_FILES}{uuid.uuid4()}.parquet")
         schema = _file_schema(table.schema(), rows.schema)
-        reach(Effect.CREATE, File.TABLE_FILE)
         with _translated(self._where), gone_on_failure(lambda: table.io.delete(path)):
+            reach(Effect.CREATE, File.TABLE_FILE)
             with table.io.new_output(path).create() as stream:
                 reach(Effect.WRITE, File.TABLE_FILE)
                 count = write_rows(Cast(rows, schema), stream, Format.PARQUET)

@@ -1,0 +1,142 @@
+"""Lake tables in AWS: Glue and S3 by moto over HTTP, with the configuration and the code of docs/tables.md."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyiceberg.utils.config import Config as PyicebergConfig
+
+from image_history.config import Publish, load_config
+from image_history.model import Publication
+from image_history.publish.lakes import publish_lake
+from tests.behaviour.cloud import Cloud
+from tests.behaviour.lakes import KINDS, READERS, Shelf, alike, assert_same, learn
+from tests.behaviour.publishing import Stock
+from tests.behaviour.test_tables_writers import at_commit
+
+pytestmark = pytest.mark.duckdb
+
+PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
+TABLES = ("image_versions", "image_version_events")
+
+
+@pytest.fixture
+def aws(moto: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """An account with an empty bucket `bucket`."""
+    moto.reset()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "simulated-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": moto.url,
+        # Of readers: Arrow's S3 does not know the variable above, and Delta's wants to be told that it is HTTP.
+        "PYICEBERG_CATALOG__GLUE__S3__ENDPOINT": moto.url,
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    # What pyiceberg read of the environment when it was imported.
+    monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", PyicebergConfig())
+    moto.client("s3").create_bucket(Bucket="bucket")
+    yield moto
+    moto.reset()
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Stock:
+    """A warehouse of three regions with one run."""
+    return Stock(tmp_path).fill()
+
+
+def entries(folder: Path) -> tuple[Publish, Publish]:
+    """The two entries that the page shows."""
+    shown = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
+    path = folder / "config.yaml"
+    path.write_text(shown, encoding="utf-8")
+    iceberg, delta = load_config(path, {}).publish
+    return iceberg, delta
+
+
+def shelf_of(kind: str, folder: Path, aws: Cloud) -> Shelf:
+    """The lake of an entry of the page, as readers open it."""
+    iceberg, delta = entries(folder)
+    if kind == "iceberg":
+        return Shelf(kind, folder, tuple((iceberg.properties or {}).items()), str(iceberg.to))
+    store = {"AWS_ENDPOINT_URL": aws.url, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+    return Shelf(kind, folder, tuple(store.items()), str(delta.to))
+
+
+def publish(kind: str, stock: Stock) -> tuple[Publication, ...]:
+    """Publish the growing tables as the page's entry says."""
+    entry = entries(stock.folder)[KINDS.index(kind)]
+    wanted = Publish(to=entry.to, properties=entry.properties, tables=TABLES)
+    return publish_lake(stock.config, wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tables_in_aws_equal_the_warehouse(kind: str, aws: Cloud, stock: Stock) -> None:
+    """First publication, changes, a new column, a stale publisher: every reader finds the warehouse's rows."""
+    shelf = shelf_of(kind, stock.folder, aws)
+    assert [done.error for done in publish(kind, stock)] == [None, None]
+    assert_same(shelf, stock, *TABLES)
+    stock.run_sql("ALTER TABLE image_versions ADD COLUMN note VARCHAR DEFAULT 'noted'")
+    learn(stock, "us-east-1")
+    assert [done.error for done in publish(kind, stock)] == [None, None]
+    assert_same(shelf, stock, *TABLES, readers=tuple(READERS))
+    learn(stock, "us-west-2", versions=1)
+    (stock.folder / "twin").mkdir()
+    twin = Stock(stock.folder / "twin")
+    twin.warehouse.write_bytes(stock.warehouse.read_bytes())
+    lost = at_commit(lambda: publish(kind, twin), lambda: publish(kind, stock)[0])
+    assert (lost.error, lost.written) == (None, 0)
+    assert_same(shelf, stock, *TABLES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_publication_without_news_asks_little_and_writes_nothing(kind: str, aws: Cloud, stock: Stock) -> None:
+    """At most two requests a table to the catalog, and no object is put, copied or deleted."""
+    publish(kind, stock)
+    stock.change()
+    before, keys = Counter(aws.asked()), objects(aws)
+    quiet = publish(kind, stock)
+    asked = Counter(aws.asked()) - before
+    assert [(done.written, done.error) for done in quiet] == [(0, None), (0, None)]
+    assert objects(aws) == keys
+    assert asked["GetTable"] <= 2 * len(TABLES)
+    assert not asked["UpdateTable"]
+    assert not asked["CreateTable"]
+
+
+def objects(aws: Cloud) -> dict[str, str]:
+    """Every object of the bucket with its ETag."""
+    answer = aws.client("s3").list_objects_v2(Bucket="bucket")
+    return {each["Key"]: each["ETag"] for each in answer.get("Contents", [])}
+
+
+def test_code_of_the_page_reads_the_tables(aws: Cloud, stock: Stock) -> None:
+    """What the page shows to read with, word for word; an earlier run by the commit that names it."""
+    publish("iceberg", stock)
+    publish("delta", stock)
+    then = stock.stored()
+    run_id = f"{stock.name}-{stock.runs}"
+    learn(stock, "us-east-1")
+    publish("iceberg", stock)
+    publish("delta", stock)
+    over_arrow, delta, travel = re.findall(
+        r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
+    )
+    names: dict[str, Any] = {}
+    exec(over_arrow.replace("\nduckdb.sql", "\nanswer = duckdb.sql"), names)  # noqa: S102 - the page's own code
+    assert sorted(names["answer"].fetchall()) == [("eu-west-1", 40), ("us-east-1", 40), ("us-west-2", 40)]
+    exec(delta, names)  # noqa: S102 - as above
+    assert alike(pa.table(names["versions"].to_table()), stock.stored())
+    shown = re.findall(r'found\["(.*?)"\]', travel)[0]
+    code = travel.replace(shown, run_id).replace("\ntable.scan", "\nearlier = table.scan")
+    exec(code, names)  # noqa: S102 - as above
+    assert alike(names["earlier"], then)
+    assert not alike(names["earlier"], stock.stored())
