@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from image_history.config import Config, load_config
     from image_history.model import RunReport
     from image_history.publish.dataset import Dataset
+    from image_history.run.parts import Part
     from image_history.run.pipeline import SyncOptions, sync
     from image_history.warehouse.history import Result, Warehouse
 
 __all__ = [
     "Config",
     "Dataset",
+    "Part",
     "Result",
     "RunReport",
     "SyncOptions",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES = {
     "Config": "image_history.config",
     "Dataset": "image_history.publish.dataset",
+    "Part": "image_history.run.parts",
     "Result": "image_history.warehouse.history",
     "RunReport": "image_history.model",
     "SyncOptions": "image_history.run.pipeline",

@@ -151,7 +151,7 @@ class LoadError(FatalError):
 
 
 class HeldBackError(FatalError):
-    """The mass-delete breaker holds back deletions: of a listing, or of a run that was to be merged."""
+    """The mass-delete breaker holds back a listing's deletions."""
 
     exit_code = 9
 

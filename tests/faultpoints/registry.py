@@ -30,10 +30,9 @@ FILES = (
         File.CLOSED,
         File.KNOWN,
         File.MARK,
-        File.HANDED,
         File.OUTPUT,
     )
-    | _points((Effect.MAKE_FOLDER,), File.LANDING, File.RUN, File.HANDED, File.SPILL, File.DEMO)
+    | _points((Effect.MAKE_FOLDER,), File.LANDING, File.RUN, File.SPILL, File.DEMO)
     | _points((Effect.CREATE, Effect.WRITE, Effect.LOCK), File.LOCK)
     | _points((Effect.FSYNC_FOLDER, Effect.REMOVE_TREE), File.RUN)
     | _points((Effect.CREATE, Effect.WRITE, Effect.FSYNC, Effect.LINK, Effect.FSYNC_FOLDER), File.CONFIG)
@@ -53,8 +52,6 @@ IN_S3 = (
     | _points((Effect.DELETE,), File.PART)
     | _points((Effect.CREATE,), File.SPOOL)
 )
-# Asked of a run that another warehouse settled: the tests of merges do.
-_OF_MERGES = "load/deletions_by_scope"
 # Of the process that answers, where no fault can be put: tests/behaviour/test_query_processes.py ends it at will.
 ANSWERING = _points((Effect.STATEMENT,), "session/doers", "session/lock_settings") | _points(
     (Effect.WRITE,), File.SPILL
@@ -72,7 +69,7 @@ ENGINE = (
     | _points(
         (Effect.STATEMENT,),
         "question",
-        *(name for kind in _KINDS for name in names(kind) if name != _OF_MERGES),
+        *(name for kind in _KINDS for name in names(kind)),
     )
 ) - ANSWERING
 FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion", "ListAliases")

@@ -12,6 +12,7 @@ def test_face_names_are_pinned() -> None:
     assert sorted(image_history.__all__) == [
         "Config",
         "Dataset",
+        "Part",
         "Result",
         "RunReport",
         "SyncOptions",
@@ -31,7 +32,7 @@ def test_face_gives_what_it_names() -> None:
 
 def test_face_says_what_it_has() -> None:
     """A name that is not there is answered with those that are."""
-    with pytest.raises(AttributeError, match="image_history has no Warehous; it has Config, Dataset, Result"):
+    with pytest.raises(AttributeError, match="image_history has no Warehous; it has Config, Dataset, Part"):
         _ = image_history.Warehous
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from image_history.config import Account, Config, Organization
 from image_history.listing.request import ImageFilter
 from image_history.model import Outcome, Scope
+from image_history.run.parts import WHOLE, Part
 
 LedTo = Mapping[tuple[str, str], str]
 
@@ -46,13 +47,15 @@ class StreamState:
 class ScopeState:
     """One scope. `scope` is None, and `streams` empty, for one that is configured and never was synced.
 
-    `wanted` tells whether it is configured still.
+    `wanted` tells whether it is configured still; `likely`, of one that never was synced, which scope it is as far
+    as its account is known.
     """
 
     name: str
     scope: Scope | None
     wanted: bool
     streams: tuple[StreamState, ...] = ()
+    likely: Scope | None = None
 
     @property
     def behind(self) -> StreamState | None:
@@ -168,12 +171,42 @@ def _never_synced(
     accounts: Sequence[Account], scopes: Iterable[Scope], led_to: LedTo
 ) -> tuple[ScopeState, ...]:
     anyone = {scope.region for scope in scopes}
-    missing: list[str] = []
+    missing: list[ScopeState] = []
     for account in accounts:
         reached = {region for identity, region in led_to if identity == account.identity}
         regions = reached if _is_named(account) else anyone
         named = account.regions if isinstance(account.regions, tuple) else ()
         if not named and not regions:
-            missing.append(account.identity)
-        missing += [f"{account.identity} in {one}" for one in named if one not in regions]
-    return tuple(ScopeState(name, None, wanted=True) for name in missing)
+            missing.append(ScopeState(account.identity, None, wanted=True))
+        account_id = _account_id(account, scopes, led_to)
+        missing += [
+            ScopeState(
+                f"{account.identity} in {one}",
+                None,
+                wanted=True,
+                likely=None if account_id is None else Scope(account_id, one),
+            )
+            for one in named
+            if one not in regions
+        ]
+    return tuple(missing)
+
+
+def _account_id(account: Account, scopes: Iterable[Scope], led_to: LedTo) -> str | None:
+    """Which account an entry is: that of its role, the one that it led to in another region, or the only one."""
+    if account.role_arn is not None:
+        return account.role_arn.split(":")[4]
+    ids = {
+        found
+        for (identity, _), found in led_to.items()
+        if account.profile is not None and identity == account.identity
+    }
+    if account.profile is None:
+        ids = {scope.account_id for scope in scopes}
+    return ids.pop() if len(ids) == 1 else None
+
+
+def in_part(state: ScopeState, part: Part) -> bool | None:
+    """Whether a scope is in a part of all; None where nothing tells its account."""
+    scope = state.scope or state.likely
+    return part.has(scope) if scope is not None else True if part == WHOLE else None

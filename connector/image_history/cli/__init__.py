@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 PROGRAM = "image-history"
 _BROKEN_PIPE = 141
 
+_INSTEAD_OF_MERGING = (
+    "Let each machine read whole accounts and regions with --part I/N, and publish to one lake table under a label "
+    "of its own: see docs/machines.md."
+)
+# What went, and what to do instead.
+_GONE = dict.fromkeys(("merge", "--shard", "--hand-over"), _INSTEAD_OF_MERGING)
+
 # Name -> (module whose `command` it is, its line in --help). Kept here so that --help imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
     "check": (
@@ -42,7 +49,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "init": ("image_history.cli.init", "Write a commented config.yaml."),
     "list": ("image_history.cli.list", "List an image's versions straight from AWS."),
     "log": ("image_history.cli.log", "Show what happened to one image, the newest first."),
-    "merge": ("image_history.cli.merge", "Load what other machines have read and handed over."),
     "plan": ("image_history.cli.plan", "Show what a sync would do now, and how many calls it takes."),
     "publish": (
         "image_history.cli.publish",
@@ -141,6 +147,15 @@ class Verb(click.Command):
         super().__init__(*args, **settings)
         self.params = [*self.params, *global_options()]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments; an option of an earlier version gets a sentence."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name not in _GONE:
+                raise
+            raise click.UsageError(f"{error.option_name} is gone. {_GONE[error.option_name]}", ctx) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Configure logging, then run."""
         from image_history.cli.logs import configure
@@ -175,6 +190,8 @@ class Root(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb that is meant; a slip of the finger gets the nearest name."""
         name = args[0] if args else ""
+        if name in _GONE:
+            raise click.UsageError(f"The verb {name} is gone. {_GONE[name]}", ctx)
         if name not in VERBS and not name.startswith("-"):
             near = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]}?" if near else f" The verbs are {', '.join(sorted(VERBS))}."

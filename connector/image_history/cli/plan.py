@@ -14,7 +14,7 @@ import click
 
 from image_history.cli import Globals, Verb
 from image_history.cli.moments import shown, took
-from image_history.cli.shares import shard_option
+from image_history.cli.parts import part_option
 from image_history.cli.showing import Sheet, counted, say, show
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _SHOWN = 3
 @click.option(
     "--scope", "scopes", multiple=True, metavar="ACCOUNT/REGION", help="Only this scope; repeatable."
 )
-@shard_option
+@part_option
 @click.option("--fresh", is_flag=True, help="As if an unfinished run were forgotten.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
 @click.pass_obj
@@ -46,7 +46,7 @@ def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
     from image_history.run.planning import SyncOptions
 
     options = SyncOptions(**asked)
-    config = options.paced(shared.config())
+    config = shared.config()
     found = forecast(config, options=options)
     if as_json:
         click.echo(_json(found, pace_of(config)))

@@ -14,6 +14,7 @@ import click
 
 from image_history.cli import Globals, Verb, complain, moments
 from image_history.cli.moments import shown, shown_age, shown_minute
+from image_history.cli.parts import part_option
 from image_history.cli.showing import (
     Sheet,
     counted,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from image_history.checking.freshness import ScopeState, StreamState
     from image_history.config import Config
     from image_history.landing.runs import LandedRun
+    from image_history.run.parts import Part
     from image_history.warehouse.reports import Reports
 
 _STALE = 8
@@ -53,12 +55,16 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything that is shown. `now` is the local clock, aware; `max_age` None asks for no judgement."""
+    """Everything that is shown. `now` is the local clock, aware; `max_age` None asks for no judgement.
+
+    `unplaced` are configured scopes of which it is not known whether they are in the part that was asked for.
+    """
 
     scopes: tuple[ScopeState, ...]
     waiting: Waiting
     now: datetime
     max_age: timedelta | None
+    unplaced: tuple[str, ...] = ()
 
     @property
     def stale(self) -> tuple[ScopeState, ...]:
@@ -81,23 +87,25 @@ def _max_age(_: click.Context, __: click.Parameter, text: str | None) -> timedel
 @click.option(
     "--max-age", callback=_max_age, metavar="DURATION", help="Exit 8 if a scope is staler, as in 26h."
 )
+@part_option
 @format_option
 @click.pass_obj
-def command(shared: Globals, /, *, max_age: timedelta | None, how: str) -> int:
+def command(shared: Globals, /, *, max_age: timedelta | None, part: Part, how: str) -> int:
     """Tell how fresh the warehouse is, scope by scope.
 
     A scope is read up to the instant, by AWS's clock, since when one of its images, or its list of images,
     was not read whole again. Unread counts those that its last run could not read whole.
 
     Images that the configuration excludes don't count. A scope that it no longer names is shown, and never
-    makes the exit code 8; one that it names and that never was synced does. With --max-age, a warehouse that
+    makes the exit code 8; one that it names and that never was synced does. With --part, those of
+    other parts are left out. With --max-age, a warehouse that
     another program has open is waited for 5 seconds at the most; the exit code is 5 then.
     """
     config = shared.config()
     longest = config.lock_wait if max_age is None else min(config.lock_wait, _LONGEST_WAIT_OF_A_PROBE)
     try:
         with opened(shared, wait=longest) as reports:
-            status = _status(reports, config, max_age)
+            status = _status(reports, config, max_age, part)
     except WarehouseError:
         if max_age is None or config.warehouse.exists():
             raise
@@ -108,13 +116,16 @@ def command(shared: Globals, /, *, max_age: timedelta | None, how: str) -> int:
     return 0
 
 
-def _status(reports: Reports, config: Config, max_age: timedelta | None) -> Status:
-    from image_history.checking.freshness import configured, freshness
+def _status(reports: Reports, config: Config, max_age: timedelta | None, part: Part) -> Status:
+    from image_history.checking.freshness import configured, freshness, in_part
 
     accounts = reports.connection.table("load/known_accounts").to_pylist()
     led_to = {(row["access"], row["region"]): row["account_id"] for row in accounts}
     scopes = freshness(_streams(reports), configured(config, led_to), led_to)
-    return Status(scopes, _waiting(reports, config), moments.now(), max_age)
+    placed = {scope: in_part(scope, part) for scope in scopes}
+    mine = tuple(scope for scope, here in placed.items() if here)
+    unplaced = tuple(scope.name for scope, here in placed.items() if here is None)
+    return Status(mine, _waiting(reports, config), moments.now(), max_age, unplaced)
 
 
 def _streams(reports: Reports) -> Iterable[StreamState]:
@@ -200,6 +211,14 @@ def _notes(status: Status) -> Iterable[str]:
     if newest is not None:
         ago = shown_age(status.now - newest.finished_at)
         yield f"last run: {newest.run_id}, loaded {shown(newest.finished_at)} UTC, {ago} ago"
+    if status.unplaced:
+        names = ", ".join(status.unplaced[:_SHOWN_INCOMPLETE]) + (
+            ", ..." if status.unplaced[_SHOWN_INCOMPLETE:] else ""
+        )
+        yield (
+            f"not judged: {names}; nothing that this machine has read tells the account, and so the part. A sync "
+            "finds out each time, and exits with 4 if it cannot"
+        )
     for scope in status.scopes:
         if not scope.wanted:
             yield f"not configured any more: {scope.name}; it is left out of --max-age"

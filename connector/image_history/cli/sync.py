@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from image_history.cli import Globals, Verb
-from image_history.cli.shares import shard_option
+from image_history.cli.parts import part_option
 
 if TYPE_CHECKING:
     from image_history.model import RunReport, Stop
@@ -47,13 +47,7 @@ _MASS_DELETE = 9
 @click.option(
     "--accept-account", is_flag=True, help="Accept that a profile now leads to another account than before."
 )
-@shard_option
-@click.option(
-    "--hand-over",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="FOLDER",
-    help="Put the run into this folder once it is loaded, for image-history merge on another machine.",
-)
+@part_option
 @click.option("--strict", is_flag=True, help="Exit 1 if AWS sent a member or a value that is new to us.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option(

@@ -48,7 +48,6 @@ class File(StrEnum):
     DETAILS = "details"
     CLOSED = "closed"
     KNOWN = "known streams"
-    HANDED = "handed over"
     OUTPUT = "output"
     CONFIG = "config"
     SPILL = "spill"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -21,7 +21,6 @@ from image_history.landing.runs import LandedRun, Landing
 from image_history.model import RunReport, Stop
 from image_history.publish.stage import publish_all
 from image_history.run.details import Detailing
-from image_history.run.handing import hand_over
 from image_history.run.listing import Arrival, Progress, Reading, Silent
 from image_history.run.planning import Opening, Planning, SyncOptions
 from image_history.telemetry import note, observed, span
@@ -34,7 +33,6 @@ from image_history.warehouse.loader import (
     known_streams,
     load_run,
     loaded_runs,
-    predecessor,
     report,
 )
 from image_history.warehouse.owed import owed_details
@@ -67,7 +65,7 @@ def sync(
     with landing.locked():
         asked = options or SyncOptions()
         mark = landing.bind(_stored_id(config, landing), config.warehouse)
-        run = _Sync(asked.paced(config), asked, progress or Silent(), stop or Stop(), landing, mark)
+        run = _Sync(config, asked, progress or Silent(), stop or Stop(), landing, mark)
         return observed(run.run)
 
 
@@ -155,26 +153,13 @@ class _Sync:
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
                 loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
                 void = {run.plan.run_id for run in runs if not rests_on_this(connection, run.plan)}
-                follows = self._predecessors(connection, loaded)
         except WarehouseLockedError:
             return runs
-        self._put_away([run for run in runs if run.plan.run_id in loaded], follows)
+        for run in runs:
+            if run.plan.run_id in loaded:
+                self.landing.remove(run)
         left = [run for run in runs if run.plan.run_id not in loaded]
         return [run.as_observations() if run.plan.run_id in void else run for run in left]
-
-    def _predecessors(self, connection: Connection, run_ids: Iterable[str]) -> Mapping[str, str | None]:
-        """The run that each of these followed; only who takes a run over asks for it."""
-        if self.options.hand_over is None:
-            return {}
-        return {run_id: predecessor(connection, run_id) for run_id in run_ids}
-
-    def _put_away(self, runs: Iterable[LandedRun], follows: Mapping[str, str | None]) -> None:
-        """Remove loaded runs from the landing, or hand them over to be merged elsewhere."""
-        for run in runs:
-            if self.options.hand_over is None:
-                self.landing.remove(run)
-            else:
-                hand_over(run, self.options.hand_over, follows=follows[run.plan.run_id])
 
     def _knowledge(self, waiting: Sequence[LandedRun]) -> Knowledge:
         """What is known of the streams, after loading what waits; while locked, what was known lately."""
@@ -271,12 +256,12 @@ class _Sync:
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
             loaded = [load_run(connection, run) for run in runs if run.plan.run_id not in done]
             streams, now = connection.table("load/known_streams"), known(connection)
-            follows = self._predecessors(connection, [run.plan.run_id for run in runs])
             opened = time.monotonic() - opened
         self.lock_seconds += opened
         led_to = tuple(LedTo(*access, account_id) for access, account_id in now.accounts.items())
         self.landing.remember(streams, Memory(self.mark.warehouse_id, now.newest_run, led_to))
-        self._put_away(runs, follows)
+        for run in runs:
+            self.landing.remove(run)
         return loaded
 
     def _require_same(self, connection: Connection) -> None:

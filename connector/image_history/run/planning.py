@@ -14,14 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path
 
-import msgspec
 import pyarrow as pa
 
 from image_history.aws.bodies import epoch_ms
 from image_history.aws.deadline import Callers
-from image_history.config import Config, Rate
+from image_history.config import Config
 from image_history.errors import (
     AccessDeniedError,
     ConfigError,
@@ -39,7 +37,7 @@ from image_history.landing.plan import RunPlan, ScopePlan
 from image_history.landing.rows import empty_images, image_table
 from image_history.listing.request import PlanSettings, plan_stream
 from image_history.model import Failure, ListingKind, Outcome, Scope, Stop, Stream, StreamKnowledge
-from image_history.run.shards import WHOLE, Shard
+from image_history.run.parts import WHOLE, Part
 from image_history.telemetry import note, span
 
 Accounts = Mapping[tuple[str, str], str]
@@ -54,8 +52,8 @@ class SyncOptions:
 
     `images` are globs over image names, `scopes` are ACCOUNT/REGION; empty means all. `fresh` drops
     unfinished runs instead of continuing one. `allow_mass_delete` lets deletions through the breaker,
-    `accept_account` a profile that leads to another account than it did. `shard` is the share of the streams
-    to read, `hand_over` the folder that takes the run for `merge` once it is loaded.
+    `accept_account` a profile that leads to another account than it did. `part` are the scopes to read, if
+    other machines read the others.
     """
 
     full: bool = False
@@ -64,19 +62,11 @@ class SyncOptions:
     fresh: bool = False
     allow_mass_delete: bool = False
     accept_account: bool = False
-    shard: Shard = WHOLE
-    hand_over: Path | None = None
-
-    def paced(self, config: Config) -> Config:
-        """The configuration of one share: accounts and regions allow all machines together so many calls."""
-        rate = Rate(
-            config.rate.list_per_second / self.shard.of, config.rate.describe_per_second / self.shard.of
-        )
-        return config if self.shard == WHOLE else msgspec.structs.replace(config, rate=rate)
+    part: Part = WHOLE
 
     def selection(self, wanted: Sequence[Target]) -> str:
         """Identifies what is asked for: only an unfinished run that asked for the same is continued."""
-        asked = (self.full, sorted(self.images), sorted(self.scopes), str(self.shard))
+        asked = (self.full, sorted(self.images), sorted(self.scopes), str(self.part))
         parts = [repr(asked), *sorted(map(repr, wanted))]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -131,24 +121,27 @@ class Opening:
         jobs = [partial(self._try_open, target, callers) for target in self.wanted]
         # Each makes one call at a time; some wait for what another one asks for both.
         threads = 2 * self.config.concurrency
-        arrivals: Arrivals[OpenScope | _Lost] = Arrivals(jobs, self.stop, threads=threads)
+        arrivals: Arrivals[_Attempt] = Arrivals(jobs, self.stop, threads=threads)
         everything: list[OpenScope] = []
         lost: list[_Lost] = []
+        elsewhere: list[_Elsewhere] = []
+        asked = frozenset(self.options.scopes)
         for batch, last in self._batches(arrivals, math.inf if patient else patience_seconds):
             opened = [each for each in batch if isinstance(each, OpenScope)]
             lost += [each for each in batch if isinstance(each, _Lost)]
+            elsewhere += [each for each in batch if isinstance(each, _Elsewhere)]
             everything += opened
             require_distinct(everything)
             if last and lost and not everything:
                 raise _fatal(lost[0].error) from lost[0].error
-            chosen = _selected(opened, lost, self.options)
+            chosen = _selected(opened, lost, asked=asked, elsewhere=elsewhere)
             yield Opened(chosen, self._unreadable(lost) if last else (), last=last)
 
     def _batches(
-        self, arrivals: Arrivals[OpenScope | _Lost], patience_seconds: float
-    ) -> Iterator[tuple[list[OpenScope | _Lost], bool]]:
+        self, arrivals: Arrivals[_Attempt], patience_seconds: float
+    ) -> Iterator[tuple[list[_Attempt], bool]]:
         """What has arrived so far, each once, in the order of the configuration within a batch."""
-        batch: list[OpenScope | _Lost] = []
+        batch: list[_Attempt] = []
         due = math.inf
         for left in range(len(self.wanted) - 1, -1, -1):
             attempt = arrivals.next(due)
@@ -162,17 +155,21 @@ class Opening:
             if not left:
                 yield self._sorted(batch), True
 
-    def _sorted(self, batch: Iterable[OpenScope | _Lost]) -> list[OpenScope | _Lost]:
+    def _sorted(self, batch: Iterable[_Attempt]) -> list[_Attempt]:
         places = {target: place for place, target in enumerate(self.wanted)}
         return sorted(batch, key=lambda each: places[each.target])
 
-    def _try_open(self, target: Target, callers: Callers) -> OpenScope | _Lost:
-        scope: Scope | None = None
+    def _try_open(self, target: Target, callers: Callers) -> _Attempt:
+        scope = _named(target)
+        if scope is not None and not self.options.part.has(scope):
+            return _Elsewhere(target, scope)
         try:
             with span("discover"):
                 opened = open_scope(target, self.config, self.stop, callers=callers)
                 scope = opened.scope
                 note(scope=str(scope))
+                if not self.options.part.has(scope):
+                    return _Elsewhere(target, scope)
                 require_same_account(opened, {} if self.options.accept_account else self.accounts)
                 return opened if scope in self.planned else replace(opened, discovery=opened.images())
         except (ConfigError, TransientError, SkippableError, FatalError) as error:
@@ -208,6 +205,17 @@ class _Lost:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Elsewhere:
+    """A target that is in another part."""
+
+    target: Target
+    scope: Scope
+
+
+_Attempt = OpenScope | _Lost | _Elsewhere
+
+
 def _named(target: Target) -> Scope | None:
     """The scope that a role names; a profile tells its account only when STS does."""
     account_id = target.access.role_account
@@ -215,21 +223,24 @@ def _named(target: Target) -> Scope | None:
 
 
 def _selected(
-    opened: Sequence[OpenScope], lost: Iterable[_Lost], options: SyncOptions
+    opened: Sequence[OpenScope],
+    lost: Iterable[_Lost],
+    *,
+    asked: frozenset[str],
+    elsewhere: Iterable[_Elsewhere],
 ) -> tuple[OpenScope, ...]:
     """The scopes that were asked for. ConfigError for one that is not configured; their error if none opened."""
-    if not options.scopes:
+    if not asked:
         return tuple(opened)
-    chosen = tuple(scope for scope in opened if str(scope.scope) in options.scopes)
-    unread = [each for each in lost if str(each.scope) in options.scopes]
-    missing = (
-        set(options.scopes) - {str(each.scope) for each in chosen} - {str(each.scope) for each in unread}
-    )
+    chosen = tuple(scope for scope in opened if str(scope.scope) in asked)
+    unread = [each for each in lost if str(each.scope) in asked]
+    there: list[OpenScope | _Lost | _Elsewhere] = [*chosen, *unread, *elsewhere]
+    missing = asked - {str(each.scope) for each in there}
     if unread and not chosen and not missing:
         raise _fatal(unread[0].error) from unread[0].error
     if missing:
-        there = ", ".join(sorted(str(scope.scope) for scope in opened))
-        raise ConfigError(f"No scope {', '.join(sorted(missing))} is configured; there are: {there}.")
+        named = ", ".join(sorted(str(scope.scope) for scope in opened))
+        raise ConfigError(f"No scope {', '.join(sorted(missing))} is configured; there are: {named}.")
     return chosen
 
 
@@ -257,11 +268,12 @@ class Planning:
 
         `now_ms` is the local clock, UTC epoch milliseconds. Raises ConfigError if --image matches nothing.
         """
-        matching = [(scope, self._narrowed(scope.images())) for scope in opened.scopes]
-        if self.options.images and not any(discovery.images for _, discovery in matching):
+        found = [(scope, self._narrowed(scope.images())) for scope in opened.scopes]
+        # Another part may have the images that are meant.
+        whole = self.options.part == WHOLE
+        if self.options.images and whole and not any(discovery.images for _, discovery in found):
             globs = ", ".join(self.options.images)
             raise ConfigError(f"No image matches {globs} in the configured scopes.")
-        found = [(scope, self._shared_out(scope.scope, discovery)) for scope, discovery in matching]
         live = self._live_by_scope()
         plan = RunPlan(
             run_id=_run_id(now_ms),
@@ -312,10 +324,6 @@ class Planning:
     def _narrowed(self, found: Discovery) -> Discovery:
         return replace(found, images=tuple(image for image in found.images if self._matches(image.ImageName)))
 
-    def _shared_out(self, scope: Scope, found: Discovery) -> Discovery:
-        mine = (each for each in found.images if self.options.shard.has(Stream(scope, each.ImageName)))
-        return replace(found, images=tuple(mine))
-
     def _live_by_scope(self) -> Mapping[Scope, Sequence[Stream]]:
         """The streams that are stored as live, each scope's together: there may be hundreds of scopes."""
         found: dict[Scope, list[Stream]] = {}
@@ -335,8 +343,7 @@ class Planning:
             yield Stream(opened.scope, image.ImageName), epoch_ms(image.CreationTime)
         for stream in live:
             name = stream.image_name
-            mine = self._matches(name) and self.options.shard.has(stream)
-            if name not in found.names and mine and opened.target.images.accepts(name):
+            if name not in found.names and self._matches(name) and opened.target.images.accepts(name):
                 yield stream, None
 
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from image_history.errors import HeldBackError, LoadError
+from image_history.errors import LoadError
 from image_history.landing.runs import LandedRun
-from image_history.listing.breaker import LIMIT, tripped
 from image_history.model import (
     Calls,
     Checkpoint,
@@ -75,12 +74,6 @@ def loaded_runs(connection: Connection, run_ids: Iterable[str]) -> frozenset[str
     return frozenset(found["etl_run_id"].to_pylist())
 
 
-def predecessor(connection: Connection, run_id: str) -> str | None:
-    """The run that the warehouse loaded before this one; None for its first, and for one that it doesn't hold."""
-    found = connection.table("load/predecessor", {"run_id": run_id})["etl_run_id"].to_pylist()
-    return found[0] if found else None
-
-
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """What planning needs to know: every stream, and which account each profile or role and region led to.
@@ -120,30 +113,24 @@ def known_streams(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
     }
 
 
-def load_run(
-    connection: Connection,
-    run: LandedRun,
-    *,
-    judged_elsewhere: bool = False,
-) -> Loaded:
+def load_run(connection: Connection, run: LandedRun) -> Loaded:
     """Load everything that the run landed, whether it was read to its end or not.
 
     One transaction: after an exception (LoadError) nothing of the run is stored. Streams that were not
     settled are covered as `partial`, keep their watermark, and have nothing deleted. So are all of a run that rests
     on a state which this warehouse lacks, as after a backup was put in its place: its rows are what AWS said, its
-    proofs are void. What another warehouse's sync has settled (`judged_elsewhere`) is a HeldBackError if a scope of
-    this one would lose too much by it.
+    proofs are void.
     """
-    return connection.frugally(lambda: _loaded(connection, run, judged_elsewhere=judged_elsewhere))
+    return connection.frugally(lambda: _loaded(connection, run))
 
 
-def _loaded(connection: Connection, landed: LandedRun, *, judged_elsewhere: bool) -> Loaded:
+def _loaded(connection: Connection, landed: LandedRun) -> Loaded:
     with connection.transaction():
-        run = _prepared(connection, landed if judged_elsewhere else _founded(connection, landed))
+        run = _prepared(connection, _founded(connection, landed))
         load = _Load(connection, run, _observed_ms(connection))
         load.versions()
         load.images()
-        load.deletions(judged_elsewhere=judged_elsewhere)
+        load.deletions()
         rows = load.counts()
         load.streams()
         held_back = load.held_back()
@@ -196,14 +183,6 @@ def _void(mark: Checkpoint) -> Checkpoint:
     )
 
 
-def _held_back(run: LandedRun, held_back: Mapping[Scope, int]) -> HeldBackError:
-    lost = ", ".join(f"{scope} would lose {count:,}" for scope, count in held_back.items())
-    return HeldBackError(
-        f"Run {run.plan.run_id} deletes {LIMIT} of an account and region ({lost}): nothing of it was stored. "
-        "Look at it, then let it through with --allow-mass-delete."
-    )
-
-
 def _observed_ms(connection: Connection) -> int:
     """Now, but later than every earlier load: what was known at an instant never changes afterwards."""
     newest = connection.table("load/newest_observation")["finished_ms"][0].as_py()
@@ -235,25 +214,15 @@ class _Load:
         self.connection.run("load/changed")
         write_versions(self.connection, self.run, stamp)
 
-    def deletions(self, *, judged_elsewhere: bool) -> None:
+    def deletions(self) -> None:
         stamp = self._stamp(self.finished_ms)
         self.connection.offer("proofs_arrow", proofs_table(self.run))
         self.connection.run("load/proofs")
         self.connection.run("load/deleted")
-        if judged_elsewhere:
-            self._require_few()
         self.connection.run("load/insert_deletions", stamp)
         self.connection.run("load/mark_deleted", stamp)
         self.connection.run("load/mark_deleted_images", stamp)
         self.connection.run("load/insert_absent_versions", {"run_id": self.run.plan.run_id})
-
-    def _require_few(self) -> None:
-        rows = self.connection.table("load/deletions_by_scope").to_pylist()
-        doomed = {Scope(row["account_id"], row["region"]): row["deletions"] for row in rows}
-        live = {Scope(row["account_id"], row["region"]): row["live_versions"] for row in rows}
-        over = tripped(doomed, live, allowed=False)
-        if over:
-            raise _held_back(self.run, over)
 
     def images(self) -> None:
         self.connection.run("load/changed_images", {"images": [str(path) for path in self.run.images]})

@@ -1,0 +1,41 @@
+"""The option --part, which several verbs take.
+
+Must not know what is in a part.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import click
+
+from image_history.errors import ConfigError
+from image_history.run.parts import WHOLE, Part, parse_part
+
+# As in the configuration: many schedulers start a command without a shell that would do it.
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class _PartType(click.ParamType[Part]):
+    name = "part"
+
+    def convert(self, value: str | Part, *_: object) -> Part:
+        """Read the text, with the variables that a scheduler sets; ConfigError says what is wrong with it."""
+        return value if isinstance(value, Part) else parse_part(_VARIABLE.sub(_value, value))
+
+
+def _value(found: re.Match[str]) -> str:
+    if found[1] not in os.environ:
+        raise ConfigError(f"--part names the environment variable {found[1]}, which is not set.")
+    return os.environ[found[1]]
+
+
+part_option = click.option(
+    "--part",
+    type=_PartType(),
+    default=WHOLE,
+    metavar="I/N",
+    help="Only the I-th of N parts of the accounts and regions; other machines read the others. ${VAR} is expanded, "
+    "and 0+1/N is the first.",
+)

@@ -1,0 +1,145 @@
+"""The recipes that give each machine a part: read by their own tools' models, and their commands run."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import kubernetes_validate
+import pytest
+from botocore.validate import ParamValidator
+
+import image_history
+from image_history.config import load_config
+from tests.behaviour.commanding import Commanded
+from tests.deploy.recipes import DEPLOY, documents, text
+
+pytestmark = pytest.mark.duckdb
+
+KUBERNETES = "kubernetes/image-history-parts.yaml"
+DAG = DEPLOY / "airflow" / "image_history_parts_dag.py"
+MACHINE = json.loads(text("step-functions/image-history-parts.asl.json"))
+PARTS = 3
+
+
+def problems(service: str, operation: str, given: Any) -> str:
+    """What botocore's model of an operation finds wrong with its input."""
+    shape = botocore.session.Session().get_service_model(service).operation_model(operation).input_shape
+    return str(ParamValidator().validate(given, shape).generate_report())
+
+
+def test_kubernetes_job_is_valid_and_gives_each_index_its_part(tmp_path: Path) -> None:
+    """Kubernetes' schemas accept it; as many parts as indexes, each with a folder and a label of its own."""
+    for version in ("1.29", kubernetes_validate.latest_version()):
+        for document in documents(KUBERNETES):
+            kubernetes_validate.validate(document, version, strict=True)
+    by_kind = {document["kind"]: document for document in documents(KUBERNETES)}
+    job = by_kind["CronJob"]["spec"]["jobTemplate"]["spec"]
+    assert by_kind["CronJob"]["spec"]["concurrencyPolicy"] == "Forbid"
+    assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", PARTS, PARTS)
+    [container] = job["template"]["spec"]["containers"]
+    assert container["image"].endswith(f":{image_history.__version__}")
+    assert container["args"][-2] == f"$(JOB_COMPLETION_INDEX)+1/{PARTS}"
+    assert container["volumeMounts"][0]["subPathExpr"] == "part-$(JOB_COMPLETION_INDEX)"
+    path = tmp_path / "config.yaml"
+    path.write_text(by_kind["ConfigMap"]["data"]["config.yaml"], encoding="utf-8")
+    labels = {load_config(path, {"JOB_COMPLETION_INDEX": str(n)}).publish[0].label for n in range(PARTS)}
+    assert labels == {"part-0", "part-1", "part-2"}
+
+
+def test_batch_job_is_what_aws_takes() -> None:
+    """AWS's own model accepts definition and submission; warehouses and labels of the parts are told apart."""
+    definition = json.loads(text("aws-batch/job-definition.json"))
+    submission = json.loads(text("aws-batch/submit-job.json"))
+    assert problems("batch", "RegisterJobDefinition", definition) == ""
+    assert problems("batch", "SubmitJob", submission) == ""
+    assert problems("batch", "SubmitJob", submission | {"arraySize": 3}) != ""
+    assert submission["arrayProperties"]["size"] == PARTS
+    path = DEPLOY / "aws-batch" / "config.yaml"
+    configs = [load_config(path, {"AWS_BATCH_JOB_ARRAY_INDEX": str(n)}) for n in range(PARTS)]
+    assert len({(config.warehouse, config.publish[0].label) for config in configs}) == PARTS
+
+
+def test_command_of_the_batch_job_reads_a_part(commanded: Commanded) -> None:
+    """Each index of the array reads its part, and all together every scope once."""
+    command = json.loads(text("aws-batch/job-definition.json"))["containerProperties"]["command"]
+    read = []
+    for index in range(PARTS):
+        arguments = command[command.index("sync") :]
+        warehouse = str(commanded.folder / f"part-{index}.duckdb")
+        ended = commanded.site.run("--warehouse", warehouse, *arguments, AWS_BATCH_JOB_ARRAY_INDEX=str(index))
+        assert ended.returncode == 0, ended.stderr
+        read.append(len(json.loads(ended.stdout)["scopes"]))
+    assert sorted(read) == [0, 0, 1]
+    without = commanded.site.run(*command[command.index("sync") :])
+    assert without.returncode == 2
+    assert "AWS_BATCH_JOB_ARRAY_INDEX, which is not set" in without.stderr
+
+
+def states(machine: dict[str, Any]) -> dict[str, Any]:
+    """Every state by its name, those inside of a Map too."""
+    found = dict(machine["States"])
+    for state in machine["States"].values():
+        if "ItemProcessor" in state:
+            found |= states(state["ItemProcessor"])
+    return found
+
+
+def test_state_machine_leads_from_state_to_state() -> None:
+    """Each state that is named is there and is reached; one that fails ends in Incomplete, not in an aborted Map."""
+    found = states(MACHINE)
+    named = {MACHINE["StartAt"]} | {
+        state["ItemProcessor"]["StartAt"] for state in found.values() if "ItemProcessor" in state
+    }
+    for state in found.values():
+        named |= {state[key] for key in ("Next", "Default") if key in state}
+        named |= {each["Next"] for key in ("Catch", "Choices") for each in state.get(key, ())}
+        assert any(key in state for key in ("Next", "End", "Default")) or state["Type"] in {"Succeed", "Fail"}
+    assert named == set(found)
+
+
+def test_state_machine_runs_a_task_that_ecs_takes() -> None:
+    """AWS's model of RunTask accepts the parameters, and the command is that of the part."""
+    parameters = json.loads(json.dumps(states(MACHINE)["Sync"]["Parameters"]))
+    [container] = parameters["Overrides"]["ContainerOverrides"]
+    written = container.pop("Command.$")
+    told = re.fullmatch(r"States\.Array\((.*)\)", written)
+    assert told is not None
+    words = re.sub(r"States\.Format\('\{\}/3', \$\.number\)", "'2/3'", told[1])
+    container["Command"] = [word.strip().strip("'") for word in words.split(",")]
+    [part] = container["Environment"]
+    assert part.pop("Value.$") == "States.Format('{}', $.number)"
+    part["Value"] = "2"
+    assert problems("ecs", "RunTask", lowered(parameters)) == ""
+    assert container["Command"][-3:] == ["--part", "2/3", "--json"]
+    first, last, step = re.findall(r"\d+", MACHINE["States"]["Parts"]["Parameters"]["parts.$"])
+    assert (first, last, step) == ("1", str(PARTS), "1")
+
+
+def lowered(value: Any) -> Any:
+    """The names as AWS's model has them: Step Functions writes each with a capital."""
+    if isinstance(value, dict):
+        return {name[0].lower() + name[1:]: lowered(each) for name, each in value.items()}
+    return [lowered(each) for each in value] if isinstance(value, list) else value
+
+
+def test_mapped_task_of_the_dag_syncs_its_part(commanded: Commanded) -> None:
+    """On its own, as Airflow ships it, the task reads its part into the warehouse that the configuration names."""
+    tree = ast.parse(DAG.read_text(encoding="utf-8"))
+    [function] = [
+        each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and each.name == "sync_part"
+    ]
+    function.decorator_list = []
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module([function], []), str(DAG), "exec"), names)  # noqa: S102 - the example's own source
+    sync_part: Callable[[int, int, str], dict[str, object]] = names["sync_part"]
+    config = commanded.folder / "config.yaml"
+    config.write_text("warehouse: part-${PART}.duckdb\npage_size: 50\n", encoding="utf-8")
+    done = [sync_part(number, PARTS, str(config))["inserted"] for number in range(1, PARTS + 1)]
+    assert sorted(done) == [0, 0, 6]  # type: ignore[type-var]  # counts
+    assert len(list(commanded.folder.glob("part-*.duckdb"))) == PARTS
