@@ -105,8 +105,9 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the 
 	@$(MAKE) --no-print-directory fuzz
 
 .PHONY: tables-soak
-tables-soak: $(PROJECT) $(TOOLS) ## only the lake tables of that: every fault, and three writers with 20 commits each
+tables-soak: $(PROJECT) $(TOOLS) ## lake tables at length: every fault, three writers with 20 commits each, a million rows
 	@$(BIN)/python -m tests.soak.lakes $(if $(SEED),--seed $(SEED)) $(ARGUMENTS)
+	@$(BIN)/python -m tests.soak.sizes
 
 .PHONY: report-check
 report-check: $(PROJECT) $(TOOLS) ## look at reports in a real browser; needs chromium and chromedriver. ARGUMENTS=FOLDER keeps pictures

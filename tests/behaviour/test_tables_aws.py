@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pyarrow as pa
 import pytest
 from pyiceberg.utils.config import Config as PyicebergConfig
 
-from image_history.config import Publish, load_config
+from image_history.checking.lakes import look_at_lakes
+from image_history.checking.needed import policy_of_publisher
+from image_history.checking.results import Level, Result
+from image_history.config import Config, Publish, load_config
 from image_history.model import Publication
 from image_history.publish.lakes import publish_lake
 from tests.behaviour.cloud import Cloud
@@ -140,3 +144,63 @@ def test_code_of_the_page_reads_the_tables(aws: Cloud, stock: Stock) -> None:
     exec(code, names)  # noqa: S102 - as above
     assert alike(names["earlier"], then)
     assert not alike(names["earlier"], stock.stored())
+
+
+def looked(*entries: Publish) -> list[Result]:
+    """What check says of lakes."""
+    return list(look_at_lakes(Config(publish=entries)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_check_says_that_a_lake_can_be_committed_to(kind: str, aws: Cloud, stock: Stock) -> None:
+    """It counts the tables that are there and names the extra's version; nothing is made, put or committed."""
+    entry = entries(stock.folder)[KINDS.index(kind)]
+    package = "pyiceberg" if kind == "iceberg" else "deltalake"
+    [before] = looked(entry)
+    assert before.level is Level.OK
+    assert before.told == f"answers; 0 of 3 tables are there ({package} {version(package)})"
+    assert objects(aws) == {}
+    publish(kind, stock)
+    kept = objects(aws)
+    [after] = looked(entry)
+    assert after.told == f"answers; 2 of 3 tables are there ({package} {version(package)})"
+    assert objects(aws) == kept
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_check_says_what_keeps_a_lake_from_being_committed_to(
+    kind: str, aws: Cloud, stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket that takes no object, no credentials, a missing extra: each a failure of exit code 4 with a fix."""
+    entry = entries(stock.folder)[KINDS.index(kind)]
+    aws.client("s3").delete_bucket(Bucket="bucket")
+    [refused] = looked(entry)
+    assert (refused.level, refused.exit_code) == (Level.FAILED, 4)
+    assert "bucket" in refused.told.lower()
+    assert refused.mend is not None
+    assert "--emit-policy=publisher" in refused.mend
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    [unknown] = looked(entry)
+    assert "no AWS credentials" in unknown.told
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    [missing] = looked(entry)
+    assert missing.mend is not None
+    assert f"pip install 'sagemaker-image-history[{kind}]'" in missing.mend
+
+
+def test_policy_of_the_publisher_reaches_tables_and_files_alone(stock: Stock) -> None:
+    """Of Glue the one database, of S3 what lies below the addresses of the page."""
+    iceberg, delta = entries(stock.folder)
+    policy: Any = policy_of_publisher(Config(publish=(iceberg, delta)))
+    allowed = {resource for each in policy["Statement"] for resource in each["Resource"]}
+    assert {resource for resource in allowed if ":glue:" in resource} == {
+        "arn:aws:glue:*:*:catalog",
+        "arn:aws:glue:*:*:database/ml_inventory",
+        "arn:aws:glue:*:*:table/ml_inventory/*",
+    }
+    assert {resource for resource in allowed if ":s3:" in resource} == {
+        "arn:aws:s3:::bucket",
+        "arn:aws:s3:::bucket/images-delta/*",
+        "arn:aws:s3:::bucket/lake/*",
+    }

@@ -9,9 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 import pytest
+from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog.sql import SqlCatalog
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from image_history.config import Publish, load_config
 from image_history.durable.effects import Effect, File, install
@@ -20,6 +24,9 @@ from image_history.publish.lakes import publish_lake
 from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, by_library, learn
 from tests.behaviour.publishing import Stock
 from tests.faultpoints.labels import Labels
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
 
 pytestmark = pytest.mark.duckdb
 
@@ -226,6 +233,32 @@ def test_processes_with_labels_lose_nothing(shelf: Shelf, tmp_path: Path) -> Non
     assert seen.wrong == []
     assert (seen.commits, seen.killed) == (9, 3)
     assert seen.reads > 0
+
+
+def test_catalog_that_another_publisher_makes_meanwhile_is_used(
+    stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A catalog in a database has tables of its own: who is second in making them, or a namespace, goes on."""
+    calls: list[str] = []
+
+    def load(name: str, **properties: str) -> Catalog:
+        calls.append("load")
+        if len(calls) == 1:
+            raise OperationalError("CREATE TABLE iceberg_tables", {}, Exception("it exists already"))
+        return load_catalog(name, **properties)
+
+    def create(catalog: SqlCatalog, namespace: str) -> None:
+        calls.append("namespace")
+        make_namespace(catalog, namespace)
+        raise IntegrityError("INSERT INTO iceberg_namespace_properties", {}, Exception("it exists already"))
+
+    make_namespace = SqlCatalog.create_namespace
+    monkeypatch.setattr("image_history.publish.iceberg.load_catalog", load)
+    monkeypatch.setattr(SqlCatalog, "create_namespace", create)
+    shelf = Shelf("iceberg", tmp_path)
+    assert shelf.one(stock).rows == 120
+    assert calls == ["load", "load", "namespace"]
+    assert_same(shelf, stock)
 
 
 def test_state_that_expired_is_made_up_for(shelf: Shelf, stock: Stock) -> None:

@@ -1,0 +1,132 @@
+"""What a publication of so many versions and events costs, as a dataset and as tables: time, memory, bytes.
+
+Prints a line of figures each, and leaves with 1 if tables cost more than docs/tables.md says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.behaviour.lakes import KINDS, Shelf, learn
+from tests.behaviour.publishing import Stock
+
+TABLES = ("image_versions", "image_version_events")
+REGIONS = tuple(f"us-east-{number}" for number in range(1, 11))
+_MIB = 1024
+# What tables may cost, against the dataset of the same rows.
+_MOST_SECONDS, _MOST_MIB, _MOST_BYTES, _MOST_FOR_200_EVENTS = 1.3, 200, 1.1, 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one publication cost: its process's time and peak, and the bytes of new files in the folder.
+
+    `rows_written` are those of Parquet files with rows.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: int
+    written: int
+    rows_written: int
+
+    def __str__(self) -> str:
+        rows = f"{self.written:,} bytes, {self.rows_written:,} of them rows"
+        return f"{self.seconds:.1f} s, {self.cpu_seconds:.1f} s of CPU, {self.peak_mib:,} MiB, {rows}"
+
+
+def published(folder: Path, lake: Path) -> Cost:
+    """`image-history publish` in a process of its own."""
+    before = files(lake)
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "image_history", "publish"], cwd=folder, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    seconds = time.monotonic() - began
+    new = {file: size for file, size in files(lake).items() if file not in before}
+    rows = sum(size for (_, name), size in new.items() if name.endswith(".parquet"))
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // _MIB, sum(new.values()), rows)
+
+
+def files(folder: Path) -> dict[tuple[int, str], int]:
+    """The size of each file below a folder, once however many links it has."""
+    found = {path.stat().st_ino: path for path in folder.rglob("*") if path.is_file()}
+    return {(inode, path.name): path.stat().st_size for inode, path in found.items()}
+
+
+def measured(kind: str, folder: Path, rows: int) -> dict[str, Cost]:
+    """First publication, one region changed, no news, 200 events: into a dataset or a lake."""
+    folder.mkdir()
+    stock = Stock(folder, rows_of_a_region=rows // len(REGIONS), accounts=100, regions=REGIONS).fill()
+    learn(stock, *REGIONS)
+    shelf = Shelf(kind, folder)
+    entry = (
+        {"to": str(folder / "lake"), "grace": "1h"}
+        if kind == "dataset"
+        else {"to": shelf.to} | ({"properties": shelf.catalog} if shelf.catalog else {})
+    )
+    (folder / "config.yaml").write_text(
+        json.dumps({"publish": [entry | {"tables": TABLES}]}), encoding="utf-8"
+    )
+    costs = {"first": published(folder, folder / "lake")}
+    stock.change("us-east-4")
+    costs["one region"] = published(folder, folder / "lake")
+    stock.change()
+    costs["no news"] = published(folder, folder / "lake")
+    run_id = stock.change()
+    stock.run_sql(
+        "INSERT INTO image_version_events BY NAME SELECT * REPLACE ($run_id AS etl_run_id, "
+        "(SELECT max(finished_at) FROM runs) AS etl_observed_at) FROM image_version_events "
+        "WHERE region = 'us-east-4' LIMIT 200",
+        run_id=run_id,
+    )
+    costs["200 events"] = published(folder, folder / "lake")
+    for name, cost in costs.items():
+        sys.stdout.write(f"{kind}, {rows:,} versions and events, {name}: {cost}\n")
+        sys.stdout.flush()
+    return costs
+
+
+def wrong(kind: str, costs: dict[str, Cost], dataset: dict[str, Cost]) -> list[str]:
+    """What costs more than it may."""
+    first, region = costs["first"], costs["one region"]
+    bounds = {
+        "first publication takes too long": first.cpu_seconds > _MOST_SECONDS * dataset["first"].cpu_seconds,
+        "too much memory": first.peak_mib > dataset["first"].peak_mib + _MOST_MIB,
+        "one region writes too much": region.written > _MOST_BYTES * region.rows_written,
+        "no news is written": costs["no news"].written > 0,
+        "200 events write too much": costs["200 events"].written > _MOST_FOR_200_EVENTS,
+    }
+    return [f"{kind}: {name}" for name, is_so in bounds.items() if is_so]
+
+
+def main() -> int:
+    """The dataset, then each format."""
+    parser = argparse.ArgumentParser(description="Measure publications at size.")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        dataset = measured("dataset", Path(temporary) / "dataset", given.rows)
+        found = [
+            line
+            for kind in KINDS
+            for line in wrong(kind, measured(kind, Path(temporary) / kind, given.rows), dataset)
+        ]
+    for line in found:
+        sys.stdout.write(f"  {line}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
