@@ -30,7 +30,7 @@ ACCOUNTS = ("${data.aws_caller_identity.current.account_id}", "${AWS::AccountId}
 Rules = dict[str, tuple[frozenset[str], frozenset[str]]]
 
 
-class _Template(yaml.SafeLoader):
+class Template(yaml.SafeLoader):
     """Reads CloudFormation's short functions as what they are applied to, a word or a list."""
 
     def applied(self, _: str, node: yaml.Node) -> Any:
@@ -40,7 +40,7 @@ class _Template(yaml.SafeLoader):
         return self.construct_scalar(node)  # type: ignore[arg-type]  # a function before a mapping fails here
 
 
-_Template.add_multi_constructor("!", _Template.applied)
+Template.add_multi_constructor("!", Template.applied)
 
 
 def plain(value: Any) -> Any:
@@ -65,7 +65,7 @@ def terraform(kind: str) -> dict[str, Any]:
 
 def template() -> dict[str, Any]:
     """The template of CloudFormation."""
-    loaded: dict[str, Any] = yaml.load(text(CLOUDFORMATION), _Template)  # noqa: S506 - a safe loader's subclass
+    loaded: dict[str, Any] = yaml.load(text(CLOUDFORMATION), Template)  # noqa: S506 - a safe loader's subclass
     return loaded
 
 

@@ -1,0 +1,68 @@
+# What the role that publishes lake tables needs beside image-history.tf: a database in Glue, and a folder of a bucket.
+
+variable "publisher" {
+  description = "Name of the role that runs image-history and publishes."
+  type        = string
+}
+
+variable "bucket" {
+  description = "Bucket of publish[].properties.warehouse, or of delta+s3://."
+  type        = string
+}
+
+variable "folder" {
+  description = "Folder in it, without a slash at either end."
+  type        = string
+  default     = "lake"
+}
+
+variable "database" {
+  description = "Database in Glue: the namespace of iceberg://glue/NAMESPACE."
+  type        = string
+  default     = "ml_inventory"
+}
+
+data "aws_iam_policy_document" "publish" {
+  statement {
+    sid       = "Datasets"
+    effect    = "Allow"
+    actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+    resources = ["arn:${data.aws_partition.current.partition}:s3:::${var.bucket}/${var.folder}/*"]
+  }
+
+  statement {
+    sid       = "ListDataset1"
+    effect    = "Allow"
+    actions   = ["s3:ListBucket"]
+    resources = ["arn:${data.aws_partition.current.partition}:s3:::${var.bucket}"]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["${var.folder}/*"]
+    }
+  }
+
+  statement {
+    sid    = "Tables"
+    effect = "Allow"
+    actions = [
+      "glue:CreateDatabase",
+      "glue:CreateTable",
+      "glue:GetDatabase",
+      "glue:GetTable",
+      "glue:UpdateTable",
+    ]
+    resources = [
+      "arn:${data.aws_partition.current.partition}:glue:*:${data.aws_caller_identity.current.account_id}:catalog",
+      "arn:${data.aws_partition.current.partition}:glue:*:${data.aws_caller_identity.current.account_id}:database/${var.database}",
+      "arn:${data.aws_partition.current.partition}:glue:*:${data.aws_caller_identity.current.account_id}:table/${var.database}/*",
+    ]
+  }
+}
+
+resource "aws_iam_role_policy" "publish" {
+  name   = "image-history-tables"
+  role   = var.publisher
+  policy = data.aws_iam_policy_document.publish.json
+}
