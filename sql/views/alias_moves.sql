@@ -20,6 +20,9 @@ WITH states AS (
             WHEN etl_change IN ('created', 'recreated') THEN coalesce(etl_aliases_before, creation_time)
             ELSE coalesce(etl_aliases_before, etl_last_seen_at)
         END AS moved_after,
+        -- A version may be made with an alias: its first instant is one at which the alias can have moved.
+        moved_after - to_milliseconds((etl_change IN ('created', 'recreated') AND etl_aliases_before IS NULL)::INTEGER)
+            AS nobody_had_it_at,
         CASE
             WHEN etl_change = 'deleted' THEN etl_valid_from
             ELSE coalesce(
@@ -63,7 +66,7 @@ following AS (
         lag(version) OVER held AS version_before,
         lag(loss) OVER held AS loss_before,
         lead(version) OVER held AS version_after,
-        lead(moved_after) OVER held AS gain_after,
+        lead(nobody_had_it_at) OVER held AS gain_after,
         lead(moved_by) OVER held AS gain_by
     FROM holdings
     WINDOW held AS (PARTITION BY account_id, region, image_name, alias ORDER BY moved_by, learned_at, version)
@@ -75,7 +78,7 @@ SELECT
     alias,
     CASE
         WHEN loss_before IS NULL
-            OR (coalesce(moved_after < loss_before.moved_by, TRUE) AND coalesce(loss_before.moved_after < moved_by, TRUE))
+            OR (coalesce(nobody_had_it_at < loss_before.moved_by, TRUE) AND coalesce(loss_before.moved_after < moved_by, TRUE))
             THEN version_before
     END AS from_version,
     version AS to_version,

@@ -87,7 +87,7 @@ def test_own_query_is_listed_and_asked_like_ours(own: Path, say: Say) -> None:
 
 def test_query_of_the_documentation_is_one(own: Path, say: Say) -> None:
     """The file that docs/asking.md shows is listed and asked as it says."""
-    (shown,) = re.findall(r"```sql\n(.*?)```", ASKING.read_text(encoding="utf-8"), re.DOTALL)
+    (shown,) = re.findall(r"```sql\n(-- What.*?)```", ASKING.read_text(encoding="utf-8"), re.DOTALL)
     (own / "large-images.sql").write_text(shown, encoding="utf-8")
     asked = ("query", "@large-images", "--param", "region=us-east-1", "--format", "jsonl")
     assert say(*asked) == (0, "", "")

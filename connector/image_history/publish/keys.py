@@ -11,7 +11,7 @@ import botocore.session
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from image_history.aws.sessions import refuse_plain_http
+from image_history.aws.clients import refuse_plain_http
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import ConfigError, CredentialsError, OutputError
 
