@@ -208,7 +208,7 @@ def new_client(
             "config files."
         ) from error
     require_endpoint(api.meta.endpoint_url)
-    _refuse_plain_http(api.meta.endpoint_url)
+    refuse_plain_http(api.meta.endpoint_url)
     return api
 
 
@@ -226,10 +226,10 @@ def _client_config(session: botocore.session.Session, timeouts: Timeouts) -> Bot
 
 
 def _refuse_readable_request(request: Any, **_: object) -> None:
-    _refuse_plain_http(request.url)
+    refuse_plain_http(request.url)
 
 
-def _refuse_plain_http(endpoint: str) -> None:
+def refuse_plain_http(endpoint: str) -> None:
     """ConfigError for an endpoint whose requests somebody on the way could read."""
     parts = urlsplit(endpoint)
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
