@@ -1,7 +1,8 @@
 -- What: the landed images that differ from what is stored.
 -- Parameters: $images, the paths of the run's files of images; reads the registered Arrow table `scopes_arrow`.
 -- Returns: nothing; makes the temporary table `changed_images`, one row an image. What was listed before a list
--- of images that was accepted since is stale, and so is an earlier life.
+-- of images that was accepted since, and that the image was in or looked for in, is stale, and so is an earlier life.
+-- A list may have been narrowed to some images: of the others it says nothing.
 CREATE OR REPLACE TEMP TABLE changed_images AS
 SELECT
     source.*,
@@ -12,15 +13,17 @@ SELECT
 FROM read_parquet($images) AS source
 LEFT JOIN images AS target USING (account_id, region, image_name)
 ANTI JOIN (
-    SELECT coverage.account_id, coverage.region
-    FROM coverage
+    SELECT stream.account_id, stream.region, stream.image_name
+    FROM coverage AS stream
+    JOIN coverage AS list USING (etl_run_id, account_id, region)
     JOIN (SELECT account_id, region, t0 FROM scopes_arrow) AS scopes USING (account_id, region)
     WHERE
-        coverage.image_name IS NULL
-        AND coverage.outcome = 'complete'
-        AND coverage.t0 > (SELECT min(t0) FROM scopes_arrow)
-        AND coverage.t0 > scopes.t0
-) AS newer USING (account_id, region)
+        stream.image_name IS NOT NULL
+        AND list.image_name IS NULL
+        AND list.outcome = 'complete'
+        AND list.t0 > (SELECT min(t0) FROM scopes_arrow)
+        AND list.t0 > scopes.t0
+) AS newer USING (account_id, region, image_name)
 WHERE
     (target.creation_time IS NULL OR source.creation_time >= target.creation_time)
     AND (

@@ -1,6 +1,7 @@
 -- What: the details that a run read, one row a version and state: of each call its newest answer.
 -- Parameters: $details, the paths of the run's files of details, whose names grow with their order.
--- Returns: nothing; makes the temporary table `details`. What was not answered is null with its time.
+-- Returns: nothing; makes the temporary table `details`. What was not answered is null with its time, and so is what
+-- is older than the stored answer: a run may be loaded after one that asked later.
 -- A version is asked twice when its alias turned up elsewhere, or when a sync was killed between the two calls.
 CREATE OR REPLACE TEMP TABLE details AS
 SELECT
@@ -31,8 +32,14 @@ FROM (
         version,
         creation_time,
         last_modified_time,
-        arg_max(source, filename) FILTER (etl_described_at IS NOT NULL) AS described,
-        arg_max(source, filename) FILTER (etl_aliases_at IS NOT NULL) AS aliased
+        arg_max(source, filename) FILTER (
+            source.etl_described_at >= coalesce(stored.etl_described_at, source.etl_described_at)
+        ) AS described,
+        arg_max(source, filename) FILTER (
+            source.etl_aliases_at >= coalesce(stored.etl_aliases_at, source.etl_aliases_at)
+        ) AS aliased
     FROM read_parquet($details, filename = TRUE) AS source
+    LEFT JOIN image_versions AS stored
+        USING (account_id, region, image_name, version, creation_time, last_modified_time)
     GROUP BY account_id, region, image_name, version, creation_time, last_modified_time
 );

@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 
 from image_history.landing.plan import RunPlan
+from image_history.landing.runs import LandedRun
 from image_history.listing.pages import read_again
 from image_history.listing.request import plan_stream
 from image_history.listing.verdict import Findings, Step, next_step
@@ -65,6 +66,12 @@ def rest_on_anything(connection: warehouse.Connection, plan: RunPlan) -> bool:
     """A rule that takes what a run proved for true in whatever warehouse."""
     del connection, plan
     return True
+
+
+def find_all_settled(connection: warehouse.Connection, run: LandedRun) -> tuple[()]:
+    """A rule that takes for settled what a listing says nothing of."""
+    del connection, run
+    return ()
 
 
 @pytest.mark.parametrize(
@@ -243,5 +250,9 @@ def test_model_finds_a_wrong_rule(
 ) -> None:
     """A rule that is made wrong on purpose breaks a promise: the model can see what it looks for."""
     module, name = where.split(".")
-    with mock.patch.object({"settle": settle, "loader": loader}[module], name, rule):
+    with (
+        mock.patch.object({"settle": settle, "loader": loader}[module], name, rule),
+        # It would find what the wrong rule lets through.
+        mock.patch.object(loader, "_unsettled", find_all_settled),
+    ):
         assert [text for text in broken(scenario, schedule) if finding in text]

@@ -100,6 +100,7 @@ class _Sync:
     mark: Mark
     started: float = field(default_factory=time.monotonic)
     lock_seconds: float = 0.0
+    waiting: tuple[LandedRun, ...] = ()
 
     @property
     def warehouse(self) -> WarehouseFile:
@@ -108,8 +109,8 @@ class _Sync:
     def run(self) -> RunReport:
         wanted = find_targets(self.config, self.stop)
         selection = self.options.selection(wanted)
-        unfinished, waiting = self._leftovers(selection)
-        knowledge = self._knowledge(waiting)
+        unfinished, self.waiting = self._leftovers(selection)
+        knowledge = self._knowledge()
         self.progress.stage("scopes")
         reading = Reading(
             self.config,
@@ -123,7 +124,7 @@ class _Sync:
         current = reading.run(self._arrivals(wanted, selection, unfinished, knowledge))
         if self.config.details:
             current = self._detailed(current, reading)
-        done = self._finish(current, waiting, resumed=unfinished is not None)
+        done = self._finish(current, resumed=unfinished is not None)
         self.progress.stage("publishing")
         with span("publish"):
             publications = publish_all(self.config, stop=self.stop)
@@ -161,11 +162,11 @@ class _Sync:
         left = [run for run in runs if run.plan.run_id not in loaded]
         return [run.as_observations() if run.plan.run_id in void else run for run in left]
 
-    def _knowledge(self, waiting: Sequence[LandedRun]) -> Knowledge:
+    def _knowledge(self) -> Knowledge:
         """What is known of the streams, after loading what waits; while locked, what was known lately."""
         try:
-            if waiting:
-                self._load(waiting, wait_seconds=_PLANNING_WAIT_SECONDS)
+            if self.waiting:
+                self._load(self.waiting, wait_seconds=_PLANNING_WAIT_SECONDS)
             if not self.config.warehouse.exists():
                 return Knowledge()
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
@@ -217,6 +218,7 @@ class _Sync:
 
     def _ask_warehouse(self, run: LandedRun, ask: Callable[[Connection], Result]) -> Result:
         """Compare with the warehouse. While another process holds it, the run is closed as it is."""
+        self._load_what_waits()
         try:
             if not self.config.warehouse.exists():
                 with self.warehouse.writing() as connection:
@@ -228,18 +230,32 @@ class _Sync:
             self.landing.close(run)
             raise
 
-    def _finish(self, run: LandedRun, waiting: Sequence[LandedRun], *, resumed: bool) -> RunReport:
+    def _load_what_waits(self) -> None:
+        """Have the warehouse hold what earlier runs have seen; where it can only be read, it is compared without.
+
+        What this run then lacks, and one of those has seen, the load finds.
+        """
+        try:
+            if left := self._left():
+                self._load(left, wait_seconds=_PLANNING_WAIT_SECONDS)
+        except WarehouseLockedError as error:
+            logger.info("warehouse_locked", extra={"action": "settling before a load", "reason": str(error)})
+
+    def _left(self) -> list[LandedRun]:
+        """The earlier runs that could not be loaded yet."""
+        return [earlier for earlier in self.waiting if earlier.folder.exists()]
+
+    def _finish(self, run: LandedRun, *, resumed: bool) -> RunReport:
         self.progress.stage("loading")
         current = self.landing.close(run)
-        still_waiting = [earlier for earlier in waiting if earlier.folder.exists()]
-        loaded = self._load([*still_waiting, current])
+        loaded = self._load([*self._left(), current])
         done = report(
             loaded[-1],
             duration_seconds=time.monotonic() - self.started,
             lock_seconds=self.lock_seconds,
             resumed=resumed,
         )
-        return replace(done, pending_runs=len(waiting))
+        return replace(done, pending_runs=len(self.waiting))
 
     def _load(self, runs: Sequence[LandedRun], *, wait_seconds: float | None = None) -> list[Loaded]:
         """Load the runs in the order in which they read, each in its own transaction, and remove their folders.

@@ -160,17 +160,39 @@ def _prepared(connection: Connection, run: LandedRun) -> LandedRun:
     connection.offer("scopes_arrow", scopes_table(run))
     land_listed(connection, run, checkpoints(run))
     connection.run("load/outrun")
-    unfounded = {stream_of(row) for row in connection.table("load/unfounded").to_pylist()}
-    void = [mark for mark in run.checkpoints.values() if mark.stream in unfounded and _proves(mark)]
+    land_versions(connection, run)
+    void = {mark.stream: mark for mark in (*_unsettled(connection, run), *_unfounded_here(connection, run))}
     if not void:
         return run
-    fitting = replace(run, checkpoints={**run.checkpoints, **{mark.stream: _void(mark) for mark in void}})
+    fitting = replace(run, checkpoints={**run.checkpoints, **void})
     land_listed(connection, fitting, checkpoints(fitting))
     return fitting
 
 
-def _proves(mark: Checkpoint) -> bool:
-    return mark.outcome is Outcome.COMPLETE
+def _unfounded_here(connection: Connection, run: LandedRun) -> Iterable[Checkpoint]:
+    unfounded = {stream_of(row) for row in connection.table("load/unfounded").to_pylist()}
+    for mark in run.checkpoints.values():
+        if mark.stream in unfounded and mark.outcome is Outcome.COMPLETE:
+            yield _void(mark)
+
+
+def _unsettled(connection: Connection, run: LandedRun) -> Iterable[Checkpoint]:
+    """The listings that lack what another run has stored since this one was held against the warehouse.
+
+    There are none where the warehouse is as it was when the run was planned.
+    """
+    if newest_run(connection) == run.plan.base_run:
+        return
+    connection.offer("proofs_arrow", proofs_table(run))
+    connection.run("load/proofs")
+    for row in connection.table("load/unsettled").to_pylist():
+        yield replace(
+            run.checkpoints[stream_of(row)],
+            outcome=Outcome.PARTIAL,
+            error_code="UnsettledListing",
+            error_message=f"{stream_of(row)} was settled before another run had stored what this one lacks: its rows "
+            "are kept, its watermark stays, nothing of it is deleted, and the next sync reads it again.",
+        )
 
 
 def _void(mark: Checkpoint) -> Checkpoint:
@@ -210,7 +232,6 @@ class _Load:
 
     def versions(self) -> None:
         stamp = self._stamp(self.observed_ms)
-        land_versions(self.connection, self.run)
         self.connection.run("load/changed")
         write_versions(self.connection, self.run, stamp)
 

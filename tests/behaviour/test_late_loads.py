@@ -1,0 +1,150 @@
+"""Runs that are loaded late, or beside others, undo nothing newer, and call nothing settled that is not."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from image_history.durable.effects import Effect
+from image_history.errors import WarehouseLockedError
+from image_history.landing.runs import Landing
+from image_history.model import Outcome
+from image_history.run.pipeline import SyncOptions, sync
+from image_history.simulator import VirtualClock, World
+from tests.behaviour.detailing import STORED, true_details
+from tests.behaviour.harness import ServeWorld, Site
+from tests.behaviour.test_true_history import (
+    DELETIONS,
+    HOUR_MS,
+    MINUTE_MS,
+    NAME,
+    NOON_MS,
+    at,
+    load,
+    refuse,
+    synced,
+    waiting,
+)
+
+pytestmark = pytest.mark.duckdb
+
+
+def locked_at_first(site: Site) -> None:
+    """A sync of everything that finds the warehouse locked when it plans, and free from then on."""
+    locked = [True]
+
+    def once(subject: str) -> None:
+        if locked.pop() if locked else False:
+            refuse(subject)
+
+    with at(Effect.BEGIN, once):
+        sync(site.config, options=SyncOptions(full=True))
+    assert not locked
+
+
+def seen_by_one_that_waits(site: Site) -> tuple[int, int]:
+    """A version that a waiting run has seen, and that is gone before the next: its number, and when it went."""
+    number = site.world.create_version(NAME)
+    site.world.clock.advance(MINUTE_MS)
+    waiting(site)
+    site.world.clock.advance(MINUTE_MS)
+    site.world.delete_version(NAME, number)
+    went_ms = site.world.clock.now_ms()
+    site.world.clock.advance(MINUTE_MS)
+    return number, went_ms
+
+
+@pytest.mark.parametrize("more", [0, 1], ids=["highest", "in-between"])
+def test_version_of_a_waiting_run_is_a_suspect(served: ServeWorld, more: int) -> None:
+    """It is settled against what the run before it has landed, although that could not be loaded at first."""
+    site = synced(served, 9, page_size=4)
+    number, went_ms = seen_by_one_that_waits(site)
+    for _ in range(more):
+        site.world.create_version(NAME)
+    locked_at_first(site)
+    site.assert_true()
+    assert [row[0] for row in site.ask(DELETIONS)] == [number]
+    ((_, seen, gone, _),) = site.ask(DELETIONS)
+    assert int(str(seen)) <= went_ms <= int(str(gone))
+
+
+def test_version_of_another_landing_is_not_settled(served: ServeWorld) -> None:
+    """Between settling and loading another landing loads what it has seen: the listing is not called complete."""
+    site = synced(served, 9, page_size=4)
+    _, went_ms = seen_by_one_that_waits(site)
+    first = Landing(site.config.landing_folder)
+    second = msgspec.structs.replace(site.config, landing=site.folder / "second.landing")
+    with at(Effect.BEGIN, refuse), pytest.raises(WarehouseLockedError):
+        sync(second, options=SyncOptions(full=True))
+    load(site, list(first.runs()))
+    load(site, list(Landing(second.landing_folder).runs()))
+    told = "SELECT outcome, error_code FROM coverage WHERE image_name IS NOT NULL ORDER BY t0 DESC LIMIT 1"
+    assert site.ask(told) == [("partial", "UnsettledListing")]
+    site.world.clock.advance(HOUR_MS)
+    site.sync(full=True)
+    site.assert_true()
+    ((_, seen, gone, _),) = site.ask(DELETIONS)
+    assert int(str(seen)) <= went_ms <= int(str(gone))
+
+
+def test_older_list_of_images_leaves_those_alone_that_a_newer_one_did_not_ask_for(served: ServeWorld) -> None:
+    """A run that waits is loaded after a newer one that was narrowed to one image: its images are not lost."""
+    site = synced(served, 3)
+    site.world.create_image("other")
+    site.world.create_version("other")
+    site.world.clock.advance(MINUTE_MS)
+    waiting(site)
+    site.world.clock.advance(MINUTE_MS)
+    second = msgspec.structs.replace(site.config, landing=site.folder / "second.landing")
+    sync(second, options=SyncOptions(images=(NAME,)))
+    load(site, list(Landing(site.config.landing_folder).runs()))
+    site.world.delete_image("other")
+    site.world.clock.advance(HOUR_MS)
+    shutil.rmtree(site.config.landing_folder)
+    site.sync(full=True)
+    site.assert_true()
+
+
+def test_older_list_of_images_of_one_that_is_gone(served: ServeWorld) -> None:
+    """A run that waits is loaded after a newer one that saw nothing of an image that came and went: it ends."""
+    site = synced(served, 3)
+    site.world.create_image("other")
+    site.world.create_version("other")
+    site.world.clock.advance(MINUTE_MS)
+    waiting(site)
+    site.world.clock.advance(MINUTE_MS)
+    site.world.delete_image("other")
+    site.world.clock.advance(MINUTE_MS)
+    second = msgspec.structs.replace(site.config, landing=site.folder / "second.landing")
+    sync(second, options=SyncOptions())
+    load(site, list(Landing(site.config.landing_folder).runs()))
+    shutil.rmtree(site.config.landing_folder)
+    site.world.clock.advance(HOUR_MS)
+    site.sync(full=True)
+    site.assert_true()
+
+
+def test_older_answers_about_details_change_nothing_newer(served: ServeWorld) -> None:
+    """Of two runs with details that wait, the answers of the later one stay, whenever it is loaded."""
+    world = World(clock=VirtualClock(frozen_at=NOON_MS))
+    world.create_image(NAME)
+    world.create_version(NAME, aliases=["a"])
+    world.create_version(NAME)
+    site = served(world)
+    site.config = msgspec.structs.replace(site.config, details=True)
+    site.sync()
+    every = msgspec.structs.replace(site.config, details_every=timedelta(minutes=1))
+    for alias in ("b", "c"):
+        site.world.clock.advance(HOUR_MS)
+        site.world.move_alias(NAME, alias, 1)
+        with at(Effect.BEGIN, refuse), pytest.raises(WarehouseLockedError):
+            sync(every, options=SyncOptions())
+    runs = sorted(Landing(site.config.landing_folder).runs(), key=lambda run: run.plan.t0_ms)
+    assert len(runs) == 2
+    load(site, runs[::-1])
+    assert set(site.ask(STORED)) == true_details(site.world)
+    assert Outcome.COMPLETE is site.sync().outcome
+    assert set(site.ask(STORED)) == true_details(site.world)
