@@ -57,8 +57,15 @@ def test_denied_call_leaves_nulls_and_says_so(served: ServeWorld, operation: str
     assert (site.calls(operation), site.calls(OTHER[operation])) == (3, 8)
     known, unknown = TOLD[OTHER[operation]], TOLD[operation]
     assert site.ask(f"SELECT count({known}), count({unknown}) FROM image_versions") == [(8, 0)]
-    told = "SELECT DISTINCT details, contains(details_error, 'not authorized') FROM coverage WHERE listing = 'full'"
-    assert site.ask(told) == [("denied", True)]
+    told = site.ask("SELECT image_name, details, details_error FROM coverage WHERE listing = 'full'")
+    assert [row[1] for row in told] == ["denied"] * 4
+    asked_for = [str(row[2]) for row in told if "not authorized" in str(row[2])]
+    (stopped,) = [str(row[2]) for row in told if str(row[2]) not in asked_for]
+    assert f"{operation} was not asked for" in stopped
+    assert "AccessDeniedException" in stopped
+    names = {str(row[0]) for row in told}
+    for name, _, error in told:
+        assert [each for each in names - {str(name)} if f"/{each}" in str(error)] == []
     detailed(site, concurrency=1)
     assert (site.calls(operation), site.calls(OTHER[operation])) == (3, 0)
     site.simulator.faults = ()

@@ -61,7 +61,13 @@ class _ScopeState:
     def refusal(self, operation: str, stream: Stream) -> Trouble | None:
         """Why this is not to be asked; None if it is."""
         closed = self.closed.get(operation)
-        return self.denied.get((operation, stream)) if closed is None else replace(closed, stream=stream)
+        if closed is None:
+            return self.denied.get((operation, stream))
+        told = (
+            f"{operation} was not asked for {stream}: it had failed too often in {stream.scope} in this run, the last "
+            f"time with {closed.code}. The next sync asks again."
+        )
+        return replace(closed, stream=stream, message=told)
 
     def may_try(self, owed: Owed, operation: str) -> bool:
         """Whether it may be answered, or at least has to be told why not."""
