@@ -94,12 +94,13 @@ unit-botocore: $(PROJECT) $(TOOLS) $(BOTOCORE_ADDED) ## only the tests of the wa
 	PYTHONPATH=$(CURDIR)/$(BOTOCORE) $(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m aws $(AWS_TESTS)
 
 .PHONY: soak
-soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the model, and the state machine; SEED=1 replays
+soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: the whole model, the state machine, some mutants; SEED=1 replays
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.soak.kills $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.soak.faultpoints
 	@$(BIN)/python -m tests.soak.publishing
 	@$(BIN)/python -m tests.soak.lakes $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.mutation --every 60 $(if $(SEED),--seed $(SEED))
 	@IMAGE_HISTORY_TEST_SYNCS=100 $(BIN)/pytest -q tests/behaviour/test_turns.py
 	@$(BIN)/python -m tests.soak.storm $(if $(SEED),--seed $(SEED))
 	@$(MAKE) --no-print-directory fuzz
@@ -108,6 +109,10 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: all schedules of the 
 tables-soak: $(PROJECT) $(TOOLS) ## lake tables at length: every fault, three writers with 20 commits each, a million rows
 	@$(BIN)/python -m tests.soak.lakes $(if $(SEED),--seed $(SEED)) $(ARGUMENTS)
 	@$(BIN)/python -m tests.soak.sizes
+
+.PHONY: mutation
+mutation: $(PROJECT) $(TOOLS) ## take out each condition of the load and of the rules, one by one: a test must miss it; takes hours
+	@$(BIN)/python -m tests.mutation $(ARGUMENTS)
 
 .PHONY: report-check
 report-check: $(PROJECT) $(TOOLS) ## look at reports in a real browser; needs chromium and chromedriver. ARGUMENTS=FOLDER keeps pictures

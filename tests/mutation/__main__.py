@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import subprocess
 import sys
 import time
@@ -148,10 +149,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Try all and print; 1 if a mutant survives that nobody has explained."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--only", default="", help="mutants whose name has this text")
-    parser.add_argument("--every", type=int, default=1, help="one in so many")
+    parser.add_argument("--every", type=int, default=1, help="one in so many, beginning with a random one")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
-    chosen = [mutant.name for mutant in all_mutants() if options.only in mutant.name][:: options.every]
+    begin = random.Random(options.seed).randrange(options.every)
+    chosen = [mutant.name for mutant in all_mutants() if options.only in mutant.name][begin :: options.every]
+    say(f"seed {options.seed}")
     began = time.monotonic()
     with quietly() as folder:
         sound: Seen = probe(folder)
