@@ -90,12 +90,14 @@ def _check_settings(entry: Publish, item: Node, index: int) -> None:
     _check_place(entry, item, index, in_s3=scheme == "s3")
 
 
+def _kind(entry: Publish) -> str:
+    return "a folder" if ":" not in str(entry.to) else "a table"
+
+
 def _check_place(entry: Publish, item: Node, index: int, *, in_s3: bool) -> None:
     for name in ("sse", "kms_key_id"):
         if getattr(entry, name) is not None and not in_s3:
-            raise fault(
-                _place(item, name), f"publish[{index}].{name} is for a dataset in S3, and 'to' is none."
-            )
+            raise fault(_place(item, name), f"publish[{index}].{name} is for S3, and 'to' is {_kind(entry)}.")
     foldered = ":" not in str(entry.to) and not str(entry.to).lower().endswith((".html", ".htm"))
     if entry.group is not None and not foldered:
         raise fault(

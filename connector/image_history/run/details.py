@@ -64,8 +64,8 @@ class _ScopeState:
         if closed is None:
             return self.denied.get((operation, stream))
         told = (
-            f"{operation} was not asked for {stream}: it had failed too often in {stream.scope} in this run, the last "
-            f"time with {closed.code}. The next sync asks again."
+            f"{operation} was not asked for {stream}: it had failed too often in {stream.scope} in this run, the "
+            f"last time with {closed.code}. The next sync asks again."
         )
         return replace(closed, stream=stream, message=told)
 
