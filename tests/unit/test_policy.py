@@ -129,6 +129,20 @@ def test_policy_names_partition_region_and_account_where_they_are_known() -> Non
     assert "Condition" not in nowhere["Statement"][0]
 
 
+def test_policy_keeps_the_patterns_of_each_account() -> None:
+    """An account that is read whole does not open another one; of very many accounts they are put together."""
+    narrow = Account(role_arn=ROLE, regions=("us-east-1",), images=Images(include=("team-*",)))
+    whole = Account(role_arn=ROLE.replace("444455556666", "111122223333"), regions=("us-east-1",))
+    assert resources(policy_of_reader(config_of(narrow, whole)), "sagemaker:DescribeImage") == [
+        "arn:aws-us-gov:sagemaker:us-east-1:111122223333:image/*",
+        "arn:aws-us-gov:sagemaker:us-east-1:444455556666:image/team-*",
+    ]
+    many = [Reach("aws", "us-east-1", f"{number:012}", (f"team-{number % 3}",)) for number in range(100)]
+    assert resources(reader_policy(many), "sagemaker:DescribeImage") == [
+        f"arn:aws:sagemaker:us-east-1:*:image/team-{number}" for number in range(3)
+    ]
+
+
 @pytest.mark.parametrize("written", ["Base-GPU", "base-gpu"])
 def test_policy_allows_patterns_in_both_cases(written: str) -> None:
     """SageMaker may lower-case a name in an ARN, and IAM tells the cases apart."""

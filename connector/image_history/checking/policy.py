@@ -3,8 +3,8 @@
 Pure: takes what is known of accounts, regions and images. Must not know a configuration file, or ask AWS.
 
 SageMaker may lower-case names in ARNs, and IAM compares ARNs by case: a pattern that has capitals stands there
-both ways. Account ids stand in the ARNs only where there is one: credentials never reach into the images of
-another account, and a policy has a longest length.
+both ways. Account ids stand in the ARNs only where there is one, or where accounts have patterns of their own:
+credentials never reach into the images of another account, and a policy has a longest length.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ VERSION = "2012-10-17"
 ANY = "*"
 # IAM's wildcards are * and ?; a set of letters becomes one letter of any kind.
 _MOST_PATTERNS = 10
+# A policy of a role has 10,240 characters at the most; each ARN stands in it two times or three.
+_MOST_ARNS = 30
 _GLUE = ["glue:CreateDatabase", "glue:CreateTable", "glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"]
 
 Element: TypeAlias = "str | list[str] | dict[str, Element] | list[dict[str, Element]]"
@@ -165,6 +167,16 @@ def _condition(reaches: Iterable[Reach]) -> Document | None:
 
 
 def _arns(reaches: Sequence[Reach], kind: str, tail: str) -> list[str]:
+    """Each account with its own patterns, if they differ; together where one is not known, or they are many."""
+    differ = len({frozenset(reach.images) for reach in reaches}) > 1
+    if differ and all(reach.account_id for reach in reaches):
+        own = sorted({arn for reach in reaches for arn in _together([reach], kind, tail)})
+        if len(own) <= _MOST_ARNS:
+            return own
+    return _together(reaches, kind, tail)
+
+
+def _together(reaches: Sequence[Reach], kind: str, tail: str) -> list[str]:
     accounts = {reach.account_id for reach in reaches}
     account = next(iter(accounts)) if len(accounts) == 1 else None
     patterns = _patterns(glob for reach in reaches for glob in reach.images)
