@@ -38,7 +38,7 @@ VIOLATIONS = {
         "import image_history.model",
     ),
     "The error tree stands alone": ("connector/image_history/errors.py", "import msgspec"),
-    "know boto3 and botocore": ("connector/image_history/extract/retry.py", "import botocore.exceptions"),
+    "knows boto3 and botocore": ("connector/image_history/extract/retry.py", "import botocore.exceptions"),
     "imports duckdb": ("connector/image_history/landing/runs.py", "import duckdb"),
     "publish.delta deltalake": ("connector/image_history/publish/tables.py", "import pyiceberg.table"),
     "imports aiohttp": ("connector/image_history/run/pipeline.py", "import aiohttp"),

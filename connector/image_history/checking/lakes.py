@@ -45,6 +45,6 @@ def _require_writable(entry: Publish) -> None:
     """ConnectorError if the bucket of a lake does not take objects from these credentials."""
     place = folder_in_s3(entry)
     if place is not None:
-        from image_history.publish.keys import require_may_put
+        from image_history.aws.lake_keys import require_may_put
 
         require_may_put(place, entry.profile)

@@ -119,7 +119,7 @@ def _catalog_properties(entry: Publish) -> Mapping[str, str]:
     given = entry.properties or {}
     found: dict[str, str | None] = {}
     if given.get("type") == "glue" or given.get("warehouse", "").startswith("s3://"):
-        from image_history.publish.keys import keys
+        from image_history.aws.lake_keys import keys
 
         had = keys(entry.profile)
         found = {"s3.region": had.region, "s3.endpoint": had.endpoint, "client.profile-name": entry.profile}
@@ -134,7 +134,7 @@ def _catalog_properties(entry: Publish) -> Mapping[str, str]:
 
 def _store_properties(entry: Publish) -> Mapping[str, str]:
     """The same for Delta's store, which names them as the environment does."""
-    from image_history.publish.keys import keys
+    from image_history.aws.lake_keys import keys
 
     given, had = entry.properties or {}, keys(entry.profile)
     found: dict[str, str | None] = {"AWS_REGION": had.region, "AWS_ENDPOINT_URL": had.endpoint}
