@@ -16,7 +16,7 @@ from image_history.warehouse.warehouse import WarehouseFile
 
 
 def look_at_targets(config: Config) -> Iterator[Result]:
-    """A result for each entry of `publish` but the lakes; what fails there leaves a sync with 4, as its load stands."""
+    """A result for each entry of `publish` but the lakes. What fails there leaves a sync with 4: its load stands."""
     for entry in config.publish:
         if is_lake(str(entry.to)):
             continue  # checking/lakes.py

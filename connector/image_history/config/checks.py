@@ -87,19 +87,18 @@ def _check_settings(entry: Publish, item: Node, index: int) -> None:
             _place(item, "grace"),
             f"publish[{index}].grace is for Parquet datasets; how long a table's versions last is 'keep'.",
         )
-    _check_place(entry, item, index, in_s3=scheme == "s3")
+    _check_place(entry, item, index, scheme)
 
 
-def _kind(entry: Publish) -> str:
-    return "a folder" if ":" not in str(entry.to) else "a table"
-
-
-def _check_place(entry: Publish, item: Node, index: int, *, in_s3: bool) -> None:
+def _check_place(entry: Publish, item: Node, index: int, scheme: str) -> None:
+    in_s3, in_table = scheme == "s3", scheme in TABLE_SCHEMES
     for name in ("sse", "kms_key_id"):
         if getattr(entry, name) is not None and not in_s3:
-            raise fault(_place(item, name), f"publish[{index}].{name} is for S3, and 'to' is {_kind(entry)}.")
-    foldered = ":" not in str(entry.to) and not str(entry.to).lower().endswith((".html", ".htm"))
-    if entry.group is not None and not foldered:
+            raise fault(
+                _place(item, name),
+                f"publish[{index}].{name} is for S3, and 'to' is a {'table' if in_table else 'folder'}.",
+            )
+    if entry.group is not None and (in_s3 or in_table or str(entry.to).lower().endswith((".html", ".htm"))):
         raise fault(
             _place(item, "group"), f"publish[{index}].group is for a dataset in a folder, and 'to' is none."
         )
