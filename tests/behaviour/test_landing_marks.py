@@ -102,7 +102,7 @@ def test_landing_of_the_version_before_is_adopted_once(served: ServeWorld) -> No
         written["plan"].pop(name)
     (run.folder / "plan.json").write_bytes(seal(written))
     (landing / NAME).unlink()
-    (landing / "known-streams.parquet").write_bytes(b"of another time")
+    (landing / "known-streams.parquet").write_bytes(b"PAR1 of another time")
     site.sync()
     site.assert_true()
     assert (landing / NAME).exists()

@@ -119,6 +119,8 @@ def told_in(path: Path | None, config: Config) -> Iterator[Told]:
 
 
 def _require_writable(path: Path) -> None:
+    from image_history.formats.files import require_replaceable
+
     folder = path.parent
     problem = (
         f"there is no folder {folder}; make it first"
@@ -129,6 +131,7 @@ def _require_writable(path: Path) -> None:
     )
     if problem is not None:
         raise OutputError(f"Cannot write {str(path)!r}: {problem}. Nothing was read.", path=str(path))
+    require_replaceable(path)
 
 
 def _write(path: Path, ending: Ending, config: Config) -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from image_history.durable.effects import File
-from image_history.durable.guard import distrust, is_folder
+from image_history.durable.guard import distrust, is_folder, opened_to_read
 from image_history.errors import LandingError
 from image_history.landing.files import refused, seal, unsealed, write_whole
 
@@ -33,6 +33,8 @@ _OF_A_RUN = re.compile(
 )
 # What mkfs puts at the root of a volume: nobody's, and no reason to refuse the volume.
 _OF_THE_DISK = "lost+found"
+_HOLDER_BYTES = 32
+_PARQUET = b"PAR1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +159,18 @@ def _is_of_the_version_before(path: Path) -> bool:
         return True
     if is_folder(path):
         return _RUN.fullmatch(path.name) is not None and all(map(_is_plain_run_file, path.iterdir()))
-    ours = {LOCK, KNOWN, f".{KNOWN}.part", f".{NAME}.part"}
-    return path.name in ours and stat.S_ISREG(path.lstat().st_mode)
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return False
+    return path.name in {f".{KNOWN}.part", f".{NAME}.part"} or _is_written_by_us(path)
+
+
+def _is_written_by_us(path: Path) -> bool:
+    """Whether a file with one of the two plain names holds what we write under it: these a user may have too."""
+    if path.name not in {LOCK, KNOWN}:
+        return False
+    with opened_to_read(path) as file:
+        begin = file.read(_HOLDER_BYTES)
+    return not begin.strip() or begin.strip().isdigit() if path.name == LOCK else begin[:4] == _PARQUET
 
 
 def _is_plain_run_file(path: Path) -> bool:

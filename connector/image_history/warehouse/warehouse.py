@@ -270,6 +270,9 @@ def _clear(*left: Path) -> None:
 def _open(
     warehouse: WarehouseFile, config: Mapping[str, str], *, read_only: bool
 ) -> duckdb.DuckDBPyConnection:
+    if warehouse.path.exists() and not warehouse.path.is_file():
+        # Opening a pipe would wait for its other end.
+        raise unusable(warehouse.path, "it is no ordinary file")
     try:
         reach(Effect.CONNECT, "reading" if read_only else "writing")
         return duckdb.connect(warehouse.file, read_only=read_only, config=dict(config))
