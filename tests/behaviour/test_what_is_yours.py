@@ -95,7 +95,6 @@ def yours(commanded: Commanded) -> Path:
         ("sync", "--metrics-file", "yours"),
         ("sync", "--metrics-file", "yours/linked"),
         ("sync", "--metrics-file", "yours/pipe"),
-        ("merge", "yours"),
         ("--warehouse", "yours", "sync"),
         ("--warehouse", "yours/own.sql", "sync"),
         ("--warehouse", "yours/own.sqlite", "sync"),
