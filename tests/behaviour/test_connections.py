@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import ipaddress
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from image_history.aws.deadline import Callers
 from image_history.aws.image_api import Access, ImageApi, Timeouts
 from image_history.aws.sessions import Logins
+from image_history.aws.transport import Transport
 from image_history.errors import ConfigError, CredentialsError, ServiceUnavailableError
+from image_history.simulator import generate
+from tests.behaviour.harness import ServeWorld
 from tests.behaviour.scripted import PAGE, Reply, running
 
 ONE = {"ImageName": "base"}
@@ -212,3 +217,18 @@ def test_connections_are_an_accounts_own(monkeypatch: pytest.MonkeyPatch, tmp_pa
                 api.call("ListImageVersions", ONE)
     assert len(kept.lines) == 6
     assert len(kept.connections) == 3
+
+
+def test_syncs_in_one_process_leave_nothing_open(served: ServeWorld) -> None:
+    """Neither a connection nor a thread that waits for a call: a scheduler may sync for months in one process."""
+    site = served(generate(3, images=2, versions_per_image=2))
+    gc.collect()
+    before = set(threading.enumerate())
+    others = sum(isinstance(each, Transport) for each in gc.get_objects())
+    for _ in range(3):
+        site.sync()
+    gc.collect()
+    assert sum(isinstance(each, Transport) for each in gc.get_objects()) == others
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive(), thread.name

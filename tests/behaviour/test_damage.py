@@ -197,8 +197,8 @@ def test_damaged_memory_of_streams_is_ignored(synced: Site, rng: random.Random, 
 
 def test_lock_file_of_any_content_locks(site: Site, rng: random.Random) -> None:
     """What stands in the lock file only tells who holds it."""
+    site.sync()
     landing = Landing(site.config.landing_folder)
-    landing.folder.mkdir()
     lock = landing.folder / "lock"
     lock.write_bytes(rng.randbytes(100))
     with landing.locked():

@@ -150,7 +150,6 @@ def test_new_files_beside_yours(commanded: Commanded, yours: Path) -> None:
         ("query", "SELECT 1", "--output", "yours/new.json"),
         ("report", "--output", "yours/new.html"),
         ("sync", "--metrics-file", "yours/new.prom"),
-        ("sync", "--hand-over", "yours/new-box"),
     ):
         told = commanded(*arguments)
         assert told.code == 0, told.err

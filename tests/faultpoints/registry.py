@@ -53,6 +53,8 @@ IN_S3 = (
     | _points((Effect.CREATE,), File.SPOOL)
 )
 # Of the process that answers, where no fault can be put: tests/behaviour/test_query_processes.py ends it at will.
+# Asked where the warehouse went on between settling and load: tests/behaviour/test_late_loads.py.
+LATE = _points((Effect.STATEMENT,), "load/unsettled")
 ANSWERING = _points((Effect.STATEMENT,), "session/doers", "session/lock_settings") | _points(
     (Effect.WRITE,), File.SPILL
 )
@@ -63,20 +65,25 @@ IN_LAKES = (
     | _points((Effect.COMMIT,), File.UPKEEP)
 )
 ENGINE = (
-    _points((Effect.CONNECT,), "reading", "writing")
-    | _points((Effect.BEGIN, Effect.COMMIT, Effect.COMMITTED), "transaction")
-    | _points((Effect.CLOSE,), "connection")
-    | _points(
-        (Effect.STATEMENT,),
-        "question",
-        *(name for kind in _KINDS for name in names(kind)),
+    (
+        _points((Effect.CONNECT,), "reading", "writing")
+        | _points((Effect.BEGIN, Effect.COMMIT, Effect.COMMITTED), "transaction")
+        | _points((Effect.CLOSE,), "connection")
+        | _points(
+            (Effect.STATEMENT,),
+            "question",
+            *(name for kind in _KINDS for name in names(kind)),
+        )
     )
-) - ANSWERING
+    - ANSWERING
+    - LATE
+)
 FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion", "ListAliases")
 ALL = FILES | PUBLISHED | ENGINE | FETCHES
 # What has tests of its own: a dataset for a group, a writer that waits for its turn, and the history of the shell.
 UNREACHABLE = (
     ANSWERING
+    | LATE
     | _points((Effect.SHARE,), File.DATASET)
     | _points((Effect.UNLINK,), File.LOCK)
     | _points((Effect.MAKE_FOLDER, Effect.CREATE), File.HISTORY)

@@ -81,5 +81,7 @@ def test_error_has_no_secret_in_its_message() -> None:
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
-    """Whatever it looks like."""
-    assert without_secrets(text) == text
+    """Whatever it looks like; a registry of its own, since tests of one process share the other."""
+    hidden = Hidden()
+    hidden.keep("AKIAIOSFODNN7EXAMPLE")
+    assert hidden.without(text) == text

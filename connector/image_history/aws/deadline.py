@@ -37,6 +37,8 @@ class _Caller:
 def _work(jobs: SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
         job()
+        # It holds the login, whose connections would stay open while the thread waits for another call: for ever.
+        del job
 
 
 class _Call(Generic[Result]):
