@@ -118,8 +118,8 @@ def test_damaged_landing_file_is_named_and_dropped_by_fresh(
     """A file of an unfinished run, damaged in any way: nothing is loaded, the sentence names it, --fresh helps."""
     (path,) = broken_off.config.landing_folder.glob(f"*/{name}")
     good = path.read_bytes()
-    damages = [flip, cut, empty, become_folder]
-    for damage in rng.sample(damages, len(damages)):
+    # A folder by that name is none of ours: whoever has made it has to move it away, also before sync --fresh.
+    for damage in (become_folder, *rng.sample([flip, cut, empty], 3)):
         if path.is_dir():
             path.rmdir()
         path.write_bytes(good)
@@ -131,8 +131,7 @@ def test_damaged_landing_file_is_named_and_dropped_by_fresh(
         assert fingerprint(broken_off.config.warehouse) == NOTHING
     broken_off.sync(fresh=True)
     broken_off.assert_true()
-    # A folder by that name is none of ours, and stays.
-    assert not path.is_file()
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("number", [1, 2])

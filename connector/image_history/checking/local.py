@@ -16,6 +16,7 @@ from pathlib import Path
 
 from image_history.checking.results import Result, failed, ok, warning
 from image_history.config import Config
+from image_history.durable.disk import is_groups
 from image_history.durable.guard import opened_to_read
 from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
 from image_history.landing.mark import require_usable
@@ -198,11 +199,16 @@ def _private(config: Config) -> Iterator[Result]:
         config.warehouse.with_name(f"{config.warehouse.name}.wal"),
         config.landing_folder,
     )
+    open_to_others = False
     there = [path for path in paths if path.exists()]
     for path in there:
         mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & _OTHERS:
+        shut = stat.S_IRWXO if is_groups(path.parent) else _OTHERS
+        if mode & shut:
+            open_to_others = True
             told = f"Other users of this machine may use it (mode {mode:o})."
             yield warning("file mode", str(path), told, f"chmod go-rwx {path}")
-    if there and not any(stat.S_IMODE(path.stat().st_mode) & _OTHERS for path in there):
-        yield ok("file mode", "warehouse and landing", "for their owner alone")
+    if there and not open_to_others:
+        groups = any(is_groups(path.parent) for path in there)
+        told = "for the group whose folder it is" if groups else "for their owner alone"
+        yield ok("file mode", "warehouse and landing", told)

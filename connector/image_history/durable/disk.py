@@ -19,9 +19,30 @@ from image_history.durable.guard import is_folder, ordinary
 
 _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
+# In a folder whose owner gives what is made there to its group.
+_GROUPS_FILE = 0o660
+_GROUPS_FOLDER = 0o2770
 _SHARED_FILE = 0o640
 _SHARED_FOLDER = 0o750
 NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
+
+
+def is_groups(folder: Path) -> bool:
+    """Whether what is made in a folder is for its group: it has the setgid bit, and the group may write.
+
+    Kubernetes' fsGroup and OpenShift give a volume to changing users so; elsewhere files are their owner's.
+    """
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_ISGID and mode & stat.S_IWGRP)
+
+
+def _give_to_group(descriptor: int, folder: Path) -> None:
+    """Let the group of such a folder use a file of ours in it."""
+    if is_groups(folder) and os.fstat(descriptor).st_uid == os.geteuid():
+        os.fchmod(descriptor, _GROUPS_FILE)
 
 
 @contextmanager
@@ -36,6 +57,7 @@ def synced_file(path: Path, what: File, *, over: bool = False) -> Iterator[Binar
         path.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, _PRIVATE_FILE), "w+b") as file:
+        _give_to_group(file.fileno(), path.parent)
         reach(Effect.WRITE, what)
         yield file
         file.flush()
@@ -88,7 +110,10 @@ def sync_folder(folder: Path, what: File) -> None:
 def make_folder(folder: Path, what: File, *, exist_ok: bool = False, parents: bool = False) -> None:
     """Make a folder; FileExistsError if it is there, unless `exist_ok`."""
     reach(Effect.MAKE_FOLDER, what)
+    made = not folder.exists()
     folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=exist_ok, parents=parents)
+    if made and is_groups(folder.parent):
+        folder.chmod(_GROUPS_FOLDER)
 
 
 def share(path: Path, group: int, what: File) -> None:
@@ -144,7 +169,9 @@ def _emptied(folder: Path, below: str, is_ours: Callable[[str], bool]) -> bool:
 def open_lock(path: Path) -> int:
     """The descriptor of a file that is there to be locked, made if need be."""
     reach(Effect.CREATE, File.LOCK)
-    return ordinary(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
+    descriptor = ordinary(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
+    _give_to_group(descriptor, path.parent)
+    return descriptor
 
 
 def write_holder(descriptor: int, holder: str) -> None:

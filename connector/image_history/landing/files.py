@@ -107,6 +107,12 @@ def read_whole(path: Path) -> bytes:
     try:
         with opened_to_read(path) as file:
             return file.read()
+    except PermissionError as error:
+        raise LandingError(
+            f"{path} cannot be read by this user ({error.strerror}): nothing of its run was loaded, and nothing is "
+            "lost. Sync as the user who owns the landing folder, or give all of it to this one (chown -R).",
+            path=str(path),
+        ) from error
     except OSError as error:
         raise damaged(path, error.strerror or str(error)) from error
 

@@ -64,9 +64,11 @@ def remembered(folder: Path, mark: Mark) -> tuple[pa.Table, Memory] | None:
         content = read_whole(path)
         streams = pq.read_table(pa.BufferReader(content))
         note = noted(content, _Remembered, path)
+        # A name that is no UTF-8 any more shows here at the earliest.
+        rows = _rows_checksum(streams)
     except (LandingError, OSError, ValueError, pa.ArrowException):
         return None
-    fits = (note.rows, note.memory.warehouse_id) == (_rows_checksum(streams), mark.warehouse_id)
+    fits = (note.rows, note.memory.warehouse_id) == (rows, mark.warehouse_id)
     return (streams, note.memory) if fits else None
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
-from image_history.durable.disk import take_name, unlink
+from image_history.durable.disk import is_groups, take_name, unlink
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import LoadError, WarehouseError
 from image_history.schema import SCHEMA_VERSION
@@ -160,7 +160,7 @@ class WarehouseFile:
         Raises WarehouseLockedError when the wait is over, and WarehouseError for a file that is not ours,
         is newer than this program, or cannot be written. Until then nothing has been changed.
         """
-        with _private_files():
+        with _private_files(self.file.parent):
             if not self.path.exists():
                 self._make()
             with self._opened(_WRITING, Role.WRITER) as connection:
@@ -325,9 +325,9 @@ def _closing(duck: duckdb.DuckDBPyConnection) -> Iterator[Connection]:
 
 
 @contextmanager
-def _private_files() -> Iterator[None]:
-    """DuckDB makes its file and its log readable by all; ours are not."""
-    before = os.umask(stat.S_IRWXG | stat.S_IRWXO)
+def _private_files(folder: Path) -> Iterator[None]:
+    """DuckDB makes its file and its log readable by all; ours are not, but for the group whose folder it is."""
+    before = os.umask(stat.S_IRWXO if is_groups(folder) else stat.S_IRWXG | stat.S_IRWXO)
     try:
         yield
     finally:
