@@ -37,6 +37,7 @@ from image_history.aws.machine import fault_of, profile_with_code, require_bundl
 from image_history.aws.translation import UNFORESEEN, sentence, translate
 from image_history.aws.transport import Exchange, Sender, Transport
 from image_history.errors import ConfigError, ConnectorError, CredentialsError, TransientError
+from image_history.hiding import keep_hidden
 
 if TYPE_CHECKING:
     import botocore.session
@@ -175,6 +176,15 @@ class Login:
         self._found(session)
         require_bundle(session)
         return new_client(session, service, None, config)
+
+    def frozen(self) -> Any:
+        """The credentials as they are now, for what signs by itself; None if there are none. Masked from now on."""
+        credentials = self._found(self._opened())
+        if credentials is None:
+            return None
+        frozen = credentials.get_frozen_credentials()
+        keep_hidden(frozen.access_key, frozen.secret_key, frozen.token)
+        return frozen
 
     def _found(self, session: botocore.session.Session) -> Any:
         """The session's credentials, None if there are none. CredentialsError where their source is broken."""
