@@ -117,15 +117,6 @@ class LandedRun:
         """The Parquet files of the run's images, one for each part of its plan."""
         return tuple(self.folder / _part(_IMAGES, number) for number in range(1, self.parts + 1))
 
-    def as_observations(self) -> LandedRun:
-        """The same rows without anything that was proved or is to be continued: what AWS said, and no more."""
-        return replace(
-            self,
-            checkpoints={stream: _unproved(mark) for stream, mark in self.checkpoints.items()},
-            absences=(),
-            closed=True,
-        )
-
     @property
     def finished(self) -> bool:
         """Nothing will be added: every planned stream has an outcome, or the run was handed to the loader.
@@ -140,11 +131,6 @@ class LandedRun:
                 planned.stream in known and known[planned.stream].finished for planned in self.plan.streams
             )
         )
-
-
-def _unproved(mark: Checkpoint) -> Checkpoint:
-    proved = mark.outcome in {Outcome.READ, Outcome.COMPLETE, Outcome.GONE}
-    return replace(mark, outcome=Outcome.READING) if proved else mark
 
 
 def _part(name: str, number: int) -> str:

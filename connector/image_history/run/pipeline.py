@@ -144,10 +144,10 @@ class _Sync:
     def _without_loaded(self, runs: Sequence[LandedRun]) -> Sequence[LandedRun]:
         """Remove the folders of runs that the warehouse holds: a kill came between commit and clean-up.
 
-        Of the others, those that rest on what the warehouse lacks are observations, and never continued.
+        Of the others, those that rest on what the warehouse lacks are never continued; the load voids their proofs.
         """
         if not self.config.warehouse.exists():
-            return [run if run.plan.rests_on(None, ()) else run.as_observations() for run in runs]
+            return [run if run.plan.rests_on(None, ()) else replace(run, closed=True) for run in runs]
         if not runs:
             return runs
         try:
@@ -160,7 +160,7 @@ class _Sync:
             if run.plan.run_id in loaded:
                 self.landing.remove(run)
         left = [run for run in runs if run.plan.run_id not in loaded]
-        return [run.as_observations() if run.plan.run_id in void else run for run in left]
+        return [replace(run, closed=True) if run.plan.run_id in void else run for run in left]
 
     def _knowledge(self) -> Knowledge:
         """What is known of the streams, after loading what waits; while locked, what was known lately."""

@@ -49,6 +49,8 @@ from image_history.warehouse.warehouse import DUCKDB_VERSION, Connection, now_ms
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# What a run has read to its end, settled or not.
+_PROVED = frozenset({Outcome.READ, Outcome.COMPLETE, Outcome.GONE})
 _NOT_A_FAILURE = frozenset({Outcome.COMPLETE, Outcome.GONE})
 
 logger = logging.getLogger(__name__)
@@ -144,15 +146,8 @@ def _founded(connection: Connection, run: LandedRun) -> LandedRun:
     if rests_on_this(connection, run.plan):
         return run
     logger.warning("run_void", extra={"run_id": run.plan.run_id, "base_run": run.plan.base_run})
-    seen = run.as_observations()
-    return replace(
-        seen, checkpoints={mark.stream: _unfounded(run, mark) for mark in seen.checkpoints.values()}
-    )
-
-
-def _unfounded(run: LandedRun, seen: Checkpoint) -> Checkpoint:
-    mark = run.checkpoints[seen.stream]
-    return seen if mark.outcome is seen.outcome else _void(mark)
+    proved = {stream: _void(mark) for stream, mark in run.checkpoints.items() if mark.outcome in _PROVED}
+    return replace(run, checkpoints={**run.checkpoints, **proved}, absences=())
 
 
 def _prepared(connection: Connection, run: LandedRun) -> LandedRun:
