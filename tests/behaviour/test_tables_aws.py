@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from pyiceberg.utils.config import Config as PyicebergConfig
@@ -187,6 +188,16 @@ def test_check_says_what_keeps_a_lake_from_being_committed_to(
     [missing] = looked(entry)
     assert missing.mend is not None
     assert f"pip install 'sagemaker-image-history[{kind}]'" in missing.mend
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_check_names_a_table_that_there_is_not(kind: str, aws: Cloud, stock: Stock) -> None:
+    """As the publication of a sync would, of a lake as of a dataset."""
+    assert objects(aws) == {}
+    entry = msgspec.structs.replace(entries(stock.folder)[KINDS.index(kind)], tables=("image_version",))
+    [misspelt] = looked(entry)
+    assert (misspelt.level, misspelt.exit_code) == (Level.FAILED, 4)
+    assert "no table or view 'image_version'" in misspelt.told
 
 
 def test_policy_of_the_publisher_reaches_tables_and_files_alone(stock: Stock) -> None:

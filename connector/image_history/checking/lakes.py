@@ -6,22 +6,26 @@ Only looks: the one write that is tried in S3 names a condition that nothing mee
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 
 from image_history.checking.results import PARTIAL, Result, failed, ok
 from image_history.config import Config, Publish
-from image_history.errors import ConfigError, ConnectorError
+from image_history.errors import ConfigError, ConnectorError, WarehouseError
 from image_history.publish.lakes import folder_in_s3, is_lake, opened, require_extra
+from image_history.warehouse.partitions import require_relations
+from image_history.warehouse.warehouse import WarehouseFile
 
 _CHECK = "lake"
 
 
 def look_at_lakes(config: Config) -> Iterator[Result]:
     """A result for each lake that is configured."""
-    return (_looked_at(entry) for entry in config.publish if is_lake(str(entry.to)))
+    warehouse = WarehouseFile(config.warehouse)
+    return (_looked_at(entry, warehouse) for entry in config.publish if is_lake(str(entry.to)))
 
 
-def _looked_at(entry: Publish) -> Result:
+def _looked_at(entry: Publish, warehouse: WarehouseFile) -> Result:
     to = str(entry.to)
     try:
         package = require_extra(to)
@@ -29,6 +33,9 @@ def _looked_at(entry: Publish) -> Result:
         told, _, mend = error.message.partition(": ")
         return failed(_CHECK, to, f"{told}.", mend=mend, exit_code=PARTIAL)
     try:
+        # What is wrong with the warehouse is told as its own trouble.
+        with suppress(WarehouseError):
+            require_relations(warehouse, entry.tables)
         lake = opened(entry)
         there = [name for name in entry.tables if lake.table(name, entry.label).state().version]
         _require_writable(entry)
