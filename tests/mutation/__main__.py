@@ -7,160 +7,97 @@ explained.txt. Exits with 1 if one is not, or if an explained one is gone.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
-from image_history.warehouse import warehouse
-from image_history.warehouse.statements import names, statement
-from tests.mutation import functions, statements
-from tests.mutation.probe import Seen, probe
-from tests.properties.model import quietly, say
+from tests.mutation.apart import apart
+from tests.mutation.coverage import Coverage, measured
+from tests.mutation.mutants import Mutant, all_mutants
+from tests.mutation.trial import Fate, Trial
+from tests.properties.model import say
 
-MODULES = (
-    *(f"image_history.listing.{name}" for name in ("pages", "verdict", "request", "breaker")),
-    "image_history.run.settle",
-)
-VARIABLE = "IMAGE_HISTORY_TEST_MUTANT"
 EXPLAINED = Path(__file__).parent / "explained.txt"
-# What is asked once the model has seen nothing: the quickest first.
-DIRECTED = (
-    "tests/unit/test_verdict.py",
-    "tests/unit/test_acceptance.py",
-    "tests/unit/test_plan.py",
-    "tests/behaviour/test_deletions.py",
-    "tests/behaviour/test_true_history.py",
-    "tests/behaviour/test_sync.py",
-    "tests/behaviour/test_details.py",
-    "tests/behaviour/test_details_troubles.py",
-    "tests/behaviour/test_promises.py",
-    "tests/behaviour/test_extract_streams.py",
+DIRECTED = tuple(
+    f"tests/{name}.py"
+    for name in (
+        "unit/test_verdict",
+        "unit/test_acceptance",
+        "unit/test_plan",
+        "behaviour/test_deletions",
+        "behaviour/test_true_history",
+        "behaviour/test_late_loads",
+        "behaviour/test_sync",
+        "behaviour/test_details",
+        "behaviour/test_details_troubles",
+        "behaviour/test_promises",
+        "behaviour/test_extract_streams",
+    )
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One mutant by its name, which says where it is and what is different."""
+class Order:
+    """Which tests a mutant is tried on, and in which order: first what has killed others of the same place."""
 
-    name: str
-    of: statements.Edit | functions.Change
-    statement: str = ""
+    def __init__(self, coverage: Coverage, most_s: float) -> None:
+        self._coverage = coverage
+        self._most_s = most_s
+        self._killed: dict[str, Counter[str]] = defaultdict(Counter)
 
-    def applied(self) -> AbstractContextManager[None]:
-        """Let it take the place of the real thing meanwhile."""
-        if isinstance(self.of, functions.Change):
-            return self.of.applied()
-        return _instead(self.statement, self.of.of(statement(self.statement)))
+    def trial(self, mutant: Mutant) -> Trial:
+        """The trial of that mutant, on the quickest tests that take so long together."""
+        killed = self._killed[mutant.place]
+        using = [used for used in self._coverage.tests if mutant.place in used.places]
+        tests: list[str] = []
+        spent = 0.0
+        for used in sorted(using, key=lambda used: -killed[used.test]):
+            spent += used.seconds
+            if spent > self._most_s:
+                break
+            tests.append(used.test)
+        return Trial(mutant.name, tests, mutant.place in self._coverage.modelled, self._coverage.stored)
 
-
-@contextmanager
-def _instead(name: str, text: str) -> Iterator[None]:
-    with mock.patch.object(warehouse, "statement", lambda asked: text if asked == name else statement(asked)):
-        yield
-
-
-def all_mutants() -> list[Mutant]:
-    """Every mutant of the statements that load and settle, and of the rules."""
-    found: list[tuple[str, statements.Edit | functions.Change, str]] = [
-        (f"{name}: {edit.what}", edit, name)
-        for name in (*names("load"), *names("settle"))
-        for edit in statements.mutants(statement(name))
-    ]
-    found += [
-        (f"{change.module.removeprefix('image_history.')}.{change.function}: {change.what}", change, "")
-        for module in MODULES
-        for change in functions.mutants(module)
-    ]
-    counted: dict[str, int] = {}
-    mutants = []
-    for name, of, where in found:
-        single = " ".join(name.split())
-        counted[single] = counted.get(single, 0) + 1
-        numbered = single if counted[single] == 1 else f"{single} ({counted[single]})"
-        mutants.append(Mutant(numbered, of, where))
-    return mutants
-
-
-def named(name: str) -> Mutant:
-    """The mutant of that name."""
-    return next(mutant for mutant in all_mutants() if mutant.name == name)
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of a mutant: what killed it, or whether it changed what is stored."""
-
-    name: str
-    killed_by: str | None
-    changed: bool = False
-
-
-def tried(name: str, stored: str) -> Fate:
-    """Try one mutant on the model, and on the directed tests if that sees nothing."""
-    mutant = named(name)
-    with quietly() as folder, mutant.applied():
-        seen = probe(folder)
-    if seen.broken is not None:
-        return Fate(name, seen.broken)
-    failed = _directed(name)
-    return Fate(name, failed, changed=failed is None and seen.stored != stored)
-
-
-def _directed(name: str) -> str | None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "-p",
-            "tests.mutation.plugin",
-            *DIRECTED,
-        ],
-        env={**os.environ, VARIABLE: name},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 0:
-        return None
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR "))]
-    if done.returncode > 0 and not failed:
-        raise RuntimeError(f"pytest could not try {name}: {done.stdout[-500:]}{done.stderr[-500:]}")
-    return failed[0] if failed else "the directed tests, which crashed"
-
-
-def apart(name: str, stored: str) -> Fate:
-    """Try one mutant in a process of its own: a statement that is turned may take the engine with it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.mutation", "--one", name, "--stored", stored],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode < 0:
-        return Fate(name, "a crash")
-    if done.returncode > 0:
-        raise RuntimeError(f"{name} could not be tried: {done.stderr[-1000:]}")
-    told = json.loads(done.stdout.splitlines()[-1])
-    return Fate(name, told["killed_by"], changed=told["changed"])
+    def learn(self, mutant: Mutant, fate: Fate) -> None:
+        """Remember what killed it."""
+        if fate.killed_by is not None:
+            self._killed[mutant.place][fate.killed_by] += 1
 
 
 def explained() -> dict[str, str]:
     """The mutants that do no harm, each with the reason; a line each, `NAME => REASON`."""
-    lines = EXPLAINED.read_text(encoding="utf-8").splitlines()
-    told = [line.partition(" => ") for line in lines if line and not line.startswith("#")]
+    told = [line.partition(" => ") for line in _lines(EXPLAINED)]
     return {name: reason for name, _, reason in told}
+
+
+class Killed:
+    """The mutants that were killed before, in a file, so that a pass can go on and repeats only what has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = set(_lines(path)) if path.exists() else set()
+
+    def holds(self, mutant: Mutant) -> bool:
+        """Whether it was killed, and what it changes is the same as then."""
+        return _line(mutant) in self._known
+
+    def add(self, mutant: Mutant) -> None:
+        """Write it down at once."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(_line(mutant) + "\n")
+
+
+def _line(mutant: Mutant) -> str:
+    return f"{mutant.made_of} {mutant.name}"
+
+
+def _lines(path: Path) -> list[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -170,38 +107,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, help="one in so many, beginning with a random one")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    parser.add_argument("--stored", default="", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--most-s", type=float, default=float("inf"), help="seconds of tests for a mutant at most"
+    )
+    parser.add_argument(
+        "--killed", type=Path, help="a file of those that were killed, to go on with and to add to"
+    )
     options = parser.parse_args(arguments)
-    if options.one is not None:
-        fate = tried(options.one, options.stored)
-        say(json.dumps({"killed_by": fate.killed_by, "changed": fate.changed}))
-        return 0
     begin = random.Random(options.seed).randrange(options.every)
-    chosen = [mutant.name for mutant in all_mutants() if options.only in mutant.name][begin :: options.every]
+    chosen = [mutant for mutant in all_mutants() if options.only in mutant.name][begin :: options.every]
     say(f"seed {options.seed}")
     began = time.monotonic()
-    with quietly() as folder:
-        sound: Seen = probe(folder)
-    if sound.broken is not None:
-        say(f"without a mutant: {sound.broken}")
+    coverage = apart(measured, DIRECTED)
+    if coverage is None:
+        say("without a mutant the directed tests crash")
         return 1
-    known, wrong, killed = explained(), 0, 0
-    asked = [name for name in chosen if name not in known]
+    order = Order(coverage, options.most_s)
+    known = explained()
+    killed = None if options.killed is None else Killed(options.killed)
+    asked = [mutant for mutant in chosen if mutant.name not in known]
+    before = [] if killed is None else [mutant for mutant in asked if killed.holds(mutant)]
+
+    def fate_of(mutant: Mutant) -> Fate:
+        fate = apart(Trial.outcome, order.trial(mutant)) or Fate(mutant.name, "a crash")
+        order.learn(mutant, fate)
+        if fate.killed_by is None:
+            say(f"SURVIVES{' AND CHANGES WHAT IS STORED' if fate.changed else ''}: {fate.name}")
+        elif killed is not None:
+            killed.add(mutant)
+        return fate
+
     with ThreadPoolExecutor(options.processes) as pool:
-        for fate in pool.map(apart, asked, [sound.stored] * len(asked)):
-            killed += fate.killed_by is not None
-            if fate.killed_by is None:
-                wrong += 1
-                say(f"SURVIVES{' AND CHANGES WHAT IS STORED' if fate.changed else ''}: {fate.name}")
-    stale = [name for name in known if options.only == "" and options.every == 1 and name not in chosen]
+        fates = list(pool.map(fate_of, [mutant for mutant in asked if mutant not in before]))
+    survive = sum(fate.killed_by is None for fate in fates)
+    names = {mutant.name for mutant in chosen}
+    stale = [name for name in known if options.only == "" and options.every == 1 and name not in names]
     for name in stale:
         say(f"explained, and there is no such mutant: {name}")
     say(
-        f"mutation: {len(chosen):,} mutants, {killed:,} killed, {len(chosen) - len(asked):,} explained, "
-        f"{wrong} survive, {time.monotonic() - began:.0f} s"
+        f"mutation: {len(chosen):,} mutants, {len(fates) - survive:,} killed, {len(before):,} killed before, "
+        f"{len(chosen) - len(asked):,} explained, {survive} survive, {time.monotonic() - began:.0f} s"
     )
-    return 1 if wrong or stale else 0
+    return 1 if survive or stale else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""Work done in a process of its own, forked from one in which all modules are imported.
+
+That one starts no thread and opens no warehouse, so that it may be forked. Must not know what the work is.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import TypeVar, cast
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.mutation.trial", "image_history.cli", "tests.behaviour.harness"])
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
+
+
+def apart(work: Callable[[_Asked], _Answer], asked: _Asked) -> _Answer | None:
+    """Do it in a process of its own; None if that crashed. RuntimeError if it raised."""
+    here, there = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=_tell, args=(there, work, asked))
+    process.start()
+    there.close()
+    try:
+        told, error = here.recv()
+    except EOFError:
+        told, error = None, None
+    process.join()
+    here.close()
+    if error is not None:
+        raise RuntimeError(f"{asked}: {error}")
+    return cast("_Answer | None", told)
+
+
+def _tell(there: Connection, work: Callable[[_Asked], _Answer], asked: _Asked) -> None:
+    try:
+        there.send((work(asked), None))
+    except Exception as error:  # noqa: BLE001  any fault is told to the process that asked
+        there.send((None, f"{type(error).__name__}: {error}"))
+    there.close()

@@ -1,0 +1,87 @@
+"""Every mutant of what loads and settles: of the statements in sql/load and sql/settle, and of the pure rules.
+
+Must not know how a mutant is tried.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from unittest import mock
+
+from image_history.warehouse import warehouse
+from image_history.warehouse.statements import names, statement
+from tests.mutation import functions, statements
+
+MODULES = (
+    *(f"image_history.listing.{name}" for name in ("pages", "verdict", "request", "breaker")),
+    "image_history.run.settle",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One mutant by its name, which says where it is and what is different."""
+
+    name: str
+    of: statements.Edit | functions.Change
+    statement: str = ""
+
+    @property
+    def place(self) -> str:
+        """What is different: a statement as KIND/NAME, or a function as MODULE.NAME."""
+        if isinstance(self.of, functions.Change):
+            return f"{self.of.module}.{self.of.function}"
+        return self.statement
+
+    @property
+    def made_of(self) -> str:
+        """A hash of what it changes, of its statement or module: once that is another, so is the mutant."""
+        if isinstance(self.of, functions.Change):
+            text = inspect.getsource(import_module(self.of.module))
+        else:
+            text = statement(self.statement)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def applied(self) -> AbstractContextManager[None]:
+        """Let it take the place of the real thing meanwhile."""
+        if isinstance(self.of, functions.Change):
+            return self.of.applied()
+        return _instead(self.statement, self.of.of(statement(self.statement)))
+
+
+@contextmanager
+def _instead(name: str, text: str) -> Iterator[None]:
+    with mock.patch.object(warehouse, "statement", lambda asked: text if asked == name else statement(asked)):
+        yield
+
+
+def all_mutants() -> list[Mutant]:
+    """Every mutant of the statements that load and settle, and of the rules."""
+    found: list[tuple[str, statements.Edit | functions.Change, str]] = [
+        (f"{name}: {edit.what}", edit, name)
+        for name in (*names("load"), *names("settle"))
+        for edit in statements.mutants(statement(name))
+    ]
+    found += [
+        (f"{change.module.removeprefix('image_history.')}.{change.function}: {change.what}", change, "")
+        for module in MODULES
+        for change in functions.mutants(module)
+    ]
+    counted: dict[str, int] = {}
+    mutants = []
+    for name, of, where in found:
+        single = " ".join(name.split())
+        counted[single] = counted.get(single, 0) + 1
+        numbered = single if counted[single] == 1 else f"{single} ({counted[single]})"
+        mutants.append(Mutant(numbered, of, where))
+    return mutants
+
+
+def named(name: str) -> Mutant:
+    """The mutant of that name."""
+    return next(mutant for mutant in all_mutants() if mutant.name == name)

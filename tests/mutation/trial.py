@@ -1,0 +1,102 @@
+"""One mutant, tried in a process of its own: on the directed tests that use its place, and on the model.
+
+A statement that is turned may take the engine with it, so nothing of a trial is kept. Must not know other mutants.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.mutation.mutants import named
+from tests.mutation.probe import probe
+from tests.properties.model import quietly
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a mutant: what killed it, or whether it changed what is stored."""
+
+    name: str
+    killed_by: str | None
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A mutant, the tests that it is tried on in their order, and what the model stores without it.
+
+    `modelled` says whether the model uses its place: it is then asked first, since it asks most in the least time.
+    """
+
+    name: str
+    tests: Sequence[str]
+    modelled: bool
+    stored: str
+
+    def outcome(self) -> Fate:
+        """Try it. RuntimeError if pytest could not."""
+        changed = False
+        with named(self.name).applied():
+            if self.modelled:
+                with quietly() as folder:
+                    seen = probe(folder)
+                if seen.broken is not None:
+                    return Fate(self.name, seen.broken)
+                changed = seen.stored != self.stored
+            failed = failure(self.tests)
+        return Fate(self.name, failed, changed=failed is None and changed)
+
+
+def failure(tests: Sequence[str]) -> str | None:
+    """The first of these tests that fails, in their order. RuntimeError if pytest itself fails."""
+    if not tests:
+        return None
+    seen = _First()
+    code = run([*tests, "-x"], seen)
+    if code not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        raise RuntimeError(f"pytest could not try a mutant: it ended with {code!s}")
+    return seen.test
+
+
+def run(arguments: Sequence[str], plugin: object) -> int:
+    """Run pytest in this process, with what it prints thrown away and folders of its own."""
+    with TemporaryDirectory(prefix="mutant-") as folder, _Silence():
+        return pytest.main([*arguments, "-q", f"--basetemp={Path(folder) / 'tests'}"], plugins=[plugin])
+
+
+class _First:
+    """Remembers the first test that failed."""
+
+    def __init__(self) -> None:
+        self.test: str | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and self.test is None:
+            self.test = report.nodeid
+
+
+class _Silence:
+    """Standard output and error lead nowhere meanwhile, also for what the engine prints itself."""
+
+    def __enter__(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.kept = (os.dup(1), os.dup(2))
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, kept in enumerate(self.kept, 1):
+            os.dup2(kept, number)
+            os.close(kept)
