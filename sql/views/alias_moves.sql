@@ -1,7 +1,8 @@
 -- What: what became of each alias of each image: which version it left and which it came to, in the order learned.
 -- Columns: account_id, region, image_name, alias, from_version (null where no version is known to have had it),
--- to_version (null where none has it any more), moved_after, moved_by (AWS does not tell when an alias moves: it was
--- between these two; moved_after is null where nobody had asked before), learned_at, etl_run_id.
+-- to_version (null where none has it any more), moved_after, moved_by (AWS does not tell when an alias moves: it came to
+-- to_version between these two, or left from_version where it came to none; moved_after is null where nobody had asked
+-- before), learned_at, etl_run_id.
 -- Filled by syncs with the setting `details`. A version that is deleted leaves its aliases. An alias has one version:
 -- what lost it and what has it next are one move, also if two runs learned of them, unless it was seen to have none
 -- in between.
@@ -83,7 +84,7 @@ SELECT
     END AS from_version,
     version AS to_version,
     CASE WHEN from_version IS NULL THEN moved_after ELSE greatest(loss_before.moved_after, moved_after) END AS moved_after,
-    CASE WHEN from_version IS NULL THEN moved_by ELSE least(loss_before.moved_by, moved_by) END AS moved_by,
+    moved_by,
     learned_at,
     etl_run_id
 FROM following

@@ -131,6 +131,7 @@ def test_sync_into_a_file_that_is_not_duckdb_leaves_it_alone(site: Site) -> None
     site.config.warehouse.write_text("not a database\n" * 500, encoding="utf-8")
     before = site.config.warehouse.read_bytes()
     assert_refused(site.run("sync"), 2, "not a DuckDB database")
+    assert not site.config.landing_folder.exists()
     assert site.config.warehouse.read_bytes() == before
     assert site.calls("ListImages") == 0
 
@@ -140,6 +141,7 @@ def test_sync_into_another_programs_database_leaves_it_alone(site: Site) -> None
     with duckdb.connect(site.config.warehouse) as connection:
         connection.execute("CREATE TABLE theirs (i INTEGER)").fetchall()
     assert_refused(site.run("sync"), 2, "another program")
+    assert not site.config.landing_folder.exists()
     assert site.ask("SELECT table_name FROM duckdb_tables()") == [("theirs",)]
 
 

@@ -62,6 +62,9 @@ def sync(
     """
     landing = Landing(config.landing_folder)
     WarehouseFile(config.warehouse).require_writable()
+    if not landing.folder.exists():
+        # A warehouse that is refused leaves no landing folder beside it.
+        _stored_id(config, landing)
     with landing.locked():
         asked = options or SyncOptions()
         mark = landing.bind(_stored_id(config, landing), config.warehouse)

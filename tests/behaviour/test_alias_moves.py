@@ -1,0 +1,115 @@
+"""`alias_moves` held against every move that the simulated AWS made, in random schedules of moves and syncs."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from itertools import pairwise
+from typing import cast
+
+import pytest
+
+from image_history.simulator import FaultRule, VirtualClock, World
+from tests.behaviour.detailing import DAY_MS, NOON_MS, STORED, detailed, true_details
+from tests.behaviour.harness import ServeWorld, Site
+
+pytestmark = pytest.mark.duckdb
+
+ALIASES = ("latest", "stable")
+MOVES = """
+SELECT alias, from_version, to_version, epoch_ms(moved_after), epoch_ms(moved_by)
+FROM alias_moves WHERE image_name = 'base' ORDER BY alias, moved_by, learned_at, from_version NULLS LAST
+"""
+
+
+class Journal:
+    """Which version each alias led to, and since when in epoch milliseconds; every change of the world, in order."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.told: dict[str, list[tuple[int, int | None]]] = {alias: [] for alias in ALIASES}
+
+    def note(self) -> None:
+        """Write down what has changed."""
+        for alias, told in self.told.items():
+            now = next((row.version for row in self.world.truth() if alias in row.aliases), None)
+            if now != self.now(alias):
+                told.append((self.world.clock.now_ms(), now))
+
+    def now(self, alias: str) -> int | None:
+        """The version that it leads to."""
+        return self.told[alias][-1][1] if self.told[alias] else None
+
+    def came(self, alias: str, version: int, after_ms: int, by_ms: int) -> bool:
+        """Whether it came to that version between the two."""
+        return any(after_ms <= at <= by_ms and to == version for at, to in self.told[alias])
+
+    def left(self, alias: str, version: int, after_ms: int, by_ms: int) -> bool:
+        """Whether it left that version between the two; also for another one."""
+        told = self.told[alias]
+        return any(after_ms <= at <= by_ms and before == version for (_, before), (at, _) in pairwise(told))
+
+
+def happen(world: World, rng: random.Random) -> None:
+    """One thing that moves an alias, or does not."""
+    alive = [row.version for row in world.truth()]
+    kind = rng.choice(("move", "move", "move", "create", "create with", "drop", "delete"))
+    held = {alias for row in world.truth() for alias in row.aliases}
+    if kind == "move":
+        world.move_alias("base", rng.choice(ALIASES), rng.choice(alive))
+    elif kind == "create":
+        world.create_version("base")
+    elif kind == "create with":
+        world.create_version("base", aliases=[rng.choice(ALIASES)])
+    elif kind == "drop" and held:
+        world.delete_alias("base", rng.choice(sorted(held)))
+    elif kind == "delete" and len(alive) > 2:
+        world.delete_version("base", rng.choice(alive))
+
+
+def assert_told(site: Site, journal: Journal) -> None:
+    """Each move that is told ended between its two instants; they follow each other and lead to what is now."""
+    last: dict[str, tuple[int | None, int]] = dict.fromkeys(ALIASES, (None, 0))
+    for row in site.ask(MOVES):
+        alias, from_version, to_version, after_ms, by_ms = cast(
+            "tuple[str, int | None, int | None, int, int]", row
+        )
+        told = (row, journal.told[alias])
+        version, since_ms = last[alias]
+        assert from_version == version, told
+        if to_version is not None:
+            assert journal.came(alias, to_version, after_ms, by_ms), told
+        if from_version is not None:
+            assert journal.left(alias, from_version, after_ms if to_version is None else since_ms, by_ms), (
+                told
+            )
+        last[alias] = (to_version, after_ms)
+    assert {alias: version for alias, (version, _) in last.items()} == {
+        alias: journal.now(alias) for alias in ALIASES
+    }
+
+
+@pytest.mark.parametrize("_", range(2))
+def test_alias_moves_hold_against_every_move(served: ServeWorld, rng: random.Random, _: int) -> None:
+    """Also where calls fail, where a look is a week old, and where several moves lie between two looks."""
+    world = World(clock=VirtualClock(frozen_at=NOON_MS))
+    world.create_image("base")
+    world.create_version("base", aliases=["latest"])
+    world.create_version("base")
+    site, journal = served(world), Journal(world)
+    journal.note()
+    for _ in range(10):
+        for _ in range(rng.choice((0, 1, 1, 2, 3))):
+            site.simulator.clock.advance(rng.choice((1, 1_000, DAY_MS)))
+            happen(world, rng)
+            journal.note()
+        if rng.random() < 0.3:
+            site.simulator.faults = (
+                FaultRule(kind="unavailable", operation="ListAliases", every=rng.choice((2, 3))),
+            )
+            detailed(site, details_every=timedelta(0))
+            site.simulator.faults = ()
+        site.simulator.clock.advance(rng.choice((1, 60_000)))
+        detailed(site, details_every=timedelta(0))
+        assert set(site.ask(STORED)) == true_details(world)
+        assert_told(site, journal)
