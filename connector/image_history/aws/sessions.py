@@ -170,12 +170,12 @@ class Login:
             sender = self._common.sender(session, service, region, timeouts)
             return Client(sender, self._transport, self._credentials, self._generation)
 
-    def plain_client(self, service: str, config: BotoConfig) -> Any:
-        """A client that is botocore's in all: with its own connections, in the region of profile or environment."""
+    def plain_client(self, service: str, config: BotoConfig, region: str | None = None) -> Any:
+        """A client that is botocore's in all: with its own connections; without a region, in the configured one."""
         session = self._opened()
         self._found(session)
         require_bundle(session)
-        return new_client(session, service, None, config)
+        return new_client(session, service, region, config)
 
     def frozen(self) -> Any:
         """The credentials as they are now, for what signs by itself; None if there are none. Masked from now on."""

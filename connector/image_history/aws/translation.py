@@ -21,6 +21,7 @@ from image_history.aws.error_codes import (
 )
 from image_history.aws.server_time import clock_hint, http_date, retry_after_seconds
 from image_history.errors import (
+    AccessDeniedError,
     ConfigError,
     ConnectorError,
     CredentialsError,
@@ -47,6 +48,9 @@ UNFORESEEN = (
 )
 
 _STORE_OPERATIONS = frozenset({"DeleteObject", "GetObject", "ListObjectsV2", "PutObject"})
+_QUEUE_OPERATIONS = frozenset(
+    {"ChangeMessageVisibilityBatch", "DeleteMessageBatch", "GetQueueAttributes", "ReceiveMessage"}
+)
 _ASKED_OPERATIONS = ACCOUNT_OPERATIONS | BODIES.keys()
 
 
@@ -88,6 +92,8 @@ def _translate_answer(error: ClientError, place: str) -> ConnectorError:
     kind = error_class(code, status)
     if issubclass(kind, SkippableError) and error.operation_name in _STORE_OPERATIONS:
         kind = OutputError
+    elif issubclass(kind, SkippableError) and error.operation_name in _QUEUE_OPERATIONS:
+        kind = CredentialsError if kind is AccessDeniedError else SourceError
     elif issubclass(kind, SkippableError) and error.operation_name not in _ASKED_OPERATIONS:
         # A role that cannot be assumed says nothing about an image.
         kind = CredentialsError

@@ -52,6 +52,7 @@ class File(StrEnum):
     CONFIG = "config"
     SPILL = "spill"
     HISTORY = "history"  # of the shell
+    HINTS = "hints"
     WAREHOUSE = "warehouse"
     DEMO = "demo"
     DATASET = "dataset"
