@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class Kind(Enum):
@@ -287,6 +287,12 @@ COVERAGE = Table(
             "detailed", "Times that a version's details were read; null where none were due", nullable=True
         ),
         _text("details_error", "Why details are missing, in a sentence", nullable=True),
+        _count(
+            "rested",
+            "Of a scope: images that were not listed, since nothing hinted at a change; null for an image",
+            nullable=True,
+        ),
+        _count("hinted", "Of a scope: images that hints are about; null for an image", nullable=True),
     ),
 )
 

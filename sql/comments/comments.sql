@@ -129,6 +129,8 @@ COMMENT ON COLUMN coverage.error_message IS 'What went wrong, in a sentence';
 COMMENT ON COLUMN coverage.details IS 'Of the versions whose details were due: complete, denied or failed; null where none were';
 COMMENT ON COLUMN coverage.detailed IS 'Times that a version''s details were read; null where none were due';
 COMMENT ON COLUMN coverage.details_error IS 'Why details are missing, in a sentence';
+COMMENT ON COLUMN coverage.rested IS 'Of a scope: images that were not listed, since nothing hinted at a change; null for an image';
+COMMENT ON COLUMN coverage.hinted IS 'Of a scope: images that hints are about; null for an image';
 
 COMMENT ON TABLE streams IS 'one row per stream that was ever listed';
 COMMENT ON COLUMN streams.account_id IS 'AWS account, 12 digits';

@@ -75,7 +75,7 @@ class Site:
         """One sync in this process; the simulator's counters start at zero."""
         options = {
             name: changes.pop(name)
-            for name in ("full", "images", "fresh", "allow_mass_delete")
+            for name in ("full", "images", "fresh", "allow_mass_delete", "part")
             if name in changes
         }
         self.simulator.counters.reset()

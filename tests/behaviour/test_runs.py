@@ -72,7 +72,7 @@ def test_runs_gives_programs_every_column(told: Told) -> None:
     """JSON has what table runs has, with the sums beside it."""
     row = told.rows("runs")[0]
     stored = {column for (column, *_) in told.site.ask("DESCRIBE runs")}
-    assert stored | {"seconds", "calls", "scopes", "incomplete_streams"} == set(row)
+    assert stored | {"seconds", "calls", "scopes", "incomplete_streams", "rested"} == set(row)
     assert (row["outcome"], row["incomplete_streams"], row["deleted"]) == ("partial", 3, None)
     assert len(told("runs", "--format", "csv").lines) == 4
 

@@ -25,7 +25,8 @@ class StreamState:
     """One live image, or (`image_name` None) a scope's list of images, as the warehouse knows it.
 
     `covered_until` (aware, UTC; None for never) is AWS's time up to which it has been read whole; `outcome`
-    and `error_message` are of the last run that read it, which ended at `finished_at`.
+    and `error_message` are of the last run that read it, which ended at `finished_at`. Up to `hinted_until` nothing
+    hinted at a change.
     """
 
     scope: Scope
@@ -36,6 +37,7 @@ class StreamState:
     run_id: str
     finished_at: datetime
     live_versions: int = 0
+    hinted_until: datetime | None = None
 
     @property
     def incomplete(self) -> bool:
@@ -68,6 +70,12 @@ class ScopeState:
     def covered_until(self) -> datetime | None:
         """Up to when all of it has been read; None if a part of it never was."""
         return self.behind.covered_until if self.behind is not None else None
+
+    @property
+    def hinted_until(self) -> datetime | None:
+        """Up to when all of it has been read, or nothing hinted at a change; None if a part never was read."""
+        instants = [stream.hinted_until for stream in self.streams]
+        return None if None in instants else min((at for at in instants if at is not None), default=None)
 
     @property
     def images(self) -> tuple[StreamState, ...]:

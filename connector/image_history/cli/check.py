@@ -81,6 +81,7 @@ def command(
 
 
 def _results(shared: Globals) -> tuple[Result, ...]:
+    from image_history.checking.hinting import look_at_hints
     from image_history.checking.lakes import look_at_lakes
     from image_history.checking.local import look_here
     from image_history.checking.remote import find_and_look
@@ -98,6 +99,7 @@ def _results(shared: Globals) -> tuple[Result, ...]:
         *here.results,
         *look_at_targets(config),
         *look_at_lakes(config),
+        *look_at_hints(config),
     )
 
 

@@ -223,6 +223,14 @@ def _of_run(ending: Ending, before: Remembered) -> Iterable[Family]:
         )
         lagging = sum(publication.error is not None for publication in report.publications)
         yield _single("last_run_unpublished", "Datasets that the last sync could not bring in step.", lagging)
+        hints = report.hints
+        if hints is not None:
+            yield _single("last_run_hint_messages", "Messages with hints that were there.", hints.messages)
+            kept = hints.messages - hints.acknowledged
+            yield _single("last_run_hint_messages_kept", "Messages that are left for the next sync.", kept)
+            yield _single(
+                "last_run_hints_usable", "0 where hints could not be relied on.", float(hints.problem is None)
+            )
         unreadable = len(report.unreadable_scopes)
         yield _single("last_run_unreadable_scopes", "Scopes that the last sync could not read.", unreadable)
 
@@ -240,6 +248,8 @@ def _of_scopes(ending: Ending, before: Remembered) -> Iterable[Family]:
     )
     for name, meaning, of in (
         ("images", "Images that the last sync read in the scope.", lambda scope: scope.streams),
+        ("rested", "Images that were not listed, since nothing hinted at them.", lambda scope: scope.rested),
+        ("hinted", "Images that hints were about.", lambda scope: scope.hinted),
         ("retries", "Requests that failed and may have been made again.", lambda scope: scope.calls.retries),
         ("throttles", "Requests that AWS throttled.", lambda scope: scope.calls.throttles),
         ("answer_bytes", "Bytes of AWS's answers.", lambda scope: scope.calls.bytes),

@@ -103,6 +103,7 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         f"pace: {pace.list_per_second:g} lists and {pace.describe_per_second:g} describes a second and scope, "
         f"{pace.concurrency} at a time; if nothing changed at AWS since the last sync"
     )
+    yield from _hints(found)
     for reason, images in _merged(scope.reasons for scope in found.scopes).items():
         yield f"a range for {_named(images)}: {reason.value}"
     for caveat, images in _merged(scope.caveats for scope in found.scopes).items():
@@ -124,6 +125,13 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         yield f"region: {told}"
     for failure in found.unreadable:
         yield f"{failure.outcome.value}: {failure.where}: {failure.message}"
+
+
+def _hints(found: Forecast) -> Iterable[str]:
+    if found.hinted:
+        yield f"hints: {counted(found.hinted, 'image')} hinted at, to be listed first"
+    if found.hints_problem is not None:
+        yield f"hints: not relied on, so that no image rests: {found.hints_problem}"
 
 
 def _named(images: Sequence[str]) -> str:

@@ -14,9 +14,11 @@ from datetime import datetime
 import click
 
 from image_history.cli import printable
+from image_history.cli.moments import shown
 from image_history.cli.publish import told
+from image_history.cli.showing import counted
 from image_history.listing.breaker import LIMIT
-from image_history.model import Calls, Failure, RowCounts, RunReport
+from image_history.model import Calls, Failure, HintsReport, RowCounts, RunReport
 
 _HEADINGS = (
     "scope",
@@ -41,6 +43,8 @@ def print_report(report: RunReport) -> None:
         click.echo(line)
     for line in (*_failures(report.failures), *_held_back(report), *_drift(report)):
         click.echo(line)
+    if report.hints is not None:
+        click.echo(printable(_hints(report.hints)))
     for publication in report.publications:
         click.echo(told(publication))
 
@@ -93,6 +97,20 @@ def _held_back(report: RunReport) -> Iterable[str]:
                 f"held back: {scope.scope} lacks {scope.held_back:,} of its versions ({LIMIT}): nothing was marked "
                 "deleted. If they are gone indeed, run sync --allow-mass-delete."
             )
+
+
+def _hints(hints: HintsReport) -> str:
+    """How many images rest, and what became of the messages."""
+    if hints.problem is not None:
+        return f"hints: not relied on, so that no image rests: {hints.problem}"
+    parts = [f"hints: {counted(hints.rested, 'image')} {'rests' if hints.rested == 1 else 'rest'}"]
+    parts.append(f", {hints.hinted:,} hinted; {counted(hints.messages, 'message')}")
+    kept = hints.messages - hints.acknowledged
+    parts.append(f", {kept:,} kept for the next sync" if kept else "")
+    parts.append(f", {hints.junk:,} about no image" if hints.junk else "")
+    if hints.confirmed_until is not None:
+        parts.append(f"; what rests was listed at {shown(hints.confirmed_until)} UTC or later")
+    return "".join(parts)
 
 
 def _drift(report: RunReport) -> Iterable[str]:

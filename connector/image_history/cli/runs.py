@@ -113,7 +113,8 @@ def _summary(run: Mapping[str, Any]) -> Sequence[str]:
     deleted = "not evaluated" if run["deleted"] is None else f"{run['deleted']:,}"
     versions = f"image-history {run['connector_version']} and DuckDB {run['duckdb_version']}"
     started = f"started {shown(run['started_at'])} UTC, took {took(run['seconds'])}, on {run['host']}"
-    read = f"{counted(run['scopes'], 'scope')}, {counted(run['streams'], 'image')}; calls: {calls}"
+    rested = f", {run['rested']:,} at rest" if run["rested"] else ""
+    read = f"{counted(run['scopes'], 'scope')}, {counted(run['streams'], 'image')}{rested}; calls: {calls}"
     troubles = f"{counted(run['retries'], 'retry', 'retries')}, {counted(run['throttles'], 'throttle')}"
     known = f"updated {run['updated']:,}, unchanged {run['unchanged']:,}, reappeared {run['reappeared']:,}"
     return (

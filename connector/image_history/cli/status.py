@@ -142,6 +142,7 @@ def _streams(reports: Reports) -> Iterable[StreamState]:
             run_id=row["etl_run_id"],
             finished_at=row["finished_at"],
             live_versions=row["live_versions"],
+            hinted_until=row["hinted_until"],
         )
 
 
@@ -220,6 +221,10 @@ def _notes(status: Status) -> Iterable[str]:
             "finds out each time, and exits with 4 if it cannot"
         )
     for scope in status.scopes:
+        hinted, until = scope.hinted_until, scope.covered_until
+        if hinted is not None and until is not None and hinted > until:
+            yield f"hinted: {scope.name}: up to {shown(hinted)} UTC nothing hinted at what was not read since"
+    for scope in status.scopes:
         if not scope.wanted:
             yield f"not configured any more: {scope.name}; it is left out of --max-age"
 
@@ -263,6 +268,7 @@ def _scopes_table(status: Status) -> pa.Table:
         "region": pa.string(),
         "configured": pa.bool_(),
         "covered_until": instant,
+        "hinted_until": instant,
         "age_seconds": pa.int64(),
         "stale": pa.bool_(),
         "behind_image": pa.string(),
@@ -283,6 +289,7 @@ def _record(scope: ScopeState, status: Status) -> dict[str, object]:
         "region": scope.scope and scope.scope.region,
         "configured": scope.wanted,
         "covered_until": until,
+        "hinted_until": scope.hinted_until,
         "age_seconds": None if until is None else int((status.now - until).total_seconds()),
         "stale": None if status.max_age is None else scope in status.stale,
         "behind_image": behind and behind.image_name,

@@ -9,6 +9,7 @@ from image_history.config.loading import config_path, load_config
 from image_history.config.model import (
     Account,
     Config,
+    Hints,
     Images,
     Members,
     Organization,
@@ -23,6 +24,7 @@ from image_history.config.settings import Setting, settings
 __all__ = [
     "Account",
     "Config",
+    "Hints",
     "Images",
     "Members",
     "Organization",

@@ -106,6 +106,17 @@ def _check_place(entry: Publish, item: Node, index: int, scheme: str) -> None:
         raise fault(_place(item, "kms_key_id"), f"publish[{index}].kms_key_id needs sse: aws:kms beside it.")
 
 
+def check_hints(config: Config, root: Node) -> None:
+    """Hints have one source, and a profile only where it serves."""
+    hints, written = config.hints, member(root, "hints")
+    if written is None:
+        return
+    if hints.queue is not None and hints.folder is not None:
+        raise fault(_place(written, "folder"), "hints has both queue and folder; keep one of them.")
+    if hints.profile is not None and hints.queue is None:
+        raise fault(_place(written, "profile"), "hints.profile is for a queue; name one, or remove it.")
+
+
 def check_accounts(config: Config, root: Node) -> None:
     """Each entry is of one kind, and no two entries read the same region with the same identity."""
     items = member(root, "accounts")

@@ -91,10 +91,10 @@ def _overrides(environ: Mapping[str, str]) -> Iterator[tuple[Setting, Node]]:
         where = Origin(shorten(name), Path())
         if name not in known:
             refuse_secret_name(name, empty(where))
-            raise fault(
-                empty(where),
-                f"there is no such setting{nearest(name, [*known, CONFIG_VARIABLE], cutoff=0.0)}",
-            )
+            # Of a list there is one variable for all of it.
+            above = [variable for variable in known if name.startswith(f"{variable}__")]
+            likely = above or [*known, CONFIG_VARIABLE]
+            raise fault(empty(where), f"there is no such setting{nearest(name, likely, cutoff=0.0)}")
         yield known[name], _override(known[name], environ[name], where)
 
 

@@ -113,6 +113,16 @@ Properties = Annotated[
     dict[str, str],
     Meta(extra={"expected": "names with a text each, such as {type: glue}"}),
 ]
+QueueUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,255}/[0-9]{12}/[A-Za-z0-9_-]{1,80}(\.fifo)?$",
+        extra={
+            "expected": "the address of an SQS queue, such as "
+            "https://sqs.us-east-1.amazonaws.com/123456789012/image-history"
+        },
+    ),
+]
 PositiveDuration = Annotated[timedelta, Meta(extra={"least": timedelta(milliseconds=1)})]
 
 
@@ -322,6 +332,43 @@ class Publish(Struct, frozen=True, forbid_unknown_fields=True):
             structs.force_setattr(self, "to", str(Path(self.to).expanduser()))
 
 
+class Hints(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where AWS's events say which images may have changed; all others may rest. Without a source: none does."""
+
+    queue: Annotated[
+        QueueUrl | None,
+        Meta(
+            description="Address of an SQS queue that EventBridge sends SageMaker's image events to. "
+            "Default: no hints."
+        ),
+    ] = None
+    folder: Annotated[
+        Path | None,
+        Meta(description="Folder with *.jsonl files of such events, one a line, in place of a queue."),
+    ] = None
+    profile: Annotated[
+        Profile | None,
+        Meta(description="Profile for the queue. Default: AWS's own credential chain. Only beside `queue`."),
+    ] = None
+    trust: Annotated[
+        PositiveDuration,
+        Meta(
+            description="How long an image may rest without being listed: a lost hint is made up for by then. "
+            "Shorter than the queue keeps a message."
+        ),
+    ] = timedelta(days=1)
+
+    def __post_init__(self) -> None:
+        """A `~` is somebody's home, in Python as in the file."""
+        if self.folder is not None:
+            structs.force_setattr(self, "folder", Path(self.folder).expanduser())
+
+    @property
+    def rests_for(self) -> timedelta | None:
+        """How long an image may rest; None without a source of hints: then none may."""
+        return self.trust if self.queue is not None or self.folder is not None else None
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings. `Config()` is what runs without any configuration."""
 
@@ -399,6 +446,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Publish, ...],
         Meta(description="Parquet datasets and lake tables that are kept in step after each sync."),
     ] = ()
+    hints: Annotated[
+        Hints, Meta(description="Events that say which images may have changed; the others may rest.")
+    ] = Hints()
     queries: Annotated[
         Path | None,
         Meta(description="Folder with saved queries of your own: the *.sql files in it, asked as @NAME."),

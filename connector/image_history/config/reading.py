@@ -13,7 +13,13 @@ import msgspec
 from msgspec import inspect
 from yaml import MappingNode, ScalarNode, SequenceNode
 
-from image_history.config.checks import check_accounts, check_organization, check_paths, check_publish
+from image_history.config.checks import (
+    check_accounts,
+    check_hints,
+    check_organization,
+    check_paths,
+    check_publish,
+)
 from image_history.config.document import FILLED, Node, fault, kind_of, member, origin
 from image_history.config.durations import parse_duration
 from image_history.config.model import DELTA_FOLDER, Config
@@ -55,6 +61,7 @@ def to_config(root: MappingNode) -> Config:
     check_accounts(config, root)
     check_organization(config, root)
     check_publish(config, root)
+    check_hints(config, root)
     return config
 
 

@@ -64,6 +64,7 @@ class Listing(StrEnum):
     FULL = "full"
     VANISHED = "vanished"
     DONE = "done"
+    REST = "at rest"
 
 
 class Reason(StrEnum):
@@ -240,9 +241,9 @@ def _left(whole: StreamEstimate, mark: Checkpoint, *, tokens_live: bool) -> Stre
 
 
 def estimate_scope(
-    scope: Scope, list_images: int, streams: Sequence[StreamEstimate], pace: Pace
+    scope: Scope, list_images: int, streams: Sequence[StreamEstimate], pace: Pace, *, rested: int = 0
 ) -> ScopeEstimate:
-    """The sums of one scope's streams. `list_images` is what its list of images takes."""
+    """The sums of one scope's streams. `list_images` is what its list of images takes; `rested` need no call."""
     calls = dict(
         zip(
             OPERATIONS,
@@ -260,12 +261,17 @@ def estimate_scope(
         calls[ALIASES] = aliases
     return ScopeEstimate(
         scope=scope,
-        listings=dict(Counter(each.listing for each in streams)),
+        listings=_listings(streams, rested),
         calls=calls,
         seconds=_scope_seconds(calls, pace),
         reasons=_images_by([(each.reason, each.stream.image_name) for each in streams]),
         caveats=_images_by([(each.caveat, each.stream.image_name) for each in streams]),
     )
+
+
+def _listings(streams: Iterable[StreamEstimate], rested: int) -> Mapping[Listing, int]:
+    listed = dict(Counter(each.listing for each in streams))
+    return {**listed, Listing.REST: rested} if rested else listed
 
 
 def _images_by(pairs: Iterable[tuple[Reason | None, str]]) -> Mapping[Reason, tuple[str, ...]]:

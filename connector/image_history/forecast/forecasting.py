@@ -27,8 +27,10 @@ from image_history.forecast.estimate import (
     total_seconds,
     with_details,
 )
+from image_history.hints.resting import Rest
 from image_history.landing.runs import LandedRun, Landing
 from image_history.model import Failure, PlannedStream, Scope, Stop, Stream
+from image_history.run.hearing import Hearing, may_go_on
 from image_history.run.planning import Opened, Opening, Planning, SyncOptions, open_scopes
 from image_history.warehouse.large_streams import LargeStream, large_streams
 from image_history.warehouse.loader import Knowledge, known, known_streams, loaded_runs
@@ -59,7 +61,8 @@ class Forecast:
     `unreadable` are scopes whose images cannot be listed. `continued` is the unfinished run that it would go
     on with instead of beginning one, `waiting` are runs that it would load first. `locked` says who holds the
     warehouse, None if nobody does: then this is from memory, and from ranges. `regions_from` says where regions
-    come from that the configuration does not name.
+    come from that the configuration does not name. `hinted` images are listed first; with `hints_problem` none
+    rests.
     """
 
     scopes: tuple[ScopeEstimate, ...]
@@ -69,6 +72,8 @@ class Forecast:
     waiting: tuple[Unloaded, ...] = ()
     locked: str | None = None
     regions_from: tuple[str, ...] = ()
+    hinted: int = 0
+    hints_problem: str | None = None
 
 
 def pace_of(config: Config) -> Pace:
@@ -89,10 +94,18 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     stored = _stored(config)
     selection = asked.selection(wanted)
     left = [run for run in stored.unloaded if run.finished or not asked.fresh]
-    unfinished = [run for run in left if not run.finished and run.plan.selection == selection]
+    unfinished = [
+        run
+        for run in left
+        if not run.finished and run.plan.selection == selection and may_go_on(run.plan, config)
+    ]
     current = unfinished[-1] if unfinished else None
     waiting = tuple(run for run in left if run is not current)
-    looked = _Looked(config, asked, stored, waiting)
+    hearing = Hearing.of(config, asked, halt)
+    # A plan takes nothing from the queue.
+    hearing.release()
+    rest = hearing.rest(stored.knowledge.confirmed)
+    looked = _Looked(config, asked, stored, waiting, rest, hearing.mail.problem)
     found = looked.rest_of(current, wanted, halt) if current else looked.new_run(wanted, selection, halt)
     told = [f"{each}, from {each.region_from}" for each in wanted if each.region_from is not None]
     return replace(found, regions_from=tuple(told))
@@ -115,13 +128,23 @@ def _stored(config: Config) -> _Stored:
     try:
         with WarehouseFile(config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
             loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
-            return _Stored(known(connection), tuple(run for run in runs if run.plan.run_id not in loaded))
+            return _Stored(
+                known(connection, trust=config.hints.rests_for, after=_remembered_run(config, landing)),
+                tuple(run for run in runs if run.plan.run_id not in loaded),
+            )
     except WarehouseLockedError as error:
         logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
         mark = landing.mark()
         remembered = None if mark is None else landing.remembered(mark)
         knowledge = Knowledge() if remembered is None else Knowledge(known_streams(remembered[0]))
         return _Stored(knowledge, runs, locked=str(error.context.get("holder", "another process")))
+
+
+def _remembered_run(config: Config, landing: Landing) -> str | None:
+    """The newest run that the landing saw loaded, where hints are heard."""
+    mark = landing.mark() if config.hints.rests_for is not None else None
+    found = None if mark is None else landing.remembered(mark)
+    return None if found is None else found[1].newest_run
 
 
 def _runs(landing: Landing) -> tuple[LandedRun, ...]:
@@ -141,6 +164,8 @@ class _Planned:
     streams: Sequence[PlannedStream]
     listed: frozenset[Stream]
     list_images: Mapping[Scope, int]
+    rested: Mapping[Scope, int]
+    hinted: int = 0
     unreadable: tuple[Failure, ...] = ()
     run: LandedRun | None = None
 
@@ -150,6 +175,8 @@ class _Planned:
             streams=(*self.streams, *more.streams),
             listed=self.listed | more.listed,
             list_images={**self.list_images, **more.list_images},
+            rested={**self.rested, **more.rested},
+            hinted=self.hinted + more.hinted,
             unreadable=(*self.unreadable, *more.unreadable),
             run=self.run,
         )
@@ -163,6 +190,8 @@ class _Looked:
     options: SyncOptions
     stored: _Stored
     waiting: tuple[LandedRun, ...]
+    rest: Rest
+    hints_problem: str | None
 
     def new_run(self, wanted: Sequence[Target], selection: str, stop: Stop) -> Forecast:
         """The forecast of a run that begins now."""
@@ -176,6 +205,8 @@ class _Looked:
             streams=run.plan.streams,
             listed=_listed(run),
             list_images={scope.scope: 0 for scope in run.plan.scopes},
+            rested={scope.scope: scope.rested for scope in run.plan.scopes},
+            hinted=sum(scope.hinted for scope in run.plan.scopes),
             unreadable=run.plan.unreadable,
             run=run,
         )
@@ -190,14 +221,15 @@ class _Looked:
         return self._forecast(begun.joined(self._planned(new[-1], run.plan.selection)))
 
     def _planned(self, opened: Opened, selection: str) -> _Planned:
-        plan, _ = Planning(self.config, self.options, self.stored.knowledge.streams).plan(
-            opened, selection, now_ms=now_ms()
-        )
+        planning = Planning(self.config, self.options, self.stored.knowledge.streams, rest=self.rest)
+        plan, _ = planning.plan(opened, selection, now_ms=now_ms())
         listed = {Stream(scope.scope, name) for scope in opened.scopes for name in scope.images().names}
         return _Planned(
             streams=plan.streams,
             listed=frozenset(listed),
             list_images={scope.scope: scope.pages for scope in plan.scopes},
+            rested={scope.scope: scope.rested for scope in plan.scopes},
+            hinted=sum(scope.hinted for scope in plan.scopes),
             unreadable=plan.unreadable,
         )
 
@@ -207,7 +239,7 @@ class _Looked:
         for each in self._estimates(planned):
             by_scope[each.stream.scope].append(each)
         scopes = tuple(
-            estimate_scope(scope, planned.list_images[scope], streams, pace)
+            estimate_scope(scope, planned.list_images[scope], streams, pace, rested=planned.rested[scope])
             for scope, streams in by_scope.items()
         )
         return Forecast(
@@ -217,6 +249,8 @@ class _Looked:
             continued=None if planned.run is None else _unloaded(planned.run),
             waiting=tuple(map(_unloaded, self.waiting)),
             locked=self.stored.locked,
+            hinted=planned.hinted,
+            hints_problem=self.hints_problem,
         )
 
     def _estimates(self, planned: _Planned) -> Sequence[StreamEstimate]:

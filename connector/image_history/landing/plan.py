@@ -18,6 +18,8 @@ class ScopePlan:
     """What discovery found in one scope. Instants in UTC epoch milliseconds.
 
     `identity` names the configured profile or role, or AWS's default chain; the version before left that out.
+    `rested` images need not be listed, the oldest confirmation of them is of `confirmed_ms`; hints are about
+    `hinted` images.
     """
 
     scope: Scope
@@ -26,6 +28,9 @@ class ScopePlan:
     images: int
     t0_ms: int
     calls: Calls
+    rested: int = 0
+    hinted: int = 0
+    confirmed_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,17 @@ class RunPlan:
         if self.warehouse_id is None:
             return False
         return newest_run is None if self.base_run is None else self.base_run in loaded
+
+    def has_rested_out(self, trust_ms: int, now_ms: int) -> bool:
+        """Whether an image that rests in it would, if the run went on at `now_ms`, rest for longer than `trust_ms`.
+
+        AWS's clock and the local one are not compared: each tells how much time went by.
+        """
+        spent_ms = now_ms - self.started_at_ms
+        return any(
+            plan.confirmed_ms is not None and plan.t0_ms - plan.confirmed_ms + spent_ms > trust_ms
+            for plan in self.scopes
+        )
 
     def with_part(self, part: RunPlan) -> RunPlan:
         """This plan and what another part adds to it."""

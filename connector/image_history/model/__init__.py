@@ -6,6 +6,7 @@ Made of the standard library only; must not know AWS's wire, files, or SQL.
 from image_history.model.report import (
     Calls,
     Failure,
+    HintsReport,
     Publication,
     RowCounts,
     RunReport,
@@ -38,6 +39,7 @@ __all__ = [
     "Drift",
     "Evidence",
     "Failure",
+    "HintsReport",
     "ListingKind",
     "ListingRequest",
     "Numbers",

@@ -95,7 +95,8 @@ class Failure:
 class ScopeReport:
     """What one run did in one scope.
 
-    `held_back` counts the deletions that the mass-delete breaker holds back, of this run or an earlier one.
+    `held_back` counts the deletions that the mass-delete breaker holds back, of this run or an earlier one. `rested`
+    images were not listed, since nothing hinted at them; `hinted` were listed because something did.
     """
 
     scope: Scope
@@ -104,6 +105,28 @@ class ScopeReport:
     rows: RowCounts
     failures: tuple[Failure, ...] = ()
     held_back: int = 0
+    rested: int = 0
+    hinted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HintsReport:
+    """What hints did for one run, and what became of them.
+
+    `messages` were there, and `acknowledged` of them will not come again; `junk` counts messages, or lines of
+    them, that are no events of images. `rested` images were not listed; the one that was confirmed longest ago was
+    so at `confirmed_until` (aware, UTC). `hinted` images were listed first. `calls` are requests to the queue. With a
+    `problem` hints were not relied on, and every image was listed.
+    """
+
+    messages: int = 0
+    junk: int = 0
+    acknowledged: int = 0
+    rested: int = 0
+    hinted: int = 0
+    calls: int = 0
+    confirmed_until: datetime | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +172,7 @@ class RunReport:
     unreadable_scopes: tuple[Failure, ...] = ()
     drift: tuple[Drift, ...] = ()
     publications: tuple[Publication, ...] = ()
+    hints: HintsReport | None = None
 
     @property
     def failures(self) -> tuple[Failure, ...]:

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from image_history.config import Config
-from image_history.errors import WarehouseLockedError
+from image_history.errors import ConnectorError, WarehouseLockedError
 from image_history.extract.expand import find_targets
 from image_history.extract.scopes import Target, threads_of_a_scope
 from image_history.landing.mark import Mark
 from image_history.landing.memory import LedTo, Memory
 from image_history.landing.runs import LandedRun, Landing
-from image_history.model import RunReport, Stop
+from image_history.model import HintsReport, RunReport, Stop
 from image_history.publish.stage import publish_all
 from image_history.run.details import Detailing
+from image_history.run.hearing import Hearing, may_go_on
 from image_history.run.listing import Arrival, Progress, Reading, Silent
 from image_history.run.planning import Opening, Planning, SyncOptions
 from image_history.telemetry import note, observed, span
@@ -104,6 +105,7 @@ class _Sync:
     started: float = field(default_factory=time.monotonic)
     lock_seconds: float = 0.0
     waiting: tuple[LandedRun, ...] = ()
+    stored: Knowledge = field(default_factory=Knowledge)
 
     @property
     def warehouse(self) -> WarehouseFile:
@@ -114,6 +116,26 @@ class _Sync:
         selection = self.options.selection(wanted)
         unfinished, self.waiting = self._leftovers(selection)
         knowledge = self._knowledge()
+        hearing = Hearing.of(self.config, self.options, self.stop)
+        try:
+            done = self._read_and_load(wanted, selection, unfinished, knowledge, hearing)
+        except ConnectorError:
+            # The next sync is to hear them too, at once.
+            hearing.release()
+            raise
+        self.progress.stage("publishing")
+        with span("publish"):
+            publications = publish_all(self.config, stop=self.stop)
+        return replace(done, publications=publications)
+
+    def _read_and_load(
+        self,
+        wanted: Sequence[Target],
+        selection: str,
+        unfinished: LandedRun | None,
+        knowledge: Knowledge,
+        hearing: Hearing,
+    ) -> RunReport:
         self.progress.stage("scopes")
         reading = Reading(
             self.config,
@@ -124,14 +146,11 @@ class _Sync:
             now_ms=now_ms(),
             allow_mass_delete=self.options.allow_mass_delete,
         )
-        current = reading.run(self._arrivals(wanted, selection, unfinished, knowledge))
+        arrivals = self._arrivals(wanted, selection, unfinished, knowledge, hearing)
+        current = reading.run(arrivals)
         if self.config.details:
             current = self._detailed(current, reading)
-        done = self._finish(current, resumed=unfinished is not None)
-        self.progress.stage("publishing")
-        with span("publish"):
-            publications = publish_all(self.config, stop=self.stop)
-        return replace(done, publications=publications)
+        return self._finish(current, hearing, resumed=unfinished is not None)
 
     def _leftovers(self, selection: str) -> tuple[LandedRun | None, tuple[LandedRun, ...]]:
         """The unfinished run to continue, if any, and the runs whose rows wait to be loaded."""
@@ -140,7 +159,11 @@ class _Sync:
             for run_id in self.landing.forget_unfinished(self.mark):
                 logger.warning("unfinished_run_forgotten", extra={"run_id": run_id})
         runs = sorted(self._without_loaded(self.landing.own_runs(self.mark)), key=lambda run: run.plan.t0_ms)
-        unfinished = [run for run in runs if not run.finished and run.plan.selection == selection]
+        unfinished = [
+            run
+            for run in runs
+            if not run.finished and run.plan.selection == selection and may_go_on(run.plan, self.config)
+        ]
         current = unfinished[-1] if unfinished and not self.options.accept_account else None
         return current, tuple(run for run in runs if run is not current)
 
@@ -173,7 +196,7 @@ class _Sync:
             if not self.config.warehouse.exists():
                 return Knowledge()
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
-                return known(connection)
+                return known(connection, trust=self.config.hints.rests_for, after=self._remembered_run())
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
             remembered = self.landing.remembered(self.mark)
@@ -183,8 +206,18 @@ class _Sync:
             accounts = {(each.access, each.region): each.account_id for each in memory.accounts}
             return Knowledge(known_streams(streams), accounts, memory.newest_run)
 
+    def _remembered_run(self) -> str | None:
+        """The newest run that this landing saw loaded, where hints are heard."""
+        found = None if self.config.hints.rests_for is None else self.landing.remembered(self.mark)
+        return None if found is None else found[1].newest_run
+
     def _arrivals(
-        self, wanted: Sequence[Target], selection: str, unfinished: LandedRun | None, knowledge: Knowledge
+        self,
+        wanted: Sequence[Target],
+        selection: str,
+        unfinished: LandedRun | None,
+        knowledge: Knowledge,
+        hearing: Hearing,
     ) -> Iterator[Arrival]:
         """Open the scopes; as they answer, decide what to read of them, and write it down before it is read."""
         run = unfinished
@@ -192,9 +225,15 @@ class _Sync:
         accounts = {**knowledge.accounts, **({} if run is None else run.plan.accounts)}
         opening = Opening(wanted, self.config, self.options, accounts, self.stop, planned)
         planning = Planning(
-            self.config, self.options, knowledge.streams, self.mark.warehouse_id, knowledge.newest_run
+            self.config,
+            self.options,
+            knowledge.streams,
+            self.mark.warehouse_id,
+            knowledge.newest_run,
+            rest=hearing.rest(knowledge.confirmed),
         )
         for opened in opening.waves():
+            hearing.opened(opened)
             new = replace(opened, scopes=tuple(each for each in opened.scopes if each.scope not in planned))
             if run is None:
                 run = self.landing.create(*planning.plan(new, selection, now_ms=now_ms()))
@@ -248,7 +287,7 @@ class _Sync:
         """The earlier runs that could not be loaded yet."""
         return [earlier for earlier in self.waiting if earlier.folder.exists()]
 
-    def _finish(self, run: LandedRun, *, resumed: bool) -> RunReport:
+    def _finish(self, run: LandedRun, hearing: Hearing, *, resumed: bool) -> RunReport:
         self.progress.stage("loading")
         current = self.landing.close(run)
         loaded = self._load([*self._left(), current])
@@ -258,7 +297,12 @@ class _Sync:
             lock_seconds=self.lock_seconds,
             resumed=resumed,
         )
-        return replace(done, pending_runs=len(self.waiting))
+        return replace(done, pending_runs=len(self.waiting), hints=self._settle_hints(hearing, loaded[-1]))
+
+    def _settle_hints(self, hearing: Hearing, loaded: Loaded) -> HintsReport | None:
+        """Acknowledge what the loaded run has settled: nothing where it rests on what the warehouse lacks."""
+        confirmed = self.stored.confirmed if loaded.founded else None
+        return hearing.settle(confirmed, self.stored.streams, loaded.run.plan)
 
     def _load(self, runs: Sequence[LandedRun], *, wait_seconds: float | None = None) -> list[Loaded]:
         """Load the runs in the order in which they read, each in its own transaction, and remove their folders.
@@ -274,11 +318,12 @@ class _Sync:
             self._require_same(connection)
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
             loaded = [load_run(connection, run) for run in runs if run.plan.run_id not in done]
-            streams, now = connection.table("load/known_streams"), known(connection)
+            streams = connection.table("load/known_streams")
+            self.stored = known(connection, trust=self.config.hints.rests_for)
             opened = time.monotonic() - opened
         self.lock_seconds += opened
-        led_to = tuple(LedTo(*access, account_id) for access, account_id in now.accounts.items())
-        self.landing.remember(streams, Memory(self.mark.warehouse_id, now.newest_run, led_to))
+        led_to = tuple(LedTo(*access, account_id) for access, account_id in self.stored.accounts.items())
+        self.landing.remember(streams, Memory(self.mark.warehouse_id, self.stored.newest_run, led_to))
         for run in runs:
             self.landing.remove(run)
         return loaded

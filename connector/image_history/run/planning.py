@@ -10,14 +10,13 @@ import math
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 
 import pyarrow as pa
 
-from image_history.aws.bodies import epoch_ms
 from image_history.aws.deadline import Callers
 from image_history.config import Config
 from image_history.errors import (
@@ -33,10 +32,12 @@ from image_history.errors import (
 from image_history.extract.discovery import Discovery
 from image_history.extract.scopes import OpenScope, Target, open_scope, require_distinct, require_same_account
 from image_history.extract.workers import Arrivals
+from image_history.hints.resting import Rest
 from image_history.landing.plan import RunPlan, ScopePlan
 from image_history.landing.rows import empty_images, image_table
-from image_history.listing.request import PlanSettings, plan_stream
+from image_history.listing.request import PlanSettings
 from image_history.model import Failure, ListingKind, Outcome, Scope, Stop, Stream, StreamKnowledge
+from image_history.run.agenda import Agenda, Deciding
 from image_history.run.parts import WHOLE, Part
 from image_history.telemetry import note, span
 
@@ -262,6 +263,7 @@ class Planning:
     known: Mapping[Stream, StreamKnowledge]
     warehouse_id: str | None = None
     base_run: str | None = None
+    rest: Rest = field(default_factory=Rest)
 
     def plan(self, opened: Opened, selection: str, *, now_ms: int) -> tuple[RunPlan, pa.Table]:
         """The plan of a run, or of the scopes that it begins with, and their images.
@@ -274,24 +276,23 @@ class Planning:
         if self.options.images and whole and not any(discovery.images for _, discovery in found):
             globs = ", ".join(self.options.images)
             raise ConfigError(f"No image matches {globs} in the configured scopes.")
-        live = self._live_by_scope()
+        live, deciding = self._live_by_scope(), Deciding(self.known, self.rest, self._settings)
+        agendas = [
+            deciding.agenda(
+                scope.scope, discovery, self._vanished(scope, discovery, live.get(scope.scope, ()))
+            )
+            for scope, discovery in found
+        ]
         plan = RunPlan(
             run_id=_run_id(now_ms),
             started_at_ms=now_ms,
             mode=ListingKind.FULL if self.options.full else ListingKind.INCREMENTAL,
             selection=selection,
-            scopes=tuple(_scope_plan(scope, discovery) for scope, discovery in found),
-            streams=tuple(
-                plan_stream(
-                    stream,
-                    self.known.get(stream),
-                    self._settings,
-                    now_ms=discovery.now_ms,
-                    created_ms=created_ms,
-                )
-                for scope, discovery in found
-                for stream, created_ms in self._streams(scope, discovery, live.get(scope.scope, ()))
+            scopes=tuple(
+                _scope_plan(scope, discovery, agenda)
+                for (scope, discovery), agenda in zip(found, agendas, strict=True)
             ),
+            streams=tuple(planned for agenda in agendas for planned in agenda.streams),
             unreadable=opened.unreadable,
             drift=tuple(drift for _, discovery in found for drift in discovery.drift),
             accept_account=self.options.accept_account,
@@ -332,19 +333,12 @@ class Planning:
                 found.setdefault(stream.scope, []).append(stream)
         return found
 
-    def _streams(
-        self, opened: OpenScope, found: Discovery, live: Iterable[Stream]
-    ) -> Iterable[tuple[Stream, int | None]]:
-        """The scope's images with their CreationTime, and those that are stored as live but that its list lacks.
-
-        The latter are listed too: AWS then says that they are gone, or that the list of images lags behind.
-        """
-        for image in found.images:
-            yield Stream(opened.scope, image.ImageName), epoch_ms(image.CreationTime)
+    def _vanished(self, opened: OpenScope, found: Discovery, live: Iterable[Stream]) -> Iterable[Stream]:
+        """The images of a scope that are stored as live and wanted, but that its list lacks."""
         for stream in live:
             name = stream.image_name
             if name not in found.names and self._matches(name) and opened.target.images.accepts(name):
-                yield stream, None
+                yield stream
 
 
 def _run_id(started_at_ms: int) -> str:
@@ -353,7 +347,7 @@ def _run_id(started_at_ms: int) -> str:
     return f"{moment:%Y%m%dT%H%M%S}.{started_at_ms % 1000:03d}Z-{secrets.token_hex(4)}"
 
 
-def _scope_plan(opened: OpenScope, found: Discovery) -> ScopePlan:
+def _scope_plan(opened: OpenScope, found: Discovery, agenda: Agenda) -> ScopePlan:
     return ScopePlan(
         scope=opened.scope,
         identity=opened.target.identity,
@@ -361,4 +355,7 @@ def _scope_plan(opened: OpenScope, found: Discovery) -> ScopePlan:
         images=len(found.images),
         t0_ms=found.t0_ms,
         calls=opened.calls.meter.take(),
+        rested=agenda.rested,
+        hinted=agenda.hinted,
+        confirmed_ms=agenda.confirmed_ms,
     )

@@ -9,10 +9,11 @@ import logging
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from image_history.errors import LoadError
+from image_history.hints.resting import Confirmations
 from image_history.landing.runs import LandedRun
 from image_history.model import (
     Calls,
@@ -30,6 +31,7 @@ from image_history.model import (
 )
 from image_history.schema import RUNS
 from image_history.version import __version__
+from image_history.warehouse.confirmed import confirmations
 from image_history.warehouse.detailed import land_listed, land_versions, unread_details, write_versions
 from image_history.warehouse.identity import newest_run, rests_on_this
 from image_history.warehouse.records import (
@@ -60,7 +62,8 @@ logger = logging.getLogger(__name__)
 class Loaded:
     """One run as it was loaded: its rows scope by scope, the deletions that the breaker holds back, and when.
 
-    `drift` is what this run was the first to meet; `observed_ms` is UTC epoch milliseconds.
+    `drift` is what this run was the first to meet; `observed_ms` is UTC epoch milliseconds. `founded`: the warehouse
+    went on from what the run was planned on.
     """
 
     run: LandedRun
@@ -68,6 +71,7 @@ class Loaded:
     held_back: Mapping[Scope, int]
     drift: tuple[Drift, ...]
     observed_ms: int
+    founded: bool = True
 
 
 def loaded_runs(connection: Connection, run_ids: Iterable[str]) -> frozenset[str]:
@@ -80,22 +84,33 @@ def loaded_runs(connection: Connection, run_ids: Iterable[str]) -> frozenset[str
 class Knowledge:
     """What planning needs to know: every stream, and which account each profile or role and region led to.
 
-    `newest_run` is the run after which all this was so; None for an empty warehouse.
+    `newest_run` is the run after which all this was so; None for an empty warehouse. `confirmed` is what decides
+    who may rest; None where nobody may.
     """
 
     streams: Mapping[Stream, StreamKnowledge] = field(default_factory=dict)
     accounts: Mapping[tuple[str, str], str] = field(default_factory=dict)
     newest_run: str | None = None
+    confirmed: Confirmations | None = None
 
 
-def known(connection: Connection) -> Knowledge:
-    """What the warehouse knows."""
+def known(connection: Connection, *, trust: timedelta | None = None, after: str | None = None) -> Knowledge:
+    """What the warehouse knows; what was confirmed within `trust` as well, if that is asked for.
+
+    Where it lacks `after`, a run that somebody remembers, a backup was put in its place, and hints at what it lacks
+    are gone: then nothing is confirmed.
+    """
     accounts = connection.table("load/known_accounts").to_pylist()
     return Knowledge(
         streams=known_streams(connection.table("load/known_streams")),
         accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
         newest_run=newest_run(connection),
+        confirmed=None if trust is None or not _has(connection, after) else confirmations(connection, trust),
     )
+
+
+def _has(connection: Connection, run_id: str | None) -> bool:
+    return run_id is None or bool(loaded_runs(connection, [run_id]))
 
 
 def known_streams(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
@@ -128,7 +143,8 @@ def load_run(connection: Connection, run: LandedRun) -> Loaded:
 
 def _loaded(connection: Connection, landed: LandedRun) -> Loaded:
     with connection.transaction():
-        run = _prepared(connection, _founded(connection, landed))
+        founded = rests_on_this(connection, landed.plan)
+        run = _prepared(connection, landed if founded else _voided(landed))
         load = _Load(connection, run, _observed_ms(connection))
         load.versions()
         load.images()
@@ -139,12 +155,10 @@ def _loaded(connection: Connection, landed: LandedRun) -> Loaded:
         drift = load.drift()
         load.record(rows, run_outcome(run, held_back))
         load.check()
-    return Loaded(run, rows, held_back, drift, load.observed_ms)
+    return Loaded(run, rows, held_back, drift, load.observed_ms, founded)
 
 
-def _founded(connection: Connection, run: LandedRun) -> LandedRun:
-    if rests_on_this(connection, run.plan):
-        return run
+def _voided(run: LandedRun) -> LandedRun:
     logger.warning("run_void", extra={"run_id": run.plan.run_id, "base_run": run.plan.base_run})
     proved = {stream: _void(mark) for stream, mark in run.checkpoints.items() if mark.outcome in _PROVED}
     return replace(run, checkpoints={**run.checkpoints, **proved}, absences=())
@@ -379,6 +393,7 @@ def report(loaded: Loaded, *, duration_seconds: float, lock_seconds: float, resu
 
 def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
     calls = calls_by_scope(loaded.run)
+    plans = {plan.scope: plan for plan in loaded.run.plan.scopes}
     by_scope: dict[Scope, list[Checkpoint]] = {scope: [] for scope in calls}
     for mark in checkpoints(loaded.run):
         by_scope[mark.stream.scope].append(mark)
@@ -393,6 +408,8 @@ def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
                 *(each for each in unread_details(loaded.run) if each.scope == scope),
             ),
             held_back=loaded.held_back.get(scope, 0),
+            rested=plans[scope].rested,
+            hinted=plans[scope].hinted,
         )
         for scope, marks in by_scope.items()
     )

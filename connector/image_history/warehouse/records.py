@@ -186,6 +186,8 @@ def _scope_listed(plan: ScopePlan) -> Record:
         "readings": 1,
         "phantoms": 0,
         "t0": plan.t0_ms,
+        "rested": plan.rested,
+        "hinted": plan.hinted,
         "comparable": False,
     }
 

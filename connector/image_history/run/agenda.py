@@ -1,0 +1,79 @@
+"""Which of a scope's images a run lists, and in which order; all others may rest.
+
+Pure decisions on what is known and hinted at; must not know clients, clocks or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from image_history.aws.bodies import Image, epoch_ms
+from image_history.extract.discovery import Discovery
+from image_history.hints.events import Hint
+from image_history.hints.resting import Rest
+from image_history.listing.request import PlanSettings, plan_stream
+from image_history.model import PlannedStream, Scope, Stream, StreamKnowledge
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """What is listed in one scope: the first `hinted` of the streams because of hints. `rested` need not be.
+
+    `confirmed_ms` is when the last of the latter was confirmed, UTC epoch milliseconds.
+    """
+
+    streams: tuple[PlannedStream, ...]
+    hinted: int
+    rested: int
+    confirmed_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What is decided on: what is known of the streams, who may rest, and what shapes a listing."""
+
+    known: Mapping[Stream, StreamKnowledge]
+    rest: Rest
+    settings: PlanSettings
+
+    def agenda(self, scope: Scope, found: Discovery, vanished: Iterable[Stream]) -> Agenda:
+        """The listings of a scope, those first that hints are about.
+
+        `vanished` are stored as live, and its list of images lacks them. They are listed too: AWS then says that
+        they are gone, or that the list of images lags behind.
+        """
+        hinted: list[PlannedStream] = []
+        others: list[PlannedStream] = []
+        rested: list[int] = []
+        for stream, image in _streams(scope, found, vanished):
+            known = self.known.get(stream)
+            pending = self.rest.pending(stream, known)
+            if image is not None and self.rest.may(stream, known, _said(image), now_ms=found.now_ms):
+                rested.append(self.rest.confirmed_ms(stream))
+                continue
+            planned = plan_stream(
+                stream,
+                known,
+                replace(self.settings, full=True) if _deletes(pending) else self.settings,
+                now_ms=found.now_ms,
+                created_ms=None if image is None else epoch_ms(image.CreationTime),
+            )
+            (hinted if pending else others).append(planned)
+        return Agenda((*hinted, *others), len(hinted), len(rested), min(rested, default=None))
+
+
+def _streams(
+    scope: Scope, found: Discovery, vanished: Iterable[Stream]
+) -> Iterable[tuple[Stream, Image | None]]:
+    yield from ((Stream(scope, image.ImageName), image) for image in found.images)
+    yield from ((stream, None) for stream in vanished)
+
+
+def _said(image: Image) -> tuple[int, int, str]:
+    return epoch_ms(image.CreationTime), epoch_ms(image.LastModifiedTime), image.ImageStatus
+
+
+def _deletes(hints: Iterable[Hint]) -> bool:
+    """Whether something may be gone, which an incremental listing would not show."""
+    return any(hint.deletes for hint in hints)

@@ -1,0 +1,154 @@
+"""Hears hints at the start of a run, and acknowledges them once the run is loaded.
+
+Must not know queues, folders, or SQL.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from image_history.aws.queue import Queue
+from image_history.config import Config
+from image_history.hints.folder import FolderMailbox
+from image_history.hints.mail import Mail, Mailbox, Message
+from image_history.hints.queue import QueueMailbox
+from image_history.hints.resting import Confirmations, Ledger, Rest, by_image
+from image_history.landing.plan import RunPlan
+from image_history.model import HintsReport, Scope, Stop, Stream, StreamKnowledge
+from image_history.run.parts import WHOLE
+from image_history.run.planning import Opened, SyncOptions
+from image_history.warehouse.warehouse import now_ms
+
+logger = logging.getLogger(__name__)
+
+Accepts = Callable[[str], bool]
+
+
+def mailbox_of(config: Config, stop: Stop) -> Mailbox | None:
+    """Where the configuration has its hints from; None if there are none. Raises ConfigError."""
+    hints = config.hints
+    if hints.queue is not None:
+        return QueueMailbox(Queue(hints.queue, hints.profile), stop, now_ms=now_ms)
+    return FolderMailbox(hints.folder) if hints.folder is not None else None
+
+
+def may_go_on(plan: RunPlan, config: Config) -> bool:
+    """Whether an unfinished run may be continued: not if an image would rest in it for longer than it may."""
+    trust = config.hints.rests_for
+    return not plan.has_rested_out(0 if trust is None else round(trust.total_seconds() * 1000), now_ms())
+
+
+@dataclass(slots=True)
+class Hearing:
+    """The hints of one run. `wanted` tells, of each scope that was opened, which images are read.
+
+    `unopened` says that some scope could not be opened, whichever that is.
+    """
+
+    config: Config
+    options: SyncOptions
+    mailbox: Mailbox | None
+    mail: Mail = field(default_factory=Mail)
+    wanted: dict[Scope, Accepts] = field(default_factory=dict)
+    unopened: bool = False
+
+    @classmethod
+    def of(cls, config: Config, options: SyncOptions, stop: Stop) -> Hearing:
+        """Read all hints that are there; those of other parts are returned at once. Raises ConfigError."""
+        mailbox = mailbox_of(config, stop)
+        mail = Mail() if mailbox is None else mailbox.read()
+        if mail.problem is not None:
+            logger.warning("hints_not_relied_on", extra={"reason": mail.problem})
+        if mailbox is not None and config.hints.queue is not None and options.part != WHOLE:
+            others = [message for message in mail.messages if _concerns_others(message, options)]
+            own = tuple(message for message in mail.messages if not _concerns_others(message, options))
+            mail = replace(mail, messages=own, calls=mail.calls + mailbox.release(others))
+        return cls(config, options, mailbox, mail)
+
+    def opened(self, wave: Opened) -> None:
+        """Note which scopes the run reads."""
+        self.wanted.update((each.scope, each.target.images.accepts) for each in wave.scopes)
+        self.unopened = self.unopened or bool(wave.unreadable)
+
+    def rest(self, confirmations: Confirmations | None) -> Rest:
+        """Who may rest. Nobody where hints cannot be relied on, or what is stored is not known (None).
+
+        Nor who is asked for by name.
+        """
+        named = self.options.full or bool(self.options.images)
+        allowed = self.mailbox is not None and self.mail.problem is None and not named
+        return Rest(
+            allowed=allowed and confirmations is not None,
+            trust_ms=round(self.config.hints.trust.total_seconds() * 1000),
+            reconcile_every_ms=round(self.config.reconcile_every.total_seconds() * 1000),
+            page_size=self.config.page_size,
+            confirmations=confirmations or Confirmations(),
+            hints=by_image(self.mail.hints),
+        )
+
+    def settle(
+        self,
+        confirmations: Confirmations | None,
+        known: Mapping[Stream, StreamKnowledge],
+        plan: RunPlan,
+    ) -> HintsReport | None:
+        """Acknowledge what the loaded run has settled, return the rest, and say so; None without hints.
+
+        To be called after the commit. Without `confirmations` nothing is acknowledged: the run proved nothing.
+        """
+        if self.mailbox is None:
+            return None
+        done, left = self._sorted(confirmations, known, plan)
+        calls = self.mail.calls + self.mailbox.acknowledge(done) + self.mailbox.release(left)
+        confirmed = [scope.confirmed_ms for scope in plan.scopes if scope.confirmed_ms is not None]
+        return HintsReport(
+            messages=len(self.mail.messages),
+            junk=self.mail.junk,
+            acknowledged=len(done),
+            rested=sum(scope.rested for scope in plan.scopes),
+            hinted=sum(scope.hinted for scope in plan.scopes),
+            calls=calls,
+            confirmed_until=_instant(min(confirmed)) if confirmed else None,
+            problem=self.mail.problem,
+        )
+
+    def _sorted(
+        self,
+        confirmations: Confirmations | None,
+        known: Mapping[Stream, StreamKnowledge],
+        plan: RunPlan,
+    ) -> tuple[list[Message], list[Message]]:
+        """The messages that are done with, and those that are not."""
+        if confirmations is None:
+            return [], list(self.mail.messages)
+        narrowed = bool(self.options.scopes or self.options.images)
+        ledger = Ledger(
+            confirmations,
+            known,
+            self.wanted,
+            {} if self.options.images else {scope.scope: scope.t0_ms for scope in plan.scopes},
+            everything=not (narrowed or self.unopened or plan.unreadable),
+            page_size=self.config.page_size,
+        )
+        done: list[Message] = []
+        left: list[Message] = []
+        for message in self.mail.messages:
+            (done if all(map(ledger.settled, message.hints)) else left).append(message)
+        return done, left
+
+    def release(self) -> None:
+        """Have all messages come again: what read them changed nothing."""
+        if self.mailbox is not None:
+            self.mailbox.release(self.mail.messages)
+
+
+def _concerns_others(message: Message, options: SyncOptions) -> bool:
+    """Whether another part reads an image that a message is about."""
+    return any(not options.part.has(hint.scope) for hint in message.hints)
+
+
+def _instant(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)

@@ -1,0 +1,480 @@
+"""Hints: which images are listed, which may rest, and when a hint is acknowledged."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from image_history.config import Account, Images
+from image_history.durable.effects import Effect
+from image_history.errors import WarehouseLockedError
+from image_history.forecast.forecasting import forecast
+from image_history.model import RunReport
+from image_history.simulator import Exchange
+from image_history.warehouse.warehouse import now_ms
+from tests.behaviour.harness import ServeWorld
+from tests.behaviour.hinting import (
+    HOUR_MS,
+    JUNK,
+    MINUTE_MS,
+    Hinted,
+    Killed,
+    hinted_site,
+    image_event,
+    installed,
+    killing,
+    trail_event,
+    version_event,
+)
+from tests.behaviour.test_deletions import deny
+from tests.behaviour.test_refusals import held
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+pytestmark = pytest.mark.duckdb
+
+
+def quiet(served: ServeWorld, **shape: int) -> Hinted:
+    """A site that was read once, five minutes ago."""
+    hinted = hinted_site(served, **shape)
+    hinted.site.sync()
+    hinted.clock.advance(5 * MINUTE_MS)
+    return hinted
+
+
+def listed(hinted: Hinted) -> set[str]:
+    """The images whose versions were listed by the last sync."""
+    return {image for image in hinted.images if hinted.site.calls("ListImageVersions", image)}
+
+
+def rested(report: RunReport) -> int:
+    """How many images the sync let rest, by its report and by its scopes."""
+    assert report.hints is not None
+    assert report.hints.rested == sum(scope.rested for scope in report.scopes)
+    return report.hints.rested
+
+
+def test_first_sync_lists_everything(served: ServeWorld) -> None:
+    """What was never read may not rest."""
+    hinted = hinted_site(served)
+    report = hinted.site.sync()
+    assert rested(report) == 0
+    assert listed(hinted) == set(hinted.images)
+
+
+def test_quiet_images_rest(served: ServeWorld) -> None:
+    """Without a hint, only the list of images is read; the table stays true."""
+    hinted = quiet(served)
+    report = hinted.site.sync()
+    assert report.calls.by_operation == {"ListImages": 1}
+    assert rested(report) == 12
+    hinted.site.assert_true()
+
+
+def test_hinted_image_is_listed(served: ServeWorld) -> None:
+    """A hint at one image lists that one alone, and the new version is there."""
+    hinted = quiet(served)
+    image = hinted.images[3]
+    hinted.site.world.create_version(image)
+    hinted.hint(image)
+    hinted.clock.advance(2 * MINUTE_MS)
+    report = hinted.site.sync()
+    assert listed(hinted) == {image}
+    assert report.hints is not None
+    assert (report.hints.hinted, report.hints.acknowledged) == (1, 1)
+    assert hinted.waiting() == []
+    hinted.site.assert_true()
+
+
+def test_hint_is_kept_until_a_listing_begins_a_minute_later(served: ServeWorld) -> None:
+    """Lists lag: a hint of this second stays, and lists its image again in the next sync."""
+    hinted = quiet(served)
+    image = hinted.images[0]
+    path = hinted.hint(image)
+    assert hinted.site.sync().hints.acknowledged == 0  # type: ignore[union-attr]
+    assert hinted.waiting() == [path.name]
+    hinted.clock.advance(2 * MINUTE_MS)
+    hinted.site.sync()
+    assert listed(hinted) == {image}
+    assert hinted.waiting() == []
+    assert (hinted.folder / "loaded" / path.name).exists()
+
+
+def test_settled_hint_lists_nothing_again(served: ServeWorld) -> None:
+    """A hint that comes late, or once more, after a listing that shows what it is about, costs no call."""
+    hinted = hinted_site(served)
+    before_ms = hinted.clock.now_ms()
+    hinted.clock.advance(5 * MINUTE_MS)
+    hinted.site.sync()
+    hinted.put(*[version_event(hinted.arn(image), before_ms) for image in hinted.images] * 2)
+    assert hinted.site.sync().calls.by_operation == {"ListImages": 1}
+    assert hinted.waiting() == []
+
+
+@pytest.mark.parametrize("status", ["CREATED", "Created", "deleting", "Whatever"])
+@pytest.mark.parametrize("upper", [False, True], ids=["lower", "upper"])
+def test_names_and_statuses_are_compared_without_case(
+    served: ServeWorld, status: str, *, upper: bool
+) -> None:
+    """The case of an ARN, and of a status, says nothing."""
+    hinted = quiet(served)
+    image = hinted.images[5]
+    arn = hinted.arn(image)
+    hinted.put(version_event(arn.upper() if upper else arn, hinted.clock.now_ms(), status))
+    hinted.site.sync()
+    assert listed(hinted) == {image}
+
+
+def test_image_event_and_recorded_call_are_hints(served: ServeWorld) -> None:
+    """An image's own event, and a call of UpdateImageVersion that CloudTrail recorded."""
+    hinted = quiet(served)
+    one, other = hinted.images[1], hinted.images[7]
+    now_ms = hinted.clock.now_ms()
+    hinted.site.world.update_version(other, 3)
+    hinted.put(image_event(hinted.arn(one), now_ms), trail_event(*hinted.scope, other, now_ms))
+    hinted.clock.advance(2 * MINUTE_MS)
+    hinted.site.sync()
+    assert listed(hinted) == {one, other}
+    assert hinted.waiting() == []
+    hinted.site.assert_true()
+
+
+def test_junk_is_acknowledged_and_harms_nothing(served: ServeWorld) -> None:
+    """What is no event of images is counted and put away."""
+    hinted = quiet(served)
+    hinted.put(*(line for line in JUNK if line))
+    report = hinted.site.sync()
+    assert rested(report) == 12
+    assert report.hints is not None
+    assert report.hints.junk == len(JUNK) - 1
+    assert hinted.waiting() == []
+
+
+def test_forged_hints_of_other_accounts_are_put_away(served: ServeWorld) -> None:
+    """A hint at an account, region or image that is not ours lists nothing."""
+    hinted = quiet(served)
+    now_ms = hinted.clock.now_ms()
+    hinted.put(
+        version_event("arn:aws:sagemaker:us-east-1:999999999999:image/x", now_ms),
+        version_event(hinted.arn("no-such-image"), now_ms - 2 * MINUTE_MS),
+        version_event(f"arn:aws:sagemaker:mars-north-1:{hinted.scope[0]}:image/{hinted.images[0]}", now_ms),
+    )
+    assert hinted.site.sync().calls.by_operation == {"ListImages": 1}
+    assert hinted.waiting() == []
+
+
+def test_forged_future_does_not_hide_a_hint(served: ServeWorld) -> None:
+    """A hint dated ahead of AWS's clock neither stays for ever nor hides a true one at the same image."""
+    hinted = quiet(served)
+    image = hinted.images[2]
+    hinted.site.world.create_version(image)
+    now_ms = hinted.clock.now_ms()
+    arn = hinted.arn(image)
+    hinted.put(version_event(arn, now_ms + 900 * HOUR_MS), version_event(arn, now_ms))
+    hinted.clock.advance(2 * MINUTE_MS)
+    hinted.site.sync()
+    assert listed(hinted) == {image}
+    hinted.site.assert_true()
+    hinted.clock.advance(HOUR_MS)
+    hinted.site.sync()
+    assert hinted.waiting() == []
+
+
+def test_lost_hint_is_made_up_for_after_trust(served: ServeWorld) -> None:
+    """An image whose hint never came rests for `trust`, and not longer."""
+    hinted = quiet(served)
+    hinted.site.world.create_version(hinted.images[4])
+    hinted.site.sync()
+    assert hinted.site.calls("ListImageVersions") == 0
+    hinted.clock.advance(24 * HOUR_MS)
+    assert rested(hinted.site.sync()) == 0
+    hinted.site.assert_true()
+
+
+@pytest.mark.parametrize("kind", ["new", "vanished", "recreated", "touched", "passing", "full"])
+def test_image_that_changed_otherwise_does_not_rest(served: ServeWorld, kind: str) -> None:
+    """New, vanished, made again, touched, with a version in a passing state, or asked for in full."""
+    hinted = quiet(served)
+    world, image = hinted.site.world, hinted.images[6]
+    if kind == "new":
+        world.create_image("brand-new")
+        world.create_version("brand-new")
+    elif kind in {"vanished", "recreated"}:
+        world.delete_image(image)
+        if kind == "recreated":
+            world.create_image(image)
+            world.create_version(image)
+    elif kind == "touched":
+        world.update_image(image, description="touched")
+    elif kind == "passing":
+        world.set_status(image, 2, "CREATING")
+        hinted.hint(image)
+        hinted.site.sync()
+        world.set_status(image, 2, "CREATED")
+        hinted.clock.advance(2 * MINUTE_MS)
+        for path in hinted.folder.glob("*.jsonl"):
+            path.unlink()
+    report = hinted.site.sync(full=kind == "full")
+    assert hinted.site.calls("ListImageVersions") == (12 if kind == "full" else 1)
+    assert rested(report) == (0 if kind == "full" else len(report.scopes) * 12 - (kind != "new"))
+    hinted.site.assert_true()
+
+
+def test_deletion_hinted_at_a_large_image_lists_it_in_full(served: ServeWorld) -> None:
+    """An incremental listing would not show that a version went."""
+    hinted = quiet(served, images=3, largest=250)
+    counts = {
+        image: sum(row.image_name == image for row in hinted.site.world.truth()) for image in hinted.images
+    }
+    image = max(counts, key=lambda name: counts[name])
+    hinted.site.world.delete_version(image, 17)
+    hinted.hint(image, status="DELETING")
+    hinted.clock.advance(2 * MINUTE_MS)
+    report = hinted.site.sync()
+    assert report.rows.deleted == 1
+    assert hinted.waiting() == []
+    hinted.site.assert_true()
+
+
+def test_large_image_is_reconciled_although_it_might_rest(served: ServeWorld) -> None:
+    """Rest is bounded by reconcile_every too: only a full listing finds a deletion whose hint was lost."""
+    hinted = quiet(served, images=3, largest=250)
+    counts = {
+        image: sum(row.image_name == image for row in hinted.site.world.truth()) for image in hinted.images
+    }
+    image = max(counts, key=lambda name: counts[name])
+    hinted.clock.advance(23 * HOUR_MS)
+    hinted.hint(image)
+    hinted.site.sync()
+    hinted.site.world.delete_version(image, 17)
+    hinted.clock.advance(2 * HOUR_MS)
+    hinted.site.sync()
+    hinted.site.assert_true()
+
+
+def test_unreadable_folder_lists_everything(served: ServeWorld) -> None:
+    """Without hints that can be relied on nobody rests, and the report says why."""
+    hinted = quiet(served)
+    hinted.folder.rmdir()
+    report = hinted.site.sync()
+    assert listed(hinted) == set(hinted.images)
+    assert report.hints is not None
+    assert report.hints.problem is not None
+    assert str(hinted.folder) in report.hints.problem
+
+
+def test_file_counts_once_it_is_whole(served: ServeWorld) -> None:
+    """A line without its end, and a hidden file, wait for their writer; a link is not followed."""
+    hinted = quiet(served)
+    event = json.dumps(version_event(hinted.arn(hinted.images[0]), hinted.clock.now_ms()))
+    (hinted.folder / "cut.jsonl").write_text(event)
+    (hinted.folder / ".hidden.jsonl").write_text(f"{event}\n")
+    assert rested(hinted.site.sync()) == 12
+    assert hinted.waiting() == [".hidden.jsonl", "cut.jsonl"]
+    (hinted.folder / "link.jsonl").symlink_to(hinted.folder / "cut.jsonl")
+    report = hinted.site.sync()
+    assert report.hints is not None
+    assert "link.jsonl" in (report.hints.problem or "")
+
+
+def test_nothing_is_written_over_in_the_folder(served: ServeWorld) -> None:
+    """A second file of the same name gets another one where it is moved to."""
+    hinted = quiet(served)
+    for _ in range(2):
+        hinted.written = 0
+        hinted.put("{}")
+        hinted.site.sync()
+    assert sorted(path.name for path in (hinted.folder / "loaded").iterdir()) == [
+        "000001-2.jsonl",
+        "000001.jsonl",
+    ]
+
+
+def test_narrowed_sync_keeps_the_hints_of_others(served: ServeWorld) -> None:
+    """What a sync was not asked for is settled by another one."""
+    hinted = quiet(served)
+    one, other = hinted.images[:2]
+    hinted.hint(one)
+    kept = hinted.hint(other)
+    foreign = hinted.put(version_event("arn:aws:sagemaker:us-east-1:999999999999:image/x", 0))
+    hinted.clock.advance(2 * MINUTE_MS)
+    hinted.site.sync(images=(one,))
+    assert hinted.waiting() == [kept.name, foreign.name]
+
+
+def test_excluded_image_has_its_hints_put_away(served: ServeWorld) -> None:
+    """A hint at an image that the configuration leaves out is no reason to keep it."""
+    hinted = hinted_site(served)
+    hinted.site.sync()
+    image = hinted.images[0]
+    account = Account(images=Images(exclude=(image,)))
+    hinted.site.config = msgspec.structs.replace(hinted.site.config, accounts=(account,))
+    hinted.hint(image)
+    hinted.clock.advance(2 * MINUTE_MS)
+    report = hinted.site.sync()
+    assert hinted.waiting() == []
+    assert listed(hinted) == set()
+    assert rested(report) == 11
+
+
+def test_locked_warehouse_acknowledges_nothing(served: ServeWorld) -> None:
+    """What was not loaded stays hinted at; the next sync loads it."""
+    hinted = quiet(served)
+    image = hinted.images[0]
+    hinted.site.world.create_version(image)
+    path = hinted.hint(image)
+    hinted.clock.advance(2 * MINUTE_MS)
+    with held(hinted.site.config.warehouse), pytest.raises(WarehouseLockedError):
+        hinted.site.sync(lock_wait=timedelta(0))
+    assert hinted.waiting() == [path.name]
+    hinted.site.sync()
+    assert hinted.waiting() == []
+    hinted.site.assert_true()
+
+
+@pytest.mark.parametrize(("hours", "rest"), [(1, 11), (25, 0)], ids=["soon", "late"])
+def test_killed_run_goes_on_unless_its_images_rested_too_long(
+    served: ServeWorld, monkeypatch: pytest.MonkeyPatch, hours: int, rest: int
+) -> None:
+    """A run that is continued a day later does not let images rest for another day."""
+    hinted = quiet(served)
+    lost, image = hinted.images[:2]
+    hinted.site.world.create_version(lost)
+    hinted.hint(image)
+    hinted.clock.advance(2 * MINUTE_MS)
+    with installed(killing(Effect.RENAME, "segment")), pytest.raises(Killed):
+        hinted.site.sync()
+    hinted.clock.advance(hours * HOUR_MS)
+    later_ms = now_ms() + hours * HOUR_MS
+    monkeypatch.setattr("image_history.run.hearing.now_ms", lambda: later_ms)
+    planned = forecast(hinted.site.config)
+    assert (planned.continued is not None) == (rest > 0)
+    report = hinted.site.sync()
+    assert report.resumed == (rest > 0)
+    assert rested(report) == rest
+    if not rest:
+        hinted.site.assert_true()
+
+
+def test_five_thousand_quiet_images_cost_their_pages(served: ServeWorld) -> None:
+    """20 new versions, 3 deleted, an image gone; hints doubled, shuffled and among junk: at most 80 calls."""
+    hinted = hinted_site(served, images=5000, versions=1)
+    hinted.site.sync()
+    hinted.clock.advance(HOUR_MS)
+    report = hinted.site.sync()
+    assert report.calls.by_operation == {"ListImages": 50}
+    assert report.duration_seconds < 10
+    world, rng = hinted.site.world, random.Random(7)
+    chosen = rng.sample(hinted.images, 24)
+    now_ms = hinted.clock.now_ms()
+    for image in chosen[:20]:
+        world.create_version(image)
+    for image in chosen[20:23]:
+        world.delete_version(image, 1)
+    world.delete_image(chosen[23])
+    events: list[object] = [version_event(hinted.arn(image), now_ms) for image in chosen[:20]]
+    events += [version_event(hinted.arn(image), now_ms, "DELETING") for image in chosen[20:23]]
+    events += [image_event(hinted.arn(chosen[23]), now_ms, "DELETING")]
+    mixed = [*events, *events, *(line for line in JUNK if line)]
+    rng.shuffle(mixed)
+    hinted.put(*mixed)  # type: ignore[arg-type]
+    hinted.clock.advance(5 * MINUTE_MS)
+    report = hinted.site.sync(concurrency=8)
+    assert report.calls.total <= 80
+    assert hinted.waiting() == []
+    hinted.site.assert_true()
+
+
+def test_held_back_image_never_rests(served: ServeWorld) -> None:
+    """While deletions are held back nothing is accepted: the image is listed by every run, its hints stay."""
+    hinted = hinted_site(served, images=3, versions=40)
+    hinted.site.sync()
+    hinted.clock.advance(5 * MINUTE_MS)
+    image = hinted.images[0]
+    for version in range(1, 40):
+        hinted.site.world.delete_version(image, version)
+    path = hinted.hint(image, status="DELETING")
+    for _ in range(3):
+        hinted.clock.advance(2 * MINUTE_MS)
+        report = hinted.site.sync()
+        assert listed(hinted) == {image}
+        assert rested(report) == 2
+        assert hinted.waiting() == [path.name]
+    hinted.site.sync(allow_mass_delete=True)
+    assert hinted.waiting() == []
+    hinted.site.assert_true()
+
+
+def test_image_made_again_does_not_rest_on_its_earlier_life(served: ServeWorld) -> None:
+    """One that was made again while its listing failed is listed until a reading of its new life is accepted."""
+    hinted = quiet(served)
+    world, image = hinted.site.world, hinted.images[2]
+    world.delete_image(image)
+    world.create_image(image)
+    world.create_version(image)
+    refuse = deny("ListImageVersions")
+
+    async def fault(request: web.Request, exchange: Exchange) -> web.StreamResponse | None:
+        return await refuse(request, exchange) if exchange.image_name == image else None
+
+    hinted.site.simulator.fault = fault
+    hinted.hint(hinted.images[0])
+    hinted.site.sync()
+    hinted.site.simulator.fault = None
+    for path in hinted.folder.glob("*.jsonl"):
+        path.unlink()
+    hinted.site.sync()
+    assert listed(hinted) == {image}
+    hinted.site.assert_true()
+    hinted.site.sync()
+    assert listed(hinted) == set()
+
+
+def test_nothing_rests_on_a_backup_that_lacks_what_was_acknowledged(served: ServeWorld) -> None:
+    """A backup that is put back knows nothing of hints that are gone: all is listed once."""
+    hinted = quiet(served)
+    warehouse = hinted.site.config.warehouse
+    backup = warehouse.read_bytes()
+    image = hinted.images[1]
+    hinted.site.world.create_version(image)
+    hinted.hint(image)
+    hinted.clock.advance(2 * MINUTE_MS)
+    hinted.site.sync()
+    assert hinted.waiting() == []
+    warehouse.write_bytes(backup)
+    assert rested(hinted.site.sync()) == 0
+    hinted.site.assert_true()
+    assert rested(hinted.site.sync()) == 12
+
+
+def test_run_that_rests_on_another_state_acknowledges_nothing(served: ServeWorld) -> None:
+    """A run that was planned on a state which a backup replaced proves nothing, so its hints stay."""
+    hinted = quiet(served)
+    warehouse = hinted.site.config.warehouse
+    backup = warehouse.read_bytes()
+    hinted.site.sync()
+    image = hinted.images[1]
+    hinted.site.world.create_version(image)
+    path = hinted.hint(image)
+    hinted.clock.advance(2 * MINUTE_MS)
+
+    def put_back(effect: Effect, file: str) -> None:
+        # Once the run is closed, and before it is loaded.
+        if (effect, file) == (Effect.RENAME, "closed"):
+            warehouse.write_bytes(backup)
+
+    with installed(put_back):
+        report = hinted.site.sync()
+    assert report.hints is not None
+    assert report.hints.acknowledged == 0
+    assert hinted.waiting() == [path.name]
+    hinted.clock.advance(2 * MINUTE_MS)
+    hinted.site.sync()
+    hinted.site.assert_true()
+    assert hinted.waiting() == []
