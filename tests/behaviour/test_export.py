@@ -147,7 +147,9 @@ def test_export_is_private_and_replaces_whole(ask: Desk, tmp_path: Path) -> None
     [
         pytest.param(["--output", "s3://bucket/"], "names a bucket; add the name", id="s3"),
         pytest.param(["--output", "gs://b/x"], "gs:// is no place to write to", id="gs"),
-        pytest.param(["--output", "x.csv.gz"], r"ends in \.gz, which is no format: end it in", id="suffix"),
+        pytest.param(
+            ["--output", "x.csv.gz"], r"ends in \.gz, which is no format of rows: end it in", id="suffix"
+        ),
         pytest.param(["--output", "none/x.csv"], "there is no folder none; make it first", id="no-folder"),
         pytest.param(["--output", "link.csv"], "it is a link; name what it points to", id="link"),
         pytest.param(["--output", "/dev/null", "--format", "csv"], "no ordinary file", id="device"),
@@ -231,3 +233,28 @@ def test_storage_version_is_the_documented_one(ask: Desk) -> None:
             "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = current_database()"
         ).fetchall()
     assert str(told[0]).startswith("v1.5.0")
+
+
+def test_copy_of_the_warehouse_has_its_views_and_comments(ask: Desk, tmp_path: Path) -> None:
+    """A `.duckdb` file is the warehouse again, private and whole; who reads the older one keeps that."""
+    copy = tmp_path / "copy.duckdb"
+    copy.write_text("old")
+    with copy.open() as reader:
+        answered = ask("export", "--output", "copy.duckdb")
+        assert (answered.code, answered.err) == (0, "")
+        assert reader.read() == "old"
+    assert re.fullmatch(r"Wrote a copy of the warehouse, [\d,]+ bytes: copy.duckdb\n", answered.out)
+    assert copy.read_bytes() == ask.warehouse.read_bytes()
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    with duckdb.connect(copy, read_only=True) as connection:
+        counted = connection.execute("SELECT count(*) FROM current_image_versions").fetchone()
+        told = connection.execute(
+            "SELECT count(comment) FROM duckdb_columns() WHERE table_name = 'runs'"
+        ).fetchone()
+    assert counted is not None
+    assert counted[0] > 0
+    assert told is not None
+    assert told[0] > 0
+    assert ask("export", "runs", "--output", "copy.duckdb").code == 2
+    refused = ask("export", "--output", str(ask.warehouse))
+    assert (refused.code, "is the warehouse itself" in refused.err) == (2, True)

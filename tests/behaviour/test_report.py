@@ -136,8 +136,11 @@ def test_publish_keeps_a_report_in_step(
 ) -> None:
     """An entry of `publish` that ends in .html is the report, written anew each time."""
     config = tmp_path / "config.yaml"
-    config.write_text(f"warehouse: {warehouse}\npublish: [{{to: wall.html}}]\n", encoding="utf-8")
+    config.write_text(
+        f"warehouse: {warehouse}\npublish: [{{to: wall.html}}, {{to: copy.duckdb}}]\n", encoding="utf-8"
+    )
     assert run(["--config", str(config), "publish"]) == 0
+    assert (tmp_path / "copy.duckdb").read_bytes() == warehouse.read_bytes()
     assert (tmp_path / "wall.html").read_text(encoding="utf-8") == written(warehouse, tmp_path)
     assert re.search(r"Published the report \([\d,]+ bytes\): .*wall.html", capfd.readouterr().out)
 

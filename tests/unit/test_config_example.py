@@ -63,6 +63,7 @@ def test_example_entry_of_a_list_has_the_defaults(tmp_path: Path) -> None:
         Publish(to=str(tmp_path / "dataset")),
         Publish(to="iceberg://glue/ml_inventory", properties=lake),
         Publish(to=str(tmp_path / "report.html")),
+        Publish(to=str(tmp_path / "copy.duckdb")),
     )
 
 

@@ -240,7 +240,9 @@ def test_suffix_names_a_format() -> None:
     assert set(SUFFIXES.values()) == set(Format) - {Format.BLOCKS}
     assert format_of("a/B.CSV", Format.TABLE) is Format.CSV
     assert format_of("a.b/c", Format.PARQUET) is Format.PARQUET
-    with pytest.raises(ConfigError, match=r"ends in .gz, which is no format: end it in .csv, .json, "):
+    with pytest.raises(
+        ConfigError, match=r"ends in .gz, which is no format of rows: end it in .csv, .json, "
+    ):
         format_of("x.gz", Format.TABLE)
 
 

@@ -71,15 +71,42 @@ def command(shared: Globals, /, **given: Any) -> None:
     several tables and views. Tables and views are sorted, so that equal data gives equal files. They are
     private to their owner, and take the place of older ones only when they are complete.
 
+    A FILE that ends in .duckdb is a copy of the whole warehouse, with its views and comments, for programs
+    that keep a file open all day.
+
     For programs take Parquet or JSON lines: in CSV, texts that a spreadsheet would run as a formula get an
     apostrophe in front.
     """
     options = Options(**given)
     if (options.output is None) == (options.dataset is None):
         raise ConfigError("Say where to: --output FILE for one file, or --dataset FOLDER for a dataset.")
-    told = export(shared, options) if options.dataset is None else _dataset(shared, options)
+    from image_history.publish.copying import is_copy
+
+    if options.output is not None and options.format is None and is_copy(options.output):
+        told = _copy(shared, options)
+    else:
+        told = export(shared, options) if options.dataset is None else _dataset(shared, options)
     if told:
         click.echo(told)
+
+
+def _copy(shared: Globals, options: Options) -> str:
+    """Copy the warehouse whole; returns the report."""
+    from image_history.cli.delivery import require_other_file
+    from image_history.publish.copying import write_copy
+    from image_history.publish.stage import require_place
+    from image_history.warehouse.warehouse import WarehouseFile
+
+    output = options.output or ""
+    if options.what or options.param:
+        raise ConfigError(
+            "A .duckdb file is a copy of the whole warehouse: leave out tables, queries and --param."
+        )
+    require_place(output)
+    config = shared.config()
+    require_other_file(Path(output), config.warehouse)
+    size = write_copy(WarehouseFile(config.warehouse, config.lock_wait.total_seconds()), output)
+    return printable(f"Wrote a copy of the warehouse, {size:,} bytes: {output}")
 
 
 def _dataset(shared: Globals, options: Options) -> str:

@@ -98,7 +98,9 @@ def _check_place(entry: Publish, item: Node, index: int, scheme: str) -> None:
                 _place(item, name),
                 f"publish[{index}].{name} is for S3, and 'to' is a {'table' if in_table else 'folder'}.",
             )
-    if entry.group is not None and (in_s3 or in_table or str(entry.to).lower().endswith((".html", ".htm"))):
+    if entry.group is not None and (
+        in_s3 or in_table or str(entry.to).lower().endswith((".html", ".htm", ".duckdb"))
+    ):
         raise fault(
             _place(item, "group"), f"publish[{index}].group is for a dataset in a folder, and 'to' is none."
         )

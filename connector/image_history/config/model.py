@@ -268,8 +268,8 @@ class Publish(Struct, frozen=True, forbid_unknown_fields=True):
         Location | None,
         Meta(
             description="Where it lies: a folder or s3://bucket/folder for a dataset; iceberg://CATALOG/NAMESPACE, "
-            "delta+s3://bucket/folder or delta+file:/folder for tables; a name that ends in .html is the report. "
-            "Always to be given."
+            "delta+s3://bucket/folder or delta+file:/folder for tables; a name that ends in .html is the report, "
+            "one that ends in .duckdb a copy of the warehouse. Always to be given."
         ),
     ] = None
     tables: Annotated[

@@ -76,8 +76,10 @@ def format_of(name: str, otherwise: Format) -> Format:
     if not suffix:
         return otherwise
     if suffix not in SUFFIXES:
+        copy = " A .duckdb file is a copy of the warehouse: image-history export." * (suffix == ".duckdb")
         raise ConfigError(
-            f"{name!r} ends in {suffix}, which is no format: end it in {', '.join(SUFFIXES)}, or add --format."
+            f"{name!r} ends in {suffix}, which is no format of rows: end it in {', '.join(SUFFIXES)}, or add "
+            f"--format.{copy}"
         )
     return SUFFIXES[suffix]
 

@@ -16,6 +16,7 @@ from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
 from image_history.formats import require_replaceable
 from image_history.model import Publication, Stop
+from image_history.publish.copying import is_copy, write_copy
 from image_history.publish.lakes import is_lake, publish_lake
 from image_history.publish.place import Place
 from image_history.publish.publisher import Wanted, publish
@@ -61,8 +62,8 @@ def publish_one(
     config: Config, entry: Publish, *, replace: bool = False, stop: Stop | None = None
 ) -> Publication:
     """Bring one dataset in step with the configured warehouse, whole or not at all; raises a ConnectorError."""
-    if is_report(str(entry.to)):
-        return _report(config, entry)
+    if is_file(str(entry.to)):
+        return _file(config, entry)
     started = time.monotonic()
     wanted = Wanted(
         where=str(entry.to),
@@ -80,19 +81,25 @@ def publish_one(
     )
 
 
-def _report(config: Config, entry: Publish) -> Publication:
-    """Write the report anew; raises a ConnectorError, and leaves the older one then."""
+def _file(config: Config, entry: Publish) -> Publication:
+    """Write the report or the copy anew; raises a ConnectorError, and leaves the older one then."""
+    started, to = time.monotonic(), str(entry.to)
+    if not to.startswith("s3:") and Path(to).exists() and Path(to).samefile(config.warehouse):
+        raise ConfigError(f"{to} is the warehouse itself: name another file.")
+    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
+    size = write_copy(warehouse, to, entry) if is_copy(to) else _report(warehouse, entry)
+    return Publication(
+        to, files=1, written=1, written_bytes=size, duration_seconds=time.monotonic() - started
+    )
+
+
+def _report(warehouse: WarehouseFile, entry: Publish) -> int:
     from image_history.publish.reporting import rendered, write_report
     from image_history.report import Selection
 
-    started = time.monotonic()
-    warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
     content = rendered(warehouse, Selection())
     write_report(content, str(entry.to), entry)
-    seconds = time.monotonic() - started
-    return Publication(
-        str(entry.to), files=1, written=1, written_bytes=len(content), duration_seconds=seconds
-    )
+    return len(content)
 
 
 def require_ready(entry: Publish, warehouse: WarehouseFile) -> None:
@@ -105,8 +112,8 @@ def require_ready(entry: Publish, warehouse: WarehouseFile) -> None:
     if to.startswith("s3:"):
         from image_history.publish.s3 import require_reachable
 
-        require_reachable(to, entry.profile, report=is_report(to))
-    elif is_report(to):
+        require_reachable(to, entry.profile, report=is_file(to))
+    elif is_file(to):
         require_replaceable(Path(to))
     else:
         from image_history.publish.folder import group_number, require_dataset
@@ -114,8 +121,13 @@ def require_ready(entry: Publish, warehouse: WarehouseFile) -> None:
         require_dataset(Path(to))
         if entry.group is not None:
             group_number(entry.group)
-    if not is_report(to):
+    if not is_file(to):
         require_relations(warehouse, entry.tables)
+
+
+def is_file(to: str) -> bool:
+    """Whether one file is published there, the report or a copy, and no dataset."""
+    return is_report(to) or is_copy(to)
 
 
 def is_report(to: str) -> bool:
