@@ -203,12 +203,14 @@ class _Asked:
         self._worker = ThreadPoolExecutor(1, "query")
         self._ahead: Future[Any] | None = None
         self._reader: pa.RecordBatchReader | None = None
+        self._sql = ""
 
     def collected(self, question: Question, folder: str) -> Spool:
         """The whole answer; nothing runs any more afterwards, whatever happens.
 
         WarehouseLockedError if a writer wanted the file before it was complete.
         """
+        self._sql = question.sql
         parameters = self._checked(question)
         try:
             self._reader = self._wait(self._later(reader, self._connection, question.sql, parameters))
@@ -261,7 +263,7 @@ class _Asked:
                     self._require_time()
             return future.result()
         except _FAILURES as error:
-            raise explained(str(error) or "Out of Memory", self._relations()) from error
+            raise explained(str(error) or "Out of Memory", self._relations(), self._sql) from error
 
     def _require_time(self) -> None:
         """QueryError if the time is over, WarehouseLockedError if a writer has been waiting for long enough."""

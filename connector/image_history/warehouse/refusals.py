@@ -54,6 +54,7 @@ _FLEETING = frozenset(
         "vector_type",
     }
 )
+_MOST_NAMED = 8
 
 
 class Statement(Protocol):
@@ -181,8 +182,8 @@ def bound(parameters: Mapping[str, object], wanted: Collection[str]) -> dict[str
     return values
 
 
-def explained(complaint: str, relations: Mapping[str, Sequence[str]]) -> QueryError:
-    """DuckDB's message as an error of ours. `relations` are tables and views with their columns."""
+def explained(complaint: str, relations: Mapping[str, Sequence[str]], sql: str = "") -> QueryError:
+    """DuckDB's message as an error of ours. `relations` are tables and views with their columns, `sql` the query."""
     message = re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", complaint.strip())
     headline = message.splitlines()[0].rstrip(" .!")
     for pattern, sentence in _SENTENCES.items():
@@ -190,7 +191,7 @@ def explained(complaint: str, relations: Mapping[str, Sequence[str]]) -> QueryEr
             return QueryError(sentence.format(headline=headline))
     return QueryError(
         _unknown_relation(message, relations)
-        or _unknown_column(message, relations)
+        or _unknown_column(message, relations, sql)
         or f"DuckDB refuses the query: {headline}{_suggestion(message)}{_cast(message)}{_position(message)}."
     )
 
@@ -218,13 +219,16 @@ def _unknown_relation(message: str, relations: Mapping[str, Sequence[str]]) -> s
     return f"There is no table or view {found[1]} here{near}; image-history schema shows all of them."
 
 
-def _unknown_column(message: str, relations: Mapping[str, Sequence[str]]) -> str | None:
+def _unknown_column(message: str, relations: Mapping[str, Sequence[str]], sql: str) -> str | None:
     found = re.match(r'Referenced column "(.+?)" (?:not found|was not found)', message)
     found = found or re.search(r'does not have a column named "(.+?)"', message)
     if not found:
         return None
     name = found[1]
-    candidates = _quoted_names(re.search(r"Candidate bindings: (.*)", message))
+    # DuckDB names one or two candidates of many columns; the tables of the query have all of them.
+    words = {word.casefold() for word in re.findall(r"\w+", sql)}
+    asked = [column for relation, columns in relations.items() if relation in words for column in columns]
+    candidates = list(dict.fromkeys(asked)) or _quoted_names(re.search(r"Candidate bindings: (.*)", message))
     holders = [relation for relation, columns in relations.items() if name.casefold() in columns]
     hint = f"; it is a column of {', '.join(holders)}" if holders else _nearest(name, candidates)
     return f'There is no column "{name}" in the tables of this query{hint}.'
@@ -236,10 +240,14 @@ def _quoted_names(found: re.Match[str] | None) -> list[str]:
 
 
 def _nearest(name: str, candidates: Collection[str]) -> str:
-    close = difflib.get_close_matches(name.casefold(), candidates, _NEAR, 0.5)
+    known = list(candidates)
+    close = difflib.get_close_matches(name.casefold(), known, _NEAR, 0.5)
     if close:
-        return f"; the nearest: {', '.join(close)}"
-    return f"; there are: {', '.join(candidates)}" if candidates else ""
+        more = len(known) - len(close)
+        return f"; the nearest: {', '.join(close)}" + (f" (and {more:,} more)" if more else "")
+    if len(known) > _MOST_NAMED:
+        return f"; there are {len(known):,}, such as {', '.join(known[:_NEAR])}"
+    return f"; there are: {', '.join(known)}" if known else ""
 
 
 def _suggestion(message: str) -> str:
