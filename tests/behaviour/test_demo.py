@@ -49,7 +49,7 @@ def test_demo_shows_a_first_sync_a_change_and_exactly_that_change(tmp_path: Path
     failed = int(re.findall(r"(\d+) version fails", outcome.stdout)[0])
     deleted = int(re.findall(r"(\d+) version is deleted", outcome.stdout)[0])
     assert re.findall(r"^inserted .*$", outcome.stdout, re.MULTILINE) == [
-        f"inserted {versions} updated 0 deleted 0",
+        f"inserted {versions:,} updated 0 deleted 0",
         f"inserted {built + failed} updated {changed} deleted {deleted}",
     ]
     assert outcome.stdout.count("SELECT") >= 3

@@ -54,8 +54,7 @@ def test_list_of_an_unknown_image(simulator: Simulator, capsys: Capture) -> None
     code, line = refused(capsys, "nope")
     assert code == 2
     assert line == (
-        "image-history: There is no image nope for the default credentials in us-east-1; "
-        "upper and lower case matter."
+        "image-history: There is no image nope for the default credentials in us-east-1; there are: vision-training."
     )
 
 
@@ -154,3 +153,18 @@ def test_list_with_several_scopes_asks_for_one(simulator: Simulator, capsys: Cap
     assert code == 2
     assert "the default credentials in us-east-1, the default credentials in eu-west-1" in line
     assert run(["list", image(simulator), "--region", "us-east-1"]) == 0
+
+
+def test_list_without_an_image_lists_images_alone(simulator: Simulator, capsys: Capture) -> None:
+    """Without a name the images are listed; what is about versions is refused with that reason."""
+    assert run(["list"]) == 0
+    assert "vision-training" in capsys.readouterr().out
+    code, line = refused(capsys, "--max-items", "3")
+    assert (code, "--max-items is about the versions of an image: name the image" in line) == (2, True)
+
+
+def test_list_names_the_nearest_image(simulator: Simulator, capsys: Capture) -> None:
+    """A slip of the finger, or another case, gets the name that was meant."""
+    for name in ("vison-training", "VISION-TRAINING"):
+        code, line = refused(capsys, name)
+        assert (code, line.endswith("; the nearest: vision-training.")) == (2, True)

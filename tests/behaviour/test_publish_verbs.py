@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -15,7 +14,7 @@ import pytest
 
 from image_history import Dataset
 from image_history.cli import run
-from image_history.cli.reports import report_json
+from image_history.cli.reports import document
 from image_history.cli.sync import exit_code
 from image_history.config import Publish
 from image_history.errors import ConfigError, InterruptedRunError
@@ -55,7 +54,7 @@ def test_sync_publishes_and_makes_up_for_what_failed(served: ServeWorld, tmp_pat
     assert failed.error is not None
     assert "there is no folder" in failed.error
     assert exit_code(report) == 4
-    assert json.loads(report_json(report))["publications"][0]["error"] == failed.error
+    assert document(report)["publications"][0]["error"] == failed.error
     site.assert_true()
     to.parent.mkdir()
     report = site.sync(publish=(entry,))

@@ -5,15 +5,16 @@ Must not know how anything is checked.
 
 from __future__ import annotations
 
-import sys
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from image_history.cli import Globals, Verb
-from image_history.cli.showing import Sheet, counted, say, show
+from image_history.cli.showing import Sheet, counted, document_option, print_document, say, show
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ _WHO = ("reader", "caller", "publisher")
 @click.option(
     "--strict", is_flag=True, help="Exit 4 if there is a warning: something that a sync does without."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object.")
+@document_option
 @click.pass_obj
 def command(
     shared: Globals, /, *, policy: str | None, probe: bool, strict: bool, as_json: bool, **chosen: Any
@@ -74,7 +75,7 @@ def command(
     results = _results(shared)
     code = exit_code(results, strict=strict)
     if as_json:
-        click.echo(_json(results, code))
+        print_document(document(results, code))
     else:
         _print(results, code)
     return code
@@ -115,7 +116,7 @@ def _print(results: Sequence[Result], code: int) -> None:
 
     order = {Level.OK: 2, Level.WARNING: 1, Level.FAILED: 0}
     troubles = sorted((each for each in results if each.mend is not None), key=lambda each: order[each.level])
-    show(Sheet(("check", "where", "result", "found"), list(_lines(results))))
+    show(Sheet(("check", "where", "result", "found"), list(_lines(results)), all_by="--json"))
     for each in troubles:
         click.echo()
         say(f"{each.level.value}: {each.check} of {each.where}: {each.told}")
@@ -132,7 +133,7 @@ def _lines(results: Sequence[Result]) -> Iterator[tuple[str, str, str, str]]:
     told: set[str] = set()
     for each in results:
         if each.level is not Level.OK or well[each.check] <= _SHOWN_EACH:
-            yield each.check, each.where, each.level.value, _brief(each)
+            yield each.check, _from_here(each.where), each.level.value, _brief(each)
         elif each.check not in told:
             told.add(each.check)
             yield (
@@ -141,6 +142,12 @@ def _lines(results: Sequence[Result]) -> Iterator[tuple[str, str, str, str]]:
                 each.level.value,
                 "each is well; --json names them",
             )
+
+
+def _from_here(where: str) -> str:
+    """A path below the working directory as one from there, which leaves more room."""
+    here = f"{Path.cwd()}{os.sep}"
+    return where.removeprefix(here) if len(where) > len(here) else where
 
 
 def _brief(result: Result) -> str:
@@ -158,12 +165,11 @@ def _verdict(results: Sequence[Result], code: int) -> str:
     return f"{counted(failures, 'check')} failed; exit code {code}."
 
 
-def _json(results: Sequence[Result], code: int) -> str:
-    import json
+def document(results: Sequence[Result], code: int) -> dict[str, object]:
+    """The results as one JSON document."""
     from dataclasses import asdict
 
-    document = {"exit_code": code, "checks": [asdict(each) for each in results]}
-    return json.dumps(document, indent=2 if sys.stdout.isatty() else None)
+    return {"exit_code": code, "checks": [asdict(each) for each in results]}
 
 
 def _emit_policy(config: Config, who: str) -> int:

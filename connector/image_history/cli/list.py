@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from image_history.cli import Globals, Verb, printable
+from image_history.cli.showing import shortened
 from image_history.errors import (
     AccessDeniedError,
     ConfigError,
@@ -29,8 +30,11 @@ from image_history.errors import (
 from image_history.formats.writing import NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
+    from image_history.aws.bodies import Image
     from image_history.cli.browse import Browse, Listing, ResumeToken
     from image_history.cli.delivery import Delivery
     from image_history.config import Config
@@ -46,6 +50,29 @@ COLUMNS = (
     "image_arn",
     "image_version_arn",
 )
+IMAGE_COLUMNS = (
+    "image_name",
+    "display_name",
+    "image_status",
+    "failure_reason",
+    "creation_time",
+    "last_modified_time",
+    "description",
+    "image_arn",
+)
+_MOST_NAMED = 8
+# Options that mean nothing where images are listed.
+_OF_VERSIONS = (
+    "creation_time_after",
+    "creation_time_before",
+    "last_modified_time_after",
+    "last_modified_time_before",
+    "sort_by",
+    "sort_order",
+    "max_items",
+    "page_size",
+    "starting_token",
+)
 _SORT_KEYS = ("CREATION_TIME", "LAST_MODIFIED_TIME", "VERSION")
 _SORT_ORDERS = ("ASCENDING", "DESCENDING")
 _REPEAT_OPTIONS = (
@@ -57,7 +84,7 @@ _REPEAT_OPTIONS = (
 class Options:
     """What the command line says; None where it says nothing."""
 
-    image: str
+    image: str | None
     creation_time_after: int | None
     creation_time_before: int | None
     last_modified_time_after: int | None
@@ -99,7 +126,7 @@ def _choice(names: tuple[str, ...]) -> click.Choice[str]:
 
 
 @click.command("list", cls=Verb)
-@click.argument("image")
+@click.argument("image", required=False)
 @click.option("--creation-time-after", type=_AFTER, metavar="TIME", help="Created at TIME or later.")
 @click.option("--creation-time-before", type=_BEFORE, metavar="TIME", help="Created at TIME or earlier.")
 @click.option(
@@ -125,12 +152,15 @@ def _choice(names: tuple[str, ...]) -> click.Choice[str]:
     type=click.Choice(list(NAMES)),
     help="How rows look.  [default: by the suffix of --output, else table]",
 )
+@click.option("--json", "short", is_flag=True, help="Short for --format json.")
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE, whole or not at all."
 )
 @click.pass_obj
-def command(shared: Globals, /, **given: Any) -> None:
+def command(shared: Globals, /, *, short: bool, **given: Any) -> None:
     """List an image's versions straight from AWS; the warehouse is neither read nor written.
+
+    Without IMAGE: the images of the account and region.
 
     TIME is ISO 8601 (UTC where it names no zone), seconds since 1970, or how long ago: 7d, 26h, 15m. AWS
     filters by whole seconds.
@@ -140,7 +170,10 @@ def command(shared: Globals, /, **given: Any) -> None:
     from image_history.cli.browse import ResumeToken
     from image_history.cli.delivery import Delivery
 
-    options = Options(**given)
+    options = Options(**{**given, "format": shortened(given["format"], short=short)})
+    if options.image is None:
+        _list_images(shared, options)
+        return
     # All rows: --max-items is what limits them.
     delivery = Delivery.chosen(options.output, options.format, sys.maxsize)
     start = ResumeToken() if options.starting_token is None else ResumeToken.decode(options.starting_token)
@@ -149,17 +182,65 @@ def command(shared: Globals, /, **given: Any) -> None:
     try:
         listing = _listing(config, target, wanted, start=start, max_items=options.max_items)
     except ConnectorError as error:
-        raise _translated(error, options, target) from error
-    _deliver(_table(target, wanted, listing), listing.next_token, delivery)
+        raise _translated(error, options, target, config) from error
+    _deliver(Answer("ImageVersions", _table(target, wanted, listing), listing.next_token), delivery)
     if listing.next_token is not None:
         click.echo(_note(listing.next_token, listing.page_size), err=True)
+
+
+def _list_images(shared: Globals, options: Options) -> None:
+    """The images of the account and region, straight from AWS."""
+    from image_history.cli.delivery import Delivery
+
+    _require_none_of_versions(options)
+    delivery = Delivery.chosen(options.output, options.format, sys.maxsize)
+    config = shared.config()
+    _deliver(Answer("Images", _image_table(_images(_target(options, config), config))), delivery)
+
+
+def _require_none_of_versions(options: Options) -> None:
+    given = [name for name in _OF_VERSIONS if getattr(options, name) is not None]
+    if given:
+        raise ConfigError(
+            f"--{given[0].replace('_', '-')} is about the versions of an image: name the image, or leave it out."
+        )
+
+
+def _image_table(images: Sequence[Image]) -> pa.Table:
+    import pyarrow as pa
+
+    instant = pa.timestamp("ms", tz="UTC")
+    kinds = {name: instant if name.endswith("_time") else pa.string() for name in IMAGE_COLUMNS}
+    rows = [
+        {
+            "image_name": image.ImageName,
+            "display_name": image.DisplayName,
+            "image_status": image.ImageStatus,
+            "failure_reason": image.FailureReason,
+            "creation_time": round(image.CreationTime * 1000),
+            "last_modified_time": round(image.LastModifiedTime * 1000),
+            "description": image.Description,
+            "image_arn": image.ImageArn,
+        }
+        for image in sorted(images, key=lambda image: image.ImageName)
+    ]
+    return pa.Table.from_pylist(rows, pa.schema(kinds))
+
+
+def _images(target: Target, config: Config) -> Sequence[Image]:
+    from image_history.extract.discovery import discover
+    from image_history.extract.scopes import scope_calls
+    from image_history.listing.request import ImageFilter
+    from image_history.model import Stop
+
+    return discover(scope_calls(target, config, Stop()), ImageFilter()).images
 
 
 def _wanted(options: Options) -> Browse:
     from image_history.cli.browse import Browse
 
     return Browse(
-        image_name=options.image,
+        image_name=options.image or "",
         creation_time_after=options.creation_time_after,
         creation_time_before=options.creation_time_before,
         last_modified_time_after=options.last_modified_time_after,
@@ -202,10 +283,12 @@ def _table(target: Target, wanted: Browse, listing: Listing) -> pa.Table:
     return version_table([page]).select(COLUMNS)
 
 
-def _translated(error: ConnectorError, options: Options, target: Target) -> ConnectorError:
+def _translated(error: ConnectorError, options: Options, target: Target, config: Config) -> ConnectorError:
     """What a failure of one stream is to somebody who asked for this stream alone."""
     if isinstance(error, ImageNotFoundError):
-        return ConfigError(f"There is no image {options.image} for {target}; upper and lower case matter.")
+        return ConfigError(
+            f"There is no image {options.image} for {target}{_nearest(options, target, config)}."
+        )
     if isinstance(error, RequestRejectedError):
         hint = "" if options.starting_token is None else _REPEAT_OPTIONS
         return ConfigError(f"{error}{hint}", **error.context)
@@ -214,6 +297,23 @@ def _translated(error: ConnectorError, options: Options, target: Target) -> Conn
     if isinstance(error, ListingUnstableError):
         return SourceError(error.message, **error.context)
     return error
+
+
+def _nearest(options: Options, target: Target, config: Config) -> str:
+    """The images with the nearest names; a reminder where AWS does not list them."""
+    import difflib
+
+    try:
+        names = [image.ImageName for image in _images(target, config)]
+    except ConnectorError:
+        return "; upper and lower case matter"
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches((options.image or "").lower(), lower, 3, 0.4)
+    if near:
+        return f"; the nearest: {', '.join(lower[name] for name in near)}"
+    if len(names) <= _MOST_NAMED:
+        return f"; there are: {', '.join(sorted(names))}" if names else "; there is none at all"
+    return f"; there are {len(names):,} others: image-history list without a name shows them"
 
 
 def _note(token: str, page_size: int | None) -> str:
@@ -225,14 +325,23 @@ def _note(token: str, page_size: int | None) -> str:
     )
 
 
-def _deliver(table: pa.Table, next_token: str | None, delivery: Delivery) -> None:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows, the name that AWS gives them in its answer, and the token to go on with."""
+
+    name: str
+    rows: pa.Table
+    next_token: str | None = None
+
+
+def _deliver(answer: Answer, delivery: Delivery) -> None:
     """Write the rows; JSON is one object that holds the token to go on with."""
     from image_history.formats import Format, as_rows
 
     if delivery.how is not Format.JSON:
-        delivery.deliver(as_rows(table))
+        delivery.deliver(as_rows(answer.rows))
         return
-    content = _json_object(table, next_token)
+    content = _json_object(answer)
     if delivery.path is not None:
         _replace(delivery.path, content)
         return
@@ -240,13 +349,13 @@ def _deliver(table: pa.Table, next_token: str | None, delivery: Delivery) -> Non
     click.echo("\n".join(map(printable, lines)) if sys.stdout.isatty() else content, nl=sys.stdout.isatty())
 
 
-def _json_object(table: pa.Table, next_token: str | None) -> bytes:
+def _json_object(answer: Answer) -> bytes:
     from image_history.formats import Format, as_rows, write_rows
 
     array = BytesIO()
-    write_rows(as_rows(table), array, Format.JSON)
-    token = "" if next_token is None else f',\n"NextToken": {json.dumps(next_token)}'
-    return b'{"ImageVersions": ' + array.getvalue().rstrip() + token.encode() + b"}\n"
+    write_rows(as_rows(answer.rows), array, Format.JSON)
+    token = "" if answer.next_token is None else f',\n"NextToken": {json.dumps(answer.next_token)}'
+    return f'{{"{answer.name}": '.encode() + array.getvalue().rstrip() + token.encode() + b"}\n"
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -40,7 +40,7 @@ class Wanted:
 
 
 @click.command("log", cls=Verb)
-@click.argument("image")
+@click.argument("image", required=False)
 @click.option("--version", type=click.IntRange(0), metavar="N", help="Only this version.")
 @click.option("--account", metavar="ID", help="Only in this account, where several have such an image.")
 @click.option("--region", help="Only in this region.")
@@ -50,11 +50,14 @@ class Wanted:
 @format_option
 @click.pass_obj
 def command(shared: Globals, /, *, how: str, **given: Any) -> None:
-    """Tell what happened to one image, the newest first, from the warehouse.
+    """Tell what happened to one image, the newest first, from the warehouse. Without IMAGE: which ones there are.
 
     The time is AWS's, in UTC; of a deletion, which AWS doesn't date, it is when the version was first
     missing. Where the warehouse learned of an event more than an hour later, it says when that was.
     """
+    if given["image"] is None:
+        _print_images(shared, how)
+        return
     wanted = Wanted(**given)
     limit = wanted.limit or (_SHOWN if how in {"table", "blocks", "markdown"} else _ALL)
     with opened(shared) as reports:
@@ -65,6 +68,29 @@ def command(shared: Globals, /, *, how: str, **given: Any) -> None:
     _print(events.slice(0, limit), images, wanted.image, how)
     if events.num_rows > limit:
         click.echo(f"Only the newest {counted(limit, 'event')} shown: more with --limit.", err=True)
+
+
+def _print_images(shared: Globals, how: str) -> None:
+    """The images that the warehouse knows, those that changed last first."""
+    with opened(shared) as reports:
+        images = reports.table("images", limit=_ALL)
+    if how != "table":
+        deliver(images, how)
+        return
+    rows = [
+        (
+            _scope(row),
+            row["image_name"],
+            f"{row['live_versions']:,}",
+            f"{row['deleted_versions']:,}" if row["deleted_versions"] else "",
+            shown(row["changed_at"]),
+        )
+        for row in images.to_pylist()
+    ]
+    header = ("scope", "image", "live", "deleted", "last change (UTC)")
+    show(Sheet(header, rows, frozenset({"live", "deleted"}), least=("deleted", "live")))
+    click.echo()
+    say("image-history log IMAGE tells what happened to one of them.")
 
 
 def _where(wanted: Wanted) -> dict[str, object]:

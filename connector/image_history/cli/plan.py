@@ -15,7 +15,7 @@ import click
 from image_history.cli import Globals, Verb
 from image_history.cli.moments import shown, took
 from image_history.cli.parts import part_option
-from image_history.cli.showing import Sheet, counted, say, show
+from image_history.cli.showing import Sheet, counted, document_option, print_document, say, show
 
 if TYPE_CHECKING:
     from image_history.forecast.estimate import Pace, Reason, ScopeEstimate, Seconds, Span
@@ -33,7 +33,7 @@ _SHOWN = 3
 )
 @part_option
 @click.option("--fresh", is_flag=True, help="As if an unfinished run were forgotten.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
+@document_option
 @click.pass_obj
 def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
     """Show what a sync would do now: which images it lists how, with how many calls, and for how long.
@@ -49,7 +49,7 @@ def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
     config = shared.config()
     found = forecast(config, options=options)
     if as_json:
-        click.echo(_json(found, pace_of(config)))
+        print_document(document(found, pace_of(config)))
     else:
         _print(found, pace_of(config))
     return _PARTIAL if found.unreadable else 0
@@ -64,7 +64,11 @@ def _print(found: Forecast, pace: Pace) -> None:
     listings = sum((Counter(scope.listings) for scope in found.scopes), start=Counter[Listing]())
     calls = total_calls(found.scopes)
     total = ("total", *_cells(listings, calls, kinds), _duration(found.seconds))
-    show(Sheet(header, [*lines, total], frozenset(header[1:])))
+    show(
+        Sheet(
+            header, [*lines, total], frozenset(header[1:]), least=("images", *header[2:-3]), all_by="--json"
+        )
+    )
     for text in _notes(found, calls, pace):
         say(text)
 
@@ -152,17 +156,15 @@ def _begun(run: Unloaded) -> str:
     return shown(datetime.fromtimestamp(run.started_at_ms / 1000, tz=UTC))
 
 
-def _json(found: Forecast, pace: Pace) -> str:
-    import json
-    import sys
+def document(found: Forecast, pace: Pace) -> dict[str, object]:
+    """The plan as one JSON document."""
     from dataclasses import asdict
 
     from image_history.forecast.estimate import total_calls
 
-    document = {
+    return {
         **asdict(found),
         "scopes": [{**asdict(scope), "images": sum(scope.listings.values())} for scope in found.scopes],
         "calls": {name: asdict(span) for name, span in total_calls(found.scopes).items()},
         "pace": asdict(pace),
     }
-    return json.dumps(document, indent=2 if sys.stdout.isatty() else None)

@@ -5,15 +5,13 @@ Must not know how that is found out.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from image_history.cli.showing import Sheet, counted, say, show
+from image_history.cli.showing import Sheet, counted, print_document, say, show
 from image_history.version import __version__
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ def probe_and_print(config: Config, asked: Asked, *, as_json: bool) -> int:
         observations = (*observations, *watch(subject, wait))
     cost = subject.calls.meter.take()
     if as_json:
-        click.echo(_json(config, subject, observations, cost))
+        print_document(_document(config, subject, observations, cost))
     else:
         _print(config, subject, observations, cost)
     return 0
@@ -64,7 +62,7 @@ def _knowledge(config: Config) -> Knowledge:
 
 def _print(config: Config, subject: Subject, observations: Sequence[Observation], cost: Calls) -> None:
     rows = [(each.question, each.answer, each.evidence) for each in observations]
-    show(Sheet(("question", "answer", "evidence"), rows))
+    show(Sheet(("question", "answer", "evidence"), rows, all_by="--json"))
     click.echo()
     say(f"Asked of image {subject.image_name} of {subject.scope}: {_rate(config, cost)}.")
     say("check --probe --json prints the same without names and accounts, to be sent to the project.")
@@ -77,8 +75,10 @@ def _rate(config: Config, cost: Calls) -> str:
     )
 
 
-def _json(config: Config, subject: Subject, observations: Sequence[Observation], cost: Calls) -> str:
-    document = {
+def _document(
+    config: Config, subject: Subject, observations: Sequence[Observation], cost: Calls
+) -> dict[str, object]:
+    return {
         "probe": 1,
         "version": __version__,
         "region": subject.scope.region,
@@ -89,4 +89,3 @@ def _json(config: Config, subject: Subject, observations: Sequence[Observation],
             "describe_per_second": config.rate.describe_per_second,
         },
     }
-    return json.dumps(document, indent=2 if sys.stdout.isatty() else None)

@@ -5,11 +5,14 @@ Must not know how a dataset is written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from image_history.cli import Globals, Verb, printable
+from image_history.cli.showing import document_option, print_document, say
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,8 +27,9 @@ _PARTIAL = 4
     is_flag=True,
     help="Let datasets and tables take the place of those that another warehouse published.",
 )
+@document_option
 @click.pass_obj
-def command(shared: Globals, /, *, replace: bool) -> int:
+def command(shared: Globals, /, *, replace: bool, as_json: bool) -> int:
     """Bring the datasets and lake tables of the setting publish in step with the warehouse; each sync does so too.
 
     Only regions with changes are written. Readers see a dataset or a table whole: the old one or the new one.
@@ -40,13 +44,21 @@ def command(shared: Globals, /, *, replace: bool) -> int:
             "image-history export --dataset."
         )
     publications = publish_all(config, replace=replace)
-    for publication in publications:
-        click.echo(told(publication))
+    if as_json:
+        print_document(document(publications))
+    for publication in () if as_json else publications:
+        say(told(publication))
     return _PARTIAL if failed(publications) else 0
 
 
+def document(publications: Sequence[Publication]) -> dict[str, object]:
+    """What became of each, as one JSON document."""
+    return {"publications": [asdict(each) for each in publications]}
+
+
 def told(publication: Publication) -> str:
-    """What became of a dataset, a table or a report, in a line."""
+    """What became of a dataset, a table, a report or a copy, in a line."""
+    from image_history.publish.copying import is_copy
     from image_history.publish.stage import is_report
 
     where = (
@@ -56,6 +68,9 @@ def told(publication: Publication) -> str:
         return printable(f"not published: {where}: {publication.error}")
     if publication.table is not None:
         return printable(f"Published {_table(publication)}: {where}")
+    if is_copy(publication.to):
+        size = f"{publication.written_bytes:,} bytes"
+        return printable(f"Published a copy of the warehouse ({size}): {publication.to}")
     if is_report(publication.to):
         return printable(f"Published the report ({publication.written_bytes:,} bytes): {publication.to}")
     files = f"{publication.rows:,} rows in {_files(publication.files)}"

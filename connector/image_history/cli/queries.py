@@ -33,7 +33,11 @@ def command(shared: Globals, /, *, name: str | None, how: str) -> None:
 
     own = shared.config().queries
     if name is not None:
-        click.echo(saved(name.removeprefix("@"), own).sql.rstrip())
+        wanted = saved(name.removeprefix("@"), own)
+        if how == "table":
+            click.echo(wanted.sql.rstrip())
+        else:
+            _deliver((wanted,), how)
     elif how == "table":
         click.echo("\n".join(line for query in saved_queries(own) for line in as_text(query)))
     else:
@@ -70,6 +74,7 @@ def _deliver(queries: tuple[SavedQuery, ...], how: str) -> None:
             "parameters": ", ".join(one.name for one in query.parameters),
             "columns": ", ".join(query.columns),
             "example": example(query),
+            "sql": query.sql.rstrip(),
         }
         for query in queries
     ]

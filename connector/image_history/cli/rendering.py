@@ -25,7 +25,8 @@ _ARN_RANK, _LEAST_RANK = 3 * EXPENDABLE, 2 * EXPENDABLE
 class Drawing:
     """What is drawn: a header, rows of texts that are safe to print (None is a null), numbers' columns.
 
-    `least` names the columns that go first where there is no room; without it they go by their names.
+    `least` names the columns that go first where there is no room; without it they go by their names. `all_by` is
+    the option that shows what went.
     """
 
     header: Sequence[str]
@@ -33,6 +34,7 @@ class Drawing:
     right: Sequence[bool]
     least: Sequence[str] = ()
     blocks: bool = False
+    all_by: str = "--format blocks"
 
 
 def console() -> Console:
@@ -49,7 +51,7 @@ def draw(drawing: Drawing, screen: Console | None = None) -> None:
         return
     fitted = Fitted((), ()) if drawing.blocks else fit(_columns(drawing), target.width)
     if fitted.columns:
-        _table(fitted, target)
+        _table(fitted, target, drawing.all_by)
     else:
         _blocks(drawing, target)
 
@@ -72,12 +74,17 @@ def _rank(drawing: Drawing, number: int) -> int:
     return (_LEAST_RANK if name.startswith("etl_") else 0) - number
 
 
-def _table(fitted: Fitted, screen: Console) -> None:
+def _table(fitted: Fitted, screen: Console, all_by: str) -> None:
     for line, heads in lines_of(fitted):
         _print(line, screen, "bold" if heads else "")
-    for note in notes(fitted):
-        for line in wrapped(note, screen.width):
-            _print(line, screen, "dim")
+    for note in notes(fitted, all_by):
+        say(note, screen, "dim")
+
+
+def say(sentence: str, screen: Console, style: str = "") -> None:
+    """Print a sentence, broken between words."""
+    for line in wrapped(sentence, screen.width):
+        _print(line, screen, style)
 
 
 def _print(line: str, screen: Console, style: str) -> None:

@@ -5,72 +5,63 @@ Must not know how the figures came about.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
-
-import click
+from typing import Any
 
 from image_history.cli import printable
 from image_history.cli.moments import shown
 from image_history.cli.publish import told
-from image_history.cli.showing import counted
+from image_history.cli.showing import Sheet, counted, say, show
 from image_history.listing.breaker import LIMIT
 from image_history.model import Calls, Failure, HintsReport, RowCounts, RunReport
 
-_HEADINGS = (
-    "scope",
-    "images",
-    "calls",
-    "retries",
-    "throttles",
-    "inserted",
-    "updated",
-    "unchanged",
-    "deleted",
-)
+# What a run read again and found as stored is told in --json and by `runs`: it is no news.
+_HEADINGS = ("scope", "images", "calls", "retries", "throttles", "inserted", "updated", "deleted")
+_LEAST = ("calls", "images", "throttles", "retries")
+# Shown only if there were any.
+_SELDOM = ("retries", "throttles")
+_NOT_EVALUATED = "not evaluated"
 _SHOWN_FAILURES = 20
 
 
 def print_report(report: RunReport) -> None:
-    """Print the summary to stdout."""
+    """Print the summary to stdout, fitted to a terminal."""
     lines = [_cells(str(scope.scope), scope.streams, scope.calls, scope.rows) for scope in report.scopes]
     total = _cells("total", sum(scope.streams for scope in report.scopes), report.calls, report.rows)
-    click.echo("\n".join(_aligned([_HEADINGS, *lines, total])))
+    header, rows = _without_idle(_HEADINGS, [*lines, total])
+    show(Sheet(header, rows, frozenset(_HEADINGS[1:]), _LEAST, all_by="--json"))
     for line in _footer(report):
-        click.echo(line)
+        say(line)
     for line in (*_failures(report.failures), *_held_back(report), *_drift(report)):
-        click.echo(line)
+        say(line)
     if report.hints is not None:
-        click.echo(printable(_hints(report.hints)))
+        say(printable(_hints(report.hints)))
     for publication in report.publications:
-        click.echo(told(publication))
+        say(told(publication))
+
+
+def _without_idle(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """The table without the columns of what did not happen at all."""
+    kept = [
+        number
+        for number, name in enumerate(header)
+        if name not in _SELDOM or any(row[number] != "0" for row in rows)
+    ]
+    return [header[number] for number in kept], [[row[number] for number in kept] for row in rows]
 
 
 def _cells(name: str, streams: int, calls: Calls, rows: RowCounts) -> Sequence[str]:
-    counts = (streams, calls.total, calls.retries, calls.throttles)
-    changes = (rows.inserted, rows.updated, rows.unchanged)
-    deleted = "not evaluated" if rows.deleted is None else f"{rows.deleted:,}"
-    return (name, *(f"{count:,}" for count in (*counts, *changes)), deleted)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [
-            row[0].ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-        ]
-        yield "  ".join(cells).rstrip()
+    counts = (streams, calls.total, calls.retries, calls.throttles, rows.inserted, rows.updated)
+    deleted = _NOT_EVALUATED if rows.deleted is None else f"{rows.deleted:,}"
+    return (name, *(f"{count:,}" for count in counts), deleted)
 
 
 def _footer(report: RunReport) -> Iterable[str]:
     counts = report.rows
-    deleted = "" if counts.deleted is None else f" deleted {counts.deleted}"
-    reappeared = f" reappeared {counts.reappeared}" if counts.reappeared else ""
-    yield f"inserted {counts.inserted} updated {counts.updated}{deleted}{reappeared}"
+    deleted = "" if counts.deleted is None else f" deleted {counts.deleted:,}"
+    reappeared = f" reappeared {counts.reappeared:,}" if counts.reappeared else ""
+    yield f"inserted {counts.inserted:,} updated {counts.updated:,}{deleted}{reappeared}"
     notes = [
         f"{report.outcome.value} in {report.duration_seconds:.1f} s",
         f"warehouse open for {report.lock_seconds:.2f} s",
@@ -79,15 +70,15 @@ def _footer(report: RunReport) -> Iterable[str]:
     if report.resumed:
         notes.append("continued an unfinished run")
     if report.pending_runs:
-        notes.append(f"also loaded {report.pending_runs} earlier run{'s' if report.pending_runs > 1 else ''}")
+        notes.append(f"also loaded {counted(report.pending_runs, 'earlier run')}")
     yield "; ".join(notes)
 
 
 def _failures(failures: Sequence[Failure]) -> Iterable[str]:
     for failure in failures[:_SHOWN_FAILURES]:
-        yield printable(f"{failure.outcome.value}: {failure.where}: {failure.message}")
+        yield f"{failure.outcome.value}: {failure.where}: {failure.message}"
     if len(failures) > _SHOWN_FAILURES:
-        yield f"... and {len(failures) - _SHOWN_FAILURES} more; table coverage has them all."
+        yield f"... and {len(failures) - _SHOWN_FAILURES:,} more; table coverage has them all."
 
 
 def _held_back(report: RunReport) -> Iterable[str]:
@@ -116,18 +107,10 @@ def _hints(hints: HintsReport) -> str:
 def _drift(report: RunReport) -> Iterable[str]:
     for drift in report.drift:
         what = f"member {drift.member}" if drift.value is None else f"value {drift.value} of {drift.member}"
-        yield printable(
-            f"new at AWS: {drift.operation} sends the {what}; it is kept, see table schema_drift."
-        )
+        yield f"new at AWS: {drift.operation} sends the {what}; it is kept, see table schema_drift."
 
 
-def _plain(value: object) -> str:
-    return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else str(value)
-
-
-def report_json(report: RunReport) -> str:
-    """The report as one JSON object; instants in ISO 8601, UTC."""
+def document(report: RunReport) -> dict[str, Any]:
+    """The report as one JSON document."""
     totals = {"rows": asdict(report.rows), "calls": asdict(report.calls)}
-    return json.dumps(
-        {**asdict(report), "totals": totals}, default=_plain, indent=2 if sys.stdout.isatty() else None
-    )
+    return {**asdict(report), "totals": totals}

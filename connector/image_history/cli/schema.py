@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from image_history.cli import Globals, Verb
+from image_history.cli.showing import shortened
 from image_history.errors import ConfigError
 from image_history.schema import TABLES, Column, Table
 
@@ -45,30 +46,62 @@ class _SchemaVerb(Verb):
 
 @click.command("schema", cls=_SchemaVerb)
 @click.argument("names", nargs=-1, metavar="[TABLE|VIEW]...")
+@click.option("--format", "how", type=click.Choice(_FORMATS), help="How it looks.  [default: table]")
 @click.option(
-    "--format", type=click.Choice(_FORMATS), default="table", show_default=True, help="How it looks."
+    "--json",
+    "short",
+    metavar="[VERB]",
+    is_flag=False,
+    flag_value="",
+    help="Short for --format json; with a VERB, print the JSON Schema of what that verb prints with --json.",
 )
 @click.option(
     "--config", "of_config", is_flag=True, help="Print the JSON Schema of the configuration instead."
 )
 @click.pass_obj
-def command(_: Globals, /, names: tuple[str, ...], *, format: str, of_config: bool) -> None:  # noqa: A002  # the option's name
+def command(
+    _: Globals, /, names: tuple[str, ...], *, how: str | None, short: str | None, of_config: bool
+) -> None:
     """Show every table and column with its meaning, and the views.
 
     A column without null always has a value; key columns together name a row. Instants are UTC.
+
+    `schema --json sync` is the JSON Schema of what `sync --json` prints, and so for every verb that reports;
+    of the table that is called as a verb is, `schema runs --json` tells.
     """
     if of_config:
         click.echo(config_schema())
         return
-    tables, views = _chosen(names)
-    if format == "json":
+    chosen = shortened(how, short=short is not None)
+    if short and not _is_relation(short):
+        click.echo(document_schema(short))
+        return
+    tables, views = _chosen((*names, short) if short else names)
+    if chosen == "json":
         click.echo(as_json(tables, views))
-    elif format == "markdown":
+    elif chosen == "markdown":
         click.echo("\n".join(as_markdown(tables, views)))
     elif sys.stdout.isatty():
         _draw(tables, views)
     else:
         click.echo("\n".join(as_text(tables, views)))
+
+
+def _is_relation(name: str) -> bool:
+    """Whether a name is that of a table or a view, and not of a verb that prints a document."""
+    from image_history.cli.documents import verbs
+
+    return name not in verbs() and name in {
+        *(table.name for table in TABLES),
+        *(view.name for view in all_views()),
+    }
+
+
+def document_schema(verb: str) -> str:
+    """The JSON Schema of what a verb prints with --json."""
+    from image_history.cli.documents import json_schema
+
+    return json.dumps(json_schema(verb), indent=2, ensure_ascii=False)
 
 
 def config_schema() -> str:

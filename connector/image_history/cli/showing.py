@@ -6,11 +6,12 @@ Must not know what is reported.
 from __future__ import annotations
 
 import functools
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -32,17 +33,49 @@ def format_option(function: Function) -> Function:
 
     @functools.wraps(function)
     def wrapped(*arguments: Any, how: str | None, short: bool, **options: Any) -> Any:
-        if short and how not in {None, "json"}:
-            raise click.UsageError(f"--json is short for --format json; --format {how} says otherwise.")
-        chosen = NAMES["json" if short else how or "table"].value
+        chosen = NAMES[shortened(how, short=short) or "table"].value
         return function(*arguments, how=chosen, **options)
 
-    decorated = click.option("--json", "short", is_flag=True, help="Short for --format json.")(wrapped)
     choice, meaning = (
         click.Choice(list(NAMES)),
         "How it looks; all but table hold every column.  [default: table]",
     )
-    return cast("Function", click.option("--format", "how", type=choice, help=meaning)(decorated))
+    return cast("Function", click.option("--format", "how", type=choice, help=meaning)(short_option(wrapped)))
+
+
+def document_option(function: Function) -> Function:
+    """The options --format and --json of a verb that prints one document, as the argument `as_json`."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, how: str | None, short: bool, **options: Any) -> Any:
+        return function(*arguments, as_json=shortened(how, short=short) == "json", **options)
+
+    choice = click.Choice(["table", "json"])
+    decorate = click.option("--format", "how", type=choice, help="How it looks.  [default: table]")
+    return cast("Function", decorate(short_option(wrapped)))
+
+
+short_option = click.option("--json", "short", is_flag=True, help="Short for --format json.")
+
+
+def shortened(how: str | None, *, short: bool) -> str | None:
+    """The format that --format and --json name together; UsageError if they contradict each other."""
+    if short and how not in {None, "json"}:
+        raise click.UsageError(f"--json is short for --format json; --format {how} says otherwise.")
+    return "json" if short else how
+
+
+def print_document(content: object) -> None:
+    """Print a report as one JSON document; on a terminal indented, and without characters that it would obey."""
+    text = json.dumps(content, default=_plain, indent=2 if sys.stdout.isatty() else None)
+    click.echo(text)
+
+
+def _plain(value: object) -> str:
+    """Instants as in every other JSON of ours: in UTC, to the millisecond, marked Z."""
+    if not isinstance(value, datetime):
+        return str(value)
+    return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 @contextmanager
@@ -83,13 +116,14 @@ def deliver_object(parts: Mapping[str, pa.Table]) -> None:
 class Sheet:
     """Rows of text for people. `right` names the columns that are set to the right, as numbers are.
 
-    `least` names those that go first where a terminal is narrow.
+    `least` names those that go first where a terminal is narrow, `all_by` the option that shows them all the same.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: frozenset[str] = frozenset()
     least: Sequence[str] = ()
+    all_by: str = "--format blocks"
 
 
 def show(sheet: Sheet) -> None:
@@ -103,7 +137,7 @@ def show(sheet: Sheet) -> None:
         return
     from image_history.cli.rendering import Drawing, draw
 
-    draw(Drawing(sheet.header, rows, sides, sheet.least))
+    draw(Drawing(sheet.header, rows, sides, sheet.least, all_by=sheet.all_by))
 
 
 def say(text: str) -> None:
@@ -112,11 +146,9 @@ def say(text: str) -> None:
     if not sys.stdout.isatty():
         click.echo(clean)
         return
-    from rich.text import Text
+    from image_history.cli import rendering
 
-    from image_history.cli.rendering import console
-
-    console().print(Text(clean))
+    rendering.say(clean, rendering.console())
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

@@ -20,6 +20,7 @@ import click
 
 from image_history.cli import Globals, Verb
 from image_history.cli.parts import part_option
+from image_history.cli.showing import document_option, print_document
 
 if TYPE_CHECKING:
     from image_history.model import RunReport, Stop
@@ -49,7 +50,7 @@ _MASS_DELETE = 9
 )
 @part_option
 @click.option("--strict", is_flag=True, help="Exit 1 if AWS sent a member or a value that is new to us.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@document_option
 @click.option(
     "--metrics-file",
     type=click.Path(path_type=Path),
@@ -69,7 +70,7 @@ def command(
     config = options.config()
     from image_history.cli.metrics import told_in
     from image_history.cli.progress import progress
-    from image_history.cli.reports import print_report, report_json
+    from image_history.cli.reports import document, print_report
     from image_history.model import Stop
     from image_history.run.pipeline import SyncOptions, sync
     from image_history.telemetry import exporting
@@ -83,7 +84,7 @@ def command(
             report = sync(config, options=wanted, progress=watcher, stop=stop)
         told.report, told.exit_code = report, exit_code(report, strict=strict)
         logger.info("sync_ended", extra=_figures(report) | {"exit_code": told.exit_code})
-        click.echo(report_json(report)) if as_json else print_report(report)
+        print_document(document(report)) if as_json else print_report(report)
     return told.exit_code
 
 

@@ -128,8 +128,8 @@ def _kept(columns: Sequence[Column], limit: int) -> tuple[Column, ...]:
 
 
 def _rank(column: Column) -> int:
-    """Nothing is lost with a column whose one value is told in a line below."""
-    return column.rank - (100 if _shared(column) is not None else 0)
+    """Nothing is lost with a column whose one value is told in a line below: such a one goes before all others."""
+    return column.rank + (10 * EXPENDABLE if _shared(column) is not None else 0)
 
 
 def _shared(column: Column) -> str | None:
@@ -226,15 +226,15 @@ def _padded(fitted: Fitted, number: int, text: str) -> str:
     return filling + text if fitted.columns[number].right else text + filling
 
 
-def notes(fitted: Fitted) -> Iterator[str]:
-    """What went, in sentences."""
+def notes(fitted: Fitted, all_by: str = "--format blocks") -> Iterator[str]:
+    """What went, in sentences; `all_by` is the option that shows all."""
     if fitted.shared:
         told = ", ".join(f"{name} {value}" for name, value in fitted.shared.items())
         yield f"The same in every row: {told}."
     if fitted.empty:
         yield f"Without a value: {_named(fitted.empty)}."
     if fitted.left_out:
-        yield f"Left out for lack of room: {_named(fitted.left_out)}. --format blocks shows all."
+        yield f"Left out for lack of room: {_named(fitted.left_out)}. {all_by} shows all."
 
 
 def _named(names: Sequence[str]) -> str:

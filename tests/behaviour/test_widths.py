@@ -1,0 +1,89 @@
+"""What people read fits their terminal: at each width no line is longer, and no word is broken."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.behaviour.checking import denying
+from tests.behaviour.commanding import Commanded, CommandWorld, commanding
+from tests.behaviour.test_query_terminal import COLOUR, assert_fits, on_terminal
+
+__all__ = ["commanding"]
+
+pytestmark = pytest.mark.duckdb
+
+WIDTHS = (60, 80, 110, 200)
+# Wider than anything that is printed.
+ENDLESS = 2_000
+# Of the lines that tell what went for lack of room, or was the same in every row.
+SAID_OF_COLUMNS = (
+    "The same in every row: Without a value: Left out for lack of room: --json --format blocks shows all."
+)
+VERBS = (
+    ("plan",),
+    ("-q", "sync"),
+    ("check",),
+    ("-q", "publish"),
+    ("status",),
+    ("runs",),
+    ("log",),
+    ("list",),
+    ("diff", "--since", "9d"),
+    ("diff", "--since", "9d", "--details"),
+    ("schema", "runs"),
+    ("query", "FROM runs"),
+    ("query", "@newest-versions"),
+)
+
+
+@pytest.fixture
+def desk(commanding: CommandWorld) -> Commanded:
+    """A site that was synced, of which one region may not be read any more, and that publishes to two places."""
+    desk = commanding()
+    (desk.folder / "config.yaml").write_text("publish: [{to: set}, {to: none/set}]\n", encoding="utf-8")
+    assert desk("sync").code == 4
+    return desk
+
+
+def words(screen: str) -> set[str]:
+    """The words on a screen."""
+    return set(COLOUR.sub("", screen).replace("─", " ").split())
+
+
+def joined(words: set[str]) -> set[str]:
+    """The words, and what they may be taken apart into."""
+    return {piece for word in words for start in _joints(word) for piece in _ends(word[start:])}
+
+
+def _joints(word: str) -> list[int]:
+    return [0, *(found.end() for found in re.finditer(r"[/:,;=_.@-](?=[^/:,;=_.@-])", word))]
+
+
+def _ends(word: str) -> list[str]:
+    return [word, *(word[:end] for end in _joints(word)[1:])]
+
+
+@pytest.mark.parametrize("arguments", VERBS, ids=lambda given: "-".join(given).strip("-"))
+def test_report_fits_the_terminal(desk: Commanded, arguments: tuple[str, ...]) -> None:
+    """Lines are no wider than the terminal, and every word on them is one of those on an endless line."""
+    warehouse = desk.site.config.warehouse
+    whole = joined(words(on_terminal(warehouse, *arguments, columns=ENDLESS, NO_COLOR="1")[1]))
+    whole |= words(SAID_OF_COLUMNS)
+    for columns in WIDTHS:
+        screen = on_terminal(warehouse, *arguments, columns=columns, NO_COLOR="1")[1]
+        assert_fits(screen, columns)
+        # Names of columns in a sentence have a comma or a full stop behind them; times differ from look to look.
+        told = {word.rstrip(".,") for word in words(screen)} - {word.rstrip(".,") for word in whole}
+        assert {word for word in told if not re.match(r"…|[\d(]", word)} == set(), screen
+
+
+def test_sync_at_60_columns(desk: Commanded) -> None:
+    """The summary is a table; what went for lack of room is named, with the option that shows it."""
+    desk.site.simulator.fault = denying("ListImageVersions")
+    code, screen = on_terminal(desk.site.config.warehouse, "-q", "sync", columns=60, NO_COLOR="1")
+    header, _, scope, total, *rest = screen.splitlines()
+    assert (code, header.split()) == (3, ["scope", "images", "calls", "inserted", "updated"])
+    assert (scope.split()[0], total.split()[0]) == ("111122223333/us-east-1", "total")
+    assert rest[0] == "The same in every row: deleted not evaluated."
