@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import operator
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,9 @@ from deltalake import DeltaTable
 from pyiceberg.catalog import load_catalog
 
 from image_history.config import Publish
+from image_history.durable.effects import Effect, File, install
 from image_history.model import Publication, Stop
+from image_history.publish.lake import owner_key
 from image_history.publish.lakes import publish_lake
 from tests.behaviour.publishing import Stock, plain
 
@@ -182,3 +185,38 @@ def aged(shelf: Shelf, by: timedelta) -> None:
         if path.is_file():
             old = path.stat().st_mtime - by.total_seconds()
             os.utime(path, (old, old))
+
+
+def at_commit(
+    overtake: Callable[[], object], publish: Callable[[], Publication], effect: Effect = Effect.COMMIT
+) -> Publication:
+    """Publish, while something else happens just before each commit of a table, or another effect on it."""
+
+    def hook(reached: Effect, subject: str) -> None:
+        if (reached, subject) == (effect, File.TABLE) and not busy:
+            busy.append(True)
+            overtake()
+            busy.clear()
+
+    busy: list[bool] = []
+    remove = install(hook)
+    try:
+        return publish()
+    finally:
+        remove()
+
+
+def owner_of(shelf: Shelf, table: str = "image_versions", label: str | None = None) -> str | None:
+    """Whom a table names as the one that fills it."""
+    if shelf.kind == "iceberg":
+        return shelf.iceberg(table).metadata.properties.get(owner_key(label))
+    return shelf.delta(table).metadata().configuration.get(owner_key(label))
+
+
+def name_owner(shelf: Shelf, owner: str, table: str = "image_versions") -> None:
+    """Let a table name another owner."""
+    if shelf.kind == "iceberg":
+        with shelf.iceberg(table).transaction() as transaction:
+            transaction.set_properties({owner_key(None): owner})
+    else:
+        shelf.delta(table).alter.set_table_properties({owner_key(None): owner}, raise_if_not_exists=False)

@@ -100,6 +100,13 @@ class Stock:
         with duckdb.connect(self.warehouse) as connection:
             connection.execute(sql, parameters).fetchall()
 
+    @property
+    def identity(self) -> str:
+        """The id that the warehouse has."""
+        with looking(self.warehouse) as connection:
+            [(found,)] = connection.execute("SELECT warehouse_id::VARCHAR FROM warehouse_identity").fetchall()
+            return str(found)
+
     def publish(self, *tables: str, replace: bool = False, **entry: object) -> Publication:
         """Publish tables, image_versions by default, to the folder `dataset`."""
         given: dict[str, Any] = {"to": str(self.dataset), "tables": tables or ("image_versions",), **entry}

@@ -21,9 +21,8 @@ from image_history.config import Config, Publish, load_config
 from image_history.model import Publication
 from image_history.publish.lakes import publish_lake
 from tests.behaviour.cloud import Cloud
-from tests.behaviour.lakes import KINDS, READERS, Shelf, alike, assert_same, learn
+from tests.behaviour.lakes import KINDS, READERS, Shelf, alike, assert_same, at_commit, learn
 from tests.behaviour.publishing import Stock
-from tests.behaviour.test_tables_writers import at_commit
 
 pytestmark = pytest.mark.duckdb
 

@@ -7,7 +7,6 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from image_history.config import Publish, load_config
 from image_history.durable.effects import Effect, File, install
 from image_history.model import Publication
 from image_history.publish.lakes import publish_lake
-from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, by_library, learn
+from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, at_commit, by_library, learn
 from tests.behaviour.publishing import Stock
 from tests.faultpoints.labels import Labels
 
@@ -159,23 +158,6 @@ def live_files(shelf: Shelf, table: str) -> set[str]:
     if shelf.kind == "iceberg":
         return {Path(path).name for path in shelf.iceberg(table).inspect.files()["file_path"].to_pylist()}
     return {Path(path).name for path in shelf.delta(table).file_uris()}
-
-
-def at_commit(overtake: Callable[[], object], publish: Callable[[], Publication]) -> Publication:
-    """Publish, while something else happens just before each commit of a table."""
-
-    def hook(effect: Effect, subject: str) -> None:
-        if (effect, subject) == (Effect.COMMIT, File.TABLE) and not busy:
-            busy.append(True)
-            overtake()
-            busy.clear()
-
-    busy: list[bool] = []
-    remove = install(hook)
-    try:
-        return publish()
-    finally:
-        remove()
 
 
 def test_file_that_a_lost_commit_would_have_shown_is_removed(shelf: Shelf, stock: Stock) -> None:

@@ -38,10 +38,10 @@ from image_history.publish.lake import (
     decoded,
     encoded,
     gone_on_failure,
-    owner_key,
     partition_columns,
     require_partitions,
 )
+from image_history.publish.target import Target
 
 logger = logging.getLogger(__name__)
 
@@ -72,44 +72,33 @@ class DeltaLake:
             return DeltaTable.is_deltatable(f"{self._root}/{name}", self._storage)
 
 
-class DeltaTarget:
-    """A `Table` of publish/lake.py."""
+class DeltaTarget(Target[DeltaTable]):
+    """A `Table` of publish/lake.py; where it is, is its URI."""
 
     def __init__(self, uri: str, storage: dict[str, str], label: str | None) -> None:
-        self._uri = uri
+        super().__init__(uri, label)
         self._storage = storage
-        self._label = label
-        self._table: DeltaTable | None = None
-        self._owner: str | None = None
-
-    @property
-    def _loaded(self) -> DeltaTable:
-        if self._table is None:
-            raise OutputError(
-                f"{self._uri} was not read before it was to be changed: a fault of image-history."
-            )
-        return self._table
 
     def state(self) -> Found:
         """What the newest of this writer's commits says that is still in the table's log."""
-        with _translated(self._uri):
+        with _translated(self._where):
             try:
-                self._table = DeltaTable(self._uri, storage_options=self._storage)
+                self._table = DeltaTable(self._where, storage_options=self._storage)
             except TableNotFoundError:
                 self._table = None
                 return Found()
             metadata = self._table.metadata()
-            require_partitions(self._uri, metadata.partition_columns, self._label)
+            require_partitions(self._where, metadata.partition_columns, self._label)
             return Found(
                 version=str(self._table.version()),
                 state=_newest_state(self._table, self._label),
-                owner=metadata.configuration.get(owner_key(self._label)),
+                owner=self._owner_of(metadata.configuration),
                 columns=tuple(field.name for field in self._table.schema().fields),
             )
 
     def files(self) -> Sequence[DataFile]:
         """The live files of this writer, by the log."""
-        with _translated(self._uri):
+        with _translated(self._where):
             actions = pa.table(self._loaded.get_add_actions(flatten=True)).to_pylist()
         ours = (each for each in actions if self._label in {None, each.get(f"partition.{SOURCE_COLUMN}")})
         return [
@@ -126,7 +115,7 @@ class DeltaTarget:
     def ensure(self, columns: pa.Schema, owner: str) -> None:
         """Make the table, or add what columns it lacks and renew their comments: a version each, without rows."""
         self._owner = owner
-        with _translated(self._uri):
+        with _translated(self._where):
             if self._table is None:
                 self._table = self._created(columns)
             else:
@@ -139,7 +128,7 @@ class DeltaTarget:
         partition = {name: values[name] for name in table.metadata().partition_columns}
         path = f"{OUR_FILES}{uuid.uuid4()}.parquet"
         files = self._filesystem()
-        with _translated(self._uri), gone_on_failure(lambda: files.delete_file(path)):
+        with _translated(self._where), gone_on_failure(lambda: files.delete_file(path)):
             reach(Effect.CREATE, File.TABLE_FILE)
             with files.open_output_stream(path) as stream:
                 reach(Effect.WRITE, File.TABLE_FILE)
@@ -157,7 +146,7 @@ class DeltaTarget:
         """One version that has the new files and lacks the others."""
         table = self._loaded
         removed = [_removed(file, table.metadata().partition_columns) for file in gone]
-        with _translated(self._uri):
+        with _translated(self._where):
             reach(Effect.COMMIT, File.TABLE)
             table.create_write_transaction(
                 [*(file.native for file in files), *removed],
@@ -191,13 +180,13 @@ class DeltaTarget:
         if table.version() % _UPKEEP_EVERY:
             return
         try:
-            with _translated(self._uri):
+            with _translated(self._where):
                 reach(Effect.COMMIT, File.UPKEEP)
                 table.create_checkpoint()
                 table.cleanup_metadata()
                 self._sweep(table, max(keep_for, _ORPHANED_AFTER))
         except (OutputError, ConflictError) as error:
-            logger.warning("table_not_swept", extra={"path": self._uri, "reason": error.message})
+            logger.warning("table_not_swept", extra={"path": self._where, "reason": error.message})
 
     def _sweep(self, table: DeltaTable, keep_for: timedelta) -> None:
         """Vacuum, of files of our names alone: a dry run says what could go, and it needs no version of its own."""
@@ -211,41 +200,39 @@ class DeltaTarget:
                 files.delete_file(name)
 
     def _filesystem(self) -> pafs.PyFileSystem:
-        return pafs.PyFileSystem(DeltaStorageHandler(self._uri, self._storage))
+        return pafs.PyFileSystem(DeltaStorageHandler(self._where, self._storage))
 
     def _created(self, columns: pa.Schema) -> DeltaTable:
         reach(Effect.CREATE, File.TABLE)
-        if self._uri.startswith("file://"):
-            pafs.LocalFileSystem().create_dir(self._uri.removeprefix("file://"), recursive=True)
+        if self._where.startswith("file://"):
+            pafs.LocalFileSystem().create_dir(self._where.removeprefix("file://"), recursive=True)
         try:
             return DeltaTable.create(
-                self._uri,
+                self._where,
                 columns,
                 partition_by=list(partition_columns(columns.names, self._label)),
-                configuration={owner_key(self._label): self._owner},
+                configuration=dict(self._new_owner({})),
                 storage_options=self._storage,
                 raise_if_key_not_exists=False,
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
         except DeltaError as error:
-            if DeltaTable.is_deltatable(self._uri, self._storage):
-                raise ConflictError(f"{self._uri} was made by another writer meanwhile.") from error
+            if DeltaTable.is_deltatable(self._where, self._storage):
+                raise ConflictError(f"{self._where} was made by another writer meanwhile.") from error
             raise
 
     def _evolve(self, table: DeltaTable, columns: pa.Schema) -> None:
         """Columns are added and never dropped; those that earlier rows lack may be null in them."""
         before = table.version()
         changes = [*_column_changes(table, columns)]
-        key = owner_key(self._label)
-        if table.metadata().configuration.get(key) != self._owner and self._owner is not None:
-            owner = {key: self._owner}
+        if owner := self._new_owner(table.metadata().configuration):
             changes.append(partial(table.alter.set_table_properties, owner, raise_if_not_exists=False))
         for number, change in enumerate(changes, start=1):
             reach(Effect.STATEMENT, File.TABLE)
             change(commit_properties=CommitProperties(max_commit_retries=0))
             table.update_incremental()
             if table.version() != before + number:
-                raise ConflictError(f"{self._uri} changed while its columns were renewed.")
+                raise ConflictError(f"{self._where} changed while its columns were renewed.")
 
 
 def _column_changes(table: DeltaTable, columns: pa.Schema) -> Iterator[Callable[..., None]]:

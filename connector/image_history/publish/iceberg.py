@@ -46,10 +46,10 @@ from image_history.publish.lake import (
     decoded,
     encoded,
     gone_on_failure,
-    owner_key,
     partition_columns,
     require_partitions,
 )
+from image_history.publish.target import Target
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -121,25 +121,14 @@ class IcebergLake:
             return self._catalog.namespace_exists(self._namespace)
 
 
-class IcebergTarget:
+class IcebergTarget(Target["IcebergTable"]):
     """A `Table` of publish/lake.py."""
 
     def __init__(self, catalog: Catalog, identifier: str, label: str | None) -> None:
+        super().__init__(f"iceberg://{catalog.name}/{identifier.replace('.', '/')}", label)
         self._catalog = catalog
         self._identifier = identifier
-        self._label = label
-        self._where = f"iceberg://{catalog.name}/{identifier.replace('.', '/')}"
-        self._table: IcebergTable | None = None
         self._base: int | None = None
-        self._owner: str | None = None
-
-    @property
-    def _loaded(self) -> IcebergTable:
-        if self._table is None:
-            raise OutputError(
-                f"{self._where} was not read before it was to be changed: a fault of image-history."
-            )
-        return self._table
 
     def state(self) -> Found:
         """What the newest of this writer's commits says that is still in the table's history."""
@@ -157,7 +146,7 @@ class IcebergTarget:
             state=next(
                 filter(None, (_state(each, self._label) for each in ancestors_of(newest, metadata))), None
             ),
-            owner=metadata.properties.get(owner_key(self._label)),
+            owner=self._owner_of(metadata.properties),
             columns=tuple(metadata.schema().column_names),
         )
 
@@ -213,8 +202,8 @@ class IcebergTarget:
         with _translated(self._where, committing=True):
             reach(Effect.COMMIT, File.TABLE)
             with table.transaction() as transaction:
-                if table.metadata.properties.get(owner_key(self._label)) != self._owner:
-                    transaction.set_properties({owner_key(self._label): self._owner or state.run_id})
+                if owner := self._new_owner(table.metadata.properties):
+                    transaction.set_properties(owner)
                 properties = dict(encoded(state, self._label))
                 with transaction.update_snapshot(snapshot_properties=properties).overwrite() as snapshot:
                     for file in gone:

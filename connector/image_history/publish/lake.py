@@ -74,8 +74,9 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A table as it is now. `owner` is the first sync of the warehouse that began to fill it, or its partition.
+    """A table as it is now. `owner` is the id of the warehouse that fills it, or its partition.
 
+    What was written before warehouses had ids names the warehouse's first sync instead.
     `version` names the commit: a snapshot's id or a version's number; empty for a table that is not there.
     """
 
@@ -98,7 +99,7 @@ class Table(Protocol):
         """The files that hold this writer's rows, as of the `state`."""
 
     def ensure(self, columns: pa.Schema, owner: str) -> None:
-        """Make the table, or add the columns that it lacks."""
+        """Make the table, or add the columns that it lacks; it names its owner at the latest with the next commit."""
 
     def write(self, region: str | None, rows: Rows) -> DataFile:
         """Write a file that no reader sees yet."""

@@ -158,18 +158,27 @@ class _Work:
 
     def _known(self, found: Found, shape: str) -> State | None:
         """What the table says of our rows, if it is of this warehouse and written as it would be now."""
-        marks = [mark for mark in (found.state and found.state.run_id, found.owner) if mark]
-        if all(map(self.source.has_run, marks)):
+        foreign = self._foreign(found)
+        if foreign is None:
             return found.state if found.state is not None and found.state.shape == shape else None
         if self.wanted.replace:
             return None
-        lacking = next(mark for mark in marks if not self.source.has_run(mark))
         raise OutputError(
-            f"{self.wanted.where} was published from another warehouse, or from a newer copy of this one: run "
-            f"{lacking}, which is in it, is not in this one. Nothing was changed. Publish elsewhere or with a label "
-            "of its own, or with --replace if this warehouse shall take over.",
-            run_id=lacking,
+            f"{self.wanted.where} was published from another warehouse, or from a newer copy of this one: {foreign}. "
+            "Nothing was changed. Publish elsewhere or with a label of its own, or with --replace if this warehouse "
+            "shall take over.",
+            run_id=None if found.state is None else found.state.run_id,
         )
+
+    def _foreign(self, found: Found) -> str | None:
+        """Why the table is not this warehouse's to fill; None if it is."""
+        ours = self.source.warehouse_id()
+        # Until its next commit, what was written before warehouses had ids names the first sync instead.
+        if found.owner not in {None, ours} and not self.source.has_run(str(found.owner)):
+            return f"it names {found.owner} as the one that fills it, and this warehouse is {ours}"
+        if found.state is not None and not self.source.has_run(found.state.run_id):
+            return f"run {found.state.run_id}, which is in it, is not in this one"
+        return None
 
     def _change(self, relation: Relation, found: Found, known: State | None) -> _Change:
         files = self.table.files() if found.version else ()
@@ -217,7 +226,7 @@ class _Work:
         return _Change(tuple(write), tuple(gone), tuple(parts))
 
     def _committed(self, relation: Relation, change: _Change, state: State, found: Found) -> Done:
-        self.table.ensure(_columns(relation, self.wanted.label), self.source.first_run() or state.run_id)
+        self.table.ensure(_columns(relation, self.wanted.label), self.source.warehouse_id() or state.run_id)
         since = found.state.as_of_ms if found.state is not None else 0
         files = self._files(relation, change, since)
         if change.gone or found.state is None:

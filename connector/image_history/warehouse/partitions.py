@@ -99,11 +99,6 @@ class Source:
         """Which warehouse it is; None before the first sync."""
         return warehouse_id(self.connection)
 
-    def first_run(self) -> str | None:
-        """The id of the sync that was loaded first, which no later one changes; None before it."""
-        found = self.connection.table("tables/first_run").to_pylist()
-        return str(found[0]["etl_run_id"]) if found else None
-
     def has_run(self, run_id: str) -> bool:
         """Whether the warehouse holds that sync, and so everything that it held after it."""
         found = self.connection.table("load/is_loaded", {"run_ids": [run_id]})

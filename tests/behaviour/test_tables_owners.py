@@ -1,0 +1,138 @@
+"""A lake table belongs to one warehouse, by its id: copies that went their own way are told apart."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from image_history.durable.effects import Effect
+from image_history.publish.lake import owner_key
+from tests.behaviour.lakes import KINDS, Shelf, assert_same, at_commit, learn, name_owner, owner_of
+from tests.behaviour.publishing import Stock
+
+pytestmark = pytest.mark.duckdb
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Stock:
+    """A warehouse of three regions with one run."""
+    return Stock(tmp_path).fill()
+
+
+@pytest.fixture(params=KINDS)
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+    """An empty lake."""
+    return Shelf(request.param, tmp_path)
+
+
+def copied(stock: Stock, name: str = "copy") -> Stock:
+    """The same warehouse with an id of its own, as copies have that were made before there were ids."""
+    (stock.folder / name).mkdir()
+    shutil.copy(stock.warehouse, stock.folder / name)
+    copy = Stock(stock.folder / name, runs=stock.runs, name=name)
+    copy.run_sql("UPDATE warehouse_identity SET warehouse_id = uuid()")
+    return copy
+
+
+def refused(shelf: Shelf, stock: Stock, table: str = "image_versions") -> str:
+    """What a publication is told that must not change the table."""
+    before = shelf.commits(table)
+    [done] = shelf.publish(stock, table)
+    assert done.error is not None
+    assert shelf.commits(table) == before
+    return done.error
+
+
+def test_table_names_its_warehouse(shelf: Shelf, stock: Stock) -> None:
+    """By the id, in the property of the label if there is one."""
+    shelf.one(stock)
+    shelf.one(stock, "images", label="mine")
+    assert owner_of(shelf) == stock.identity
+    assert owner_of(shelf, "images", label="mine") == stock.identity
+
+
+@pytest.mark.parametrize("table", ["image_versions", "image_version_events"])
+def test_copy_with_the_same_runs_is_another_warehouse(shelf: Shelf, stock: Stock, table: str) -> None:
+    """All runs of the table are in the copy as well; its id alone tells that it is not the one that fills it."""
+    learn(stock, "us-east-1")
+    shelf.one(stock, table)
+    copy = copied(stock)
+    for _ in range(2):
+        told = refused(shelf, copy, table)
+        assert stock.identity in told
+        assert copy.identity in told
+        learn(copy, "us-east-1", versions=1)
+    learn(stock, "us-west-2", versions=1)
+    shelf.one(stock, table)
+    assert_same(shelf, stock, table)
+
+
+def test_replacing_makes_the_copy_the_owner(shelf: Shelf, stock: Stock) -> None:
+    """With --replace the copy takes over, and the warehouse of before is the stranger from then on."""
+    shelf.one(stock)
+    copy = copied(stock)
+    copy.change("us-east-1")
+    shelf.one(copy, replace=True)
+    assert owner_of(shelf) == copy.identity
+    stock.change("us-west-2")
+    assert copy.identity in refused(shelf, stock)
+    assert_same(shelf, copy)
+
+
+def test_owner_is_of_a_label(shelf: Shelf, stock: Stock) -> None:
+    """A copy fills the same table under a label of its own, and not under the other's."""
+    copy = copied(stock)
+    shelf.one(stock, label="first")
+    shelf.one(copy, label="second")
+    assert owner_of(shelf, label="first") == stock.identity
+    assert owner_of(shelf, label="second") == copy.identity
+    [done] = shelf.publish(copy, label="first")
+    assert done.error is not None
+    assert "another warehouse" in done.error
+
+
+def test_table_that_names_the_first_run_is_taken_once(shelf: Shelf, stock: Stock) -> None:
+    """A table of the version before: quiet publications leave it, the next commit names the id, which then counts."""
+    shelf.one(stock)
+    name_owner(shelf, "run-1")
+    before = shelf.bytes_there()
+    stock.change()
+    assert shelf.one(stock).written == 0
+    assert shelf.bytes_there() == before
+    copy = copied(stock)
+    stock.change("us-east-1")
+    assert shelf.one(stock).partitions == 1
+    assert owner_of(shelf) == stock.identity
+    assert copy.identity in refused(shelf, copy)
+
+
+def test_first_run_of_another_warehouse_is_refused(shelf: Shelf, stock: Stock) -> None:
+    """A table of the version before whose first run this warehouse lacks."""
+    shelf.one(stock)
+    name_owner(shelf, "else-1")
+    stock.change("us-east-1")
+    assert "else-1" in refused(shelf, stock)
+
+
+def test_one_of_two_copies_takes_a_table_that_names_their_first_run(shelf: Shelf, stock: Stock) -> None:
+    """Both may; who names itself first is the owner, and the other is refused when it looks again."""
+    shelf.one(stock)
+    name_owner(shelf, "run-1")
+    copy = copied(stock)
+    stock.change("us-east-1")
+    copy.change("us-west-2")
+    # Delta tells its owner in a version of its own, before that with the rows.
+    told = Effect.COMMIT if shelf.kind == "iceberg" else Effect.STATEMENT
+    lost = at_commit(lambda: shelf.one(copy), lambda: shelf.publish(stock)[0], told)
+    assert lost.error is not None
+    assert copy.identity in lost.error
+    assert owner_of(shelf) == copy.identity
+    assert_same(shelf, copy)
+
+
+def test_key_of_the_owner_is_as_it_was() -> None:
+    """Tables that are there are found by it."""
+    assert owner_key(None) == "image-history.owner"
+    assert owner_key("gov") == "image-history.owner.gov"
