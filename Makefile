@@ -123,8 +123,10 @@ deploy-check: $(PROJECT) $(TOOLS) ## run what the container file runs, in a fres
 	@$(BIN)/python -m tests.deploy.container
 
 .PHONY: spark-check
-spark-check: java $(PROJECT) $(TOOLS) $(SPARKED) ## let Spark read datasets while they are rewritten; needs Java 17, loads 430 MB once
+spark-check: java $(PROJECT) $(TOOLS) $(SPARKED) ## let Spark read datasets and list AWS, with kills; needs Java 17, loads 430 MB once
 	@PYTHONPATH=$(CURDIR)/$(SPARK)/packages $(BIN)/python -m tests.soak.spark $(ARGUMENTS)
+	@PYTHONPATH=$(CURDIR)/$(SPARK)/packages $(BIN)/python -m tests.soak.spark_source 'local[2,4]'
+	@PYTHONPATH=$(CURDIR)/$(SPARK)/packages $(BIN)/python -m tests.soak.spark_source 'local-cluster[2,1,1024]'
 
 .PHONY: lake-check
 lake-check: $(PROJECT) $(TOOLS) $(LAKE_READERS) ## let DuckDB 1.5, Daft and Spark SQL (Sail) read lake tables; loads 200 MB once

@@ -41,6 +41,7 @@ VIOLATIONS = {
     "knows boto3 and botocore": ("connector/image_history/extract/retry.py", "import botocore.exceptions"),
     "imports duckdb": ("connector/image_history/landing/runs.py", "import duckdb"),
     "publish.delta deltalake": ("connector/image_history/publish/tables.py", "import pyiceberg.table"),
+    "spark.source knows pyspark": ("connector/image_history/spark/packs.py", "import pyspark.sql"),
     "imports aiohttp": ("connector/image_history/run/pipeline.py", "import aiohttp"),
     "imports opentelemetry": ("connector/image_history/run/settle.py", "import opentelemetry.trace"),
     "imports prometheus_client": ("connector/image_history/landing/runs.py", "import prometheus_client"),

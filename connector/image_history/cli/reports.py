@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from image_history.cli import printable
 from image_history.cli.moments import shown
 from image_history.cli.publish import told
 from image_history.cli.showing import Sheet, counted, say, show
@@ -36,7 +35,7 @@ def print_report(report: RunReport) -> None:
     for line in (*_failures(report.failures), *_held_back(report), *_drift(report)):
         say(line)
     if report.hints is not None:
-        say(printable(_hints(report.hints)))
+        say(_hints(report.hints))
     for publication in report.publications:
         say(told(publication))
 

@@ -80,7 +80,7 @@ def overlay(root: MappingNode, environ: Mapping[str, str]) -> None:
     """
     overrides = sorted(_overrides(environ), key=lambda override: (len(override[0].path), override[0].path))
     for setting, value in overrides:
-        _put(root, setting.path, value)
+        put(root, setting.path, value)
 
 
 def _overrides(environ: Mapping[str, str]) -> Iterator[tuple[Setting, Node]]:
@@ -110,14 +110,15 @@ def _override(setting: Setting, text: str, where: Origin) -> Node:
     return made(text.strip(), where, tag=guess_kind(text.strip()))
 
 
-def _put(root: MappingNode, path: tuple[str, ...], value: Node) -> None:
+def put(root: MappingNode, path: tuple[str, ...], value: Node) -> None:
+    """Let the setting have this value, whatever it had."""
     name, *deeper = path
     if deeper:
         group = member(root, name)
         if group is not None and kind_of(group) not in {"map", "null"}:
             return  # wrong already in the file, which is what the reader will complain about
         inner = group if isinstance(group, MappingNode) else empty(origin(value))
-        _put(inner, tuple(deeper), value)
+        put(inner, tuple(deeper), value)
         value = inner
     key = made(name, origin(value))
     root.value = [pair for pair in root.value if pair[0].value != name] + [(key, value)]

@@ -30,6 +30,11 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     Relative paths belong to the file's folder, those from variables and defaults to the working directory.
     ConfigError, one sentence with file and line, for whatever is wrong.
     """
+    return to_config(read_file(path, environ))
+
+
+def read_file(path: Path | None, environ: Mapping[str, str]) -> MappingNode:
+    """What `load_config` makes the configuration of: the settings as they are written, with the environment's."""
     chosen = config_path(path, environ)
     implicit = path is None and CONFIG_VARIABLE not in environ
     if implicit and not os.path.lexists(chosen):
@@ -40,7 +45,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     expand(root, environ)
     overlay(root, environ)
     refuse_secrets(root)
-    return to_config(root)
+    return root
 
 
 def config_path(path: Path | None, environ: Mapping[str, str]) -> Path:

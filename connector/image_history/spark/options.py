@@ -1,0 +1,136 @@
+"""The options of the data source: what each means, and what they come to.
+
+Must not know Spark, nor make a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from image_history.config import Config
+from image_history.config.document import Origin, empty
+from image_history.config.given import Text, Value, given_config
+from image_history.config.refusal import nearest, refuse_secret_name
+from image_history.errors import ConfigError
+
+FORMAT = "sagemaker_image_versions"
+_MOST_PARTITIONS = 1000
+DEFAULT_PARTITIONS = 8
+
+MEANINGS = {
+    "config": "A configuration file, where Spark's driver can read it: its accounts, organization, rates and bounds. "
+    "Without it the options below say what is read, and without them AWS's own credentials and region.",
+    "roles": "ARNs of the roles to assume, separated by commas.",
+    "external_id": "What the roles ask for.",
+    "source_profile": "Profile whose credentials assume the roles.",
+    "profile": "Profile to read with, instead of roles. It has to be known on every machine of the cluster.",
+    "regions": "Regions to read, separated by commas, or `all`.",
+    "scopes": "ACCOUNT/REGION, separated by commas: of all that is above, only these.",
+    "images": "Names of images or patterns such as `team-*`, separated by commas.",
+    "list_per_second": "List calls a second in one account and region, 2 by default.",
+    "describe_per_second": "Describe calls a second in one account and region, 5 by default.",
+    "page_size": "Rows that one list call asks for, 100 by default.",
+    "concurrency": "Calls that one partition makes at the same time, 16 by default.",
+    "partitions": f"How many partitions the accounts and regions are packed into at most, {DEFAULT_PARTITIONS} by "
+    "default.",
+    "failures": "`fail` (the default): an image or a scope that cannot be read whole ends the job. `skip`: its rows "
+    "are left out, and the executor's log names it.",
+}
+_ACCOUNTS = ("roles", "external_id", "source_profile", "profile", "regions")
+_RATES = {
+    "list_per_second": ("rate", "list_per_second"),
+    "describe_per_second": ("rate", "describe_per_second"),
+}
+_SETTINGS = {**_RATES, "page_size": ("page_size",), "concurrency": ("concurrency",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be read, as it travels to the executors. Empty `images` and `scopes` are all."""
+
+    config: Config
+    images: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    partitions: int = DEFAULT_PARTITIONS
+    skip: bool = False
+
+
+def wanted(options: Mapping[str, str]) -> Wanted:
+    """What the options say, their names in lower case. ConfigError, one sentence, for whatever is wrong with them."""
+    for name in options:
+        _require_known(name)
+    beside = [name for name in _ACCOUNTS if name in options]
+    if "config" in options and beside:
+        raise ConfigError(
+            f"{_called('config')} and {_called(beside[0])} both say what is read: put the second into the file, or "
+            "leave the file out. To read only a part of what the file names there are scopes and images."
+        )
+    given: dict[tuple[str, ...], Value] = {
+        path: Text(_called(name), options[name]) for name, path in _SETTINGS.items() if name in options
+    }
+    if beside:
+        given["accounts",] = _accounts(options)
+    images = _list(options, "images")
+    file = Path(options["config"]) if "config" in options else None
+    return Wanted(
+        given_config(given, file),
+        tuple(each.text for each in images),
+        tuple(each.text for each in _list(options, "scopes")),
+        _partitions(options),
+        _skip(options),
+    )
+
+
+def _require_known(name: str) -> None:
+    if name not in MEANINGS:
+        refuse_secret_name(name, empty(Origin(_called(name), Path())))
+        raise ConfigError(f"{FORMAT} has no option {name}{nearest(name, MEANINGS)}")
+
+
+def _called(name: str) -> str:
+    return f"Option {name} of {FORMAT}"
+
+
+def _accounts(options: Mapping[str, str]) -> list[Value]:
+    """One account for each role, or the one of the profile."""
+    shared: dict[str, Value] = {
+        name: Text(_called(name), options[name])
+        for name in ("external_id", "source_profile", "profile")
+        if name in options
+    }
+    regions = _list(options, "regions")
+    if [each.text for each in regions] == ["all"]:
+        shared["regions"] = regions[0]
+    elif regions:
+        shared["regions"] = regions
+    roles = _list(options, "roles")
+    return [{"role_arn": role, **shared} for role in roles] or [shared]
+
+
+def _list(options: Mapping[str, str], name: str) -> list[Text]:
+    """The parts between commas; ConfigError for an option that has none."""
+    if name not in options:
+        return []
+    parts = [part.strip() for part in options[name].split(",")]
+    if not all(parts):
+        raise ConfigError(f"{_called(name)} has an empty item: separate items by one comma each.")
+    return [Text(_called(name), part) for part in parts]
+
+
+def _partitions(options: Mapping[str, str]) -> int:
+    text = options.get("partitions", str(DEFAULT_PARTITIONS))
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MOST_PARTITIONS):
+        raise ConfigError(
+            f"{_called('partitions')} must be a whole number from 1 to {_MOST_PARTITIONS}, but it is the text "
+            f"'{text}'."
+        )
+    return int(text)
+
+
+def _skip(options: Mapping[str, str]) -> bool:
+    chosen = options.get("failures", "fail").lower()
+    if chosen not in {"fail", "skip"}:
+        raise ConfigError(f"{_called('failures')} must be fail or skip, but it is the text '{chosen}'.")
+    return chosen == "skip"
