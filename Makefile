@@ -20,6 +20,7 @@ FUZZER := $(VENV)/fuzzer
 PEERS := $(VENV)/peers
 SPARK := $(VENV)/spark
 LAKES := $(VENV)/lakes
+RAY := $(VENV)/ray
 LOCKS := requirements
 # What `make test` runs on DuckDB 1.5, the second line: all that loads, settles and queries. DUCKDB1_TESTS=tests runs all.
 DUCKDB1_TESTS ?= $(addprefix tests/,$(addprefix behaviour/test_,sync.py deletions.py promises.py query.py \
@@ -44,6 +45,7 @@ FUZZING := $(VENV)/.fuzzer-$(TAG)
 RIVALS := $(VENV)/.peers-$(TAG)
 SPARKED := $(VENV)/.spark-$(TAG)
 LAKE_READERS := $(VENV)/.lakes-$(TAG)
+ON_RAY := $(VENV)/.ray-$(TAG)
 AUDITOR := $(VENV)/auditor
 AUDITING := $(VENV)/.auditor-$(TAG)
 
@@ -130,7 +132,11 @@ spark-check: java $(PROJECT) $(TOOLS) $(SPARKED) ## let Spark read datasets and 
 
 .PHONY: lake-check
 lake-check: $(PROJECT) $(TOOLS) $(LAKE_READERS) ## let DuckDB 1.5, Daft and Spark SQL (Sail) read lake tables; loads 200 MB once
-	@$(BIN)/python -m tests.readers $(CURDIR)/$(LAKES)/bin/python $(ARGUMENTS)
+	@$(BIN)/python -m tests.readers $(CURDIR)/$(LAKES)/bin/python duckdb daft sail
+
+.PHONY: ray-check
+ray-check: $(PROJECT) $(TOOLS) $(ON_RAY) ## let Daft on Ray read lake tables; Linux. Loads 220 MB once
+	@$(BIN)/python -m tests.readers $(CURDIR)/$(RAY)/bin/python ray
 
 .PHONY: fuzz
 fuzz: $(PROJECT) $(TOOLS) $(FUZZING) ## only the coverage-guided fuzzer on all that parses; Linux. SECONDS=60 for each target
@@ -179,6 +185,7 @@ lock: $(TOOLS) ## write the lock files anew after a change of pyproject.toml; UP
 	$(UV_COMPILE) $(LOCKS)/spark-build.in -o $(LOCKS)/spark-build.txt
 	$(UV_COMPILE) $(LOCKS)/spark.in -o $(LOCKS)/spark.txt
 	$(UV_COMPILE) $(LOCKS)/lakes.in -o $(LOCKS)/lakes.txt
+	$(UV_COMPILE) $(LOCKS)/ray.in -o $(LOCKS)/ray.txt
 
 .PHONY: clean
 clean: ## remove the environment, caches and built files
@@ -257,6 +264,13 @@ $(LAKE_READERS): $(PACKAGES) $(LOCKS)/spark-build.txt $(LOCKS)/lakes.txt | pytho
 		--require-hashes --only-binary :all: -r $(LOCKS)/spark-build.txt
 	@$(LAKES)/bin/python -m pip -qq --disable-pip-version-check --no-input install \
 		--require-hashes --only-binary :all: --no-binary pyspark-client --no-build-isolation -r $(LOCKS)/lakes.txt
+	@touch $@
+
+$(ON_RAY): $(PACKAGES) $(LOCKS)/ray.txt | python
+	@echo 'Adding Daft on Ray ...'
+	@$(PYTHON) -m venv --clear $(RAY)
+	@$(RAY)/bin/python -m pip -qq --disable-pip-version-check --no-input install \
+		--require-hashes --only-binary :all: -r $(LOCKS)/ray.txt
 	@touch $@
 
 $(AUDITING): $(PACKAGES) $(LOCKS)/audit.txt | python

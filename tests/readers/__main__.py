@@ -1,4 +1,6 @@
-"""`make lake-check`: DuckDB's extensions, Daft and Spark SQL on Sail read lake tables, now and as of an earlier run.
+"""`make lake-check`, `make ray-check`: DuckDB's extensions, Daft, Spark SQL on Sail, Daft on Ray read lake tables.
+
+Now and as of an earlier run. The arguments are the interpreter of their environment and the names of the readers.
 
 Publishes, lets tests/readers/engines.py read in its own environment, and compares every row with the warehouse's.
 """
@@ -110,9 +112,16 @@ def main() -> int:
         for made in (out, *(folder / kind for kind in KINDS)):
             made.mkdir()
         tables, asked, expected = published(folder)
-        wanted = {"tables": tables, "asked": asked, "questions": questions(), "out": str(out)}
+        interpreter, *readers = sys.argv[1:]
+        wanted = {
+            "tables": tables,
+            "asked": asked,
+            "questions": questions(),
+            "readers": readers,
+            "out": str(out),
+        }
         program = Path(__file__).with_name("engines.py")
-        ended = subprocess.run([sys.argv[1], str(program)], input=json.dumps(wanted), text=True, check=False)
+        ended = subprocess.run([interpreter, str(program)], input=json.dumps(wanted), text=True, check=False)
         different = wrong(out, expected)
         sys.stdout.write(
             f"lake tables: {len(list(out.glob('*.parquet')))} readings, {len(different)} differ from the warehouse\n"

@@ -1,7 +1,7 @@
-"""Reads lake tables by DuckDB's own extensions, by Daft, and by Spark SQL on Sail; writes what it read as Parquet.
+"""Reads lake tables by DuckDB's own extensions, by Daft, on Ray too, and by Spark SQL on Sail; writes it as Parquet.
 
-A program of its own, for the environment of requirements/lakes.txt: knows nothing of image-history, only what it is
-told on its standard input. Prints a line for each reading, and why it failed if it did.
+A program of its own, for the environments of requirements/lakes.txt and ray.txt: knows nothing of image-history, only
+what it is told on its standard input. Prints a line for each reading, and why it failed if it did.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,6 +73,24 @@ def by_daft(table: dict[str, Any]) -> pa.Table:
     return daft.read_iceberg(StaticTable.from_metadata(table["metadata"]), snapshot_id=version).to_arrow()
 
 
+def on_ray() -> Read:
+    """Daft, whose work is done by a Ray of two processors."""
+    os.environ |= {"DAFT_PROGRESS_BAR": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    import daft
+    import ray
+
+    # Beside the other files of this run; a path that is much longer leaves no room for Ray's sockets in it.
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        logging_level="ERROR",
+        log_to_driver=False,
+        _temp_dir=tempfile.mkdtemp(),
+    )
+    daft.set_runner_ray()
+    return by_daft
+
+
 class Sail:
     """Spark SQL by Sail's server, over Spark Connect."""
 
@@ -116,8 +135,8 @@ def main() -> NoReturn:
     """Read all tables, and ask all questions, by each reader."""
     wanted = json.load(sys.stdin)
     out, failed = Path(wanted["out"]), 0
-    sail = Sail()
-    readers: dict[str, Read] = {"duckdb": by_duckdb, "daft": by_daft, "sail": sail.read}
+    sail = Sail() if "sail" in wanted["readers"] else None
+    readers = {name: reader(name, sail) for name in wanted["readers"]}
     jobs: list[tuple[str, Callable[[], pa.Table]]] = [
         (f"{reader}-{each['kind']}-{each['name']}{'-earlier' if each['version'] else ''}", bind(read, each))
         for reader, read in readers.items()
@@ -126,13 +145,28 @@ def main() -> NoReturn:
     for kind in ("iceberg", "delta"):
         now = [each for each in wanted["asked"] if each["kind"] == kind]
         for number, sql in enumerate(wanted["questions"]):
-            jobs.append((f"duckdb-{kind}-question-{number}", bind(ask_duckdb, now, sql)))
-            jobs.append((f"sail-{kind}-question-{number}", bind(sail.ask, now, sql)))
+            if "duckdb" in readers:
+                jobs.append((f"duckdb-{kind}-question-{number}", bind(ask_duckdb, now, sql)))
+            if sail is not None:
+                jobs.append((f"sail-{kind}-question-{number}", bind(sail.ask, now, sql)))
     for name, job in jobs:
         failed += not made(name, job, out)
     sys.stdout.flush()
+    if "ray" in readers:
+        import ray
+
+        ray.shutdown()
     # Neither Sail's server nor Daft's threads are to be waited for.
     os._exit(1 if failed else 0)
+
+
+def reader(name: str, sail: Sail | None) -> Read:
+    """The reader of that name."""
+    if name == "ray":
+        return on_ray()
+    if name == "sail" and sail is not None:
+        return sail.read
+    return {"duckdb": by_duckdb, "daft": by_daft}[name]
 
 
 def bind(call: Callable[..., pa.Table], *given: Any) -> Callable[[], pa.Table]:
