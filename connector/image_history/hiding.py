@@ -9,6 +9,7 @@ import base64
 import html
 import json
 import threading
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 # Of what is kept the latest: credentials are kept again at each signature, a token is of one call.
@@ -25,7 +26,7 @@ class Hidden:
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
-        self._forms: dict[str, tuple[str, ...]] = {}
+        self._kept: dict[str, None] = {}
         self._lock = threading.Lock()
 
     def keep(self, *values: str | None) -> None:
@@ -34,21 +35,24 @@ class Hidden:
             for value in values:
                 if value is not None and len(value) >= _LEAST:
                     # The latest stand last.
-                    self._forms[value] = self._forms.pop(value, ()) or _forms(value)
-            while len(self._forms) > self._most:
-                del self._forms[next(iter(self._forms))]
+                    self._kept.pop(value, None)
+                    self._kept[value] = None
+            while len(self._kept) > self._most:
+                del self._kept[next(iter(self._kept))]
 
     def without(self, text: str) -> str:
         """The text with a mask in place of every value, or of the beginning of one, in any of its forms."""
         with self._lock:
             # The longest first: one value may stand in another.
-            kept = sorted(self._forms.values(), key=lambda forms: -len(forms[0]))
+            kept = sorted(map(_forms, self._kept), key=lambda forms: -len(forms[0]))
         told = text
         for forms in kept:
             told = _masked(told, forms)
         return told
 
 
+# Every request keeps a signature, few messages are printed: forms are made once one is.
+@lru_cache(maxsize=2 * _MOST)
 def _forms(value: str) -> tuple[str, ...]:
     """The value as it may stand in a message, a log line, a URL or a page."""
     encoded = base64.b64encode(value.encode()).decode().rstrip("=")

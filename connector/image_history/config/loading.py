@@ -1,6 +1,6 @@
 """File and environment -> `Config`. The only module of the configuration that reads a file.
 
-Must not know the settings, nor AWS's own configuration.
+Must not know what a setting means, nor AWS's own configuration.
 """
 
 from __future__ import annotations

@@ -1,0 +1,84 @@
+"""What a module says that it must not know, it does not import: where the sentence names a thing that is imported."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "connector" / "image_history"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+# A word of the sentence, and the packages that know it.
+KNOW = {
+    r"boto3|botocore": ("boto3", "botocore"),
+    r"AWS": ("boto3", "botocore", "image_history.aws"),
+    r"SQL": ("duckdb", "image_history.warehouse.statements"),
+    r"DuckDB": ("duckdb",),
+    r"the warehouse": ("duckdb", "image_history.warehouse"),
+    r"the command line": ("click", "image_history.cli"),
+    r"the terminal": ("rich", "prompt_toolkit"),
+    r"a clock|clocks": ("time",),
+    r"threads": ("threading", "concurrent.futures"),
+    r"files": ("image_history.durable.disk", "image_history.landing.files"),
+    r"segments": ("image_history.landing.segment_writer",),
+    r"Arrow": ("pyarrow",),
+    r"HTTP": ("http", "urllib3", "requests", "aiohttp"),
+    r"YAML(?!.s syntax)": ("yaml",),
+    r"the settings": ("image_history.config.model",),
+    r"retry": ("tenacity", "image_history.extract.retry"),
+}
+
+
+def sentence(tree: ast.Module) -> str:
+    """What the module says that it must not know; empty if it says nothing."""
+    told = " ".join((ast.get_docstring(tree) or "").split())
+    found = re.search(r"[Mm]ust not know ([^.;]*)", told)
+    return "" if found is None else found[1]
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """What the module imports while it runs, here or in a function."""
+    typed = {id(node) for each in ast.walk(tree) if _is_for_types(each) for node in ast.walk(each)}
+    for node in ast.walk(tree):
+        if id(node) in typed:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def unknown(told: str) -> set[str]:
+    """The packages that know what the sentence names."""
+    return {
+        each for words, packages in KNOW.items() if re.search(rf"\b(?:{words})\b", told) for each in packages
+    }
+
+
+def known(tree: ast.Module) -> list[str]:
+    """What the module imports although it must not know it."""
+    forbidden = unknown(sentence(tree))
+    return [
+        name
+        for name in imported(tree)
+        if any(name == each or name.startswith(f"{each}.") for each in forbidden)
+    ]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_module_does_not_import_what_it_must_not_know(path: Path) -> None:
+    """Its own package apart: the sentence of a room speaks of others."""
+    assert known(ast.parse(path.read_text(encoding="utf-8"))) == []
+
+
+def test_import_of_what_must_not_be_known_is_found() -> None:
+    """In a function too, and by any of its names."""
+    told = '"""Adds. Must not know SQL, or a clock."""\nimport json\ndef f():\n    from time import time\n'
+    assert known(ast.parse(told)) == ["time.time"]
