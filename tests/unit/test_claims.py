@@ -69,7 +69,7 @@ def unheld(line: str) -> str:
     return line if WORD.search(left) else ""
 
 
-@pytest.mark.parametrize(("place", "line"), lines(), ids=lambda each: each if ":" in each[:60] else "")
+@pytest.mark.parametrize(("place", "line"), [*lines()], ids=lambda each: each if ":" in each[:60] else "")
 def test_promise_of_a_document_is_held_by_a_test(place: str, line: str) -> None:
     """A line with a promise that no test is named for is found here, with its place."""
     assert not unheld(line), place
