@@ -13,7 +13,7 @@ from image_history.errors import WarehouseLockedError
 from image_history.landing.runs import Landing
 from image_history.model import Outcome
 from image_history.run.pipeline import SyncOptions, sync
-from image_history.simulator import VirtualClock, World
+from image_history.simulator import VersionRecord, VirtualClock, World
 from tests.behaviour.detailing import STORED, true_details
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_true_history import (
@@ -23,6 +23,7 @@ from tests.behaviour.test_true_history import (
     NAME,
     NOON_MS,
     at,
+    interrupted,
     load,
     refuse,
     synced,
@@ -148,3 +149,24 @@ def test_older_answers_about_details_change_nothing_newer(served: ServeWorld) ->
     assert set(site.ask(STORED)) == true_details(site.world)
     assert Outcome.COMPLETE is site.sync().outcome
     assert set(site.ask(STORED)) == true_details(site.world)
+
+
+def test_version_that_was_read_after_the_proof_of_its_absence_stays(served: ServeWorld) -> None:
+    """A lagging replica hid it, and a reading that was never finished has seen it since: the older proof is void."""
+    site = synced(served, 9, page_size=4)
+    (hidden,) = [row for row in site.world.truth() if row.version == 2]
+    site.world.delete_version(NAME, 2)
+    waiting(site, full=True)
+    site.world.clock.advance(MINUTE_MS)
+    now_ms = site.world.clock.now_ms()
+    site.world.put_version(
+        NAME, VersionRecord(version=2, creation_ms=hidden.creation_ms, last_modified_ms=now_ms)
+    )
+    site.world.clock.advance(MINUTE_MS)
+    first = Landing(site.config.landing_folder)
+    site.config = msgspec.structs.replace(site.config, landing=site.folder / "second.landing")
+    interrupted(site, call=2, full=True)
+    load(site, list(Landing(site.config.landing_folder).runs()))
+    load(site, list(first.runs()))
+    assert site.ask(DELETIONS) == []
+    site.assert_true()

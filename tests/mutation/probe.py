@@ -35,6 +35,7 @@ _HOUR_MS = 3_600_000
 _KINDS = ("create", "touch", "delete", "recreate", "drop", "kill", "expire")
 _NAMES = (
     "out of order, offset tokens",
+    "out of order, the later one left, offset tokens",
     "left, keyset tokens",
     "first late, offset tokens",
     "held back, offset tokens",

@@ -58,6 +58,10 @@ class Habits:
     step_ms: int = 2500
 
 
+# Changes that concern one version, by its number; a kill, an expired token and a deleted image have the number 0.
+OF_A_VERSION = frozenset({"touch", "delete", "hide", "lag"})
+
+
 @dataclass(slots=True)
 class Collection:
     """The versions of one image. Every change takes a millisecond; numbers start again with a new image.
@@ -91,7 +95,7 @@ class Collection:
         """Make one change; of what is not there nothing changes."""
         self.now_ms += 1
         kind, number = change
-        if kind in {"touch", "delete", "hide", "lag"}:
+        if kind in OF_A_VERSION:
             if number in self.versions:
                 self._change_version(kind, number)
         elif kind == "create":

@@ -169,7 +169,7 @@ class Judged:
     """A load of one stream: its checkpoint, if the run had one, and what is stored then.
 
     `images_t0_ms`: T0 of the list of images. `lagged`: lists lied while the run was read.
-    `overtaken`: a run that was read later is loaded already. `allowed`: the run may delete what it likes.
+    `overtaken`: a listing that was read later is accepted already. `allowed`: the run may delete what it likes.
     """
 
     mark: Checkpoint | None

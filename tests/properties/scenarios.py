@@ -24,6 +24,7 @@ _GONE, _MADE = Changes((("drop", 0),)), Changes((("create", 0),) * 5)
 _NEXT = Changes((("recreate", 3),))
 _ANEW = Changes((("recreate", 3), ("create", 0)))
 _STABLE = ("create", "touch", "delete", "kill", "expire")
+_DELETED = Changes((("delete", 2),))
 _EMPTIED = Changes((("delete", 1), ("delete", 2)))
 
 
@@ -97,6 +98,13 @@ def _around(habits: Habits) -> list[Scenario]:
             habits,
             (Run(full=True, waits=True, clock_ms=ahead), Run(full=True, blind=True)),
             _LIVES,
+            2,
+        ),
+        Scenario(
+            f"out of order, the later one left{suffix}",
+            habits,
+            (_DELETED, Run(full=True, waits=True, clock_ms=ahead), Run(full=True, blind=True, left=True)),
+            (*_CORE, "kill"),
             2,
         ),
         Scenario(

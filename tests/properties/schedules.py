@@ -34,7 +34,7 @@ from image_history.run.settle import Settler
 from image_history.warehouse.findings import hold_against
 from image_history.warehouse.loader import Knowledge, known, load_run
 from image_history.warehouse.warehouse import Connection, WarehouseFile
-from tests.properties.collection import IMAGE, START_MS, Change, Collection, Habits, Service
+from tests.properties.collection import IMAGE, OF_A_VERSION, START_MS, Change, Collection, Habits, Service
 from tests.properties.promises import Judge, Judged, Stored, contradictions, look
 
 _HOUR_MS = 3_600_000
@@ -419,7 +419,7 @@ class Theatre:
 
     def _load(self) -> None:
         """Load what waits in the order of the local clock, which may be wrong, and hold it against the truth."""
-        newest = 0
+        newest: dict[Scope, int] = {}
         for each in sorted(self._waiting, key=lambda waiting: waiting.run.plan.run_id):
             load_run(self.connection, each.run)
             stored = look(self.connection, each.run.plan.run_id)
@@ -432,11 +432,12 @@ class Theatre:
                     stored.get(play.scope, Stored()),
                     images_t0_ms=t0s[play.scope],
                     lagged=play.scope in each.lagged,
-                    overtaken=each.number < newest,
+                    overtaken=each.number < newest.get(play.scope, 0),
                     allowed=each.allowed,
                 )
                 play.note(play.judge.broken(judged))
-            newest = max(newest, each.number)
+                if judged.outcome in {Outcome.COMPLETE, Outcome.GONE}:
+                    newest[play.scope] = max(each.number, newest.get(play.scope, 0))
             if self.after is not None:
                 self._require_promises()
         self._waiting.clear()
@@ -552,4 +553,7 @@ def some(scenarios: Sequence[Scenario], rng: random.Random, count: int) -> list[
 
 def _any_change(scenario: Scenario, rng: random.Random) -> Change:
     kind = rng.choice(scenario.kinds)
-    return kind, rng.choice((1, 3)) if kind == "recreate" else rng.randint(1, scenario.versions + 3)
+    if kind == "recreate":
+        return kind, rng.choice((1, 3))
+    # What concerns no version by its number has none, as in `Collection.possible`.
+    return kind, rng.randint(1, scenario.versions + 3) if kind in OF_A_VERSION else 0
