@@ -19,7 +19,9 @@ from tests.mutation import functions, statements
 
 MODULES = (
     *(f"image_history.listing.{name}" for name in ("pages", "verdict", "request", "breaker")),
+    "image_history.run.agenda",
     "image_history.run.settle",
+    "image_history.hints.resting",
 )
 
 

@@ -17,7 +17,7 @@ from image_history.listing.pages import read_again
 from image_history.listing.request import plan_stream
 from image_history.listing.verdict import Findings, Step, next_step
 from image_history.model import Checkpoint, ListingKind, ListingRequest
-from image_history.run import planning, settle
+from image_history.run import agenda, settle
 from image_history.warehouse import loader, warehouse
 from image_history.warehouse.statements import statement
 from tests.properties.collection import Tokens
@@ -185,7 +185,7 @@ def test_model_finds_an_image_made_again_that_is_not_read_whole(monkeypatch: pyt
         del created_ms
         return plan_stream(*arguments, **options)  # type: ignore[arg-type]  # passed on as they come
 
-    monkeypatch.setattr(planning, "plan_stream", unaware)
+    monkeypatch.setattr(agenda, "plan_stream", unaware)
     (found,) = broken("another life, keyset tokens", ())
     assert "of an image that was deleted are stored as live" in found
 
