@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 class Kind(Enum):
@@ -261,14 +261,18 @@ RUNS = Table(
 
 COVERAGE = Table(
     "coverage",
-    "one row per run and stream, and one per run and scope (image_name null) for its list of images",
+    "one row per run and scope (image_name null), and one per stream that the run says something new of",
     ("etl_run_id", "account_id", "region", "image_name"),
     (
         _text("etl_run_id", "The sync (runs.etl_run_id)"),
         *_SCOPE,
         _text("image_name", "The image; null for the scope's list of images", nullable=True),
-        _text("listing", "images, full or incremental"),
-        _text("outcome", "complete, partial, denied, gone, failed, unstable or held_back"),
+        _text("listing", "images, full or incremental; none where it was not listed"),
+        _text(
+            "outcome",
+            "complete, partial, denied, gone, failed, unstable or held_back; of an image that was not listed: "
+            "rested, or skipped where the configuration leaves it out",
+        ),
         _count("pages", "Pages of the accepted reading"),
         _count("rows", "Rows of the accepted reading"),
         _count("readings", "How often the listing was read until it agreed with itself"),
@@ -293,6 +297,18 @@ COVERAGE = Table(
             nullable=True,
         ),
         _count("hinted", "Of a scope: images that hints are about; null for an image", nullable=True),
+        _count("streams", "Of a scope: images whose versions were listed; null for an image", nullable=True),
+        _text(
+            "others",
+            "Of a scope: what became of images without a row in this run whose row before is complete, or rested: "
+            "complete (read, with nothing new to say) or rested; null where each has a row",
+            nullable=True,
+        ),
+        _instant(
+            "t1",
+            "Of a scope: the latest T0 among images that were read and have no row of their own",
+            nullable=True,
+        ),
     ),
 )
 

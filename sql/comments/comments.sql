@@ -110,13 +110,13 @@ COMMENT ON COLUMN runs.duckdb_version IS 'Version of DuckDB that wrote the run';
 COMMENT ON COLUMN runs.host IS 'Name of the machine that ran the sync';
 COMMENT ON COLUMN runs.list_aliases_calls IS 'ListAliases requests, retries included';
 
-COMMENT ON TABLE coverage IS 'one row per run and stream, and one per run and scope (image_name null) for its list of images';
+COMMENT ON TABLE coverage IS 'one row per run and scope (image_name null), and one per stream that the run says something new of';
 COMMENT ON COLUMN coverage.etl_run_id IS 'The sync (runs.etl_run_id)';
 COMMENT ON COLUMN coverage.account_id IS 'AWS account, 12 digits';
 COMMENT ON COLUMN coverage.region IS 'AWS region, as in us-east-1';
 COMMENT ON COLUMN coverage.image_name IS 'The image; null for the scope''s list of images';
-COMMENT ON COLUMN coverage.listing IS 'images, full or incremental';
-COMMENT ON COLUMN coverage.outcome IS 'complete, partial, denied, gone, failed, unstable or held_back';
+COMMENT ON COLUMN coverage.listing IS 'images, full or incremental; none where it was not listed';
+COMMENT ON COLUMN coverage.outcome IS 'complete, partial, denied, gone, failed, unstable or held_back; of an image that was not listed: rested, or skipped where the configuration leaves it out';
 COMMENT ON COLUMN coverage.pages IS 'Pages of the accepted reading';
 COMMENT ON COLUMN coverage.rows IS 'Rows of the accepted reading';
 COMMENT ON COLUMN coverage.readings IS 'How often the listing was read until it agreed with itself';
@@ -131,6 +131,9 @@ COMMENT ON COLUMN coverage.detailed IS 'Times that a version''s details were rea
 COMMENT ON COLUMN coverage.details_error IS 'Why details are missing, in a sentence';
 COMMENT ON COLUMN coverage.rested IS 'Of a scope: images that were not listed, since nothing hinted at a change; null for an image';
 COMMENT ON COLUMN coverage.hinted IS 'Of a scope: images that hints are about; null for an image';
+COMMENT ON COLUMN coverage.streams IS 'Of a scope: images whose versions were listed; null for an image';
+COMMENT ON COLUMN coverage.others IS 'Of a scope: what became of images without a row in this run whose row before is complete, or rested: complete (read, with nothing new to say) or rested; null where each has a row';
+COMMENT ON COLUMN coverage.t1 IS 'Of a scope: the latest T0 among images that were read and have no row of their own';
 
 COMMENT ON TABLE streams IS 'one row per stream that was ever listed';
 COMMENT ON COLUMN streams.account_id IS 'AWS account, 12 digits';

@@ -1,5 +1,6 @@
 -- What: the landed images that differ from what is stored.
--- Parameters: $images, the paths of the run's files of images; reads the registered Arrow table `scopes_arrow`.
+-- Parameters: $images, the paths of the run's files of images; reads the registered Arrow table `scopes_arrow` and the
+-- temporary table `read_since`.
 -- Returns: nothing; makes the temporary table `changed_images`, one row an image. What was listed before a list
 -- of images that was accepted since, and that the image was in or looked for in, is stale, and so is an earlier life.
 -- A list may have been narrowed to some images: of the others it says nothing.
@@ -13,16 +14,10 @@ SELECT
 FROM read_parquet($images) AS source
 LEFT JOIN images AS target USING (account_id, region, image_name)
 ANTI JOIN (
-    SELECT stream.account_id, stream.region, stream.image_name
-    FROM coverage AS stream
-    JOIN coverage AS list USING (etl_run_id, account_id, region)
-    JOIN (SELECT account_id, region, t0 FROM scopes_arrow) AS scopes USING (account_id, region)
-    WHERE
-        stream.image_name IS NOT NULL
-        AND list.image_name IS NULL
-        AND list.outcome = 'complete'
-        AND list.t0 > (SELECT min(t0) FROM scopes_arrow)
-        AND list.t0 > scopes.t0
+    SELECT account_id, region, image_name
+    FROM read_since
+    JOIN (SELECT account_id, region, t0 AS own_t0 FROM scopes_arrow) AS scopes USING (account_id, region)
+    WHERE list_outcome = 'complete' AND list_t0 > own_t0
 ) AS newer USING (account_id, region, image_name)
 WHERE
     (target.creation_time IS NULL OR source.creation_time >= target.creation_time)

@@ -26,22 +26,46 @@ WITH gone AS (
     WHERE
         stored.etl_deleted_at IS NULL
         AND (stored.etl_read_at IS NULL OR stored.etl_read_at <= proof.t0)
-        AND (outrun.accepted_t0 IS NULL OR outrun.accepted_t0 <= proof.t0)
+        AND (outrun.accepted_until IS NULL OR outrun.accepted_until <= proof.t0)
     QUALIFY row_number() OVER (
         PARTITION BY stored.account_id, stored.region, stored.image_name, stored.version
         ORDER BY proof.proved_at, proof.evidence
     ) = 1
 ),
-whole AS (
-    SELECT account_id, region, image_name, max(coverage.t0) AS t0
+told AS (
+    SELECT
+        coverage.*,
+        proved.proof_t0,
+        runs.finished_at,
+        lead(runs.finished_at) OVER (
+            PARTITION BY coverage.account_id, coverage.region, coverage.image_name ORDER BY runs.finished_at
+        ) AS next_at
     FROM coverage
     JOIN (
         SELECT account_id, region, image_name, min(t0) AS proof_t0
         FROM gone
         GROUP BY account_id, region, image_name
     ) AS proved USING (account_id, region, image_name)
-    WHERE listing = 'full' AND outcome = 'complete' AND coverage.t0 <= proof_t0
-    GROUP BY account_id, region, image_name
+    JOIN runs USING (etl_run_id)
+),
+lists AS (
+    SELECT coverage.account_id, coverage.region, coverage.t0, runs.finished_at
+    FROM coverage
+    SEMI JOIN gone USING (account_id, region)
+    JOIN runs USING (etl_run_id)
+    WHERE coverage.image_name IS NULL AND coverage.others = 'complete'
+),
+whole AS (
+    SELECT told.account_id, told.region, told.image_name, greatest(max(told.t0), max(lists.t0)) AS t0
+    FROM told
+    LEFT JOIN lists
+        ON lists.account_id = told.account_id
+        AND lists.region = told.region
+        AND lists.finished_at > told.finished_at
+        AND (told.next_at IS NULL OR lists.finished_at < told.next_at)
+        AND lists.t0 <= told.proof_t0
+    WHERE told.listing = 'full' AND told.outcome = 'complete' AND told.t0 <= told.proof_t0
+    GROUP BY told.account_id, told.region, told.image_name
 )
 SELECT
     gone.* EXCLUDE (etl_deleted_at, etl_delete_evidence, etl_read_at, t0),

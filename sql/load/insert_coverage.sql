@@ -1,27 +1,43 @@
--- What: what the run proved: one row a stream, and one a scope (image_name null) for its list of images.
--- Parameters: $run_id.
--- Returns: nothing; appends to coverage. Reads the temporary tables `listed` and `deleted` and the registered
--- Arrow table `scopes_arrow`; runs after insert_streams.
+-- What: what the run proved: one row a scope (image_name null), and one a stream where there is something to say.
+-- Parameters: $run_id, $narrowed (whether the run was asked for some images only: then nothing is said of the others).
+-- Returns: nothing; appends to coverage. Reads the temporary table `told` and the registered Arrow table
+-- `scopes_arrow`. A scope's row says of all streams without a row whether they were read, or rested: what is more of.
 INSERT INTO coverage BY NAME
-SELECT
-    $run_id AS etl_run_id,
-    source.* EXCLUDE (watermark, comparable, highest_version, starts_at, held_back, oldest_at, missing),
-    CASE
-        WHEN source.outcome = 'gone' OR (source.listing = 'full' AND source.outcome = 'complete')
-            THEN coalesce(lost.deleted, 0)
-        ELSE lost.deleted
-    END AS deleted,
-    target.watermark
+WITH scopes AS (
+    SELECT
+        source.* EXCLUDE (
+            comparable, highest_version, starts_at, held_back, oldest_at, missing, streams, others, t1
+        ),
+        coalesce(sums.streams, 0) AS streams,
+        CASE
+            WHEN $narrowed OR source.outcome <> 'complete' THEN NULL
+            WHEN sums.resting > sums.repeating THEN 'rested'
+            ELSE 'complete'
+        END AS others,
+        sums.t1
+    FROM scopes_arrow AS source
+    LEFT JOIN (
+        SELECT
+            account_id,
+            region,
+            count(*) FILTER (listing <> 'none') AS streams,
+            count(*) FILTER (outcome = 'rested') AS resting,
+            count(*) FILTER (outcome = 'complete' AND repeats) AS repeating,
+            max(t0) FILTER (outcome = 'complete' AND repeats) AS t1
+        FROM told
+        GROUP BY account_id, region
+    ) AS sums USING (account_id, region)
+)
+SELECT $run_id AS etl_run_id, *
 FROM (
-    FROM scopes_arrow
-    UNION ALL
-    SELECT * EXCLUDE (place, image_created_at, life_began_at)
-    FROM listed
-) AS source
-LEFT JOIN streams AS target USING (account_id, region, image_name)
-LEFT JOIN (
-    SELECT account_id, region, image_name, count(*) AS deleted
-    FROM deleted
-    GROUP BY account_id, region, image_name
-) AS lost USING (account_id, region, image_name)
-ORDER BY source.account_id, source.region, source.image_name NULLS FIRST;
+    SELECT *
+    FROM scopes
+    UNION ALL BY NAME
+    SELECT told.* EXCLUDE (repeats, streams, others, t1)
+    FROM told
+    LEFT JOIN (SELECT account_id, region, others FROM scopes) AS scope USING (account_id, region)
+    WHERE
+        NOT (told.repeats AND told.outcome IS NOT DISTINCT FROM scope.others)
+        AND (told.listing <> 'none' OR scope.others IS NOT NULL)
+)
+ORDER BY account_id, region, image_name NULLS FIRST;

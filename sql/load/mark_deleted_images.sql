@@ -15,7 +15,7 @@ FROM (
         WHERE etl_deleted_at IS NULL
     ) USING (account_id, region, image_name)
     LEFT JOIN outrun USING (account_id, region, image_name)
-    WHERE evidence = 'image_not_found' AND (accepted_t0 IS NULL OR accepted_t0 <= proofs.t0)
+    WHERE evidence = 'image_not_found' AND (accepted_until IS NULL OR accepted_until <= proofs.t0)
 ) AS source
 WHERE
     target.account_id = source.account_id

@@ -15,7 +15,7 @@ LEFT JOIN (
     SELECT
         etl_run_id,
         count(DISTINCT (account_id, region)) AS scopes,
-        count(*) FILTER (outcome NOT IN ('complete', 'gone')) AS incomplete_streams,
+        count(*) FILTER (outcome NOT IN ('complete', 'gone', 'rested', 'skipped')) AS incomplete_streams,
         sum(rested)::BIGINT AS rested
     FROM coverage
     GROUP BY etl_run_id

@@ -7,8 +7,10 @@ SELECT
     coverage.region,
     coverage.etl_run_id,
     runs.finished_at,
-    count(coverage.image_name) AS streams,
-    count(coverage.image_name) FILTER (coverage.outcome NOT IN ('complete', 'gone')) AS incomplete_streams,
+    coalesce(max(coverage.streams), 0) AS streams,
+    count(coverage.image_name) FILTER (
+        coverage.outcome NOT IN ('complete', 'gone', 'rested', 'skipped')
+    ) AS incomplete_streams,
     min(coverage.t0) FILTER (coverage.outcome = 'complete') AS covered_until
 FROM coverage
 JOIN runs USING (etl_run_id)

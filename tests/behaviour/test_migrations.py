@@ -17,6 +17,7 @@ from image_history.errors import LoadError, WarehouseError
 from image_history.schema import SCHEMA_VERSION
 from image_history.simulator import VirtualClock, generate
 from image_history.warehouse import warehouse
+from image_history.warehouse.saved import saved_queries
 from image_history.warehouse.statements import names, statement
 from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.earlier import MIGRATIONS, Columns, columns, make_earlier
@@ -248,3 +249,57 @@ def test_newer_schema_is_refused_by_a_sentence(
     with pytest.raises(WarehouseError, match="upgrade image-history"), file.writing():
         pytest.fail("the file was opened")
     assert file.path.read_bytes() == before
+
+
+# They tell coverage, which test_coverage compares.
+OF_COVERAGE = {"views/coverage_in_full", "views/scope_freshness"}
+
+
+def questions(image: str) -> dict[str, tuple[str, dict[str, object]]]:
+    """Every saved query, log and diff, with values for what they ask for."""
+    found = {
+        each.name: each.question(
+            {"image": image} if any(one.name == "image" for one in each.parameters) else {}
+        )
+        for each in saved_queries()
+    }
+    span: dict[str, object] = {"since": "2026-01-01", "until": "2999-01-01"}
+    asked: dict[str, object] = {
+        "image": image,
+        "version": None,
+        "account_id": None,
+        "region": None,
+        "limit": 1000,
+    }
+    return {
+        **{name: (each.sql, dict(each.parameters)) for name, each in found.items()},
+        **{name: (statement(name), span) for name in ("reports/diff", "reports/diff_by_image")},
+        "reports/log": (statement("reports/log"), asked),
+    }
+
+
+def told(path: Path, image: str) -> dict[str, list[Row]]:
+    """The answers, without what is counted from now."""
+    answers: dict[str, list[Row]] = {}
+    with looking(path) as connection:
+        for name, (sql, values) in questions(image).items():
+            table = connection.sql(sql, params=values).to_arrow_table()
+            lasting = [column for column in table.column_names if column not in {"hours", "days"}]
+            answers[name] = list(zip(*(table[column].to_pylist() for column in lasting), strict=True))
+    return answers
+
+
+def test_saved_queries_log_and_diff_answer_as_before(today: Path, tmp_path: Path) -> None:
+    """What the program of schema 4 said of this past, today's says as well."""
+    path = tmp_path / "before.duckdb"
+    make_earlier(path, 4, today)
+    with duckdb.connect(path) as connection:
+        for name in names("views"):
+            if name not in OF_COVERAGE:
+                connection.execute(statement(name)).fetchall()
+        (image,), *_ = connection.execute("SELECT image_name FROM image_versions").fetchall()
+    before = told(path, image)
+    assert sum(map(bool, before.values())) > 5
+    with WarehouseFile(path).writing():
+        pass
+    assert told(path, image) == before

@@ -129,7 +129,11 @@ def _stored(config: Config) -> _Stored:
         with WarehouseFile(config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
             loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
             return _Stored(
-                known(connection, trust=config.hints.rests_for, after=_remembered_run(config, landing)),
+                known(
+                    connection,
+                    confirmed=config.hints.rests_for is not None,
+                    after=_remembered_run(config, landing),
+                ),
                 tuple(run for run in runs if run.plan.run_id not in loaded),
             )
     except WarehouseLockedError as error:

@@ -41,7 +41,8 @@ class RunPlan:
     `selection` identifies what was asked for (mode, scopes, images): only a sync that asks for the same
     continues the run. `started_at_ms` is UTC epoch milliseconds of the local clock. `accept_account` lets a
     profile or role lead to another account from now on. `warehouse_id` is the warehouse that it is for, and
-    `base_run` the newest run that this one held when the plan was made: None for an empty one.
+    `base_run` the newest run that this one held when the plan was made: None for an empty one. `narrowed` says that
+    not all configured images were asked for.
     """
 
     run_id: str
@@ -57,6 +58,7 @@ class RunPlan:
     last: bool = True
     warehouse_id: str | None = None
     base_run: str | None = None
+    narrowed: bool = False
     format: int = FORMAT
 
     @property

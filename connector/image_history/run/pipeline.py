@@ -196,7 +196,11 @@ class _Sync:
             if not self.config.warehouse.exists():
                 return Knowledge()
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
-                return known(connection, trust=self.config.hints.rests_for, after=self._remembered_run())
+                return known(
+                    connection,
+                    confirmed=self.config.hints.rests_for is not None,
+                    after=self._remembered_run(),
+                )
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
             remembered = self.landing.remembered(self.mark)
@@ -319,7 +323,7 @@ class _Sync:
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
             loaded = [load_run(connection, run) for run in runs if run.plan.run_id not in done]
             streams = connection.table("load/known_streams")
-            self.stored = known(connection, trust=self.config.hints.rests_for)
+            self.stored = known(connection, confirmed=self.config.hints.rests_for is not None)
             opened = time.monotonic() - opened
         self.lock_seconds += opened
         led_to = tuple(LedTo(*access, account_id) for access, account_id in self.stored.accounts.items())

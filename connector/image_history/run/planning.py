@@ -300,6 +300,7 @@ class Planning:
             last=opened.last,
             warehouse_id=self.warehouse_id,
             base_run=self.base_run,
+            narrowed=bool(self.options.images),
         )
         tables = [image_table(scope.scope, discovery.images) for scope, discovery in found]
         return plan, pa.concat_tables([empty_images(), *tables])

@@ -6,18 +6,16 @@ Only reads; must not know AWS, or where hints come from.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from image_history.hints.resting import Confirmations, Confirmed
 from image_history.model import Scope, Stream
-from image_history.warehouse.warehouse import Connection, now_ms
+from image_history.warehouse.warehouse import Connection
 
 
-def confirmations(connection: Connection, trust: timedelta) -> Confirmations:
-    """What the runs that were loaded within `trust` proved. One that is left out was not listed since."""
-    since = datetime.fromtimestamp(now_ms() / 1000, tz=UTC) - trust
-    rows = connection.table("planning/confirmed", {"since": since.isoformat()}).to_pylist()
+def confirmations(connection: Connection) -> Confirmations:
+    """What the last runs proved. A stream that is left out was never read whole."""
+    rows = connection.table("planning/confirmed").to_pylist()
     return Confirmations(
         {Stream(Scope(row["account_id"], row["region"]), row["image_name"]): _confirmed(row) for row in rows}
     )

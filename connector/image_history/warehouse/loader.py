@@ -9,7 +9,7 @@ import logging
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from image_history.errors import LoadError
@@ -94,8 +94,8 @@ class Knowledge:
     confirmed: Confirmations | None = None
 
 
-def known(connection: Connection, *, trust: timedelta | None = None, after: str | None = None) -> Knowledge:
-    """What the warehouse knows; what was confirmed within `trust` as well, if that is asked for.
+def known(connection: Connection, *, confirmed: bool = False, after: str | None = None) -> Knowledge:
+    """What the warehouse knows; what is confirmed of its streams as well, if that is asked for.
 
     Where it lacks `after`, a run that somebody remembers, a backup was put in its place, and hints at what it lacks
     are gone: then nothing is confirmed.
@@ -105,7 +105,7 @@ def known(connection: Connection, *, trust: timedelta | None = None, after: str 
         streams=known_streams(connection.table("load/known_streams")),
         accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
         newest_run=newest_run(connection),
-        confirmed=None if trust is None or not _has(connection, after) else confirmations(connection, trust),
+        confirmed=confirmations(connection) if confirmed and _has(connection, after) else None,
     )
 
 
@@ -168,6 +168,7 @@ def _prepared(connection: Connection, run: LandedRun) -> LandedRun:
     """Offer what the run says of scopes and streams; the run, without the proofs that don't fit this warehouse."""
     connection.offer("scopes_arrow", scopes_table(run))
     land_listed(connection, run, checkpoints(run))
+    connection.run("load/read_since")
     connection.run("load/outrun")
     land_versions(connection, run)
     void = {mark.stream: mark for mark in (*_unsettled(connection, run), *_unfounded_here(connection, run))}
@@ -298,7 +299,10 @@ class _Load:
         if self.run.plan.accept_account:
             self.connection.run("load/delete_accounts")
         self.connection.run("load/insert_accounts", {"run_id": run_id})
-        self.connection.run("load/insert_coverage", {"run_id": run_id})
+        self.connection.run("load/covered_before")
+        self.connection.run("load/told", {"images": [str(path) for path in self.run.images]})
+        told = {"run_id": run_id, "narrowed": self.run.plan.narrowed}
+        self.connection.run("load/insert_coverage", told)
         record = _run_record(self.run, rows, ending, finished_ms=self.finished_ms)
         self.connection.offer("run_arrow", table_of(RUNS, [record]))
         self.connection.run("load/insert_run")
