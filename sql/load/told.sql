@@ -1,6 +1,6 @@
 -- What: what there is to say of each stream of the run's scopes.
--- Parameters: $images, the paths of the run's files of images; reads the registered Arrow table `scopes_arrow` and the
--- temporary tables `listed`, `deleted` and `covered_before`; runs after insert_streams.
+-- Parameters: $images, the paths of the run's files of images; reads the registered Arrow tables `scopes_arrow` and
+-- `detailed_arrow` and the temporary tables `listed`, `deleted` and `covered_before`; runs after insert_streams.
 -- Returns: nothing; makes the temporary table `told`, one row a stream. `repeats` is whether a listing says what the
 -- stream's newest row says already, but for its T0; large full listings are always told, since deletions rest on them.
 -- A stream that was not listed rested if the list of images has it, else the configuration leaves it out: `skipped`.
@@ -36,7 +36,10 @@ idle AS (
         0::BIGINT AS rows,
         0::BIGINT AS readings,
         0::BIGINT AS phantoms,
-        before.outcome IN ('complete', 'rested') AS repeats
+        detailed.details,
+        detailed.detailed,
+        detailed.details_error,
+        before.outcome IN ('complete', 'rested') AND detailed.details IS NULL AS repeats
     FROM covered_before AS before
     SEMI JOIN (
         FROM scopes_arrow
@@ -47,6 +50,7 @@ idle AS (
         SELECT account_id, region, image_name
         FROM read_parquet($images)
     ) AS landed USING (account_id, region, image_name)
+    LEFT JOIN detailed_arrow AS detailed USING (account_id, region, image_name)
     WHERE landed.image_name IS NOT NULL OR before.outcome IN ('complete', 'rested')
 )
 SELECT

@@ -1,12 +1,21 @@
 -- What: the versions whose details are due, in the state that the warehouse will hold after this run.
--- Parameters: $every_ms (how old details may get; 0: all are due), $run_id (of the order: another one each run).
+-- Parameters: $every_ms (how old details may get; 0: all are due), $run_id (of the order: another one each run),
+-- $images (the paths of the run's files of images).
 -- Returns: account_id, region, image_name, version, creation_ms, last_modified_ms, wants_description,
 -- wants_aliases (which call is due); sorted by scope, an image's together.
 -- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, and the registered Arrow table
 -- `scopes_arrow`, whose t0 is now by AWS's clock. A version in a passing state waits until it has left it. An alias
 -- points at one version: where another one, looked at no earlier, is said to have it, by this run or by what is
 -- stored, a version is asked again, in whatever state.
-WITH states AS (
+WITH asked_of AS (
+    -- Images that rest owe details as well.
+    SELECT account_id, region, image_name
+    FROM listed
+    UNION
+    SELECT account_id, region, image_name
+    FROM read_parquet($images)
+),
+states AS (
     SELECT
         account_id,
         region,
@@ -30,7 +39,7 @@ WITH states AS (
         etl_described_at AS described_at,
         etl_aliases_at AS aliases_at
     FROM image_versions
-    SEMI JOIN listed USING (account_id, region, image_name)
+    SEMI JOIN asked_of USING (account_id, region, image_name)
     ANTI JOIN changed USING (account_id, region, image_name, version)
     WHERE etl_deleted_at IS NULL
 ),
@@ -41,7 +50,7 @@ thought AS (
     UNION ALL
     SELECT account_id, region, image_name, version, unnest(stored.aliases) AS alias, etl_aliases_at AS said_at
     FROM (FROM image_versions WHERE len(aliases) > 0 AND etl_deleted_at IS NULL) AS stored
-    SEMI JOIN listed USING (account_id, region, image_name)
+    SEMI JOIN asked_of USING (account_id, region, image_name)
     ANTI JOIN (FROM details WHERE etl_aliases_at IS NOT NULL) AS looked USING (account_id, region, image_name, version)
 ),
 contradicted AS (

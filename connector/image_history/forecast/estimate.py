@@ -241,9 +241,19 @@ def _left(whole: StreamEstimate, mark: Checkpoint, *, tokens_live: bool) -> Stre
 
 
 def estimate_scope(
-    scope: Scope, list_images: int, streams: Sequence[StreamEstimate], pace: Pace, *, rested: int = 0
+    scope: Scope,
+    list_images: int,
+    streams: Sequence[StreamEstimate],
+    pace: Pace,
+    *,
+    resting: Sequence[tuple[int, int]] = (),
 ) -> ScopeEstimate:
-    """The sums of one scope's streams. `list_images` is what its list of images takes; `rested` need no call."""
+    """The sums of one scope's streams. `list_images` is what its list of images takes.
+
+    Of images that are at rest, and not listed, `resting` says how many descriptions and aliases each owes.
+    """
+    descriptions = Span.of(sum(owed for owed, _ in resting))
+    owed_aliases = Span.of(sum(owed for _, owed in resting))
     calls = dict(
         zip(
             OPERATIONS,
@@ -251,17 +261,17 @@ def estimate_scope(
                 Span.of(list_images),
                 sum((each.list_versions for each in streams), start=NONE),
                 sum((each.describe_image for each in streams), start=NONE),
-                sum((each.describe_version for each in streams), start=NONE),
+                sum((each.describe_version for each in streams), start=descriptions),
             ),
             strict=True,
         )
     )
-    aliases = sum((each.list_aliases for each in streams), start=NONE)
+    aliases = sum((each.list_aliases for each in streams), start=owed_aliases)
     if aliases != NONE:
         calls[ALIASES] = aliases
     return ScopeEstimate(
         scope=scope,
-        listings=_listings(streams, rested),
+        listings=_listings(streams, len(resting)),
         calls=calls,
         seconds=_scope_seconds(calls, pace),
         reasons=_images_by([(each.reason, each.stream.image_name) for each in streams]),

@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
@@ -36,6 +37,9 @@ from image_history.warehouse.large_streams import LargeStream, large_streams
 from image_history.warehouse.loader import Knowledge, known, known_streams, loaded_runs
 from image_history.warehouse.owed import count_owed
 from image_history.warehouse.warehouse import WarehouseFile, now_ms
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 logger = logging.getLogger(__name__)
 
@@ -161,14 +165,20 @@ def _runs(landing: Landing) -> tuple[LandedRun, ...]:
     return landing.runs()
 
 
+_Owed = Mapping[Stream, tuple[int, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """What is to be listed: streams, the images that AWS still lists, and what each list of images took."""
+    """What is to be listed: streams, the images that AWS still lists, and what each list of images took.
+
+    `resting` need not be listed.
+    """
 
     streams: Sequence[PlannedStream]
     listed: frozenset[Stream]
     list_images: Mapping[Scope, int]
-    rested: Mapping[Scope, int]
+    resting: frozenset[Stream]
     hinted: int = 0
     unreadable: tuple[Failure, ...] = ()
     run: LandedRun | None = None
@@ -179,7 +189,7 @@ class _Planned:
             streams=(*self.streams, *more.streams),
             listed=self.listed | more.listed,
             list_images={**self.list_images, **more.list_images},
-            rested={**self.rested, **more.rested},
+            resting=self.resting | more.resting,
             hinted=self.hinted + more.hinted,
             unreadable=(*self.unreadable, *more.unreadable),
             run=self.run,
@@ -209,7 +219,7 @@ class _Looked:
             streams=run.plan.streams,
             listed=_listed(run),
             list_images={scope.scope: 0 for scope in run.plan.scopes},
-            rested={scope.scope: scope.rested for scope in run.plan.scopes},
+            resting=_listed(run) - {each.stream for each in run.plan.streams},
             hinted=sum(scope.hinted for scope in run.plan.scopes),
             unreadable=run.plan.unreadable,
             run=run,
@@ -226,13 +236,13 @@ class _Looked:
 
     def _planned(self, opened: Opened, selection: str) -> _Planned:
         planning = Planning(self.config, self.options, self.stored.knowledge.streams, rest=self.rest)
-        plan, _ = planning.plan(opened, selection, now_ms=now_ms())
+        plan, images = planning.plan(opened, selection, now_ms=now_ms())
         listed = {Stream(scope.scope, name) for scope in opened.scopes for name in scope.images().names}
         return _Planned(
             streams=plan.streams,
             listed=frozenset(listed),
             list_images={scope.scope: scope.pages for scope in plan.scopes},
-            rested={scope.scope: scope.rested for scope in plan.scopes},
+            resting=_streams_of(images) - {each.stream for each in plan.streams},
             hinted=sum(scope.hinted for scope in plan.scopes),
             unreadable=plan.unreadable,
         )
@@ -240,10 +250,13 @@ class _Looked:
     def _forecast(self, planned: _Planned) -> Forecast:
         pace = pace_of(self.config)
         by_scope: dict[Scope, list[StreamEstimate]] = {scope: [] for scope in planned.list_images}
-        for each in self._estimates(planned):
+        owed = self._owed()
+        for each in self._estimates(planned, owed):
             by_scope[each.stream.scope].append(each)
         scopes = tuple(
-            estimate_scope(scope, planned.list_images[scope], streams, pace, rested=planned.rested[scope])
+            estimate_scope(
+                scope, planned.list_images[scope], streams, pace, resting=_resting(planned, scope, owed)
+            )
             for scope, streams in by_scope.items()
         )
         return Forecast(
@@ -257,7 +270,7 @@ class _Looked:
             hints_problem=self.hints_problem,
         )
 
-    def _estimates(self, planned: _Planned) -> Sequence[StreamEstimate]:
+    def _estimates(self, planned: _Planned, owed: _Owed | None) -> Sequence[StreamEstimate]:
         large = self._large(planned.streams)
         waiting = {each.stream for run in self.waiting for each in run.plan.streams}
         run = planned.run
@@ -279,21 +292,28 @@ class _Looked:
 
         full = self.options.full
         found = [estimate_stream(each, facts(each.stream), full=full) for each in planned.streams]
-        return self._with_details(found) if self.config.details else found
+        return self._with_details(found, owed) if self.config.details else found
 
-    def _with_details(self, streams: Sequence[StreamEstimate]) -> Sequence[StreamEstimate]:
-        """With the calls for details that what is stored owes; unknown of new images, and of all while locked."""
-        known = self.stored.knowledge.streams
+    def _owed(self) -> _Owed | None:
+        """What is owed by what is stored, for a sync with details; None where it is not known."""
         before_ms = now_ms() - round(self.config.details_every.total_seconds() * 1000)
-        if not known or self.stored.locked is not None:
-            return [with_details(each, None) for each in streams]
+        if not self.config.details or not self.stored.knowledge.streams or self.stored.locked is not None:
+            return None
         try:
             with WarehouseFile(self.config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
-                owed = count_owed(connection, before_ms)
+                return count_owed(connection, before_ms)
         except WarehouseLockedError:
-            return [with_details(each, None) for each in streams]
+            return None
+
+    def _with_details(
+        self, streams: Sequence[StreamEstimate], owed: _Owed | None
+    ) -> Sequence[StreamEstimate]:
+        """With the calls for details that what is stored owes; unknown of new images, and of all while locked."""
+        known = self.stored.knowledge.streams
         return [
-            with_details(each, owed.get(each.stream, (0, 0)) if each.stream in known else None)
+            with_details(
+                each, owed.get(each.stream, (0, 0)) if owed is not None and each.stream in known else None
+            )
             for each in streams
         ]
 
@@ -316,11 +336,23 @@ class _Looked:
             return {}
 
 
+def _resting(planned: _Planned, scope: Scope, owed: _Owed | None) -> Sequence[tuple[int, int]]:
+    """What each image of a scope that rests owes."""
+    found = {} if owed is None else owed
+    return [found.get(stream, (0, 0)) for stream in planned.resting if stream.scope == scope]
+
+
+def _streams_of(images: pa.Table) -> frozenset[Stream]:
+    """The images of a table of them."""
+    columns = (images[name].to_pylist() for name in ("account_id", "region", "image_name"))
+    return frozenset(
+        Stream(Scope(account_id, region), name) for account_id, region, name in zip(*columns, strict=True)
+    )
+
+
 def _listed(run: LandedRun) -> frozenset[Stream]:
     """The images that the scopes' lists had when the run began."""
-    columns = ["account_id", "region", "image_name"]
-    rows = [row for path in run.images for row in pq.read_table(path, columns=columns).to_pylist()]
-    return frozenset(Stream(Scope(row["account_id"], row["region"]), row["image_name"]) for row in rows)
+    return frozenset[Stream]().union(*(_streams_of(pq.read_table(path)) for path in run.images))
 
 
 def _unloaded(run: LandedRun) -> Unloaded:

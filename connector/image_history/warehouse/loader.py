@@ -38,6 +38,7 @@ from image_history.warehouse.records import (
     accounts_table,
     calls_by_scope,
     checkpoints,
+    detailed_table,
     drift_table,
     outcome,
     proofs_table,
@@ -300,6 +301,7 @@ class _Load:
             self.connection.run("load/delete_accounts")
         self.connection.run("load/insert_accounts", {"run_id": run_id})
         self.connection.run("load/covered_before")
+        self.connection.offer("detailed_arrow", detailed_table(self.run))
         self.connection.run("load/told", {"images": [str(path) for path in self.run.images]})
         told = {"run_id": run_id, "narrowed": self.run.plan.narrowed}
         self.connection.run("load/insert_coverage", told)

@@ -83,8 +83,12 @@ def _rows(connection: Connection, run: LandedRun, every: timedelta) -> pa.Table:
     connection.offer("proofs_arrow", proofs_table(run))
     connection.run("load/proofs")
     land_details(connection, run)
-    every_ms = round(every.total_seconds() * 1000)
-    return connection.table("settle/owed", {"every_ms": every_ms, "run_id": run.plan.run_id})
+    values = {
+        "every_ms": round(every.total_seconds() * 1000),
+        "run_id": run.plan.run_id,
+        "images": [str(path) for path in run.images],
+    }
+    return connection.table("settle/owed", values)
 
 
 def _by_scope(rows: pa.Table) -> Iterator[tuple[Scope, pa.Table]]:

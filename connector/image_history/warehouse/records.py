@@ -46,6 +46,15 @@ _LISTED = Table(
         ),
     ),
 )
+_DETAILED = Table(
+    "detailed",
+    "one row per stream of which a run asked for details",
+    ("account_id", "region", "image_name"),
+    tuple(
+        COVERAGE.column(name)
+        for name in ("account_id", "region", "image_name", "details", "detailed", "details_error")
+    ),
+)
 _PROOFS = Table(
     "proofs",
     "one row per range of numbers that a run proved absent",
@@ -136,6 +145,12 @@ def listed_table(
     """One row a stream: what its checkpoint says, and what was learned of its details."""
     found = {} if details is None else details
     return table_of(_LISTED, [{**_listed(mark), **_detailed(found.get(mark.stream))} for mark in marks])
+
+
+def detailed_table(run: LandedRun) -> pa.Table:
+    """One row a stream of which details were asked for, at rest or not."""
+    records = [{**_key(stream), **_detailed(found)} for stream, found in run.details.streams.items()]
+    return table_of(_DETAILED, records)
 
 
 def _detailed(found: StreamDetails | None) -> Record:
