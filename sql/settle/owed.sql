@@ -2,7 +2,9 @@
 -- Parameters: $every_ms (how old details may get; 0: all are due), $run_id (of the order: another one each run),
 -- $images (the paths of the run's files of images).
 -- Returns: account_id, region, image_name, version, creation_ms, last_modified_ms, wants_description,
--- wants_aliases (which call is due); sorted by scope, an image's together.
+-- wants_aliases (which call is due); sorted by scope, and what is asked for most first: of what was never answered for
+-- the newest version of each image, then what has an alias, then the others, the newest first; what was answered for
+-- comes last, by the day of that. In between the order is another one each run, so that what fails holds up no other.
 -- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, and the registered Arrow table
 -- `scopes_arrow`, whose t0 is now by AWS's clock. A version in a passing state waits until it has left it. An alias
 -- points at one version: where another one, looked at no earlier, is said to have it, by this run or by what is
@@ -25,7 +27,8 @@ states AS (
         last_modified_time,
         image_version_status,
         NULL::TIMESTAMPTZ AS described_at,
-        NULL::TIMESTAMPTZ AS aliases_at
+        NULL::TIMESTAMPTZ AS aliases_at,
+        FALSE AS has_alias
     FROM changed
     UNION ALL
     SELECT
@@ -37,7 +40,8 @@ states AS (
         last_modified_time,
         image_version_status,
         etl_described_at AS described_at,
-        etl_aliases_at AS aliases_at
+        etl_aliases_at AS aliases_at,
+        coalesce(len(aliases) > 0, FALSE) AS has_alias
     FROM image_versions
     SEMI JOIN asked_of USING (account_id, region, image_name)
     ANTI JOIN changed USING (account_id, region, image_name, version)
@@ -64,6 +68,12 @@ contradicted AS (
 due AS (
     SELECT
         states.*,
+        row_number() OVER (
+            PARTITION BY states.account_id, states.region, states.image_name
+            ORDER BY image_version_status = 'CREATED' DESC, states.version DESC
+        ) AS age,
+        described_at IS NOT NULL AND aliases_at IS NOT NULL AS is_known,
+        contradicted.version IS NOT NULL AS is_contradicted,
         image_version_status IN ('CREATING', 'DELETING') AS is_passing,
         NOT is_passing
         AND detail.etl_described_at IS NULL
@@ -98,4 +108,15 @@ SELECT
     wants_aliases
 FROM due
 WHERE wants_description OR wants_aliases
-ORDER BY account_id, region, md5(image_name || $run_id), image_name, version;
+ORDER BY
+    account_id,
+    region,
+    NOT is_contradicted,
+    is_known,
+    CASE WHEN is_known THEN least(described_at, aliases_at)::DATE END,
+    age > 1 AND NOT has_alias,
+    image_version_status <> 'CREATED',
+    CASE WHEN NOT is_known THEN age END,
+    md5(image_name || $run_id),
+    image_name,
+    version;

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from image_history.forecast.budget import syncs_for, within
 from image_history.forecast.estimate import (
     LATENCY_SECONDS,
     NONE,
+    DetailCalls,
     Facts,
     Listing,
     Pace,
     Reason,
+    ScopeFacts,
     Seconds,
     Span,
     StreamEstimate,
@@ -18,6 +21,7 @@ from image_history.forecast.estimate import (
     estimate_stream,
     total_seconds,
 )
+from image_history.listing.details import shares
 from image_history.model import (
     Checkpoint,
     ListingKind,
@@ -163,18 +167,65 @@ def test_time_is_that_of_the_slowest_scope() -> None:
     """Scopes run side by side, each at its own pace; an open range has no longest time."""
     pace = Pace(2, 5, 16)
     streams = [StreamEstimate(STREAM, Listing.RECONCILE, Span.of(10), Span.of(1))]
-    slow = estimate_scope(SCOPE, 1, streams, pace)
+    slow = estimate_scope(SCOPE, ScopeFacts(1), streams, pace)
     assert slow.seconds.low == pytest.approx(10 / 2 + LATENCY_SECONDS + LATENCY_SECONDS)
     assert slow.seconds.high == slow.seconds.low
-    quick = estimate_scope(Scope("1", "r"), 1, [], pace)
+    quick = estimate_scope(Scope("1", "r"), ScopeFacts(1), [], pace)
     assert quick.seconds == Seconds(LATENCY_SECONDS, LATENCY_SECONDS)
     assert total_seconds([slow, quick], pace) == slow.seconds
-    open_ended = estimate_scope(SCOPE, 1, [StreamEstimate(STREAM, Listing.NEW, Span(1, None))], pace)
+    open_ended = estimate_scope(
+        SCOPE, ScopeFacts(1), [StreamEstimate(STREAM, Listing.NEW, Span(1, None))], pace
+    )
     assert total_seconds([slow, open_ended], pace) == Seconds(slow.seconds.low, None)
 
 
 def test_time_of_many_scopes_is_bound_by_the_calls_at_a_time() -> None:
     """A hundred scopes of one call each take turns where only two calls are under way at a time."""
     pace = Pace(2, 5, 2)
-    scopes = [estimate_scope(Scope(str(number), "r"), 1, [], pace) for number in range(100)]
+    scopes = [estimate_scope(Scope(str(number), "r"), ScopeFacts(1), [], pace) for number in range(100)]
     assert total_seconds(scopes, pace).low == pytest.approx(100 * LATENCY_SECONDS / 2)
+
+
+A, B, C = (Scope(str(number) * 12, "r") for number in range(3))
+
+
+@pytest.mark.parametrize(
+    ("owed", "budget", "shared"),
+    [
+        pytest.param({A: 5, B: 7}, None, {A: 5, B: 7}, id="all"),
+        pytest.param({A: 5, B: 7}, 12, {A: 5, B: 7}, id="enough"),
+        pytest.param({A: 100, B: 2, C: 100}, 50, {A: 24, B: 2, C: 24}, id="small-one-whole"),
+        pytest.param({A: 1000, B: 1000}, 3, {A: 1, B: 2}, id="odd"),
+        pytest.param({A: 9}, 0, {A: 0}, id="nothing-left"),
+        pytest.param({}, 9, {}, id="no-scope"),
+    ],
+)
+def test_budget_is_shared_evenly(
+    owed: dict[Scope, int], budget: int | None, shared: dict[Scope, int]
+) -> None:
+    """Each scope may make as many calls as the others; what one does not need is theirs."""
+    assert shares(owed, budget) == shared
+
+
+@pytest.mark.parametrize(
+    ("owed", "budget", "asked"),
+    [
+        pytest.param((Span.of(30), Span.of(30)), 100, (Span.of(30), Span.of(30)), id="enough"),
+        pytest.param((Span.of(30), Span.of(30)), 20, (Span.of(10), Span.of(10)), id="both-of-each"),
+        pytest.param((Span.of(30), NONE), 20, (Span.of(20), NONE), id="descriptions-alone"),
+        pytest.param((Span.of(30), Span.of(5)), 20, (Span(15, 20), Span(0, 5)), id="some-owe-one"),
+        pytest.param((Span(4, None), Span(4, None)), 20, (Span(0, 20), Span(0, 20)), id="unknown"),
+    ],
+)
+def test_plan_asks_for_no_more_details_than_the_budget(
+    owed: tuple[Span, Span], budget: int, asked: tuple[Span, Span]
+) -> None:
+    """Exact where each version owes the same, else a range that holds whatever comes first."""
+    assert within({SCOPE: DetailCalls(*owed)}, budget) == {SCOPE: DetailCalls(*asked)}
+
+
+def test_syncs_are_counted_from_the_budget() -> None:
+    """As many as it takes; one where there is no budget."""
+    assert syncs_for(Span(2000, 2001), 2000) == Span(1, 2)
+    assert syncs_for(Span(0, None), 2000) == Span(0, None)
+    assert syncs_for(Span.of(9999), None) == Span.of(1)

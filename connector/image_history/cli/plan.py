@@ -108,6 +108,7 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         f"{pace.concurrency} at a time; if nothing changed at AWS since the last sync"
     )
     yield from _hints(found)
+    yield from _details(found)
     for reason, images in _merged(scope.reasons for scope in found.scopes).items():
         yield f"a range for {_named(images)}: {reason.value}"
     for caveat, images in _merged(scope.caveats for scope in found.scopes).items():
@@ -129,6 +130,14 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         yield f"region: {told}"
     for failure in found.unreadable:
         yield f"{failure.outcome.value}: {failure.where}: {failure.message}"
+
+
+def _details(found: Forecast) -> Iterable[str]:
+    if found.details_syncs.high is None or found.details_syncs.high > 1:
+        yield (
+            f"details: {_span(found.details_owed)} calls are owed; with details_budget all takes "
+            f"{_span(found.details_syncs)} syncs, the newest versions first"
+        )
 
 
 def _hints(found: Forecast) -> Iterable[str]:

@@ -34,6 +34,8 @@ def print_report(report: RunReport) -> None:
         say(line)
     for line in (*_failures(report.failures), *_held_back(report), *_drift(report)):
         say(line)
+    if report.details_left:
+        say(f"details: {report.details_left:,} calls are left for the next syncs, as details_budget says")
     if report.hints is not None:
         say(_hints(report.hints))
     for publication in report.publications:

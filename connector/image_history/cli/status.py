@@ -5,7 +5,7 @@ Must not know how freshness is decided.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from image_history.checking.freshness import ScopeState, StreamState
     from image_history.config import Config
     from image_history.landing.runs import LandedRun
+    from image_history.model import Scope
     from image_history.run.parts import Part
     from image_history.warehouse.reports import Reports
 
@@ -65,6 +66,7 @@ class Status:
     now: datetime
     max_age: timedelta | None
     unplaced: tuple[str, ...] = ()
+    details: DetailsOwed | None = None
 
     @property
     def stale(self) -> tuple[ScopeState, ...]:
@@ -72,6 +74,14 @@ class Status:
         if self.max_age is None:
             return ()
         return tuple(scope for scope in self.scopes if scope.is_stale(self.now, self.max_age))
+
+
+@dataclass(frozen=True, slots=True)
+class DetailsOwed:
+    """How many calls for details each scope owes, and how many of them a sync may make; None: all."""
+
+    calls: Mapping[Scope, int]
+    budget: int | None
 
 
 def _max_age(_: click.Context, __: click.Parameter, text: str | None) -> timedelta | None:
@@ -125,7 +135,9 @@ def _status(reports: Reports, config: Config, max_age: timedelta | None, part: P
     placed = {scope: in_part(scope, part) for scope in scopes}
     mine = tuple(scope for scope, here in placed.items() if here)
     unplaced = tuple(scope.name for scope, here in placed.items() if here is None)
-    return Status(mine, _waiting(reports, config), moments.now(), max_age, unplaced)
+    return Status(
+        mine, _waiting(reports, config), moments.now(), max_age, unplaced, _details(reports, config)
+    )
 
 
 def _streams(reports: Reports) -> Iterable[StreamState]:
@@ -144,6 +156,18 @@ def _streams(reports: Reports) -> Iterable[StreamState]:
             live_versions=row["live_versions"],
             hinted_until=row["hinted_until"],
         )
+
+
+def _details(reports: Reports, config: Config) -> DetailsOwed | None:
+    from image_history.warehouse.owed import count_owed
+
+    if not config.details:
+        return None
+    before_ms = round((moments.now() - config.details_every).timestamp() * 1000)
+    calls: dict[Scope, int] = {}
+    for stream, owed in count_owed(reports.connection, before_ms).items():
+        calls[stream.scope] = calls.get(stream.scope, 0) + sum(owed)
+    return DetailsOwed(calls, config.details_budget)
 
 
 def _waiting(reports: Reports, config: Config) -> Waiting:
@@ -224,6 +248,11 @@ def _notes(status: Status) -> Iterable[str]:
         hinted, until = scope.hinted_until, scope.covered_until
         if hinted is not None and until is not None and hinted > until:
             yield f"hinted: {scope.name}: up to {shown(hinted)} UTC nothing hinted at what was not read since"
+    if status.details is not None and (owed := sum(status.details.calls.values())):
+        from image_history.forecast.budget import syncs_of
+
+        syncs = counted(syncs_of(owed, status.details.budget), "sync")
+        yield f"details: {counted(owed, 'call')} owed, which takes {syncs}"
     for scope in status.scopes:
         if not scope.wanted:
             yield f"not configured any more: {scope.name}; it is left out of --max-age"
@@ -269,6 +298,7 @@ def _scopes_table(status: Status) -> pa.Table:
         "configured": pa.bool_(),
         "covered_until": instant,
         "hinted_until": instant,
+        "details_owed": pa.int64(),
         "age_seconds": pa.int64(),
         "stale": pa.bool_(),
         "behind_image": pa.string(),
@@ -281,6 +311,12 @@ def _scopes_table(status: Status) -> pa.Table:
     return pa.Table.from_pylist([_record(scope, status) for scope in status.scopes], pa.schema(fields))
 
 
+def _details_owed(scope: ScopeState, status: Status) -> int | None:
+    if status.details is None or scope.scope is None:
+        return None
+    return status.details.calls.get(scope.scope, 0)
+
+
 def _record(scope: ScopeState, status: Status) -> dict[str, object]:
     until, newest, behind = scope.covered_until, scope.newest, scope.behind
     return {
@@ -290,6 +326,7 @@ def _record(scope: ScopeState, status: Status) -> dict[str, object]:
         "configured": scope.wanted,
         "covered_until": until,
         "hinted_until": scope.hinted_until,
+        "details_owed": _details_owed(scope, status),
         "age_seconds": None if until is None else int((status.now - until).total_seconds()),
         "stale": None if status.max_age is None else scope in status.stale,
         "behind_image": behind and behind.image_name,

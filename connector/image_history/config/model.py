@@ -417,6 +417,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             "any list. Only with `details`. 0s: every time."
         ),
     ] = timedelta(days=7)
+    details_budget: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="Most calls for details in one sync; what is left is read by the next ones, the newest "
+            "versions first. Only with `details`. null: all in one sync.",
+        ),
+    ] = 2000
     resume_within: Annotated[
         timedelta,
         Meta(

@@ -106,7 +106,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class StreamEstimate:
-    """The calls that one stream takes: `reason` says why they are a range, `caveat` why they may be more."""
+    """The calls that one stream takes: `reason` says why they are a range, `caveat` why they may be more.
+
+    `descriptions` and `aliases` are the calls for details that it owes.
+    """
 
     stream: Stream
     listing: Listing
@@ -115,7 +118,8 @@ class StreamEstimate:
     describe_version: Span = NONE
     reason: Reason | None = None
     caveat: Reason | None = None
-    list_aliases: Span = NONE
+    descriptions: Span = NONE
+    aliases: Span = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,28 @@ class Seconds:
 
     low: float
     high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DetailCalls:
+    """Calls for details: DescribeImageVersion, and ListAliases."""
+
+    descriptions: Span = NONE
+    aliases: Span = NONE
+
+    @property
+    def total(self) -> Span:
+        """Both together."""
+        return self.descriptions + self.aliases
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeFacts:
+    """What concerns a scope as a whole: calls for its list of images and for details, and how many images rest."""
+
+    list_images: int
+    rested: int = 0
+    details: DetailCalls = field(default_factory=DetailCalls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +185,7 @@ def with_details(estimate: StreamEstimate, owed: tuple[int, int] | None) -> Stre
     A version that is new or changed costs one call of each more.
     """
     descriptions, aliases = (Span(0, None), Span(0, None)) if owed is None else map(Span.of, owed)
-    return replace(estimate, describe_version=estimate.describe_version + descriptions, list_aliases=aliases)
+    return replace(estimate, descriptions=descriptions, aliases=aliases)
 
 
 def _whole(planned: PlannedStream, facts: Facts, *, full: bool) -> StreamEstimate:
@@ -241,37 +267,27 @@ def _left(whole: StreamEstimate, mark: Checkpoint, *, tokens_live: bool) -> Stre
 
 
 def estimate_scope(
-    scope: Scope,
-    list_images: int,
-    streams: Sequence[StreamEstimate],
-    pace: Pace,
-    *,
-    resting: Sequence[tuple[int, int]] = (),
+    scope: Scope, facts: ScopeFacts, streams: Sequence[StreamEstimate], pace: Pace
 ) -> ScopeEstimate:
-    """The sums of one scope's streams. `list_images` is what its list of images takes.
-
-    Of images that are at rest, and not listed, `resting` says how many descriptions and aliases each owes.
-    """
-    descriptions = Span.of(sum(owed for owed, _ in resting))
-    owed_aliases = Span.of(sum(owed for _, owed in resting))
+    """The sums of one scope's streams, and what concerns it as a whole."""
+    details = facts.details
     calls = dict(
         zip(
             OPERATIONS,
             (
-                Span.of(list_images),
+                Span.of(facts.list_images),
                 sum((each.list_versions for each in streams), start=NONE),
                 sum((each.describe_image for each in streams), start=NONE),
-                sum((each.describe_version for each in streams), start=descriptions),
+                sum((each.describe_version for each in streams), start=details.descriptions),
             ),
             strict=True,
         )
     )
-    aliases = sum((each.list_aliases for each in streams), start=owed_aliases)
-    if aliases != NONE:
-        calls[ALIASES] = aliases
+    if details.aliases != NONE:
+        calls[ALIASES] = details.aliases
     return ScopeEstimate(
         scope=scope,
-        listings=_listings(streams, len(resting)),
+        listings=_listings(streams, facts.rested),
         calls=calls,
         seconds=_scope_seconds(calls, pace),
         reasons=_images_by([(each.reason, each.stream.image_name) for each in streams]),

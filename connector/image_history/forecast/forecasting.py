@@ -17,11 +17,16 @@ from image_history.config import Config
 from image_history.errors import LandingError, WarehouseLockedError
 from image_history.extract.expand import find_targets
 from image_history.extract.scopes import Target
+from image_history.forecast.budget import syncs_for, within
 from image_history.forecast.estimate import (
+    NONE,
+    DetailCalls,
     Facts,
     Pace,
     ScopeEstimate,
+    ScopeFacts,
     Seconds,
+    Span,
     StreamEstimate,
     estimate_scope,
     estimate_stream,
@@ -66,7 +71,7 @@ class Forecast:
     on with instead of beginning one, `waiting` are runs that it would load first. `locked` says who holds the
     warehouse, None if nobody does: then this is from memory, and from ranges. `regions_from` says where regions
     come from that the configuration does not name. `hinted` images are listed first; with `hints_problem` none
-    rests.
+    rests. `details_owed` are all calls for details that are owed, and `details_syncs` how many syncs they take.
     """
 
     scopes: tuple[ScopeEstimate, ...]
@@ -78,6 +83,8 @@ class Forecast:
     regions_from: tuple[str, ...] = ()
     hinted: int = 0
     hints_problem: str | None = None
+    details_owed: Span = NONE
+    details_syncs: Span = NONE
 
 
 def pace_of(config: Config) -> Pace:
@@ -253,9 +260,16 @@ class _Looked:
         owed = self._owed()
         for each in self._estimates(planned, owed):
             by_scope[each.stream.scope].append(each)
+        resting = {scope: [each for each in planned.resting if each.scope == scope] for scope in by_scope}
+        details = {scope: _owed_calls(streams, resting[scope], owed) for scope, streams in by_scope.items()}
+        asked = within(details, self.config.details_budget)
+        all_owed = sum((calls.total for calls in details.values()), start=NONE)
         scopes = tuple(
             estimate_scope(
-                scope, planned.list_images[scope], streams, pace, resting=_resting(planned, scope, owed)
+                scope,
+                ScopeFacts(planned.list_images[scope], len(resting[scope]), asked[scope]),
+                streams,
+                pace,
             )
             for scope, streams in by_scope.items()
         )
@@ -268,6 +282,8 @@ class _Looked:
             locked=self.stored.locked,
             hinted=planned.hinted,
             hints_problem=self.hints_problem,
+            details_owed=all_owed,
+            details_syncs=syncs_for(all_owed, self.config.details_budget),
         )
 
     def _estimates(self, planned: _Planned, owed: _Owed | None) -> Sequence[StreamEstimate]:
@@ -336,10 +352,16 @@ class _Looked:
             return {}
 
 
-def _resting(planned: _Planned, scope: Scope, owed: _Owed | None) -> Sequence[tuple[int, int]]:
-    """What each image of a scope that rests owes."""
+def _owed_calls(
+    streams: Sequence[StreamEstimate], resting: Sequence[Stream], owed: _Owed | None
+) -> DetailCalls:
+    """The calls for details that the images of a scope owe, listed or at rest."""
     found = {} if owed is None else owed
-    return [found.get(stream, (0, 0)) for stream in planned.resting if stream.scope == scope]
+    described, aliased = zip((0, 0), *(found.get(stream, (0, 0)) for stream in resting), strict=True)
+    return DetailCalls(
+        sum((each.descriptions for each in streams), start=Span.of(sum(described))),
+        sum((each.aliases for each in streams), start=Span.of(sum(aliased))),
+    )
 
 
 def _streams_of(images: pa.Table) -> frozenset[Stream]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from image_history.aws.bodies import DescribedImageVersion
-from image_history.model import Drift, Outcome, Stream
+from image_history.model import Drift, Outcome, Scope, Stream
 
 DESCRIBE = "DescribeImageVersion"
 ALIASES = "ListAliases"
@@ -28,6 +28,18 @@ class Owed:
     last_modified_ms: int
     describe: bool
     aliases: bool
+
+
+def shares(owed: Mapping[Scope, int], budget: int | None) -> Mapping[Scope, int]:
+    """How many calls each scope may make: the same each, and what one does not need is for the others."""
+    if budget is None:
+        return dict(owed)
+    left, found = max(0, budget), {}
+    waiting = sorted(owed, key=lambda scope: (owed[scope], str(scope)))
+    for place, scope in enumerate(waiting):
+        found[scope] = min(owed[scope], left // (len(waiting) - place))
+        left -= found[scope]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,8 @@ class RunReport:
 
     `lock_seconds` is how long the warehouse was open for writing; `resumed` says that an unfinished run was
     continued; `pending_runs` counts earlier runs whose landed rows this sync loaded too; `drift` is what AWS
-    sent for the first time and this version doesn't know.
+    sent for the first time and this version doesn't know; `details_left` counts calls for details that the budget
+    leaves to later syncs.
     """
 
     run_id: str
@@ -173,6 +174,7 @@ class RunReport:
     drift: tuple[Drift, ...] = ()
     publications: tuple[Publication, ...] = ()
     hints: HintsReport | None = None
+    details_left: int = 0
 
     @property
     def failures(self) -> tuple[Failure, ...]:

@@ -30,7 +30,7 @@ from image_history.landing.batch_writer import Cut
 from image_history.landing.details_writer import DetailsWriter
 from image_history.landing.runs import LandedRun, read_run
 from image_history.listing.chain import Chain, chained
-from image_history.listing.details import ALIASES, DESCRIBE, Look, Owed, Trouble
+from image_history.listing.details import ALIASES, DESCRIBE, Look, Owed, Trouble, shares
 from image_history.model import Calls, Outcome, Scope, Stop, Stream
 from image_history.telemetry import span
 from image_history.warehouse.owed import OwedRows
@@ -68,6 +68,11 @@ class _ScopeState:
             f"last time with {closed.code}. The next sync asks again."
         )
         return replace(closed, stream=stream, message=told)
+
+    def calls_of(self, owed: Owed) -> int:
+        """How many calls a look at it makes: none for what is refused already."""
+        wanted = ((DESCRIBE, owed.describe), (ALIASES, owed.aliases))
+        return sum(due and self.refusal(operation, owed.stream) is None for operation, due in wanted)
 
     def may_try(self, owed: Owed, operation: str) -> bool:
         """Whether it may be answered, or at least has to be told why not."""
@@ -114,7 +119,7 @@ class Detailing:
     """Reads the details of one run. `owed` compares what is landed with the warehouse.
 
     Each scope is asked on `threads` threads of its own at the most. ListAliases is paced as a list,
-    DescribeImageVersion as a describe call.
+    DescribeImageVersion as a describe call. `left` are the calls that `details_budget` leaves to later runs.
     """
 
     config: Config
@@ -122,24 +127,32 @@ class Detailing:
     owed: Callable[[LandedRun], Mapping[Scope, OwedRows]]
     stop: Stop
     threads: int
+    left: int = 0
     _states: dict[Scope, _ScopeState] = field(default_factory=dict)
 
     def run(self, run: LandedRun) -> LandedRun:
-        """Read everything that is owed and can be read; return what is landed then.
+        """Read what is owed and can be read, as far as the budget goes; return what is landed then.
 
         What is denied or fails is landed as trouble, and stays owed: a later run asks again. Raises
         InterruptedRunError, LandingError, and what `owed` raises; what was read by then is landed.
         """
-        current = run
+        current, spent, budget = run, _calls_made(run), self.config.details_budget
         for _ in range(_MOST_ROUNDS):
             due = {scope: rows for scope, rows in self.owed(current).items() if scope in self.calls}
             asked = self._asked(due)
             if not asked:
+                self.left = 0
                 break
+            owed = {scope: due[scope].calls for scope in asked}
+            allowed = shares(owed, None if budget is None else budget - spent)
             with span("details", versions=sum(map(len, due.values()))):
-                self._round(current, asked)
+                made = self._round(current, asked, allowed)
+            spent += made
+            self.left = 0 if budget is None else sum(owed.values()) - made
             self.stop.check()
             current = read_run(current.folder)
+            if not made:
+                break
         return current
 
     def _asked(self, due: Mapping[Scope, OwedRows]) -> Mapping[Scope, Iterator[Owed]]:
@@ -151,18 +164,25 @@ class Detailing:
                 found[scope] = _fresh(rows, state)
         return found
 
-    def _round(self, run: LandedRun, asked: Mapping[Scope, Iterator[Owed]]) -> None:
+    def _round(
+        self, run: LandedRun, asked: Mapping[Scope, Iterator[Owed]], allowed: Mapping[Scope, int]
+    ) -> int:
+        """Ask each scope for so many calls; how many were made."""
+        queues = {
+            scope: _Shared(versions, self._states[scope], allowed[scope]) for scope, versions in asked.items()
+        }
         workers = Workers(self.stop)
         cut = Cut(self.config.checkpoint_rows, self.config.checkpoint_seconds)
         with DetailsWriter(run, cut=cut, costs=self._costs) as writer:
             try:
-                for scope, versions in asked.items():
-                    job = partial(self._work, workers, self._states[scope], _Shared(versions), writer)
+                for scope, queue in queues.items():
+                    job = partial(self._work, workers, self._states[scope], queue, writer)
                     for _ in range(self.threads):
                         workers.start(job)
                 workers.wait()
             finally:
                 workers.close()
+        return sum(allowed[scope] - queue.left for scope, queue in queues.items())
 
     def _work(self, workers: Workers, state: _ScopeState, versions: _Shared, writer: DetailsWriter) -> None:
         while not workers.over and (owed := versions.next()) is not None:
@@ -177,17 +197,32 @@ class Detailing:
         return {scope: calls.meter.take() for scope, calls in self.calls.items()}
 
 
-class _Shared:
-    """Versions that several threads take one by one."""
+def _calls_made(run: LandedRun) -> int:
+    """The calls for details that an interrupted run has made already."""
+    return sum(cost.calls.of(DESCRIBE) + cost.calls.of(ALIASES) for cost in run.details.costs)
 
-    def __init__(self, versions: Iterator[Owed]) -> None:
+
+class _Shared:
+    """Versions that several threads take one by one, as long as there are calls left for them."""
+
+    def __init__(self, versions: Iterator[Owed], state: _ScopeState, left: int) -> None:
         self._versions = versions
+        self._state = state
+        self.left = left
         self._lock = threading.Lock()
 
     def next(self) -> Owed | None:
-        """The next version; None when all are taken."""
+        """The next version; None when all are taken, or when it would take more calls than are left."""
         with self._lock:
-            return next(self._versions, None)
+            owed = next(self._versions, None)
+            if owed is None:
+                return None
+            calls = self._state.calls_of(owed)
+            if calls > self.left:
+                self._versions = iter(())
+                return None
+            self.left -= calls
+            return owed
 
 
 def _fresh(rows: Iterable[Owed], state: _ScopeState) -> Iterator[Owed]:

@@ -106,6 +106,7 @@ class _Sync:
     lock_seconds: float = 0.0
     waiting: tuple[LandedRun, ...] = ()
     stored: Knowledge = field(default_factory=Knowledge)
+    details_left: int = 0
 
     @property
     def warehouse(self) -> WarehouseFile:
@@ -257,7 +258,9 @@ class _Sync:
             self.stop,
             threads=reading.threads,
         )
-        return detailing.run(run)
+        detailed = detailing.run(run)
+        self.details_left = detailing.left
+        return detailed
 
     def _hold_against(self, run: LandedRun) -> Held:
         return self._ask_warehouse(run, lambda connection: hold_against(connection, run))
@@ -301,7 +304,12 @@ class _Sync:
             lock_seconds=self.lock_seconds,
             resumed=resumed,
         )
-        return replace(done, pending_runs=len(self.waiting), hints=self._settle_hints(hearing, loaded[-1]))
+        return replace(
+            done,
+            pending_runs=len(self.waiting),
+            hints=self._settle_hints(hearing, loaded[-1]),
+            details_left=self.details_left,
+        )
 
     def _settle_hints(self, hearing: Hearing, loaded: Loaded) -> HintsReport | None:
         """Acknowledge what the loaded run has settled: nothing where it rests on what the warehouse lacks."""

@@ -25,12 +25,18 @@ _BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class OwedRows:
-    """The owed versions of one scope, an image's together. As rows of Arrow: there may be a million."""
+    """The owed versions of one scope, the most wanted first. As rows of Arrow: there may be a million."""
 
     rows: pa.Table
 
     def __len__(self) -> int:
         return int(self.rows.num_rows)
+
+    @property
+    def calls(self) -> int:
+        """How many calls they owe: those that a second page of aliases takes are not known before."""
+        wanted = ("wants_description", "wants_aliases")
+        return sum(self.rows[name].to_pylist().count(True) for name in wanted)
 
     def __iter__(self) -> Iterator[Owed]:
         for batch in self.rows.to_batches(max_chunksize=_BATCH):

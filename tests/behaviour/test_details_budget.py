@@ -1,0 +1,100 @@
+"""Details on a budget: a large first sync spreads over several, and what is asked for most comes first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from image_history.durable.effects import Effect
+from image_history.forecast.estimate import Span, total_calls
+from image_history.forecast.forecasting import forecast
+from image_history.simulator import Exchange
+from tests.behaviour.detailing import small_world
+from tests.behaviour.harness import ServeWorld, Site
+from tests.behaviour.hinting import Killed, installed
+from tests.behaviour.test_deletions import deny
+from tests.behaviour.test_details import assert_detailed
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+pytestmark = pytest.mark.duckdb
+
+
+@pytest.fixture
+def site(served: ServeWorld) -> Site:
+    """Four images of six versions without details, and a budget of ten calls."""
+    site = served(small_world(images=4, versions=6))
+    site.sync()
+    site.simulator.clock.advance(60_000)
+    site.config = msgspec.structs.replace(
+        site.config, details=True, details_budget=10, details_every=timedelta(days=3650)
+    )
+    return site
+
+
+def test_budget_spreads_details_over_syncs_the_newest_versions_first(site: Site) -> None:
+    """Each sync makes so many calls, and the plan tells them; what is asked for most comes first."""
+    newest = dict[Any, Any](
+        list[Any](site.ask("SELECT image_name, max(version) FROM image_versions GROUP BY image_name"))
+    )
+    left = 48
+    for turn in range(5):
+        planned = {
+            name: span for name, span in total_calls(forecast(site.config).scopes).items() if span.high
+        }
+        assert forecast(site.config).details_owed == Span.of(left)
+        report = site.sync()
+        made = report.calls.of("DescribeImageVersion") + report.calls.of("ListAliases")
+        assert made == min(10, left)
+        assert planned == {name: Span.of(count) for name, count in report.calls.by_operation.items()}
+        left -= made
+        assert report.details_left == left
+        if turn == 0:
+            known = site.ask(
+                "SELECT image_name, version FROM image_versions WHERE etl_described_at IS NOT NULL"
+            )
+            assert {(image, newest[image]) for image in newest} <= set(known)
+        site.simulator.clock.advance(60_000)
+    assert left == 0
+    assert_detailed(site)
+
+
+def test_killed_sync_goes_on_with_what_its_budget_leaves(site: Site) -> None:
+    """Calls that were made, and whose answers are landed, count for the run that is continued."""
+    # One look a file, and the third file is not written any more.
+    site.config = msgspec.structs.replace(site.config, checkpoint_rows=1, concurrency=1)
+    seen: list[str] = []
+
+    def kill(effect: Effect, file: str) -> None:
+        if (effect, file) == (Effect.RENAME, "details"):
+            seen.append(file)
+            if len(seen) == 3:
+                raise Killed
+
+    with installed(kill), pytest.raises(Killed):
+        site.sync()
+    report = site.sync()
+    assert report.resumed
+    ((known,),) = site.ask("SELECT count(etl_described_at) + count(etl_aliases_at) FROM image_versions")
+    # The answers of one look are lost.
+    assert 8 <= int(str(known)) <= 10
+    assert report.details_left == 48 - int(str(known))
+
+
+def test_refused_versions_use_up_no_budget(site: Site) -> None:
+    """What IAM refuses for an image is not asked for again, and others come in its place."""
+    refuse = deny("ListAliases")
+
+    async def fault(request: web.Request, exchange: Exchange) -> web.StreamResponse | None:
+        return await refuse(request, exchange) if exchange.image_name == first else None
+
+    first = min(row.image_name for row in site.world.truth())
+    site.simulator.fault = fault
+    for _ in range(8):
+        site.sync()
+        site.simulator.clock.advance(60_000)
+    assert site.ask("SELECT count(etl_described_at), count(etl_aliases_at) FROM image_versions") == [(24, 18)]
