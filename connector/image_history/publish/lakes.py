@@ -118,7 +118,7 @@ def _catalog_properties(entry: Publish) -> Mapping[str, str]:
     """The user's properties; and S3's keys by AWS's own chain, which knows more sources than Arrow's does."""
     given = entry.properties or {}
     found: dict[str, str | None] = {}
-    if given.get("type") == "glue" or given.get("warehouse", "").startswith("s3://"):
+    if _is_in_aws(given):
         from image_history.aws.lake_keys import keys
 
         had = keys(entry.profile)
@@ -130,6 +130,12 @@ def _catalog_properties(entry: Publish) -> Mapping[str, str]:
                 "s3.session-token": had.token,
             }
     return {name: value for name, value in found.items() if value is not None} | dict(given)
+
+
+def _is_in_aws(given: Mapping[str, str]) -> bool:
+    """Whether a catalog, by its properties, is AWS's own or keeps its files there. S3 Tables has requests signed."""
+    signed = given.get("rest.sigv4-enabled", "").lower() == "true"
+    return signed or given.get("type") == "glue" or given.get("warehouse", "").startswith("s3://")
 
 
 def _store_properties(entry: Publish) -> Mapping[str, str]:
