@@ -20,12 +20,14 @@ from image_history.config import Publish, load_config
 from image_history.durable.effects import Effect, File, install
 from image_history.model import Publication
 from image_history.publish.lakes import publish_lake
-from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, at_commit, by_library, learn
+from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, at_commit, by_library, learn, owner_of
 from tests.behaviour.publishing import Stock
 from tests.faultpoints.labels import Labels
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
     from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table as IcebergTable
 
 pytestmark = pytest.mark.duckdb
 
@@ -170,6 +172,44 @@ def test_file_that_a_lost_commit_would_have_shown_is_removed(shelf: Shelf, stock
     assert at_commit(overtake, functools.partial(shelf.one, stock)).written == 0
     assert len(live_files(shelf, "image_versions")) == 3
     assert len(shelf.data_files() - before) == 1
+
+
+def test_commit_that_lost_to_a_removal_is_planned_anew(shelf: Shelf, stock: Stock) -> None:
+    """Another program removes a region before events are appended elsewhere: both are looked at, and all is there.
+
+    A client that repeats a commit by itself finds no file of its own missing, and leaves the region out.
+    """
+    learn(stock, "us-east-1", "us-west-2")
+    shelf.one(stock, "image_version_events")
+    learn(stock, "us-east-1", versions=1)
+
+    table: IcebergTable | DeltaTable = (
+        shelf.iceberg("image_version_events")
+        if shelf.kind == "iceberg"
+        else shelf.delta("image_version_events")
+    )
+    once = [functools.partial(table.delete, "region = 'us-west-2'")]
+    done = at_commit(lambda: once.pop()() if once else None, lambda: shelf.one(stock, "image_version_events"))
+    assert done.partitions == 2
+    assert_same(shelf, stock, "image_version_events")
+
+
+def test_commit_that_lost_to_a_take_over_is_refused(shelf: Shelf, stock: Stock) -> None:
+    """A warehouse without events takes the table over before events are appended: none of them gets in."""
+    learn(stock, "us-east-1")
+    shelf.one(stock, "image_version_events")
+    learn(stock, "us-east-1", versions=1)
+    (stock.folder / "other").mkdir()
+    other = Stock(stock.folder / "other", rows_of_a_region=1, name="other").fill()
+    other.run_sql("UPDATE warehouse_identity SET warehouse_id = uuid()")
+    lost = at_commit(
+        lambda: shelf.one(other, "image_version_events", replace=True),
+        lambda: shelf.publish(stock, "image_version_events")[0],
+    )
+    assert lost.error is not None
+    assert other.identity in lost.error
+    assert owner_of(shelf, "image_version_events") == other.identity
+    assert by_library(shelf, "image_version_events").num_rows == 0
 
 
 def _only_the_warehouse(_: str, names: list[str]) -> set[str]:
