@@ -105,6 +105,8 @@ def wrong(kind: str, costs: dict[str, Cost], dataset: dict[str, Cost]) -> list[s
         "first publication takes too long": first.cpu_seconds > _MOST_SECONDS * dataset["first"].cpu_seconds,
         "too much memory": first.peak_mib > dataset["first"].peak_mib + _MOST_MIB,
         "one region writes too much": region.written > _MOST_BYTES * region.rows_written,
+        "one region writes more than the dataset": region.written
+        > _MOST_BYTES * dataset["one region"].written,
         "no news is written": costs["no news"].written > 0,
         "200 events write too much": costs["200 events"].written > _MOST_FOR_200_EVENTS,
     }

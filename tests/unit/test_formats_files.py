@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +56,32 @@ def test_parquet_of_equal_rows_has_equal_bytes() -> None:
     sizes = pq.ParquetFile(io.BytesIO(content)).metadata
     assert [sizes.row_group(n).num_rows for n in range(sizes.num_row_groups)] == [ROW_GROUP_ROWS] * 2 + [17]
     assert pq.read_table(io.BytesIO(content)).equals(table)
+
+
+def test_parquet_of_microseconds_is_hardly_larger() -> None:
+    """Instants of AWS's milliseconds as lake tables have them, beside texts and lists with their dictionaries."""
+    count = 50_000
+    rng = random.Random(15)
+    instants = [1_700_000_000_000 + rng.randrange(10**11) for _ in range(count)]
+    sizes = {}
+    for unit, factor in (("ms", 1), ("us", 1000)):
+        kind = pa.timestamp(unit, tz="UTC")
+        columns = {
+            "at": pa.array([each * factor for each in instants], pa.int64()).cast(kind),
+            "status": pa.array(["CREATED", "CREATING"] * (count // 2)),
+            "aliases": pa.array([["latest"], None] * (count // 2)),
+        }
+        sink = io.BytesIO()
+        write_rows(pa.table(columns).to_reader(), sink, Format.PARQUET)
+        sizes[unit] = len(sink.getvalue())
+        found = pq.read_metadata(pa.BufferReader(sink.getvalue())).row_group(0)
+        encodings = {
+            found.column(number).path_in_schema: found.column(number).encodings for number in range(3)
+        }
+        assert ("RLE_DICTIONARY" in encodings["at"]) is (unit == "ms")
+        assert all("RLE_DICTIONARY" in each for name, each in encodings.items() if name != "at")
+        assert pq.read_table(pa.BufferReader(sink.getvalue())).equals(pa.table(columns))
+    assert sizes["us"] <= 1.1 * sizes["ms"]
 
 
 def test_parquet_without_rows_has_the_columns() -> None:

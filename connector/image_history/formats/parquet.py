@@ -5,6 +5,9 @@ Must not know what the rows mean.
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +19,9 @@ ROW_GROUP_ROWS = 122_880
 # Values that hardly repeat, as ARNs and instants, are smaller and faster packed as they are; Parquet's writer notices
 # that only when their dictionary is full.
 _DICTIONARY_BYTES = 64 * 1024
+_FINE = (pa.timestamp("us"), pa.timestamp("us", tz="UTC"))
+# zstd's own; pyarrow's is 1.
+_FINER_LEVEL = 3
 
 
 def write_parquet(rows: Rows, sink: Sink) -> int:
@@ -29,6 +35,7 @@ def write_parquet(rows: Rows, sink: Sink) -> int:
         sink,
         schema,
         compression="zstd",
+        **_finer(schema),
         # Readers fail on version 2 (fastparquet, where truths may be null), and it is no smaller here.
         data_page_version="1.0",
         dictionary_pagesize_limit=_DICTIONARY_BYTES,
@@ -40,6 +47,23 @@ def write_parquet(rows: Rows, sink: Sink) -> int:
         if waiting.rows or not count:
             writer.write_table(waiting.rest(), ROW_GROUP_ROWS)
     return count
+
+
+def _finer(schema: pa.Schema) -> dict[str, Any]:
+    """Settings for instants in microseconds, as lake tables have them: else a sixth more bytes than in milliseconds.
+
+    AWS tells milliseconds, so that each is a thousandfold: a dictionary that fills up half-way hides that from zstd,
+    and so does its lowest level. DELTA_BINARY_PACKED would be smaller still, but Iceberg's own reader in Spark
+    refused it for years (apache/iceberg#7162).
+    """
+    fine = {field.name for field in schema if field.type in _FINE}
+    if not fine:
+        return {}
+    with io.BytesIO() as sink:
+        pq.write_table(schema.empty_table(), sink)
+        stored = pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
+    paths = [stored.column(number).path for number in range(len(stored))]
+    return {"use_dictionary": [path for path in paths if path not in fine], "compression_level": _FINER_LEVEL}
 
 
 def _storable(schema: pa.Schema) -> pa.Schema:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What is written differently from before has to be written anew: raise this with the writer's settings.
+# Rows of other columns or values than before have to be written anew: raise this then. How they are packed may differ
+# from file to file.
 _WRITER = 1
 _ATTEMPTS = 10
 # Writers that met once would meet again if none of them waited.
