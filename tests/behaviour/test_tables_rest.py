@@ -10,7 +10,9 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.utils.config import Config as PyicebergConfig
 
-from image_history.config import Publish, load_config
+from image_history.checking.lakes import look_at_lakes
+from image_history.checking.results import Level
+from image_history.config import Config, Publish, load_config
 from image_history.model import Publication
 from image_history.publish.lakes import publish_lake
 from tests.behaviour.cloud import Cloud
@@ -111,6 +113,18 @@ def test_no_news_costs_two_requests_a_table_at_most(catalog: RestCatalog, stock:
     catalog.asked.clear()
     assert [(done.written, done.error) for done in publish(catalog, stock)] == [(0, None), (0, None)]
     assert [each.method for each in catalog.asked] == ["GET"] * (1 + len(TABLES))
+
+
+def test_check_says_that_the_catalog_answers(catalog: RestCatalog, stock: Stock) -> None:
+    """Signed as a publication is; one whose warehouse has another name is told in a sentence."""
+    config = Config(warehouse=stock.warehouse, publish=(entry(catalog, stock.folder),))
+    [found] = look_at_lakes(config)
+    assert found.told.startswith("answers; 0 of 2 tables are there")
+    assert {each.service for each in catalog.asked} == {"s3tables"}
+    catalog.warehouse = "arn:aws:s3tables:us-east-1:111122223333:bucket/renamed"
+    [refused] = look_at_lakes(config)
+    assert refused.level is Level.FAILED
+    assert "Forbidden" in refused.told
 
 
 def test_conflict_is_answered_by_the_catalog_and_made_up_for(
