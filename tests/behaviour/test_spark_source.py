@@ -1,0 +1,160 @@
+"""The data source as Spark calls it, with stand-ins for PySpark's classes; with Spark in `make spark-check`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from image_history.errors import ConfigError
+from image_history.model import Stop
+from image_history.schema import LANDED_VERSIONS
+from image_history.simulator import VirtualClock, generate
+from tests.behaviour.harness import ServeWorld, true_rows
+
+
+@dataclass
+class Kind:
+    """A type of a column."""
+
+    name: str = ""
+    element: object = None
+
+
+@dataclass
+class Field:
+    """A column."""
+
+    name: str
+    kind: Kind
+    nullable: bool
+    metadata: dict[str, str]
+
+
+@dataclass
+class Schema:
+    """Columns."""
+
+    fields: list[Field]
+
+    @property
+    def names(self) -> list[str]:
+        return [each.name for each in self.fields]
+
+
+@dataclass
+class DataSource:
+    """What sources are made of."""
+
+    options: dict[str, str]
+
+
+class InputPartition:
+    """What partitions are made of."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+@dataclass
+class Session:
+    """A session, whose registry it is, too."""
+
+    registered: list[type] = field(default_factory=list)
+
+    @property
+    def dataSource(self) -> Session:  # noqa: N802 - as Spark has it
+        return self
+
+    def register(self, source: type) -> None:
+        self.registered.append(source)
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module, with the stand-ins below it."""
+    kinds = ("Array", "Boolean", "Integer", "Long", "String", "Timestamp")
+    types = {f"{name}Type": (lambda *element, name=name: Kind(name, *element)) for name in kinds}
+    modules: dict[str, dict[str, object]] = {
+        "pyspark": {},
+        "pyspark.sql": {},
+        "pyspark.sql.datasource": {
+            "DataSource": DataSource,
+            "DataSourceReader": object,
+            "InputPartition": InputPartition,
+        },
+        "pyspark.sql.types": {**types, "StructField": Field, "StructType": Schema},
+    }
+    for name, members in modules.items():
+        module = ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "image_history.spark.source", raising=False)
+    import image_history.spark
+
+    session = Session()
+    image_history.spark.register(session)
+    assert session.registered == [image_history.spark.ImageVersionsSource]
+    yield sys.modules["image_history.spark.source"]
+    sys.modules.pop("image_history.spark.source")
+
+
+def test_columns_are_those_of_the_list(source: Any) -> None:
+    """Named, typed and explained as in the warehouse; what a listing alone knows of a row is left out."""
+    found = source.ImageVersionsSource({}).schema()
+    assert source.ImageVersionsSource.name() == "sagemaker_image_versions"
+    assert found.names[:4] == ["account_id", "region", "image_name", "version"]
+    assert found.names[-2:] == ["etl_raw", "etl_read_at"]
+    by_name = {each.name: each for each in found.fields}
+    assert by_name["version"].kind == Kind("Integer")
+    assert by_name["creation_time"].kind == Kind("Timestamp")
+    assert (by_name["failure_reason"].nullable, by_name["version"].nullable) == (True, False)
+    assert by_name["version"].metadata == {"comment": LANDED_VERSIONS.column("version").meaning}
+
+
+def test_batches_are_as_spark_has_them(source: Any, served: ServeWorld) -> None:
+    """The columns in their order, instants in microseconds; every row of every partition once."""
+    clock = VirtualClock(frozen_at=1_790_000_000_000)
+    site = served(generate(3, images=3, versions_per_image=4, clock=clock))
+    made = source.ImageVersionsSource({"List_per_second": "10000", "describe_per_second": "10000"})
+    reader = made.reader(made.schema())
+    batches = [batch for partition in reader.partitions() for batch in reader.read(partition)]
+    table = pa.Table.from_batches(batches)
+    assert table.column_names == made.schema().names
+    assert table.schema.field("creation_time").type == pa.timestamp("us", tz="UTC")
+    keys = zip(*(table[name].to_pylist() for name in ("image_name", "version")), strict=True)
+    assert sorted(keys) == sorted((row[2], row[3]) for row in true_rows(site.world))
+    assert list(reader.read(None)) == []
+
+
+def test_reader_that_is_closed_stops_its_calls(
+    source: Any, served: ServeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Spark does after `LIMIT`: the threads of the pack are told."""
+    served(generate(3, images=30, versions_per_image=2))
+    stops: list[Stop] = []
+    made = source.ImageVersionsSource({"list_per_second": "20"})
+    reader = made.reader(made.schema())
+    [partition] = reader.partitions()
+
+    def kept() -> Stop:
+        stops.append(Stop())
+        return stops[-1]
+
+    monkeypatch.setattr(source, "Stop", kept)
+    reading = reader.read(partition)
+    next(reading)
+    assert [stop.requested for stop in stops] == [False]
+    reading.close()
+    assert [stop.requested for stop in stops] == [True]
+
+
+def test_schema_of_the_users_own_is_refused(source: Any) -> None:
+    """Spark would take our columns by their places for theirs."""
+    with pytest.raises(ConfigError, match="has its own columns"):
+        source.ImageVersionsSource({}).reader(Schema([]))
