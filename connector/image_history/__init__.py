@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from image_history import errors
     from image_history.config import Config, load_config
     from image_history.model import RunReport
+    from image_history.notify.stage import sync
     from image_history.publish.dataset import Dataset
     from image_history.run.parts import Part
-    from image_history.run.pipeline import SyncOptions, sync
+    from image_history.run.planning import SyncOptions
     from image_history.warehouse.history import Result, Warehouse
 
 __all__ = [
@@ -39,10 +40,10 @@ _HOMES = {
     "Part": "image_history.run.parts",
     "Result": "image_history.warehouse.history",
     "RunReport": "image_history.model",
-    "SyncOptions": "image_history.run.pipeline",
+    "SyncOptions": "image_history.run.planning",
     "Warehouse": "image_history.warehouse.history",
     "load_config": "image_history.config",
-    "sync": "image_history.run.pipeline",
+    "sync": "image_history.notify.stage",
 }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 class Kind(Enum):
@@ -403,6 +403,20 @@ SCHEMA_DRIFT = Table(
     ),
 )
 
+NOTIFIED = Table(
+    "notified",
+    "one row per receiver and kind of news with how far it was told, and one per trouble that it knows of",
+    ("receiver", "news", "subject"),
+    (
+        _text("receiver", "The receiver, by its name in the setting notify"),
+        _text("news", "What it was told of, as in notify[].on"),
+        _text("subject", "The trouble that goes on, by what has it; empty in the row of a kind of news"),
+        _instant(
+            "told_up_to", "Up to when what was learned has been told; of a trouble, since when it is known"
+        ),
+    ),
+)
+
 TABLES = (
     IMAGE_VERSIONS,
     IMAGE_VERSION_EVENTS,
@@ -413,6 +427,7 @@ TABLES = (
     ABSENT_VERSIONS,
     SCOPE_ACCOUNTS,
     SCHEMA_DRIFT,
+    NOTIFIED,
 )
 
 # What AWS says of a version and what is compared to tell whether it changed.

@@ -174,3 +174,9 @@ COMMENT ON COLUMN schema_drift.value IS 'The unknown value; null where the membe
 COMMENT ON COLUMN schema_drift.first_seen_at IS 'When it was first loaded';
 COMMENT ON COLUMN schema_drift.occurrences IS 'How often it was met, all runs together';
 COMMENT ON COLUMN schema_drift.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
+
+COMMENT ON TABLE notified IS 'one row per receiver and kind of news with how far it was told, and one per trouble that it knows of';
+COMMENT ON COLUMN notified.receiver IS 'The receiver, by its name in the setting notify';
+COMMENT ON COLUMN notified.news IS 'What it was told of, as in notify[].on';
+COMMENT ON COLUMN notified.subject IS 'The trouble that goes on, by what has it; empty in the row of a kind of news';
+COMMENT ON COLUMN notified.told_up_to IS 'Up to when what was learned has been told; of a trouble, since when it is known';

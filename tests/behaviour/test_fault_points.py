@@ -36,6 +36,9 @@ HARMLESS = {
     ("connector/image_history/warehouse/turns.py", "is_wanted: fcntl.flock"),
     ("connector/image_history/landing/files.py", "parquet: pq.write_table"),
     ("connector/image_history/formats/parquet.py", "write_parquet: pq.ParquetWriter"),
+    ("connector/image_history/warehouse/copying.py", "copy_warehouse: shutil.copyfileobj"),
+    # What a command says on stderr, until its last line is told.
+    ("connector/image_history/notify/receivers.py", "_run: tempfile.TemporaryFile"),
     # A draft in the temporary folder, from which the sink's file is filled.
     ("connector/image_history/formats/workbook.py", "write_workbook: tempfile.TemporaryDirectory"),
     # Inside a point of their callers: each names what is opened or removed.
@@ -53,6 +56,7 @@ OUTPUTS = {
     "export-parquet": ("export", "image_versions", "--output", "out.parquet"),
     "export-csv": ("export", "SELECT * EXCLUDE (etl_run_id) FROM image_versions", "--output", "out.csv"),
     "query-json": ("query", "FROM images ORDER BY ALL", "--output", "out.json"),
+    "export-copy": ("export", "--output", "out.duckdb"),
     "list-csv": ("list", "holes", "--output", "out.csv"),
 }
 # Only helps to word what was wrong with the question; the answer does without.
@@ -60,6 +64,7 @@ ONLY_HINTS = {("statement", "session/relations")}
 QUESTIONS = (
     ("runs",),
     ("runs", "LAST"),
+    ("log",),
     ("log", "hole"),
     ("log", "holes"),
     ("log", "holes", "--version", "3"),

@@ -12,15 +12,28 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from image_history.config import Config, Publish, example, example_text, json_schema, load_config, settings
+from image_history.config import (
+    Config,
+    Notify,
+    Publish,
+    example,
+    example_text,
+    json_schema,
+    load_config,
+    settings,
+)
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 
 
 def with_entries(text: str) -> str:
     """The example with the entry that a comment shows in place of an empty list."""
-    shown = re.findall(r"^#   ((?:- |  )[a-z].*)$", text, re.MULTILINE)
-    return re.sub(r"^publish: \[\]$", "\n".join(["publish:", *shown]), text, flags=re.MULTILINE)
+    filled, start = "", 0
+    for empty in re.finditer(r"^(publish|notify): \[\]$", text, re.MULTILINE):
+        shown = re.findall(r"^#   ((?:- |  )[a-z].*)$", text[start : empty.start()], re.MULTILINE)
+        filled += text[start : empty.start()] + "\n".join([f"{empty[1]}:", *shown])
+        start = empty.end()
+    return filled + text[start:]
 
 
 def accepted(document: object) -> bool:
@@ -32,7 +45,8 @@ def names_in(node: Any, above: str = "") -> set[str]:
     """The names of all settings in a parsed file, as `settings()` writes them."""
     names: set[str] = set()
     for key, value in node.items():
-        name = f"{above}{key}"
+        # YAML 1.1, which PyYAML reads, takes the word for a switch; the configuration goes by what is written.
+        name = f"{above}{'on' if key is True else key}"
         names.add(name)
         if isinstance(value, dict) and key != "properties":
             names |= names_in(value, f"{name}.")
@@ -58,8 +72,13 @@ def test_example_entry_of_a_list_has_the_defaults(tmp_path: Path) -> None:
     """What the example shows as an entry of an empty list is what a short entry means."""
     path = tmp_path / "config.yaml"
     path.write_text(with_entries(example_text()), encoding="utf-8")
+    loaded = load_config(path, {"SLACK_WEBHOOK": "https://hooks.example/T0/B0"})
+    assert loaded.notify == (
+        Notify(run=("./tell.sh", "team")),
+        Notify(webhook="https://hooks.example/T0/B0", on=("deleted", "unread")),
+    )
     lake = {"type": "glue", "warehouse": "s3://bucket/lake"}
-    assert load_config(path, {}).publish == (
+    assert loaded.publish == (
         Publish(to=str(tmp_path / "dataset")),
         Publish(to="iceberg://glue/ml_inventory", properties=lake),
         Publish(to=str(tmp_path / "report.html")),

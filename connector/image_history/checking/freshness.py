@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from image_history.config import Account, Config, Organization
 from image_history.listing.request import ImageFilter
@@ -43,6 +44,21 @@ class StreamState:
     def incomplete(self) -> bool:
         """Whether the last run could not read it whole."""
         return self.outcome not in _WHOLE
+
+
+def stream_state(row: Mapping[str, Any]) -> StreamState:
+    """The stream of a row of sql/reports/stream_freshness.sql."""
+    return StreamState(
+        scope=Scope(row["account_id"], row["region"]),
+        image_name=row["image_name"],
+        covered_until=row["covered_until"],
+        outcome=row["outcome"],
+        error_message=row["error_message"],
+        run_id=row["etl_run_id"],
+        finished_at=row["finished_at"],
+        live_versions=row["live_versions"],
+        hinted_until=row["hinted_until"],
+    )
 
 
 @dataclass(frozen=True, slots=True)

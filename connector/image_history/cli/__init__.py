@@ -49,6 +49,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "init": ("image_history.cli.init", "Write a commented config.yaml."),
     "list": ("image_history.cli.list", "List an image's versions straight from AWS."),
     "log": ("image_history.cli.log", "Show what happened to one image, the newest first."),
+    "notify": ("image_history.cli.notify", "Tell receivers of news; each sync does too; --test tries them."),
     "plan": ("image_history.cli.plan", "Show what a sync would do now, and how many calls it takes."),
     "publish": (
         "image_history.cli.publish",

@@ -85,6 +85,7 @@ def _results(shared: Globals) -> tuple[Result, ...]:
     from image_history.checking.hinting import look_at_hints
     from image_history.checking.lakes import look_at_lakes
     from image_history.checking.local import look_here
+    from image_history.checking.receivers import look_at_receivers
     from image_history.checking.remote import find_and_look
     from image_history.checking.results import ok
     from image_history.checking.targets import look_at_targets
@@ -101,6 +102,7 @@ def _results(shared: Globals) -> tuple[Result, ...]:
         *look_at_targets(config),
         *look_at_lakes(config),
         *look_at_hints(config),
+        *look_at_receivers(config),
     )
 
 

@@ -201,6 +201,14 @@ def _publish() -> JsonSchema:
     return _object({"publications": {"type": "array", "items": publication}})
 
 
+def _notify() -> JsonSchema:
+    from image_history.model import Notification
+
+    notification = _of_type(Notification)
+    notification.pop("$defs")
+    return _object({"notifications": {"type": "array", "items": notification}})
+
+
 def _runs() -> JsonSchema:
     run = f"{_table('runs')} {_RUN_ADDED}"
     return {"anyOf": [_rows(run), _named_arrays(run=run, incomplete=_table("coverage"))]}
@@ -223,6 +231,7 @@ _DOCUMENTS: Mapping[str, Callable[[], JsonSchema]] = {
     "diff": lambda: {"anyOf": [_rows(_BY_IMAGE), _rows(_BY_VERSION)]},
     "list": _list,
     "log": lambda: {"anyOf": [_rows(_EVENTS), _rows(_IMAGES)]},
+    "notify": _notify,
     "plan": _plan,
     "publish": _publish,
     "queries": lambda: _rows("name what parameters columns example sql"),

@@ -25,6 +25,7 @@ _STAGES = {
     "details": "Reading details",
     "loading": "Loading",
     "publishing": "Publishing",
+    "notifying": "Notifying",
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from image_history.cli.moments import shown
+from image_history.cli.notify import told as notified
 from image_history.cli.publish import told
 from image_history.cli.showing import Sheet, counted, say, show
 from image_history.listing.breaker import LIMIT
@@ -40,6 +41,8 @@ def print_report(report: RunReport) -> None:
         say(_hints(report.hints))
     for publication in report.publications:
         say(told(publication))
+    for line in notified(report.notifications):
+        say(line)
 
 
 def _without_idle(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:

@@ -141,21 +141,9 @@ def _status(reports: Reports, config: Config, max_age: timedelta | None, part: P
 
 
 def _streams(reports: Reports) -> Iterable[StreamState]:
-    from image_history.checking.freshness import StreamState
-    from image_history.model import Scope
+    from image_history.checking.freshness import stream_state
 
-    for row in reports.table("stream_freshness").to_pylist():
-        yield StreamState(
-            scope=Scope(row["account_id"], row["region"]),
-            image_name=row["image_name"],
-            covered_until=row["covered_until"],
-            outcome=row["outcome"],
-            error_message=row["error_message"],
-            run_id=row["etl_run_id"],
-            finished_at=row["finished_at"],
-            live_versions=row["live_versions"],
-            hinted_until=row["hinted_until"],
-        )
+    return map(stream_state, reports.table("stream_freshness").to_pylist())
 
 
 def _details(reports: Reports, config: Config) -> DetailsOwed | None:

@@ -72,7 +72,8 @@ def command(
     from image_history.cli.progress import progress
     from image_history.cli.reports import document, print_report
     from image_history.model import Stop
-    from image_history.run.pipeline import SyncOptions, sync
+    from image_history.notify.stage import sync
+    from image_history.run.planning import SyncOptions
     from image_history.telemetry import exporting
 
     # What was imported stays: it need not be looked through again.
@@ -110,7 +111,11 @@ def exit_code(report: RunReport, *, strict: bool = False) -> int:
     if any(scope.held_back for scope in report.scopes):
         return _MASS_DELETE
     if report.outcome is Outcome.COMPLETE:
-        if any(publication.error is not None for publication in report.publications):
+        errors = [
+            *(publication.error for publication in report.publications),
+            *(notification.error for notification in report.notifications),
+        ]
+        if any(error is not None for error in errors):
             return _PARTIAL
         return _DRIFT if strict and report.drift else 0
     denied = all(failure.outcome is Outcome.DENIED for failure in report.failures)

@@ -3,6 +3,7 @@
 Must not know AWS, DuckDB, a clock or the command line.
 """
 
+from image_history.config.checks import receiver_name
 from image_history.config.durations import format_duration, parse_duration
 from image_history.config.example import example_text
 from image_history.config.loading import config_path, load_config
@@ -12,6 +13,7 @@ from image_history.config.model import (
     Hints,
     Images,
     Members,
+    Notify,
     Organization,
     Publish,
     Rate,
@@ -27,6 +29,7 @@ __all__ = [
     "Hints",
     "Images",
     "Members",
+    "Notify",
     "Organization",
     "Publish",
     "Rate",
@@ -39,5 +42,6 @@ __all__ = [
     "json_schema",
     "load_config",
     "parse_duration",
+    "receiver_name",
     "settings",
 ]

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from yaml import SequenceNode
+from yaml import ScalarNode, SequenceNode
 
-from image_history.config.document import Node, fault, member
+from image_history.config.document import FILLED, Node, fault, member
 
 if TYPE_CHECKING:
-    from image_history.config.model import Account, Config, Publish
+    from image_history.config.model import Account, Config, Notify, Publish
 
 _ALL = "all"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # Where lake tables lie: what the address must match, and an example.
 TABLE_SCHEMES = {
     "iceberg": (
@@ -117,6 +119,46 @@ def check_hints(config: Config, root: Node) -> None:
         raise fault(_place(written, "folder"), "hints has both queue and folder; keep one of them.")
     if hints.profile is not None and hints.queue is None:
         raise fault(_place(written, "profile"), "hints.profile is for a queue; name one, or remove it.")
+
+
+def check_notify(config: Config, root: Node) -> None:
+    """Each receiver is a command or an address, under a name of its own. The address, a secret, is never repeated."""
+    items = member(root, "notify")
+    if not isinstance(items, SequenceNode):
+        return
+    seen: dict[str, int] = {}
+    for index, (entry, item) in enumerate(zip(config.notify, items.value, strict=True)):
+        if (entry.run is None) == (entry.webhook is None):
+            raise fault(item, f"notify[{index}] needs one of the two: run with a command, or webhook.")
+        if entry.webhook is not None:
+            _check_webhook(entry.webhook, _place(item, "webhook"), index)
+        name = receiver_name(entry, index)
+        if seen.setdefault(name, index) != index:
+            raise fault(
+                _place(item, "name"), f"notify[{index}] and notify[{seen[name]}] are both called {name}."
+            )
+
+
+def receiver_name(entry: Notify, index: int) -> str:
+    """Under which the warehouse remembers what a receiver was told."""
+    return entry.name or f"{'run' if entry.webhook is None else 'webhook'}-{index + 1}"
+
+
+def _check_webhook(address: str, node: Node, index: int) -> None:
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise fault(node, f"notify[{index}].webhook must be an address that begins with https://.")
+    if parts.hostname in _LOOPBACK:
+        return
+    if parts.scheme != "https":
+        raise fault(
+            node, f"notify[{index}].webhook must begin with https://: plain HTTP is for this machine."
+        )
+    if isinstance(node, ScalarNode) and node.style != FILLED:
+        raise fault(
+            node,
+            f"notify[{index}].webhook is a secret: put it into a variable, and write webhook: ${{NAME}}.",
+        )
 
 
 def check_accounts(config: Config, root: Node) -> None:

@@ -123,6 +123,19 @@ QueueUrl = Annotated[
         },
     ),
 ]
+News = Annotated[
+    str,
+    Meta(
+        pattern=r"^(deleted|failed|stuck|held_back|stale|unread|drift)$",
+        extra={"expected": "deleted, failed, stuck, held_back, stale, unread or drift"},
+    ),
+]
+Word = Annotated[str, Meta(min_length=1, max_length=4096, extra={"expected": "a word of a command"})]
+Command = Annotated[tuple[Word, ...], Meta(min_length=1)]
+# Checked in checks.py, whose sentences do not repeat it.
+Webhook = Annotated[
+    str, Meta(min_length=1, max_length=4096, extra={"expected": "an address, as in ${SLACK_WEBHOOK}"})
+]
 PositiveDuration = Annotated[timedelta, Meta(extra={"least": timedelta(milliseconds=1)})]
 
 
@@ -369,6 +382,47 @@ class Hints(Struct, frozen=True, forbid_unknown_fields=True):
         return self.trust if self.queue is not None or self.folder is not None else None
 
 
+class Notify(Struct, frozen=True, forbid_unknown_fields=True):
+    """One receiver of news: a command or a web address, told after a load of what changed since it was told last."""
+
+    name: Annotated[
+        Label | None,
+        Meta(
+            description="Under which the warehouse remembers what the receiver was told. Default: `run` or `webhook` "
+            "with its place in the list."
+        ),
+    ] = None
+    on: Annotated[
+        tuple[News, ...],
+        Meta(
+            min_length=1,
+            description="What it is told of: versions `deleted`, `failed` or `stuck` in CREATING or DELETING; scopes "
+            "with deletions `held_back`, `stale` ones, what was left `unread`; `drift`, what AWS sends and we don't "
+            "know.",
+        ),
+    ] = ("deleted", "failed", "stuck", "held_back", "stale", "unread", "drift")
+    run: Annotated[
+        Command | None,
+        Meta(description="Command with its arguments; the news are JSON on its standard input."),
+    ] = None
+    webhook: Annotated[
+        Webhook | None,
+        Meta(
+            description="Address that the news are sent to by POST, as JSON with a `text` that Slack shows; from a "
+            "variable, for it is a secret. Instead of `run`."
+        ),
+    ] = None
+    timeout: Annotated[PositiveDuration, Meta(description="Longest time that telling it may take.")] = (
+        timedelta(seconds=10)
+    )
+    stale_after: Annotated[
+        PositiveDuration, Meta(description="Since when a scope was not read whole to be `stale`.")
+    ] = timedelta(hours=26)
+    stuck_after: Annotated[
+        PositiveDuration, Meta(description="Since when a version is in CREATING or DELETING to be `stuck`.")
+    ] = timedelta(hours=24)
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings. `Config()` is what runs without any configuration."""
 
@@ -456,6 +510,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     hints: Annotated[
         Hints, Meta(description="Events that say which images may have changed; the others may rest.")
     ] = Hints()
+    notify: Annotated[
+        tuple[Notify, ...], Meta(description="Who is told of changes and troubles after each sync.")
+    ] = ()
     queries: Annotated[
         Path | None,
         Meta(description="Folder with saved queries of your own: the *.sql files in it, asked as @NAME."),

@@ -16,6 +16,7 @@ from yaml import MappingNode, ScalarNode, SequenceNode
 from image_history.config.checks import (
     check_accounts,
     check_hints,
+    check_notify,
     check_organization,
     check_paths,
     check_publish,
@@ -62,6 +63,7 @@ def to_config(root: MappingNode) -> Config:
     check_organization(config, root)
     check_publish(config, root)
     check_hints(config, root)
+    check_notify(config, root)
     return config
 
 

@@ -151,6 +151,16 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
+class Notification:
+    """How one receiver was told of `news` changes; with an `error` it was not, and the next sync tells it of them."""
+
+    receiver: str
+    news: int = 0
+    duration_seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """One `sync`, as printed and as `--json` gives it. Instants are aware, UTC.
 
@@ -175,6 +185,7 @@ class RunReport:
     publications: tuple[Publication, ...] = ()
     hints: HintsReport | None = None
     details_left: int = 0
+    notifications: tuple[Notification, ...] = ()
 
     @property
     def failures(self) -> tuple[Failure, ...]:

@@ -1,0 +1,26 @@
+"""Whether who is to be told of news can be told: commands that there are. Nothing is sent.
+
+Must not know how anybody is told.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+from image_history.checking.results import PARTIAL, Result, failed, ok
+from image_history.config import Config, receiver_name
+
+
+def look_at_receivers(config: Config) -> Iterator[Result]:
+    """A result for each entry of `notify`. What fails there leaves a sync that has news with 4: its load stands."""
+    for index, entry in enumerate(config.notify):
+        name = receiver_name(entry, index)
+        if entry.run is not None and shutil.which(entry.run[0]) is None:
+            mend = (
+                "Correct the command, or install it: a sync that has news loads its rows, and exits with 4."
+            )
+            told = f"there is no command {entry.run[0]} that this user may run"
+            yield failed("notify", name, told, mend=mend, exit_code=PARTIAL)
+        else:
+            yield ok("notify", name, "is configured; image-history notify --test tries it")

@@ -1,0 +1,78 @@
+"""`image-history notify`: tells the receivers what they were not told yet, or tries them out.
+
+Must not know what is new, nor how anybody is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from image_history.cli import Globals, Verb
+from image_history.cli.showing import counted, document_option, print_document, say
+from image_history.errors import ConfigError
+
+if TYPE_CHECKING:
+    from image_history.model import Notification
+
+_PARTIAL = 4
+
+
+@click.command("notify", cls=Verb)
+@click.option("--test", is_flag=True, help="Send each receiver a trial message, which tells nothing.")
+@document_option
+@click.pass_obj
+def command(shared: Globals, /, *, test: bool, as_json: bool) -> int:
+    """Tell the receivers of the setting notify what they were not told yet; each sync does so too.
+
+    The exit code is 4 if one of them could not be told; the next sync tries again.
+    """
+    from image_history.notify.finding import Occasion
+    from image_history.notify.stage import notify, try_out
+
+    config = shared.config()
+    if not config.notify:
+        raise ConfigError(
+            "The configuration notifies nobody: add an entry under notify, see config.example.yaml."
+        )
+    done = try_out(config) if test else notify(config, Occasion(datetime.now(UTC)))
+    if as_json:
+        print_document(document(done))
+    elif test:
+        for each in done:
+            say(f"tried: {each.receiver} took the message" if each.error is None else _failed(each))
+    else:
+        for line in told(done) or ["Nothing is new."]:
+            say(line)
+    return _PARTIAL if failed(done) else 0
+
+
+def told(notifications: Sequence[Notification]) -> list[str]:
+    """A line for each receiver that was told something, or could not be."""
+    return list(_lines(notifications))
+
+
+def _lines(notifications: Sequence[Notification]) -> Iterator[str]:
+    for each in notifications:
+        if each.error is not None:
+            yield _failed(each)
+        elif each.news:
+            yield f"notified: {each.receiver} of {counted(each.news, 'change')}"
+
+
+def _failed(notification: Notification) -> str:
+    return f"not notified: {notification.receiver}: {notification.error}"
+
+
+def document(notifications: Sequence[Notification]) -> dict[str, object]:
+    """How each receiver was told, as one JSON document."""
+    return {"notifications": [asdict(each) for each in notifications]}
+
+
+def failed(notifications: Sequence[Notification]) -> bool:
+    """Whether any of them could not be told."""
+    return any(each.error is not None for each in notifications)

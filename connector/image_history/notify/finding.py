@@ -1,0 +1,217 @@
+"""Reads what is new from the warehouse: the statements of sql/notify, and how fresh each scope is.
+
+Must not know who is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from image_history.checking.freshness import (
+    ScopeState,
+    StreamState,
+    configured,
+    freshness,
+    in_part,
+    stream_state,
+)
+from image_history.config import Config, Notify
+from image_history.model import Outcome, RunReport
+from image_history.notify.news import UNOPENED, WHOLE, Item, Known, Phase, Told
+from image_history.report.words import proof
+from image_history.run.parts import WHOLE as EVERY_PART
+from image_history.run.parts import Part
+from image_history.schema import NOTIFIED, arrow_schema
+from image_history.warehouse.reports import Reports
+from image_history.warehouse.warehouse import Connection
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Why somebody is told now: after a run, because none could be made (`failing` says why), or when asked to.
+
+    `whole` says that the run was asked for every scope, so that those that could not be opened are all known.
+    """
+
+    now: datetime
+    report: RunReport | None = None
+    failing: str | None = None
+    whole: bool = False
+    part: Part = EVERY_PART
+
+    def undecided(self, subject: str) -> bool:
+        """Whether nothing is known now of a trouble that no row of the warehouse tells of."""
+        if subject == WHOLE:
+            return self.report is None and self.failing is None
+        return subject.startswith(UNOPENED) and (self.report is None or not self.whole)
+
+
+def known(reports: Reports, config: Config, entry: Notify, occasion: Occasion) -> Known | None:
+    """What the warehouse says; None if nothing was ever loaded."""
+    run_id = None if occasion.report is None else occasion.report.run_id
+    (times,) = reports.rows("notify/newest", run_id=run_id)
+    if times["newest"] is None:
+        return None
+    troubles = (*_of_scopes(reports, config, entry, occasion), *_stuck(reports, entry, occasion))
+    return Known(
+        newest=times["newest"],
+        before=times["before"],
+        changes=partial(_changes, reports),
+        troubles={(item.news, item.subject): item for item in (*troubles, *_unopened(occasion))},
+        undecided=occasion.undecided,
+    )
+
+
+def told(reports: Reports, receiver: str) -> Told:
+    """What a receiver was told."""
+    rows = reports.rows("notify/told", receiver=receiver)
+    return {(row["news"], row["subject"]): row["told_up_to"] for row in rows}
+
+
+def remember(connection: Connection, receiver: str, now_told: Told) -> None:
+    """Have the warehouse remember what a receiver has been told, in place of what it remembered."""
+    rows = [
+        {"receiver": receiver, "news": news, "subject": subject, "told_up_to": at}
+        for (news, subject), at in sorted(now_told.items())
+    ]
+    connection.offer("told", pa.Table.from_pylist(rows, arrow_schema(NOTIFIED)))
+    with connection.transaction():
+        connection.run("notify/forget", {"receiver": receiver})
+        connection.run("notify/remember")
+
+
+def _version(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in ("account_id", "region", "image_name", "version")}
+
+
+def _name(row: Row) -> str:
+    return f"{row['account_id']}/{row['region']}/{row['image_name']}:{row['version']}"
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _deleted(rows: Sequence[Row]) -> list[Item]:
+    return [
+        Item(
+            "deleted",
+            Phase.HAPPENED,
+            _name(row),
+            f"deleted: {_name(row)}, {_interval(row)}; {proof(row['evidence'])}",
+            row["learned_at"],
+            **_version(row),
+        )
+        for row in rows
+    ]
+
+
+def _interval(row: Row) -> str:
+    seen, gone = row["last_seen_at"], _shown(row["gone_at"])
+    return f"by {gone} UTC" if seen is None else f"between {_shown(seen)} and {gone} UTC"
+
+
+def _failed(rows: Sequence[Row]) -> list[Item]:
+    return [
+        Item(
+            "failed",
+            Phase.HAPPENED,
+            _name(row),
+            f"failed: {_name(row)}, {row['image_version_status']}: {row['failure_reason'] or 'no reason given'}",
+            row["learned_at"],
+            **_version(row),
+        )
+        for row in rows
+    ]
+
+
+def _drift(rows: Sequence[Row]) -> list[Item]:
+    return [
+        Item("drift", Phase.HAPPENED, what, f"new at AWS: {what}; it is kept", row["first_seen_at"])
+        for row in rows
+        if (what := _sent(row))
+    ]
+
+
+def _sent(row: Row) -> str:
+    value = "" if row["value"] is None else f"value {row['value']} of "
+    return f"{row['operation']} sends {value}{row['member']}"
+
+
+# The statement that finds the changes of a kind, and what makes news of its rows.
+_CHANGES = {
+    "deleted": ("notify/deleted", _deleted),
+    "failed": ("notify/failed", _failed),
+    "drift": ("notify/drift", _drift),
+}
+
+
+def _changes(reports: Reports, kind: str, since: datetime) -> Sequence[Item]:
+    statement, told_of = _CHANGES[kind]
+    return told_of(reports.rows(statement, since=since.isoformat()))
+
+
+def _stuck(reports: Reports, entry: Notify, occasion: Occasion) -> Iterator[Item]:
+    for row in reports.rows("notify/stuck", before=(occasion.now - entry.stuck_after).isoformat()):
+        text = f"stuck: {_name(row)} is {row['image_version_status']} since {_shown(row['since'])} UTC"
+        yield Item("stuck", Phase.BEGAN, _name(row), text, occasion.now, **_version(row))
+
+
+def _of_scopes(reports: Reports, config: Config, entry: Notify, occasion: Occasion) -> Iterator[Item]:
+    rows = reports.rows("load/known_accounts")
+    led_to = {(row["access"], row["region"]): row["account_id"] for row in rows}
+    streams = map(stream_state, reports.rows("reports/stream_freshness"))
+    for scope in freshness(streams, configured(config, led_to), led_to):
+        if scope.wanted and in_part(scope, occasion.part) is not False:
+            yield from _unread(scope, occasion.now)
+            yield from _held_back(scope, occasion.now)
+            yield from _stale(scope, entry.stale_after, occasion.now)
+
+
+def _unread(scope: ScopeState, now: datetime) -> Iterator[Item]:
+    for stream in scope.streams:
+        if stream.incomplete and stream.outcome != Outcome.HELD_BACK:
+            name = f"{stream.scope}/{stream.image_name or '(list of images)'}"
+            why = stream.error_message or "it was not read to its end"
+            text = f"unread: {name}, {stream.outcome}: {why}"
+            yield Item("unread", Phase.BEGAN, name, text, now, *_place(stream))
+
+
+def _place(stream: StreamState) -> tuple[str, str, str | None]:
+    return stream.scope.account_id, stream.scope.region, stream.image_name
+
+
+def _held_back(scope: ScopeState, now: datetime) -> Iterator[Item]:
+    held = [stream for stream in scope.streams if stream.outcome == Outcome.HELD_BACK]
+    if held:
+        images = f"{len(held):,} image{'' if len(held) == 1 else 's'}"
+        text = (
+            f"held back: deletions in {images} of {scope.name}, for it would lose very many versions at once; if "
+            "they are gone indeed, run sync --allow-mass-delete"
+        )
+        yield Item("held_back", Phase.BEGAN, scope.name, text, now, *_place(held[0])[:2])
+
+
+def _stale(scope: ScopeState, longest: timedelta, now: datetime) -> Iterator[Item]:
+    if scope.is_stale(now, longest):
+        until = scope.covered_until
+        since = "never read whole" if until is None else f"read up to {_shown(until)} UTC only"
+        place = () if scope.scope is None else (scope.scope.account_id, scope.scope.region)
+        yield Item("stale", Phase.BEGAN, scope.name, f"stale: {scope.name}, {since}", now, *place)
+
+
+def _unopened(occasion: Occasion) -> Iterator[Item]:
+    if occasion.failing is not None:
+        text = f"unread: no sync can be made: {occasion.failing}"
+        yield Item("unread", Phase.BEGAN, WHOLE, text, occasion.now)
+    for failure in () if occasion.report is None else occasion.report.unreadable_scopes:
+        text = f"unread: {failure.where}, {failure.outcome}: {failure.message}"
+        yield Item("unread", Phase.BEGAN, f"{UNOPENED}{failure.where}", text, occasion.now)

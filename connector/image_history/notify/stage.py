@@ -1,0 +1,144 @@
+"""The stage behind a sync: every receiver is told what is new to it, and the warehouse remembers that it was.
+
+What a kill or a failing receiver leaves untold is told by the next sync. Must not know how anybody is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from image_history.config import Config, Notify, receiver_name
+from image_history.errors import (
+    ConnectorError,
+    FatalError,
+    InterruptedRunError,
+    SyncRunningError,
+    WarehouseLockedError,
+)
+from image_history.landing.runs import Landing
+from image_history.model import Notification, RunReport, Stop
+from image_history.notify.finding import Occasion, known, remember, told
+from image_history.notify.message import message, trial
+from image_history.notify.news import Due, due, is_worth_recording
+from image_history.notify.receivers import deliver
+from image_history.run.listing import Progress, Silent
+from image_history.run.pipeline import sync as make_run
+from image_history.run.planning import SyncOptions
+from image_history.telemetry import span
+from image_history.warehouse.reports import reading
+from image_history.warehouse.warehouse import WarehouseFile
+
+logger = logging.getLogger(__name__)
+
+# After these nothing is new, or nothing can be remembered.
+_UNTOLD = (InterruptedRunError, SyncRunningError, WarehouseLockedError)
+
+
+def sync(
+    config: Config,
+    *,
+    options: SyncOptions | None = None,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> RunReport:
+    """Bring the warehouse up to date with AWS, publish, and tell the receivers of `notify`.
+
+    Raises what `image_history.run.pipeline.sync` raises; receivers are told of that too, once.
+    """
+    asked, watcher = options or SyncOptions(), progress or Silent()
+    try:
+        report = make_run(config, options=asked, progress=watcher, stop=stop)
+    except _UNTOLD:
+        raise
+    except FatalError as error:
+        notify(config, Occasion(datetime.now(UTC), failing=error.message, part=asked.part))
+        raise
+    if config.notify:
+        watcher.stage("notifying")
+    whole = not asked.images and not asked.scopes
+    occasion = Occasion(datetime.now(UTC), report=report, whole=whole, part=asked.part)
+    return replace(report, notifications=notify(config, occasion))
+
+
+def notify(config: Config, occasion: Occasion) -> tuple[Notification, ...]:
+    """Tell every receiver what is new to it; one that cannot be told has its error in the report.
+
+    Nobody is told twice by two processes: while another sync runs, it is that one's turn.
+    """
+    if not config.notify or not config.warehouse.exists():
+        return ()
+    try:
+        with _alone(config), span("notify"):
+            return tuple(
+                _told(config, entry, receiver_name(entry, index), occasion)
+                for index, entry in enumerate(config.notify)
+            )
+    except SyncRunningError:
+        logger.info("notifying_left_to_another_sync")
+        return ()
+    except ConnectorError as error:
+        logger.warning("notifying_failed", extra={"reason": error.message})
+        names = (receiver_name(entry, index) for index, entry in enumerate(config.notify))
+        return tuple(Notification(name, error=error.message) for name in names)
+
+
+@contextmanager
+def _alone(config: Config) -> Iterator[None]:
+    landing = Landing(config.landing_folder)
+    if not landing.folder.exists():
+        yield
+        return
+    with landing.locked():
+        yield
+
+
+def _told(config: Config, entry: Notify, name: str, occasion: Occasion) -> Notification:
+    started, count = time.monotonic(), 0
+    try:
+        coming, worth_it = _due(config, entry, name, occasion)
+        count = len(coming.items) if coming is not None else 0
+        if coming is not None and coming.items:
+            run_id = None if occasion.report is None else occasion.report.run_id
+            deliver(entry, message(name, coming.items, run_id))
+            logger.info("notified", extra={"receiver": name, "news": count})
+        if coming is not None and worth_it:
+            _remember(config, name, coming)
+    except ConnectorError as error:
+        logger.warning("notification_failed", extra={"receiver": name, "reason": error.message})
+        return Notification(name, count, time.monotonic() - started, error.message)
+    return Notification(name, count, time.monotonic() - started)
+
+
+def _due(config: Config, entry: Notify, name: str, occasion: Occasion) -> tuple[Due | None, bool]:
+    """What the receiver is to be told, and whether that is to be remembered; the warehouse is closed by then."""
+    with reading(_warehouse(config)) as reports:
+        before, now = told(reports, name), known(reports, config, entry, occasion)
+        coming = None if now is None else due(now, before, entry.on)
+    return coming, coming is not None and is_worth_recording(coming, before)
+
+
+def _remember(config: Config, name: str, coming: Due) -> None:
+    with _warehouse(config).writing() as connection:
+        remember(connection, name, coming.told)
+
+
+def _warehouse(config: Config) -> WarehouseFile:
+    return WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
+
+
+def try_out(config: Config) -> Sequence[Notification]:
+    """Send every receiver a message that tells nothing; nothing is remembered."""
+    tried = []
+    for index, entry in enumerate(config.notify):
+        started, name, error = time.monotonic(), receiver_name(entry, index), None
+        try:
+            deliver(entry, trial(name))
+        except ConnectorError as failure:
+            error = failure.message
+        tried.append(Notification(name, 0, time.monotonic() - started, error))
+    return tried
