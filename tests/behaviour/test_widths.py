@@ -33,6 +33,7 @@ VERBS = (
     ("diff", "--since", "9d"),
     ("diff", "--since", "9d", "--details"),
     ("schema", "runs"),
+    ("queries",),
     ("query", "FROM runs"),
     ("query", "@newest-versions"),
 )

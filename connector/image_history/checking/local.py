@@ -16,7 +16,7 @@ from pathlib import Path
 
 from image_history.checking.results import Result, failed, ok, warning
 from image_history.config import Config
-from image_history.durable.disk import is_groups
+from image_history.durable.disk import is_groups, unwritable
 from image_history.durable.guard import opened_to_read
 from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
 from image_history.landing.mark import require_usable
@@ -59,8 +59,9 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, Knowl
         WarehouseFile(path).require_writable()
     except WarehouseError as error:
         return _unusable(where, error), *nothing
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        told = f"Its folder {path.parent} cannot be written, and DuckDB keeps its log there."
+    problem = unwritable(path.parent)
+    if problem is not None:
+        told = f"Its folder {path.parent} cannot be written ({problem}), and DuckDB keeps its log there."
         mend = f"Let this user write to {path.parent}, or name another file with --warehouse."
         return failed("warehouse", where, told, mend=mend, exit_code=2), *nothing
     if not path.exists():
@@ -117,11 +118,16 @@ def _landing(config: Config) -> tuple[Sequence[LandedRun], list[Result]]:
 def _unfit(folder: Path) -> str | None:
     """Why nothing can be landed there; None if it can, or if the folder can be made."""
     if not folder.exists():
-        makeable = os.access(folder.parent, os.W_OK | os.X_OK)
-        return None if makeable else f"It is not there, and {folder.parent} cannot be written."
+        problem = unwritable(folder.parent) if folder.parent.exists() else "there is no such folder"
+        return (
+            None if problem is None else f"It is not there, and {folder.parent} cannot be written: {problem}."
+        )
     if not folder.is_dir():
         return "It is not a folder."
-    return None if os.access(folder, os.R_OK | os.W_OK | os.X_OK) else "It cannot be written."
+    problem = unwritable(folder)
+    if problem is None and not os.access(folder, os.R_OK):
+        problem = "permission denied to read it"
+    return None if problem is None else f"It cannot be written: {problem}."
 
 
 def _not_writable(where: str, told: str) -> Result:

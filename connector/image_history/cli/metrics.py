@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
+from image_history.durable.disk import unwritable
 from image_history.errors import ConnectorError, InterruptedRunError, OutputError, SyncRunningError
 from image_history.model import Outcome, RunReport, Scope, ScopeReport
 
@@ -125,8 +126,8 @@ def _require_writable(path: Path) -> None:
     problem = (
         f"there is no folder {folder}; make it first"
         if not folder.is_dir()
-        else f"nothing may be written in the folder {folder}"
-        if not os.access(folder, os.W_OK)
+        else f"the folder {folder} cannot be written, {refusal}"
+        if (refusal := unwritable(folder)) is not None
         else None
     )
     if problem is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from image_history.cli import PROGRAM, Globals, Verb
-from image_history.cli.showing import deliver, format_option
+from image_history.cli.showing import deliver, format_option, say
 
 if TYPE_CHECKING:
     from image_history.warehouse.saved import Parameter, SavedQuery
@@ -39,7 +39,8 @@ def command(shared: Globals, /, *, name: str | None, how: str) -> None:
         else:
             _deliver((wanted,), how)
     elif how == "table":
-        click.echo("\n".join(line for query in saved_queries(own) for line in as_text(query)))
+        for line in (line for query in saved_queries(own) for line in as_text(query)):
+            say(line)
     else:
         _deliver(saved_queries(own), how)
 

@@ -82,9 +82,15 @@ def _table(fitted: Fitted, screen: Console, all_by: str) -> None:
 
 
 def say(sentence: str, screen: Console, style: str = "") -> None:
-    """Print a sentence, broken between words."""
-    for line in wrapped(sentence, screen.width):
-        _print(line, screen, style)
+    """Print a sentence, broken between words; where it is indented, the lines that go on are so a little more."""
+    told = sentence.lstrip(" ")
+    indent = len(sentence) - len(told)
+    if width(sentence) <= screen.width or indent >= screen.width // 2:
+        _print(sentence, screen, style)
+        return
+    deeper = indent + 2 if indent else 0
+    for number, line in enumerate(wrapped(told, screen.width - deeper)):
+        _print(" " * (deeper if number else indent) + line, screen, style)
 
 
 def _print(line: str, screen: Console, style: str) -> None:

@@ -27,6 +27,14 @@ _SHARED_FOLDER = 0o750
 NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
 
 
+def unwritable(place: Path) -> str | None:
+    """Why this user cannot write to a folder or a file that is there; None if nothing speaks against it."""
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        return "its file system is read-only"
+    needed = os.W_OK | os.X_OK if place.is_dir() else os.W_OK
+    return None if os.access(place, needed) else "permission denied"
+
+
 def is_groups(folder: Path) -> bool:
     """Whether what is made in a folder is for its group: it has the setgid bit, and the group may write.
 

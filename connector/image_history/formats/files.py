@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from image_history.durable.disk import rename, sync_folder, synced_file, unlink
+from image_history.durable.disk import rename, sync_folder, synced_file, unlink, unwritable
 from image_history.durable.effects import File
 from image_history.errors import OutputError
 
@@ -63,8 +63,9 @@ def _keep(path: Path) -> None:
 def require_replaceable(path: Path) -> None:
     """OutputError if `replaced_file` would refuse the path, or its folder may not be written to; nothing is made."""
     _require_file(path)
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise _unwritable(path, f"this user may not write to {path.parent}")
+    problem = unwritable(path.parent)
+    if problem is not None:
+        raise _unwritable(path, f"{path.parent} cannot be written, {problem}")
 
 
 def _require_file(path: Path) -> None:

@@ -113,4 +113,6 @@ def _joined(items: Sequence[Item]) -> str:
     numbers = [str(item.version) for item in items[:_MOST_VERSIONS]]
     names = ", ".join([*numbers, *(["..."] if len(items) > _MOST_VERSIONS else [])])
     image = f"{first.account_id}/{first.region}/{first.image_name}"
-    return f"{first.news}: {len(items):,} versions of {image}: {names}"
+    rest = {item.text.partition(f":{item.version}, ")[2] for item in items}
+    same = f"; {rest.pop()}" if len(rest) == 1 else ""
+    return f"{first.news}: {len(items):,} versions of {image}: {names}{same}"

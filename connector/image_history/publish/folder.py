@@ -35,6 +35,7 @@ from image_history.durable.disk import (
     sync_folder,
     synced_file,
     unlink,
+    unwritable,
 )
 from image_history.durable.effects import Effect, File, reach
 from image_history.durable.guard import distrust, is_folder
@@ -274,8 +275,9 @@ def require_dataset(root: Path) -> None:
     if root.exists() and not root.is_dir():
         raise OutputError(f"Cannot publish to {str(root)!r}: it is no folder. Name another place.")
     written = root if root.exists() else root.parent
-    if not os.access(written, os.W_OK | os.X_OK):
-        raise OutputError(f"Cannot publish to {str(root)!r}: this user may not write to {written}.")
+    refusal = unwritable(written)
+    if refusal is not None:
+        raise OutputError(f"Cannot publish to {str(root)!r}: {written} cannot be written, {refusal}.")
     if not root.exists():
         return
     problem = distrust(root)

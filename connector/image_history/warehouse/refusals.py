@@ -6,6 +6,8 @@ Pure: takes statements and messages as they are. Must not know how a query is ru
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import re
 import signal
 from collections.abc import Collection, Mapping, Sequence
@@ -200,6 +202,10 @@ _SENTENCES = {
     "file system operations are disabled|external extensions is disabled": (
         "A query reads nothing but the warehouse; files, other databases and extensions are switched off "
         "({headline})."
+    ),
+    f"{os.strerror(errno.ENOSPC)}": (
+        "The query needs more room for temporary files than their disk has: make room there, let TMPDIR name a "
+        "folder on another disk, or ask for less."
     ),
     "attached in read-only mode": "A query cannot change the warehouse ({headline}).",
     "configuration has been locked": "A query cannot change DuckDB's settings ({headline}).",

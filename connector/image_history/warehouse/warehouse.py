@@ -5,6 +5,7 @@ The file is open for writing only inside `writing`. Must not know what a load co
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
-from image_history.durable.disk import is_groups, take_name, unlink
+from image_history.durable.disk import is_groups, take_name, unlink, unwritable
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import LoadError, WarehouseError
 from image_history.schema import SCHEMA_VERSION
@@ -39,6 +40,7 @@ _WRITING = {"storage_compatibility_version": "v1.5.0", "autoinstall_known_extens
 _READING = {"autoinstall_known_extensions": "false"}
 _LEDGER = "schema_migrations"
 # A disk that is full at the very commit makes it an error of the transaction.
+_FULL = os.strerror(errno.ENOSPC)
 _REFUSED = re.compile("Failed to commit: Could not")
 _DAMAGE = re.compile(r"(?i)corrupt|checksum|enough bytes|replay")
 
@@ -130,6 +132,8 @@ class WarehouseFile:
 
     path: Path
     lock_wait_seconds: float = 30.0
+    # What messages call it, where that is not its path.
+    called: Path | None = None
 
     @property
     def file(self) -> Path:
@@ -143,15 +147,15 @@ class WarehouseFile:
     def require_writable(self) -> None:
         """Raise WarehouseError if the file could not be written; nothing is opened."""
         folder = self.file.parent
+        problem: str | None
         if not folder.is_dir():
             problem = f"there is no folder {folder}"
         elif self.path.is_dir():
             problem = "it is a folder"
-        elif not os.access(self.path if self.path.exists() else folder, os.W_OK):
-            problem = "permission denied"
         else:
-            return
-        raise unusable(self.path, problem)
+            problem = unwritable(self.path if self.path.exists() else folder)
+        if problem is not None:
+            raise unusable(self.path, problem)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -174,7 +178,8 @@ class WarehouseFile:
         It has its name only when all of it is in the file and nothing in DuckDB's log: closing says nothing of a disk
         that is full.
         """
-        unborn = WarehouseFile(self.file.with_name(f".{self.file.name}.unborn"), self.lock_wait_seconds)
+        name = self.file.with_name(f".{self.file.name}.unborn")
+        unborn = WarehouseFile(name, self.lock_wait_seconds, called=self.path)
         log = unborn.path.with_name(f"{unborn.path.name}.wal")
         try:
             _clear(unborn.path, log)
@@ -246,7 +251,7 @@ class WarehouseFile:
                         connection.run("session/frugal_threads", {"threads": _threads_for(self.path)})
                     yield connection
             except duckdb.Error as error:
-                raise _failing(error, self.path) from error
+                raise _failing(error, self.called or self.path) from error
 
 
 def tokens(sql: str) -> list[tuple[int, str]]:
@@ -277,7 +282,7 @@ def _open(
         reach(Effect.CONNECT, "reading" if read_only else "writing")
         return duckdb.connect(warehouse.file, read_only=read_only, config=dict(config))
     except duckdb.Error as error:
-        raise _opening(error, warehouse.path) from error
+        raise _opening(error, warehouse.called or warehouse.path) from error
 
 
 def _opening(error: duckdb.Error, path: Path) -> WarehouseError:
@@ -297,6 +302,11 @@ def _is_of_the_file(error: duckdb.Error) -> bool:
 
 def _failing(error: duckdb.Error, path: Path) -> WarehouseError:
     text = str(error)
+    if _FULL in text:
+        return WarehouseError(
+            f"Cannot use the warehouse {path}: no space is left on its disk. Make room there; rows that were read "
+            "are safe in the landing folder, and the next sync loads them."
+        )
     if (isinstance(error, duckdb.IOException) or _REFUSED.search(text)) and not _DAMAGE.search(text):
         return WarehouseError(
             f"Cannot use the warehouse {path}: {_first_line(error)}. Check that its disk has room and that it "
