@@ -5,6 +5,9 @@ Must not know anything that the code doesn't.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from image_history.cli.manual import page
 from image_history.schema import TABLES
 from image_history.warehouse.statements import folder
 
@@ -28,4 +31,6 @@ def comments() -> str:
 
 
 if __name__ == "__main__":
+    manual = Path(__file__).parents[1] / "docs" / "image-history.1"
+    manual.write_text(page(), encoding="utf-8")
     (folder() / "comments" / "comments.sql").write_text(comments(), encoding="utf-8")

@@ -20,7 +20,7 @@ __all__ = ["commanded", "commanding"]
 pytestmark = pytest.mark.duckdb
 
 # What prints rows of one's own choice, files or nothing has no document of its own.
-WITHOUT = {"demo", "export", "init", "query", "report", "shell", "simulate"}
+WITHOUT = {"completion", "demo", "export", "init", "manual", "query", "report", "shell", "simulate"}
 FORMATS = FormatChecker()
 
 

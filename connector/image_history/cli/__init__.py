@@ -25,10 +25,14 @@ from image_history.version import __version__
 from image_history.warehouse.lean import stay_lean
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from image_history.config import Config
 
 PROGRAM = "image-history"
 _BROKEN_PIPE = 141
+# With it in the environment, a shell asks what may come next.
+COMPLETE = "_IMAGE_HISTORY_COMPLETE"
 
 _INSTEAD_OF_MERGING = (
     "Let each machine read whole accounts and regions with --part I/N, and publish to one lake table under a label "
@@ -43,12 +47,17 @@ VERBS: dict[str, tuple[str, str]] = {
         "image_history.cli.check",
         "Check credentials, permissions, clock and files; show how to fix each.",
     ),
+    "completion": (
+        "image_history.cli.completion",
+        "Print the script that completes names in bash, zsh or fish.",
+    ),
     "demo": ("image_history.cli.demo", "See the main job at work; needs no AWS account."),
     "diff": ("image_history.cli.diff", "Show what changed over all images since a time."),
     "export": ("image_history.cli.export", "Write a table, view or query to a file, or tables to a dataset."),
     "init": ("image_history.cli.init", "Write a commented config.yaml."),
     "list": ("image_history.cli.list", "List an image's versions straight from AWS."),
     "log": ("image_history.cli.log", "Show what happened to one image, the newest first."),
+    "manual": ("image_history.cli.manual", "Print the manual page."),
     "notify": ("image_history.cli.notify", "Tell receivers of news; each sync does too; --test tries them."),
     "plan": ("image_history.cli.plan", "Show what a sync would do now, and how many calls it takes."),
     "publish": (
@@ -199,6 +208,15 @@ class Root(click.Group):
             raise click.UsageError(f"There is no verb {name}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The verbs and options that begin so, without importing a verb."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=VERBS[name][1]) for name in sorted(VERBS) if name.startswith(incomplete)
+        ]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         with formatter.section("Verbs"):
@@ -263,6 +281,9 @@ def _told(code: int) -> int:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; whatever went wrong is one sentence on stderr."""
     os.umask(0o077)
+    if COMPLETE in os.environ:
+        # Knows our bash.
+        import_module("image_history.cli.completion")
     try:
         result = root.main([*arguments], prog_name=PROGRAM, standalone_mode=False, obj=None)
     except click.exceptions.Exit as leaving:
@@ -272,9 +293,9 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return complain("Interrupted.", 130)
-    except SystemExit:
-        # click's answer to a reader that went away, as head does; verbs return their exit code instead.
-        return _BROKEN_PIPE
+    except SystemExit as leaving:
+        # click's answer to a shell that completes, and to a reader that went away; verbs return their exit code.
+        return int(leaving.code or 0) if COMPLETE in os.environ else _BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the one place where the unexpected is caught
         return _failed(error)
     return result if isinstance(result, int) else 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb
+from image_history.cli import Globals, Verb, offering
 from image_history.cli.showing import Sheet, counted, document_option, print_document, say, show
 from image_history.errors import ConfigError
 
@@ -42,8 +42,18 @@ _WHO = ("reader", "caller", "publisher")
 @click.option(
     "--probe", is_flag=True, help="Find out how AWS behaves where it is not documented; only reads."
 )
-@click.option("--image", metavar="NAME", help="The image to probe.  [default: one with many versions]")
-@click.option("--scope", metavar="ACCOUNT/REGION", help="The scope to probe.  [default: the first one]")
+@click.option(
+    "--image",
+    metavar="NAME",
+    shell_complete=offering.images,
+    help="The image to probe.  [default: one with many versions]",
+)
+@click.option(
+    "--scope",
+    metavar="ACCOUNT/REGION",
+    shell_complete=offering.scopes,
+    help="The scope to probe.  [default: the first one]",
+)
 @click.option(
     "--watch",
     metavar="DURATION",

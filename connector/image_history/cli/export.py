@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, printable
+from image_history.cli import Globals, Verb, offering, printable
 from image_history.cli.query import duration, param_option, question
 from image_history.errors import ConfigError
 from image_history.formats.writing import NAMES, Format
@@ -40,7 +40,7 @@ class Options:
 
 
 @click.command("export", cls=Verb)
-@click.argument("what", metavar="[TABLE|VIEW|@NAME|SQL|-]...", nargs=-1)
+@click.argument("what", metavar="[TABLE|VIEW|@NAME|SQL|-]...", nargs=-1, shell_complete=offering.asked)
 @click.option(
     "--output", metavar="FILE|s3://...|-", help="The file to write, whole or not at all; - is stdout."
 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, printable
+from image_history.cli import Globals, Verb, offering, printable
 from image_history.cli.showing import shortened
 from image_history.errors import (
     AccessDeniedError,
@@ -126,7 +126,7 @@ def _choice(names: tuple[str, ...]) -> click.Choice[str]:
 
 
 @click.command("list", cls=Verb)
-@click.argument("image", required=False)
+@click.argument("image", required=False, shell_complete=offering.images)
 @click.option("--creation-time-after", type=_AFTER, metavar="TIME", help="Created at TIME or later.")
 @click.option("--creation-time-before", type=_BEFORE, metavar="TIME", help="Created at TIME or earlier.")
 @click.option(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb
+from image_history.cli import Globals, Verb, offering
 from image_history.cli.moments import shown
 from image_history.cli.showing import Sheet, counted, deliver, format_option, opened, say, show
 from image_history.errors import ConfigError
@@ -40,7 +40,7 @@ class Wanted:
 
 
 @click.command("log", cls=Verb)
-@click.argument("image", required=False)
+@click.argument("image", required=False, shell_complete=offering.images)
 @click.option("--version", type=click.IntRange(0), metavar="N", help="Only this version.")
 @click.option("--account", metavar="ID", help="Only in this account, where several have such an image.")
 @click.option("--region", help="Only in this region.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from image_history.cli import PROGRAM, Globals, Verb
+from image_history.cli import PROGRAM, Globals, Verb, offering
 from image_history.cli.showing import deliver, format_option, say
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _EMPTY = "''"
 
 
 @click.command("queries", cls=Verb)
-@click.argument("name", metavar="[@NAME]", required=False)
+@click.argument("name", metavar="[@NAME]", required=False, shell_complete=offering.saved)
 @format_option
 @click.pass_obj
 def command(shared: Globals, /, *, name: str | None, how: str) -> None:

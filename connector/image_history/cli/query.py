@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb
+from image_history.cli import Globals, Verb, offering
 from image_history.errors import ConfigError, QueryError
 from image_history.formats.writing import NAMES
 
@@ -88,7 +88,7 @@ param_option = click.option(
 
 
 @click.command("query", cls=SqlVerb)
-@click.argument("sql", metavar="SQL|@NAME|-", required=False)
+@click.argument("sql", metavar="SQL|@NAME|-", required=False, shell_complete=offering.saved)
 @param_option
 @click.option(
     "--format",

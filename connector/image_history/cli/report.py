@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from image_history.cli import Globals, Verb, printable
+from image_history.cli import Globals, Verb, offering, printable
 from image_history.cli.query import duration
 
 DEFAULT = "report.html"
@@ -28,9 +28,19 @@ DEFAULT = "report.html"
     "--since", default="30d", show_default=True, callback=duration, help="How far back something is new."
 )
 @click.option(
-    "--scope", default="*", metavar="GLOB", help="Only scopes ACCOUNT/REGION like this, as in '*/us-*'."
+    "--scope",
+    default="*",
+    metavar="GLOB",
+    shell_complete=offering.scopes,
+    help="Only scopes ACCOUNT/REGION like this, as in '*/us-*'.",
 )
-@click.option("--image", default="*", metavar="GLOB", help="Only images with names like this.")
+@click.option(
+    "--image",
+    default="*",
+    metavar="GLOB",
+    shell_complete=offering.images,
+    help="Only images with names like this.",
+)
 @click.pass_obj
 def command(shared: Globals, /, *, output: str, since: timedelta, scope: str, image: str) -> None:
     """Write what exists, what changed and what went, and how fresh all that is, as one HTML file.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb
+from image_history.cli import Globals, Verb, offering
 from image_history.cli.moments import shown, shown_minute, took
 from image_history.cli.showing import (
     Sheet,
@@ -34,7 +34,7 @@ _RIGHT = frozenset(_HEADER[3:])
 
 
 @click.command("runs", cls=Verb)
-@click.argument("run_id", required=False)
+@click.argument("run_id", required=False, shell_complete=offering.runs)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Most runs.")
 @format_option
 @click.pass_obj

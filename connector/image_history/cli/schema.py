@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from image_history.cli import Globals, Verb
+from image_history.cli import Globals, Verb, offering
 from image_history.cli.showing import shortened
 from image_history.errors import ConfigError
 from image_history.schema import TABLES, Column, Table
@@ -45,12 +45,13 @@ class _SchemaVerb(Verb):
 
 
 @click.command("schema", cls=_SchemaVerb)
-@click.argument("names", nargs=-1, metavar="[TABLE|VIEW]...")
+@click.argument("names", nargs=-1, metavar="[TABLE|VIEW]...", shell_complete=offering.relations)
 @click.option("--format", "how", type=click.Choice(_FORMATS), help="How it looks.  [default: table]")
 @click.option(
     "--json",
     "short",
     metavar="[VERB]",
+    shell_complete=offering.documents,
     is_flag=False,
     flag_value="",
     help="Short for --format json; with a VERB, print the JSON Schema of what that verb prints with --json.",
