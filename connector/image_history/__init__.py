@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from image_history.model import RunReport
     from image_history.notify.stage import sync
     from image_history.publish.dataset import Dataset
+    from image_history.report.warehouse import Warehouse
     from image_history.run.parts import Part
     from image_history.run.planning import SyncOptions
-    from image_history.warehouse.history import Result, Warehouse
+    from image_history.warehouse.history import Result
 
 __all__ = [
     "Config",
@@ -41,7 +42,7 @@ _HOMES = {
     "Result": "image_history.warehouse.history",
     "RunReport": "image_history.model",
     "SyncOptions": "image_history.run.planning",
-    "Warehouse": "image_history.warehouse.history",
+    "Warehouse": "image_history.report.warehouse",
     "load_config": "image_history.config",
     "sync": "image_history.notify.stage",
 }

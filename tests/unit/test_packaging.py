@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
 import zipfile
@@ -141,7 +142,9 @@ def test_wheel_holds_code_statements_example_and_licence(wheel: zipfile.Path) ->
     statements = {f"image_history/{path.relative_to(ROOT)}" for path in (ROOT / "sql").rglob("*.sql")}
     packed = {name for name in wheel.root.namelist() if not name.endswith("/")}
     information = {name for name in packed if ".dist-info/" in name}
-    assert packed - information == installed | statements | {"image_history/config.example.yaml"}
+    shared = {name for name in packed if ".data/data/share/man/man1/image-history.1" in name}
+    assert len(shared) == 1
+    assert packed - information - shared == installed | statements | {"image_history/config.example.yaml"}
     assert any(name.endswith("licenses/LICENSE") for name in information)
 
 
@@ -282,3 +285,67 @@ def test_build_server_without_a_browser_says_so(tmp_path: Path) -> None:
     assert outcome.stderr.startswith(
         "report-check needs chromium and chromedriver, and apt-get could not install"
     )
+
+
+SAMPLE = """
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from image_history import Config, Result, RunReport, SyncOptions, Warehouse, errors, load_config, sync
+
+
+def newest(path: Path) -> dict[str, int]:
+    warehouse = Warehouse(path, wait=timedelta(seconds=1))
+    found: Result = warehouse.query("FROM images WHERE image_name > $name", name="a")
+    reveal_type(found.rows())
+    reveal_type(warehouse.tables())
+    reveal_type(warehouse.report())
+    return {row["image_name"]: row["version"] for row in warehouse.as_of(datetime.now(UTC))}
+
+
+def run() -> RunReport:
+    config: Config = load_config()
+    try:
+        report = sync(config, options=SyncOptions(full=True))
+    except errors.CredentialsError as error:
+        raise SystemExit(error.exit_code) from error
+    reveal_type(report.rows.inserted)
+    reveal_type([each.error for each in report.notifications])
+    return report
+
+
+load_config().no_such_setting
+"""
+
+
+def test_installed_package_is_typed(wheel: zipfile.Path, tmp_path: Path) -> None:
+    """A user's program under mypy --strict sees the library's types, and no error but its own."""
+    environment = tmp_path / "environment"
+    made = clean_run(sys.executable, "-m", "venv", "--without-pip", environment)
+    assert made.returncode == 0, made.stderr
+    (packages,) = environment.glob("lib/python3.*/site-packages")
+    with zipfile.ZipFile(str(wheel.root.filename)) as archive:
+        archive.extractall(packages)  # noqa: S202 - our own wheel
+    (packages / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    sample = tmp_path / "sample.py"
+    sample.write_text(SAMPLE, encoding="utf-8")
+    checked = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context"),
+            *("--python-executable", str(environment / "bin" / "python"), "--config-file", os.devnull),
+            *("--cache-dir", str(tmp_path / "cache"), str(sample)),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = [line.partition(": ")[2] for line in checked.stdout.splitlines()]
+    assert told == [
+        'note: Revealed type is "list[dict[str, Any]]"',
+        'note: Revealed type is "tuple[str, ...]"',
+        'note: Revealed type is "str"',
+        'note: Revealed type is "int"',
+        'note: Revealed type is "list[str | None]"',
+        'error: "Config" has no attribute "no_such_setting"  [attr-defined]',
+    ], checked.stdout + checked.stderr

@@ -23,14 +23,19 @@ DEFAULT_PATH = Path("config.yaml")
 MAX_BYTES = 512 * 1024
 
 
-def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
+def load_config(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
     """The configuration of `path`, else of the file that IMAGE_HISTORY_CONFIG names, else of ./config.yaml.
 
     Without any of them everything has its default. IMAGE_HISTORY_* variables override the file.
     Relative paths belong to the file's folder, those from variables and defaults to the working directory.
+    `~` is somebody's home. `environ` are the variables that count, by default those of this process.
     ConfigError, one sentence with file and line, for whatever is wrong.
+
+    >>> load_config(environ={"IMAGE_HISTORY_PAGE_SIZE": "50"}).page_size
+    50
     """
-    return to_config(read_file(path, environ))
+    chosen = None if path is None else Path(path).expanduser()
+    return to_config(read_file(chosen, os.environ if environ is None else environ))
 
 
 def read_file(path: Path | None, environ: Mapping[str, str]) -> MappingNode:

@@ -46,15 +46,27 @@ class Result:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns' names, in order."""
+        """The columns' names, in order.
+
+        >>> Result(pa.table({"image_name": ["churn"], "version": [1]})).columns
+        ('image_name', 'version')
+        """
         return tuple(self._table.column_names)
 
     def arrow(self) -> pa.Table:
-        """The rows as an Arrow table. Instants are timestamps in UTC."""
+        """The rows as an Arrow table. Instants are timestamps in UTC.
+
+        >>> Result(pa.table({"version": [1, 2]})).arrow().num_rows
+        2
+        """
         return self._table
 
     def df(self) -> pd.DataFrame:
-        """The rows as a new pandas frame. Instants are in UTC; integers with nulls become floats, as in pandas."""
+        """The rows as a new pandas frame. Instants are in UTC; integers with nulls become floats, as in pandas.
+
+        >>> Result(pa.table({"version": [1, 2]})).df()["version"].max()
+        np.int64(2)
+        """
         return self._table.to_pandas()
 
     def polars(self) -> pl.DataFrame:
@@ -79,6 +91,9 @@ class Result:
         """A dict for each row, by column; a name that comes again is numbered, as in `n_1`.
 
         Instants are datetimes in `datetime.UTC`, to the microsecond.
+
+        >>> Result(pa.table({"version": [1, 2]})).rows()
+        [{'version': 1}, {'version': 2}]
         """
         from image_history.formats.rows import distinct
 
@@ -135,6 +150,11 @@ class Warehouse:
 
         The parameters are the values of its `$names`. A datetime without a zone is a QueryError: it could mean
         any of two dozen instants.
+
+        >>> warehouse.query("SELECT count(*) AS n FROM images WHERE image_name <> $name", name="x").rows()
+        [{'n': 6}]
+        >>> warehouse.query("@newest-versions").columns[:3]
+        ('account_id', 'region', 'image_name')
         """
         from image_history.warehouse.saved import Question, saved
 
@@ -144,11 +164,19 @@ class Warehouse:
         return self._asked(question.sql, question.parameters)
 
     def tables(self) -> tuple[str, ...]:
-        """The names of all tables and views, as `query` knows them."""
+        """The names of all tables and views, as `query` knows them.
+
+        >>> "image_versions" in warehouse.tables()
+        True
+        """
         return tuple(dict.fromkeys(row["table_name"] for row in self._relations()))
 
     def columns(self, table: str) -> tuple[str, ...]:
-        """The names of a table's or view's columns, in order. QueryError if there is none of that name."""
+        """The names of a table's or view's columns, in order. QueryError if there is none of that name.
+
+        >>> warehouse.columns("images")[:3]
+        ('account_id', 'region', 'image_name')
+        """
         found = tuple(row["column_name"] for row in self._relations() if row["table_name"] == table)
         if not found:
             near = difflib.get_close_matches(table, self.tables(), _MOST_NAMED)
@@ -157,7 +185,11 @@ class Warehouse:
         return found
 
     def queries(self) -> tuple[str, ...]:
-        """The names of the saved queries, yours among them; each is asked as `query("@NAME")`."""
+        """The names of the saved queries, yours among them; each is asked as `query("@NAME")`.
+
+        >>> "newest-versions" in warehouse.queries()
+        True
+        """
         from image_history.warehouse.saved import saved_names
 
         return tuple(saved_names(self._queries))
@@ -166,13 +198,20 @@ class Warehouse:
         return self._asked(statement("session/relations"), {}).rows()
 
     def current(self) -> Result:
-        """Every version that is not known to be deleted, in its newest known state: `current_image_versions`."""
+        """Every version that is not known to be deleted, in its newest known state: `current_image_versions`.
+
+        >>> len(warehouse.current()) == len(warehouse.query("FROM current_image_versions"))
+        True
+        """
         return self._asked(statement("library/current"), {})
 
     def as_of(self, instant: datetime) -> Result:
         """The versions that existed at AWS at that instant, as far as is known today: `image_versions_as_of`.
 
         QueryError for an instant without a zone.
+
+        >>> len(warehouse.as_of(datetime(1990, 1, 1, tzinfo=UTC)))
+        0
         """
         return self._asked(statement("library/as_of"), {"ts": _value("instant", instant)})
 
@@ -180,6 +219,9 @@ class Warehouse:
         """The versions that this warehouse knew at that instant: `image_versions_known_at`. It never changes.
 
         QueryError for an instant without a zone.
+
+        >>> len(warehouse.known_at(datetime(1990, 1, 1, tzinfo=UTC)))
+        0
         """
         return self._asked(statement("library/known_at"), {"ts": _value("instant", instant)})
 
@@ -188,6 +230,9 @@ class Warehouse:
 
         By account, region, version and time. An image of that name in several accounts or regions comes with
         all of them, unless `account_id` or `region` choose. QueryError if there is none, with the nearest.
+
+        >>> {row["image_name"] for row in warehouse.history(image, region="us-east-1")} == {image}
+        True
         """
         chosen = {"image": image, "account_id": account_id, "region": region}
         found = self._asked(statement("library/history"), chosen)
