@@ -54,6 +54,7 @@ def test_demo_shows_a_first_sync_a_change_and_exactly_that_change(tmp_path: Path
     ]
     assert outcome.stdout.count("SELECT") >= 3
     assert "image_version_history" in outcome.stdout
+    assert "  image-history demo --open  the same, with a report to look at\n" in outcome.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -63,3 +64,24 @@ def test_demo_keeps_its_warehouse_when_asked(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert (tmp_path / "kept" / "image-history.duckdb").exists()
+
+
+def test_demo_opens_its_report(tmp_path: Path) -> None:
+    """--open hands the report to the browser; the end says how a deletion is known, and what to do next."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    opener = tools / "xdg-open"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n', encoding="utf-8")
+    opener.chmod(0o755)
+    variables = environment(tmp_path) | {"PATH": f"{tools}:/usr/bin:/bin"}
+    process = spawn(["demo", "--open"], folder=tmp_path, environment=variables)
+    told, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    report = tmp_path / "image-history-demo" / "report.html"
+    assert report.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert (tmp_path / "opened").read_text().strip() in {str(report), report.as_uri()}
+    assert re.search(
+        r"deleted between \S+ \S+ and \S+ \S+, proved: DescribeImageVersion does not find it", told
+    )
+    *_, next_steps = told.partition("What next?\n")
+    assert [line.split()[1] for line in next_steps.splitlines()] == ["--warehouse", "check", "sync", "init"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from image_history.cli import Verb
+from image_history.cli.showing import say
 from image_history.durable.disk import make_folder
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import ConfigError
@@ -30,6 +31,13 @@ _IMAGES = 44
 _VERSIONS = 48
 _LARGEST = 1_250
 _PASSING_MS = 6 * 3_600_000
+# Where a report that is opened stays.
+_FOLDER = "image-history-demo"
+_NEXT = (
+    "image-history check        what keeps your own AWS account from being read",
+    "image-history sync         read it, into ./image-history.duckdb",
+    "image-history init         a commented config.yaml, for more accounts",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +62,15 @@ class _Changes:
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Keep the warehouse in FOLDER; otherwise it is removed.",
+    help="Keep the warehouse and its report in FOLDER; otherwise they are removed.",
 )
-def command(keep: Path | None) -> None:
+@click.option(
+    "--open",
+    "opens",
+    is_flag=True,
+    help=f"Open the report in a browser; without --keep, FOLDER is {_FOLDER}.",
+)
+def command(keep: Path | None, *, opens: bool) -> None:
     """See the main job at work: no AWS account, no credentials, no configuration.
 
     Starts the simulator on a loopback port, syncs, lets six hours pass in the simulated account, syncs again, and
@@ -69,7 +83,7 @@ def command(keep: Path | None) -> None:
     clock.set(clock.now_ms() - _PASSING_MS)
     world = generate(_SEED, images=_IMAGES, versions_per_image=_VERSIONS, largest=_LARGEST, clock=clock)
     with ExitStack() as stack:
-        folder = _folder(stack, keep)
+        folder = _folder(stack, Path(_FOLDER) if opens and keep is None else keep)
         simulator = stack.enter_context(Simulator(world))
         stack.enter_context(_environment(simulator.environment()))
         config = Config(
@@ -77,8 +91,9 @@ def command(keep: Path | None) -> None:
             rate=Rate(list_per_second=10_000, describe_per_second=10_000),
         )
         _tell(config, simulator)
-        if keep is not None:
-            click.echo(f"\nThe warehouse is kept: image-history --warehouse {config.warehouse} shell")
+        if opens or keep is not None:
+            _report(config, opens=opens)
+    _say_what_next(config if opens or keep is not None else None)
 
 
 def _tell(config: Config, simulator: Simulator) -> None:
@@ -102,6 +117,41 @@ def _tell(config: Config, simulator: Simulator) -> None:
         statement("demo/past"),
         {"image": image, "version": str(version)},
     )
+    _heading(f"How is that known? image-history log {image} --version {version}")
+    _log(config, image, version)
+
+
+def _log(config: Config, image: str, version: int) -> None:
+    from image_history.cli.log import Wanted, found
+    from image_history.warehouse.reports import reading
+    from image_history.warehouse.warehouse import WarehouseFile
+
+    with reading(WarehouseFile(config.warehouse)) as reports:
+        told = found(reports, Wanted(image=image, version=version))
+    told.print("table")
+
+
+def _report(config: Config, *, opens: bool) -> None:
+    from image_history.publish.reporting import rendered, write_report
+    from image_history.report import Selection
+    from image_history.warehouse.warehouse import WarehouseFile
+
+    path = config.warehouse.with_name("report.html").absolute()
+    write_report(rendered(WarehouseFile(config.warehouse), Selection()), str(path))
+    _heading("All of it to look at: image-history report")
+    say(f"  {path}")
+    if opens and click.launch(path.as_uri()):
+        say("  No browser could be opened here: open that file yourself.")
+
+
+def _say_what_next(kept: Config | None) -> None:
+    _heading("What next?")
+    if kept is None:
+        say("  image-history demo --open  the same, with a report to look at")
+    else:
+        say(f"  image-history --warehouse {kept.warehouse} shell")
+    for line in _NEXT:
+        say(f"  {line}")
 
 
 def _folder(stack: ExitStack, keep: Path | None) -> Path:

@@ -33,10 +33,10 @@ class Wanted:
     """Which events are asked for; None where it is all of them."""
 
     image: str
-    version: int | None
-    account: str | None
-    region: str | None
-    limit: int | None
+    version: int | None = None
+    account: str | None = None
+    region: str | None = None
+    limit: int | None = None
 
 
 @click.command("log", cls=Verb)
@@ -58,16 +58,34 @@ def command(shared: Globals, /, *, how: str, **given: Any) -> None:
     if given["image"] is None:
         _print_images(shared, how)
         return
-    wanted = Wanted(**given)
-    limit = wanted.limit or (_SHOWN if how in {"table", "blocks", "markdown"} else _ALL)
     with opened(shared) as reports:
-        images = _images(reports, wanted)
-        events = _events(reports, wanted, limit + 1)
-        if not events.num_rows and wanted.version is not None:
-            raise _no_version(reports, wanted, images)
-    _print(events.slice(0, limit), images, wanted.image, how)
-    if events.num_rows > limit:
-        click.echo(f"Only the newest {counted(limit, 'event')} shown: more with --limit.", err=True)
+        told = found(reports, Wanted(**given))
+    told.print(how)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The images of a name, and their events."""
+
+    wanted: Wanted
+    images: Sequence[dict[str, Any]]
+    events: pa.Table
+
+    def print(self, how: str) -> None:
+        """Print the events, the newest first."""
+        limit = self.wanted.limit or (_SHOWN if how in {"table", "blocks", "markdown"} else _ALL)
+        _print(self.events.slice(0, limit), self.images, self.wanted.image, how)
+        if self.events.num_rows > limit:
+            click.echo(f"Only the newest {counted(limit, 'event')} shown: more with --limit.", err=True)
+
+
+def found(reports: Reports, wanted: Wanted) -> Told:
+    """What happened to an image. ConfigError names the nearest ones if there is none."""
+    images = _images(reports, wanted)
+    events = _events(reports, wanted, (wanted.limit or _ALL) + 1)
+    if not events.num_rows and wanted.version is not None:
+        raise _no_version(reports, wanted, images)
+    return Told(wanted, images, events)
 
 
 def _print_images(shared: Globals, how: str) -> None:
