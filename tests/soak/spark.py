@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from image_history.schema import TABLES
+from image_history.schema import IMAGE_VERSION_EVENTS, IMAGE_VERSIONS, TABLES
 from tests.behaviour.publishing import Stock, by_manifest, manifest
 
 if TYPE_CHECKING:
@@ -39,9 +39,14 @@ UPDATE image_versions SET etl_deleted_at = etl_changed_at, horovod = epoch_ms(cr
     aliases = CASE epoch_ms(creation_time) % 3 WHEN 0 THEN ['latest', 'größte'] WHEN 1 THEN [] END
 WHERE epoch_ms(creation_time) % 4 <> 0
 """
-EVENTS = """
+SHARED = ", ".join(
+    column.name
+    for column in IMAGE_VERSION_EVENTS.columns
+    if column.name in {each.name for each in IMAGE_VERSIONS.columns}
+)
+EVENTS = f"""
 INSERT INTO image_version_events BY NAME
-SELECT * EXCLUDE (etl_first_seen_at, etl_changed_at, etl_deleted_at, etl_described_at, etl_aliases_at),
+SELECT {SHARED},
     creation_time AS etl_certain_from, etl_changed_at AS etl_observed_at, 'created' AS etl_change,
     ['version', 'aliases'] AS etl_changed_columns
 FROM image_versions
