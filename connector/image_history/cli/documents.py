@@ -50,11 +50,12 @@ _IMAGES = (
     "deleted_at:instant?"
 )
 _SCOPES = (
-    "scope account_id? region? configured:boolean covered_until:instant? age_seconds:integer? stale:boolean? "
-    "behind_image? images:integer live_versions:integer incomplete:integer last_run_id? last_run_at:instant?"
+    "scope account_id? region? configured:boolean covered_until:instant? hinted_until:instant? details_owed:integer? "
+    "age_seconds:integer? stale:boolean? behind_image? images:integer live_versions:integer incomplete:integer "
+    "last_run_id? last_run_at:instant?"
 )
 _UNFINISHED = "run_id started_at:instant finished:boolean images:integer images_read:integer"
-_RUN_ADDED = "seconds:number calls:integer scopes:integer incomplete_streams:integer"
+_RUN_ADDED = "seconds:number calls:integer scopes:integer incomplete_streams:integer rested:integer"
 _LISTED = (
     "image_name version:integer image_version_status failure_reason? creation_time:instant "
     "last_modified_time:instant image_arn image_version_arn"
