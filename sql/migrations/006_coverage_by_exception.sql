@@ -59,6 +59,7 @@ SELECT
     lag(list.place) OVER stream AS place_before,
     lead(list.place) OVER stream AS place_after,
     lead(before.outcome) OVER stream AS outcome_after,
+    lead(before.t0) OVER stream AS t0_after,
     hash(
         before.listing, before.outcome, before.pages, before.rows, before.readings, before.phantoms, before.deleted,
         before.watermark, before.error_code, before.details, before.detailed, before.details_error
@@ -139,7 +140,7 @@ SELECT
         AND outcome = 'complete'
         AND NOT is_large
         AND coalesce(said = said_before AND outcome_before = 'complete' AND lists_missed_before = 0, FALSE)
-        AND coalesce(outcome_after = 'complete', FALSE)
+        AND coalesce(outcome_after = 'complete' AND t0_after >= t0, FALSE)
     ) AS is_kept
 FROM placed;
 

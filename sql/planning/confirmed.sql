@@ -18,45 +18,54 @@ WITH dated AS (
     JOIN runs USING (etl_run_id)
 ),
 told AS (
-    SELECT
-        *,
-        lead(finished_at) OVER (
-            PARTITION BY account_id, region, image_name ORDER BY finished_at
-        ) AS next_at
-    FROM dated
-    WHERE image_name IS NOT NULL
-),
-accepted AS (
-    -- With the newest run that had nothing to say of the stream after that row.
-    SELECT
-        told.account_id,
-        told.region,
-        told.image_name,
-        told.listing,
-        told.finished_at,
-        CASE WHEN list.finished_at > told.finished_at THEN greatest(told.t0, list.t0) ELSE told.t0 END AS t0
-    FROM (FROM told WHERE outcome = 'complete') AS told
-    ASOF LEFT JOIN (FROM dated WHERE image_name IS NULL AND others = 'complete') AS list
-        ON list.account_id = told.account_id
-        AND list.region = told.region
-        AND coalesce(told.next_at, '9999-01-01'::TIMESTAMPTZ) > list.finished_at
-),
-looked AS (
+    -- What each stream's own rows say; accepted_at is the newest of those that later runs may only repeat.
     SELECT
         account_id,
         region,
         image_name,
-        max(t0) AS t0,
-        max(t0) FILTER (listing = 'full') AS full_t0,
-        max(finished_at) AS finished_at
-    FROM accepted
+        max(finished_at) AS told_at,
+        max(finished_at) FILTER (outcome = 'complete') AS accepted_at,
+        arg_max(listing, finished_at) FILTER (outcome = 'complete') AS listing,
+        max(t0) FILTER (outcome = 'complete') AS t0,
+        max(t0) FILTER (outcome = 'complete' AND listing = 'full') AS full_t0,
+        max(finished_at) FILTER (outcome NOT IN ('complete', 'rested', 'skipped')) AS doubted_at,
+        max(t0) FILTER (outcome NOT IN ('complete', 'rested', 'skipped')) AS doubted_t0
+    FROM dated
+    WHERE image_name IS NOT NULL
     GROUP BY account_id, region, image_name
 ),
-doubted AS (
-    SELECT account_id, region, image_name, max(t0) AS t0, max(finished_at) AS finished_at
-    FROM told
-    WHERE outcome NOT IN ('complete', 'rested', 'skipped')
-    GROUP BY account_id, region, image_name
+ended AS (
+    SELECT told.account_id, told.region, told.image_name, min(dated.finished_at) AS ended_at
+    FROM (FROM told WHERE accepted_at < told_at) AS told
+    JOIN dated
+        ON dated.account_id = told.account_id
+        AND dated.region = told.region
+        AND dated.image_name = told.image_name
+        AND dated.finished_at > told.accepted_at
+    GROUP BY told.account_id, told.region, told.image_name
+),
+looked AS (
+    -- With the newest run that repeated the accepted row.
+    SELECT
+        told.account_id,
+        told.region,
+        told.image_name,
+        told.accepted_at,
+        told.doubted_at,
+        told.doubted_t0,
+        CASE WHEN list.finished_at > told.accepted_at THEN greatest(told.t0, list.t0) ELSE told.t0 END AS t0,
+        CASE
+            WHEN list.finished_at > told.accepted_at AND told.listing = 'full' THEN greatest(told.full_t0, list.t0)
+            ELSE told.full_t0
+        END AS full_t0
+    FROM (
+        SELECT told.*, coalesce(ended.ended_at, '9999-01-01'::TIMESTAMPTZ) AS ended_at
+        FROM told
+        LEFT JOIN ended USING (account_id, region, image_name)
+        WHERE told.accepted_at IS NOT NULL
+    ) AS told
+    ASOF LEFT JOIN (FROM dated WHERE image_name IS NULL AND others = 'complete') AS list
+        ON list.account_id = told.account_id AND list.region = told.region AND told.ended_at > list.finished_at
 ),
 passing AS (
     SELECT DISTINCT account_id, region, image_name
@@ -68,8 +77,11 @@ SELECT
     looked.region,
     looked.image_name,
     CASE
-        WHEN doubted.image_name IS NULL
-            OR (doubted.finished_at < looked.finished_at AND (doubted.t0 IS NULL OR doubted.t0 <= looked.t0))
+        WHEN looked.doubted_at IS NULL
+            OR (
+                looked.doubted_at < looked.accepted_at
+                AND (looked.doubted_t0 IS NULL OR looked.doubted_t0 <= looked.t0)
+            )
             THEN epoch_ms(looked.t0)
     END AS t0_ms,
     epoch_ms(looked.full_t0) AS full_ms,
@@ -81,6 +93,5 @@ SELECT
     epoch_ms(images.last_modified_time) AS modified_ms,
     images.image_status
 FROM looked
-LEFT JOIN doubted USING (account_id, region, image_name)
 LEFT JOIN passing USING (account_id, region, image_name)
 LEFT JOIN images USING (account_id, region, image_name);

@@ -11,67 +11,68 @@ WITH dated AS (
     JOIN runs USING (etl_run_id)
 ),
 told AS (
-    SELECT
-        *,
-        lead(finished_at) OVER (
-            PARTITION BY account_id, region, image_name ORDER BY finished_at
-        ) AS next_at
-    FROM dated
-    WHERE image_name IS NOT NULL
-),
-lists AS (
-    SELECT account_id, region, etl_run_id, t0, finished_at
-    FROM dated
-    WHERE image_name IS NULL AND others = 'complete'
-),
-repeated AS (
-    -- The newest run that had nothing to say of the stream after each of its rows.
-    SELECT
-        told.account_id,
-        told.region,
-        told.image_name,
-        told.outcome,
-        told.error_message,
-        list.etl_run_id,
-        list.t0,
-        list.finished_at
-    FROM (FROM told WHERE outcome = 'complete') AS told
-    ASOF JOIN lists AS list
-        ON list.account_id = told.account_id
-        AND list.region = told.region
-        AND coalesce(told.next_at, '9999-01-01'::TIMESTAMPTZ) > list.finished_at
-    WHERE list.finished_at > told.finished_at
-),
-covered AS (
+    -- What each stream's own rows say; accepted_at is the newest of those that later runs may only repeat.
     SELECT
         account_id,
         region,
         image_name,
+        max(finished_at) AS told_at,
+        arg_max(outcome, finished_at) = 'skipped' AS is_skipped,
+        max(finished_at) FILTER (outcome = 'complete') AS accepted_at,
         max(t0) FILTER (outcome = 'complete') AS covered_until,
-        arg_max(outcome, finished_at) AS outcome,
-        arg_max_null(error_message, finished_at) AS error_message,
-        arg_max(etl_run_id, finished_at) AS etl_run_id,
-        max(finished_at) AS finished_at,
+        arg_max(outcome, finished_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS outcome,
+        arg_max_null(error_message, finished_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS error_message,
+        arg_max(etl_run_id, finished_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS etl_run_id,
+        max(finished_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS finished_at,
         arg_max(rested, finished_at) AS rested
-    FROM (
-        SELECT account_id, region, image_name, outcome, error_message, etl_run_id, t0, finished_at, rested
-        FROM dated
-        WHERE outcome NOT IN ('rested', 'skipped')
-        UNION ALL BY NAME
-        FROM repeated
-    )
+    FROM dated
     GROUP BY account_id, region, image_name
 ),
-skipped AS (
-    SELECT account_id, region, image_name
-    FROM told
-    WHERE outcome = 'skipped' AND next_at IS NULL
+ended AS (
+    SELECT told.account_id, told.region, told.image_name, min(dated.finished_at) AS ended_at
+    FROM (FROM told WHERE image_name IS NOT NULL AND accepted_at < told_at) AS told
+    JOIN dated
+        ON dated.account_id = told.account_id
+        AND dated.region = told.region
+        AND dated.image_name = told.image_name
+        AND dated.finished_at > told.accepted_at
+    GROUP BY told.account_id, told.region, told.image_name
+),
+covered AS (
+    -- The newest run that repeated the accepted row, if there is one, in place of what is older.
+    SELECT
+        told.account_id,
+        told.region,
+        told.image_name,
+        told.is_skipped,
+        told.rested,
+        list.finished_at > told.accepted_at AS is_repeated,
+        CASE WHEN is_repeated THEN greatest(told.covered_until, list.t0) ELSE told.covered_until END AS covered_until,
+        is_repeated AND list.finished_at > told.finished_at AS is_newest,
+        CASE WHEN is_newest THEN 'complete' ELSE told.outcome END AS outcome,
+        CASE WHEN is_newest THEN NULL ELSE told.error_message END AS error_message,
+        CASE WHEN is_newest THEN list.etl_run_id ELSE told.etl_run_id END AS etl_run_id,
+        CASE WHEN is_newest THEN list.finished_at ELSE told.finished_at END AS finished_at
+    FROM (
+        SELECT told.*, coalesce(ended.ended_at, '9999-01-01'::TIMESTAMPTZ) AS ended_at
+        FROM told
+        LEFT JOIN ended USING (account_id, region, image_name)
+    ) AS told
+    ASOF LEFT JOIN (FROM dated WHERE image_name IS NULL AND others = 'complete') AS list
+        ON list.account_id = told.account_id AND list.region = told.region AND told.ended_at > list.finished_at
 )
 SELECT
-    covered.* EXCLUDE (rested),
+    covered.account_id,
+    covered.region,
+    covered.image_name,
+    covered.covered_until,
+    covered.outcome,
+    covered.error_message,
+    covered.etl_run_id,
+    covered.finished_at,
     coalesce(streams.live_versions, 0) AS live_versions,
     CASE
-        WHEN scope.rested > 0 AND covered.etl_run_id <> scope.etl_run_id AND skipped.image_name IS NULL
+        WHEN scope.rested > 0 AND covered.etl_run_id <> scope.etl_run_id AND NOT covered.is_skipped
             THEN scope.covered_until
         ELSE covered.covered_until
     END AS hinted_until
@@ -86,9 +87,5 @@ LEFT JOIN images
     ON images.account_id = covered.account_id
     AND images.region = covered.region
     AND images.image_name = covered.image_name
-LEFT JOIN skipped
-    ON skipped.account_id = covered.account_id
-    AND skipped.region = covered.region
-    AND skipped.image_name = covered.image_name
 WHERE covered.image_name IS NULL OR (images.image_name IS NOT NULL AND images.etl_deleted_at IS NULL)
 ORDER BY covered.account_id, covered.region, covered.image_name NULLS FIRST;
