@@ -88,7 +88,9 @@ def test_workflow_keeps_its_state_from_run_to_run(commanded: Commanded, tmp_path
     }
     machines = [tmp_path / "first", tmp_path / "second"]
     for machine, names in zip(
-        machines, (("Fetch the state", "Sync", "Keep the state"), ("Fetch the state",)), strict=True
+        machines,
+        (("Fetch the state", "Sync", "Write the report", "Keep the state"), ("Fetch the state",)),
+        strict=True,
     ):
         machine.mkdir()
         for name in names:
@@ -96,6 +98,8 @@ def test_workflow_keeps_its_state_from_run_to_run(commanded: Commanded, tmp_path
             outcome = shell(steps[name]["run"], commanded.site, folder=folder, variables=variables, bash=True)
             assert outcome.returncode == 0, (name, outcome.stderr)
     assert json.loads((tmp_path / "summary").read_text(encoding="utf-8"))["outcome"] == "complete"
+    offered = machines[0] / steps["Offer the report"]["with"]["path"]
+    assert offered.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     warehouse = str(machines[1] / "state" / "image-history.duckdb")
     assert commanded("--warehouse", warehouse, "status", "--max-age", "26h").code == 0
 

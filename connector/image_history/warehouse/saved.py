@@ -71,7 +71,8 @@ def saved(name: str, own: Path | None = None) -> SavedQuery:
     """
     known = _files(own)
     if name not in known:
-        near = difflib.get_close_matches(name, known, 3)
+        holding = [each for each in known if name and name.lower() in each]
+        near = holding[:3] or difflib.get_close_matches(name, known, 3)
         hint = f"the nearest: {', '.join(near)}" if near else f"there are: {', '.join(known)}"
         raise ConfigError(f"There is no saved query @{name}; {hint}.")
     return _read(_only(known[name]))
