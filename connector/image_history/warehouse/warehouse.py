@@ -304,7 +304,7 @@ def _failing(error: duckdb.Error, path: Path) -> WarehouseError:
     text = str(error)
     if _FULL in text:
         return WarehouseError(
-            f"Cannot use the warehouse {path}: no space is left on its disk. Make room there; rows that were read "
+            f"Cannot use the warehouse {path}: {_FULL}. Make room on its disk; rows that were read "
             "are safe in the landing folder, and the next sync loads them."
         )
     if (isinstance(error, duckdb.IOException) or _REFUSED.search(text)) and not _DAMAGE.search(text):
