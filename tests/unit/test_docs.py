@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+import botocore.session
 import click
 import pytest
 from packaging.requirements import Requirement
@@ -289,3 +290,12 @@ def test_changelog_knows_the_version() -> None:
     """The newest entry of the changelog is this version."""
     (newest, *_) = re.findall(r"^## \[?([\d.]+)\]?", CHANGELOG, re.MULTILINE)
     assert newest == image_history.__version__
+
+
+def test_comparison_says_of_aws_config_what_botocore_names() -> None:
+    """It knows images and no versions of them; when that changes, the page has to."""
+    model = botocore.session.Session().get_service_model("config")
+    named = {
+        kind for kind in model.shape_for("ResourceType").enum if kind.startswith("AWS::SageMaker::Image")
+    }
+    assert named == {"AWS::SageMaker::Image"}
