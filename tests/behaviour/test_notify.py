@@ -7,13 +7,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from image_history.config import load_config
+from image_history.landing.runs import Landing
 from image_history.notify import stage
+from image_history.notify.finding import Occasion
 from image_history.simulator import VersionRecord, generate
 from tests.behaviour.checking import denying
 from tests.behaviour.commanding import Commanded, CommandWorld, commanding
@@ -392,3 +396,19 @@ def test_check_names_a_command_that_is_not_there(desk: Commanded) -> None:
     assert checked.code == 4
     assert found["run-1"]["told"] == "there is no command ./not-there that this user may run"
     assert found["webhook-2"]["level"] == "ok"
+
+
+def test_two_processes_tell_nothing_twice(desk: Commanded, inbox: Inbox) -> None:
+    """While a sync runs, news are its to tell: the verb leaves with 7, and what it left is told later."""
+    desk.site.world.delete_version(first_image(desk), 2)
+    inbox.status = 500
+    assert desk("sync").code == 4
+    inbox.take()
+    inbox.status = 200
+    with Landing(desk.site.config.landing_folder).locked():
+        assert desk("notify").code == 7
+        occasion = Occasion(datetime.now(UTC), failing="because")
+        assert stage.notify(load_config(desk.folder / "config.yaml"), occasion) == ()
+    assert inbox.take() == []
+    assert desk("notify").out == "notified: webhook-1 of 1 change\n"
+    assert len(inbox.take()) == 1

@@ -29,7 +29,8 @@ _PARTIAL = 4
 def command(shared: Globals, /, *, test: bool, as_json: bool) -> int:
     """Tell the receivers of the setting notify what they were not told yet; each sync does so too.
 
-    The exit code is 4 if one of them could not be told; the next sync tries again.
+    The exit code is 4 if one of them could not be told; the next sync tries again. While a sync runs, it is
+    that one that tells them: the exit code is 7 then.
     """
     from image_history.notify.finding import Occasion
     from image_history.notify.stage import notify, try_out

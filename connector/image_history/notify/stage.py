@@ -68,7 +68,8 @@ def sync(
 def notify(config: Config, occasion: Occasion) -> tuple[Notification, ...]:
     """Tell every receiver what is new to it; one that cannot be told has its error in the report.
 
-    Nobody is told twice by two processes: while another sync runs, it is that one's turn.
+    Nobody is told twice by two processes: while another sync runs, it is that one's turn. Who asks for it without a
+    sync gets SyncRunningError then.
     """
     if not config.notify or not config.warehouse.exists():
         return ()
@@ -79,6 +80,8 @@ def notify(config: Config, occasion: Occasion) -> tuple[Notification, ...]:
                 for index, entry in enumerate(config.notify)
             )
     except SyncRunningError:
+        if occasion.report is None and occasion.failing is None:
+            raise
         logger.info("notifying_left_to_another_sync")
         return ()
     except ConnectorError as error:
