@@ -113,7 +113,7 @@ class Shell:
             ".mode": self._mode,
             ".queries": lambda _: _other("queries", name=None, how="table"),
             ".quit": self._exit,
-            ".schema": lambda names: _other("schema", names=tuple(names), format="table", of_config=False),
+            ".schema": lambda names: _other("schema", names=tuple(names), how="table", of_config=False),
             ".tables": lambda _: click.echo("\n".join(_tables())),
             ".timer": self._timer,
         }
