@@ -478,7 +478,7 @@ def test_run_that_rests_on_another_state_acknowledges_nothing(served: ServeWorld
     hinted.site.sync()
     image = hinted.images[1]
     hinted.site.world.create_version(image)
-    path = hinted.hint(image)
+    paths = [hinted.hint(image), hinted.hint("no-such-image")]
     hinted.clock.advance(2 * MINUTE_MS)
 
     def put_back(effect: Effect, file: str) -> None:
@@ -490,7 +490,7 @@ def test_run_that_rests_on_another_state_acknowledges_nothing(served: ServeWorld
         report = hinted.site.sync()
     assert report.hints is not None
     assert report.hints.acknowledged == 0
-    assert hinted.waiting() == [path.name]
+    assert hinted.waiting() == [path.name for path in paths]
     hinted.clock.advance(2 * MINUTE_MS)
     hinted.site.sync()
     hinted.site.assert_true()
