@@ -36,6 +36,7 @@ HARMLESS = {
     ("connector/image_history/warehouse/turns.py", "is_wanted: fcntl.flock"),
     ("connector/image_history/landing/files.py", "parquet: pq.write_table"),
     ("connector/image_history/formats/parquet.py", "write_parquet: pq.ParquetWriter"),
+    ("connector/image_history/formats/parquet.py", "_finer: pq.write_table"),
     ("connector/image_history/warehouse/copying.py", "copy_warehouse: shutil.copyfileobj"),
     # What a command says on stderr, until its last line is told.
     ("connector/image_history/notify/receivers.py", "_run: tempfile.TemporaryFile"),
