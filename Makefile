@@ -147,7 +147,7 @@ bench: $(PROJECT) $(RIVALS) ## measure against other ways, and write tests/bench
 	@$(BIN)/python -m tests.benchmarks --peers $(CURDIR)/$(PEERS)/bin/python $(if $(SIZE),--size $(SIZE)) $(ARGUMENTS)
 
 .PHONY: format
-format: $(PROJECT) $(TOOLS) ## format the code, mend what ruff can mend, write the generated parts of the docs
+format: $(PROJECT) $(TOOLS) ## format the code, fix what ruff can fix, write the generated parts of the docs
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	@generated=$$(grep -l '\[\[\[cog' -- *.md docs/*.md); if [ -n "$$generated" ]; then \
@@ -254,7 +254,7 @@ $(SPARKED): $(PACKAGES) $(LOCKS)/spark-build.txt $(LOCKS)/spark.txt | python jav
 	@{ $(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps --target $(SPARK)/builders -r $(LOCKS)/spark-build.txt && \
 		PYTHONPATH=$(CURDIR)/$(SPARK)/builders $(PIP_INSTALL) --require-hashes --no-build-isolation --no-deps \
 		--target $(SPARK)/packages -r $(LOCKS)/spark.txt; } || { rm -rf $(SPARK); echo >&2 \
-		'Spark cannot be had from the package index that pip is set to; pip says above why'; exit 1; }
+		'Spark cannot be obtained from the package index that pip is set to; pip says above why'; exit 1; }
 	@touch $@
 
 $(LAKE_READERS): $(PACKAGES) $(LOCKS)/spark-build.txt $(LOCKS)/lakes.txt | python

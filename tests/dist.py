@@ -1,6 +1,6 @@
 """`make dist-check`: what `make build` made, installed as a user does, on every Python that is here.
 
-Must not know how it is built; leaves with 1 if anything of it does not work.
+Must not know how it is built; exits with 1 if anything of it does not work.
 """
 
 from __future__ import annotations

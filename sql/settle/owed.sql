@@ -8,7 +8,7 @@
 -- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, and the registered Arrow table
 -- `scopes_arrow`, whose t0 is now by AWS's clock. A version in a passing state waits until it has left it. An alias
 -- points at one version: where another one, looked at no earlier, is said to have it, by this run or by what is
--- stored, a version is asked again, in whatever state.
+-- stored, a version is looked up again, in whatever state.
 WITH asked_of AS (
     -- Images that rest owe details as well.
     SELECT account_id, region, image_name

@@ -46,7 +46,7 @@ class Bench:
         """The exit code, and what is not as it should be. Each trouble says what to do."""
         code, rows = self.checked()
         troubles = [row for row in rows if row["level"] != "ok"]
-        assert all(row["mend"] and row["told"] for row in troubles)
+        assert all(row["fix"] and row["told"] for row in troubles)
         return code, troubles
 
 

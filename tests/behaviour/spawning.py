@@ -195,9 +195,9 @@ def _end(ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
 def _warm() -> None:
     """Import what commands import, so that no child has to; no thread may be left."""
     from image_history.cli import VERBS
-    from image_history.warehouse.lean import stay_lean
+    from image_history.warehouse.trimming import trim_process
 
-    stay_lean()
+    trim_process()
     for module, _ in VERBS.values():
         import_module(module)
     for package in ("cli", "formats", "load", "publish"):

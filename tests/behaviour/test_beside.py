@@ -68,7 +68,7 @@ def test_shell_left_open_delays_the_load_and_loses_nothing(site: Site, *, read_o
 
 
 def test_second_of_two_syncs_leaves_at_once_however_the_first_stands(site: Site) -> None:
-    """A sync is stuck at its segment: the second leaves with 7 and names it; after its death the third goes on."""
+    """A sync is stuck at its segment: the second exits with 7 and names it; after its death the third goes on."""
     first = site.faulty("rename.segment:pause:1", "sync")
     try:
         first.until(lambda: any(site.config.landing_folder.glob("*/.segment-*.part")))

@@ -1,4 +1,4 @@
-"""`image-history check`: what keeps a sync from running is named, with the mend; nothing is written."""
+"""`image-history check`: what keeps a sync from running is named, with the fix; nothing is written."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_operation_that_is_denied_everywhere_is_named(
     assert (left, trouble["exit_code"]) == (code, code)
     assert (trouble["check"], trouble["where"]) == ("permission", "111122223333/us-east-1")
     assert operations[0] in trouble["told"]
-    assert f"Allow sagemaker:{operations[0]}" in trouble["mend"]
-    assert "--emit-policy" in trouble["mend"]
+    assert f"Allow sagemaker:{operations[0]}" in trouble["fix"]
+    assert "--emit-policy" in trouble["fix"]
 
 
 def test_region_where_images_may_not_be_listed_is_named(bench: MakeBench) -> None:
@@ -107,10 +107,10 @@ def test_region_where_images_may_not_be_listed_is_named(bench: MakeBench) -> Non
     desk.site.simulator.fault = denying("ListImages", region="eu-west-1")
     code, (trouble,) = desk.troubles()
     assert (code, trouble["where"]) == (4, "111122223333/eu-west-1")
-    assert "Allow sagemaker:ListImages" in trouble["mend"]
+    assert "Allow sagemaker:ListImages" in trouble["fix"]
     text = desk("check")
     assert "FAILED: permission of 111122223333/eu-west-1" in text.out
-    assert "mend: Allow sagemaker:ListImages" in text.out
+    assert "fix: Allow sagemaker:ListImages" in text.out
 
 
 def test_expired_token_is_told_as_that(bench: MakeBench) -> None:
@@ -121,7 +121,7 @@ def test_expired_token_is_told_as_that(bench: MakeBench) -> None:
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "credentials")
     assert "expired" in trouble["told"]
-    assert "aws sso login" in trouble["mend"]
+    assert "aws sso login" in trouble["fix"]
 
 
 def test_clock_that_is_20_minutes_off_is_told_by_the_answers(bench: MakeBench) -> None:
@@ -131,7 +131,7 @@ def test_clock_that_is_20_minutes_off_is_told_by_the_answers(bench: MakeBench) -
     code, (trouble,) = bench(generate(23, images=1, clock=ahead)).troubles()
     assert (code, trouble["check"]) == (3, "clock")
     assert "20 minutes behind AWS's" in trouble["told"]
-    assert "NTP" in trouble["mend"]
+    assert "NTP" in trouble["fix"]
 
 
 def test_clock_that_aws_refuses_is_told_as_the_clock(bench: MakeBench) -> None:
@@ -143,7 +143,7 @@ def test_clock_that_aws_refuses_is_told_as_the_clock(bench: MakeBench) -> None:
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "clock")
     assert "20 minutes ahead of AWS's" in trouble["told"]
-    assert "NTP" in trouble["mend"]
+    assert "NTP" in trouble["fix"]
 
 
 def test_clock_that_is_two_minutes_off_is_a_warning(bench: MakeBench) -> None:
@@ -176,7 +176,7 @@ def test_read_only_warehouse_is_named(bench: MakeBench, part: str) -> None:
     assert outcome.returncode == 2, outcome.stdout + outcome.stderr
     assert "FAILED: warehouse of" in outcome.stdout
     assert "writ" in outcome.stdout.partition("FAILED: warehouse of")[2]
-    assert "mend: " in outcome.stdout
+    assert "fix: " in outcome.stdout
 
 
 def test_warehouse_that_another_process_holds_names_it(bench: MakeBench) -> None:
@@ -200,13 +200,13 @@ def test_file_that_is_no_warehouse_is_told(bench: MakeBench) -> None:
 
 
 def test_files_that_others_may_read_are_a_warning(bench: MakeBench) -> None:
-    """The landing holds tokens, the warehouse names: exit 0, and the chmod to mend it."""
+    """The landing holds tokens, the warehouse names: exit 0, and the chmod to fix it."""
     desk = bench(generate(23, images=1))
     desk.site.sync()
     desk.site.config.warehouse.chmod(0o644)
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"], trouble["level"]) == (0, "file mode", "warning")
-    assert trouble["mend"] == "chmod go-rwx image-history.duckdb"
+    assert trouble["fix"] == "chmod go-rwx image-history.duckdb"
 
 
 def test_landing_that_is_no_folder_is_told(bench: MakeBench) -> None:
@@ -252,7 +252,7 @@ def test_endpoint_that_nobody_answers_is_told(bench: MakeBench, monkeypatch: pyt
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (6, "endpoint")
-    assert "AWS_ENDPOINT_URL" in trouble["mend"]
+    assert "AWS_ENDPOINT_URL" in trouble["fix"]
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://10.0.0.1:9")
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (2, "configuration")
@@ -276,8 +276,8 @@ def test_role_that_cannot_be_assumed_is_told(bench: MakeBench) -> None:
     desk = bench(generate(23, images=1), config=f"accounts: [{{role_arn: '{ROLE}', regions: [us-east-1]}}]\n")
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "credentials")
-    assert ROLE in trouble["mend"]
-    assert "external_id" in trouble["mend"]
+    assert ROLE in trouble["fix"]
+    assert "external_id" in trouble["fix"]
 
 
 def profiles(folder: Path, key: str) -> Path:
@@ -301,7 +301,7 @@ def test_profile_that_leads_elsewhere_is_told(bench: MakeBench, monkeypatch: pyt
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "account")
     assert "111122223333" in trouble["told"]
-    assert "--accept-account" in trouble["mend"]
+    assert "--accept-account" in trouble["fix"]
 
 
 def test_options_of_the_probe_need_it(bench: MakeBench) -> None:

@@ -45,7 +45,7 @@ def _written() -> int:
 
 def with_little_memory(name: str) -> str:
     """The statements, with a memory in which nothing can be loaded."""
-    return "SET memory_limit = '6MiB'" if name == "session/frugal_memory" else statement(name)
+    return "SET memory_limit = '6MiB'" if name == "session/small_memory" else statement(name)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has written")

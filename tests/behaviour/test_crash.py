@@ -120,10 +120,10 @@ def test_killed_syncs_in_a_row_end_with_the_undisturbed_table(served: ServeWorld
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_row_46_interrupted_sync_leaves_with_its_code_and_is_continued(
+def test_row_46_interrupted_sync_exits_with_its_code_and_is_continued(
     served: ServeWorld, number: int, code: int
 ) -> None:
-    """SIGTERM and Ctrl-C write what was read, leave with 143 and 130, and the next sync goes on."""
+    """SIGTERM and Ctrl-C write what was read, exit with 143 and 130, and the next sync goes on."""
     site = slow_site(served)
     process = kill_after(site, 9, number=number)
     assert process.returncode == code

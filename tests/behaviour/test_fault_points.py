@@ -50,8 +50,8 @@ HARMLESS = {
     ("connector/image_history/cli/streams.py", "open_standard_streams: os.open"),
     ("connector/image_history/warehouse/answering.py", "_voice: os.open"),
     # A database in memory that tells DuckDB's own default, and a setting of the connection.
-    ("connector/image_history/warehouse/warehouse.py", "frugally: duckdb.connect"),
-    ("connector/image_history/warehouse/warehouse.py", "frugally: self.duck.execute"),
+    ("connector/image_history/warehouse/warehouse.py", "with_memory_enough: duckdb.connect"),
+    ("connector/image_history/warehouse/warehouse.py", "with_memory_enough: self.duck.execute"),
 }
 OUTPUTS = {
     "export-parquet": ("export", "image_versions", "--output", "out.parquet"),

@@ -55,7 +55,7 @@ def pass_hour(told: Told) -> None:
 
 
 def live(told: Told) -> None:
-    """Versions 1 to 3: made, failed, mended, touched, deleted, made again."""
+    """Versions 1 to 3: made, failed, fixed, touched, deleted, made again."""
     world = told.site.world
     for _ in range(3):
         world.create_version(IMAGE)

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from image_history.cli.metrics import Told
+from image_history.cli.metrics import Measured
 from image_history.errors import InterruptedRunError, SourceError
 from image_history.landing.runs import Landing
 from image_history.simulator import FaultRule
@@ -179,8 +179,8 @@ def test_metrics_file_that_is_damaged_is_written_anew(commanded: Commanded) -> N
     ],
 )
 def test_ending_has_the_exit_code_of_its_error(error: BaseException, outcome: str, code: int) -> None:
-    """Whatever ends a run, the file gets the exit code that the process leaves with."""
-    ending = Told().failure(error)
+    """Whatever ends a run, the file gets the exit code that the process exits with."""
+    ending = Measured().failure(error)
     assert (ending.outcome, ending.exit_code, ending.report) == (outcome, code, None)
 
 

@@ -205,7 +205,7 @@ def upgrade(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 def test_migration_that_fails_half_way_changes_nothing(
     file: WarehouseFile, upgrade: Callable[[str], None]
 ) -> None:
-    """What its first statement did is undone with it; once it is mended, the same file is brought up to date."""
+    """What its first statement did is undone with it; once it is fixed, the same file is brought up to date."""
     before = objects(file.path)
     upgrade("ALTER TABLE images ADD COLUMN probe VARCHAR; SELECT error('half-way');")
     with pytest.raises(LoadError, match="half-way"), file.writing():

@@ -399,7 +399,7 @@ def test_check_names_a_command_that_is_not_there(desk: Commanded) -> None:
 
 
 def test_two_processes_tell_nothing_twice(desk: Commanded, inbox: Inbox) -> None:
-    """While a sync runs, news are its to tell: the verb leaves with 7, and what it left is told later."""
+    """While a sync runs, news are its to tell: the verb exits with 7, and what it left is told later."""
     desk.site.world.delete_version(first_image(desk), 2)
     inbox.status = 500
     assert desk("sync").code == 4

@@ -197,7 +197,7 @@ def test_organization_that_cannot_be_read_ends_the_run(
         found()
 
 
-def test_denied_organization_leaves_with_3(clouded: Cloud, organizations: Serve, served: ServeWorld) -> None:
+def test_denied_organization_exits_with_3(clouded: Cloud, organizations: Serve, served: ServeWorld) -> None:
     """A sync that may not list the accounts says which permission it needs, and writes nothing."""
     site = served(generate(5, accounts=[MANAGEMENT]))
     server = organizations(ListAccounts=[error("AccessDeniedException")])

@@ -351,7 +351,7 @@ def test_plan_tells_time_at_the_configured_pace_and_writes_nothing(
     assert "1.2s" in text
 
 
-def test_plan_of_a_scope_that_cannot_be_read_leaves_with_4(regions: Command) -> None:
+def test_plan_of_a_scope_that_cannot_be_read_exits_with_4(regions: Command) -> None:
     """A region whose images may not be listed is named, the others are planned; one that is not asked for is not."""
     regions.site.simulator.fault = deny_images_in("eu-west-1")
     outcome = regions("plan")

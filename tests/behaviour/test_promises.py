@@ -193,7 +193,7 @@ async def send_new_member(_: web.Request, exchange: Exchange) -> web.StreamRespo
     return web.Response(status=200, headers=exchange.headers, body=msgspec.json.encode(body))
 
 
-def test_strict_sync_leaves_with_1_for_what_is_new_at_aws(site: Site) -> None:
+def test_strict_sync_exits_with_1_for_what_is_new_at_aws(site: Site) -> None:
     """A member that is new at AWS is kept, noted, and makes --strict exit 1 once, with everything loaded."""
     site.simulator.fault = send_new_member
     assert site.run("sync", "--strict").returncode == 1
@@ -205,7 +205,7 @@ def test_strict_sync_leaves_with_1_for_what_is_new_at_aws(site: Site) -> None:
     assert site.run("sync", "--strict").returncode == 0
 
 
-def test_status_leaves_with_8_when_a_scope_is_staler(served: ServeWorld) -> None:
+def test_status_exits_with_8_when_a_scope_is_staler(served: ServeWorld) -> None:
     """A scope is as old as the T0 of its last sync, which is a second before that began; within the limit is 0."""
     site = served(generate(23, images=2, versions_per_image=5))
     site.run("sync")
@@ -213,7 +213,7 @@ def test_status_leaves_with_8_when_a_scope_is_staler(served: ServeWorld) -> None
     assert site.run("status", "--max-age", "1h").returncode == 0
 
 
-def test_command_leaves_with_141_when_nobody_reads_on(site: Site) -> None:
+def test_command_exits_with_141_when_nobody_reads_on(site: Site) -> None:
     """A reader that goes away, as head does, ends the command without a complaint."""
     site.run("sync")
     process = site.command("query", "FROM image_versions", "--format", "csv")

@@ -43,7 +43,7 @@ def stock(filled: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sto
 
 
 def test_sync_publishes_and_makes_up_for_what_failed(served: ServeWorld, tmp_path: Path) -> None:
-    """A publication that fails undoes no load and leaves with 4; the next sync brings the dataset in step."""
+    """A publication that fails undoes no load and exits with 4; the next sync brings the dataset in step."""
     site = served(
         generate(3, images=3, versions_per_image=4, clock=VirtualClock(frozen_at=1_790_000_000_000))
     )

@@ -265,7 +265,7 @@ def test_giant_value_does_not_take_the_machine(built: tuple[Path, str, object]) 
 
 
 def test_deaf_query_is_left(built: tuple[Path, str, object], tmp_path: Path) -> None:
-    """A function that no interrupt reaches doesn't keep the command: it leaves with the same sentence."""
+    """A function that no interrupt reaches doesn't keep the command: it exits with the same sentence."""
     process = command(
         built[0], "SELECT levenshtein(repeat('a', 2_000_000), repeat('b', 2_000_000))", "--timeout", "300ms"
     )

@@ -185,7 +185,7 @@ def test_locked_warehouse_that_is_freed_in_time_is_waited_for(synced: Site) -> N
 
 
 def test_row_44_second_sync_beside_the_first_leaves_at_once(served: ServeWorld) -> None:
-    """Two syncs on one landing folder: one works, the other leaves with 7 and names the first."""
+    """Two syncs on one landing folder: one works, the other exits with 7 and names the first."""
     site = served(generate(17, images=10, versions_per_image=5), Behaviour(latency_ms=400))
     first = site.command("sync", IMAGE_HISTORY_CONCURRENCY="1")
     first.until(lambda: site.calls("ListImages") > 0)

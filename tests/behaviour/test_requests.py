@@ -146,7 +146,7 @@ def test_name_of_an_application_appears(monkeypatch: pytest.MonkeyPatch, wire: l
 def test_broken_source_of_credentials_concerns_its_account_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, told: str
 ) -> None:
-    """Whatever a credential_process does, an error of ours says whose credentials cannot be had, and no secret."""
+    """Whatever a credential_process does, our error says whose credentials cannot be obtained, and no secret."""
     (tmp_path / "config").write_text(f"[profile mine]\ncredential_process = {program}\n", encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     with pytest.raises((CredentialsError, TransientError), match=told) as raised:

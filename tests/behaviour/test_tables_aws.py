@@ -177,16 +177,16 @@ def test_check_says_what_keeps_a_lake_from_being_committed_to(
     [refused] = looked(entry)
     assert (refused.level, refused.exit_code) == (Level.FAILED, 4)
     assert "bucket" in refused.told.lower()
-    assert refused.mend is not None
-    assert "--emit-policy=publisher" in refused.mend
+    assert refused.fix is not None
+    assert "--emit-policy=publisher" in refused.fix
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     [unknown] = looked(entry)
     assert "no AWS credentials" in unknown.told
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     [missing] = looked(entry)
-    assert missing.mend is not None
-    assert f"pip install 'sagemaker-image-history[{kind}]'" in missing.mend
+    assert missing.fix is not None
+    assert f"pip install 'sagemaker-image-history[{kind}]'" in missing.fix
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -342,7 +342,7 @@ def test_delta_folder_of_a_configuration_here_is_found(stock: Stock, monkeypatch
 
 
 def test_unreachable_lake_is_an_error_of_each_table(stock: Stock, tmp_path: Path) -> None:
-    """A catalog that cannot be had costs no other entry, and names itself."""
+    """A catalog that cannot be obtained costs no other entry, and names itself."""
     entry = Publish(
         to="iceberg://nowhere/ns",
         properties={"type": "sql", "uri": f"sqlite:///{tmp_path}/no/such/folder.db"},

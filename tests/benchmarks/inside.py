@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from image_history.cli import run
-from image_history.warehouse.lean import stay_lean
+from image_history.warehouse.trimming import trim_process
 
 
 def written_bytes() -> int:
@@ -20,7 +20,7 @@ def written_bytes() -> int:
 
 
 if __name__ == "__main__":
-    stay_lean()
+    trim_process()
     before = written_bytes()
     code = run(sys.argv[1:])
     Path("written.txt").write_text(str(written_bytes() - before), encoding="ascii")

@@ -16,7 +16,7 @@ from tests.deploy.test_manifests import stages
 
 
 def main() -> None:
-    """Copy, run and try, step by step; leaves with the exit code of the first step that fails."""
+    """Copy, run and try, step by step; exits with the exit code of the first step that fails."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         source = root / "src"

@@ -31,12 +31,12 @@ class Storm:
     images: int = 100
     versions: int = 100
     rate: float = 0.05
-    spared: tuple[str, ...] = ()
+    freed: tuple[str, ...] = ()
 
     @property
     def rules(self) -> tuple[FaultRule, ...]:
         """All kinds; those that a client must not answer by asking again only where a run can go on after them."""
-        kinds = [kind for kind in KINDS if kind not in self.spared]
+        kinds = [kind for kind in KINDS if kind not in self.freed]
         return tuple(
             FaultRule(
                 kind=rule.kind,

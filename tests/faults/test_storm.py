@@ -9,7 +9,7 @@ from tests.faults.storming import Storm, weather
 def test_storm_ends_with_the_truth_and_exact_figures(served: ServeWorld, seed: int) -> None:
     """Under faults of all quick kinds no row is lost or doubled, and `runs` counts every failed request."""
     wanted = Storm(
-        pages=200, seed=seed, images=8, versions=60, rate=0.15, spared=("drip", "stall", "stall_in_body")
+        pages=200, seed=seed, images=8, versions=60, rate=0.15, freed=("drip", "stall", "stall_in_body")
     )
     weathered = weather(served, wanted)
     assert sum(weathered.injected.values()) > 10

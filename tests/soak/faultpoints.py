@@ -1,6 +1,6 @@
 """The whole matrix of `make soak`: every effect of every kind of sync with every fault, and one line of figures.
 
-Must not know what an effect is; leaves with 1 if anything is wrong after any of them.
+Must not know what an effect is; exits with 1 if anything is wrong after any of them.
 """
 
 from __future__ import annotations

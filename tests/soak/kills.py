@@ -1,6 +1,6 @@
 """The kill loop of `make soak`: syncs killed at random moments, and one line of figures.
 
-Must not know what a trial is; leaves with 1 if a row is lost, doubled or falsely deleted.
+Must not know what a trial is; exits with 1 if a row is lost, doubled or falsely deleted.
 """
 
 from __future__ import annotations

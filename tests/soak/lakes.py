@@ -1,6 +1,6 @@
 """Lake tables under every fault, and under many writers: `make tables-soak`, and part of `make soak`.
 
-Must not know how a table is written; leaves with 1 if anything is wrong.
+Must not know how a table is written; exits with 1 if anything is wrong.
 """
 
 from __future__ import annotations

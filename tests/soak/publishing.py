@@ -1,6 +1,6 @@
 """The datasets of `make soak`: readers beside 200 publications, a million rows, and every fault of a publication.
 
-Must not know how a dataset is made; leaves with 1 if anything is wrong.
+Must not know how a dataset is made; exits with 1 if anything is wrong.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Hundreds of scopes at AWS's pace, `python -m tests.soak.scopes`: how near a sync comes to the ideal time.
 
 A scope's ideal is its calls divided by the rate. One scope is throttled, one denied and one not to be reached:
-they must slow or spoil no other. Must not know how a sync goes about it; leaves with 1 if a row is wrong.
+they must slow or spoil no other. Must not know how a sync goes about it; exits with 1 if a row is wrong.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a publication of so many versions and events costs, as a dataset and as tables: time, memory, bytes.
 
-Prints a line of figures each, and leaves with 1 if tables cost more than docs/tables.md says.
+Prints a line of figures each, and exits with 1 if tables cost more than docs/tables.md says.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The fault storm of `make soak`: all kinds of faults at 5 % for 10,000 pages, then one line of figures.
 
-Must not know what a storm does; leaves with 1 if a row or a figure is wrong.
+Must not know what a storm does; exits with 1 if a row or a figure is wrong.
 """
 
 from __future__ import annotations

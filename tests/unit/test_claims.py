@@ -43,7 +43,7 @@ CLAIMS = {
     "never the end of a list": ("test_malformed_success_is_never_an_end",),
     "The answer never changes": ("test_known_at_never_changes_its_answer",),
     "never changes its answer": ("test_known_at_never_changes_its_answer",),
-    "a job that never starts": ("test_status_leaves_with_8_when_a_scope_is_staler",),
+    "a job that never starts": ("test_status_exits_with_8_when_a_scope_is_staler",),
     "The warehouse never forgets": ("test_events_are_only_ever_added",),
     "links are never followed": ("test_links_in_place_of_our_files_are_refused",),
     "that never were seen": ("test_numbers_that_were_gone_before_our_time_are_asked_for_once",),

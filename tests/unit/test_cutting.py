@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from image_history.landing.batch_writer import Cut, Cutter
+from image_history.landing.batch_writer import BatchWriter, Cut
 
 LONG = 3_600.0
 
@@ -14,7 +14,7 @@ LONG = 3_600.0
 def test_every_item_is_in_one_file_in_its_order() -> None:
     """Items of many threads come once each, those of one thread in their order, in files of the size asked for."""
     files: list[list[tuple[int, int]]] = []
-    with Cutter[tuple[int, int]](
+    with BatchWriter[tuple[int, int]](
         lambda items: files.append(list(items)), lambda _: 1, Cut(10, LONG)
     ) as cutter:
         threads = [
@@ -38,7 +38,7 @@ def test_every_item_is_in_one_file_in_its_order() -> None:
 def test_file_is_cut_when_its_time_has_come() -> None:
     """A file that does not fill is written all the same, while its context is open."""
     written = threading.Event()
-    with Cutter[str](lambda _: written.set(), lambda _: 1, Cut(10, 0.01)) as cutter:
+    with BatchWriter[str](lambda _: written.set(), lambda _: 1, Cut(10, 0.01)) as cutter:
         cutter.put("alone")
         assert written.wait(30)
 
@@ -55,7 +55,7 @@ def test_who_puts_waits_while_a_file_is_written_and_another_is_full() -> None:
         cutter.put("third")
         third.set()
 
-    with Cutter[str](write, lambda _: 1, Cut(1, LONG)) as cutter:
+    with BatchWriter[str](write, lambda _: 1, Cut(1, LONG)) as cutter:
         cutter.put("first")
         assert writing.wait(30)
         cutter.put("second")
@@ -85,7 +85,7 @@ def test_what_ends_writing_is_raised_and_nobody_waits(error: Exception) -> None:
         raised.append(error)
 
     raised: list[Exception] = []
-    cutter = Cutter[str](write, lambda _: 1, Cut(1, LONG))
+    cutter = BatchWriter[str](write, lambda _: 1, Cut(1, LONG))
     cutter.__enter__()
     cutter.put("first")
     assert writing.wait(30)

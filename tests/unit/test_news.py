@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from image_history.notify.message import message, text
-from image_history.notify.news import Item, Known, Phase, Told, due, is_worth_recording
+from image_history.notify.news import Item, Known, Phase, Sent, due, is_worth_recording
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -60,7 +60,7 @@ def test_each_change_is_told_once_and_each_trouble_at_its_ends(
     runs: list[tuple[bool, set[str], int]],
 ) -> None:
     """Whatever fails in between: told changes are those that happened, troubles alternate between begin and end."""
-    told: Told = {("deleted", ""): NOON, ("unread", ""): NOON}
+    told: Sent = {("deleted", ""): NOON, ("unread", ""): NOON}
     happened: list[Item] = []
     heard: list[Item] = []
     number = 0

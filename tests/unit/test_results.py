@@ -1,4 +1,4 @@
-"""Results of checks as values: which code a process leaves with, and what a person is shown of many."""
+"""Results of checks as values: which code a process exits with, and what a person is shown of many."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from image_history.cli.check import _lines
 
 def failing(code: int) -> Result:
     """A failure with this code."""
-    return failed("permission", "here", "Denied.", mend="Allow it.", exit_code=code)
+    return failed("permission", "here", "Denied.", fix="Allow it.", exit_code=code)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_exit_code_is_the_first_in_the_list_of_codes(codes: list[int], left: int
 
 
 def test_failure_of_one_scope_among_others_is_partial() -> None:
-    """What a sync would leave with: it reads the other scopes."""
+    """What a sync would exit with: it reads the other scopes."""
     found = softened([failing(3), failing(6), ok("disk", "here", "enough")])
     assert [each.exit_code for each in found] == [4, 4, 0]
 

@@ -129,11 +129,11 @@ def _of_proxy(error: ProxyConnectionError, place: str) -> ConnectorError | None:
         return _of_certificate(said, place, type(error).__name__)
     proxy = error.kwargs.get("proxy_url")
     if found["status"] == "407":
-        mend = "write its user and password into the variable, as in http://USER:PASSWORD@HOST:PORT"
+        fix = "write its user and password into the variable, as in http://USER:PASSWORD@HOST:PORT"
     else:
-        mend = "let it allow AWS's hosts, or except them with NO_PROXY"
+        fix = "let it allow AWS's hosts, or except them with NO_PROXY"
     return ConfigError(
-        f"{place} failed: the proxy {proxy} ({proxy_setting()}) answers {found['status']}; {mend}.",
+        f"{place} failed: the proxy {proxy} ({proxy_setting()}) answers {found['status']}; {fix}.",
         code=type(error).__name__,
     )
 
@@ -151,12 +151,12 @@ def _of_certificate(text: str, place: str, code: str) -> ConnectorError | None:
     if not any(words in said for words in _UNTRUSTED):
         return None
     if any(words in said for words in _OTHER_NAME):
-        mend = (
+        fix = (
             "The certificate is for another host: check AWS_ENDPOINT_URL and whatever answers in AWS's place."
         )
     else:
-        mend = "If a proxy of yours signs certificates, name its authority in AWS_CA_BUNDLE."
-    return ConfigError(f"{place} failed: {said}. {mend}", code=code)
+        fix = "If a proxy of yours signs certificates, name its authority in AWS_CA_BUNDLE."
+    return ConfigError(f"{place} failed: {said}. {fix}", code=code)
 
 
 def _of_page(error: ClientError, place: str) -> ConnectorError | None:

@@ -199,8 +199,8 @@ class Login:
             raise
         except UNFORESEEN as error:
             raise CredentialsError(
-                f"The credentials of {self.access} cannot be had: {sentence(error)} Check their credential_process "
-                "and what else they come from."
+                f"The credentials of {self.access} cannot be obtained: {sentence(error)} Check their "
+                "credential_process and what else they come from."
             ) from error
         self._provider = None if credentials is None else credentials.method
         return credentials
@@ -223,7 +223,7 @@ class Login:
             )
         if isinstance(error, CredentialRetrievalError | MetadataRetrievalError) and not self._answered:
             return CredentialsError(
-                f"{place} failed: the credentials of {self.access} cannot be had: {sentence(error)}"
+                f"{place} failed: the credentials of {self.access} cannot be obtained: {sentence(error)}"
                 f"{setting_of(self._provider or error.kwargs.get('provider'))}",
                 code=type(error).__name__,
             )

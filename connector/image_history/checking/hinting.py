@@ -26,22 +26,22 @@ def _folder(config: Config) -> Result:
     if Path(folder).is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return ok("hints", folder, "can be read, and what was used can be moved")
     told = "It is no folder that this user can read and write."
-    mend = "Make it, or name another one with hints.folder: a sync lists every image until then."
-    return failed("hints", folder, told, mend=mend, exit_code=2)
+    fix = "Make it, or name another one with hints.folder: a sync lists every image until then."
+    return failed("hints", folder, told, fix=fix, exit_code=2)
 
 
 def _queue(config: Config, url: str) -> Result:
     try:
         kept_ms = Queue(url, config.hints.profile).retention_ms()
     except ConnectorError as error:
-        mend = (
+        fix = (
             "Allow sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility and sqs:GetQueueAttributes "
             "there, or correct hints.queue and hints.profile: a sync lists every image until then."
         )
-        return failed("hints", url, error.message, mend=mend, exit_code=error.exit_code)
+        return failed("hints", url, error.message, fix=fix, exit_code=error.exit_code)
     trust_ms = config.hints.trust.total_seconds() * 1000
     if kept_ms <= trust_ms:
         told = f"The queue keeps a message for {kept_ms // 1000:,} s, and hints are trusted for longer."
-        mend = f"Keep messages longer than hints.trust, which is {format_duration(config.hints.trust)}."
-        return warning("hints", url, told, mend)
+        fix = f"Keep messages longer than hints.trust, which is {format_duration(config.hints.trust)}."
+        return warning("hints", url, told, fix)
     return ok("hints", url, "can be read")

@@ -30,8 +30,8 @@ def _looked_at(entry: Publish, warehouse: WarehouseFile) -> Result:
     try:
         package = require_extra(to)
     except ConfigError as error:
-        told, _, mend = error.message.partition(": ")
-        return failed(_CHECK, to, f"{told}.", mend=mend, exit_code=PARTIAL)
+        told, _, fix = error.message.partition(": ")
+        return failed(_CHECK, to, f"{told}.", fix=fix, exit_code=PARTIAL)
     try:
         # What is wrong with the warehouse is told as its own trouble.
         with suppress(WarehouseError):
@@ -40,10 +40,10 @@ def _looked_at(entry: Publish, warehouse: WarehouseFile) -> Result:
         there = [name for name in entry.tables if lake.table(name, entry.label).state().version]
         _require_writable(entry)
     except ConnectorError as error:
-        mend = (
+        fix = (
             "Correct address, properties or credentials, or allow what check --emit-policy=publisher prints."
         )
-        return failed(_CHECK, to, error.message, mend=mend, exit_code=PARTIAL)
+        return failed(_CHECK, to, error.message, fix=fix, exit_code=PARTIAL)
     tables = f"{len(there)} of {len(entry.tables)} tables are there"
     return ok(_CHECK, to, f"answers; {tables} ({package} {version(package)})")
 

@@ -62,8 +62,8 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, Knowl
     problem = unwritable(path.parent)
     if problem is not None:
         told = f"Its folder {path.parent} cannot be written ({problem}), and DuckDB keeps its log there."
-        mend = f"Let this user write to {path.parent}, or name another file with --warehouse."
-        return failed("warehouse", where, told, mend=mend, exit_code=2), *nothing
+        fix = f"Let this user write to {path.parent}, or name another file with --warehouse."
+        return failed("warehouse", where, told, fix=fix, exit_code=2), *nothing
     if not path.exists():
         return ok("warehouse", where, "not there yet: the first sync makes it"), *nothing
     try:
@@ -72,8 +72,8 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, Knowl
             loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
     except WarehouseLockedError as error:
         told = f"It is held by {error.context.get('holder', 'another process')}."
-        mend = "Close it there: a sync waits for lock_wait, and then keeps its rows in the landing folder."
-        return failed("warehouse", where, told, mend=mend, exit_code=5), *nothing
+        fix = "Close it there: a sync waits for lock_wait, and then keeps its rows in the landing folder."
+        return failed("warehouse", where, told, fix=fix, exit_code=5), *nothing
     except WarehouseError as error:
         return _unusable(where, error), *nothing
     return (
@@ -84,9 +84,9 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, Knowl
 
 
 def _unusable(where: str, error: WarehouseError) -> Result:
-    told, _, mend = error.message.partition(". ")
-    mend = mend or "Make it writable to this user, or name another file with --warehouse."
-    return failed("warehouse", where, f"{told.rstrip('.')}.", mend=mend, exit_code=error.exit_code)
+    told, _, fix = error.message.partition(". ")
+    fix = fix or "Make it writable to this user, or name another file with --warehouse."
+    return failed("warehouse", where, f"{told.rstrip('.')}.", fix=fix, exit_code=error.exit_code)
 
 
 def _landing(config: Config) -> tuple[Sequence[LandedRun], list[Result]]:
@@ -100,18 +100,18 @@ def _landing(config: Config) -> tuple[Sequence[LandedRun], list[Result]]:
     try:
         require_usable(folder)
     except LandingError as error:
-        told, _, mend = error.message.partition(". Nothing")
-        mend = f"Nothing{mend}"
-        return (), [failed("landing", where, f"{told}.", mend=mend, exit_code=LandingError.exit_code)]
+        told, _, fix = error.message.partition(". Nothing")
+        fix = f"Nothing{fix}"
+        return (), [failed("landing", where, f"{told}.", fix=fix, exit_code=LandingError.exit_code)]
     try:
         runs = _runs(Landing(folder))
     except (LandingError, OSError) as error:
-        mend = "Drop that run with sync --fresh: what it had read is read again."
-        return (), [failed("landing", where, str(error), mend=mend, exit_code=LandingError.exit_code)]
+        fix = "Drop that run with sync --fresh: what it had read is read again."
+        return (), [failed("landing", where, str(error), fix=fix, exit_code=LandingError.exit_code)]
     holder = _holder(folder)
     if holder is not None:
-        mend = "Wait for it: a second sync leaves at once, with exit code 7."
-        return runs, [warning("landing", where, f"A sync works there now (process {holder}).", mend)]
+        fix = "Wait for it: a second sync leaves at once, with exit code 7."
+        return runs, [warning("landing", where, f"A sync works there now (process {holder}).", fix)]
     return runs, [ok("landing", where, "can be written")]
 
 
@@ -131,8 +131,8 @@ def _unfit(folder: Path) -> str | None:
 
 
 def _not_writable(where: str, told: str) -> Result:
-    mend = "Let this user write there, or name another folder with the setting landing."
-    return failed("landing", where, told, mend=mend, exit_code=LandingError.exit_code)
+    fix = "Let this user write there, or name another folder with the setting landing."
+    return failed("landing", where, told, fix=fix, exit_code=LandingError.exit_code)
 
 
 def _runs(landing: Landing) -> Sequence[LandedRun]:
@@ -173,11 +173,11 @@ def _room(config: Config) -> Iterator[Result]:
     for folder in dict.fromkeys(map(_nearest, (config.warehouse.parent, config.landing_folder))):
         free, need = shutil.disk_usage(folder).free, size + _ROOM
         told = f"{free // _MIB:,} MiB free; {need // _MIB:,} MiB are enough"
-        mend = f"Make room on the disk of {folder}."
+        fix = f"Make room on the disk of {folder}."
         if free < _LEAST_FREE:
-            yield failed("disk", str(folder), f"{told}.", mend=mend, exit_code=2)
+            yield failed("disk", str(folder), f"{told}.", fix=fix, exit_code=2)
         elif free < need:
-            yield warning("disk", str(folder), f"{told}.", mend)
+            yield warning("disk", str(folder), f"{told}.", fix)
         else:
             yield ok("disk", str(folder), told)
 
@@ -188,8 +188,8 @@ def _spill() -> Result:
         return ok("temporary files", tempfile.gettempdir(), "can be written")
     except FileNotFoundError as error:
         told = f"There is no folder for temporary files: {error.strerror}."
-        mend = "Name a folder with room in the environment variable TMPDIR; queries and datasets need one."
-        return warning("temporary files", "TMPDIR", told, mend)
+        fix = "Name a folder with room in the environment variable TMPDIR; queries and datasets need one."
+        return warning("temporary files", "TMPDIR", told, fix)
 
 
 def _nearest(folder: Path) -> Path:

@@ -17,10 +17,8 @@ def look_at_receivers(config: Config) -> Iterator[Result]:
     for index, entry in enumerate(config.notify):
         name = receiver_name(entry, index)
         if entry.run is not None and shutil.which(entry.run[0]) is None:
-            mend = (
-                "Correct the command, or install it: a sync that has news loads its rows, and exits with 4."
-            )
+            fix = "Correct the command, or install it: a sync that has news loads its rows, and exits with 4."
             told = f"there is no command {entry.run[0]} that this user may run"
-            yield failed("notify", name, told, mend=mend, exit_code=PARTIAL)
+            yield failed("notify", name, told, fix=fix, exit_code=PARTIAL)
         else:
             yield ok("notify", name, "is configured; image-history notify --test tries it")

@@ -37,7 +37,7 @@ from image_history.model import Stop
 from image_history.warehouse.loader import Knowledge
 from image_history.warehouse.warehouse import now_ms
 
-Told = TypeVar("Told")
+Response = TypeVar("Response")
 
 _THREADS = 16
 _ATTEMPTS = 2
@@ -46,7 +46,7 @@ _WARN_SECONDS = 60
 _FAIL_SECONDS = 240
 # AWS gives whole seconds, and the answer took its time.
 _BLUR_SECONDS = 2
-_CLOCK_MEND = (
+_CLOCK_FIX = (
     "Set this machine's clock, best by NTP (timedatectl set-ntp true): AWS refuses requests that are 5 minutes "
     "off."
 )
@@ -93,12 +93,12 @@ def find_and_look(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
 def _unfound(error: ConnectorError, where: str = "accounts and regions") -> Result:
     """Why nobody knows what is to be read: a profile, a region, or an organization."""
     if isinstance(error, CredentialsError):
-        mend = "Allow it to the credentials that list the accounts: see check --emit-policy=caller."
+        fix = "Allow it to the credentials that list the accounts: see check --emit-policy=caller."
     elif isinstance(error, ConfigError):
-        mend = "Correct that, and check again; image-history schema --config describes every setting."
+        fix = "Correct that, and check again; image-history schema --config describes every setting."
     else:
-        mend = _network_mend()
-    return failed("configuration", where, error.message, mend=mend, exit_code=error.exit_code)
+        fix = _network_fix()
+    return failed("configuration", where, error.message, fix=fix, exit_code=error.exit_code)
 
 
 def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Callers) -> _Scope:
@@ -124,49 +124,49 @@ def _refused(scope: _Scope, error: ConnectorError) -> Result:
     if isinstance(scope.target.fault, ConfigError):
         return _unfound(error, scope.where)
     if scope.target.fault is not None:
-        mend = "Do as it says, or name the account's regions in the configuration instead of all."
-        return failed("regions", scope.where, error.message, mend=mend, exit_code=_fatal_code(error))
+        fix = "Do as it says, or name the account's regions in the configuration instead of all."
+        return failed("regions", scope.where, error.message, fix=fix, exit_code=_fatal_code(error))
     if isinstance(error, CredentialsError):
         return _bad_credentials(scope, error)
     if isinstance(error, AccessDeniedError):
-        mend = f"Allow sagemaker:ListImages to {scope.target.access}. {_POLICY}"
-        return failed("permission", scope.where, error.message, mend=mend, exit_code=3)
+        fix = f"Allow sagemaker:ListImages to {scope.target.access}. {_POLICY}"
+        return failed("permission", scope.where, error.message, fix=fix, exit_code=3)
     if isinstance(error, ConfigError):
-        mend = "Correct the configuration, or the variable of the environment that it names."
-        return failed("configuration", scope.where, error.message, mend=mend, exit_code=2)
+        fix = "Correct the configuration, or the variable of the environment that it names."
+        return failed("configuration", scope.where, error.message, fix=fix, exit_code=2)
     return _unreachable(scope, error)
 
 
 def _fatal_code(error: ConnectorError) -> int:
-    """What a sync leaves with that can read nothing because of this."""
+    """What a sync exits with that can read nothing because of this."""
     return CredentialsError.exit_code if isinstance(error, AccessDeniedError) else error.exit_code
 
 
 def _bad_credentials(scope: _Scope, error: CredentialsError) -> Result:
     code = error.context.get("code")
     if CLOCK_SENTENCE in error.message and code in CLOCK_CODES:
-        return failed("clock", scope.where, error.message, mend=_CLOCK_MEND, exit_code=3)
+        return failed("clock", scope.where, error.message, fix=_CLOCK_FIX, exit_code=3)
     if "led to account" in error.message:
-        mend = "Check the profile or role; if the new account is meant, run sync --accept-account once."
-        return failed("account", scope.where, error.message, mend=mend, exit_code=3)
+        fix = "Check the profile or role; if the new account is meant, run sync --accept-account once."
+        return failed("account", scope.where, error.message, fix=fix, exit_code=3)
     if code in EXPIRED_CODES:
-        mend = "Get new ones (aws sso login, or whatever made the old ones), and check again."
+        fix = "Get new ones (aws sso login, or whatever made the old ones), and check again."
     elif scope.target.access.role_arn is not None:
-        mend = (
+        fix = (
             f"Allow sts:AssumeRole on {scope.target.access.role_arn} to the caller (check --emit-policy=caller), "
             "let the role's trust policy name the caller, and check external_id."
         )
     else:
-        mend = "Set AWS_PROFILE, log in again, or name a profile or role under accounts in the configuration."
-    return failed("credentials", scope.where, error.message, mend=mend, exit_code=3)
+        fix = "Set AWS_PROFILE, log in again, or name a profile or role under accounts in the configuration."
+    return failed("credentials", scope.where, error.message, fix=fix, exit_code=3)
 
 
 def _unreachable(scope: _Scope, error: ConnectorError) -> Result:
     code = SourceError.exit_code
-    return failed("endpoint", scope.where, error.message, mend=_network_mend(), exit_code=code)
+    return failed("endpoint", scope.where, error.message, fix=_network_fix(), exit_code=code)
 
 
-def _network_mend() -> str:
+def _network_fix() -> str:
     variables = [
         name
         for name in sorted(os.environ)
@@ -245,10 +245,10 @@ class _Operations:
         rows = () if answer is None else answer.body.ImageVersions
         return rows[0].Version if rows else None
 
-    def try_call(self, operation: str, call: Callable[[], Told]) -> Told | None:
+    def try_call(self, operation: str, call: Callable[[], Response]) -> Response | None:
         """Make the call; what it returns, None if it failed or found nothing."""
         self.tried += 1
-        answer: Told | None = None
+        answer: Response | None = None
         try:
             answer = call()
         except ImageNotFoundError:
@@ -266,19 +266,17 @@ class _Operations:
         if isinstance(error, CredentialsError):
             return _bad_credentials(self.scope, error)
         if isinstance(error, AccessDeniedError):
-            mend = (
-                f"Allow sagemaker:{operation} to {self.scope.target.access}{_WITHOUT[operation]}. {_POLICY}"
-            )
+            fix = f"Allow sagemaker:{operation} to {self.scope.target.access}{_WITHOUT[operation]}. {_POLICY}"
             if operation in _NEEDED:
-                return failed("permission", where, error.message, mend=mend, exit_code=3)
-            return warning("permission", where, error.message, mend)
+                return failed("permission", where, error.message, fix=fix, exit_code=3)
+            return warning("permission", where, error.message, fix)
         if isinstance(error, MalformedResponseError):
-            mend = "Look whether a proxy or a gateway answers in AWS's place."
-            return failed("endpoint", where, error.message, mend=mend, exit_code=SourceError.exit_code)
+            fix = "Look whether a proxy or a gateway answers in AWS's place."
+            return failed("endpoint", where, error.message, fix=fix, exit_code=SourceError.exit_code)
         if isinstance(error, TransientError | SourceError):
             return _unreachable(self.scope, error)
-        mend = "Please report this, with the message."
-        return failed("permission", where, error.message, mend=mend, exit_code=4)
+        fix = "Please report this, with the message."
+        return failed("permission", where, error.message, fix=fix, exit_code=4)
 
 
 # What a sync cannot do without; it goes on where another operation is denied.
@@ -302,8 +300,8 @@ def _clock(scopes: Iterable[_Scope]) -> Iterable[Result]:
     told = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} AWS's"
     if off > _FAIL_SECONDS:
         told = f"{CLOCK_SENTENCE} {abs(skew) / 60:.0f} minutes {told.split(' s ')[1]}."
-        yield failed("clock", "this machine", told, mend=_CLOCK_MEND, exit_code=3)
+        yield failed("clock", "this machine", told, fix=_CLOCK_FIX, exit_code=3)
     elif off > _WARN_SECONDS:
-        yield warning("clock", "this machine", f"{told}.", _CLOCK_MEND)
+        yield warning("clock", "this machine", f"{told}.", _CLOCK_FIX)
     else:
         yield ok("clock", "this machine", "right to a few seconds")

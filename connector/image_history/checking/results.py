@@ -1,4 +1,4 @@
-"""What a check found, as values: how it went, what is wrong, how to mend it, and what a process leaves with.
+"""What a check found, as values: how it went, what is wrong, how to fix it, and what a process exits with.
 
 Pure; must not know how anything is checked.
 """
@@ -22,7 +22,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One check of one thing. `told` says what was found, `mend` what to do about it.
+    """One check of one thing. `told` says what was found, `fix` what to do about it.
 
     `exit_code` is 0 unless it failed.
     """
@@ -31,7 +31,7 @@ class Result:
     where: str
     level: Level
     told: str
-    mend: str | None = None
+    fix: str | None = None
     exit_code: int = 0
 
 
@@ -40,14 +40,14 @@ def ok(check: str, where: str, told: str) -> Result:
     return Result(check, where, Level.OK, told)
 
 
-def warning(check: str, where: str, told: str, mend: str) -> Result:
+def warning(check: str, where: str, told: str, fix: str) -> Result:
     """A sync runs, but somebody should look."""
-    return Result(check, where, Level.WARNING, told, mend)
+    return Result(check, where, Level.WARNING, told, fix)
 
 
-def failed(check: str, where: str, told: str, *, mend: str, exit_code: int) -> Result:
+def failed(check: str, where: str, told: str, *, fix: str, exit_code: int) -> Result:
     """A sync would fail, wholly or in part."""
-    return Result(check, where, Level.FAILED, told, mend, exit_code)
+    return Result(check, where, Level.FAILED, told, fix, exit_code)
 
 
 def exit_code(results: Iterable[Result], *, strict: bool = False) -> int:

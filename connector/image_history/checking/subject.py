@@ -16,7 +16,7 @@ from image_history.errors import ConnectorError, SkippableError
 from image_history.extract.calls import ScopeCalls
 from image_history.model import Scope
 
-Told = TypeVar("Told")
+Response = TypeVar("Response")
 PAGE = 100
 # Read of an image at most, so that the largest one costs no more than a minute.
 _MOST_PAGES = 10
@@ -152,7 +152,7 @@ class Subject:
             page = self.ask(VERSIONS, page.token)
         return replace(self, rows=(*rows, *page.rows), whole=page.token is None)
 
-    def attempt(self, call: Callable[[], Told]) -> Told | str:
+    def attempt(self, call: Callable[[], Response]) -> Response | str:
         """What a call returns, or the text of its refusal."""
         try:
             return call()

@@ -32,5 +32,5 @@ def look_at_targets(config: Config) -> Iterator[Result]:
 
 
 def _trouble(entry: Publish, error: ConnectorError) -> Result:
-    mend = "Correct that, or this entry of publish: a sync loads its rows, publishes nothing there, and exits with 4."
-    return failed("publish", str(entry.to), error.message, mend=mend, exit_code=PARTIAL)
+    fix = "Correct that, or this entry of publish: a sync loads its rows, publishes nothing there, and exits with 4."
+    return failed("publish", str(entry.to), error.message, fix=fix, exit_code=PARTIAL)

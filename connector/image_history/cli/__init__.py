@@ -22,7 +22,7 @@ from image_history.cli.streams import open_standard_streams
 from image_history.errors import ConnectorError
 from image_history.hiding import without_secrets
 from image_history.version import __version__
-from image_history.warehouse.lean import stay_lean
+from image_history.warehouse.trimming import trim_process
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -258,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     well: the thirtieth part of what a sync of a hundred thousand rows costs. Nothing is left to an exit handler.
     """
     open_standard_streams()
-    stay_lean()
+    trim_process()
     code = run(sys.argv[1:] if arguments is None else arguments)
     os._exit(_told(code))
 
@@ -313,7 +313,7 @@ def _failed(error: Exception) -> int:
 
 
 def complain(message: str, code: int, context: Mapping[str, object] | None = None) -> int:
-    """Say on stderr why the process leaves with `code`, and return that; with JSON logs it is one of their lines."""
+    """Say on stderr why the process exits with `code`, and return that; with JSON logs it is one of their lines."""
     from image_history.cli.logs import as_json
 
     traceback_wanted = code != _BROKEN_PIPE and _wants_traceback()

@@ -1,4 +1,4 @@
-"""`image-history check`: whether a sync could run here and now, and how to mend what is wrong.
+"""`image-history check`: whether a sync could run here and now, and how to fix what is wrong.
 
 Must not know how anything is checked.
 """
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # So many of one kind are shown each, where all is well.
 _SHOWN_EACH = 8
 _NEEDS_TOO = {
-    "caller": "Who assumes the roles needs another policy",
-    "publisher": "Who publishes to S3 and Glue needs another policy",
+    "caller": "The identity that assumes the roles needs another policy",
+    "publisher": "The identity that publishes to S3 and Glue needs another policy",
 }
 _WHO = ("reader", "caller", "publisher")
 
@@ -119,20 +119,20 @@ def _results(shared: Globals) -> tuple[Result, ...]:
 def _wrong(error: ConfigError) -> Result:
     from image_history.checking.results import failed
 
-    mend = "Correct that, and check again; image-history schema --config describes every setting."
-    return failed("configuration", "settings", error.message, mend=mend, exit_code=error.exit_code)
+    fix = "Correct that, and check again; image-history schema --config describes every setting."
+    return failed("configuration", "settings", error.message, fix=fix, exit_code=error.exit_code)
 
 
 def _print(results: Sequence[Result], code: int) -> None:
     from image_history.checking.results import Level
 
     order = {Level.OK: 2, Level.WARNING: 1, Level.FAILED: 0}
-    troubles = sorted((each for each in results if each.mend is not None), key=lambda each: order[each.level])
+    troubles = sorted((each for each in results if each.fix is not None), key=lambda each: order[each.level])
     show(Sheet(("check", "where", "result", "found"), list(_lines(results)), all_by="--json"))
     for each in troubles:
         click.echo()
         say(f"{each.level.value}: {each.check} of {each.where}: {each.told}")
-        say(f"mend: {each.mend}")
+        say(f"fix: {each.fix}")
     click.echo()
     say(_verdict(results, code))
 
@@ -163,7 +163,7 @@ def _from_here(where: str) -> str:
 
 
 def _brief(result: Result) -> str:
-    return result.told if result.mend is None else "see below"
+    return result.told if result.fix is None else "see below"
 
 
 def _verdict(results: Sequence[Result], code: int) -> str:

@@ -182,7 +182,7 @@ def _print(rows: Rows, how: Format) -> str:
 
 def _upload(rows: Rows, address: Address, how: Format) -> str:
     from image_history.formats import write_rows
-    from image_history.publish.place import HashingSink
+    from image_history.publish.destination import HashingSink
     from image_history.publish.s3 import uploaded
 
     with uploaded(address) as file:

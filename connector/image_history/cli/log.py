@@ -64,7 +64,7 @@ def command(shared: Globals, /, *, how: str, **given: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Timeline:
     """The images of a name, and their events."""
 
     wanted: Wanted
@@ -79,13 +79,13 @@ class Told:
             click.echo(f"Only the newest {counted(limit, 'event')} shown: more with --limit.", err=True)
 
 
-def found(reports: Reports, wanted: Wanted) -> Told:
+def found(reports: Reports, wanted: Wanted) -> Timeline:
     """What happened to an image. ConfigError names the nearest ones if there is none."""
     images = _images(reports, wanted)
     events = _events(reports, wanted, (wanted.limit or _ALL) + 1)
     if not events.num_rows and wanted.version is not None:
         raise _no_version(reports, wanted, images)
-    return Told(wanted, images, events)
+    return Timeline(wanted, images, events)
 
 
 def _print_images(shared: Globals, how: str) -> None:

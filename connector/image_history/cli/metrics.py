@@ -69,7 +69,7 @@ class Ending:
 
 
 @dataclass(slots=True)
-class Told:
+class Measured:
     """What a run said of itself before it ended: its report, and the exit code that goes with that."""
 
     report: RunReport | None = None
@@ -92,14 +92,14 @@ class Told:
 
 
 @contextmanager
-def told_in(path: Path | None, config: Config) -> Iterator[Told]:
+def measured_into(path: Path | None, config: Config) -> Iterator[Measured]:
     """Write the file when the block ends, however it ends; without a `path`, nothing.
 
     OutputError, before the block, if the file could not be written. A run that finds another one at work
     leaves the file to that one. When the run fails and the file cannot be written either, the run's error
     is raised, and the other one is logged.
     """
-    told = Told()
+    told = Measured()
     if path is None:
         yield told
         return

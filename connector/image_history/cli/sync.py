@@ -80,7 +80,7 @@ def command(
     scope would have lost so many versions that none was marked deleted; what was read is loaded either way.
     """
     config = options.config()
-    from image_history.cli.metrics import told_in
+    from image_history.cli.metrics import measured_into
     from image_history.cli.progress import progress
     from image_history.cli.reports import document, print_report
     from image_history.model import Stop
@@ -92,7 +92,7 @@ def command(
     gc.freeze()
     stop = Stop()
     wanted = SyncOptions(**asked)
-    with exporting(os.environ), told_in(metrics_file, config) as told:
+    with exporting(os.environ), measured_into(metrics_file, config) as told:
         with _signals(stop), progress(quiet=options.verbosity < 0) as watcher:
             report = sync(config, options=wanted, progress=watcher, stop=stop)
         told.report, told.exit_code = report, exit_code(report, strict=strict)

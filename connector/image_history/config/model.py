@@ -511,7 +511,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         Hints, Meta(description="Events that say which images may have changed; the others may rest.")
     ] = Hints()
     notify: Annotated[
-        tuple[Notify, ...], Meta(description="Who is told of changes and troubles after each sync.")
+        tuple[Notify, ...], Meta(description="Receivers of changes and troubles after each sync.")
     ] = ()
     queries: Annotated[
         Path | None,

@@ -76,9 +76,9 @@ class _ScopeState:
     def spare(self, of_use: int) -> bool:
         """Whether the thread that asks is one too many; it then ends, and was not the last one."""
         with self.lock:
-            spared = self.threads > max(1, of_use)
-            self.threads -= spared
-            return spared
+            freed = self.threads > max(1, of_use)
+            self.threads -= freed
+            return freed
 
     def leave(self) -> bool:
         """A thread of the scope ends; True if it was the last one."""

@@ -32,7 +32,7 @@ class _Collected(Generic[Item]):
     due: float = float("inf")
 
 
-class Cutter(Generic[Item]):
+class BatchWriter(Generic[Item]):
     """A context manager around the writing thread.
 
     `put` may be called from any thread, and blocks while a file is being written and another one is full, which
@@ -51,7 +51,7 @@ class Cutter(Generic[Item]):
         self._collected: _Collected[Item] = _Collected()
         self._ended = False
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="cutter", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="batch-writer", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

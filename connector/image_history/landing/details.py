@@ -1,4 +1,4 @@
-"""The landing's files of details: what looks at versions brought, and what they cost, in one file each.
+"""The landing's files of details: what lookups of versions brought, and what they cost, in one file each.
 
     <landing>/<run id>/details-000001-0badcafe.parquet ...      its number and its checksum
 
@@ -40,7 +40,7 @@ def costs_since(taken: CostsTaken) -> tuple[ScopeCost, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """How many looks at versions of a stream were answered."""
+    """How many lookups of versions of a stream were answered."""
 
     stream: Stream
     looks: int

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from image_history.aws.bodies import Image, ImageVersion, epoch_ms
-from image_history.listing.details import Look
+from image_history.listing.details import Lookup
 from image_history.model import Scope, Stream
 from image_history.schema import LANDED_DETAILS, LANDED_IMAGES, LANDED_VERSIONS, Column, Kind, arrow_schema
 
@@ -71,30 +71,30 @@ def image_table(scope: Scope, images: Sequence[Image]) -> pa.Table:
     return pa.table(arrays, schema=IMAGES_SCHEMA)
 
 
-def detail_table(looks: Sequence[Look]) -> pa.Table:
-    """What looks brought as a table of DETAILS_SCHEMA, a row a look; what was not answered is null."""
-    ours: dict[str, Callable[[Look], object]] = {
-        "account_id": lambda look: look.owed.stream.scope.account_id,
-        "region": lambda look: look.owed.stream.scope.region,
-        "image_name": lambda look: look.owed.stream.image_name,
-        "version": lambda look: look.owed.version,
-        "creation_time": lambda look: look.owed.creation_ms,
-        "last_modified_time": lambda look: look.owed.last_modified_ms,
-        "etl_described_at": lambda look: look.described_ms,
-        "etl_aliases_at": lambda look: look.aliases_ms,
-        "aliases": lambda look: look.aliases,
+def detail_table(lookups: Sequence[Lookup]) -> pa.Table:
+    """What lookups brought as a table of DETAILS_SCHEMA, a row a lookup; what was not answered is null."""
+    ours: dict[str, Callable[[Lookup], object]] = {
+        "account_id": lambda lookup: lookup.owed.stream.scope.account_id,
+        "region": lambda lookup: lookup.owed.stream.scope.region,
+        "image_name": lambda lookup: lookup.owed.stream.image_name,
+        "version": lambda lookup: lookup.owed.version,
+        "creation_time": lambda lookup: lookup.owed.creation_ms,
+        "last_modified_time": lambda lookup: lookup.owed.last_modified_ms,
+        "etl_described_at": lambda lookup: lookup.described_ms,
+        "etl_aliases_at": lambda lookup: lookup.aliases_ms,
+        "aliases": lambda lookup: lookup.aliases,
     }
     arrays = [
-        pa.array([of(look) for look in looks], type=DETAILS_SCHEMA.field(column.name).type)
+        pa.array([of(lookup) for lookup in lookups], type=DETAILS_SCHEMA.field(column.name).type)
         for column in LANDED_DETAILS.columns
         for of in (ours.get(column.name) or _described(column),)
     ]
     return pa.table(arrays, schema=DETAILS_SCHEMA)
 
 
-def _described(column: Column) -> Callable[[Look], object]:
+def _described(column: Column) -> Callable[[Lookup], object]:
     told = attrgetter(column.member or column.name)
-    return lambda look: None if look.described is None else told(look.described)
+    return lambda lookup: None if lookup.described is None else told(lookup.described)
 
 
 def empty_images() -> pa.Table:

@@ -10,7 +10,7 @@ not at all. Must not know AWS or the warehouse.
     <landing>/<run id>/plan.json            written last: a folder without it is an unborn run
     <landing>/<run id>/images-000002.parquet, plan-000002.json ...    scopes that came later
     <landing>/<run id>/segment-000001-0badcafe.parquet ...     its number and its checksum
-    <landing>/<run id>/details-000001-0badcafe.parquet ...     see landed_details
+    <landing>/<run id>/details-000001-0badcafe.parquet ...     see landing/details.py
     <landing>/<run id>/closed               handed to the loader: takes no more segments
 """
 

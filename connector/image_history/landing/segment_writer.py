@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from image_history.landing.batch_writer import Cut, Cutter
+from image_history.landing.batch_writer import BatchWriter, Cut
 from image_history.landing.details import CostsTaken, costs_since
 from image_history.landing.rows import VersionPage, version_table
 from image_history.landing.runs import LandedRun, SegmentHeader, write_segment
 from image_history.listing.pages import PageRead
 
 
-class SegmentWriter(Cutter[PageRead]):
+class SegmentWriter(BatchWriter[PageRead]):
     """The writing thread of one run's segments."""
 
     def __init__(self, run: LandedRun, *, cut: Cut, costs: CostsTaken) -> None:

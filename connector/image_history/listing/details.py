@@ -1,4 +1,4 @@
-"""Details of versions, beyond what a listing tells: whose are owed, and what one look at them brought.
+"""Details of versions, beyond what a listing tells: whose are owed, and what one lookup of them brought.
 
 Plain values; must not know calls, files or SQL.
 """
@@ -54,8 +54,8 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one look at an owed version brought; what was not answered is None, and stays owed.
+class Lookup:
+    """What one lookup of an owed version brought; what was not answered is None, and stays owed.
 
     The times are the server's Date of the answers, UTC epoch milliseconds.
     """
@@ -76,7 +76,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class StreamDetails:
-    """What a run learned of one stream's details: how it ended, how many looks were answered, and why not all."""
+    """What a run learned of one stream's details: how it ended, how many lookups were answered, and why not all."""
 
     outcome: Outcome = Outcome.COMPLETE
     detailed: int = 0

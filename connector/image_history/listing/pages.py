@@ -1,7 +1,7 @@
 """What a page adds to a listing, and up to where an accepted listing has read.
 
 A fold of pages over a checkpoint, pure; must not know calls, threads or files. A page has been validated
-before it comes here (wire.py); here it is held against the pages before it. Whether a listing that was read
+before it comes here (bodies.py); here it is held against the pages before it. Whether a listing that was read
 to its end is accepted is settled against what is stored (verdict.py).
 """
 

@@ -23,7 +23,7 @@ from image_history.checking.freshness import (
 )
 from image_history.config import Config, Notify
 from image_history.model import Outcome, RunReport
-from image_history.notify.news import UNOPENED, WHOLE, Item, Known, Phase, Told
+from image_history.notify.news import UNOPENED, WHOLE, Item, Known, Phase, Sent
 from image_history.report.words import proof
 from image_history.run.parts import WHOLE as EVERY_PART
 from image_history.run.parts import Part
@@ -70,13 +70,13 @@ def known(reports: Reports, config: Config, entry: Notify, occasion: Occasion) -
     )
 
 
-def told(reports: Reports, receiver: str) -> Told:
+def told(reports: Reports, receiver: str) -> Sent:
     """What a receiver was told."""
     rows = reports.rows("notify/told", receiver=receiver)
     return {(row["news"], row["subject"]): row["told_up_to"] for row in rows}
 
 
-def remember(connection: Connection, receiver: str, now_told: Told) -> None:
+def remember(connection: Connection, receiver: str, now_told: Sent) -> None:
     """Have the warehouse remember what a receiver has been told, in place of what it remembered."""
     rows = [
         {"receiver": receiver, "news": news, "subject": subject, "told_up_to": at}

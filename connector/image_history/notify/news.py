@@ -65,7 +65,7 @@ class Known:
 
 
 # What a receiver was told, by kind and subject: see the table notified.
-Told = Mapping[tuple[str, str], datetime]
+Sent = Mapping[tuple[str, str], datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,10 @@ class Due:
     """What a receiver is to be told, and what it has been told once it was."""
 
     items: tuple[Item, ...]
-    told: Told
+    told: Sent
 
 
-def due(known: Known, told: Told, kinds: Collection[str]) -> Due:
+def due(known: Known, told: Sent, kinds: Collection[str]) -> Due:
     """What is new to a receiver of these kinds of news.
 
     One that is new is told of the changes that this run brought, but nothing of those of the very first run.
@@ -94,7 +94,7 @@ def due(known: Known, told: Told, kinds: Collection[str]) -> Due:
     return Due((*changes, *began, *ended), marks | lasting | begun)
 
 
-def is_worth_recording(coming: Due, told: Told) -> bool:
+def is_worth_recording(coming: Due, told: Sent) -> bool:
     """Whether something was told, or what is remembered is of other kinds of news."""
     return bool(coming.items) or {kind for kind, _ in coming.told} != {kind for kind, _ in told}
 

@@ -68,7 +68,7 @@ def sync(
 def notify(config: Config, occasion: Occasion) -> tuple[Notification, ...]:
     """Tell every receiver what is new to it; one that cannot be told has its error in the report.
 
-    Nobody is told twice by two processes: while another sync runs, it is that one's turn. Who asks for it without a
+    Nobody is told twice by two processes: while another sync runs, it is that one's turn. A caller that asks for it without a
     sync gets SyncRunningError then.
     """
     if not config.notify or not config.warehouse.exists():

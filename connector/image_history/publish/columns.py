@@ -47,15 +47,15 @@ def _numbered(column: pa.Field, number: int, numbers: Iterator[int]) -> pa.Field
     return pa.field(column.name, kind, column.nullable, metadata=metadata)
 
 
-def lean(column: pa.Field) -> pa.Field:
+def narrowed(column: pa.Field) -> pa.Field:
     """The column with offsets of 32 bits: no row group needs wider ones, and a cast to them copies every text."""
     kind = column.type
     if pa.types.is_large_string(kind):
         kind = pa.string()
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        kind = pa.list_(lean(kind.value_field))
+        kind = pa.list_(narrowed(kind.value_field))
     elif pa.types.is_struct(kind):
-        kind = pa.struct([lean(each) for each in kind])
+        kind = pa.struct([narrowed(each) for each in kind])
     return column.with_type(kind)
 
 

@@ -40,8 +40,8 @@ from image_history.durable.disk import (
 from image_history.durable.effects import Effect, File, reach
 from image_history.durable.guard import distrust, is_folder
 from image_history.errors import OutputError
+from image_history.publish.destination import Fill, HashingSink, Written
 from image_history.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name
-from image_history.publish.place import Fill, HashingSink, Written
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def opened(root: Path, group: str | None = None) -> Iterator[Folder]:
 
 
 class Folder:
-    """A `Place`; OSError is left to `opened`."""
+    """A `Destination`; OSError is left to `opened`."""
 
     def __init__(self, root: Path, group: int | None = None) -> None:
         self._root = root

@@ -33,7 +33,7 @@ from pyiceberg.transforms import IdentityTransform
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import OutputError
 from image_history.formats import Format, write_rows
-from image_history.publish.columns import Cast, lean, numbered, unexplained
+from image_history.publish.columns import Cast, narrowed, numbered, unexplained
 from image_history.publish.lake import (
     LABEL,
     OUR_FILES,
@@ -363,7 +363,7 @@ def _relaxed(schema: Schema, there: set[str]) -> Schema:
 def _file_schema(schema: Schema, given: pa.Schema) -> pa.Schema:
     """The schema of a file: the given columns as the table has them, with their numbers and without their meaning."""
     there = schema_to_pyarrow(schema)
-    return pa.schema([unexplained(lean(there.field(name))) for name in given.names])
+    return pa.schema([unexplained(narrowed(there.field(name))) for name in given.names])
 
 
 def _ms(instant: datetime) -> int:

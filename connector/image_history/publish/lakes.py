@@ -48,7 +48,7 @@ def require_extra(to: str) -> str:
 
 
 def opened(entry: Publish) -> Lake:
-    """The lake of an entry. ConfigError if its extra is missing, OutputError if its catalog cannot be had."""
+    """The lake of an entry. ConfigError if its extra is missing, OutputError if its catalog cannot be obtained."""
     to = str(entry.to)
     require_extra(to)
     if to.startswith(_ICEBERG):

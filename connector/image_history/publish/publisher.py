@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from image_history.errors import ConnectorError, OutputError
 from image_history.formats import Format, Sink, write_rows
+from image_history.publish.destination import Destination
 from image_history.publish.manifest import Column, DataFile, Manifest, Superseded, Table, folder_of
-from image_history.publish.place import Place
 from image_history.version import __version__
 from image_history.warehouse.partitions import PARTITION_COLUMN, Partition, Relation, Run, Source
 
@@ -54,7 +54,7 @@ class Wanted:
     replace: bool = False
 
 
-def publish(place: Place, source: Source, wanted: Wanted, *, now_ms: int, check: Check) -> Done:
+def publish(place: Destination, source: Source, wanted: Wanted, *, now_ms: int, check: Check) -> Done:
     """Publish the tables as they stand in the warehouse. Nothing is written if nothing was synced since.
 
     `now_ms` is UTC epoch milliseconds; `check` is called before each file, and may raise to end it. Whatever
@@ -78,7 +78,7 @@ def publish(place: Place, source: Source, wanted: Wanted, *, now_ms: int, check:
 
 
 @contextmanager
-def _swept_after_failure(place: Place) -> Iterator[None]:
+def _swept_after_failure(place: Destination) -> Iterator[None]:
     """Whatever ends the block early leaves no files behind, unless the place refuses even that."""
     try:
         yield
@@ -103,7 +103,7 @@ def _require_same_warehouse(before: Manifest | None, source: Source, wanted: Wan
     )
 
 
-def _is_current(place: Place, before: Manifest, run: Run, wanted: Wanted) -> bool:
+def _is_current(place: Destination, before: Manifest, run: Run, wanted: Wanted) -> bool:
     """Whether what readers see is what would be published: a sync and an upgrade are all that changes a warehouse."""
     return (
         before.etl_run_id == run.run_id
@@ -118,7 +118,7 @@ def _is_current(place: Place, before: Manifest, run: Run, wanted: Wanted) -> boo
 class _Making:
     """The files of a publication while it is made."""
 
-    place: Place
+    place: Destination
     source: Source
     before: Manifest | None
     check: Check
@@ -206,7 +206,7 @@ def _column(column: pa.Field) -> Column:
 
 
 def _superseded(
-    place: Place, before: Manifest | None, files: Sequence[DataFile], now_ms: int
+    place: Destination, before: Manifest | None, files: Sequence[DataFile], now_ms: int
 ) -> tuple[Superseded, ...]:
     """What is left behind now, and what was left behind earlier and has not been removed yet."""
     if before is None:

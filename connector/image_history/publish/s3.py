@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from image_history.aws.store import AbsentError, OvertakenError, Store, is_refused
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import ConfigError, ConnectorError, OutputError
+from image_history.publish.destination import Fill, HashingSink, Written
 from image_history.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name
-from image_history.publish.place import Fill, HashingSink, Written
 
 if TYPE_CHECKING:
     from image_history.config import Publish
@@ -108,7 +108,7 @@ class _Object:
 
 
 class Prefix:
-    """A `Place` below a prefix of a bucket. Two publishers at once: the second one is refused."""
+    """A `Destination` below a prefix of a bucket. Two publishers at once: the second one is refused."""
 
     def __init__(
         self, address: Address, profile: str | None = None, told: Mapping[str, str] | None = None

@@ -17,8 +17,8 @@ from image_history.errors import ConfigError, ConnectorError, InterruptedRunErro
 from image_history.formats import require_replaceable
 from image_history.model import Publication, Stop
 from image_history.publish.copying import is_copy, write_copy
+from image_history.publish.destination import Destination
 from image_history.publish.lakes import is_lake, publish_lake
-from image_history.publish.place import Place
 from image_history.publish.publisher import Wanted, publish
 from image_history.warehouse.partitions import require_relations, source
 from image_history.warehouse.warehouse import WarehouseFile, now_ms
@@ -145,7 +145,7 @@ def require_place(to: str) -> None:
 
 
 @contextmanager
-def place(to: str, profile: str | None, entry: Publish | None = None) -> Iterator[Place]:
+def place(to: str, profile: str | None, entry: Publish | None = None) -> Iterator[Destination]:
     """The place of a dataset, opened; raises what it refuses. The entry says who may read there, and by what key."""
     require_place(to)
     if to.startswith("s3:"):

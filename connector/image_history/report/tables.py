@@ -134,7 +134,7 @@ def _archived(facts: Facts) -> Table:
     return Table(
         id="archived",
         title="Archived, but under a moving alias",
-        about="Who starts from such an alias gets a version that its maintainer has given up, or is about to.",
+        about="Whatever starts from such an alias runs a version that its maintainer has archived, or is about to.",
         nothing="None.",
         columns=("scope", "image", "version", "aliases", "guidance", "last modified"),
         rows=_rows(

@@ -30,14 +30,14 @@ from image_history.landing.batch_writer import Cut
 from image_history.landing.details_writer import DetailsWriter
 from image_history.landing.runs import LandedRun, read_run
 from image_history.listing.chain import Chain, chained
-from image_history.listing.details import ALIASES, DESCRIBE, Look, Owed, Trouble, shares
+from image_history.listing.details import ALIASES, DESCRIBE, Lookup, Owed, Trouble, shares
 from image_history.model import Calls, Outcome, Scope, Stop, Stream
 from image_history.telemetry import span
 from image_history.warehouse.owed import OwedRows
 
 logger = logging.getLogger(__name__)
 
-_Call = Callable[[Look, ScopeCalls], Look | None]
+_Call = Callable[[Lookup, ScopeCalls], Lookup | None]
 
 # An alias that moves while it is read makes for another round.
 _MOST_ROUNDS = 4
@@ -70,7 +70,7 @@ class _ScopeState:
         return replace(closed, stream=stream, message=told)
 
     def calls_of(self, owed: Owed) -> int:
-        """How many calls a look at it makes: none for what is refused already."""
+        """How many calls a lookup of it makes: none for what is refused already."""
         wanted = ((DESCRIBE, owed.describe), (ALIASES, owed.aliases))
         return sum(due and self.refusal(operation, owed.stream) is None for operation, due in wanted)
 
@@ -187,11 +187,11 @@ class Detailing:
     def _work(self, workers: Workers, state: _ScopeState, versions: _Shared, writer: DetailsWriter) -> None:
         while not workers.over and (owed := versions.next()) is not None:
             try:
-                look = _look(owed, state)
+                lookup = _lookup(owed, state)
             except InterruptedRunError:
                 return
-            if look.answered or look.troubles:
-                writer.put(look)
+            if lookup.answered or lookup.troubles:
+                writer.put(lookup)
 
     def _costs(self) -> Mapping[Scope, Calls]:
         return {scope: calls.meter.take() for scope, calls in self.calls.items()}
@@ -237,27 +237,27 @@ def _fresh(rows: Iterable[Owed], state: _ScopeState) -> Iterator[Owed]:
             yield left
 
 
-def _look(owed: Owed, state: _ScopeState) -> Look:
+def _lookup(owed: Owed, state: _ScopeState) -> Lookup:
     """Ask for what is owed of one version."""
-    look, is_there = Look(owed), True
+    lookup, is_there = Lookup(owed), True
     if owed.describe:
-        look, is_there = _ask(look, DESCRIBE, state, _described)
+        lookup, is_there = _ask(lookup, DESCRIBE, state, _described)
     if owed.aliases and is_there:
-        look, _ = _ask(look, ALIASES, state, _aliased)
-    return look
+        lookup, _ = _ask(lookup, ALIASES, state, _aliased)
+    return lookup
 
 
-def _ask(look: Look, operation: str, state: _ScopeState, call: _Call) -> tuple[Look, bool]:
-    """The look with the answer or the trouble added; False if there is no such version any more.
+def _ask(lookup: Lookup, operation: str, state: _ScopeState, call: _Call) -> tuple[Lookup, bool]:
+    """The lookup with the answer or the trouble added; False if there is no such version any more.
 
     A listing may show a version for a while that is gone: that is no trouble.
     """
-    stream = look.owed.stream
+    stream = lookup.owed.stream
     refusal = state.refusal(operation, stream)
     if refusal is not None:
-        return _troubled(look, state, refusal), True
+        return _troubled(lookup, state, refusal), True
     try:
-        answered = call(look, state.calls)
+        answered = call(lookup, state.calls)
     except ImageNotFoundError:
         answered = None
     except InterruptedRunError:
@@ -265,17 +265,17 @@ def _ask(look: Look, operation: str, state: _ScopeState, call: _Call) -> tuple[L
     except (TransientError, SkippableError, FatalError) as error:
         trouble = _trouble(stream, operation, error)
         state.met(trouble, error)
-        state.miss(look.owed, operation)
-        return _troubled(look, state, trouble), True
+        state.miss(lookup.owed, operation)
+        return _troubled(lookup, state, trouble), True
     state.succeeded(operation)
     if answered is None:
-        state.miss(look.owed, DESCRIBE, ALIASES)
-        return look, False
+        state.miss(lookup.owed, DESCRIBE, ALIASES)
+        return lookup, False
     return answered, True
 
 
-def _troubled(look: Look, state: _ScopeState, trouble: Trouble) -> Look:
-    return replace(look, troubles=look.troubles + state.untold(trouble))
+def _troubled(lookup: Lookup, state: _ScopeState, trouble: Trouble) -> Lookup:
+    return replace(lookup, troubles=lookup.troubles + state.untold(trouble))
 
 
 def _trouble(stream: Stream, operation: str, error: ConnectorError) -> Trouble:
@@ -288,26 +288,26 @@ def _trouble(stream: Stream, operation: str, error: ConnectorError) -> Trouble:
     return Trouble(stream, operation, outcome, code, str(error))
 
 
-def _described(look: Look, calls: ScopeCalls) -> Look | None:
-    """The look with what DescribeImageVersion says; None if that is about another incarnation."""
-    owed = look.owed
+def _described(lookup: Lookup, calls: ScopeCalls) -> Lookup | None:
+    """The lookup with what DescribeImageVersion says; None if that is about another incarnation."""
+    owed = lookup.owed
     answer = calls.describe_image_version(owed.stream.image_name, owed.version)
     reach(Effect.FETCHED, DESCRIBE)
     if epoch_ms(answer.body.CreationTime) != owed.creation_ms:
         return None
-    drift = look.drift + answer.drift
-    return replace(look, described=answer.body, described_ms=answer.date_ms, drift=drift)
+    drift = lookup.drift + answer.drift
+    return replace(lookup, described=answer.body, described_ms=answer.date_ms, drift=drift)
 
 
-def _aliased(look: Look, calls: ScopeCalls) -> Look:
-    """The look with all pages of the version's aliases."""
-    owed = look.owed
+def _aliased(lookup: Lookup, calls: ScopeCalls) -> Lookup:
+    """The lookup with all pages of the version's aliases."""
+    owed = lookup.owed
     chain = Chain(
         f"ListAliases of version {owed.version} of {owed.stream}",
         "its aliases stay as they were, and the next sync asks again.",
     )
     names: set[str] = set()
-    drift, ended_ms = look.drift, 0
+    drift, ended_ms = lookup.drift, 0
     for answer in chained(
         chain,
         partial(calls.list_aliases, owed.stream.image_name, owed.version),
@@ -316,4 +316,4 @@ def _aliased(look: Look, calls: ScopeCalls) -> Look:
         reach(Effect.FETCHED, ALIASES)
         names.update(answer.body.SageMakerImageVersionAliases)
         drift, ended_ms = drift + answer.drift, answer.date_ms
-    return replace(look, aliases=tuple(sorted(names)), aliases_ms=ended_ms, drift=drift)
+    return replace(lookup, aliases=tuple(sorted(names)), aliases_ms=ended_ms, drift=drift)

@@ -1,4 +1,4 @@
-"""Who asks: account, region and service, read from the Authorization header; and STS GetCallerIdentity.
+"""The caller: account, region and service, read from the Authorization header; and STS GetCallerIdentity.
 
 Knows nothing of images. Signatures are not verified: any secret key will do. As at AWS an access key id tells
 its account, so credentials of whatever stands in for STS are those of the account that they name.

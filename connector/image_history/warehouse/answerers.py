@@ -46,7 +46,7 @@ _MARGIN_SECONDS = 2.0
 # Isolated from the environment, and then given the paths of this process: it imports what this one would.
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from image_history.warehouse.lean import stay_lean; stay_lean(); "
+    "from image_history.warehouse.trimming import trim_process; trim_process(); "
     "from image_history.warehouse.answering import main; main()"
 )
 

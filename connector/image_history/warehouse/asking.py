@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from image_history.warehouse.saved import Question
     from image_history.warehouse.spool import Spooled
 
-__all__ = ["Answer", "Asked", "Limits", "Place", "asking", "spill_folder"]
+__all__ = ["Answer", "Askable", "Asked", "Limits", "asking", "spill_folder"]
 
 
-class Place(Protocol):
+class Askable(Protocol):
     """Where a warehouse is; `lock_wait_seconds` bounds the wait for other users of it."""
 
     @property
@@ -63,11 +63,11 @@ class Answer:
 
 
 @contextmanager
-def asking(warehouse: Place, question: Question, limits: Limits | None = None) -> Iterator[Answer]:
+def asking(warehouse: Askable, question: Question, limits: Limits | None = None) -> Iterator[Answer]:
     """Ask one question that only reads; its answer can be read inside the block.
 
     The warehouse is open only while DuckDB works, in another process. A sync that waits for it is let in: the query
-    is stopped and asked again afterwards, a few times at most. Raises QueryError for what is refused, wrong, too long
+    is stopped and repeated afterwards, a few times at most. Raises QueryError for what is refused, wrong, too long
     or too large, or what DuckDB dies of, and WarehouseError as `reading` does.
     """
     with spill_folder() as folder:

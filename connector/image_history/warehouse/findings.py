@@ -33,7 +33,7 @@ def hold_against(connection: Connection, run: LandedRun) -> Held:
 
     Nothing is written to the file.
     """
-    return connection.frugally(lambda: _held(connection, run))
+    return connection.with_memory_enough(lambda: _held(connection, run))
 
 
 def _held(connection: Connection, run: LandedRun) -> Held:

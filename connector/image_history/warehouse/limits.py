@@ -29,7 +29,7 @@ _SWITCHED_OFF = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one query may cost. `timeout` counts DuckDB's time, anew when it is asked again after a load.
+    """What one query may cost. `timeout` counts DuckDB's time, anew when it is repeated after a load.
 
     Reading ends once `rows` are there; None is all. `memory_bytes` is what DuckDB counts, and its process has as much
     again for what DuckDB does not count. `spill_bytes` bounds DuckDB's files and, apart, the answer. A writer waits

@@ -139,7 +139,7 @@ def load_run(connection: Connection, run: LandedRun) -> Loaded:
     on a state which this warehouse lacks, as after a backup was put in its place: its rows are what AWS said, its
     proofs are void.
     """
-    return connection.frugally(lambda: _loaded(connection, run))
+    return connection.with_memory_enough(lambda: _loaded(connection, run))
 
 
 def _loaded(connection: Connection, landed: LandedRun) -> Loaded:

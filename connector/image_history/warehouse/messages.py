@@ -39,7 +39,7 @@ class Began(msgspec.Struct, frozen=True, tag=True):
 
 
 class GaveWay(msgspec.Struct, frozen=True, tag=True):
-    """DuckDB was stopped for a writer; the question is asked again after the load."""
+    """DuckDB was stopped for a writer; the query is repeated after the load."""
 
     attempt: int
 
@@ -47,7 +47,7 @@ class GaveWay(msgspec.Struct, frozen=True, tag=True):
 class Answered(msgspec.Struct, frozen=True, tag=True):
     """All rows are there, as a stream of Arrow: behind this message, or `in_file` of the spill folder.
 
-    With `ends` the process has grown too large to be asked again.
+    With `ends` the process has grown too large for another query.
     """
 
     in_file: bool

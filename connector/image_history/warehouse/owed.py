@@ -60,7 +60,7 @@ def owed_details(connection: Connection, run: LandedRun, every: timedelta) -> Ma
     Those of which this run has landed details are not among them, unless their aliases contradict each other.
     Nothing is written to the file.
     """
-    rows = connection.frugally(lambda: _rows(connection, run, every))
+    rows = connection.with_memory_enough(lambda: _rows(connection, run, every))
     return {scope: OwedRows(part) for scope, part in _by_scope(rows)}
 
 

@@ -31,7 +31,7 @@ os.register_at_fork(after_in_child=_TURNS.clear)
 
 
 class Role(Enum):
-    """Who wants a turn. A question is what may take long, and can be asked again."""
+    """What the file is wanted for. A query may take long, and can be stopped and repeated."""
 
     WRITER = "writer"
     READER = "reader"
@@ -42,18 +42,17 @@ class Role(Enum):
 def turn(path: Path, opening: Callable[[], T], wait_seconds: float, role: Role) -> Iterator[T]:
     """What `opening` returns, and the file to ourselves as far as this process goes.
 
-    WarehouseLockedError, also from `opening`, is met by waiting, `wait_seconds` in all. A writer that waits
-    tells it to everybody, and a reader tells it to a question that is in its way in this process. Who reads
-    waits for somebody who told so for half of the time at most: that one may wait for a program that listens to
-    nobody.
+    WarehouseLockedError, also from `opening`, is retried for `wait_seconds` in all. A waiting writer announces
+    itself to all processes, a waiting reader to the queries of its own process. A reader lets an announced writer go
+    first for half of its time at most: that writer may itself wait for a program that lets nobody in.
     """
     until = time.monotonic() + wait_seconds
-    with closing(_Wish(path)) as wish:
+    with closing(_Announcement(path)) as announcement:
         if role is not Role.WRITER:
             _let_in(path, time.monotonic() + wait_seconds / 2)
-        with _among_threads(path, until, _say_nothing if role is Role.QUESTION else wish.tell):
-            opened = _opened(opening, until, wish.tell if role is Role.WRITER else _say_nothing)
-            wish.close()
+        with _among_threads(path, until, _say_nothing if role is Role.QUESTION else announcement.make):
+            opened = _opened(opening, until, announcement.make if role is Role.WRITER else _say_nothing)
+            announcement.close()
             yield opened
 
 
@@ -69,8 +68,8 @@ def is_wanted(path: Path) -> bool:
     return False
 
 
-class _Wish:
-    """The wish to be let in: a locked file beside the warehouse, void when its process is gone.
+class _Announcement:
+    """What announces a writer: a locked file beside the warehouse, void when its process is gone.
 
     Where it cannot be made, one waits without it.
     """
@@ -79,7 +78,7 @@ class _Wish:
         self._path = _wish_path(path)
         self._descriptor: int | None = None
 
-    def tell(self) -> None:
+    def make(self) -> None:
         """Lock the file, unless another has; one that just ended may have removed ours with its own."""
         if self._descriptor is not None and self._is_in_place(self._descriptor):
             return
@@ -92,7 +91,7 @@ class _Wish:
         self._forget()
 
     def close(self) -> None:
-        """Take the wish back, if it was told."""
+        """Take the announcement back, if it was made."""
         if self._descriptor is not None:
             with suppress(OSError):
                 unlink(self._path, File.LOCK)

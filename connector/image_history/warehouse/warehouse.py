@@ -75,7 +75,7 @@ class Connection:
         """Make an Arrow table readable under `name` for the statements that follow."""
         self.duck.register(name, rows)
 
-    def frugally(self, work: Callable[[], Result]) -> Result:
+    def with_memory_enough(self, work: Callable[[], Result]) -> Result:
         """What `work` returns; done once more with all of the machine's memory if ours does not do.
 
         By then it must have undone what it had begun.
@@ -111,7 +111,7 @@ class Connection:
                 raise
             raise LoadError(
                 f"The load was rolled back, nothing of it is stored: {_first_line(error)}. Its rows are safe in "
-                "the landing folder: mend what is wrong, and run sync again."
+                "the landing folder: fix what is wrong, and run sync again."
             ) from error
         except BaseException:
             self._undo()
@@ -247,8 +247,8 @@ class WarehouseFile:
             try:
                 with _closing(duck) as connection:
                     if role is not Role.QUESTION:
-                        connection.run("session/frugal_memory")
-                        connection.run("session/frugal_threads", {"threads": _threads_for(self.path)})
+                        connection.run("session/small_memory")
+                        connection.run("session/few_threads", {"threads": _threads_for(self.path)})
                     yield connection
             except duckdb.Error as error:
                 raise _failing(error, self.called or self.path) from error

@@ -11,7 +11,7 @@ import sys
 _UNUSED = frozenset({"numpy", "pandas"})
 
 
-class _Lean:
+class _Blocked:
     """Finds the packages that nothing here uses to be missing."""
 
     def find_spec(self, fullname: str, *_: object) -> None:
@@ -19,12 +19,12 @@ class _Lean:
             raise ModuleNotFoundError(f"{fullname} is not used by the command line", name=fullname)
 
 
-def stay_lean() -> None:
+def trim_process() -> None:
     """From now on this process has neither numpy nor pandas, and seldom looks for cycles.
 
     pyarrow imports both if they are there, most of a second of CPU: the one at once, the other for the first list
     that becomes an array, only to see whether that is one of theirs. Imports and rows make very many objects and
     few cycles: looking through all of them as often as Python does took a tenth of a run.
     """
-    sys.meta_path.insert(0, _Lean())
+    sys.meta_path.insert(0, _Blocked())
     gc.set_threshold(50_000, 20, 50)

@@ -27,7 +27,7 @@ class Written:
     sha256: str
 
 
-class Place(Protocol):
+class Destination(Protocol):
     """Where one dataset lies. What it refuses is an OutputError, after which readers see what they saw before.
 
     A publication is begun, then files are kept or written, then it is committed; `sweep` may come at any time.

@@ -1,0 +1,67 @@
+"""Words that the project no longer uses: each had a plainer one, or meant several things."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+READ_BY_PEOPLE = (
+    "connector",
+    "sql",
+    "docs",
+    "deploy",
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "Makefile",
+    "config.example.yaml",
+)
+# The retired word, and what to write.
+RETIRED = {
+    r"\b[Mm]end(?:s|ed|ing)?\b": "fix",
+    r"\b[Ll]eaves? with\b": "exits with",
+    r"\bcannot be had\b": "cannot be obtained",
+    r"\bWho \w+s\b": "a noun: the reader, the identity, the program",
+    r"\basked again\b": "repeated, retried, looked up again",
+    r"\bCutter\b": "BatchWriter",
+    r"\bfrugal": "small memory",
+    r"\b(?:stay_)?lean\b": "what is left out",
+    r"\bspared\b": "freed",
+    r"\bside_by_side\b": "parallel",
+    r"\bWish\b": "a noun for what is asked for",
+    r"\bTold\b(?! (?:apart|as)\b)": "a noun for what it holds",
+    r"\bLook\b(?! (?:at|into|whether|the|for|up)\b)": "Lookup",
+    r"\bPlace\b": "Destination",
+    r"Nobody\.": "a sentence",
+    r"\bstartup\b": "start-up",
+    r"\bfailpoint\b": "fault point",
+}
+
+
+def texts() -> list[Path]:
+    """Every text of the checkout that people read."""
+    command = ["git", "ls-files", "-z", "--", *READ_BY_PEOPLE]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("retired", RETIRED)
+def test_retired_word_is_gone(retired: str) -> None:
+    """Neither code nor documents have it."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in texts()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(retired, line)
+    ]
+    assert found == [], f"write {RETIRED[retired]!r} instead"
+
+
+def test_texts_are_those_of_the_checkout() -> None:
+    """The documents and the code are among them."""
+    names = {str(path.relative_to(ROOT)) for path in texts()}
+    assert {"README.md", "connector/image_history/errors.py", "sql/load/changed.sql"} <= names
