@@ -68,8 +68,8 @@ def sync(
 def notify(config: Config, occasion: Occasion) -> tuple[Notification, ...]:
     """Tell every receiver what is new to it; one that cannot be told has its error in the report.
 
-    Nobody is told twice by two processes: while another sync runs, it is that one's turn. A caller that asks for it without a
-    sync gets SyncRunningError then.
+    Two processes never send the same news: while a sync runs, it sends them, and a call without a sync raises
+    SyncRunningError.
     """
     if not config.notify or not config.warehouse.exists():
         return ()
