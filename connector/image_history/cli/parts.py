@@ -1,4 +1,4 @@
-"""The option --part, which several verbs take.
+"""The options that narrow a run: --part, --image and --scope, which several verbs take.
 
 Must not know what is in a part.
 """
@@ -10,6 +10,7 @@ import re
 
 import click
 
+from image_history.cli import offering
 from image_history.errors import ConfigError
 from image_history.run.parts import WHOLE, Part, parse_part
 
@@ -38,4 +39,20 @@ part_option = click.option(
     metavar="I/N",
     help="Only the I-th of N parts of the accounts and regions; other machines read the others. ${VAR} is expanded, "
     "and 0+1/N is the first.",
+)
+images_option = click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="GLOB",
+    shell_complete=offering.images,
+    help="Only images that match; repeatable.",
+)
+scopes_option = click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    metavar="ACCOUNT/REGION",
+    shell_complete=offering.scopes,
+    help="Only this scope; repeatable.",
 )

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, offering
+from image_history.cli import Globals, Verb
 from image_history.cli.moments import shown, took
-from image_history.cli.parts import part_option
+from image_history.cli.parts import images_option, part_option, scopes_option
 from image_history.cli.showing import Sheet, counted, document_option, print_document, say, show
 
 if TYPE_CHECKING:
@@ -27,22 +27,8 @@ _SHOWN = 3
 
 @click.command("plan", cls=Verb)
 @click.option("--full", is_flag=True, help="As if every image were to be listed whole.")
-@click.option(
-    "--image",
-    "images",
-    multiple=True,
-    metavar="GLOB",
-    shell_complete=offering.images,
-    help="Only images that match; repeatable.",
-)
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    metavar="ACCOUNT/REGION",
-    shell_complete=offering.scopes,
-    help="Only this scope; repeatable.",
-)
+@images_option
+@scopes_option
 @part_option
 @click.option("--fresh", is_flag=True, help="As if an unfinished run were forgotten.")
 @document_option

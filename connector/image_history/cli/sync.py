@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, offering
-from image_history.cli.parts import part_option
+from image_history.cli import Globals, Verb
+from image_history.cli.parts import images_option, part_option, scopes_option
 from image_history.cli.showing import document_option, print_document
 
 if TYPE_CHECKING:
@@ -35,22 +35,8 @@ _MASS_DELETE = 9
 
 @click.command("sync", cls=Verb)
 @click.option("--full", is_flag=True, help="List every image whole, however quiet it is.")
-@click.option(
-    "--image",
-    "images",
-    multiple=True,
-    metavar="GLOB",
-    shell_complete=offering.images,
-    help="Only images that match; repeatable.",
-)
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    metavar="ACCOUNT/REGION",
-    shell_complete=offering.scopes,
-    help="Only this scope; repeatable.",
-)
+@images_option
+@scopes_option
 @click.option("--fresh", is_flag=True, help="Forget an unfinished run instead of continuing it.")
 @click.option(
     "--allow-mass-delete",
