@@ -32,6 +32,19 @@ from collections.abc import Mapping
 
 from image_history.hiding import without_secrets
 
+# What the reading of odd settings raises in botocore, pyiceberg or deltalake, and what a program, file or prompt that
+# credentials come from may raise.
+UNFORESEEN = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
 
 class ConnectorError(Exception):
     """Root of the tree. `str(error)` is one sentence for a person: what, where, what to do.

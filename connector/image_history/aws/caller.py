@@ -15,9 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalE
 
 from image_history.aws.deadline import Callers
 from image_history.aws.sessions import Client, Login, Timeouts
-from image_history.aws.translation import RAISED, UNFORESEEN, is_expired, is_from_aws, sentence
+from image_history.aws.translation import RAISED, is_expired, is_from_aws, sentence
 from image_history.aws.transport import Exchange
-from image_history.errors import ConnectorError, MalformedResponseError, ServiceUnavailableError
+from image_history.errors import UNFORESEEN, ConnectorError, MalformedResponseError, ServiceUnavailableError
 
 Result = TypeVar("Result")
 # Takes what botocore returns; MalformedResponseError unless it is an answer to what was asked.

@@ -30,9 +30,9 @@ from image_history.aws.decoding import decode_answer
 from image_history.aws.machine import NoTerminal, require_bundle, require_endpoint
 from image_history.aws.quiet import keep_headers, keep_parameters, keep_passwords
 from image_history.aws.refreshing import Refreshes
-from image_history.aws.translation import UNFORESEEN, sentence, translate
+from image_history.aws.translation import sentence, translate
 from image_history.aws.transport import CredentialsOfExchange, Sender, send
-from image_history.errors import ConfigError
+from image_history.errors import UNFORESEEN, ConfigError
 from image_history.version import __version__
 
 # The first that is set wins, as in version 2 of the AWS CLI; botocore knows the second alone.

@@ -34,9 +34,9 @@ from image_history.aws.access import Access, Identity, Timeouts, named_profile
 from image_history.aws.catalog import central_region, is_always_enabled, partition_of
 from image_history.aws.clients import Common, new_client, open_session, set_region_variables
 from image_history.aws.machine import fault_of, profile_with_code, require_bundle, require_clean, setting_of
-from image_history.aws.translation import UNFORESEEN, sentence, translate
+from image_history.aws.translation import sentence, translate
 from image_history.aws.transport import Exchange, Sender, Transport
-from image_history.errors import ConfigError, ConnectorError, CredentialsError, TransientError
+from image_history.errors import UNFORESEEN, ConfigError, ConnectorError, CredentialsError, TransientError
 from image_history.hiding import keep_hidden
 
 if TYPE_CHECKING:

@@ -35,18 +35,6 @@ from image_history.errors import (
 
 # All that a call can raise; ResponseParserError is for XML that is none, ValueError for an impossible date in it.
 RAISED = (ClientError, BotoCoreError, ResponseParserError, ValueError)
-# What a program, file or prompt that credentials come from, and botocore's reading of odd settings, may raise.
-UNFORESEEN = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-
 _STORE_OPERATIONS = frozenset({"DeleteObject", "GetObject", "ListObjectsV2", "PutObject"})
 _QUEUE_OPERATIONS = frozenset(
     {"ChangeMessageVisibilityBatch", "DeleteMessageBatch", "GetQueueAttributes", "ReceiveMessage"}

@@ -24,7 +24,7 @@ from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, CommitProperties, PostCommitHookProperties, RemoveAction
 
 from image_history.durable.effects import Effect, File, reach
-from image_history.errors import OutputError
+from image_history.errors import UNFORESEEN, OutputError
 from image_history.formats import Format, Rows, write_rows
 from image_history.publish.columns import Cast, unexplained
 from image_history.publish.lake import (
@@ -38,6 +38,7 @@ from image_history.publish.lake import (
     decoded,
     encoded,
     gone_on_failure,
+    is_our_file,
     partition_columns,
     require_partitions,
 )
@@ -195,7 +196,7 @@ class DeltaTarget(Target[DeltaTable]):
         for path in table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True):
             name = path.rsplit("/", 1)[-1]
             written = files.get_file_info(name).mtime
-            if name.startswith(OUR_FILES) and written is not None and written < before:
+            if is_our_file(name) and written is not None and written < before:
                 reach(Effect.DELETE, File.TABLE_FILE)
                 files.delete_file(name)
 
@@ -317,7 +318,7 @@ def _translated(where: str) -> Iterator[None]:
         yield
     except CommitFailedError as error:
         raise ConflictError(f"{where}: {' '.join(str(error).split())}.") from error
-    except (DeltaError, pa.ArrowException, OSError, ValueError, TypeError) as error:
+    except (DeltaError, pa.ArrowException, *UNFORESEEN) as error:
         text = " ".join(str(error).split()).rstrip(".")[:400]
         raise OutputError(
             f"Cannot use {where}: {type(error).__name__}, {text}. What readers see is whole, old or new. Check the "

@@ -31,7 +31,7 @@ from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.transforms import IdentityTransform
 
 from image_history.durable.effects import Effect, File, reach
-from image_history.errors import OutputError
+from image_history.errors import UNFORESEEN, OutputError
 from image_history.formats import Format, write_rows
 from image_history.publish.columns import Cast, narrowed, numbered, unexplained
 from image_history.publish.lake import (
@@ -46,6 +46,7 @@ from image_history.publish.lake import (
     decoded,
     encoded,
     gone_on_failure,
+    is_our_file,
     partition_columns,
     require_partitions,
 )
@@ -64,10 +65,11 @@ _FIRST_PARTITION_ID = 1000
 _ORPHANED_AFTER = timedelta(days=1)
 # Upkeep is due when the oldest version is so much older than it has to be kept: not at every commit.
 _SLACK = timedelta(days=1)
+# A commit that loses is planned anew here: what it was to do may be done, or be wrong by now.
+_NO_RETRY = {"commit.retry.num-retries": "0"}
 _PROPERTIES = {
     "format-version": "2",
-    # A commit that loses is planned anew here: what it was to do may be done, or be wrong by now.
-    "commit.retry.num-retries": "0",
+    **_NO_RETRY,
     "write.parquet.compression-codec": "zstd",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
@@ -177,6 +179,10 @@ class IcebergTarget(Target["IcebergTable"]):
                 self._table = self._created(wanted)
                 return
             reach(Effect.STATEMENT, File.TABLE)
+            if not _NO_RETRY.items() <= self._table.properties.items():
+                # A table that another program made: pyiceberg would repeat our commit after somebody else's.
+                with self._table.transaction() as transaction:
+                    transaction.set_properties(_NO_RETRY)
             if _described(self._table.schema()) != _described(wanted):
                 self._evolve(wanted)
         newest = self._table.current_snapshot()
@@ -255,7 +261,7 @@ class IcebergTarget(Target["IcebergTable"]):
         before = datetime.now(UTC) - _ORPHANED_AFTER
         for path, modified in _listed(table):
             name = path.rsplit("/", 1)[-1]
-            ours = name.startswith(OUR_FILES) or _METADATA.fullmatch(name)
+            ours = is_our_file(name) or _METADATA.fullmatch(name)
             if ours and modified < before and path not in known:
                 reach(Effect.DELETE, File.TABLE_FILE)
                 table.io.delete(path)
@@ -308,14 +314,14 @@ def _state(snapshot: Snapshot, label: str | None) -> State | None:
 
 
 def _newest_of_each_label(table: IcebergTable) -> set[int]:
-    """The snapshots that say what each writer's rows are: they outlast their time."""
+    """The snapshots that say what each writer's rows are, and those with a name: they outlast their time."""
     newest: dict[str, int] = {}
     for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
         properties = {} if snapshot.summary is None else snapshot.summary.additional_properties
         if LABEL in properties:
             newest.setdefault(properties[LABEL], snapshot.snapshot_id)
-    current = table.current_snapshot()
-    return set(newest.values()) | (set() if current is None else {current.snapshot_id})
+    # What a branch or a tag names cannot be expired either.
+    return set(newest.values()) | {ref.snapshot_id for ref in table.metadata.refs.values()}
 
 
 def _known_files(table: IcebergTable) -> set[str]:
@@ -377,7 +383,7 @@ def _translated(where: str, *, committing: bool = False) -> Iterator[None]:
         yield
     except _CONFLICTS as error:
         raise ConflictError(f"{where}: {_told(error)}.") from error
-    except (*_OWN, *_below(), pa.ArrowException, OSError, ValueError, TypeError) as error:
+    except (*_OWN, *_below(), pa.ArrowException, *UNFORESEEN) as error:
         unsure = (
             " Whether it was committed is not known; the next publication finds out." if committing else ""
         )

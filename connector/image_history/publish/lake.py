@@ -6,6 +6,7 @@ Must not know any format, nor when something is published.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,8 +30,14 @@ STATE = "image-history.state"
 LABEL = "image-history.label"
 RUN_ID = "image-history.run-id"
 OWNER = "image-history.owner"
-# What begins the name of every data file that we write: upkeep removes no other.
+# What begins the name of every data file that we write.
 OUR_FILES = "image-history-"
+_OUR_FILE = re.compile(rf"{OUR_FILES}[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}\.parquet")
+
+
+def is_our_file(name: str) -> bool:
+    """Whether a data file has a name as only we make them: upkeep removes no other."""
+    return _OUR_FILE.fullmatch(name) is not None
 
 
 class ConflictError(ConnectorError):

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
+from image_history.hiding import keep_hidden
 from image_history.model import Publication, Stop
 from image_history.publish.lake import Lake
 from image_history.publish.tables import Wanted, publish_table
@@ -30,6 +33,10 @@ _EXTRAS = (
     (_DELTA_FOLDER, "deltalake", "delta"),
     (_DELTA_S3, "deltalake", "delta"),
 )
+
+
+# Names of properties whose values are secrets, in pyiceberg's words and in those of object stores.
+_SECRET = re.compile("token|secret|password|credential|key|auth|sas|signature", re.IGNORECASE)
 
 
 def is_lake(to: str) -> bool:
@@ -51,6 +58,7 @@ def opened(entry: Publish) -> Lake:
     """The lake of an entry. ConfigError if its extra is missing, OutputError if its catalog cannot be obtained."""
     to = str(entry.to)
     require_extra(to)
+    _keep_secret(entry.properties or {})
     if to.startswith(_ICEBERG):
         from image_history.publish.iceberg import IcebergLake
 
@@ -62,6 +70,16 @@ def opened(entry: Publish) -> Lake:
         folder = Path(to.removeprefix(_DELTA_FOLDER)).absolute()
         return DeltaLake(f"file://{folder}", entry.properties or {})
     return DeltaLake(to.removeprefix("delta+"), _store_properties(entry))
+
+
+def _keep_secret(properties: Mapping[str, str]) -> None:
+    """Hide what is secret among a catalog's or a store's properties: their libraries quote what they refuse."""
+    for name, value in properties.items():
+        parts = urlsplit(value) if "://" in value else None
+        if parts is not None:
+            keep_hidden(parts.password, parts.query)
+        if _SECRET.search(name):
+            keep_hidden(value, value.strip())
 
 
 def publish_lake(

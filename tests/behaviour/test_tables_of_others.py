@@ -1,0 +1,114 @@
+"""Lake tables beside others: made by another program, tagged by an auditor; files and secrets that are not ours."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pyiceberg.catalog import load_catalog
+
+from image_history.config import Publish
+from image_history.errors import OutputError
+from image_history.publish.lakes import opened
+from tests.behaviour.lakes import KINDS, Shelf, at_commit, by_library, learn
+from tests.behaviour.publishing import Stock
+
+pytestmark = pytest.mark.duckdb
+
+EVENTS = "image_version_events"
+SECRET = "s3cret-p\u0061ssword"
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Stock:
+    """A warehouse of three regions with one run."""
+    return Stock(tmp_path).fill()
+
+
+def premade(stock: Stock, tmp_path: Path) -> Shelf:
+    """An empty Iceberg table that another program made, without a property of ours."""
+    model = Shelf("iceberg", tmp_path / "model")
+    ours = Shelf("iceberg", tmp_path / "ours")
+    for shelf in (model, ours):
+        shelf.folder.mkdir(parents=True, exist_ok=True)
+    model.one(stock, EVENTS)
+    table = model.iceberg(EVENTS)
+    catalog = load_catalog("local", **ours.catalog)
+    catalog.create_namespace("inventory")
+    catalog.create_table(f"inventory.{EVENTS}", table.schema(), partition_spec=table.spec())
+    return ours
+
+
+def test_commit_to_a_table_that_another_program_made_is_not_repeated(stock: Stock, tmp_path: Path) -> None:
+    """A region is removed between look and commit: the lost commit is planned anew, and nothing is lacking."""
+    learn(stock, "us-east-1", "us-west-2")
+    shelf = premade(stock, tmp_path)
+    shelf.one(stock, EVENTS)
+    learn(stock, "us-east-1", versions=1)
+    table = shelf.iceberg(EVENTS)
+    once = [True]
+
+    def remove() -> None:
+        if once:
+            once.pop()
+            table.delete("region = 'us-west-2'")
+
+    done = at_commit(remove, lambda: shelf.one(stock, EVENTS))
+    assert by_library(shelf, EVENTS).num_rows == done.rows
+
+
+def test_tag_of_an_auditor_does_not_stop_the_upkeep(stock: Stock, tmp_path: Path) -> None:
+    """What it names is kept; all that is older than `keep` and has no name goes."""
+    shelf = Shelf("iceberg", tmp_path)
+    none = timedelta(0)
+    shelf.one(stock, keep=none)
+    table = shelf.iceberg()
+    newest = table.current_snapshot()
+    assert newest is not None
+    table.manage_snapshots().create_tag(newest.snapshot_id, "audit").commit()
+    for _ in range(4):
+        stock.change("us-east-1")
+        shelf.one(stock, keep=none)
+    kept = {each.snapshot_id for each in shelf.iceberg().metadata.snapshots}
+    assert newest.snapshot_id in kept
+    assert len(kept) <= 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_file_of_the_user_with_our_prefix_stays(kind: str, stock: Stock, tmp_path: Path) -> None:
+    """Only names that we alone make are swept, however old a file is."""
+    shelf = Shelf(kind, tmp_path)
+    shelf.one(stock, keep=timedelta(0))
+    folder = next(path.parent for path in shelf.folder.rglob("image-history-*.parquet"))
+    while "=" in folder.name:
+        folder = folder.parent
+    notes = folder / "image-history-notes.txt"
+    notes.write_text("mine", encoding="utf-8")
+    old = time.time() - 9 * 86_400
+    os.utime(notes, (old, old))
+    for _ in range(3):
+        stock.change("us-east-1")
+        shelf.one(stock, keep=timedelta(0))
+    assert notes.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"type": "rest", "uri": "http://127.0.0.1:9", "token": f"{SECRET}\r"},
+        {"type": "rest", "uri": "http://127.0.0.1:9", "ssl": "x"},
+        {"type": "rest", "uri": f"http://somebody:{SECRET}@127.0.0.1:9/"},
+    ],
+    ids=["line-break", "wrong-kind", "userinfo"],
+)
+def test_what_a_library_says_of_a_property_is_one_sentence_without_secrets(
+    properties: dict[str, str],
+) -> None:
+    """A library quotes what it refuses, and falls over what it did not expect: OutputError either way."""
+    entry = Publish(to="iceberg://lake/inventory", properties=properties)
+    with pytest.raises(OutputError) as told:
+        opened(entry).table("images", None).state()
+    assert SECRET not in str(told.value)
