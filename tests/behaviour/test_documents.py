@@ -98,6 +98,16 @@ def test_documents_of_verbs_that_ask_aws(busy: Commanded) -> None:
     assert {each["level"] for each in found["checks"]} == {"ok", "FAILED"}
 
 
+def test_document_of_a_probe(commanded: Commanded) -> None:
+    """What `check --probe` found out, what it cost and how fast it asked; anything beside that is refused."""
+    checked(commanded, "sync")
+    document = checked(commanded, "check", "--probe")
+    assert document["observations"]
+    assert document["calls"]["by_operation"]["ListImageVersions"] > 0
+    assert not validator("check").is_valid(document | {"account_id": "111122223333"})
+    assert not validator("check").is_valid(document | {"rate": {"list_per_second": 2}})
+
+
 def test_documents_of_verbs_that_ask_the_warehouse(busy: Commanded) -> None:
     """Status, runs, diff, log; of one image or run, and of all."""
     checked(busy, "sync", code=4)

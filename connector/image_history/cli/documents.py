@@ -177,8 +177,27 @@ def _check() -> JsonSchema:
 
     result = _of_type(Result)
     definitions = result.pop("$defs")
+    checked = _object({"exit_code": _KINDS["integer"], "checks": {"type": "array", "items": result}})
+    probed = _probe()
+    return {"anyOf": [checked, probed], "$defs": definitions | probed.pop("$defs")}
+
+
+def _probe() -> JsonSchema:
+    from image_history.checking.probe import Observation
+    from image_history.model import Calls
+
+    document = _of_type(Observation, Calls)
+    definitions = document.pop("$defs")
+    number = _KINDS["number"]
     return _object(
-        {"exit_code": _KINDS["integer"], "checks": {"type": "array", "items": result}},
+        {
+            "probe": {"const": 1, "description": "The version of this document's form."},
+            "version": _KINDS["text"] | {"description": "Of image-history."},
+            "region": _KINDS["text"],
+            "observations": {"type": "array", "items": document},
+            "calls": _ref("Calls"),
+            "rate": _object({"list_per_second": number, "describe_per_second": number}),
+        },
         **{"$defs": definitions},
     )
 
