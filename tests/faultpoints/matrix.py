@@ -6,6 +6,7 @@ Must not know how the connector recovers; only what the tables must hold in the 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections import Counter
@@ -33,6 +34,9 @@ STEADY = {
     "IMAGE_HISTORY_RATE__LIST_PER_SECOND": "10000",
     "IMAGE_HISTORY_RATE__DESCRIBE_PER_SECOND": "10000",
 }
+# A receiver that keeps what it is told, a message a line.
+TOLD = "told.jsonl"
+RECEIVER = json.dumps([{"run": ["/bin/sh", "-c", f"cat >> {TOLD}; echo >> {TOLD}"]}])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Mode:
     synced: bool = True
     codes: frozenset[int] = frozenset({0})
     details: bool = False
+    notify: bool = False
 
 
 MODES = {
@@ -56,6 +61,7 @@ MODES = {
         Mode("breaker", ODD, codes=frozenset({9})),
         Mode("empty", EMPTY, synced=False),
         Mode("details", MAIN, details=True),
+        Mode("notify", MAIN, codes=frozenset({0, 4}), notify=True),
     )
 }
 
@@ -98,6 +104,13 @@ def loaded_runs(folder: Path) -> set[str]:
         return {run_id for (run_id,) in connection.execute("SELECT etl_run_id FROM runs").fetchall()}
 
 
+def told(folder: Path) -> set[tuple[str, str]]:
+    """The news that a folder's receiver was told, by kind and subject."""
+    file = folder / TOLD
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return {(item["news"], item["subject"]) for line in lines if line for item in json.loads(line)["news"]}
+
+
 @dataclass(slots=True)
 class Figures:
     """What a matrix was."""
@@ -121,33 +134,36 @@ class Figures:
 
 @dataclass(slots=True)
 class Matrix:
-    """Runs syncs with faults. `undisturbed` and `traces` are of syncs without any, by mode."""
+    """Runs syncs with faults. `undisturbed` and `told` are of syncs without any, by mode."""
 
     folder: Path
     simulator: Simulator
     forge: Forge
     undisturbed: dict[str, Ended] = field(default_factory=dict)
     reached: set[Point] = field(default_factory=set)
+    told: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     number: int = 0
 
     def prepare(self) -> None:
         """Sync every account once, let the world change, and take every mode's undisturbed run."""
-        synced: dict[tuple[str, bool], Path] = {}
+        synced: dict[tuple[str, bool, bool], Path] = {}
         for mode in MODES.values():
-            template, same = self.template(mode), synced.get((mode.account_id, mode.details))
+            template, alike = self.template(mode), (mode.account_id, mode.details, mode.notify)
+            same = synced.get(alike)
             if not mode.synced:
                 template.mkdir(parents=True)
             elif same is None:
                 template.mkdir(parents=True)
                 self._expect(self.run(template, mode, first=True), 0)
-                synced[mode.account_id, mode.details] = template
+                synced[alike] = template
             else:
                 shutil.copytree(same, template)
         change(self.simulator.world)
         for mode in MODES.values():
-            ended = self.run(self.copy(mode), mode)
+            folder = self.copy(mode)
+            ended = self.run(folder, mode)
             self._expect(ended, *mode.codes)
-            self.undisturbed[mode.name] = ended
+            self.undisturbed[mode.name], self.told[mode.name] = ended, told(folder)
 
     def template(self, mode: Mode) -> Path:
         """The folder in which the account of a mode stands as before its sync."""
@@ -165,6 +181,8 @@ class Matrix:
         arguments = ("sync",) if first else mode.arguments
         environment = STEADY | self.simulator.environment(mode.account_id)
         environment["IMAGE_HISTORY_DETAILS"] = str(mode.details).lower()
+        if mode.notify:
+            environment["IMAGE_HISTORY_NOTIFY"] = RECEIVER
         ended = self.forge.run(
             Command(
                 str(folder),
@@ -204,6 +222,8 @@ class Matrix:
                 f"{mode.name} {fault}: {problem}"
                 for problem in (*self._disturbed(mode, fault, disturbed, clean), *self._clean(mode, clean))
             ]
+            if untold := self.told[mode.name] - told(folder):
+                figures.wrong.append(f"{mode.name} {fault}: nobody was told of {sorted(untold)}")
             shutil.rmtree(folder)
         return figures
 

@@ -13,7 +13,18 @@ from tests.faultpoints.faults import Point
 
 WRITTEN = (Effect.CREATE, Effect.WRITE, Effect.FSYNC, Effect.RENAME, Effect.FSYNC_FOLDER)
 # What is asked in the words of a user or of the demo is one statement, "question"; audits are for tests.
-_KINDS = ("checks", "comments", "load", "migrations", "publish", "reports", "session", "settle", "views")
+_KINDS = (
+    "checks",
+    "comments",
+    "load",
+    "migrations",
+    "notify",
+    "publish",
+    "reports",
+    "session",
+    "settle",
+    "views",
+)
 
 
 def _points(effects: tuple[Effect, ...], *subjects: str) -> frozenset[Point]:
