@@ -105,6 +105,7 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: the whole model, the 
 	@$(BIN)/python -m tests.mutation --every 60 $(if $(SEED),--seed $(SEED))
 	@IMAGE_HISTORY_TEST_SYNCS=100 $(BIN)/pytest -q tests/behaviour/test_turns.py
 	@$(BIN)/python -m tests.soak.storm $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.soak.report
 	@$(MAKE) --no-print-directory fuzz
 
 .PHONY: tables-soak

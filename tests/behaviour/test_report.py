@@ -6,13 +6,17 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from image_history.cli import run
+from image_history.report import page
 from tests.behaviour.asking import Desk, ask, built, rows_of
 from tests.behaviour.test_publish_s3 import Bucket, bucket, stores
+from tests.browser.facts import facts
+from tests.browser.releases import released
 from tests.cookbook import synced
 
 __all__ = ["ask", "bucket", "built", "stores"]
@@ -66,6 +70,62 @@ def test_report_tells_which_image_has_no_good_version(ask: Desk, tmp_path: Path)
     (known,) = rows_of(ask.warehouse, "SELECT image_name FROM image_versions GROUP BY 1 HAVING NOT bool_or("
                        "image_version_status = 'CREATED' AND etl_deleted_at IS NULL)")  # fmt: skip
     assert (row[1], row[4], row[5]) == (known[0], "CREATE_FAILED", "no base image")
+
+
+def test_report_of_a_real_release_history(tmp_path: Path) -> None:
+    """A lane for each major version of SageMaker Distribution, the newest first, with the alias that moves."""
+    html = released(tmp_path)
+    assert [(row[1], row[2], row[7]) for row in section(html, "images")] == [
+        ("sagemaker-distribution-4", "33", "latest 33"),
+        ("sagemaker-distribution-3", "77", ""),
+        ("sagemaker-distribution-2", "98", ""),
+        ("sagemaker-distribution-1", "35", ""),
+        ("sagemaker-distribution-0", "30", ""),
+    ]
+    assert "version 33: CREATED, created 2026-08-19 18:51" in html
+
+
+def at_the_top(html: str) -> list[tuple[str, str]]:
+    """What stands above all tables: subjects, and what is told of them."""
+    (top,) = re.findall(r'<section class="brief".*?</section>', html, re.DOTALL)
+    assert html.index(top) < html.index("<main>")
+    return re.findall(r"<li><b>([^<]*)</b>: ([^<]*)</li>", top)
+
+
+def test_report_names_at_its_top_what_vanished_and_how_sure_that_is(
+    warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The latest deletions, by name, with interval and proof; what is not there is counted and linked."""
+    monkeypatch.setattr("image_history.report.brief.MOST_LINES", 1)
+    html = written(warehouse, tmp_path, "--since", "3650d")
+    told = [(subject, text) for subject, text in at_the_top(html) if ", version" in subject]
+    rows = section(html, "deleted")
+    latest = rows[0]
+    assert told[0][0].startswith(f"{latest[0]}/{latest[1]}, version")
+    assert told[0][1] == f"gone between {latest[4]} and {latest[5]} UTC; {latest[7]}"
+    named = sum(len(subject.rpartition("version")[2].split(",")) for subject, _ in told)
+    assert f'<a href="#deleted">And {len(rows) - named} more, in the table</a>' in html
+
+
+def test_report_names_at_its_top_an_image_without_a_good_version(ask: Desk, tmp_path: Path) -> None:
+    """With the state of its newest version and the reason; deletions that there are not take no room."""
+    html = written(ask.warehouse, tmp_path)
+    (row,) = section(html, "no-good")
+    why = f"the newest, version {row[3]}, is CREATE_FAILED: no base image"
+    assert at_the_top(html) == [(f"{row[0]}/{row[1]}", why)]
+    assert '<a href="#no-good">In the table</a>' in html
+
+
+def test_report_names_at_its_top_what_was_not_read() -> None:
+    """How many scopes, which ones, and whether it is the list of images or some of them."""
+    told = facts(7)
+    nameless = [{**row, "image_name": None} for row in told.unread.rows[:2]]
+    unread = replace(told.unread, rows=[*nameless, *told.unread.rows[2:]])
+    html = page(replace(told, unread=unread))
+    assert "⚠ 1 of 1 scope not read whole" in html
+    assert "<b>111122223333/us-east-1</b>: 7 unread (its list of images; images " in html
+    assert "image-0002, image-0004, image-0006 and 3 more)" in html
+    assert "⚠" not in page(facts(0))
 
 
 def test_report_counts_images_without_good_version_beyond_those_it_shows(

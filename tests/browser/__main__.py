@@ -14,6 +14,7 @@ from pathlib import Path
 from image_history.report import Facts, page
 from tests.browser.driver import INSTALL, Browser, browser, missing
 from tests.browser.facts import HOSTILE, facts
+from tests.browser.releases import released
 
 CASES: dict[str, Facts] = {
     "nothing": facts(0),
@@ -93,9 +94,10 @@ def main() -> None:
         raise SystemExit(f"report-check needs {' and '.join(absent)}: {INSTALL}")
     with tempfile.TemporaryDirectory(prefix="report-check-") as temporary, browser() as window:
         keep = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-        for name, content in CASES.items():
+        pages = {"releases": released(Path(temporary))} | {name: page(told) for name, told in CASES.items()}
+        for name, html in pages.items():
             file = Path(temporary, f"{name}.html")
-            file.write_text(page(content), encoding="utf-8")
+            file.write_text(html, encoding="utf-8")
             require((size := file.stat().st_size) < 2_000_000, f"{name}: has {size:,} bytes")
             for kind, (width, height) in SIZES.items():
                 window.call("POST", "/window/rect", {"width": width, "height": height})
@@ -106,7 +108,7 @@ def main() -> None:
         check_tables(window)
         check_links(window)
     sys.stdout.write(
-        f"report-check: {len(CASES)} pages at {len(SIZES)} sizes: silent, at rest, and they work.\n"
+        f"report-check: {len(pages)} pages at {len(SIZES)} sizes: silent, at rest, and they work.\n"
     )
 
 

@@ -9,13 +9,14 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from image_history.report.brief import brief, unread_of
 from image_history.report.content import Facts, Row
 from image_history.report.lanes import Lane, axis_of, lanes_picture
 from image_history.report.tables import tables
@@ -50,6 +51,9 @@ def page(facts: Facts) -> str:
         script=Markup(script),  # noqa: S704  # our own file
         policy=_policy(style, script),
         tiles=_tiles(facts),
+        answers=brief(facts),
+        behind=sum(scope.unread > 0 for scope in facts.scopes),
+        unread_of=partial(unread_of, facts),
         weeks=weeks_picture(facts.weeks, axis),
         lanes=lanes_picture(lanes, axis) if lanes else None,
         left_out=facts.images.total - len(lanes),
