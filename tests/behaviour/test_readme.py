@@ -113,9 +113,9 @@ def install(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def served(environment: dict[str, str]) -> Iterator[str]:
-    """What the README's `simulate` prints, on a port that is free, while it runs."""
-    (step,) = steps(SERVER)
+def served(environment: dict[str, str], server: str = SERVER) -> Iterator[str]:
+    """What the `simulate` of a block prints, on a port that is free, while it runs."""
+    (step,) = steps(server)
     command = re.sub(r"--port \d+", "--port 0", step.command)
     with subprocess.Popen(
         ["/bin/sh", "-c", f"exec {command}"], env=environment, stdout=subprocess.PIPE, text=True
