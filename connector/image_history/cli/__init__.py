@@ -62,7 +62,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "plan": ("image_history.cli.plan", "Show what a sync would do now, and how many calls it takes."),
     "publish": (
         "image_history.cli.publish",
-        "Bring the configured Parquet datasets in step; each sync does too.",
+        "Bring the configured datasets and lake tables in step; each sync does too.",
     ),
     "queries": ("image_history.cli.queries", "Show the saved queries, with an example each."),
     "query": ("image_history.cli.query", "Ask the warehouse in SQL; read-only and locked down."),
