@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,22 +21,25 @@ from image_history.simulator import Simulator, generate
 MOST_SECONDS, MOST_MEGABYTES, MOST_BYTES = 10, 500, 2_000_000
 # Linux counts kilobytes, macOS bytes.
 _MEGABYTE = 1_000 if sys.platform == "linux" else 1_000_000
+# A small process between: a child's peak begins with the memory of the process that starts it, which holds the world.
+_MEASURED = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(done.returncode)
+"""
 
 
 def command(folder: Path, verb: str, environment: Mapping[str, str]) -> tuple[float, float]:
     """Run a verb in a process of its own; how many seconds it took, and the megabytes of memory at its peak."""
     started = time.monotonic()
-    arguments = [sys.executable, "-m", "image_history", verb]
-    with subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"report: {verb} left with {process.returncode}")
-    return time.monotonic() - started, _peak(usage)
-
-
-def _peak(usage: resource.struct_rusage) -> float:
-    return usage.ru_maxrss / _MEGABYTE
+    arguments = [sys.executable, "-c", _MEASURED, sys.executable, "-m", "image_history", verb]
+    done = subprocess.run(
+        arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"report: {verb} left with {done.returncode}")
+    return time.monotonic() - started, int(done.stdout) / _MEGABYTE
 
 
 def main() -> None:
