@@ -11,6 +11,7 @@ import pytest
 
 from image_history.durable import disk
 from image_history.durable.disk import unwritable
+from image_history.durable.effects import install
 from image_history.errors import OutputError, WarehouseError
 from image_history.formats import require_replaceable
 from image_history.publish.folder import require_dataset
@@ -63,11 +64,15 @@ def test_full_disk_at_the_first_load_names_the_warehouse(
         inner(connection, name, parameters)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Connection, "run", full)
-    # What other tests of this process copy warehouses from may be made first, in the same way.
-    told = r"^Cannot use the warehouse \S+/\w+\.duckdb: No space left on device\. Make room on its disk;"
+    told = r"^Cannot use the warehouse \S+/w\.duckdb: No space left on device\. Make room on its disk;"
     file = WarehouseFile(tmp_path / "w.duckdb")
-    with pytest.raises(WarehouseError, match=told) as refused, file.writing():
-        pass
+    # Whoever watches effects gets a warehouse that is made, and no copy of one that another test made.
+    remove = install(lambda _effect, _subject: None)
+    try:
+        with pytest.raises(WarehouseError, match=told) as refused, file.writing():
+            pass
+    finally:
+        remove()
     assert "unborn" not in str(refused.value)
 
 
