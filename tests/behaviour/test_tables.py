@@ -15,6 +15,9 @@ from tests.behaviour.publishing import Stock
 
 pytestmark = pytest.mark.duckdb
 
+# Names as a publication gives them.
+LEFT, YOUNG = (f"{OUR_FILES}00000000-0000-4000-8000-{number:012}.parquet" for number in (1, 2))
+
 TABLES = ("image_versions", "image_version_events", "images", "runs")
 
 
@@ -154,18 +157,16 @@ def test_upkeep_forgets_old_versions_and_sweeps_what_nobody_names(shelf: Shelf, 
         stock.change("us-east-1")
         shelf.one(stock, keep=timedelta(0) if shelf.kind == "iceberg" else timedelta(days=1))
     folder = next(path.parent for path in (shelf.folder / "lake").rglob(f"{OUR_FILES}*.parquet"))
-    (folder / f"{OUR_FILES}left.parquet").write_bytes(b"left by a publication that was cut off")
+    (folder / LEFT).write_bytes(b"left by a publication that was cut off")
     (folder / "yours.parquet").write_bytes(b"not ours")
     aged(shelf, timedelta(days=30))
-    (folder / f"{OUR_FILES}young.parquet").write_bytes(
-        b"maybe another publisher's, who has not committed yet"
-    )
+    (folder / YOUNG).write_bytes(b"maybe another publisher's, who has not committed yet")
     for _ in range(10):
         stock.change("us-east-1")
         shelf.one(stock, keep=timedelta(0) if shelf.kind == "iceberg" else timedelta(days=1))
     names = shelf.data_files()
-    assert f"{OUR_FILES}left.parquet" not in names
-    assert {"yours.parquet", f"{OUR_FILES}young.parquet"} <= names
+    assert LEFT not in names
+    assert {"yours.parquet", YOUNG} <= names
     assert_same(shelf, stock, readers=tuple(READERS))
     if shelf.kind == "iceberg":
         assert len(shelf.iceberg().metadata.snapshots) <= 2

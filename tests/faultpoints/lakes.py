@@ -199,7 +199,7 @@ def read_if_there(shelf: Shelf, table: str) -> pa.Table | None:
 def leave_a_file(shelf: Shelf) -> None:
     """A data file of ours that no commit names, as a publication leaves that is killed before its commit."""
     files = (shelf.folder / "lake").rglob(f"image_versions/**/{OUR_FILES}*.parquet")
-    (next(iter(files)).parent / f"{OUR_FILES}left.parquet").write_bytes(
+    (next(iter(files)).parent / f"{OUR_FILES}00000000-0000-4000-8000-000000000001.parquet").write_bytes(
         b"left by a publication that was cut off"
     )
 
