@@ -51,10 +51,10 @@ class _Changes:
 
     def lines(self) -> Iterator[str]:
         """The changes in words."""
-        yield f"{len(self.created)} versions are built, " + ", ".join(f"{n}:{v}" for n, v in self.created)
-        yield f"{len(self.touched)} versions are changed, " + ", ".join(f"{n}:{v}" for n, v in self.touched)
-        yield f"1 version fails, {self.failed[0]}:{self.failed[1]}"
-        yield f"1 version is deleted, {self.deleted[0]}:{self.deleted[1]}"
+        yield f"{len(self.created)} versions are built: " + ", ".join(f"{n}:{v}" for n, v in self.created)
+        yield f"{len(self.touched)} versions are changed: " + ", ".join(f"{n}:{v}" for n, v in self.touched)
+        yield f"1 version fails: {self.failed[0]}:{self.failed[1]}"
+        yield f"1 version is deleted: {self.deleted[0]}:{self.deleted[1]}"
 
 
 @click.command("demo", cls=Verb)
@@ -105,7 +105,7 @@ def _tell(config: Config, simulator: Simulator) -> None:
     changes = _let_time_pass(simulator)
     _heading("Six hours pass")
     for line in changes.lines():
-        click.echo(f"  {line}")
+        say(f"  {line}")
     _heading("Second sync: only what changed is written")
     _sync(config)
     image, version = changes.deleted
