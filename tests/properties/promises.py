@@ -32,8 +32,10 @@ STREAMS = """
 SELECT account_id, region, epoch_ms(watermark), first_version_seen, highest_version FROM streams
 WHERE image_name = $image
 """
+# A stream that was not listed has a row only to say so.
 COVERAGE = """
-SELECT account_id, region, outcome FROM coverage WHERE image_name = $image AND etl_run_id = $run_id
+SELECT account_id, region, outcome FROM coverage
+WHERE image_name = $image AND etl_run_id = $run_id AND outcome NOT IN ('rested', 'skipped')
 """
 ABSENT = (
     "SELECT account_id, region, first_version, last_version FROM absent_versions WHERE image_name = $image"
