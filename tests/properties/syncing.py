@@ -65,7 +65,7 @@ WHERE (
 )
 """
 INCREMENTAL = """
-SELECT image_name FROM coverage
+SELECT image_name FROM coverage_in_full
 WHERE listing = 'incremental' AND etl_run_id = (SELECT etl_run_id FROM runs ORDER BY finished_at DESC LIMIT 1)
 """
 WATERMARKS = "SELECT image_name, epoch_ms(watermark) FROM streams WHERE watermark IS NOT NULL"
