@@ -145,7 +145,7 @@ def serving(catalog: RestCatalog) -> Iterator[RestCatalog]:
         do_GET = do_HEAD = do_POST = handle_any  # noqa: N815 - as http.server wants them called
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """A request is not logged."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     catalog.port = server.server_address[1]

@@ -74,9 +74,9 @@ class Hearing:
         self.unopened = self.unopened or bool(wave.unreadable)
 
     def rest(self, confirmations: Confirmations | None) -> Rest:
-        """Who may rest. Nobody where hints cannot be relied on, or what is stored is not known (None).
+        """Which images may rest. None may if hints cannot be relied on, or if it is not known what is stored (None).
 
-        Nor who is asked for by name.
+        An image that is asked for by name does not rest either.
         """
         named = self.options.full or bool(self.options.images)
         allowed = self.mailbox is not None and self.mail.problem is None and not named

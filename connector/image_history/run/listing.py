@@ -38,16 +38,16 @@ class Progress(Protocol):
 
 
 class Silent:
-    """A Progress that nobody watches."""
+    """A Progress that shows nothing."""
 
     def stage(self, name: str) -> None:
-        """Nothing."""
+        """Ignore the stage."""
 
     def planned(self, streams: int) -> None:
-        """Nothing."""
+        """Ignore the number."""
 
     def page(self, page: PageRead) -> None:
-        """Nothing."""
+        """Ignore the page."""
 
 
 @dataclass(frozen=True, slots=True)
