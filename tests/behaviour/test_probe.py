@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.duckdb
 
 NOON_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
 READING = {"ListImages", "ListImageVersions", "DescribeImage", "DescribeImageVersion", "GetCallerIdentity"}
 
 
@@ -60,6 +61,7 @@ def told(served: ServeWorld, **switches: object) -> dict[str, str]:
     return {each.question: each.answer for each in observe(subject)}
 
 
+IMAGE_TIME = "image's LastModifiedTime after a new version"
 USUAL = {
     "version numbers": "1 missing between the first and the last",
     "default page size": "10 rows",
@@ -87,6 +89,7 @@ USUAL = {
     "case in ImageArn": "as in the name",
     "case in ImageVersionArn": "as in the name",
     "times of Describe and list": "the same",
+    IMAGE_TIME: NOT_TOLD,
 }
 PAGED = {name: "filtered after paging" for name in USUAL if name.startswith("filter and pages")}
 BOUNDS = [name for name in USUAL if name.startswith("bound")]
@@ -131,8 +134,36 @@ def test_probe_tells_what_one_image_cannot_tell(served: ServeWorld) -> None:
     subject = choose(Config(rate=FAST), Knowledge(), image="base", scope=None, stop=Stop())
     found = {each.question: each for each in observe(subject)}
     missing = {question for question, each in found.items() if each.answer == NOT_TOLD}
-    assert missing == {"default page size", "default order", *PAGED, *BOUNDS, *TIES, "tokens", "case in ARNs"}
+    assert missing == {
+        "default page size",
+        "default order",
+        *PAGED,
+        *BOUNDS,
+        *TIES,
+        "tokens",
+        "case in ARNs",
+        IMAGE_TIME,
+    }
     assert all(each.evidence for each in found.values() if each.answer == NOT_TOLD)
+
+
+@pytest.mark.parametrize(("moves", "answer"), [(True, "moved"), (False, "as before")])
+def test_probe_tells_whether_a_new_version_moves_the_image(
+    served: ServeWorld, *, moves: bool, answer: str
+) -> None:
+    """The image's time in the list of images is held against its newest version."""
+    clock = VirtualClock(frozen_at=NOON_MS)
+    world = World(clock=clock)
+    served(world, Behaviour(versions_move_image=moves))
+    world.create_image("base")
+    clock.advance(HOUR_MS)
+    world.create_version("base")
+    clock.advance(HOUR_MS)
+    subject = choose(Config(rate=FAST), Knowledge(), image=None, scope=None, stop=Stop())
+    assert {each.question: each.answer for each in observe(subject)}[IMAGE_TIME] == answer
+    world.update_image("base", description="changed since")
+    subject = choose(Config(rate=FAST), Knowledge(), image=None, scope=None, stop=Stop())
+    assert {each.question: each.answer for each in observe(subject)}[IMAGE_TIME] == NOT_TOLD
 
 
 CREATED = b'[{"after_requests": 12, "action": {"do": "create_version", "image": "Base-GPU"}}]'

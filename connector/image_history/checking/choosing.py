@@ -5,6 +5,8 @@ Must not know what is asked of it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from image_history.checking.subject import Question, Subject
 from image_history.config import Config
 from image_history.errors import ConfigError
@@ -27,7 +29,8 @@ def choose(
     """
     opened = _scope(find_targets(config, stop), config, scope, stop)
     found = opened.images()
-    names = [each.ImageName for each in found.images]
+    images = {each.ImageName: each for each in found.images}
+    names = list(images)
     if image is not None and image not in names:
         raise ConfigError(f"There is no image {image} in {opened.scope}; upper and lower case matter.")
     if not names:
@@ -36,7 +39,8 @@ def choose(
         )
     bare = Subject(opened.calls, opened.scope, "")
     chosen = image if image is not None else _largest(bare, names, knowledge)
-    return Subject(opened.calls, opened.scope, chosen, tuple(name for name in names if name != chosen))
+    others = tuple(name for name in names if name != chosen)
+    return replace(bare, image_name=chosen, others=others, image=images[chosen], listed_ms=found.now_ms)
 
 
 def _scope(wanted: tuple[Target, ...], config: Config, scope: str | None, stop: Stop) -> OpenScope:

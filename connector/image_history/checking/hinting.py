@@ -1,4 +1,4 @@
-"""Whether hints can be had from where the configuration says.
+"""Whether hints can be had from where the configuration says, or images' own times stand in for them.
 
 Only looks: no message is received. Must not know what a hint is.
 """
@@ -6,19 +6,38 @@ Only looks: no message is received. Must not know what a hint is.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from image_history.aws.queue import Queue
 from image_history.checking.results import Result, failed, ok, warning
 from image_history.config import Config, format_duration
 from image_history.errors import ConnectorError
+from image_history.warehouse.loader import Knowledge
 
 
-def look_at_hints(config: Config) -> tuple[Result, ...]:
-    """One result for the source of hints; none where there is no source."""
+def look_at_hints(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
+    """One result for the source of hints, or for each scope where images' times are to tell; else none."""
     if config.hints.folder is not None:
         return (_folder(config),)
-    return () if config.hints.queue is None else (_queue(config, config.hints.queue),)
+    if config.hints.queue is not None:
+        return (_queue(config, config.hints.queue),)
+    return tuple(_image_times(knowledge)) if config.hints.trust_image_time else ()
+
+
+def _image_times(knowledge: Knowledge) -> Iterator[Result]:
+    found = {} if knowledge.confirmed is None else knowledge.confirmed.image_times
+    if not found:
+        told = "No list of images is stored yet, so that nothing is proved: every image is listed."
+        yield warning("image times", "hints.trust_image_time", told, "Run sync, and check again.")
+    for scope, times in sorted(found.items()):
+        counts = f"{times.shown:,} for, {times.contradicted:,} against"
+        told = f"of a new version moving its image's LastModifiedTime: {counts}"
+        if times.proved:
+            yield ok("image times", str(scope), f"proved by images, {told}")
+            continue
+        fix = "Every image there is listed until then; use hints from a queue if that takes too long."
+        yield warning("image times", str(scope), f"Not proved by images, {told}.", fix)
 
 
 def _folder(config: Config) -> Result:

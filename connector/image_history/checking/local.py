@@ -68,7 +68,9 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, Knowl
         return ok("warehouse", where, "not there yet: the first sync makes it"), *nothing
     try:
         with WarehouseFile(path).reading(wait_seconds=_WAIT_SECONDS) as connection:
-            knowledge = known(connection)
+            # With what is confirmed only where it counts: it is asked of every row of coverage.
+            image_times = config.hints.trust_image_time
+            knowledge = known(connection, confirmed=image_times, image_times=image_times)
             loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
     except WarehouseLockedError as error:
         told = f"It is held by {error.context.get('holder', 'another process')}."

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from image_history.aws.bodies import ImageVersion
+from image_history.aws.bodies import ImageVersion, epoch_ms
 from image_history.checking.subject import (
     CREATED,
     FIELDS,
@@ -22,6 +22,7 @@ from image_history.checking.subject import (
     Subject,
     numbers,
 )
+from image_history.hints.resting import LAG_MS
 
 NOT_TOLD = "not told"
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -279,6 +280,27 @@ def _details(subject: Subject) -> Iterator[Observation]:
     )
 
 
+_IMAGE_TIME = "image's LastModifiedTime after a new version"
+
+
+def _image_time(subject: Subject) -> Iterator[Observation]:
+    """Whether the list of images tells of new versions, which setting hints.trust_image_time rests on."""
+    image = subject.image
+    if image is None or not subject.rows or not subject.whole:
+        yield _not_told(_IMAGE_TIME, "not all versions were read")
+        return
+    newest = max(subject.rows, key=CREATED.ms)
+    made_ms, moved_ms = CREATED.ms(newest), epoch_ms(image.LastModifiedTime)
+    if made_ms <= epoch_ms(image.CreationTime) + LAG_MS:
+        yield _not_told(_IMAGE_TIME, "the last version was created together with the image")
+    elif moved_ms < made_ms and made_ms + LAG_MS <= subject.listed_ms:
+        yield Observation(_IMAGE_TIME, "as before", "older than the last version in ListImages")
+    elif made_ms <= moved_ms <= MODIFIED.ms(newest) + LAG_MS:
+        yield Observation(_IMAGE_TIME, "moved", "that of the last version in ListImages")
+    else:
+        yield _not_told(_IMAGE_TIME, "the image was changed otherwise since its last version")
+
+
 _EXPERIMENTS: tuple[Experiment, ...] = (
     _version_numbers,
     _defaults,
@@ -289,4 +311,5 @@ _EXPERIMENTS: tuple[Experiment, ...] = (
     _absences,
     _arns,
     _details,
+    _image_time,
 )

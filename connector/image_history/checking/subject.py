@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from image_history.aws.bodies import ImageVersion, epoch_ms
+from image_history.aws.bodies import Image, ImageVersion, epoch_ms
 from image_history.errors import ConnectorError, SkippableError
 from image_history.extract.calls import ScopeCalls
 from image_history.model import Scope
@@ -110,7 +110,8 @@ class Page:
 class Subject:
     """One image of a scope. `others` are names of further images, `rows` its versions by number, read so far.
 
-    `whole` says that these are all of them.
+    `whole` says that these are all of them. `image` is what the scope's list of images said of it, read at
+    `listed_ms` (UTC epoch milliseconds, AWS's clock).
     """
 
     calls: ScopeCalls
@@ -119,6 +120,8 @@ class Subject:
     others: tuple[str, ...] = ()
     rows: tuple[ImageVersion, ...] = ()
     whole: bool = False
+    image: Image | None = None
+    listed_ms: int = 0
 
     def ask(self, question: Question, token: str | None = None, *, image_name: str | None = None) -> Page:
         """One page. Raises what is no answer: a TransientError, or a FatalError."""

@@ -111,7 +111,7 @@ def _results(shared: Globals) -> tuple[Result, ...]:
         *here.results,
         *look_at_targets(config),
         *look_at_lakes(config),
-        *look_at_hints(config),
+        *look_at_hints(config, here.knowledge),
         *look_at_receivers(config),
     )
 

@@ -98,8 +98,10 @@ def _hints(hints: HintsReport) -> str:
     """How many images rest, and what became of the messages."""
     if hints.problem is not None:
         return f"hints: not relied on, so that no image rests: {hints.problem}"
-    parts = [f"hints: {counted(hints.rested, 'image')} {'rests' if hints.rested == 1 else 'rest'}"]
-    parts.append(f", {hints.hinted:,} hinted; {counted(hints.messages, 'message')}")
+    source = "image times" if hints.by_image_time else "hints"
+    parts = [f"{source}: {counted(hints.rested, 'image')} {'rests' if hints.rested == 1 else 'rest'}"]
+    if not hints.by_image_time:
+        parts.append(f", {hints.hinted:,} hinted; {counted(hints.messages, 'message')}")
     kept = hints.messages - hints.acknowledged
     parts.append(f", {kept:,} kept for the next sync" if kept else "")
     parts.append(f", {hints.junk:,} about no image" if hints.junk else "")

@@ -111,7 +111,7 @@ def _check_place(entry: Publish, item: Node, index: int, scheme: str) -> None:
 
 
 def check_hints(config: Config, root: Node) -> None:
-    """Hints have one source, and a profile only where it serves."""
+    """Hints have one source, or images' own times stand in for them; a profile is there only where it serves."""
     hints, written = config.hints, member(root, "hints")
     if written is None:
         return
@@ -119,6 +119,11 @@ def check_hints(config: Config, root: Node) -> None:
         raise fault(_place(written, "folder"), "hints has both queue and folder; keep one of them.")
     if hints.profile is not None and hints.queue is None:
         raise fault(_place(written, "profile"), "hints.profile is for a queue; name one, or remove it.")
+    if hints.trust_image_time and (hints.queue is not None or hints.folder is not None):
+        raise fault(
+            _place(written, "trust_image_time"),
+            "hints.trust_image_time is for where there are no hints; keep it, or the queue or folder.",
+        )
 
 
 def check_notify(config: Config, root: Node) -> None:

@@ -370,6 +370,13 @@ class Hints(Struct, frozen=True, forbid_unknown_fields=True):
             "Shorter than the queue keeps a message."
         ),
     ] = timedelta(days=1)
+    trust_image_time: Annotated[
+        bool,
+        Meta(
+            description="Without hints, let an image rest while its LastModifiedTime stays the same, in accounts and "
+            "regions whose stored history proves that a new version moves it. Not beside `queue` or `folder`."
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         """A `~` is somebody's home, in Python as in the file."""
@@ -378,8 +385,9 @@ class Hints(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def rests_for(self) -> timedelta | None:
-        """How long an image may rest; None without a source of hints: then none may."""
-        return self.trust if self.queue is not None or self.folder is not None else None
+        """How long an image may rest; None where nothing tells of changes: then none may."""
+        sources = self.queue is not None or self.folder is not None
+        return self.trust if sources or self.trust_image_time else None
 
 
 class Notify(Struct, frozen=True, forbid_unknown_fields=True):

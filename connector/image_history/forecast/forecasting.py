@@ -143,6 +143,7 @@ def _stored(config: Config) -> _Stored:
                 known(
                     connection,
                     confirmed=config.hints.rests_for is not None,
+                    image_times=config.hints.trust_image_time,
                     after=_remembered_run(config, landing),
                 ),
                 tuple(run for run in runs if run.plan.run_id not in loaded),

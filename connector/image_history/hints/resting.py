@@ -14,6 +14,8 @@ from image_history.model import Scope, Stream, StreamKnowledge
 
 # Lists lag behind changes by seconds: only a listing that began so much later shows what a hint is about.
 LAG_MS = 60_000
+# So many images have to show it before an image's own time is believed: one may agree by chance.
+_ENOUGH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +35,43 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageTimes:
+    """Of how many images of a scope the list of images shows the time of their newest version, and of how many not.
+
+    `contradicted` had a version that was younger than the image's LastModifiedTime, long enough before they were
+    listed.
+    """
+
+    shown: int = 0
+    contradicted: int = 0
+
+    @property
+    def proved(self) -> bool:
+        """Whether a new version moves its image's LastModifiedTime, as far as the stored history tells."""
+        return self.shown >= _ENOUGH and not self.contradicted
+
+
+@dataclass(frozen=True, slots=True)
 class Confirmations:
-    """What is confirmed of each stream."""
+    """What is confirmed of each stream, and in which scopes an image's own time tells of new versions.
+
+    `image_times` is empty where nobody asked for it.
+    """
 
     streams: Mapping[Stream, Confirmed] = field(default_factory=dict)
+    image_times: Mapping[Scope, ImageTimes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
     """Decides who may rest. `allowed` is False where hints are not to be relied on: then nobody may.
 
-    Durations in milliseconds. `page_size` tells images that fit one page from larger ones.
+    Durations in milliseconds. `page_size` tells images that fit one page from larger ones. `by_image_time`: there are
+    no hints, and an image's own time has to do, in the scopes in which that is proved.
     """
 
     allowed: bool = False
+    by_image_time: bool = False
     trust_ms: int = 0
     reconcile_every_ms: int = 0
     page_size: int = 100
@@ -78,11 +103,20 @@ class Rest:
             and not confirmed.passing
             and not self._due(known, now_ms)
             and not self.pending(stream, known)
+            and (not self.by_image_time or self._tells(stream.scope, image[1], confirmed.t0_ms))
         )
 
     def confirmed_ms(self, stream: Stream) -> int:
         """When a stream that may rest was last listed: the T0 of that listing."""
         return self.confirmations.streams[stream].t0_ms or 0
+
+    def _tells(self, scope: Scope, modified_ms: int, t0_ms: int) -> bool:
+        """Whether a version that moved the image's time was in the last listing, and a later one would move it.
+
+        The list of versions may lag behind the list of images.
+        """
+        proof = self.confirmations.image_times.get(scope, ImageTimes())
+        return proof.proved and _shows(t0_ms, modified_ms)
 
     def _due(self, known: StreamKnowledge, now_ms: int) -> bool:
         """Whether a large image is to be listed in full, which alone finds deletions."""

@@ -111,7 +111,7 @@ class ScopeReport:
 
 @dataclass(frozen=True, slots=True)
 class HintsReport:
-    """What hints did for one run, and what became of them.
+    """What hints did for one run, and what became of them; `by_image_time`, images' own times stood in for them.
 
     `messages` were there, and `acknowledged` of them will not come again; `junk` counts messages, or lines of
     them, that are no events of images. `rested` images were not listed; the one that was confirmed longest ago was
@@ -127,6 +127,7 @@ class HintsReport:
     calls: int = 0
     confirmed_until: datetime | None = None
     problem: str | None = None
+    by_image_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

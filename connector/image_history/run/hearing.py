@@ -79,9 +79,11 @@ class Hearing:
         An image that is asked for by name does not rest either.
         """
         named = self.options.full or bool(self.options.images)
-        allowed = self.mailbox is not None and self.mail.problem is None and not named
+        by_image_time = self.config.hints.trust_image_time
+        relied_on = by_image_time if self.mailbox is None else self.mail.problem is None
         return Rest(
-            allowed=allowed and confirmations is not None,
+            allowed=relied_on and not named and confirmations is not None,
+            by_image_time=by_image_time,
             trust_ms=round(self.config.hints.trust.total_seconds() * 1000),
             reconcile_every_ms=round(self.config.reconcile_every.total_seconds() * 1000),
             page_size=self.config.page_size,
@@ -95,14 +97,16 @@ class Hearing:
         known: Mapping[Stream, StreamKnowledge],
         plan: RunPlan,
     ) -> HintsReport | None:
-        """Acknowledge what the loaded run has settled, return the rest, and say so; None without hints.
+        """Acknowledge what the loaded run has settled, return the rest, and say so; None where no image may rest.
 
         To be called after the commit. Without `confirmations` nothing is acknowledged: the run proved nothing.
         """
-        if self.mailbox is None:
+        if self.config.hints.rests_for is None:
             return None
         done, left = self._sorted(confirmations, known, plan)
-        calls = self.mail.calls + self.mailbox.acknowledge(done) + self.mailbox.release(left)
+        calls = self.mail.calls
+        if self.mailbox is not None:
+            calls += self.mailbox.acknowledge(done) + self.mailbox.release(left)
         confirmed = [scope.confirmed_ms for scope in plan.scopes if scope.confirmed_ms is not None]
         return HintsReport(
             messages=len(self.mail.messages),
@@ -113,6 +117,7 @@ class Hearing:
             calls=calls,
             confirmed_until=_instant(min(confirmed)) if confirmed else None,
             problem=self.mail.problem,
+            by_image_time=self.config.hints.trust_image_time,
         )
 
     def _sorted(

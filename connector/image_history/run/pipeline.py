@@ -200,6 +200,7 @@ class _Sync:
                 return known(
                     connection,
                     confirmed=self.config.hints.rests_for is not None,
+                    image_times=self.config.hints.trust_image_time,
                     after=self._remembered_run(),
                 )
         except WarehouseLockedError as error:

@@ -26,6 +26,7 @@ class Rules:
     create_ms: int = 0
     delete_ms: int = 0
     alias_bumps_last_modified: bool = False
+    versions_move_image: bool = False
     arns: ArnStyle = field(default_factory=ArnStyle)
 
 
@@ -39,6 +40,7 @@ class Behaviour:
     filters: inclusive as documented, exclusive, or ignored (all four time filters).
     tie_order: order of equal sort values, by version (or image name), or shuffled by tie_seed.
     list_lag_ms: lists tell the state of so many virtual milliseconds ago; Describe is always current.
+    versions_move_image: creating a version moves its image's LastModifiedTime.
     latency_ms: real milliseconds before each answer.
     list_per_second, describe_per_second: real-time rate per account and region; None for no limit.
     create_ms, delete_ms: virtual milliseconds that versions and images spend CREATING and DELETING; 0: none.
@@ -55,6 +57,7 @@ class Behaviour:
     arn_none: bool = False
     partition: str | None = None
     alias_bumps_last_modified: bool = False
+    versions_move_image: bool = False
     create_ms: int = 0
     delete_ms: int = 0
     list_lag_ms: int = 0
@@ -75,6 +78,7 @@ class Behaviour:
             create_ms=self.create_ms,
             delete_ms=self.delete_ms,
             alias_bumps_last_modified=self.alias_bumps_last_modified,
+            versions_move_image=self.versions_move_image,
             arns=ArnStyle(
                 partition=self.partition, lowercase=self.lowercase_arns, version_arn_none=self.arn_none
             ),

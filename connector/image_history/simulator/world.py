@@ -105,7 +105,8 @@ class World(Registry):
         It is CREATED, or with a failure_reason CREATE_FAILED, after `create_ms` of CREATING, or at once.
         """
         with self.settled() as now_ms:
-            contents = self._image(image_name, scope).contents
+            image = self._image(image_name, scope)
+            contents = image.contents
             record = VersionRecord(
                 version=contents.next_version,
                 creation_ms=now_ms,
@@ -115,6 +116,8 @@ class World(Registry):
             )
             contents.next_version += 1
             contents.versions.put(record, now_ms)
+            if self.rules.versions_move_image:
+                self._region(scope).put(msgspec.structs.replace(image, last_modified_ms=now_ms), now_ms)
             targets = {**contents.aliases.targets, **dict.fromkeys(aliases, record.version)}
             if targets != contents.aliases.targets:
                 contents.aliases.change(targets, now_ms)

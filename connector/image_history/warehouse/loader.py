@@ -95,8 +95,10 @@ class Knowledge:
     confirmed: Confirmations | None = None
 
 
-def known(connection: Connection, *, confirmed: bool = False, after: str | None = None) -> Knowledge:
-    """What the warehouse knows; what is confirmed of its streams as well, if that is asked for.
+def known(
+    connection: Connection, *, confirmed: bool = False, image_times: bool = False, after: str | None = None
+) -> Knowledge:
+    """What the warehouse knows; what is confirmed of its streams, and by images' times, if that is asked for.
 
     Where it lacks `after`, a run that somebody remembers, a backup was put in its place, and hints at what it lacks
     are gone: then nothing is confirmed.
@@ -106,7 +108,9 @@ def known(connection: Connection, *, confirmed: bool = False, after: str | None 
         streams=known_streams(connection.table("load/known_streams")),
         accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
         newest_run=newest_run(connection),
-        confirmed=confirmations(connection) if confirmed and _has(connection, after) else None,
+        confirmed=confirmations(connection, image_times=image_times)
+        if confirmed and _has(connection, after)
+        else None,
     )
 
 
