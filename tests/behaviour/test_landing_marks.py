@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from image_history.errors import LandingError, WarehouseLockedError
-from image_history.landing.files import seal
+from image_history.landing.files import unsealed
 from image_history.landing.mark import NAME
 from image_history.landing.runs import Landing
 from image_history.model import Outcome
@@ -97,10 +98,13 @@ def test_landing_of_the_version_before_is_adopted_once(served: ServeWorld) -> No
     kill_after(site, 9)
     landing = site.config.landing_folder
     (run,) = Landing(landing).runs()
-    written = json.loads((run.folder / "plan.json").read_bytes())["document"]
+    written = unsealed(run.folder / "plan.json", dict)
     for name in ("warehouse_id", "base_run"):
         written["plan"].pop(name)
-    (run.folder / "plan.json").write_bytes(seal(written))
+    # It did not pack them either.
+    document = json.dumps(written)
+    sealed = f'{{"crc32": {zlib.crc32(document.encode())}, "document": {document}}}'
+    (run.folder / "plan.json").write_text(sealed, encoding="utf-8")
     (landing / NAME).unlink()
     (landing / "known-streams.parquet").write_bytes(b"PAR1 of another time")
     site.sync()

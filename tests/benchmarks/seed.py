@@ -40,7 +40,9 @@ WHERE version = 1
 _STREAMS = f"""
 INSERT INTO streams BY NAME
 SELECT {_KEY}, make_timestamptz(max(last_modified_ms) * 1000) AS watermark, now() AS last_full_at,
-    max(version) AS highest_version, 1 AS first_version_seen, count(*) AS live_versions, {_RUN}
+    max(version) AS highest_version, 1 AS first_version_seen, count(*) AS live_versions,
+    make_timestamptz(1704067200000000) AS image_created_at, make_timestamptz(1704067200000000) AS life_began_at,
+    0 AS unexplained, {_RUN}
 FROM truth
 GROUP BY image_name
 ORDER BY image_name

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from image_history.durable.effects import install
+from image_history.landing.files import seal, unsealed
 from image_history.landing.runs import Landing
 from image_history.simulator import FaultRule
 from tests.faultpoints.faults import Fault, Tripwire
@@ -62,7 +63,9 @@ def cut(path: Path) -> None:
 
 def newer(path: Path) -> None:
     """Let a later version have written the plan."""
-    path.write_bytes(path.read_bytes().replace(b'"format":', b'"format":9', 1))
+    written = unsealed(path, dict)
+    written["plan"]["format"] += 1
+    path.write_bytes(seal(written))
 
 
 @pytest.mark.parametrize(

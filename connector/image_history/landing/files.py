@@ -5,6 +5,7 @@ Whatever cannot be written or read is a LandingError that says what to do. Must 
 
 from __future__ import annotations
 
+import base64
 import re
 import zlib
 from pathlib import Path
@@ -29,24 +30,37 @@ Value = TypeVar("Value")
 
 
 class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
-    """A JSON document with the checksum of its bytes."""
+    """A JSON document with the checksum of its bytes; packed it is a text, in base64."""
 
     crc32: int
     document: msgspec.Raw
 
 
 def seal(document: object) -> bytes:
-    """A value as JSON that `unsealed` reads, and takes for damaged if a byte of it changes."""
+    """A value as JSON that `unsealed` reads, and takes for damaged if a byte of it changes.
+
+    Packed, for the reason that `parquet` gives.
+    """
     encoded = msgspec.json.encode(document)
-    return msgspec.json.encode(_Sealed(zlib.crc32(encoded), msgspec.Raw(encoded)))
+    packed = base64.b64encode(zlib.compress(encoded, _FAST)).decode("ascii")
+    return msgspec.json.encode(_Sealed(zlib.crc32(encoded), msgspec.Raw(msgspec.json.encode(packed))))
 
 
 def unsealed(path: Path, kind: type[Value]) -> Value:
-    """The value in a file that `seal` made."""
+    """The value in a file that `seal` made, also as the version before wrote it: not packed."""
     sealed = decoded(read_whole(path), _Sealed, path)
-    if zlib.crc32(sealed.document) != sealed.crc32:
+    written = bytes(sealed.document)
+    document = _unpacked(decoded(written, str, path), path) if written.startswith(b'"') else written
+    if zlib.crc32(document) != sealed.crc32:
         raise damaged(path, "its checksum does not match")
-    return decoded(bytes(sealed.document), kind, path)
+    return decoded(document, kind, path)
+
+
+def _unpacked(text: str, path: Path) -> bytes:
+    try:
+        return zlib.decompress(base64.b64decode(text, validate=True))
+    except (ValueError, zlib.error) as error:
+        raise damaged(path, str(error)) from error
 
 
 def decoded(content: bytes, kind: type[Value], path: Path) -> Value:
@@ -62,21 +76,25 @@ def parquet(table: pa.Table, note: object = None) -> pa.Buffer:
 
     Packed, for Parquet does not: a quiet run of many images writes little else than their checkpoints.
     """
-    metadata = None if note is None else {_METADATA_KEY: zlib.compress(msgspec.json.encode(note), _FAST)}
     buffer = pa.BufferOutputStream()
-    pq.write_table(
-        table.replace_schema_metadata(metadata),
+    # Without Arrow's copy of the schema: the value would be in the file a second time, and longer.
+    with pq.ParquetWriter(
         buffer,
+        table.schema,
         compression="zstd",
         dictionary_pagesize_limit=_DICTIONARY_BYTES,
-    )
+        store_schema=False,
+    ) as writer:
+        writer.write_table(table)
+        if note is not None:
+            writer.add_key_value_metadata({_METADATA_KEY: zlib.compress(msgspec.json.encode(note), _FAST)})
     return buffer.getvalue()
 
 
 def noted(content: bytes, kind: type[Value], path: Path) -> Value:
     """The value that `parquet` put beside the rows of a file with this content."""
     try:
-        metadata = pq.read_schema(pa.BufferReader(content)).metadata or {}
+        metadata = pq.read_metadata(pa.BufferReader(content)).metadata or {}
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, str(error)) from error
     if _METADATA_KEY not in metadata:
