@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from image_history.formats.cells import texts
 from image_history.formats.rows import Rows, Sink, distinct
 
-# DuckDB's own; what reads it can skip groups, and a group fits memory many times over.
-ROW_GROUP_ROWS = 122_880
+# Half of DuckDB's own: what reads it can skip groups, and a writer, which keeps a group, stays small.
+ROW_GROUP_ROWS = 61_440
 # Values that hardly repeat, as ARNs and instants, are smaller and faster packed as they are; Parquet's writer notices
 # that only when their dictionary is full.
 _DICTIONARY_BYTES = 64 * 1024

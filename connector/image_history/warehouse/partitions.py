@@ -25,7 +25,7 @@ from image_history.warehouse.warehouse import Connection, EngineError, Warehouse
 
 PARTITION_COLUMN = "region"
 # What is written differently from before has to be written anew: raise this with the writer's settings.
-_WRITER = 3
+_WRITER = 4
 # How sql/views makes what may be published; a macro may not.
 _VIEW = "CREATE OR REPLACE VIEW"
 # A sync that holds the file is not waited for.
@@ -193,7 +193,7 @@ class Stream:
 
 
 # A sync publishes in its own process, and stays as small as it was while it loaded; half of that is Parquet's.
-_FRUGAL = Limits(memory_bytes=128 * 1024**2, threads=1)
+_FRUGAL = Limits(memory_bytes=64 * 1024**2, threads=1)
 
 
 @contextmanager
