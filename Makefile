@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DUCKDB1 := $(VENV)/duckdb1
 BOTOCORE := $(VENV)/botocore
-# What `make test` runs on the oldest botocore: the way to AWS. AWS_TESTS=tests runs all that concerns it.
+# What `make test-more` runs on the oldest botocore: the way to AWS. AWS_TESTS=tests runs all that concerns it.
 AWS_TESTS ?= $(addprefix tests/,contract $(addprefix loopback/test_,agreement_with_boto3.py places.py kubernetes.py) \
 	$(addprefix behaviour/test_,sessions.py connections.py whose_answer.py requests.py publish_s3.py))
 FUZZER := $(VENV)/fuzzer
@@ -22,7 +22,7 @@ SPARK := $(VENV)/spark
 LAKES := $(VENV)/lakes
 RAY := $(VENV)/ray
 LOCKS := requirements
-# What `make test` runs on DuckDB 1.5, the second line: all that loads, settles and queries. DUCKDB1_TESTS=tests runs all.
+# What `make test-more` runs on DuckDB 1.5, the second line: all that loads, settles and queries. DUCKDB1_TESTS=tests runs all.
 DUCKDB1_TESTS ?= $(addprefix tests/,$(addprefix behaviour/test_,sync.py deletions.py promises.py query.py \
 	query_lockdown.py library.py export.py) unit/test_sql.py unit/test_schema.py properties/test_history.py)
 
@@ -70,7 +70,10 @@ demo: $(PROJECT) ## run the main job against a simulated AWS: no account, no cre
 venv: $(PROJECT) $(TOOLS) ## build the development environment in .venv from the lock files
 
 .PHONY: test
-test: check unit unit-duckdb1 unit-botocore ## prove the project: format, lint, types, layers, docs, tests, also on the oldest DuckDB and botocore
+test: check unit ## prove the project: format, lint, types, layers, docs, tests
+
+.PHONY: test-more
+test-more: unit-long unit-duckdb1 unit-botocore ## the tests that take long, and those of DuckDB 1.5 and of the oldest botocore: 15 minutes
 
 .PHONY: check
 check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, layers, docs
@@ -84,8 +87,12 @@ check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, 
 # Each file on one worker, in their order, for the cheap ones stand last: sorted by their numbers of tests, as is the
 # default, the dear ones would.
 .PHONY: unit
-unit: $(PROJECT) $(TOOLS) ## only the tests, on the locked DuckDB
-	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
+unit: $(PROJECT) $(TOOLS) ## only the tests that make test runs
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not long'
+
+.PHONY: unit-long
+unit-long: $(PROJECT) $(TOOLS) ## only the tests that make test leaves out: tests/long.txt
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m long
 
 .PHONY: unit-duckdb1
 unit-duckdb1: $(PROJECT) $(TOOLS) $(DUCKDB1_ADDED) ## only the tests that need DuckDB, on its second line, 1.5

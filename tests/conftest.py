@@ -28,6 +28,8 @@ from hypothesis.configuration import set_hypothesis_home_dir
 ROOT = Path(__file__).parents[1]
 SEED_VARIABLE = "IMAGE_HISTORY_TEST_SEED"
 SEED = pytest.StashKey[int]()
+# The tests that `make test` leaves to `make test-more`, by file and function.
+LONG = ROOT / "tests" / "long.txt"
 # By imports, so that no file can be forgotten: mark -> the packages, and the tests' own stand-ins for AWS.
 MARKED_BY_IMPORT = {
     "duckdb": ("duckdb", "image_history.warehouse"),
@@ -201,8 +203,11 @@ def seed_line(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is run on second versions too: every test of a file that imports DuckDB, or the way to AWS."""
+    """Mark the long tests, and what second versions run too: all of a file that imports DuckDB, or the way to AWS."""
+    long = long_tests()
     for item in items:
+        if item.nodeid.partition("[")[0] in long:
+            item.add_marker("long")
         for mark, packages in MARKED_BY_IMPORT.items():
             if imports_any(item.path, packages):
                 item.add_marker(mark)
@@ -212,6 +217,12 @@ def pytest_collection_finish() -> None:
     """From here on look for garbage in what tests make only, not in everything that was imported."""
     gc.collect()
     gc.freeze()
+
+
+def long_tests() -> frozenset[str]:
+    """What long.txt lists: its lines but for comments."""
+    lines = LONG.read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
 @cache

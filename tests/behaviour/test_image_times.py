@@ -114,13 +114,13 @@ def test_image_that_moved_just_before_its_listing_does_not_rest(served: ServeWor
     assert rested(site) == 5
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_changes_are_known_after_trust(served: ServeWorld, seed: int) -> None:
     """Whatever changes, and whether or not that moves an image: after `trust` the table is true."""
     rng = random.Random(seed)
     site = site_of(served, moves=rng.random() < 0.7)
     world = site.world
-    for _ in range(12):
+    for _ in range(8):
         image = rng.choice(IMAGES)
         numbers = [row.version for row in world.truth() if row.image_name == image]
         kind = rng.choice(["create", "touch", "delete", "describe"])

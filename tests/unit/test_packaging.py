@@ -245,16 +245,20 @@ def test_make_asks_for_java_before_it_builds_spark(tmp_path: Path) -> None:
     assert (outcome.returncode, [path.name for path in tmp_path.iterdir()]) == (2, ["Makefile"])
 
 
-def build_server(folder: Path, *, tested: int, looked: int, programs: Mapping[str, int]) -> str:
-    """A copy of `.ci/run` beside a Makefile whose targets end so, and the PATH with these programs before all else.
+# What `.ci/run` makes, in its order.
+ENTRY = ("test", "test-more", "report-check")
+
+
+def build_server(folder: Path, *, programs: Mapping[str, int], **endings: int) -> str:
+    """A copy of `.ci/run` beside a Makefile whose targets end so, or well; the PATH with these programs before all.
 
     A program that is not named, Chromium or what installs it, is not there.
     """
     shutil.copytree(ROOT / ".ci", folder / ".ci")
-    (folder / "Makefile").write_text(
-        f'test:\n\t@echo "CI is $$CI in $$PWD"; exit {tested}\nreport-check:\n\t@echo looked; exit {looked}\n',
-        encoding="utf-8",
-    )
+    targets = [
+        f'{name}:\n\t@echo "{name}: CI is $$CI in $$PWD"; exit {endings.get(name, 0)}\n' for name in ENTRY
+    ]
+    (folder / "Makefile").write_text("".join(targets), encoding="utf-8")
     (folder / "bin").mkdir()
     for name in ("bash", "dirname", "env", "make", "sh", "timeout", "tr"):
         (folder / "bin" / name).symlink_to(shutil.which(name) or name)
@@ -264,22 +268,20 @@ def build_server(folder: Path, *, tested: int, looked: int, programs: Mapping[st
     return str(folder / "bin")
 
 
-@pytest.mark.parametrize(
-    ("tested", "looked"), [(0, 0), (7, 0), (0, 7)], ids=["pass", "tests-fail", "report-fails"]
-)
-def test_build_server_entry_passes_the_outcome_on(tmp_path: Path, tested: int, looked: int) -> None:
-    """`.ci/run` runs `make test` with CI=true from any folder, then looks at the report, and fails if one does."""
+@pytest.mark.parametrize("failing", [None, *ENTRY])
+def test_build_server_entry_passes_the_outcome_on(tmp_path: Path, failing: str | None) -> None:
+    """`.ci/run` makes all of its targets with CI=true from any folder, in their order, up to one that fails."""
     browser = {"chromium": 0, "chromedriver": 0}
-    path = build_server(tmp_path, tested=tested, looked=looked, programs=browser)
+    path = build_server(tmp_path, programs=browser, **({} if failing is None else {failing: 7}))
     outcome = clean_run(tmp_path / ".ci" / "run", folder=Path("/"), PATH=path)
-    assert (outcome.returncode == 0) == (tested == looked == 0)
-    assert ("looked" in outcome.stdout) == (tested == 0)
-    assert f"CI is true in {tmp_path}" in outcome.stdout
+    assert (outcome.returncode == 0) == (failing is None)
+    made = ENTRY if failing is None else ENTRY[: ENTRY.index(failing) + 1]
+    assert outcome.stdout.splitlines() == [f"{name}: CI is true in {tmp_path}" for name in made]
 
 
 def test_build_server_without_a_browser_says_so(tmp_path: Path) -> None:
     """Where Chromium is missing and cannot be installed, one sentence says what to do, and nothing hangs."""
-    path = build_server(tmp_path, tested=0, looked=0, programs={"apt-get": 100})
+    path = build_server(tmp_path, programs={"apt-get": 100})
     outcome = clean_run(tmp_path / ".ci" / "run", PATH=path)
     assert outcome.returncode == 1
     assert outcome.stderr.startswith(

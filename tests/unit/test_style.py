@@ -8,6 +8,8 @@ from statistics import median
 
 import pytest
 
+from tests.conftest import LONG
+
 ROOT = Path(__file__).parents[2]
 CONNECTOR = sorted((ROOT / "connector" / "image_history").rglob("*.py"))
 
@@ -44,3 +46,12 @@ def test_functions_are_small_on_the_whole() -> None:
     lengths = sorted(length for path in CONNECTOR for length in body_lengths(path).values())
     assert median(lengths) < 8
     assert lengths[len(lengths) * 9 // 10] < 25
+
+
+def test_long_tests_are_there() -> None:
+    """Each line of long.txt is a function of a test file, once, in order: no renamed one is taken for a short one."""
+    lines = [line for line in LONG.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert lines == sorted(set(lines))
+    for line in lines:
+        path, _, name = line.partition("::")
+        assert f"\ndef {name}(" in (ROOT / path).read_text(encoding="utf-8"), line
