@@ -1,24 +1,30 @@
 -- What: every state that a version was in, with the interval in which it held at AWS (SCD type 2).
 -- Columns: those of image_version_events, and etl_valid_to: the next state's etl_valid_from, null while open.
--- A deletion is found after it happened: if the next life had begun by then, it ended no later than that began.
+-- A state is found after it began, at times by an upper bound only (a deletion, what reappears, a change of details), or
+-- has a time that AWS set ahead: if a later life had begun by then, it began and ended no later than that one did.
 -- Partitioned by the composite key, so that a filter on an image reads that image only.
 CREATE OR REPLACE VIEW image_version_history AS
 SELECT
-    *,
-    lead(etl_valid_from) OVER (
+    * REPLACE (
+        min(etl_valid_from) OVER from_here AS etl_valid_from,
+        CASE
+            WHEN etl_change = 'deleted' THEN min(etl_valid_from) OVER from_here
+            ELSE etl_certain_from
+        END AS etl_certain_from,
+        CASE
+            WHEN etl_last_seen_at IS NOT NULL THEN least(etl_last_seen_at, min(etl_valid_from) OVER from_here)
+        END AS etl_last_seen_at
+    ),
+    min(etl_valid_from) OVER from_next AS etl_valid_to
+FROM image_version_events
+WINDOW
+    from_here AS (
         PARTITION BY account_id, region, image_name, version
         ORDER BY etl_observed_at
-    ) AS etl_valid_to
-FROM (
-    SELECT * REPLACE (
-        CASE
-            WHEN etl_change = 'deleted'
-                THEN least(etl_valid_from, lead(etl_valid_from) OVER (
-                    PARTITION BY account_id, region, image_name, version
-                    ORDER BY etl_observed_at
-                ))
-            ELSE etl_valid_from
-        END AS etl_valid_from
-    )
-    FROM image_version_events
-);
+        ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+    ),
+    from_next AS (
+        PARTITION BY account_id, region, image_name, version
+        ORDER BY etl_observed_at
+        ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    );

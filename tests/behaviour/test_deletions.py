@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from uuid import uuid4
 
 import msgspec
@@ -10,7 +11,15 @@ import pytest
 from aiohttp import web
 
 from image_history.model import Outcome
-from image_history.simulator import Behaviour, Exchange, Fault, VersionRecord, VirtualClock, generate
+from image_history.simulator import (
+    Behaviour,
+    Exchange,
+    Fault,
+    VersionRecord,
+    VersionTruth,
+    VirtualClock,
+    generate,
+)
 from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb
@@ -318,6 +327,69 @@ def test_tombstone_that_proves_wrong_is_lifted(served: ServeWorld) -> None:
         "SELECT etl_change, etl_valid_from = etl_valid_to FROM image_version_history "
         f"WHERE image_name = '{name}' AND version = 2 ORDER BY etl_observed_at"
     ) == [("created", False), ("deleted", True), ("reappeared", None)]
+
+
+def appears_again(site: Site, row: VersionTruth) -> None:
+    """A deleted version is listed once more, as it was."""
+    site.world.put_version(row.image_name, recorded(row))
+    site.sync()
+    site.world.delete_version(row.image_name, row.version)
+
+
+def is_set_ahead(site: Site, row: VersionTruth) -> None:
+    """A deleted version is listed once more, and was last modified tomorrow."""
+    record = recorded(row)
+    site.world.put_version(
+        row.image_name, msgspec.structs.replace(record, last_modified_ms=NOON_MS + 24 * HOUR_MS)
+    )
+    site.sync()
+    site.world.delete_version(row.image_name, row.version)
+
+
+def stays_away(site: Site, row: VersionTruth) -> None:
+    """Nothing happens."""
+
+
+def recorded(row: VersionTruth) -> VersionRecord:
+    """What puts a version back as it was."""
+    return VersionRecord(
+        version=row.version,
+        creation_ms=row.creation_ms,
+        last_modified_ms=row.last_modified_ms,
+        status=row.status,
+        failure_reason=row.failure_reason,
+    )
+
+
+@pytest.mark.parametrize("meanwhile", [stays_away, appears_again, is_set_ahead])
+@pytest.mark.parametrize("noticed", [False, True], ids=["at-once", "in-between"])
+def test_next_life_ends_the_one_before(
+    served: ServeWorld, meanwhile: Callable[[Site, VersionTruth], None], noticed: bool
+) -> None:
+    """An image is made again before the upper bound of what was last known of it: no state ends before it begins."""
+    site = synced_site(served, versions=3)
+    name = names(site)[0]
+    row = next(row for row in site.world.truth() if (row.image_name, row.version) == (name, 1))
+    site.world.clock.advance(HOUR_MS)
+    site.world.delete_version(name, 1)
+    site.sync()
+    meanwhile(site, row)
+    if noticed:
+        site.sync()
+    site.world.clock.advance(20)
+    site.world.delete_image(name)
+    site.world.create_image(name)
+    site.world.create_version(name)
+    site.sync()
+    site.assert_true()
+    history = site.ask(
+        "SELECT etl_change, epoch_ms(etl_valid_from), epoch_ms(etl_valid_to), epoch_ms(etl_last_seen_at) "
+        f"FROM image_version_history WHERE image_name = '{name}' AND version = 1 ORDER BY etl_observed_at"
+    )
+    born_ms = NOON_MS + HOUR_MS + 20
+    assert history[0] == ("created", row.creation_ms, born_ms, None)
+    assert {state[1:3] for state in history[1:-1]} == {(born_ms, born_ms)}
+    assert history[-1] == ("recreated", born_ms, None, None)
 
 
 def test_deleting_is_a_live_state(served: ServeWorld) -> None:
