@@ -128,6 +128,25 @@ def test_older_list_of_images_of_one_that_is_gone(served: ServeWorld) -> None:
     site.assert_true()
 
 
+def test_older_proof_holds_where_only_another_image_was_read_since(served: ServeWorld) -> None:
+    """A run that waits saw a version gone; what a newer run read of another image takes nothing from that."""
+    site = synced(served, 3)
+    site.world.create_image("other")
+    site.world.create_version("other")
+    site.world.clock.advance(MINUTE_MS)
+    site.sync()
+    site.world.delete_version(NAME, 2)
+    site.world.clock.advance(MINUTE_MS)
+    waiting(site)
+    site.world.update_version("other", 1)
+    site.world.clock.advance(MINUTE_MS)
+    second = msgspec.structs.replace(site.config, landing=site.folder / "second.landing")
+    sync(second, options=SyncOptions(images=("other",)))
+    load(site, list(Landing(site.config.landing_folder).runs()))
+    assert [row[0] for row in site.ask(DELETIONS)] == [2]
+    site.assert_true()
+
+
 def test_older_answers_about_details_change_nothing_newer(served: ServeWorld) -> None:
     """Of two runs with details that wait, the answers of the later one stay, whenever it is loaded."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
