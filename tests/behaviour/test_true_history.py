@@ -415,6 +415,30 @@ def test_held_back_deletion_was_last_seen_before(served: ServeWorld) -> None:
     assert all(int(str(seen)) <= went_ms <= int(str(gone)) for _, seen, gone, _ in rows)
 
 
+@pytest.mark.parametrize("operation", ["ListImages", "ListImageVersions", "DescribeImageVersion"])
+def test_interrupt_while_a_call_is_throttled_is_no_failure(served: ServeWorld, operation: str) -> None:
+    """It ends as interrupted, and the next sync goes on as if the call had not been made."""
+    site = synced(served, 9, page_size=4)
+    site.world.delete_version(NAME, 3)
+    stop = Stop()
+
+    async def fault(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
+        if exchange.operation != operation:
+            return None
+        stop.request(15)
+        return web.Response(
+            status=400, headers=exchange.headers, body=b'{"__type":"ThrottlingException","message":"slower"}'
+        )
+
+    site.simulator.fault = fault
+    with pytest.raises(InterruptedRunError):
+        sync(site.config, options=SyncOptions(full=True), stop=stop)
+    site.simulator.fault = None
+    report = site.sync(full=True)
+    assert (report.outcome, report.rows.deleted) == (Outcome.COMPLETE, 1)
+    site.assert_true()
+
+
 @pytest.mark.parametrize("resume_within", [timedelta(hours=24), timedelta(0)], ids=["goes-on", "starts-over"])
 def test_what_was_landed_and_is_missing_is_a_suspect(served: ServeWorld, resume_within: timedelta) -> None:
     """A first sync was interrupted, two of the versions that it had landed were deleted, and it was resumed."""

@@ -214,7 +214,13 @@ class AccountCalls:
         def failed(error: TransientError) -> None:
             logger.warning("call_failed", extra={"operation": operation, "reason": str(error)})
 
-        return (policy or self._bounds.policy).run(attempt, stop=self._bounds.stop.event, failed=failed)
+        stop = self._bounds.stop
+        try:
+            return (policy or self._bounds.policy).run(attempt, stop=stop.event, failed=failed)
+        except TransientError:
+            # It is not tried again because the run is to end: that says nothing against what was asked for.
+            stop.check()
+            raise
 
     def _request(
         self, operation: str, parameters: Mapping[str, object], member: str, region: str

@@ -203,6 +203,10 @@ class ScopeCalls:
 
         try:
             answer = self._policy.run(attempt, stop=self._stop.event, failed=failed)
+        except TransientError:
+            # It is not tried again because the run is to end: that says nothing against what was asked for.
+            self._stop.check()
+            raise
         finally:
             self._lists.back()
         pacer.succeeded()

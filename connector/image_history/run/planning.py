@@ -25,6 +25,7 @@ from image_history.errors import (
     ConnectorError,
     CredentialsError,
     FatalError,
+    InterruptedRunError,
     SkippableError,
     SourceError,
     TransientError,
@@ -173,6 +174,8 @@ class Opening:
                     return _Elsewhere(target, scope)
                 require_same_account(opened, {} if self.options.accept_account else self.accounts)
                 return opened if scope in self.planned else replace(opened, discovery=opened.images())
+        except InterruptedRunError:
+            raise
         except (ConfigError, TransientError, SkippableError, FatalError) as error:
             return _Lost(target, scope or _named(target), error)
 
