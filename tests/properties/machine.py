@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from image_history.errors import InterruptedRunError
 from image_history.simulator import Behaviour, Simulator, VersionRecord, VersionTruth, VirtualClock, World
+from tests.properties.journal import Journal, Life
 from tests.properties.syncing import START_MS, Done, Faults, Warehouse
 
 NAMES = ("alpha", "beta", "gamma")
@@ -29,14 +30,15 @@ calls = st.integers(1, 12)
 KINDS = ("create", "touch", "delete", "delete image")
 
 STEPS: Counter[str] = Counter()
-SYNCS = ("sync", "sync meanwhile", "sync omitting", "interrupted")
+# How many syncs there were, and what became of them.
+SYNCS: Counter[str] = Counter()
 
 
 class Machine(RuleBasedStateMachine):
     """Changes, switches and faults in any order, with syncs between them; each sync is held against the truth.
 
     `uncertain` are images of which a list has hidden a change, or whose times went backwards: only a full
-    listing brings them up to date.
+    listing brings them up to date. `lied` says that a run which was not ended may hold two lists that lied.
     """
 
     def __init__(self) -> None:
@@ -49,8 +51,10 @@ class Machine(RuleBasedStateMachine):
         for name, value in self.simulator.environment().items():
             self.patch.setenv(name, value)
         self.faults = Faults(self.simulator)
-        self.warehouse = Warehouse(self.folder, self.simulator)
+        self.warehouse = Warehouse(self.folder, self.simulator, Journal(self.world))
+        self.warehouse.journal.begin(self.patch)
         self.uncertain: set[str] = set()
+        self.lied = False
 
     def teardown(self) -> None:
         """Unless something failed, let the world end in peace; close what is open."""
@@ -64,7 +68,6 @@ class Machine(RuleBasedStateMachine):
         """Once nothing lies or changes, the store equals the truth; the first run may go on with an older one."""
         self.faults.denied = False
         self.simulator.behaviour = replace(self.simulator.behaviour, list_lag_ms=0)
-        STEPS["sync"] += 2
         self._run(full=True)
         assert self._run(full=True).whole
 
@@ -94,7 +97,11 @@ class Machine(RuleBasedStateMachine):
         """A change that moves the time of last modification back is not seen newest first."""
         self.later()
         if row.last_modified_ms > self.world.clock.now_ms():
-            self.uncertain.add(row.image_name)
+            self.doubt({row.image_name})
+
+    def doubt(self, image_names: set[str]) -> None:
+        """Of these images only a full listing tells everything."""
+        self.uncertain |= image_names
 
     @initialize()
     def begin(self) -> None:
@@ -172,7 +179,8 @@ class Machine(RuleBasedStateMachine):
             failure_reason=f"put at {self.world.clock.now_ms()}",
         )
         self.world.put_version(name, record)
-        self.uncertain.add(name)
+        self.warehouse.put.add(Life(name, row.version, row.creation_ms))
+        self.doubt({name})
 
     @rule(milliseconds=st.sampled_from([1, 999, 1500, 60_000, 1_200_000, DAY_MS + 1]))
     def advance(self, milliseconds: int) -> None:
@@ -206,7 +214,7 @@ class Machine(RuleBasedStateMachine):
         STEPS["lag"] += 1
         self.simulator.behaviour = replace(self.simulator.behaviour, list_lag_ms=lag_ms)
 
-    @precondition(lambda self: not self.simulator.behaviour.list_lag_ms)
+    @precondition(lambda self: not self.simulator.behaviour.list_lag_ms and not self.lied)
     @rule(denied=st.booleans())
     def deny(self, denied: bool) -> None:
         """IAM takes DescribeImageVersion away, or gives it back."""
@@ -249,7 +257,13 @@ class Machine(RuleBasedStateMachine):
         try:
             self._run(full=full, quiet=False)
         except InterruptedRunError:
-            self.warehouse.check()
+            self.unended("interrupted")
+
+    def unended(self, how: str) -> None:
+        """A run was left as it was; a later one goes on with it."""
+        SYNCS[how] += 1
+        self.lied |= self.simulator.behaviour.list_lag_ms > 0
+        self.warehouse.check()
 
     def _meanwhile(self, kind: str, name: str, pick: int) -> None:
         if kind == "create" and self.has(name):
@@ -264,18 +278,25 @@ class Machine(RuleBasedStateMachine):
                 self.changing(row)
             self.world.delete_image(name)
 
-    def _run(self, *, full: bool, quiet: bool = True) -> Done:
+    def _run(self, *, full: bool, allow: bool | None = None, quiet: bool = True) -> Done:
         """Sync, check what always holds, and what holds after a run that nothing disturbed."""
-        lagging = self.simulator.behaviour.list_lag_ms > 0
+        lag_ms, began_ms = self.simulator.behaviour.list_lag_ms, self.world.clock.now_ms()
+        SYNCS["all"] += 1
         try:
-            done = self.warehouse.sync(full=full)
+            done = self.warehouse.sync(full=full, allow=allow)
         finally:
             omitted = self.faults.reset()
-            self.uncertain |= omitted
+            self.doubt(omitted)
+            if lag_ms:
+                self.warehouse.lags.append((began_ms - lag_ms, self.world.clock.now_ms()))
         self.warehouse.check()
-        undisturbed = quiet and not lagging and not omitted and done.whole
-        if undisturbed:
-            self.warehouse.compare(uncertain=frozenset() if full else frozenset(self.uncertain))
-            if full:
-                self.uncertain.clear()
+        if quiet and not lag_ms and not omitted and done.whole:
+            self._compare(full=full)
         return done
+
+    def _compare(self, *, full: bool) -> None:
+        self.warehouse.compare(uncertain=frozenset() if full else frozenset(self.uncertain))
+        SYNCS["equal to the truth"] += 1
+        if full:
+            self.uncertain.clear()
+            self.warehouse.compare_history()

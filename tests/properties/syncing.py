@@ -6,7 +6,9 @@ Must not know which changes are made, or in which order.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,18 +17,25 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from image_history.config import Config, Rate, Retry
+from image_history.durable.effects import Effect, install
+from image_history.errors import WarehouseLockedError
+from image_history.landing.runs import Landing
 from image_history.model import Outcome, RunReport, Stop
 from image_history.run.pipeline import SyncOptions, sync
-from image_history.simulator import Exchange, Simulator
+from image_history.simulator import Exchange, Simulator, VersionTruth
 from image_history.warehouse.statements import names, statement
 from tests.behaviour.harness import STORED, Row, true_rows
 from tests.looking import looking
+from tests.properties.journal import Journal, Life
 
 if TYPE_CHECKING:
     import duckdb
     from aiohttp import web
 
 START_MS = 1_790_000_000_000
+
+# Last modification, status and reason.
+State = tuple[object, ...]
 
 EVENTS = """
 SELECT COLUMNS(*)::VARCHAR FROM image_version_events
@@ -59,6 +68,16 @@ WHERE (
     event.etl_change = 'deleted', event.etl_delete_evidence
 )
 """
+DELETIONS = """
+SELECT image_name, version, epoch_ms(creation_time), epoch_ms(etl_last_seen_at), epoch_ms(etl_valid_from)
+FROM image_version_history WHERE etl_change = 'deleted'
+"""
+AS_OF = """
+SELECT image_name, version, epoch_ms(creation_time), epoch_ms(last_modified_time), image_version_status,
+    failure_reason
+FROM image_versions_as_of(make_timestamptz(? * 1000))
+"""
+LOADED = "SELECT etl_run_id FROM runs"
 INCREMENTAL = """
 SELECT image_name FROM coverage_in_full
 WHERE listing = 'incremental' AND etl_run_id = (SELECT etl_run_id FROM runs ORDER BY finished_at DESC LIMIT 1)
@@ -151,33 +170,119 @@ class Done:
         )
 
 
-class Warehouse:
-    """A warehouse that is synced from a simulator, and what was read from it before."""
+@dataclass(slots=True)
+class Told:
+    """What a state of the warehouse has told until now; a backup of it goes with the backup of the file.
 
-    def __init__(self, folder: Path, simulator: Simulator) -> None:
+    `truths` are what existed at AWS at the instant of each sync that read everything whole.
+    """
+
+    events: list[Row] = field(default_factory=list)
+    known: list[tuple[object, list[Row]]] = field(default_factory=list)
+    watermarks: dict[object, int] = field(default_factory=dict)
+    truths: list[tuple[int, dict[Life, State]]] = field(default_factory=list)
+
+    def copy(self) -> Told:
+        """As it is now."""
+        return Told(list(self.events), list(self.known), dict(self.watermarks), list(self.truths))
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A copy of the file, and what it had told by then."""
+
+    file: Path
+    told: Told
+
+
+class Warehouse:
+    """A warehouse that is synced from a simulator, and what was read from it before.
+
+    `journal` says when each version went. Nothing is asked about the times of `put`, the lives that were given times
+    which no change of AWS's gives, nor of those that a list went on to show: each of `lags` is from when to when
+    lists told of what was gone.
+    """
+
+    def __init__(self, folder: Path, simulator: Simulator, journal: Journal | None = None) -> None:
         self._simulator = simulator
         self._stop = Stop()
-        self._events: list[Row] = []
-        self._known: list[tuple[object, list[Row]]] = []
-        self._watermarks: dict[object, int] = {}
+        self._told = Told()
         self._random = random.Random(7)
+        self.journal = Journal(simulator.world) if journal is None else journal
+        self.put: set[Life] = set()
+        self.lags: list[tuple[int, int]] = []
         self._config = Config(
             warehouse=folder / "image-history.duckdb",
             rate=Rate(list_per_second=100_000, describe_per_second=100_000),
             retry=Retry(attempts=4, max_wait=timedelta(milliseconds=5)),
             page_size=3,
             concurrency=2,
+            lock_wait=timedelta(milliseconds=1),
         )
+
+    @property
+    def landing(self) -> Path:
+        """Where a sync keeps what it has read."""
+        return self._config.landing_folder
+
+    @property
+    def holds_runs(self) -> bool:
+        """Whether anything was loaded yet: only then is it a warehouse for good."""
+        return bool(self._told.known)
 
     def interrupt(self) -> None:
         """Ask the run to stop, as a signal does."""
         self._stop.request(15)
 
-    def sync(self, *, full: bool) -> Done:
-        """One run; a full one may delete any number of versions."""
+    def back_up(self, to: Path) -> Backup:
+        """Copy the file, as one may between two syncs."""
+        shutil.copy(self._config.warehouse, to)
+        return Backup(to, self._told.copy())
+
+    def put_back(self, backup: Backup) -> None:
+        """Put a copy in its place."""
+        self._config.warehouse.with_name(f"{self._config.warehouse.name}.wal").unlink(missing_ok=True)
+        shutil.copy(backup.file, self._config.warehouse)
+        self._told = backup.told.copy()
+
+    @contextmanager
+    def locked(self, after: int, times: int) -> Iterator[None]:
+        """After so many openings of the file, let another program have it for so many more."""
+        opened = 0
+
+        def refuse(effect: Effect, subject: str) -> None:
+            nonlocal opened
+            opened += effect is Effect.CONNECT
+            if effect is Effect.CONNECT and after < opened <= after + times:
+                raise WarehouseLockedError(
+                    f"Another program has the warehouse ({subject}).", holder="another"
+                )
+
+        remove = install(refuse)
+        try:
+            yield
+        finally:
+            remove()
+
+    def sync(self, *, full: bool, allow: bool | None = None) -> Done:
+        """One run; a full one may delete any number of versions unless it is said otherwise.
+
+        What waited in the landing folder is in the warehouse then.
+        """
         self._stop = Stop()
-        options = SyncOptions(full=full, allow_mass_delete=full)
-        return Done(sync(self._config, options=options, stop=self._stop))
+        waiting = self._waiting()
+        options = SyncOptions(full=full, allow_mass_delete=full if allow is None else allow)
+        done = Done(sync(self._config, options=options, stop=self._stop))
+        with looking(self._config.warehouse) as connection:
+            loaded = {run_id for (run_id,) in connection.execute(LOADED).fetchall()}
+        assert waiting <= loaded, f"never loaded: {waiting - loaded}"
+        assert self._waiting() == set(), "left in the landing folder"
+        return done
+
+    def _waiting(self) -> set[str]:
+        if not self.landing.exists():
+            return set()
+        return {run.plan.run_id for run in Landing(self.landing).runs()}
 
     def check(self) -> None:
         """What holds after every run, whatever happened to it."""
@@ -200,24 +305,24 @@ class Warehouse:
             assert gone, f"{name} {version} exists and is marked deleted ({evidence})"
 
     def _only_appended(self, connection: duckdb.DuckDBPyConnection) -> None:
-        events = connection.execute(EVENTS).fetchall()
-        assert events[: len(self._events)] == self._events, "an earlier event has changed"
-        self._events = events
+        events, before = connection.execute(EVENTS).fetchall(), self._told.events
+        assert events[: len(before)] == before, "an earlier event has changed"
+        self._told.events = events
 
     def _watermarks_hold(self, connection: duckdb.DuckDBPyConnection) -> None:
         marks = dict(connection.execute(WATERMARKS).fetchall())
-        newest = self._simulator.clock.now_ms() - 1000
+        newest, before = self._simulator.clock.now_ms() - 1000, self._told.watermarks
         for name, watermark in marks.items():
-            assert self._watermarks.get(name, 0) <= watermark <= newest, f"watermark of {name}: {watermark}"
-        self._watermarks = marks
+            assert before.get(name, 0) <= watermark <= newest, f"watermark of {name}: {watermark}"
+        self._told.watermarks = marks
 
     def _known_as_before(self, connection: duckdb.DuckDBPyConnection) -> None:
-        earlier = self._random.sample(self._known, min(3, len(self._known)))
-        for instant, rows in earlier:
+        known = self._told.known
+        for instant, rows in self._random.sample(known, min(3, len(known))):
             assert connection.execute(KNOWN, [instant]).fetchall() == rows, f"known_at {instant} has changed"
         newest = connection.execute("SELECT max(finished_at)::VARCHAR FROM runs").fetchone()
         if newest is not None and newest[0] is not None:
-            self._known.append((newest[0], connection.execute(KNOWN, [newest[0]]).fetchall()))
+            known.append((newest[0], connection.execute(KNOWN, [newest[0]]).fetchall()))
 
     def compare(self, *, uncertain: frozenset[str]) -> None:
         """Hold the live versions against the truth, as far as the newest run's listings cover it."""
@@ -229,3 +334,44 @@ class Warehouse:
         surplus = {row for row in stored - truth if row[2] not in partly | uncertain}
         assert not lacking, f"exists and is not stored so: {lacking}"
         assert not surplus, f"is stored and does not exist so: {surplus}"
+
+    def compare_history(self) -> None:
+        """After a run that read everything whole: each deletion lies in its interval, and the past is as it was."""
+        rows = self._simulator.world.truth()
+        self._told.truths.append((self._simulator.clock.now_ms(), dict(map(_state_of, rows))))
+        with looking(self._config.warehouse) as connection:
+            windows = [(Life(*row[:3]), row[3], row[4]) for row in connection.execute(DELETIONS).fetchall()]
+            for life, seen_ms, gone_ms in windows:
+                went_ms = self.journal.gone.get(life)
+                assert went_ms is not None, f"{life} never went"
+                held = seen_ms <= went_ms <= gone_ms or self._untimed(life)
+                assert held, f"{life} went at {went_ms}, not from {seen_ms} to {gone_ms}"
+            truths = self._told.truths
+            for instant_ms, truth in {
+                id(each): each for each in (truths[-1], *self._sample(truths))
+            }.values():
+                answers = {
+                    Life(*row[:3]): tuple(row[3:])
+                    for row in connection.execute(AS_OF, [instant_ms]).fetchall()
+                }
+                unsure = {life for life, seen_ms, gone_ms in windows if seen_ms <= instant_ms <= gone_ms}
+                wrong = {
+                    life: (truth.get(life), answers.get(life))
+                    for life in (truth.keys() | answers.keys()) - unsure
+                    if truth.get(life) != answers.get(life) and not self._untimed(life)
+                }
+                assert not wrong, f"as of {instant_ms}, true and answered: {wrong}"
+
+    def _sample(self, truths: list[tuple[int, dict[Life, State]]]) -> list[tuple[int, dict[Life, State]]]:
+        return self._random.sample(truths, min(4, len(truths)))
+
+    def _untimed(self, life: Life) -> bool:
+        """Whether AWS itself told otherwise about it than it was."""
+        went_ms = self.journal.gone.get(life)
+        shown = went_ms is not None and any(first <= went_ms <= last for first, last in self.lags)
+        return shown or life in self.put
+
+
+def _state_of(row: VersionTruth) -> tuple[Life, State]:
+    life = Life(row.image_name, row.version, row.creation_ms)
+    return life, (row.last_modified_ms, row.status, row.failure_reason)

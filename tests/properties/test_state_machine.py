@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.properties.machine import Machine
+from tests.properties.operating import Operating
 
 pytestmark = pytest.mark.duckdb
 
@@ -16,6 +16,6 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too
 
 def test_connector_keeps_up_with_a_changing_aws(seed: int) -> None:
     """Whatever changes, fails or lags: the warehouse equals the truth after each run that was not disturbed."""
-    machine = hypothesis.seed(seed)(type("Replayable", (Machine,), {}))
-    quick = settings(max_examples=3, stateful_step_count=20, deadline=None, suppress_health_check=SLOW)
+    machine = hypothesis.seed(seed)(type("Replayable", (Operating,), {}))
+    quick = settings(max_examples=3, stateful_step_count=16, deadline=None, suppress_health_check=SLOW)
     run_state_machine_as_test(machine, settings=quick)

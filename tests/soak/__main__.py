@@ -10,14 +10,16 @@ import logging
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import hypothesis
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.properties.machine import STEPS, SYNCS, Machine
+from tests.properties.machine import STEPS, SYNCS
 from tests.properties.model import figures, named, say, tallies
+from tests.properties.operating import Operating
 from tests.properties.scenarios import whole
 from tests.properties.schedules import Tally
 
@@ -47,8 +49,12 @@ def driven(seed: int, steps: int) -> None:
             print_blob=True,
             suppress_health_check=list(HealthCheck),
         )
-        seeded = hypothesis.seed(seeds.randrange(2**32))(type("Seeded", (Machine,), {}))
+        seeded = hypothesis.seed(seeds.randrange(2**32))(type("Seeded", (Operating,), {}))
         run_state_machine_as_test(seeded, settings=wanted)
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,9 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(
                 f"Replay it with: python -m tests.soak --seed {options.seed} --steps {options.steps} --only machine"
             )
+        say(f"  steps: {_counted(STEPS)}")
+        say(f"  syncs: {_counted(SYNCS)}")
         say(
             f"soak: {total.schedules:,} schedules, {len(total.broken):,} broken promises; "
-            f"{STEPS.total():,} steps, {sum(STEPS[kind] for kind in SYNCS):,} syncs, {differences} differences; "
+            f"{STEPS.total():,} steps, {SYNCS['all']:,} syncs, {differences} differences; "
             f"seed {options.seed}; {time.monotonic() - began:.0f} s"
         )
     return 1 if total.broken else 0

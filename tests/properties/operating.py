@@ -1,0 +1,159 @@
+"""The state machine with what is done where it syncs: files put back, clocks set, locks, deletions allowed.
+
+Must not know how a warehouse is compared with the truth.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from image_history.cli.sync import exit_code
+from image_history.errors import WarehouseLockedError
+from image_history.model import Outcome
+from image_history.run import hearing, pipeline
+from image_history.simulator import VersionTruth
+from image_history.warehouse import loader
+from image_history.warehouse.warehouse import now_ms
+from tests.properties.machine import DAY_MS, STEPS, SYNCS, Machine, names, picks
+from tests.properties.syncing import Backup
+
+_KEPT = 3
+# More than the breaker lets go in one run.
+_MANY = 12
+_HOUR_MS = 3_600_000
+# A lock that outlasts the run.
+_FOR_GOOD = 1_000
+
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A backup of the warehouse, and the images that only a full listing brings up to date since then."""
+
+    backup: Backup
+    uncertain: set[str] = field(default_factory=set)
+
+
+class Operating(Machine):
+    """The same world, and an operator who does to the files, the clock and the locks whatever comes to pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: list[Copied] = []
+        self.landings: list[Path] = []
+        self.clock_ms = 0
+        self._made = 0
+        for module in (pipeline, hearing, loader):
+            self.patch.setattr(module, "now_ms", lambda: now_ms() + self.clock_ms)
+        self.patch.setattr(pipeline, "_PLANNING_WAIT_SECONDS", 0.001)
+
+    def doubt(self, image_names: set[str]) -> None:
+        super().doubt(image_names)
+        for copied in self.copies:
+            copied.uncertain.update(image_names)
+
+    def _new(self, name: str) -> Path:
+        self._made += 1
+        return self.folder / f"{name}-{self._made}"
+
+    @precondition(lambda self: self.warehouse.holds_runs)
+    @rule()
+    def back_up(self) -> None:
+        """The warehouse is copied."""
+        STEPS["back up"] += 1
+        backup = self.warehouse.back_up(self._new("backup"))
+        _keep(self.copies, Copied(backup, set(self.uncertain)))
+
+    @precondition(lambda self: self.copies)
+    @rule(pick=picks)
+    def put_backup_back(self, pick: int) -> None:
+        """A copy is put in its place."""
+        STEPS["put backup back"] += 1
+        copied = self.copies[pick % len(self.copies)]
+        self.warehouse.put_back(copied.backup)
+        self.uncertain |= copied.uncertain
+
+    @precondition(lambda self: self.warehouse.landing.exists())
+    @rule()
+    def lose_landing(self) -> None:
+        """The landing folder is removed, with whatever waits in it."""
+        STEPS["lose landing"] += 1
+        shutil.rmtree(self.warehouse.landing)
+
+    @precondition(lambda self: self.warehouse.holds_runs and self.warehouse.landing.exists())
+    @rule()
+    def copy_landing(self) -> None:
+        """The landing folder is copied."""
+        STEPS["copy landing"] += 1
+        _keep(self.landings, shutil.copytree(self.warehouse.landing, self._new("landing")))
+
+    @precondition(lambda self: self.landings)
+    @rule(pick=picks)
+    def put_landing_back(self, pick: int) -> None:
+        """A copy of the landing folder is put in its place: with runs that were loaded since, or that wait."""
+        STEPS["put landing back"] += 1
+        shutil.rmtree(self.warehouse.landing, ignore_errors=True)
+        shutil.copytree(self.landings[pick % len(self.landings)], self.warehouse.landing)
+
+    @rule(shift_ms=st.sampled_from([-3 * DAY_MS, -_HOUR_MS, -1, 1, _HOUR_MS, DAY_MS + _HOUR_MS, 3 * DAY_MS]))
+    def set_local_clock(self, shift_ms: int) -> None:
+        """The clock of this machine is set forward or back: runs become older than tokens live, or are to come."""
+        STEPS["set local clock"] += 1
+        self.clock_ms += shift_ms
+
+    @rule(full=st.booleans(), after=st.integers(0, 7), times=st.sampled_from([1, 2, _FOR_GOOD]))
+    def sync_locked(self, full: bool, after: int, times: int) -> None:
+        """A run while another program has the warehouse, for a moment or for good; what it read is safe."""
+        STEPS["sync locked"] += 1
+        try:
+            with self.warehouse.locked(after, times):
+                self._run(full=full)
+        except WarehouseLockedError:
+            self.unended("locked")
+
+    @rule(name=names, backed_up=st.booleans())
+    def delete_many(self, name: str, backed_up: bool) -> None:
+        """So much is deleted that it is held back: by every run, also after a backup, until it is allowed."""
+        STEPS["delete many"] += 1
+        if not self.has(name) or not self._grown(name):
+            return
+        self._run(full=True)
+        for row in self._changeable(name)[:-1]:
+            self.changing(row)
+            self.world.delete_version(name, row.version)
+        first = self._run(full=True, allow=False)
+        if first.report.resumed or exit_code(first.report) != 9:
+            return
+        SYNCS["held back"] += 1
+        assert first.report.outcome is Outcome.HELD_BACK
+        if backed_up:
+            self.back_up()
+            self.put_backup_back(-1)
+        again = self._run(full=False, allow=False)
+        assert exit_code(again.report) == 9, again.report
+        allowed = self._run(full=False, allow=True)
+        if not self.simulator.behaviour.list_lag_ms:
+            assert exit_code(allowed.report) == 0, allowed.report
+
+    def _changeable(self, name: str) -> list[VersionTruth]:
+        return [row for row in self.existing(name) if row.status != "DELETING"]
+
+    def _grown(self, name: str) -> bool:
+        """Let the image have more versions than may go at once."""
+        for _ in range(_MANY + 1 - len(self._changeable(name))):
+            self.later()
+            self.world.create_version(name)
+        return len(self._changeable(name)) > _MANY
+
+
+def _keep(kept: list[Kept], new: Kept) -> None:
+    """Add one, and forget the oldest."""
+    kept.append(new)
+    del kept[:-_KEPT]
