@@ -81,6 +81,47 @@ def test_replacing_makes_the_copy_the_owner(shelf: Shelf, stock: Stock) -> None:
     assert_same(shelf, copy)
 
 
+class Killed(BaseException):
+    """A process ends there."""
+
+
+def die() -> None:
+    """As a kill would end it."""
+    raise Killed
+
+
+@pytest.mark.parametrize("table", ["image_versions", "image_version_events"])
+def test_take_over_that_is_cut_off_is_completed_by_the_next_publication(
+    shelf: Shelf, stock: Stock, table: str
+) -> None:
+    """Between owner and rows readers find the old rows; the next publication, without --replace, brings the new."""
+    learn(stock, "us-east-1")
+    shelf.one(stock, table)
+    (stock.folder / "other").mkdir()
+    other = Stock(stock.folder / "other", rows_of_a_region=5, name="else").fill()
+    other.run_sql("UPDATE warehouse_identity SET warehouse_id = uuid()")
+    learn(other, "eu-west-1")
+    with pytest.raises(Killed):
+        at_commit(die, lambda: shelf.one(other, table, replace=True))
+    assert_same(shelf, stock, table)
+    if shelf.kind == "delta":
+        # Delta names the owner in a version before that of the rows.
+        assert owner_of(shelf, table) == other.identity
+        assert other.identity in refused(shelf, stock, table)
+        shelf.one(other, table)
+        assert_same(shelf, other, table)
+        assert shelf.one(other, table).written == 0
+
+
+def test_copy_from_before_the_newest_run_is_refused(shelf: Shelf, stock: Stock) -> None:
+    """The id is the same, and the table is of a run that a restored copy lacks: no take-over was cut off there."""
+    (stock.folder / "restored").mkdir()
+    shutil.copy(stock.warehouse, stock.folder / "restored")
+    stock.change("us-east-1")
+    shelf.one(stock)
+    assert "newer copy" in refused(shelf, Stock(stock.folder / "restored"))
+
+
 def test_owner_is_of_a_label(shelf: Shelf, stock: Stock) -> None:
     """A copy fills the same table under a label of its own, and not under the other's."""
     copy = copied(stock)

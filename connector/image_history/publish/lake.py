@@ -55,13 +55,15 @@ class Part(Struct, frozen=True, array_like=True):
 class State(Struct, frozen=True):
     """What a table says of one writer's rows: of which sync they are, in which shape, and each region's.
 
-    `as_of_ms` (UTC epoch milliseconds) is when that sync was loaded.
+    `as_of_ms` (UTC epoch milliseconds) is when that sync was loaded. `warehouse_id` is whose sync it was; empty in
+    what was written before commits named it.
     """
 
     run_id: str
     as_of_ms: int
     shape: str
     parts: tuple[Part, ...]
+    warehouse_id: str = ""
 
     def of(self, region: str | None) -> Part | None:
         """What it says of one region."""

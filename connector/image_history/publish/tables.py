@@ -147,7 +147,9 @@ class _Work:
         change = self._change(relation, found, known)
         if known is not None and not change.write and not change.gone:
             return self._unchanged(known, found)
-        state = State(run.run_id, run.finished_ms, shape, change.parts)
+        state = State(
+            run.run_id, run.finished_ms, shape, change.parts, self.source.warehouse_id() or run.run_id
+        )
         return self._committed(relation, change, state, found)
 
     def _unchanged(self, known: State, found: Found) -> Done:
@@ -161,7 +163,8 @@ class _Work:
         """What the table says of our rows, if it is of this warehouse and written as it would be now."""
         foreign = self._foreign(found)
         if foreign is None:
-            return found.state if found.state is not None and found.state.shape == shape else None
+            known = None if self._is_taken_over(found) else found.state
+            return known if known is not None and known.shape == shape else None
         if self.wanted.replace:
             return None
         raise OutputError(
@@ -177,9 +180,22 @@ class _Work:
         # Until its next commit, what was written before warehouses had ids names the first sync instead.
         if found.owner not in {None, ours} and not self.source.has_run(str(found.owner)):
             return f"it names {found.owner} as the one that fills it, and this warehouse is {ours}"
-        if found.state is not None and not self.source.has_run(found.state.run_id):
+        if (
+            found.state is not None
+            and not self._is_taken_over(found)
+            and not self.source.has_run(found.state.run_id)
+        ):
             return f"run {found.state.run_id}, which is in it, is not in this one"
         return None
+
+    def _is_taken_over(self, found: Found) -> bool:
+        """Whether the table names this warehouse, and its rows are of another: a take-over was cut off."""
+        ours = self.source.warehouse_id()
+        return (
+            found.state is not None
+            and found.owner == ours is not None
+            and found.state.warehouse_id not in {"", ours}
+        )
 
     def _change(self, relation: Relation, found: Found, known: State | None) -> _Change:
         files = self.table.files() if found.version else ()
@@ -227,7 +243,7 @@ class _Work:
         return _Change(tuple(write), tuple(gone), tuple(parts))
 
     def _committed(self, relation: Relation, change: _Change, state: State, found: Found) -> Done:
-        self.table.ensure(_columns(relation, self.wanted.label), self.source.warehouse_id() or state.run_id)
+        self.table.ensure(_columns(relation, self.wanted.label), state.warehouse_id)
         since = found.state.as_of_ms if found.state is not None else 0
         files = self._files(relation, change, since)
         if change.gone or found.state is None:
