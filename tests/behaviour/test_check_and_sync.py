@@ -13,6 +13,11 @@ from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
 
 pytestmark = pytest.mark.duckdb
 
+ICEBERG = """
+publish:
+  - to: iceberg://local/inventory
+    properties: {{type: sql, uri: "sqlite:///{to}", warehouse: lake}}
+"""
 PUBLISH = "page_size: 100\npublish:\n  - to: {to}\n"
 
 
@@ -86,6 +91,15 @@ DETAILS = "page_size: 100\ndetails: true\n"
         ),
         pytest.param(PUBLISH.format(to="not/there.html"), nothing, 4, id="report-no-folder"),
         pytest.param(PUBLISH.format(to="there.html"), folder_there("there.html"), 4, id="report-folder"),
+        pytest.param(PUBLISH.format(to="delta+file:./lake/deep"), nothing, 0, id="delta"),
+        pytest.param(PUBLISH.format(to="delta+file:./there"), file_there("there"), 4, id="delta-file"),
+        pytest.param(
+            PUBLISH.format(to="delta+file:./there"), folder_there("there", "images"), 4, id="delta-a-table"
+        ),
+        pytest.param(ICEBERG.format(to="here.db"), nothing, 0, id="iceberg"),
+        pytest.param(ICEBERG.format(to="not/there.db"), nothing, 4, id="iceberg-no-folder"),
+        pytest.param(ICEBERG.format(to="here.db"), file_there("here.db"), 4, id="iceberg-no-catalog"),
+        pytest.param(ICEBERG.format(to="here.db"), file_there("lake"), 4, id="iceberg-file"),
         pytest.param("landing: mine\n", folder_there("mine", "a"), 2, id="landing-foreign"),
         pytest.param("landing: mine\n", file_there("mine"), 2, id="landing-file"),
         pytest.param("landing: mine\n", open_folder("mine"), 2, id="landing-open"),

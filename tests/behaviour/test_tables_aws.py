@@ -146,9 +146,9 @@ def test_code_of_the_page_reads_the_tables(aws: Cloud, stock: Stock) -> None:
     assert not alike(names["earlier"], stock.stored())
 
 
-def looked(*entries: Publish) -> list[Result]:
+def looked(stock: Stock, *entries: Publish) -> list[Result]:
     """What check says of lakes."""
-    return list(look_at_lakes(Config(publish=entries)))
+    return list(look_at_lakes(Config(warehouse=stock.warehouse, publish=entries)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -156,13 +156,13 @@ def test_check_says_that_a_lake_can_be_committed_to(kind: str, aws: Cloud, stock
     """It counts the tables that are there and names the extra's version; nothing is made, put or committed."""
     entry = entries(stock.folder)[KINDS.index(kind)]
     package = "pyiceberg" if kind == "iceberg" else "deltalake"
-    [before] = looked(entry)
+    [before] = looked(stock, entry)
     assert before.level is Level.OK
     assert before.told == f"answers; 0 of 3 tables are there ({package} {version(package)})"
     assert objects(aws) == {}
     publish(kind, stock)
     kept = objects(aws)
-    [after] = looked(entry)
+    [after] = looked(stock, entry)
     assert after.told == f"answers; 2 of 3 tables are there ({package} {version(package)})"
     assert objects(aws) == kept
 
@@ -174,17 +174,17 @@ def test_check_says_what_keeps_a_lake_from_being_committed_to(
     """A bucket that takes no object, no credentials, a missing extra: each a failure of exit code 4 with a fix."""
     entry = entries(stock.folder)[KINDS.index(kind)]
     aws.client("s3").delete_bucket(Bucket="bucket")
-    [refused] = looked(entry)
+    [refused] = looked(stock, entry)
     assert (refused.level, refused.exit_code) == (Level.FAILED, 4)
     assert "bucket" in refused.told.lower()
     assert refused.fix is not None
     assert "--emit-policy=publisher" in refused.fix
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    [unknown] = looked(entry)
+    [unknown] = looked(stock, entry)
     assert "no AWS credentials" in unknown.told
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    [missing] = looked(entry)
+    [missing] = looked(stock, entry)
     assert missing.fix is not None
     assert f"pip install 'sagemaker-image-history[{kind}]'" in missing.fix
 
@@ -194,7 +194,7 @@ def test_check_names_a_table_that_there_is_not(kind: str, aws: Cloud, stock: Sto
     """As the publication of a sync would, of a lake as of a dataset."""
     assert objects(aws) == {}
     entry = msgspec.structs.replace(entries(stock.folder)[KINDS.index(kind)], tables=("image_version",))
-    [misspelt] = looked(entry)
+    [misspelt] = looked(stock, entry)
     assert (misspelt.level, misspelt.exit_code) == (Level.FAILED, 4)
     assert "no table or view 'image_version'" in misspelt.told
 

@@ -342,7 +342,7 @@ def test_delta_folder_of_a_configuration_here_is_found(stock: Stock, monkeypatch
 
 
 def test_unreachable_lake_is_an_error_of_each_table(stock: Stock, tmp_path: Path) -> None:
-    """A catalog that cannot be obtained costs no other entry, and names itself."""
+    """A catalog that cannot be obtained costs no other entry, and is named."""
     entry = Publish(
         to="iceberg://nowhere/ns",
         properties={"type": "sql", "uri": f"sqlite:///{tmp_path}/no/such/folder.db"},
@@ -351,5 +351,5 @@ def test_unreachable_lake_is_an_error_of_each_table(stock: Stock, tmp_path: Path
         stock.config, Publish(to=entry.to, properties=entry.properties, tables=("runs", "images"))
     )
     assert done.error is not None
-    assert "iceberg://nowhere/ns" in done.error
+    assert "the catalog 'nowhere'" in done.error
     assert other.error is not None

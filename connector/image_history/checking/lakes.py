@@ -1,4 +1,4 @@
-"""Whether the lakes of `publish` could be committed to: extra and its version, credentials, catalog, tables, bucket.
+"""Whether the lakes of `publish` can be committed to: what the next publication would say before its first write.
 
 Only looks: the one write that is tried in S3 names a condition that nothing meets. Must not know a format.
 """
@@ -6,46 +6,77 @@ Only looks: the one write that is tried in S3 names a condition that nothing mee
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from importlib.metadata import version
 
 from image_history.checking.results import PARTIAL, Result, failed, ok
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, WarehouseError
-from image_history.publish.lakes import folder_in_s3, is_lake, opened, require_extra
-from image_history.warehouse.partitions import require_relations
+from image_history.publish.lake import Found, Lake
+from image_history.publish.lakes import folder_in_s3, is_lake, opened, require_extra, wanted_of
+from image_history.publish.tables import require_publishable
+from image_history.warehouse.partitions import LOOK_SECONDS, Source, require_relations, source
 from image_history.warehouse.warehouse import WarehouseFile
 
 _CHECK = "lake"
+_FIX = "Do as it says, correct this entry of publish, or allow what check --emit-policy=publisher prints."
 
 
 def look_at_lakes(config: Config) -> Iterator[Result]:
-    """A result for each lake that is configured."""
+    """A result for each lake that is configured, or one for each of its tables that cannot be published."""
     warehouse = WarehouseFile(config.warehouse)
-    return (_looked_at(entry, warehouse) for entry in config.publish if is_lake(str(entry.to)))
+    for entry in config.publish:
+        if is_lake(str(entry.to)):
+            yield from _looked_at(entry, warehouse)
 
 
-def _looked_at(entry: Publish, warehouse: WarehouseFile) -> Result:
+def _looked_at(entry: Publish, warehouse: WarehouseFile) -> Iterator[Result]:
     to = str(entry.to)
     try:
         package = require_extra(to)
     except ConfigError as error:
         told, _, fix = error.message.partition(": ")
-        return failed(_CHECK, to, f"{told}.", fix=fix, exit_code=PARTIAL)
+        yield failed(_CHECK, to, f"{told}.", fix=fix, exit_code=PARTIAL)
+        return
     try:
-        # What is wrong with the warehouse is told as its own trouble.
-        with suppress(WarehouseError):
-            require_relations(warehouse, entry.tables)
-        lake = opened(entry)
-        there = [name for name in entry.tables if lake.table(name, entry.label).state().version]
+        lake = opened(entry, looking=True)
         _require_writable(entry)
     except ConnectorError as error:
-        fix = (
-            "Correct address, properties or credentials, or allow what check --emit-policy=publisher prints."
-        )
-        return failed(_CHECK, to, error.message, fix=fix, exit_code=PARTIAL)
-    tables = f"{len(there)} of {len(entry.tables)} tables are there"
-    return ok(_CHECK, to, f"answers; {tables} ({package} {version(package)})")
+        yield failed(_CHECK, to, error.message, fix=_FIX, exit_code=PARTIAL)
+        return
+    troubles, there = [], 0
+    for name in dict.fromkeys(entry.tables):
+        try:
+            there += bool(_table(lake, entry, name, warehouse).version)
+        except ConnectorError as error:
+            troubles.append(
+                failed(_CHECK, f"{to.rstrip('/')}/{name}", error.message, fix=_FIX, exit_code=PARTIAL)
+            )
+    tables = f"{there} of {len(entry.tables)} tables are there"
+    yield from troubles or [ok(_CHECK, to, f"answers; {tables} ({package} {version(package)})")]
+
+
+def _table(lake: Lake, entry: Publish, name: str, warehouse: WarehouseFile) -> Found:
+    """A table as it is. Raises what a publication would."""
+    table = lake.table(name, entry.label)
+    try:
+        with _known(warehouse) as rows:
+            if rows is None:
+                require_relations(warehouse, [name])
+            return require_publishable(table, rows, wanted_of(entry, name))
+    except WarehouseError:
+        # Told as the warehouse's own trouble; whose the table is cannot be compared.
+        table.require_place()
+        return table.state()
+
+
+@contextmanager
+def _known(warehouse: WarehouseFile) -> Iterator[Source | None]:
+    if not warehouse.file.exists():
+        yield None
+        return
+    with source(warehouse, wait_seconds=LOOK_SECONDS) as rows:
+        yield rows
 
 
 def _require_writable(entry: Publish) -> None:

@@ -65,7 +65,10 @@ def told(publication: Publication) -> str:
         publication.to if publication.table is None else f"{publication.to.rstrip('/')}/{publication.table}"
     )
     if publication.error is not None:
-        return printable(f"not published: {where}: {publication.error}")
+        told_where = where in publication.error
+        return printable(
+            f"not published: {publication.error if told_where else f'{where}: {publication.error}'}"
+        )
     if publication.table is not None:
         return printable(f"Published {_table(publication)}: {where}")
     if is_copy(publication.to):

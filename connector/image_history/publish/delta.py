@@ -6,13 +6,13 @@ Every commit is one version, made of whole files. Must not know the warehouse, n
 from __future__ import annotations
 
 import json
-import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -31,7 +31,6 @@ from image_history.publish.lake import (
     OUR_FILES,
     REGION_COLUMN,
     SOURCE_COLUMN,
-    ConflictError,
     DataFile,
     Found,
     State,
@@ -40,11 +39,8 @@ from image_history.publish.lake import (
     gone_on_failure,
     is_our_file,
     partition_columns,
-    require_partitions,
 )
-from image_history.publish.target import Target
-
-logger = logging.getLogger(__name__)
+from image_history.publish.target import Raised, Target, refusal, require_makeable
 
 _ORPHANED_AFTER = timedelta(days=1)
 # Upkeep, and a checkpoint from which readers start, at each version that this divides.
@@ -56,50 +52,103 @@ _BOUNDED = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string, p
 _LONGEST_BOUND = 64
 
 
-class DeltaLake:
-    """A folder of tables, one folder each."""
+# What the protocol may ask of writers, and a commit of whole files does without more ado.
+_WRITTEN = frozenset(
+    {
+        "appendOnly",
+        "changeDataFeed",
+        "checkConstraints",
+        "columnMapping",
+        "generatedColumns",
+        "invariants",
+        "timestampNtz",
+    }
+)
+# Writers of version 6 keep identity columns as well; of version 7 they name what they keep.
+_WRITTEN_VERSION, _NAMED_VERSION = 5, 7
+_CONSTRAINT = "delta.constraints."
+# What a column's own metadata asks of writers.
+_COMPUTED = ("delta.generationExpression", "delta.invariants", "delta.identity.start")
+_LOG, _FILE = "_delta_log", "file://"
+# Of what is in the way.
+_SHOWN = 3
+_RAISED = Raised(
+    (CommitFailedError,),
+    lambda: (DeltaError, pa.ArrowException, *UNFORESEEN),
+    "the address, the credentials and permissions there, and that the store can be reached",
+)
 
-    def __init__(self, root: str, storage: Mapping[str, str]) -> None:
+
+class DeltaLake:
+    """A folder of tables, one folder each. `to` is its address in the user's words, `root` in the library's."""
+
+    def __init__(self, to: str, root: str, storage: Mapping[str, str]) -> None:
+        self._to = to.rstrip("/")
         self._root = root.rstrip("/")
         self._storage = dict(storage)
 
     def table(self, name: str, label: str | None) -> DeltaTarget:
         """A table by its name, for the writer of that label."""
-        return DeltaTarget(f"{self._root}/{name}", self._storage, label)
-
-    def answer(self, name: str) -> bool:
-        """Whether a table is there; OutputError if the store does not say."""
-        with _translated(f"{self._root}/{name}"):
-            return DeltaTable.is_deltatable(f"{self._root}/{name}", self._storage)
+        return DeltaTarget(f"{self._to}/{name}", f"{self._root}/{name}", self._storage, label)
 
 
 class DeltaTarget(Target[DeltaTable]):
-    """A `Table` of publish/lake.py; where it is, is its URI."""
+    """A `Table` of publish/lake.py."""
 
-    def __init__(self, uri: str, storage: dict[str, str], label: str | None) -> None:
-        super().__init__(uri, label)
+    RAISED = _RAISED
+
+    def __init__(self, where: str, uri: str, storage: dict[str, str], label: str | None) -> None:
+        super().__init__(where, label)
+        self._uri = uri
         self._storage = storage
 
     def state(self) -> Found:
         """What the newest of this writer's commits says that is still in the table's log."""
-        with _translated(self._where):
+        with self._translated():
             try:
-                self._table = DeltaTable(self._where, storage_options=self._storage)
+                self._table = DeltaTable(self._uri, storage_options=self._storage)
             except TableNotFoundError:
                 self._table = None
                 return Found()
+            except DeltaError as error:
+                if "not supported" in str(error):
+                    raise self._beyond(str(error)) from error
+                raise
             metadata = self._table.metadata()
-            require_partitions(self._where, metadata.partition_columns, self._label)
+            self._require_writable(self._table)
             return Found(
                 version=str(self._table.version()),
                 state=_newest_state(self._table, self._label),
                 owner=self._owner_of(metadata.configuration),
-                columns=tuple(field.name for field in self._table.schema().fields),
+                append_only=metadata.configuration.get("delta.appendOnly", "").lower() == "true",
             )
+
+    def require_place(self) -> None:
+        """The table's folder can be written, or made; where there is no table, nothing else is in it."""
+        with self._translated():
+            folder = Path(self._uri.removeprefix(_FILE)) if self._uri.startswith(_FILE) else None
+            if folder is not None:
+                require_makeable(self._where, folder / _LOG)
+            if self._table is None and (others := self._others(folder)):
+                raise refusal(
+                    self._where,
+                    f"there is something else in its folder ({', '.join(others[:_SHOWN])})",
+                    "Name another folder.",
+                )
+
+    def require_columns(self, columns: pa.Schema) -> None:
+        """What the table has by these names are columns of these types."""
+        if self._table is None:
+            return
+        there = {field.name: field.type for field in self._table.schema().fields}
+        for field in Schema.from_arrow(columns).fields:
+            found = there.get(field.name, field.type)
+            if found != field.type:
+                raise self._other_columns(f"{field.name}: {_named(found)} -> {_named(field.type)}")
 
     def files(self) -> Sequence[DataFile]:
         """The live files of this writer, by the log."""
-        with _translated(self._where):
+        with self._translated():
             actions = pa.table(self._loaded.get_add_actions(flatten=True)).to_pylist()
         ours = (each for each in actions if self._label in {None, each.get(f"partition.{SOURCE_COLUMN}")})
         return [
@@ -116,7 +165,7 @@ class DeltaTarget(Target[DeltaTable]):
     def ensure(self, columns: pa.Schema, owner: str) -> None:
         """Make the table, or add what columns it lacks and renew their comments: a version each, without rows."""
         self._owner = owner
-        with _translated(self._where):
+        with self._translated():
             if self._table is None:
                 self._table = self._created(columns)
             else:
@@ -129,7 +178,7 @@ class DeltaTarget(Target[DeltaTable]):
         partition = {name: values[name] for name in table.metadata().partition_columns}
         path = f"{OUR_FILES}{uuid.uuid4()}.parquet"
         files = self._filesystem()
-        with _translated(self._where), gone_on_failure(lambda: files.delete_file(path)):
+        with self._translated(), gone_on_failure(lambda: files.delete_file(path)):
             reach(Effect.CREATE, File.TABLE_FILE)
             with files.open_output_stream(path) as stream:
                 reach(Effect.WRITE, File.TABLE_FILE)
@@ -147,7 +196,7 @@ class DeltaTarget(Target[DeltaTable]):
         """One version that has the new files and lacks the others."""
         table = self._loaded
         removed = [_removed(file, table.metadata().partition_columns) for file in gone]
-        with _translated(self._where):
+        with self._translated():
             reach(Effect.COMMIT, File.TABLE)
             table.create_write_transaction(
                 [*(file.native for file in files), *removed],
@@ -165,29 +214,51 @@ class DeltaTarget(Target[DeltaTable]):
         """One version that has more files."""
         return self.replace(files, (), state)
 
-    def discard(self, files: Sequence[DataFile]) -> None:
-        """Remove files that no version names."""
-        for file in files:
-            with suppress(OSError):
-                reach(Effect.DELETE, File.TABLE_FILE)
-                self._filesystem().delete_file(file.path)
+    def _remove(self, path: str) -> None:
+        self._filesystem().delete_file(path)
 
-    def upkeep(self, keep_for: timedelta) -> None:
-        """At each tenth version: write a checkpoint, and remove what no version names that is to be kept.
-
-        What fails is only logged: the commit stands.
-        """
+    def _forget(self, keep_for: timedelta) -> None:
+        """At each tenth version: write a checkpoint, and remove what no version names that is to be kept."""
         table = self._loaded
         if table.version() % _UPKEEP_EVERY:
             return
-        try:
-            with _translated(self._where):
-                reach(Effect.COMMIT, File.UPKEEP)
-                table.create_checkpoint()
-                table.cleanup_metadata()
-                self._sweep(table, max(keep_for, _ORPHANED_AFTER))
-        except (OutputError, ConflictError) as error:
-            logger.warning("table_not_swept", extra={"path": self._where, "reason": error.message})
+        reach(Effect.COMMIT, File.UPKEEP)
+        table.create_checkpoint()
+        table.cleanup_metadata()
+        self._sweep(table, max(keep_for, _ORPHANED_AFTER))
+
+    def _require_writable(self, table: DeltaTable) -> None:
+        """OutputError for a table that can be read and not be committed to."""
+        asked = table.protocol()
+        lacking = sorted(set(asked.writer_features or ()) - _WRITTEN)
+        if _WRITTEN_VERSION < asked.min_writer_version < _NAMED_VERSION:
+            lacking.append("identityColumns")
+        if lacking:
+            raise self._beyond(f"it asks writers for {', '.join(lacking)}")
+        metadata = table.metadata()
+        if metadata.configuration.get("delta.columnMapping.mode", "none") != "none":
+            raise self._beyond("its columns have other names in its files, by delta.columnMapping.mode")
+        checked = [name for name in metadata.configuration if name.startswith(_CONSTRAINT)]
+        checked += [field.name for field in table.schema().fields if {*field.metadata} & {*_COMPUTED}]
+        if checked:
+            raise self._beyond(f"its writers have to check or compute {', '.join(sorted(checked))}")
+        self._require_partitions(metadata.partition_columns)
+
+    def _beyond(self, reason: str) -> OutputError:
+        return refusal(
+            self._where,
+            f"image-history cannot write it with deltalake {version('deltalake')} ({reason.rstrip('.')})",
+            "Drop that from the table, or publish to another folder: image-history makes its tables itself.",
+        )
+
+    def _others(self, folder: Path | None) -> list[str]:
+        """What is in the folder of a table that is not there yet, but for what a cut-off commit left."""
+        if folder is None:
+            here = pafs.FileSelector("", allow_not_found=True)
+            names = [each.base_name for each in self._filesystem().get_file_info(here)]
+        else:
+            names = [each.name for each in folder.iterdir()] if folder.exists() else []
+        return sorted(name for name in names if name != _LOG)
 
     def _sweep(self, table: DeltaTable, keep_for: timedelta) -> None:
         """Vacuum, of files of our names alone: a dry run says what could go, and it needs no version of its own."""
@@ -201,15 +272,15 @@ class DeltaTarget(Target[DeltaTable]):
                 files.delete_file(name)
 
     def _filesystem(self) -> pafs.PyFileSystem:
-        return pafs.PyFileSystem(DeltaStorageHandler(self._where, self._storage))
+        return pafs.PyFileSystem(DeltaStorageHandler(self._uri, self._storage))
 
     def _created(self, columns: pa.Schema) -> DeltaTable:
         reach(Effect.CREATE, File.TABLE)
-        if self._where.startswith("file://"):
-            pafs.LocalFileSystem().create_dir(self._where.removeprefix("file://"), recursive=True)
+        if self._uri.startswith(_FILE):
+            pafs.LocalFileSystem().create_dir(self._uri.removeprefix(_FILE), recursive=True)
         try:
             return DeltaTable.create(
-                self._where,
+                self._uri,
                 columns,
                 partition_by=list(partition_columns(columns.names, self._label)),
                 configuration=dict(self._new_owner({})),
@@ -218,8 +289,8 @@ class DeltaTarget(Target[DeltaTable]):
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
         except DeltaError as error:
-            if DeltaTable.is_deltatable(self._where, self._storage):
-                raise ConflictError(f"{self._where} was made by another writer meanwhile.") from error
+            if DeltaTable.is_deltatable(self._uri, self._storage):
+                raise self._made_meanwhile() from error
             raise
 
     def _evolve(self, table: DeltaTable, columns: pa.Schema) -> None:
@@ -233,7 +304,7 @@ class DeltaTarget(Target[DeltaTable]):
             change(commit_properties=CommitProperties(max_commit_retries=0))
             table.update_incremental()
             if table.version() != before + number:
-                raise ConflictError(f"{self._where} changed while its columns were renewed.")
+                raise self._changed_meanwhile()
 
 
 def _column_changes(table: DeltaTable, columns: pa.Schema) -> Iterator[Callable[..., None]]:
@@ -311,17 +382,5 @@ def _written(value: Any) -> Any:
     return value
 
 
-@contextmanager
-def _translated(where: str) -> Iterator[None]:
-    """What deltalake and pyarrow raise, as ours."""
-    try:
-        yield
-    except CommitFailedError as error:
-        raise ConflictError(f"{where}: {' '.join(str(error).split())}.") from error
-    except (DeltaError, pa.ArrowException, *UNFORESEEN) as error:
-        text = " ".join(str(error).split()).rstrip(".")[:400]
-        raise OutputError(
-            f"Cannot use {where}: {type(error).__name__}, {text}. What readers see is whole, old or new. Check the "
-            "address, the credentials and permissions there, and that the store can be reached.",
-            path=where,
-        ) from error
+def _named(kind: Any) -> str:
+    return str(getattr(kind, "type", kind))

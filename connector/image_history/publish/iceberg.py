@@ -5,19 +5,19 @@ Every commit is one snapshot, made of whole files. Must not know the warehouse, 
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 from pyiceberg import exceptions
-from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog import MetastoreCatalog, load_catalog
 from pyiceberg.expressions import AlwaysTrue, EqualTo
 from pyiceberg.io.pyarrow import (
     PyArrowFileIO,
@@ -29,6 +29,7 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.transforms import IdentityTransform
+from pyiceberg.utils.config import Config as PyicebergConfig
 
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import UNFORESEEN, OutputError
@@ -39,7 +40,6 @@ from image_history.publish.lake import (
     OUR_FILES,
     REGION_COLUMN,
     SOURCE_COLUMN,
-    ConflictError,
     DataFile,
     Found,
     State,
@@ -48,9 +48,15 @@ from image_history.publish.lake import (
     gone_on_failure,
     is_our_file,
     partition_columns,
-    require_partitions,
 )
-from image_history.publish.target import Target
+from image_history.publish.sqlite import (
+    CATALOG_TABLE,
+    catalog_file,
+    holds_catalog,
+    read_only_uri,
+    require_file,
+)
+from image_history.publish.target import Raised, Target, refusal, require_makeable, translated
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -59,9 +65,8 @@ if TYPE_CHECKING:
 
     from image_history.formats import Rows
 
-logger = logging.getLogger(__name__)
-
 _FIRST_PARTITION_ID = 1000
+_NEWEST_FORMAT = 2
 _ORPHANED_AFTER = timedelta(days=1)
 # Upkeep is due when the oldest version is so much older than it has to be kept: not at every commit.
 _SLACK = timedelta(days=1)
@@ -95,53 +100,82 @@ _BELOW = (
 )
 
 
-class IcebergLake:
-    """A namespace of a catalog, which is made with the first table in it."""
+def _below() -> tuple[type[Exception], ...]:
+    loaded = ((sys.modules.get(module), name) for module, name in _BELOW)
+    return tuple(getattr(module, name) for module, name in loaded if module is not None)
 
-    def __init__(self, catalog: Catalog, namespace: str) -> None:
+
+_RAISED = Raised(
+    _CONFLICTS,
+    lambda: (*_OWN, *_below(), pa.ArrowException, *UNFORESEEN),
+    "the catalog's properties, its credentials and permissions, and that it can be reached",
+)
+
+
+class IcebergLake:
+    """A namespace of a catalog, which is made with the first table in it. `file` is the catalog's own in SQLite."""
+
+    def __init__(self, catalog: Catalog, namespace: str, file: Path | None = None) -> None:
         self._catalog = catalog
         self._namespace = namespace
+        self._file = file
 
     @classmethod
-    def opened(cls, name: str, namespace: str, properties: Mapping[str, str]) -> IcebergLake:
-        """The catalog of that name, as pyiceberg's own configuration and these properties describe it."""
+    def opened(
+        cls, name: str, namespace: str, properties: Mapping[str, str], *, looking: bool = False
+    ) -> IcebergLake:
+        """The catalog of that name, as pyiceberg's own configuration and these properties describe it.
+
+        One that is only looked at is not made, where it would be by its first use.
+        """
         settled = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", **properties}
-        with _translated(f"iceberg://{name}/{namespace}"):
+        where = f"the catalog {name!r}"
+        with translated(where, _RAISED):
+            elsewhere = PyicebergConfig().get_catalog_config(name) or {}
+            file = catalog_file(settled.get("uri", str(elsewhere.get("uri", ""))))
+            there = file is not None and holds_catalog(where, file)
+            if file is not None and not there:
+                require_file(where, file)
+            if looking:
+                return cls(_looked_at(name, settled, file, there=there), namespace, file)
             try:
-                return cls(load_catalog(name, **settled), namespace)
+                return cls(load_catalog(name, **settled), namespace, file)
             except _below():
                 # A catalog in a database makes its own tables at first use: two publishers may do so at once.
-                return cls(load_catalog(name, **settled), namespace)
+                return cls(load_catalog(name, **settled), namespace, file)
 
     def table(self, name: str, label: str | None) -> IcebergTarget:
         """A table by its name, for the writer of that label."""
-        return IcebergTarget(self._catalog, f"{self._namespace}.{name}", label)
-
-    def answer(self) -> bool:
-        """Whether the namespace is there; OutputError if the catalog does not say."""
-        with _translated(f"iceberg://{self._catalog.name}/{self._namespace}"):
-            return self._catalog.namespace_exists(self._namespace)
+        return IcebergTarget(self._catalog, f"{self._namespace}.{name}", label, self._file)
 
 
 class IcebergTarget(Target["IcebergTable"]):
     """A `Table` of publish/lake.py."""
 
-    def __init__(self, catalog: Catalog, identifier: str, label: str | None) -> None:
-        super().__init__(f"iceberg://{catalog.name}/{identifier.replace('.', '/')}", label)
+    RAISED = _RAISED
+
+    def __init__(self, catalog: Catalog, identifier: str, label: str | None, file: Path | None) -> None:
+        namespace, _, name = identifier.rpartition(".")
+        super().__init__(f"iceberg://{catalog.name}/{namespace}/{name}", label)
         self._catalog = catalog
         self._identifier = identifier
+        self._file = file
         self._base: int | None = None
 
     def state(self) -> Found:
         """What the newest of this writer's commits says that is still in the table's history."""
-        with _translated(self._where):
+        with self._translated():
             try:
                 self._table = self._catalog.load_table(self._identifier)
             except (exceptions.NoSuchTableError, exceptions.NoSuchNamespaceError):
                 self._table, self._base = None, None
                 return Found()
+            except ValueError as error:
+                # By pydantic, which reads the metadata and lists what it does not know.
+                listed = getattr(error, "errors", None)
+                raise self._not_understood(str(listed()[-1]["msg"] if listed else error)) from error
         metadata, newest = self._table.metadata, self._table.current_snapshot()
-        require_partitions(self._where, [field.name for field in metadata.spec().fields], self._label)
+        self._require_writable()
         self._base = None if newest is None else newest.snapshot_id
         return Found(
             version="none" if newest is None else str(newest.snapshot_id),
@@ -149,15 +183,35 @@ class IcebergTarget(Target["IcebergTable"]):
                 filter(None, (_state(each, self._label) for each in ancestors_of(newest, metadata))), None
             ),
             owner=self._owner_of(metadata.properties),
-            columns=tuple(metadata.schema().column_names),
         )
+
+    def require_place(self) -> None:
+        """The catalog's file can be written, and so can the folder of the table, or it can be made."""
+        if self._file is not None:
+            require_file(self._where, self._file)
+        base = (
+            self._catalog.properties.get("warehouse", "") if self._table is None else self._table.location()
+        )
+        scheme, _, path = PyArrowFileIO.parse_location(base) if base else ("", "", "")
+        if scheme == "file":
+            require_makeable(self._where, Path(path))
+
+    def require_columns(self, columns: pa.Schema) -> None:
+        """What the table has by these names are columns of these types, or of wider ones."""
+        if self._table is None:
+            return
+        wanted = _relaxed(pyarrow_to_schema(numbered(columns)), set(self._table.schema().column_names))
+        try:
+            self._table.update_schema().union_by_name(wanted)
+        except exceptions.ValidationError as error:
+            raise self._other_columns(str(error)) from error
 
     def files(self) -> Sequence[DataFile]:
         """The live files of this writer, by the manifests."""
         table = self._loaded
         mine = AlwaysTrue() if self._label is None else EqualTo(SOURCE_COLUMN, self._label)  # type: ignore[call-arg,arg-type]  # its own way
         names = [field.name for field in table.spec().fields]
-        with _translated(self._where):
+        with self._translated():
             tasks = list(table.scan(row_filter=mine).plan_files())
         return [
             DataFile(
@@ -174,7 +228,7 @@ class IcebergTarget(Target["IcebergTable"]):
         """Make the namespace and the table, or add what columns it lacks and renew their comments."""
         self._owner = owner
         wanted = pyarrow_to_schema(numbered(columns))
-        with _translated(self._where):
+        with self._translated():
             if self._table is None:
                 self._table = self._created(wanted)
                 return
@@ -187,14 +241,14 @@ class IcebergTarget(Target["IcebergTable"]):
                 self._evolve(wanted)
         newest = self._table.current_snapshot()
         if (None if newest is None else newest.snapshot_id) != self._base:
-            raise ConflictError(f"{self._where} changed while its columns were renewed.")
+            raise self._changed_meanwhile()
 
     def write(self, region: str | None, rows: Rows) -> DataFile:
         """Write a file of whole row groups where the table keeps its data; its name is unlike any other."""
         table = self._loaded
         path = table.location_provider().new_data_location(f"{OUR_FILES}{uuid.uuid4()}.parquet")
         schema = _file_schema(table.schema(), rows.schema)
-        with _translated(self._where), gone_on_failure(lambda: table.io.delete(path)):
+        with self._translated(), gone_on_failure(lambda: table.io.delete(path)):
             reach(Effect.CREATE, File.TABLE_FILE)
             with table.io.new_output(path).create() as stream:
                 reach(Effect.WRITE, File.TABLE_FILE)
@@ -205,7 +259,7 @@ class IcebergTarget(Target["IcebergTable"]):
     def replace(self, files: Sequence[DataFile], gone: Sequence[DataFile], state: State) -> str:
         """One snapshot that has the new files and lacks the others."""
         table = self._loaded
-        with _translated(self._where, committing=True):
+        with self._translated(committing=True):
             reach(Effect.COMMIT, File.TABLE)
             with table.transaction() as transaction:
                 if owner := self._new_owner(table.metadata.properties):
@@ -224,22 +278,11 @@ class IcebergTarget(Target["IcebergTable"]):
         """One snapshot that has more files. No fast append: that would be repeated beside another's commit."""
         return self.replace(files, (), state)
 
-    def discard(self, files: Sequence[DataFile]) -> None:
-        """Remove files that no snapshot names."""
-        for file in files:
-            with suppress(OSError):
-                reach(Effect.DELETE, File.TABLE_FILE)
-                self._loaded.io.delete(file.path)
+    def _remove(self, path: str) -> None:
+        self._loaded.io.delete(path)
 
-    def upkeep(self, keep_for: timedelta) -> None:
-        """Expire old snapshots, and remove what none names any more. What fails is only logged: the commit stands."""
-        try:
-            with _translated(self._where):
-                self._expire(keep_for)
-        except (OutputError, ConflictError) as error:
-            logger.warning("table_not_swept", extra={"path": self._where, "reason": error.message})
-
-    def _expire(self, keep_for: timedelta) -> None:
+    def _forget(self, keep_for: timedelta) -> None:
+        """Expire old snapshots, and remove what none names any more."""
         table = self._loaded.refresh()
         oldest_kept = _ms(datetime.now(UTC) - keep_for)
         protected = _newest_of_each_label(table)
@@ -266,6 +309,28 @@ class IcebergTarget(Target["IcebergTable"]):
                 reach(Effect.DELETE, File.TABLE_FILE)
                 table.io.delete(path)
 
+    def _require_writable(self) -> None:
+        """OutputError for a table that can be read and not be committed to."""
+        metadata = self._loaded.metadata
+        if metadata.format_version > _NEWEST_FORMAT:
+            raise self._not_understood(
+                f"it is of format version {metadata.format_version}, and {_NEWEST_FORMAT} is the newest it writes"
+            )
+        fields = metadata.spec().fields
+        self._require_partitions(
+            [
+                field.name if isinstance(field.transform, IdentityTransform) else f"{field.transform}"
+                for field in fields
+            ]
+        )
+
+    def _not_understood(self, reason: str) -> OutputError:
+        return refusal(
+            self._where,
+            f"pyiceberg {version('pyiceberg')} cannot write it ({reason})",
+            "Publish to another namespace: image-history makes its tables itself.",
+        )
+
     def _created(self, schema: Schema) -> IcebergTable:
         names = partition_columns(schema.column_names, self._label)
         fields = [
@@ -284,7 +349,7 @@ class IcebergTarget(Target["IcebergTable"]):
                 self._identifier, schema, partition_spec=PartitionSpec(*fields), properties=_PROPERTIES
             )
         except exceptions.TableAlreadyExistsError as error:
-            raise ConflictError(f"{self._where} was made by another writer meanwhile.") from error
+            raise self._made_meanwhile() from error
 
     def _ensure_namespace(self, namespace: str) -> None:
         if self._catalog.namespace_exists(namespace):
@@ -376,29 +441,20 @@ def _ms(instant: datetime) -> int:
     return round(instant.timestamp() * 1000)
 
 
-@contextmanager
-def _translated(where: str, *, committing: bool = False) -> Iterator[None]:
-    """What pyiceberg and what it stands on raise, as ours."""
-    try:
-        yield
-    except _CONFLICTS as error:
-        raise ConflictError(f"{where}: {_told(error)}.") from error
-    except (*_OWN, *_below(), pa.ArrowException, *UNFORESEEN) as error:
-        unsure = (
-            " Whether it was committed is not known; the next publication finds out." if committing else ""
-        )
-        raise OutputError(
-            f"Cannot use {where}: {_told(error)}. What readers see is whole, old or new.{unsure} Check the catalog's "
-            "properties, its credentials and permissions, and that it can be reached.",
-            path=where,
-        ) from error
+def _looked_at(name: str, properties: Mapping[str, str], file: Path | None, *, there: bool) -> Catalog:
+    """A catalog by which nothing is written; an empty one in memory for a database that is none yet."""
+    if file is None or there:
+        read_only = {} if file is None else {"uri": read_only_uri(file)}
+        catalog = load_catalog(name, **{**properties, "init_catalog_tables": "false", **read_only})
+        if not isinstance(catalog, MetastoreCatalog) or _is_made(catalog):
+            return catalog
+    return load_catalog(name, **{**properties, "type": "sql", "uri": "sqlite:///:memory:"})
 
 
-def _below() -> tuple[type[Exception], ...]:
-    loaded = ((sys.modules.get(module), name) for module, name in _BELOW)
-    return tuple(getattr(module, name) for module, name in loaded if module is not None)
-
-
-def _told(error: Exception) -> str:
-    text = " ".join(str(error).split()).rstrip(".")
-    return f"{type(error).__name__}, {text[:400]}" if text else type(error).__name__
+def _is_made(catalog: MetastoreCatalog) -> bool:
+    """Whether a catalog in a database has its tables; others need none."""
+    engine = getattr(catalog, "engine", None)
+    if engine is None:
+        return True
+    with engine.connect() as connection:
+        return bool(engine.dialect.has_table(connection, CATALOG_TABLE))

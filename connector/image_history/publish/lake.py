@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from image_history.errors import ConnectorError, OutputError
+from image_history.errors import ConnectorError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,12 +87,13 @@ class Found:
 
     What was written before warehouses had ids names the warehouse's first sync instead.
     `version` names the commit: a snapshot's id or a version's number; empty for a table that is not there.
+    `append_only` says that no row of it may be taken away.
     """
 
     version: str = ""
     state: State | None = None
     owner: str | None = None
-    columns: tuple[str, ...] = ()
+    append_only: bool = False
 
 
 class Table(Protocol):
@@ -102,10 +103,16 @@ class Table(Protocol):
     """
 
     def state(self) -> Found:
-        """What the table says of this writer's rows now."""
+        """What the table says of this writer's rows now; refuses one that cannot be committed to."""
 
     def files(self) -> Sequence[DataFile]:
         """The files that hold this writer's rows, as of the `state`."""
+
+    def require_place(self) -> None:
+        """Refuse a place of this machine that cannot be written, or made. After the `state`; writes nothing."""
+
+    def require_columns(self, columns: pa.Schema) -> None:
+        """Refuse a table that cannot take rows of these columns. After the `state`; writes nothing."""
 
     def ensure(self, columns: pa.Schema, owner: str) -> None:
         """Make the table, or add the columns that it lacks; it names its owner at the latest with the next commit."""
@@ -173,18 +180,6 @@ def partition_columns(columns: Sequence[str], label: str | None) -> tuple[str, .
     """What a table of these columns is partitioned by."""
     wanted = (REGION_COLUMN,) if label is None else (SOURCE_COLUMN, REGION_COLUMN)
     return tuple(name for name in wanted if name in columns)
-
-
-def require_partitions(where: str, found: Sequence[str], label: str | None) -> None:
-    """OutputError if a table is filled by writers with labels and this one has none, or the other way about."""
-    if (SOURCE_COLUMN in found) == (label is not None):
-        return
-    hint = (
-        "warehouses without a label fill it: leave the label out, or publish to another namespace or folder"
-        if label is not None
-        else "several warehouses fill it, each under a label: give this entry of publish a label of its own"
-    )
-    raise OutputError(f"Cannot publish to {where}: {hint}. Nothing was changed.")
 
 
 def shape_of(columns: pa.Schema, writer: int) -> str:

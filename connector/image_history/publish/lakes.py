@@ -49,13 +49,17 @@ def require_extra(to: str) -> str:
     package, extra = next((package, extra) for scheme, package, extra in _EXTRAS if to.startswith(scheme))
     if importlib.util.find_spec(package) is None:
         raise ConfigError(
-            f"{to} needs {package}, which is not installed: pip install 'sagemaker-image-history[{extra}]'."
+            f"{to.partition('/')[0]}// needs {package}, which is not installed: "
+            f"pip install 'sagemaker-image-history[{extra}]'."
         )
     return package
 
 
-def opened(entry: Publish) -> Lake:
-    """The lake of an entry. ConfigError if its extra is missing, OutputError if its catalog cannot be obtained."""
+def opened(entry: Publish, *, looking: bool = False) -> Lake:
+    """The lake of an entry. ConfigError if its extra is missing, OutputError if its catalog cannot be obtained.
+
+    With `looking` not even the catalog's own file is made.
+    """
     to = str(entry.to)
     require_extra(to)
     _keep_secret(entry.properties or {})
@@ -63,13 +67,13 @@ def opened(entry: Publish) -> Lake:
         from image_history.publish.iceberg import IcebergLake
 
         catalog, _, namespace = to.removeprefix(_ICEBERG).partition("/")
-        return IcebergLake.opened(catalog, namespace, _catalog_properties(entry))
+        return IcebergLake.opened(catalog, namespace, _catalog_properties(entry), looking=looking)
     from image_history.publish.delta import DeltaLake
 
     if to.startswith(_DELTA_FOLDER):
         folder = Path(to.removeprefix(_DELTA_FOLDER)).absolute()
-        return DeltaLake(f"file://{folder}", entry.properties or {})
-    return DeltaLake(to.removeprefix("delta+"), _store_properties(entry))
+        return DeltaLake(to, f"file://{folder}", entry.properties or {})
+    return DeltaLake(to, to.removeprefix("delta+"), _store_properties(entry))
 
 
 def _keep_secret(properties: Mapping[str, str]) -> None:
@@ -92,7 +96,7 @@ def publish_lake(
         lake = opened(entry)
         with source(warehouse) as rows:
             return tuple(
-                _published(lake, rows, _wanted(entry, name, replace=replace), stop or Stop())
+                _published(lake, rows, wanted_of(entry, name, replace=replace), stop or Stop())
                 for name in names
             )
     except InterruptedRunError:
@@ -123,7 +127,8 @@ def _published(lake: Lake, rows: Source, wanted: Wanted, stop: Stop) -> Publicat
     )
 
 
-def _wanted(entry: Publish, name: str, *, replace: bool) -> Wanted:
+def wanted_of(entry: Publish, name: str, *, replace: bool = False) -> Wanted:
+    """One table of an entry, as it shall be."""
     return Wanted(to=str(entry.to), name=name, label=entry.label, keep=entry.keep, replace=replace)
 
 

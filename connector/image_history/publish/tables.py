@@ -27,6 +27,8 @@ from image_history.publish.lake import (
     Table,
     shape_of,
 )
+from image_history.publish.ownership import require_no_strangers, rows_of_ours
+from image_history.publish.target import refusal
 from image_history.schema import IMAGE_VERSION_EVENTS
 from image_history.warehouse.partitions import Partition, Relation, Run, Source
 
@@ -107,6 +109,23 @@ def publish_table(table: Table, source: Source, wanted: Wanted, stop: Stop) -> D
     return done
 
 
+def require_publishable(table: Table, source: Source | None, wanted: Wanted) -> Found:
+    """Raise what `publish_table` would before its first write: a ConnectorError. Returns the table as it is.
+
+    Writes nothing. Without a warehouse, or before its first sync, the table is looked at as that sync would meet it.
+    """
+    run = None if source is None else source.newest_run()
+    if source is not None and run is not None:
+        found = _Work(table, source, wanted, Stop()).plan(run).found
+    else:
+        found = table.state()
+        rows_of_ours(found, source, wanted.where, replace=wanted.replace)
+        files = table.files() if found.version and found.owner is None else ()
+        require_no_strangers(found, files, wanted.where, replace=wanted.replace)
+    table.require_place()
+    return found
+
+
 def _log_conflict(wanted: Wanted, state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
     logger.info("table_conflict", extra={"to": wanted.where, "reason": str(error)})
@@ -125,6 +144,24 @@ class _Change:
         return sum(part.rows for part in self.parts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What one commit does, and what it rests on."""
+
+    relation: Relation
+    found: Found
+    shape: str
+    change: _Change
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """A table that has the warehouse's rows."""
+
+    known: State
+    found: Found
+
+
 @dataclass(slots=True)
 class _Work:
     """One table on its way; files that were written for a commit that lost are used by the next attempt."""
@@ -137,73 +174,46 @@ class _Work:
     partitions: Sequence[Partition] | None = None
 
     def attempt(self, run: Run) -> Done:
+        plan = self.plan(run)
+        if isinstance(plan, _Current):
+            return self._unchanged(plan)
+        return self._committed(plan, run)
+
+    def plan(self, run: Run) -> _Plan | _Current:
+        """What is to be done, after all that can be refused before the first write."""
         relation = self.source.relation(self.wanted.name)
         columns = _columns(relation, self.wanted.label)
-        shape = shape_of(columns, _WRITER)
-        found = self.table.state()
-        known = self._known(found, shape)
+        shape, found = shape_of(columns, _WRITER), self.table.state()
+        ours = rows_of_ours(found, self.source, self.wanted.where, replace=self.wanted.replace)
+        known = ours if ours is not None and ours.shape == shape else None
         if known is not None and (known.run_id, known.as_of_ms) == (run.run_id, run.finished_ms):
-            return self._unchanged(known, found)
+            return _Current(known, found)
         change = self._change(relation, found, known)
         if known is not None and not change.write and not change.gone:
-            return self._unchanged(known, found)
-        state = State(
-            run.run_id, run.finished_ms, shape, change.parts, self.source.warehouse_id() or run.run_id
-        )
-        return self._committed(relation, change, state, found)
+            return _Current(known, found)
+        self.table.require_place()
+        self.table.require_columns(columns)
+        self._require_removable(relation, found, change)
+        return _Plan(relation, found, shape, change)
 
-    def _unchanged(self, known: State, found: Found) -> Done:
+    def _require_removable(self, relation: Relation, found: Found, change: _Change) -> None:
+        if found.append_only and (change.gone or relation.name not in _APPENDED):
+            raise refusal(
+                self.wanted.where,
+                "its property delta.appendOnly lets no row be replaced, which a changed region needs",
+                "Set it to false there, or publish to another folder.",
+            )
+
+    def _unchanged(self, current: _Current) -> Done:
         """Nothing to commit. What an attempt before wrote is removed, unless its commit came through unheard."""
         if self.written:
             live = {file.path for file in self.table.files()}
             self.table.discard([file for file in self.written.values() if file.path not in live])
-        return Done(sum(part.rows for part in known.parts), 0, 0, 0, found.version)
-
-    def _known(self, found: Found, shape: str) -> State | None:
-        """What the table says of our rows, if it is of this warehouse and written as it would be now."""
-        foreign = self._foreign(found)
-        if foreign is None:
-            known = None if self._is_taken_over(found) else found.state
-            return known if known is not None and known.shape == shape else None
-        if self.wanted.replace:
-            return None
-        raise OutputError(
-            f"{self.wanted.where} was published from another warehouse, or from a newer copy of this one: {foreign}. "
-            "Nothing was changed. Publish elsewhere or with a label of its own, or with --replace if this warehouse "
-            "shall take over.",
-            run_id=None if found.state is None else found.state.run_id,
-        )
-
-    def _foreign(self, found: Found) -> str | None:
-        """Why the table is not this warehouse's to fill; None if it is."""
-        ours = self.source.warehouse_id()
-        # Until its next commit, what was written before warehouses had ids names the first sync instead.
-        if found.owner not in {None, ours} and not self.source.has_run(str(found.owner)):
-            return f"it names {found.owner} as the one that fills it, and this warehouse is {ours}"
-        if (
-            found.state is not None
-            and not self._is_taken_over(found)
-            and not self.source.has_run(found.state.run_id)
-        ):
-            return f"run {found.state.run_id}, which is in it, is not in this one"
-        return None
-
-    def _is_taken_over(self, found: Found) -> bool:
-        """Whether the table names this warehouse, and its rows are of another: a take-over was cut off."""
-        ours = self.source.warehouse_id()
-        return (
-            found.state is not None
-            and found.owner == ours is not None
-            and found.state.warehouse_id not in {"", ours}
-        )
+        return Done(sum(part.rows for part in current.known.parts), 0, 0, 0, current.found.version)
 
     def _change(self, relation: Relation, found: Found, known: State | None) -> _Change:
         files = self.table.files() if found.version else ()
-        if files and found.owner is None and found.state is None and not self.wanted.replace:
-            raise OutputError(
-                f"{self.wanted.where} holds rows that image-history did not publish. Nothing was changed. Publish "
-                "elsewhere, or with --replace if they shall be replaced."
-            )
+        require_no_strangers(found, files, self.wanted.where, replace=self.wanted.replace)
         if relation.name in _APPENDED and known is not None:
             return self._growth(relation, known, files)
         partitions = self._partitions(relation)
@@ -242,8 +252,11 @@ class _Work:
         gone += [file for file in files if file.region in left]
         return _Change(tuple(write), tuple(gone), tuple(parts))
 
-    def _committed(self, relation: Relation, change: _Change, state: State, found: Found) -> Done:
-        self.table.ensure(_columns(relation, self.wanted.label), state.warehouse_id)
+    def _committed(self, plan: _Plan, run: Run) -> Done:
+        relation, change, found = plan.relation, plan.change, plan.found
+        ours = self.source.warehouse_id() or run.run_id
+        state = State(run.run_id, run.finished_ms, plan.shape, change.parts, ours)
+        self.table.ensure(_columns(relation, self.wanted.label), ours)
         since = found.state.as_of_ms if found.state is not None else 0
         files = self._files(relation, change, since)
         if change.gone or found.state is None:

@@ -1,21 +1,92 @@
-"""What a table keeps of itself in both formats while it is published: the table as it was read, and its owner.
+"""What both formats keep of a table while it is published, and how both say what goes wrong there.
 
 Must not know any format, nor the warehouse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Generic, TypeVar
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
 
+from image_history.durable.disk import unwritable
+from image_history.durable.effects import Effect, File, reach
 from image_history.errors import OutputError
-from image_history.publish.lake import owner_key
+from image_history.publish.lake import (
+    REGION_COLUMN,
+    SOURCE_COLUMN,
+    ConflictError,
+    DataFile,
+    owner_key,
+)
+
+logger = logging.getLogger(__name__)
 
 Native = TypeVar("Native")
 
 
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What a format's library raises: `conflicts` mean that another commit came first, `refusals` anything else.
+
+    `check` is what the reader of a refusal should check.
+    """
+
+    conflicts: tuple[type[Exception], ...]
+    refusals: Callable[[], tuple[type[Exception], ...]]
+    check: str
+
+
+@contextmanager
+def translated(where: str, raised: Raised, *, committing: bool = False) -> Iterator[None]:
+    """What a library raises, as ours. `committing` says that a commit may have come through all the same."""
+    try:
+        yield
+    except raised.conflicts as error:
+        raise ConflictError(f"{where}: {told(error)}.") from error
+    except raised.refusals() as error:
+        unsure = (
+            " Whether it was committed is not known; the next publication finds out." if committing else ""
+        )
+        raise OutputError(
+            f"Cannot use {where}: {told(error)}. What readers see is whole, old or new.{unsure} Check "
+            f"{raised.check}.",
+            path=where,
+        ) from error
+
+
+def told(error: Exception) -> str:
+    """A library's error on one line, without its end if it is long."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}, {text[:400]}" if text else type(error).__name__
+
+
+def refusal(where: str, reason: str, remedy: str) -> OutputError:
+    """Why a table is not published to, before anything is written."""
+    return OutputError(f"Cannot publish to {where}: {reason}. Nothing was changed. {remedy}", path=where)
+
+
+def require_makeable(where: str, folder: Path) -> None:
+    """OutputError if nothing can be written in a folder, or if it is not there and cannot be made."""
+    nearest = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
+    problem = "it is not a folder" if not os.path.isdir(nearest) else unwritable(nearest)  # noqa: PTH112 - what cannot be looked into is none
+    if problem is not None:
+        raise refusal(
+            where,
+            f"{nearest} cannot be written to ({problem})",
+            "Let this user write there, or name another place.",
+        )
+
+
 class Target(Generic[Native]):
-    """One table for one writer. `where` is its address in words, `Native` the table of the format's library."""
+    """One table for one writer. `where` is its address in the user's words, `Native` the table of a library."""
+
+    RAISED: ClassVar[Raised]
 
     def __init__(self, where: str, label: str | None) -> None:
         self._where = where
@@ -31,6 +102,55 @@ class Target(Generic[Native]):
             )
         return self._table
 
+    def discard(self, files: Sequence[DataFile]) -> None:
+        """Remove files that no commit names; what cannot be removed is swept later."""
+        for file in files:
+            with suppress(OSError):
+                reach(Effect.DELETE, File.TABLE_FILE)
+                self._remove(file.path)
+
+    def upkeep(self, keep_for: timedelta) -> None:
+        """Forget old versions, and remove what none names any more. What fails is only logged: the commit stands."""
+        try:
+            with self._translated():
+                self._forget(keep_for)
+        except (OutputError, ConflictError) as error:
+            logger.warning("table_not_swept", extra={"path": self._where, "reason": error.message})
+
+    def _remove(self, path: str) -> None:
+        raise NotImplementedError
+
+    def _forget(self, keep_for: timedelta) -> None:
+        raise NotImplementedError
+
+    def _translated(self, *, committing: bool = False) -> AbstractContextManager[None]:
+        return translated(self._where, self.RAISED, committing=committing)
+
+    def _made_meanwhile(self) -> ConflictError:
+        return ConflictError(f"{self._where} was made by another writer meanwhile.")
+
+    def _changed_meanwhile(self) -> ConflictError:
+        return ConflictError(f"{self._where} changed while its columns were renewed.")
+
+    def _other_columns(self, reason: str) -> OutputError:
+        return refusal(
+            self._where,
+            f"a column of the table has another type ({reason})",
+            "Publish under another name, or to another namespace or folder.",
+        )
+
+    def _require_partitions(self, found: Sequence[str]) -> None:
+        """OutputError if the table is partitioned otherwise than for this writer."""
+        others = sorted(set(found) - {SOURCE_COLUMN, REGION_COLUMN})
+        if others:
+            raise refusal(
+                self._where,
+                f"it is partitioned by {', '.join(others)}, and what image-history publishes by region",
+                "Publish to another namespace or folder.",
+            )
+        if (SOURCE_COLUMN in found) != (self._label is not None):
+            raise refusal(self._where, *(_WITHOUT_LABEL if self._label is not None else _WITH_LABELS))
+
     def _owner_of(self, properties: Mapping[str, str]) -> str | None:
         """The warehouse that fills the table, or this writer's partition, by the table's properties."""
         return properties.get(owner_key(self._label))
@@ -40,3 +160,13 @@ class Target(Generic[Native]):
         if self._owner is None or self._owner_of(properties) == self._owner:
             return {}
         return {owner_key(self._label): self._owner}
+
+
+_WITHOUT_LABEL = (
+    "warehouses without a label fill it",
+    "Leave the label out, or publish to another namespace or folder.",
+)
+_WITH_LABELS = (
+    "several warehouses fill it, each under a label",
+    "Give this entry of publish a label of its own.",
+)

@@ -29,7 +29,7 @@ _WRITER = 4
 # How sql/views makes what may be published; a macro may not.
 _VIEW = "CREATE OR REPLACE VIEW"
 # A sync that holds the file is not waited for.
-_LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.5
 _FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
 
 
@@ -212,7 +212,7 @@ def source(warehouse: WarehouseFile, *, wait_seconds: float | None = None) -> It
 def require_relations(warehouse: WarehouseFile, wanted: Iterable[str]) -> None:
     """ConfigError for a name that is no table or view of the warehouse; before the first sync, of any warehouse."""
     if warehouse.file.exists():
-        with source(warehouse, wait_seconds=_LOOK_SECONDS) as rows:
+        with source(warehouse, wait_seconds=LOOK_SECONDS) as rows:
             for name in wanted:
                 rows.relation(name)
         return

@@ -1,0 +1,68 @@
+"""Whose the rows of a lake table are: this warehouse's, another's, or those of a program that is not ours.
+
+Must not know any format, nor what is going to be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from image_history.publish.lake import DataFile, Found, State
+from image_history.publish.target import refusal
+from image_history.warehouse.partitions import Source
+
+
+def rows_of_ours(found: Found, source: Source | None, where: str, *, replace: bool) -> State | None:
+    """What the table says of this warehouse's rows; None if there are none, or if those of another are replaced.
+
+    OutputError if it is another warehouse's and not to be replaced. Without a source there is no warehouse yet.
+    """
+    foreign = _foreign(found, source)
+    if foreign is None:
+        return None if _is_taken_over(found, source) else found.state
+    if replace:
+        return None
+    raise refusal(
+        where,
+        f"it was published from another warehouse, or from a newer copy of this one: {foreign}",
+        "Publish elsewhere or with a label of its own, or with --replace if this warehouse shall take over.",
+    )
+
+
+def require_no_strangers(found: Found, files: Sequence[DataFile], where: str, *, replace: bool) -> None:
+    """OutputError if the table has rows, names no warehouse, and is not to be replaced."""
+    if files and found.owner is None and found.state is None and not replace:
+        raise refusal(
+            where,
+            "it holds rows that image-history did not publish",
+            "Publish elsewhere, or with --replace if they shall be replaced.",
+        )
+
+
+def _foreign(found: Found, source: Source | None) -> str | None:
+    """Why the table is not this warehouse's to fill; None if it is."""
+    # Until its next commit, what was written before warehouses had ids names the first sync instead.
+    if found.owner not in {None, _id_of(source)} and not _has_run(source, str(found.owner)):
+        ours = f"this warehouse is {_id_of(source)}" if _id_of(source) else "this one has no sync yet"
+        return f"it names {found.owner} as the one that fills it, and {ours}"
+    if found.state is None or _is_taken_over(found, source) or _has_run(source, found.state.run_id):
+        return None
+    return f"run {found.state.run_id}, which is in it, is not in this one"
+
+
+def _is_taken_over(found: Found, source: Source | None) -> bool:
+    """Whether the table names this warehouse, and its rows are of another: a take-over was cut off."""
+    ours = _id_of(source)
+    return (
+        found.state is not None
+        and found.owner == ours is not None
+        and found.state.warehouse_id not in {"", ours}
+    )
+
+
+def _id_of(source: Source | None) -> str | None:
+    return None if source is None else source.warehouse_id()
+
+
+def _has_run(source: Source | None, run_id: str) -> bool:
+    return source is not None and source.has_run(run_id)

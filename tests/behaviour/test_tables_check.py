@@ -1,0 +1,378 @@
+"""Of a lake table check says what the next publication says before its first write, and writes nothing itself."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import msgspec
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog import load_catalog
+from pyiceberg.transforms import BucketTransform
+
+from image_history.checking.lakes import look_at_lakes
+from image_history.checking.results import Level, Result
+from image_history.cli.publish import told
+from image_history.config import Config
+from image_history.publish.lakes import publish_lake
+from tests.behaviour.lakes import KINDS, Shelf, by_library, learn, name_owner
+from tests.behaviour.publishing import Stock
+
+pytestmark = pytest.mark.duckdb
+
+Break = Callable[[Shelf, Stock], None]
+EVENTS = "image_version_events"
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Stock:
+    """A warehouse of three regions with one run."""
+    return Stock(tmp_path, rows_of_a_region=4).fill()
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder, with its content."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def looked(shelf: Shelf, stock: Stock, table: str = "image_versions", **given: Any) -> list[Result]:
+    """What check says, having written nothing."""
+    before = tree(shelf.folder)
+    found = list(look_at_lakes(Config(warehouse=stock.warehouse, publish=(shelf.entry(table, **given),))))
+    assert tree(shelf.folder) == before
+    return found
+
+
+def told_by_both(shelf: Shelf, stock: Stock, table: str = "image_versions", **given: Any) -> str:
+    """The one sentence that check and publish both say, after which no table and no folder is different."""
+    [found] = looked(shelf, stock, table, **given)
+    before = tree(shelf.folder)
+    [done] = shelf.publish(stock, table, **given)
+    assert done.error is not None
+    assert (found.level, found.exit_code, found.told) == (Level.FAILED, 4, done.error)
+    after = tree(shelf.folder)
+    assert {**after, "catalog.db": None} == {**before, "catalog.db": None}
+    assert told(done).count(f"{shelf.to}/{table}") == 1
+    return done.error
+
+
+def committed(shelf: Shelf, *actions: dict[str, Any], table: str = "image_versions") -> None:
+    """A version of a Delta table that another program commits."""
+    there = shelf.delta(table)
+    log = shelf.folder / "lake" / table / "_delta_log"
+    text = "\n".join(map(json.dumps, ({"commitInfo": {"operation": "theirs"}}, *actions)))
+    (log / f"{there.version() + 1:020}.json").write_text(text, encoding="utf-8")
+
+
+def first_lines(shelf: Shelf, kind: str) -> list[dict[str, Any]]:
+    """What a Delta table's first version has of one kind."""
+    log = shelf.folder / "lake" / "image_versions" / "_delta_log" / f"{0:020}.json"
+    return [line for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()) if kind in line]
+
+
+def asking(reader: int, writer: int, *features: str) -> Break:
+    """A table of Delta whose protocol asks for something."""
+    asked: dict[str, Any] = {"minReaderVersion": reader, "minWriterVersion": writer}
+    asked |= {"writerFeatures": list(features)} if writer >= 7 else {}
+    asked |= {"readerFeatures": list(features)} if reader >= 3 else {}
+
+    def broken(shelf: Shelf, stock: Stock) -> None:
+        shelf.one(stock)
+        committed(shelf, {"protocol": asked})
+        stock.change("us-east-1")
+
+    return broken
+
+
+def having(**properties: str) -> Break:
+    """A table of Delta with a property."""
+
+    def broken(shelf: Shelf, stock: Stock) -> None:
+        shelf.one(stock)
+        given = {f"delta.{name.replace('_', '.')}": value for name, value in properties.items()}
+        [line] = first_lines(shelf, "metaData")
+        line["metaData"]["configuration"] |= given
+        committed(shelf, line)
+        stock.change("us-east-1")
+
+    return broken
+
+
+def rewritten(edit: Callable[[dict[str, Any]], Any]) -> Break:
+    """A table of Iceberg whose metadata another program wrote."""
+
+    def broken(shelf: Shelf, stock: Stock) -> None:
+        shelf.one(stock)
+        path = Path(shelf.iceberg().metadata_location.removeprefix("file://"))
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+        edit(metadata)
+        path.write_text(json.dumps(metadata), encoding="utf-8")
+        stock.change("us-east-1")
+
+    return broken
+
+
+def with_column(kind: str) -> Callable[[dict[str, Any]], None]:
+    """Metadata with a column of that type."""
+
+    def edit(metadata: dict[str, Any]) -> None:
+        metadata["schemas"][-1]["fields"].append({"id": 99, "name": "w", "required": False, "type": kind})
+        metadata["last-column-id"] = 99
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        pytest.param(asking(1, 7, "identityColumns"), "asks writers for identityColumns", id="identity"),
+        pytest.param(asking(1, 6), "asks writers for identityColumns", id="version-6"),
+        pytest.param(asking(1, 7, "rowTracking", "domainMetadata"), "domainMetadata, rowTracking", id="rows"),
+        pytest.param(asking(1, 7, "invented"), "asks writers for invented", id="invented"),
+        pytest.param(asking(3, 7, "deletionVectors"), "asks writers for deletionVectors", id="vectors"),
+        pytest.param(asking(3, 7, "invented"), "'invented' is not supported", id="unreadable"),
+        pytest.param(having(constraints_few="version < 9"), "delta.constraints.few", id="constraint"),
+        pytest.param(having(appendOnly="true"), "delta.appendOnly lets no row be replaced", id="append-only"),
+    ],
+)
+def test_delta_table_that_asks_for_more_is_refused_by_its_name(
+    broken: Break, reason: str, stock: Stock, tmp_path: Path
+) -> None:
+    """What another program asked for is named, and is no conflict."""
+    shelf = Shelf("delta", tmp_path)
+    broken(shelf, stock)
+    assert reason in told_by_both(shelf, stock)
+
+
+def test_delta_table_with_other_names_in_its_files_is_refused(stock: Stock, tmp_path: Path) -> None:
+    """Column mapping: files of ours would have none of its columns."""
+    shelf = Shelf("delta", tmp_path)
+    of_other_types(shelf, stock)
+    [line] = first_lines(shelf, "metaData")
+    schema = json.loads(line["metaData"]["schemaString"])
+    for number, field in enumerate(schema["fields"], 1):
+        field["metadata"] |= {
+            "delta.columnMapping.id": number,
+            "delta.columnMapping.physicalName": f"c{number}",
+        }
+    mapped = {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "2"}
+    line["metaData"] |= {"schemaString": json.dumps(schema), "configuration": mapped}
+    committed(shelf, {"protocol": {"minReaderVersion": 2, "minWriterVersion": 5}}, line)
+    assert "delta.columnMapping.mode" in told_by_both(shelf, stock)
+
+
+def test_events_are_appended_where_nothing_else_may_be(stock: Stock, tmp_path: Path) -> None:
+    """delta.appendOnly suits a table that is only appended to; a region to replace is refused by its name."""
+    shelf = Shelf("delta", tmp_path)
+    learn(stock, "us-east-1")
+    shelf.one(stock, EVENTS)
+    shelf.delta(EVENTS).alter.set_table_properties({"delta.appendOnly": "true"})
+    learn(stock, "us-east-1", versions=1)
+    [found] = looked(shelf, stock, EVENTS)
+    assert found.level is Level.OK
+    assert shelf.one(stock, EVENTS).written == 1
+    stock.run_sql("DELETE FROM image_version_events WHERE etl_run_id = 'run-2'")
+    learn(stock, "us-east-1", versions=1)
+    assert "delta.appendOnly" in told_by_both(shelf, stock, EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        pytest.param(
+            lambda metadata: metadata.update({"format-version": 3, "next-row-id": 1}),
+            "it is of format version 3",
+            id="version-3",
+        ),
+        pytest.param(lambda metadata: metadata.update({"format-version": 4}), "'4'", id="version-4"),
+        pytest.param(with_column("variant"), "Unsupported field type: 'variant'", id="type"),
+    ],
+)
+def test_iceberg_table_that_pyiceberg_cannot_write_is_refused_by_its_name(
+    edit: Callable[[dict[str, Any]], Any], reason: str, stock: Stock, tmp_path: Path
+) -> None:
+    """A newer format or type is named."""
+    shelf = Shelf("iceberg", tmp_path)
+    rewritten(edit)(shelf, stock)
+    assert reason in told_by_both(shelf, stock)
+
+
+def partitioned_otherwise(shelf: Shelf, stock: Stock) -> None:
+    """A table that is partitioned by something else beside."""
+    if shelf.kind == "iceberg":
+        shelf.one(stock)
+        with shelf.iceberg().update_spec() as update:
+            update.add_field("version", BucketTransform(4), "some")
+        stock.change("us-east-1")
+    else:
+        rows = pa.table({"region": ["a"], "day": ["b"], "version": [1]})
+        deltalake.write_deltalake(f"{shelf.folder}/lake/image_versions", rows, partition_by=["region", "day"])
+
+
+def of_other_types(shelf: Shelf, _: Stock) -> None:
+    """An empty table of that name with a column of another type."""
+    schema = pa.schema([pa.field("region", pa.string()), pa.field("version", pa.string())])
+    if shelf.kind == "iceberg":
+        catalog = load_catalog("local", **shelf.catalog)
+        catalog.create_namespace("inventory")
+        catalog.create_table("inventory.image_versions", schema)
+    else:
+        deltalake.DeltaTable.create(f"{shelf.folder}/lake/image_versions", schema)
+
+
+def not_ours(shelf: Shelf, stock: Stock) -> None:
+    """Rows that image-history did not write."""
+    of_other_types(shelf, stock)
+    rows = pa.table({"region": ["a"], "version": ["b"]})
+    if shelf.kind == "iceberg":
+        shelf.iceberg().append(rows)
+    else:
+        deltalake.write_deltalake(f"{shelf.folder}/lake/image_versions", rows, mode="append")
+
+
+def of_another_warehouse(shelf: Shelf, stock: Stock) -> None:
+    """An owner that is not this warehouse."""
+    shelf.one(stock)
+    name_owner(shelf, "else-1")
+
+
+def of_labels(shelf: Shelf, stock: Stock) -> None:
+    """A table for labels."""
+    shelf.one(stock, label="mine")
+
+
+def in_the_way(shelf: Shelf, _: Stock) -> None:
+    """A file where the lake's folder would be."""
+    (shelf.folder / "lake").write_text("mine", encoding="utf-8")
+
+
+def leading_nowhere(shelf: Shelf, _: Stock) -> None:
+    """A link to a folder that is not there."""
+    (shelf.folder / "lake").symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (partitioned_otherwise, "it is partitioned by"),
+        (of_other_types, "version: string -> int"),
+        (not_ours, "did not publish"),
+        (of_another_warehouse, "it names else-1 as the one that fills it"),
+        (of_labels, "each under a label"),
+        (in_the_way, "it is not a folder"),
+        (leading_nowhere, "it is not a folder"),
+    ],
+)
+def test_check_and_publish_say_the_same(
+    kind: str, broken: Break, reason: str, stock: Stock, tmp_path: Path
+) -> None:
+    """Whatever keeps a table from being published, both verbs have one sentence for it."""
+    (tmp_path / "lakes").mkdir()
+    shelf = Shelf(kind, tmp_path / "lakes")
+    broken(shelf, stock)
+    assert reason in told_by_both(shelf, stock)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_place_that_this_user_cannot_write_is_told_by_both(
+    kind: str, stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the folder is there, and when there is news for a table that is there."""
+    (tmp_path / "lakes").mkdir()
+    shelf = Shelf(kind, tmp_path / "lakes")
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr("image_history.publish.target.unwritable", lambda _: "permission denied")
+            assert "(permission denied)" in told_by_both(shelf, stock)
+        shelf.one(stock)
+        stock.change("us-east-1")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_check_of_what_is_not_there_yet_makes_nothing(kind: str, stock: Stock, tmp_path: Path) -> None:
+    """No folder, no catalog; the publication after it succeeds."""
+    (tmp_path / "lakes").mkdir()
+    shelf = Shelf(kind, tmp_path / "lakes")
+    [found] = looked(shelf, stock)
+    assert (found.level, found.told.partition(" (")[0]) == (Level.OK, "answers; 0 of 1 tables are there")
+    assert list(shelf.folder.iterdir()) == []
+    shelf.one(stock)
+    stock.change("us-east-1")
+    [found] = looked(shelf, stock)
+    assert found.told.startswith("answers; 1 of 1")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_owner_is_compared_before_there_is_a_warehouse(kind: str, stock: Stock, tmp_path: Path) -> None:
+    """The first sync makes a warehouse of its own, which the table is not of."""
+    shelf = Shelf(kind, tmp_path)
+    shelf.one(stock)
+    stock.warehouse.unlink()
+    [found] = looked(shelf, stock)
+    assert found.level is Level.FAILED
+    assert "this one has no sync yet" in found.told
+
+
+def database(path: Path, statement: str) -> None:
+    """A SQLite file of another program."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (lambda path: path.write_text("mine " * 99, encoding="utf-8"), "cannot be read as a catalog"),
+        (lambda path: path.mkdir(), "cannot be read as a catalog"),
+        (lambda path: database(path, "CREATE TABLE bookmarks (url TEXT)"), "another program's database"),
+    ],
+    ids=["text", "folder", "database"],
+)
+def test_catalog_file_of_another_program_is_left_alone(
+    broken: Callable[[Path], Any], reason: str, stock: Stock, tmp_path: Path
+) -> None:
+    """It gets no tables of a catalog."""
+    shelf = Shelf("iceberg", tmp_path)
+    broken(tmp_path / "catalog.db")
+    [found] = looked(shelf, stock)
+    before = tree(tmp_path)
+    [done] = shelf.publish(stock)
+    assert tree(tmp_path) == before
+    assert found.told == done.error
+    assert reason in found.told
+    assert told(done).count(shelf.to) == 1
+
+
+def test_folder_of_something_else_gets_no_delta_table(stock: Stock, tmp_path: Path) -> None:
+    """Such as that of a Parquet dataset of the same warehouse, which leads into a publication."""
+    stock.publish()
+    shelf = msgspec.structs.replace(Shelf("delta", tmp_path).entry(), to=f"delta+file:{stock.dataset}")
+    before = tree(stock.dataset)
+    [found] = look_at_lakes(Config(warehouse=stock.warehouse, publish=(shelf,)))
+    [done] = publish_lake(stock.config, shelf)
+    assert found.told == done.error
+    assert "there is something else in its folder (region=" in found.told
+    assert tree(stock.dataset) == before
+
+
+def test_table_that_is_refused_costs_no_other(stock: Stock, tmp_path: Path) -> None:
+    """Each has a line of its own in check, and the others are published."""
+    shelf = Shelf("delta", tmp_path)
+    (tmp_path / "lake" / "images").mkdir(parents=True)
+    (tmp_path / "lake" / "images" / "notes.txt").write_text("mine", encoding="utf-8")
+    entry = shelf.entry("images", "image_versions")
+    [found] = look_at_lakes(Config(warehouse=stock.warehouse, publish=(entry,)))
+    assert found.where == f"{shelf.to}/images"
+    assert [done.error is None for done in publish_lake(stock.config, entry)] == [False, True]
+    assert by_library(shelf, "image_versions").num_rows == 12
