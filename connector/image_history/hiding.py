@@ -10,7 +10,7 @@ import html
 import json
 import threading
 from functools import lru_cache
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 # Of what is kept the latest: credentials are kept again at each signature, a token is of one call.
 _MOST = 2048
@@ -84,3 +84,19 @@ def _common(text: str, form: str) -> int:
 _HIDDEN = Hidden()
 keep_hidden = _HIDDEN.keep
 without_secrets = _HIDDEN.without
+
+
+def keep_hidden_in_url(address: str, *, path: bool = False) -> None:
+    """Hide what is secret in an address: its password, alone and beside the user, its query, and its path if wanted.
+
+    An address that is none has no secret in it.
+    """
+    try:
+        parts = urlsplit(address)
+        user, password = unquote(parts.username or ""), parts.password
+    except ValueError:
+        return
+    keep_hidden(parts.query, parts.path if path else None, password)
+    if password is not None:
+        word = unquote(password)
+        keep_hidden(word, f"{user}:{word}")

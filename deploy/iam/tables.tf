@@ -1,4 +1,5 @@
-# What the role that publishes lake tables needs beside image-history.tf: a database in Glue, and a folder of a bucket.
+# What the role that publishes lake tables needs beside image-history.tf: a database in Glue and a folder of a bucket,
+# and a bucket of S3 Tables if one is named.
 
 variable "publisher" {
   description = "Name of the role that runs image-history and publishes."
@@ -20,6 +21,12 @@ variable "database" {
   description = "Database in Glue: the namespace of iceberg://glue/NAMESPACE."
   type        = string
   default     = "ml_inventory"
+}
+
+variable "table_bucket_arn" {
+  description = "ARN of a bucket of S3 Tables, as in publish[].properties.warehouse; null for none."
+  type        = string
+  default     = null
 }
 
 data "aws_iam_policy_document" "publish" {
@@ -59,6 +66,42 @@ data "aws_iam_policy_document" "publish" {
       "arn:${data.aws_partition.current.partition}:glue:*:${data.aws_caller_identity.current.account_id}:table/${var.database}/*",
     ]
   }
+}
+
+data "aws_iam_policy_document" "table_bucket" {
+  count = var.table_bucket_arn == null ? 0 : 1
+
+  statement {
+    sid    = "TableBuckets"
+    effect = "Allow"
+    actions = [
+      "s3tables:CreateNamespace",
+      "s3tables:CreateTable",
+      "s3tables:GetNamespace",
+      "s3tables:GetTableBucket",
+    ]
+    resources = [var.table_bucket_arn]
+  }
+
+  statement {
+    sid    = "TablesInBuckets"
+    effect = "Allow"
+    actions = [
+      "s3tables:CreateTable",
+      "s3tables:GetTableData",
+      "s3tables:GetTableMetadataLocation",
+      "s3tables:PutTableData",
+      "s3tables:UpdateTableMetadataLocation",
+    ]
+    resources = ["${var.table_bucket_arn}/table/*"]
+  }
+}
+
+resource "aws_iam_role_policy" "table_bucket" {
+  count  = var.table_bucket_arn == null ? 0 : 1
+  name   = "image-history-table-bucket"
+  role   = var.publisher
+  policy = data.aws_iam_policy_document.table_bucket[0].json
 }
 
 resource "aws_iam_role_policy" "publish" {

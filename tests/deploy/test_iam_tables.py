@@ -8,7 +8,9 @@ import hcl2
 import pytest
 import yaml
 
+from image_history.checking.needed import others, policy_of_publisher
 from image_history.checking.policy import Shelf, Shop, publisher_policy
+from image_history.config import Config, Publish
 from tests.deploy.recipes import text
 from tests.deploy.test_iam import Rules, Template, complaints, plain, rules
 
@@ -21,7 +23,9 @@ CLOUDFORMATION = "iam/tables.yaml"
 def of_terraform() -> tuple[list[Any], tuple[str, str, str], Any]:
     """The statements of Terraform, its variables for bucket, folder and database, and where a list may look."""
     [block] = [
-        each for each in plain(hcl2.loads(text(TERRAFORM)))["data"] if "aws_iam_policy_document" in each
+        each
+        for each in plain(hcl2.loads(text(TERRAFORM)))["data"]
+        if "publish" in each.get("aws_iam_policy_document", {})
     ]
     statements = block["aws_iam_policy_document"]["publish"]["statement"]
     [listed] = [each for each in statements if each["sid"] == "ListDataset1"]
@@ -58,3 +62,60 @@ def test_template_of_tables_passes_cfn_lint() -> None:
     assert (
         complaints(text(CLOUDFORMATION).replace("PolicyName: image-history-tables", "PolicyName: []")) != []
     )
+
+
+TABLE_BUCKET = "arn:aws:s3tables:us-east-1:111122223333:bucket/inventory"
+
+
+def in_bucket_of_terraform() -> list[Any]:
+    """The statements of Terraform on a bucket of S3 Tables."""
+    data = plain(hcl2.loads(text(TERRAFORM)))["data"]
+    [block] = [each for each in data if "table_bucket" in each.get("aws_iam_policy_document", {})]
+    statements: list[Any] = block["aws_iam_policy_document"]["table_bucket"]["statement"]
+    return statements
+
+
+def in_bucket_of_cloudformation() -> list[Any]:
+    """The same of CloudFormation."""
+    template: Any = yaml.load(text(CLOUDFORMATION), Template)  # noqa: S506 - a safe loader's subclass
+    statements: list[Any] = template["Resources"]["TableBucketPolicy"]["Properties"]["PolicyDocument"][
+        "Statement"
+    ]
+    return statements
+
+
+@pytest.mark.parametrize(
+    ("read", "arn"),
+    [(in_bucket_of_terraform, "${var.table_bucket_arn}"), (in_bucket_of_cloudformation, "${TableBucketArn}")],
+    ids=["terraform", "cloudformation"],
+)
+def test_publisher_to_s3_tables_has_the_policy_that_check_prints(read: Any, arn: str) -> None:
+    """Statement by statement, for one bucket of tables."""
+    emitted: Any = publisher_policy([], buckets=[arn])["Statement"]
+    assert rules(read()) == rules(emitted)
+
+
+def test_policy_of_a_publisher_to_s3_tables_names_the_requests_of_a_publication() -> None:
+    """Of the entry that docs/tables.md shows: of its bucket and of the tables in it, and nothing of S3 or Glue."""
+    entry = Publish(
+        to="iceberg://s3tables/inventory",
+        properties={"type": "rest", "warehouse": TABLE_BUCKET, "rest.sigv4-enabled": "true"},
+    )
+    config = Config(publish=(entry,))
+    policy: Any = policy_of_publisher(config)
+    allowed = {resource: set(each["Action"]) for each in policy["Statement"] for resource in each["Resource"]}
+    # getConfig, namespaceExists and createNamespace, createTable; loadTable, updateTable.
+    assert allowed == {
+        TABLE_BUCKET: {
+            f"s3tables:{name}"
+            for name in ("CreateNamespace", "CreateTable", "GetNamespace", "GetTableBucket")
+        },
+        f"{TABLE_BUCKET}/table/*": {
+            f"s3tables:{name}"
+            for name in (
+                *("CreateTable", "GetTableData", "GetTableMetadataLocation", "PutTableData"),
+                "UpdateTableMetadataLocation",
+            )
+        },
+    }
+    assert "publisher" in others(config)

@@ -10,8 +10,10 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from image_history.aws.quiet import keep_passwords
-from image_history.errors import SourceError
-from image_history.hiding import Hidden, keep_hidden, without_secrets
+from image_history.config import Publish
+from image_history.errors import OutputError, SourceError
+from image_history.hiding import Hidden, keep_hidden, keep_hidden_in_url, without_secrets
+from image_history.publish.lakes import opened
 
 SECRET = 'wJalr XUtnFEMI/K7MDENG+bPx"RfiCY<EXAMPLE>KEY=='
 FORMS = {
@@ -63,6 +65,20 @@ def test_password_of_a_proxy_is_masked() -> None:
     keep_passwords({"https": "http://us%20er:p%40ssword-9@127.0.0.1:8080", "http": "http://127.0.0.1:8080"})
     header = base64.b64encode(b"us er:p@ssword-9").decode().rstrip("=")
     assert without_secrets(f"p%40ssword-9 p@ssword-9 Basic {header}") == "(hidden) (hidden) Basic (hidden)"
+
+
+@pytest.mark.parametrize("hide", ["url", "catalog"])
+def test_secrets_of_an_address_are_masked(hide: str) -> None:
+    """In every form, whoever keeps the address: the receiver of a message, or the catalog of a lake."""
+    address = f"https://some%20body:word%2B{hide}-7@host.example/path-of-{hide}?sig=signed-{hide}"
+    if hide == "url":
+        keep_hidden_in_url(address, path=True)
+        assert without_secrets(f"GET /path-of-{hide}") == "GET (hidden)"
+    else:
+        with pytest.raises(OutputError):
+            opened(Publish(to="iceberg://lake/ns", properties={"type": "sql", "uri": address}))
+    assert without_secrets(f"word%2B{hide}-7 word+{hide}-7 sig=signed-{hide}") == "(hidden) (hidden) (hidden)"
+    keep_hidden_in_url("http://[no-address")
 
 
 def test_error_has_no_secret_in_its_message() -> None:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from image_history.hiding import keep_hidden
+from image_history.hiding import keep_hidden, keep_hidden_in_url
 
 _PARAMETERS = frozenset(
     {"NextToken", "TokenCode", "WebIdentityToken", "accessToken", "clientSecret", "refreshToken"}
@@ -33,10 +32,7 @@ def keep_headers(request: Any, **_: object) -> None:
 def keep_passwords(proxies: Mapping[str, str]) -> None:
     """What proxies want to know, in a URL and in a header."""
     for url in proxies.values():
-        parts = urlsplit(url)
-        if parts.password is not None:
-            user, word = unquote(parts.username or ""), unquote(parts.password)
-            keep_hidden(parts.password, word, f"{user}:{word}")
+        keep_hidden_in_url(url)
 
 
 def _text(value: Any) -> str:

@@ -5,7 +5,7 @@ Must not know how a policy is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from image_history.aws.catalog import partition_of
 from image_history.checking.policy import (
@@ -19,10 +19,10 @@ from image_history.checking.policy import (
     publisher_policy,
     reader_policy,
 )
-from image_history.config import Account, Config, Organization
+from image_history.config import Account, Config, Organization, Publish
 from image_history.errors import ConfigError
 from image_history.extract.scopes import ALL, access_of, targets
-from image_history.publish.lakes import folder_in_s3, glue_database
+from image_history.publish.lakes import folder_in_s3, glue_database, table_bucket
 from image_history.publish.s3 import Address
 
 _DEFAULT_PARTITION = "aws"
@@ -48,28 +48,33 @@ def policy_of_caller(config: Config) -> Document:
 
 
 def policy_of_publisher(config: Config) -> Document:
-    """The policy of the credentials that publish to S3 and Glue. ConfigError if there are none."""
+    """The policy of the credentials that publish to S3, Glue and S3 Tables. ConfigError if there are none."""
     places = [Address.parse(place) for place in _in_s3(config)]
-    databases = [name for each in config.publish if (name := glue_database(each)) is not None]
-    if not places and not databases:
+    databases, buckets = _of_each(config, glue_database), _of_each(config, table_bucket)
+    if not places and not databases and not buckets:
         raise ConfigError(
             "No dataset in S3 and no lake there is configured under publish: nobody writes there."
         )
     partition = _reaches(next(iter(_accounts(config))))[0].partition
     keys = [each.kms_key_id for each in config.publish if each.kms_key_id is not None]
     shelves = [Shelf(partition, place.bucket, place.key) for place in places]
-    return publisher_policy(shelves, [Shop(partition, name) for name in databases], keys)
+    return publisher_policy(shelves, [Shop(partition, name) for name in databases], keys, buckets)
 
 
 def others(config: Config) -> tuple[str, ...]:
     """Whose policies are needed beside that of the one who reads: `caller`, `publisher`."""
     assumes = any(account.role_arn is not None for account in _accounts(config))
-    return (*(["caller"] if assumes else []), *(["publisher"] if _in_s3(config) else []))
+    publishes = _in_s3(config) or _of_each(config, glue_database) or _of_each(config, table_bucket)
+    return (*(["caller"] if assumes else []), *(["publisher"] if publishes else []))
 
 
 def _in_s3(config: Config) -> list[str]:
     datasets = [str(each.to) for each in config.publish if str(each.to).startswith("s3://")]
-    return [*datasets, *(place for each in config.publish if (place := folder_in_s3(each)) is not None)]
+    return [*datasets, *_of_each(config, folder_in_s3)]
+
+
+def _of_each(config: Config, found: Callable[[Publish], str | None]) -> list[str]:
+    return [name for each in config.publish if (name := found(each)) is not None]
 
 
 def _accounts(config: Config) -> Iterable[Account]:

@@ -19,6 +19,20 @@ ANY = "*"
 _MOST_PATTERNS = 10
 # A policy of a role has 10,240 characters at the most; each ARN stands in it two times or three.
 _MOST_ARNS = 30
+# What AWS's page on the REST endpoint of S3 Tables names for the requests that a publication makes.
+_BUCKET_OF_TABLES = [
+    "s3tables:CreateNamespace",
+    "s3tables:CreateTable",
+    "s3tables:GetNamespace",
+    "s3tables:GetTableBucket",
+]
+_TABLES_IN_BUCKET = [
+    "s3tables:CreateTable",
+    "s3tables:GetTableData",
+    "s3tables:GetTableMetadataLocation",
+    "s3tables:PutTableData",
+    "s3tables:UpdateTableMetadataLocation",
+]
 _GLUE = ["glue:CreateDatabase", "glue:CreateTable", "glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"]
 
 Element: TypeAlias = "str | list[str] | dict[str, Element] | list[dict[str, Element]]"
@@ -96,11 +110,14 @@ class Shop:
 
 
 def publisher_policy(
-    shelves: Sequence[Shelf], shops: Sequence[Shop] = (), keys: Iterable[str] = ()
+    shelves: Sequence[Shelf],
+    shops: Sequence[Shop] = (),
+    keys: Iterable[str] = (),
+    buckets: Iterable[str] = (),
 ) -> Document:
-    """What the identity needs that publishes: objects, the list of those below their keys, and tables in Glue.
+    """What the identity needs that publishes: objects, the list of those below their keys, and tables.
 
-    `keys` are those of KMS under which objects are encrypted: ids, aliases or ARNs.
+    `keys` are those of KMS under which objects are encrypted: ids, aliases or ARNs. `buckets` are ARNs of S3 Tables.
     """
     statements = [*_objects(shelves)] if shelves else []
     if shops:
@@ -111,6 +128,10 @@ def publisher_policy(
             for kind in (f"database/{shop.database}", f"table/{shop.database}/{ANY}")
         }
         statements.append(_statement("Tables", _GLUE, sorted(named | {f"{arn}catalog" for arn in arns})))
+    if arns := sorted(set(buckets)):
+        statements.append(_statement("TableBuckets", _BUCKET_OF_TABLES, arns))
+        inside = [f"{arn}/table/{ANY}" for arn in arns]
+        statements.append(_statement("TablesInBuckets", _TABLES_IN_BUCKET, inside))
     statements += [
         _encrypting(f"EncryptDataset{number}", shelves[0].partition, key)
         for number, key in enumerate(sorted(set(keys)), start=1)

@@ -15,11 +15,10 @@ from contextlib import suppress
 from typing import BinaryIO
 from urllib import request
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 
 from image_history.config import Notify
 from image_history.errors import OutputError
-from image_history.hiding import keep_hidden, without_secrets
+from image_history.hiding import keep_hidden_in_url, without_secrets
 from image_history.version import __version__
 
 _MOST_ANSWERED = 4096
@@ -86,8 +85,7 @@ class _NoRedirects(request.HTTPRedirectHandler):
 
 def _post(address: str, content: bytes, seconds: float) -> None:
     """POST on a thread of its own: a name that is looked up for ever, or an answer that drips, is given up."""
-    parts = urlsplit(address)
-    keep_hidden(parts.path, parts.query, parts.password)
+    keep_hidden_in_url(address, path=True)
     failed: list[OutputError] = []
     thread = threading.Thread(target=_posted, args=(address, content, seconds, failed), daemon=True)
     thread.start()

@@ -11,11 +11,10 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
-from image_history.hiding import keep_hidden
+from image_history.hiding import keep_hidden, keep_hidden_in_url
 from image_history.model import Publication, Stop
 from image_history.publish.lake import Lake
 from image_history.publish.tables import Wanted, publish_table
@@ -35,6 +34,7 @@ _EXTRAS = (
 )
 
 
+_TABLE_BUCKET = re.compile(r"arn:[a-z0-9-]+:s3tables:[a-z0-9-]+:\d{12}:bucket/[^/]+")
 # Names of properties whose values are secrets, in pyiceberg's words and in those of object stores.
 _SECRET = re.compile("token|secret|password|credential|key|auth|sas|signature", re.IGNORECASE)
 
@@ -79,9 +79,8 @@ def opened(entry: Publish, *, looking: bool = False) -> Lake:
 def _keep_secret(properties: Mapping[str, str]) -> None:
     """Hide what is secret among a catalog's or a store's properties: their libraries quote what they refuse."""
     for name, value in properties.items():
-        parts = urlsplit(value) if "://" in value else None
-        if parts is not None:
-            keep_hidden(parts.password, parts.query)
+        if "://" in value:
+            keep_hidden_in_url(value)
         if _SECRET.search(name):
             keep_hidden(value, value.strip())
 
@@ -192,3 +191,9 @@ def glue_database(entry: Publish) -> str | None:
     to = str(entry.to)
     is_glue = to.startswith(_ICEBERG) and (entry.properties or {}).get("type") == "glue"
     return to.removeprefix(_ICEBERG).partition("/")[2] if is_glue else None
+
+
+def table_bucket(entry: Publish) -> str | None:
+    """The ARN of the bucket of S3 Tables that an entry fills; None if its catalog is another."""
+    warehouse = (entry.properties or {}).get("warehouse", "")
+    return warehouse if str(entry.to).startswith(_ICEBERG) and _TABLE_BUCKET.fullmatch(warehouse) else None
