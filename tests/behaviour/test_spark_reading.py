@@ -204,6 +204,34 @@ def test_scope_that_cannot_be_read_is_named_or_skipped(site: Site) -> None:
     assert read == {row for row in true_rows(site.world) if row[:2] != (ACCOUNTS[2], "us-east-1")}
 
 
+@pytest.mark.parametrize("skip", [True, False], ids=["skip", "fail"])
+def test_scope_that_is_lost_after_whole_images_is_told_as_it_is(
+    served: ServeWorld, caplog: pytest.LogCaptureFixture, *, skip: bool
+) -> None:
+    """Credentials end after an image was given: the log counts what is given, and names what is left out."""
+    site = one_image(served, versions=3)
+    for name in ("long", "longer"):
+        site.world.create_image(name)
+        for _ in range(12):
+            site.world.create_version(name)
+    site.simulator.faults = (
+        FaultRule(kind="unknown_credentials", operation="ListImageVersions", image="long", start=1),
+        FaultRule(kind="unknown_credentials", operation="ListImageVersions", image="longer", start=1),
+    )
+    config = msgspec.structs.replace(site.config, concurrency=1)
+    if not skip:
+        with pytest.raises(SourceError, match="111122223333/us-east-1 was not read whole"):
+            all_rows(Wanted(config))
+        return
+    read = all_rows(Wanted(config, skip=True))
+    assert {row[2] for row in read} == {"base"}
+    [line] = [each.getMessage() for each in caplog.records if "left out" in each.getMessage()]
+    assert line.startswith(
+        "111122223333/us-east-1 was not read to its end: of its images long, longer are left out; 1 others were read "
+        "whole before, and all of their 3 rows are given: "
+    )
+
+
 def test_image_that_goes_before_it_is_listed_has_no_row(served: ServeWorld) -> None:
     """DescribeImage says so as well: nothing is wrong."""
     site = one_image(served, versions=3)

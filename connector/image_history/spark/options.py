@@ -35,8 +35,9 @@ MEANINGS = {
     "concurrency": "Calls that one partition makes at the same time, 16 by default.",
     "partitions": f"How many partitions the accounts and regions are packed into at most, {DEFAULT_PARTITIONS} by "
     "default.",
-    "failures": "`fail` (the default): an image or a scope that cannot be read whole ends the job. `skip`: its rows "
-    "are left out, and the executor's log names it.",
+    "failures": "`fail` (the default): an image or a scope that cannot be read whole ends the job. `skip`: an "
+    "image's rows are then left out, of a scope those of its images that were not read whole; the executor's log "
+    "names them.",
 }
 _ACCOUNTS = ("roles", "external_id", "source_profile", "profile", "regions")
 _RATES = {

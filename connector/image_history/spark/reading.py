@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from image_history.aws.bodies import ImageVersion
 from image_history.aws.deadline import Callers
 from image_history.aws.sessions import Logins
-from image_history.errors import ConnectorError, SourceError
+from image_history.errors import ConnectorError, FatalError, SourceError
 from image_history.extract.calls import ScopeCalls
 from image_history.extract.extractor import Extractor
 from image_history.extract.scopes import threads_of_a_scope
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Names in a log line.
+_NAMED = 10
 # An image that is gone by now has no rows; DescribeImage has confirmed it.
 _WHOLE = frozenset({Outcome.COMPLETE, Outcome.GONE})
 
@@ -69,6 +72,7 @@ class _Reading:
     calls: dict[Scope, ScopeCalls] = field(default_factory=dict)
     listed: dict[Stream, Listed] = field(default_factory=dict)
     ended: SimpleQueue[Checkpoint | _Over] = field(default_factory=SimpleQueue)
+    given: dict[Scope, Counter[str]] = field(default_factory=dict)
 
     def tables(self, pack: Pack) -> Iterator[pa.Table]:
         marks = [mark for each in self._opened(pack) for mark in each]
@@ -81,10 +85,15 @@ class _Reading:
                     unsettled.append(mark)
                 else:
                     self._failed(mark.stream, mark.error_message or mark.outcome.value)
-            verdicts, again = self._settled(unsettled)
+            # Those of a scope that was given up cannot be settled.
+            verdicts, again, lost = self._settled(
+                [mark for mark in unsettled if mark.stream.scope in self.calls]
+            )
             marks = sorted(again, key=lambda mark: mark.stream.scope)
             for verdict in verdicts:
                 yield from self._judged(verdict)
+            for scope, error in lost.items():
+                self._lost(scope, error)
 
     def _opened(self, pack: Pack) -> Sequence[Sequence[Checkpoint]]:
         callers, logins = Callers(self.wanted.config.concurrency), Logins()
@@ -119,7 +128,7 @@ class _Reading:
         if mark.failure is not None:
             raise mark.failure
         for scope, error in mark.lost.items():
-            self._failed(scope, str(error), error)
+            self._lost(scope, error)
             self.calls.pop(scope)
 
     def _extract(self, marks: Sequence[Checkpoint]) -> None:
@@ -143,36 +152,64 @@ class _Reading:
     def _step(self, mark: Checkpoint) -> Step:
         return next_step(mark, self._findings(mark), may_describe=True)
 
-    def _settled(self, marks: Sequence[Checkpoint]) -> tuple[Sequence[PageRead], Sequence[Checkpoint]]:
-        """The verdicts on listings that have something odd, and those that are to be read again."""
+    def _settled(
+        self, marks: Sequence[Checkpoint]
+    ) -> tuple[Sequence[PageRead], Sequence[Checkpoint], Mapping[Scope, FatalError]]:
+        """The verdicts on listings that have something odd, those that are to be read again, and scopes given up."""
         verdicts: SimpleQueue[PageRead] = SimpleQueue()
         settler = Settler(self.calls, verdicts.put, self.stop, self.wanted.config.concurrency)
         again = settler.settle(marks, {mark.stream: self._findings(mark) for mark in marks}, {})
-        for scope, error in settler.lost.items():
-            self._failed(scope, str(error), error)
         told = [verdicts.get() for _ in range(verdicts.qsize())]
         left = [mark for mark in again if mark.stream.scope not in settler.lost]
-        return [verdict for verdict in told if not verdict.checkpoint.readable], left
+        return [verdict for verdict in told if not verdict.checkpoint.readable], left, dict(settler.lost)
 
     def _judged(self, verdict: PageRead) -> Iterator[pa.Table]:
         mark = verdict.checkpoint
-        if mark.outcome not in _WHOLE:
-            self._failed(mark.stream, mark.error_message or mark.outcome.value)
-        elif mark.outcome is Outcome.COMPLETE:
+        if mark.outcome is Outcome.COMPLETE:
             yield from self._rows(mark, verdict.rows)
+        elif mark.outcome in _WHOLE:
+            self.listed.pop(mark.stream)
+        else:
+            self._failed(mark.stream, mark.error_message or mark.outcome.value)
 
     def _rows(self, mark: Checkpoint, found: Sequence[ImageVersion]) -> Iterator[pa.Table]:
         """The rows of the reading that was accepted, with those that only Describe found; they are kept no longer."""
         rows = [*self.listed.pop(mark.stream).rows, *found]
+        self.given.setdefault(mark.stream.scope, Counter())[mark.stream.image_name] += len(rows)
         if rows:
             page = VersionPage(mark.stream, rows, mark.reading, mark.pages, mark.t0_ms or 0)
             yield version_table([page])
 
+    def _lost(self, scope: Scope, error: ConnectorError) -> None:
+        """A scope that cannot be read on: what was whole before is given already, and the rest is not."""
+        given = self.given.get(scope, Counter())
+        if not self.wanted.skip or not given:
+            self._failed(scope, str(error), error)
+            return
+        # In words: nobody sets up fields of log lines on an executor.
+        logger.warning(
+            "%s was not read to its end: of its images %s are left out; %d others were read whole before, and all of "
+            "their %d rows are given: %s",
+            scope,
+            _named(stream.image_name for stream in self.listed if stream.scope == scope),
+            len(given),
+            given.total(),
+            error,
+        )
+
     def _failed(self, what: Scope | Stream, reason: str, error: ConnectorError | None = None) -> None:
         if not self.wanted.skip:
             raise SourceError(f"{what} was not read whole, so nothing of it is given: {reason}") from error
+        if isinstance(what, Stream):
+            self.listed.pop(what)
         # In words: nobody sets up fields of log lines on an executor.
         logger.warning("%s was not read whole and is left out: %s", what, reason)
+
+
+def _named(images: Iterable[str]) -> str:
+    names = sorted(images)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 @dataclass(frozen=True, slots=True)
