@@ -155,11 +155,11 @@ def alike(read: pa.Table, stored: pa.Table) -> bool:
     return digest(read.select(stored.column_names).cast(stored.schema)) == digest(stored)
 
 
-def assert_same(shelf: Shelf, stock: Stock, *tables: str, readers: tuple[str, ...] = ("library",)) -> None:
-    """Readers find the warehouse's rows."""
+def assert_same(shelf: Shelf, stock: Stock, *tables: str) -> None:
+    """All three readers find the warehouse's rows."""
     for table in tables or ("image_versions",):
-        for reader in readers:
-            assert alike(READERS[reader](shelf, table), stock.stored(table)), (table, reader)
+        for reader, read in READERS.items():
+            assert alike(read(shelf, table), stock.stored(table)), (table, reader)
 
 
 def digest(table: pa.Table) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -17,11 +18,12 @@ from pyiceberg.utils.config import Config as PyicebergConfig
 from image_history.checking.lakes import look_at_lakes
 from image_history.checking.needed import policy_of_publisher
 from image_history.checking.results import Level, Result
+from image_history.cli import run
 from image_history.config import Config, Publish, load_config
 from image_history.model import Publication
 from image_history.publish.lakes import publish_lake
 from tests.behaviour.cloud import Cloud
-from tests.behaviour.lakes import KINDS, READERS, Shelf, alike, assert_same, at_commit, learn
+from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, at_commit, learn
 from tests.behaviour.publishing import Stock
 
 pytestmark = pytest.mark.duckdb
@@ -91,7 +93,7 @@ def test_tables_in_aws_equal_the_warehouse(kind: str, aws: Cloud, stock: Stock) 
     stock.run_sql("ALTER TABLE image_versions ADD COLUMN note VARCHAR DEFAULT 'noted'")
     learn(stock, "us-east-1")
     assert [done.error for done in publish(kind, stock)] == [None, None]
-    assert_same(shelf, stock, *TABLES, readers=tuple(READERS))
+    assert_same(shelf, stock, *TABLES)
     learn(stock, "us-west-2", versions=1)
     (stock.folder / "twin").mkdir()
     twin = Stock(stock.folder / "twin")
@@ -214,3 +216,29 @@ def test_policy_of_the_publisher_reaches_tables_and_files_alone(stock: Stock) ->
         "arn:aws:s3:::bucket/images-delta/*",
         "arn:aws:s3:::bucket/lake/*",
     }
+
+
+SESSIONS = re.findall(r"((?:^    .*\n)+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def measured(text: str) -> str:
+    """What is printed, but for sizes, versions and times."""
+    return re.sub(r"[\d,]+ bytes|version \d+|[\d.]+ s\b", "N", text)
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("number", range(3), ids=["glue", "delta", "local"])
+def test_session_of_the_page_prints_what_it_shows(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The configuration that a session begins with, and the lines of both publications."""
+    session = textwrap.dedent([each for each in SESSIONS if "$ cat config.yaml" in each][number])
+    _, shown, *publications = re.split(r"^\$ .*\n", session, flags=re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    Stock(tmp_path, rows_of_a_region=400).fill()
+    (tmp_path / "config.yaml").write_text(shown.replace("/srv/lake", str(tmp_path)), encoding="utf-8")
+    assert len(publications) == 2
+    for expected in publications:
+        capsys.readouterr()
+        assert run(["publish"]) == 0
+        assert measured(capsys.readouterr().out) == measured(expected)

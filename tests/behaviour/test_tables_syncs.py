@@ -10,7 +10,7 @@ import pytest
 from image_history.config import Account
 from image_history.simulator import World
 from tests.behaviour.harness import ServeWorld, Site
-from tests.behaviour.lakes import KINDS, Shelf, alike, by_library
+from tests.behaviour.lakes import KINDS, READERS, Shelf, alike
 from tests.behaviour.publishing import plain
 from tests.looking import looking
 
@@ -74,4 +74,4 @@ def test_events_of_real_syncs_are_only_appended(kind: str, served: ServeWorld, t
     with looking(site.config.warehouse) as connection:
         for table in TABLES:
             stored = plain(connection.sql(f"FROM {table}").to_arrow_table())
-            assert alike(by_library(shelf, table), stored), table
+            assert all(alike(read(shelf, table), stored) for read in READERS.values()), table

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tests.behaviour.earlier_tables import LATER, leave
-from tests.behaviour.lakes import KINDS, READERS, Shelf, alike, assert_same, by_library, learn, owner_of
+from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, by_library, learn, owner_of
 from tests.behaviour.publishing import Stock
 
 pytestmark = pytest.mark.duckdb
@@ -51,7 +51,7 @@ def test_table_of_an_earlier_version_is_brought_up_to_date(shelf: Shelf, stock: 
     stock.run_sql("ALTER TABLE image_versions ADD COLUMN note VARCHAR DEFAULT 'noted'")
     learn(stock, "us-east-1", versions=1)
     assert [done.error for done in shelf.publish(stock, *TABLES)] == [None, None]
-    assert_same(shelf, stock, *TABLES, readers=tuple(READERS))
+    assert_same(shelf, stock, *TABLES)
     columns = set(by_library(shelf, "image_versions").column_names)
     assert {"note"} | (LATER & set(stock.stored().column_names)) <= columns
     assert {owner_of(shelf, name) for name in TABLES} == {stock.identity}
@@ -61,7 +61,7 @@ def test_table_of_an_earlier_version_is_brought_up_to_date(shelf: Shelf, stock: 
 def test_upgrade_alone_is_published(shelf: Shelf, stock: Stock) -> None:
     """No sync happened since: the rows are written in today's columns all the same, and only once."""
     assert [done.partitions for done in shelf.publish(stock, *TABLES)] == [3, 2]
-    assert_same(shelf, stock, *TABLES, readers=tuple(READERS))
+    assert_same(shelf, stock, *TABLES)
     assert [done.written for done in shelf.publish(stock, *TABLES)] == [0, 0]
 
 
@@ -75,7 +75,7 @@ def test_upgraded_table_is_kept_in_step_as_any_other(shelf: Shelf, stock: Stock)
     assert (versions.partitions, versions.written) == (1, 1)
     assert (events.partitions, events.written) == (1, 1)
     assert len(shelf.data_files() - files) == 2
-    assert_same(shelf, stock, *TABLES, readers=tuple(READERS))
+    assert_same(shelf, stock, *TABLES)
 
 
 def test_state_before_the_upgrade_can_still_be_read(

@@ -20,7 +20,17 @@ from image_history.config import Publish, load_config
 from image_history.durable.effects import Effect, File, install
 from image_history.model import Publication
 from image_history.publish.lakes import publish_lake
-from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, at_commit, by_library, learn, owner_of
+from tests.behaviour.lakes import (
+    KINDS,
+    READERS,
+    Shelf,
+    alike,
+    assert_same,
+    at_commit,
+    by_library,
+    learn,
+    owner_of,
+)
 from tests.behaviour.publishing import Stock
 from tests.faultpoints.labels import Labels
 
@@ -239,10 +249,11 @@ def test_labels_share_a_table(shelf: Shelf, stock: Stock, tmp_path: Path) -> Non
     shelf.one(second, label="second")
     stock.change("us-east-1")
     assert shelf.one(stock, label="first").partitions == 1
-    read = by_library(shelf, "image_versions")
-    for label, of in (("first", stock), ("second", second)):
-        mine = read.filter(pc.equal(read["source"], label))
-        assert alike(mine, of.stored())
+    for reader in READERS.values():
+        read = reader(shelf, "image_versions")
+        for label, of in (("first", stock), ("second", second)):
+            mine = read.filter(pc.equal(read["source"], label))
+            assert alike(mine, of.stored())
     [refused] = shelf.publish(stock)
     assert refused.error is not None
     assert "label" in refused.error

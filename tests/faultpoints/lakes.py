@@ -21,7 +21,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from sqlalchemy.exc import OperationalError
 
 from image_history.publish.lake import OUR_FILES
-from tests.behaviour.lakes import Shelf, aged, alike, by_library, learn
+from tests.behaviour.lakes import READERS, Shelf, aged, alike, by_library, learn
 from tests.behaviour.publishing import Stock
 from tests.faultpoints import registry
 from tests.faultpoints.faults import ONLY_KILLED, REFUSALS, Action, Fault, Point
@@ -163,6 +163,10 @@ class LakeMatrix:
             yield f"the clean publication left with {ended.code}: {ended.err}"
         elif self.states() != {"new"}:
             yield "the clean publication is not the new rows, each once"
+        else:
+            for name, read in READERS.items():
+                if not all(alike(read(self.shelf, table), self.stock.stored(table)) for table in TABLES):
+                    yield f"{name} reads other rows than the warehouse has"
 
     def orphans_after(self, kills: Sequence[Fault]) -> set[str]:
         """Publications that are killed, with news each, and clean ones days later: what no commit names then."""
