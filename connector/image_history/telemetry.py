@@ -6,9 +6,10 @@ it: until then nothing of it is imported. Must not know what happens inside a sp
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -219,14 +220,16 @@ def exporting(environment: Mapping[str, str]) -> Iterator[None]:
     What was not sent when the block ends is sent then, each signal for 3 seconds at the most or for what
     OTEL_EXPORTER_OTLP_TIMEOUT allows. A receiver that fails costs one warning, never the run.
     """
-    wanted = {signal: _exporter(signal, environment) for signal in ("traces", "metrics")}
+    wanted, reasons = _asked(environment)
+    for reason in reasons:
+        logger.warning("telemetry_off", extra={"reason": reason})
     if set(wanted.values()) == {"none"}:
         yield
         return
     try:
         providers = _made(wanted, _timeout_seconds(environment))
     except ImportError:
-        logger.warning("telemetry_off", extra={"reason": f"the extra is missing: {_EXTRA}"})
+        logger.warning("telemetry_off", extra={"reason": _NO_EXTRA})
         yield
         return
     with _silenced(), sending_to(providers):
@@ -236,32 +239,48 @@ def exporting(environment: Mapping[str, str]) -> Iterator[None]:
             _shut_down(providers)
 
 
-_EXTRA = "pip install 'sagemaker-image-history[otel]'"
+def unsent(environment: Mapping[str, str]) -> Sequence[str]:
+    """Why what the OTEL_* variables ask for is not sent, a reason each; none if it is, or if they ask for nothing."""
+    wanted, reasons = _asked(environment)
+    missing = set(wanted.values()) != {"none"} and not _has_extra()
+    return [*reasons, _NO_EXTRA] if missing else reasons
+
+
+def _has_extra() -> bool:
+    try:
+        return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ImportError:
+        return False
+
+
+_NO_EXTRA = "the extra is missing: pip install 'sagemaker-image-history[otel]'"
 _OTLP = "OTEL_EXPORTER_OTLP"
 _PATIENCE = 3.0
 _EXPORTERS = frozenset({"otlp", "console", "none"})
 _PROTOCOLS = frozenset({"", "http/protobuf"})
 
 
-def _exporter(signal: str, environment: Mapping[str, str]) -> str:
-    """What a signal is sent by: otlp, console or none."""
+def _asked(environment: Mapping[str, str]) -> tuple[Mapping[str, str], Sequence[str]]:
+    """What each signal is sent by, and why a signal that is asked for is not sent."""
+    found = {signal: _exporter(signal, environment) for signal in ("traces", "metrics")}
+    wanted = {signal: chosen for signal, (chosen, _) in found.items()}
+    return wanted, [reason for _, reason in found.values() if reason is not None]
+
+
+def _exporter(signal: str, environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """What a signal is sent by: otlp, console or none; and why not, if it is none against what is asked for."""
     name = f"OTEL_{signal.upper()}_EXPORTER"
     specific = f"{_OTLP}_{signal.upper()}"
     told = "otlp" if _first(environment, f"{specific}_ENDPOINT", f"{_OTLP}_ENDPOINT") else "none"
     chosen = environment.get(name, "").strip().lower() or told
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return "none"
+        return "none", None
     protocol = _first(environment, f"{specific}_PROTOCOL", f"{_OTLP}_PROTOCOL")
     if chosen not in _EXPORTERS:
-        return _unable(f"{name} may be otlp, console or none, and is {chosen}")
+        return "none", f"{name} may be otlp, console or none, and is {chosen}"
     if chosen == "otlp" and protocol not in _PROTOCOLS:
-        return _unable(f"OTLP is spoken over http/protobuf, and {protocol} is asked for")
-    return chosen
-
-
-def _unable(reason: str) -> str:
-    logger.warning("telemetry_off", extra={"reason": reason})
-    return "none"
+        return "none", f"OTLP is spoken over http/protobuf, and {protocol} is asked for"
+    return chosen, None
 
 
 def _first(environment: Mapping[str, str], *names: str) -> str:

@@ -294,6 +294,18 @@ def test_fault_is_told_at_once_with_its_setting(bench: Bench, name: str) -> None
         assert "the default credentials" not in answered.err
 
 
+# Botocore asks a container's credentials again and again, for three seconds.
+@pytest.mark.parametrize("name", [name for name in FAULTS if not name.startswith("container-")])
+def test_check_tells_the_fault_as_well(bench: Bench, name: str) -> None:
+    """The same sentence and exit code, with what to do."""
+    fault, home = FAULTS[name], settle(bench, name)
+    answered = bench.run(*configured(home, fault.configuration), "check", "--json")
+    assert answered.code == fault.code, answered.out + answered.err
+    told = " ".join(f"{row['told']} {row['fix']}" for row in json.loads(answered.out)["checks"])
+    for words in fault.said:
+        assert bench.filled(words, home) in told
+
+
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if not fault.common])
 def test_fault_of_one_account_leaves_the_others_alone(bench: Bench, name: str) -> None:
     """The account beside it is read, and the exit code is 4."""

@@ -36,6 +36,7 @@ CLAIMS = {
     "always have a value": ("test_schema_as_json_says_type_null_and_key",),
     "never makes the exit code 8": ("test_scope_that_is_not_configured_is_never_stale",),
     "that never was synced does": ("test_configured_scope_that_never_was_synced_is_stale",),
+    "| queries, telemetry | never": ("test_check_tells_what_the_verb_tells",),
     "| file mode | never": ("test_files_are_private_to_their_owner",),
     "was never read": ("test_image_that_never_was_read_makes_its_scope_stale",),
     "readers never knew of it": ("test_publication_with_a_fault_leaves_a_whole_dataset",),

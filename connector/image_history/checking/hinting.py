@@ -1,4 +1,4 @@
-"""Whether hints can be had from where the configuration says, or images' own times stand in for them.
+"""Whether hints can be had, or images' own times stand in: a warning if not, for a sync then lists everything.
 
 Only looks: no message is received. Must not know what a hint is.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from image_history.aws.queue import Queue
 from image_history.checking.results import Result, failed, ok, warning
 from image_history.config import Config, format_duration
-from image_history.errors import ConnectorError
+from image_history.errors import ConfigError, ConnectorError
 from image_history.warehouse.loader import Knowledge
 
 
@@ -44,20 +44,23 @@ def _folder(config: Config) -> Result:
     folder = str(config.hints.folder)
     if Path(folder).is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return ok("hints", folder, "can be read, and what was used can be moved")
-    told = "It is no folder that this user can read and write."
+    told = f"{folder} is no folder that this user can read and write."
     fix = "Make it, or name another one with hints.folder: a sync lists every image until then."
-    return failed("hints", folder, told, fix=fix, exit_code=2)
+    return warning("hints", folder, told, fix)
 
 
 def _queue(config: Config, url: str) -> Result:
     try:
         kept_ms = Queue(url, config.hints.profile).retention_ms()
+    except ConfigError as error:
+        fix = "Correct hints.queue or hints.profile."
+        return failed("hints", url, error.message, fix=fix, exit_code=error.exit_code)
     except ConnectorError as error:
         fix = (
             "Allow sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility and sqs:GetQueueAttributes "
             "there, or correct hints.queue and hints.profile: a sync lists every image until then."
         )
-        return failed("hints", url, error.message, fix=fix, exit_code=error.exit_code)
+        return warning("hints", url, error.message, fix)
     trust_ms = config.hints.trust.total_seconds() * 1000
     if kept_ms <= trust_ms:
         told = f"The queue keeps a message for {kept_ms // 1000:,} s, and hints are trusted for longer."

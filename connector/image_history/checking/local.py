@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from image_history.checking.results import Result, failed, ok, warning
+from image_history.checking.results import PARTIAL, Result, failed, ok, warning
 from image_history.config import Config
 from image_history.durable.disk import is_groups, unwritable
 from image_history.durable.guard import opened_to_read
 from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
-from image_history.landing.mark import require_usable
+from image_history.landing.files import refused
+from image_history.landing.mark import owner, require_usable
 from image_history.landing.runs import LandedRun, Landing
+from image_history.warehouse.identity import warehouse_id
 from image_history.warehouse.loader import Knowledge, known, loaded_runs
 from image_history.warehouse.warehouse import WarehouseFile
 
@@ -31,6 +34,8 @@ _WAIT_SECONDS = 0.5
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # A sync at work renames and removes what is being looked at.
 _LOOKS = 3
+# The sentence of a message from which on it says what to do.
+_FIX = re.compile(r"(?<=\.) (?=(?:Nothing|Name|Drop|Move|Sync|Make|Check)\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,45 +49,57 @@ class Here:
 def look_here(config: Config) -> Here:
     """Look at everything that a sync writes to."""
     runs, landing = _landing(config)
-    warehouse, knowledge, loaded = _warehouse(config, runs)
-    waiting = [run for run in runs if run.plan.run_id not in loaded]
+    warehouse, stored = _warehouse(config, runs)
+    if stored is not None and all(each.exit_code == 0 for each in landing):
+        landing = _owned(config, stored) or landing
+    found = _Stored() if stored is None else stored
+    waiting = [run for run in runs if run.plan.run_id not in found.loaded]
     private = _private(config)
     return Here(
-        (warehouse, *landing, *_waiting(config, waiting), *_room(config), _spill(), *private), knowledge
+        (warehouse, *landing, *_waiting(config, waiting), *_room(config), _spill(config), *private),
+        found.knowledge,
     )
 
 
-def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, Knowledge, frozenset[str]]:
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the warehouse told; an empty one, or none yet, tells nothing. `loaded` are runs that it holds."""
+
+    knowledge: Knowledge = field(default_factory=Knowledge)
+    loaded: frozenset[str] = frozenset()
+    warehouse_id: str | None = None
+
+
+def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, _Stored | None]:
+    """How the file is, and what it told; None if it could not be read."""
     path, where = config.warehouse, str(config.warehouse)
-    nothing = (Knowledge(), frozenset[str]())
     try:
         WarehouseFile(path).require_writable()
     except WarehouseError as error:
-        return _unusable(where, error), *nothing
+        return _unusable(where, error), None
     problem = unwritable(path.parent)
     if problem is not None:
         told = f"Its folder {path.parent} cannot be written ({problem}), and DuckDB keeps its log there."
         fix = f"Let this user write to {path.parent}, or name another file with --warehouse."
-        return failed("warehouse", where, told, fix=fix, exit_code=2), *nothing
+        return failed("warehouse", where, told, fix=fix, exit_code=2), None
     if not path.exists():
-        return ok("warehouse", where, "not there yet: the first sync makes it"), *nothing
+        return ok("warehouse", where, "not there yet: the first sync makes it"), _Stored()
     try:
         with WarehouseFile(path).reading(wait_seconds=_WAIT_SECONDS) as connection:
             # With what is confirmed only where it counts: it is asked of every row of coverage.
             image_times = config.hints.trust_image_time
-            knowledge = known(connection, confirmed=image_times, image_times=image_times)
-            loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
+            stored = _Stored(
+                known(connection, confirmed=image_times, image_times=image_times),
+                loaded_runs(connection, [run.plan.run_id for run in runs]),
+                warehouse_id(connection),
+            )
     except WarehouseLockedError as error:
         told = f"It is held by {error.context.get('holder', 'another process')}."
         fix = "Close it there: a sync waits for lock_wait, and then keeps its rows in the landing folder."
-        return failed("warehouse", where, told, fix=fix, exit_code=5), *nothing
+        return failed("warehouse", where, told, fix=fix, exit_code=5), None
     except WarehouseError as error:
-        return _unusable(where, error), *nothing
-    return (
-        ok("warehouse", where, f"can be written; {len(knowledge.streams):,} images known"),
-        knowledge,
-        loaded,
-    )
+        return _unusable(where, error), None
+    return ok("warehouse", where, f"can be written; {len(stored.knowledge.streams):,} images known"), stored
 
 
 def _unusable(where: str, error: WarehouseError) -> Result:
@@ -102,14 +119,11 @@ def _landing(config: Config) -> tuple[Sequence[LandedRun], list[Result]]:
     try:
         require_usable(folder)
     except LandingError as error:
-        told, _, fix = error.message.partition(". Nothing")
-        fix = f"Nothing{fix}"
-        return (), [failed("landing", where, f"{told}.", fix=fix, exit_code=LandingError.exit_code)]
+        return (), [_refused(where, error)]
     try:
         runs = _runs(Landing(folder))
     except (LandingError, OSError) as error:
-        fix = "Drop that run with sync --fresh: what it had read is read again."
-        return (), [failed("landing", where, str(error), fix=fix, exit_code=LandingError.exit_code)]
+        return (), [_refused(where, error)]
     holder = _holder(folder)
     if holder is not None:
         fix = "Wait for it: a second sync leaves at once, with exit code 7."
@@ -137,13 +151,38 @@ def _not_writable(where: str, told: str) -> Result:
     return failed("landing", where, told, fix=fix, exit_code=LandingError.exit_code)
 
 
+def _refused(where: str, error: LandingError | OSError) -> Result:
+    """The trouble of a landing folder: what is wrong, and the sentences that say what to do."""
+    if isinstance(error, OSError):
+        error = refused("look into", Path(where), error)
+    told, *fix = _FIX.split(error.message, maxsplit=1)
+    or_else = "Name another folder with the setting landing, or move away what is there."
+    return failed("landing", where, told, fix=fix[0] if fix else or_else, exit_code=LandingError.exit_code)
+
+
+def _owned(config: Config, stored: _Stored) -> list[Result]:
+    """The trouble of a landing folder that is another warehouse's; none if it is this one's."""
+    folder = config.landing_folder
+    try:
+        if folder.exists():
+            owner(folder, stored.warehouse_id, config.warehouse)
+    except LandingError as error:
+        return [_refused(str(folder), error)]
+    return []
+
+
 def _runs(landing: Landing) -> Sequence[LandedRun]:
     for _ in range(_LOOKS - 1):
         try:
-            return landing.runs()
+            return _own_runs(landing)
         except (LandingError, OSError):
             continue
-    return landing.runs()
+    return _own_runs(landing)
+
+
+def _own_runs(landing: Landing) -> Sequence[LandedRun]:
+    mark = landing.mark()
+    return landing.runs() if mark is None else landing.own_runs(mark)
 
 
 def _holder(folder: Path) -> str | None:
@@ -184,13 +223,15 @@ def _room(config: Config) -> Iterator[Result]:
             yield ok("disk", str(folder), told)
 
 
-def _spill() -> Result:
-    """Whether there is a folder for what doesn't fit into memory."""
+def _spill(config: Config) -> Result:
+    """Whether there is a folder for what doesn't fit into memory: a sync needs it where it publishes."""
     try:
         return ok("temporary files", tempfile.gettempdir(), "can be written")
     except FileNotFoundError as error:
         told = f"There is no folder for temporary files: {error.strerror}."
         fix = "Name a folder with room in the environment variable TMPDIR; queries and datasets need one."
+        if config.publish:
+            return failed("temporary files", "TMPDIR", told, fix=fix, exit_code=PARTIAL)
         return warning("temporary files", "TMPDIR", told, fix)
 
 

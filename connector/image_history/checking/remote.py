@@ -31,7 +31,7 @@ from image_history.errors import (
 )
 from image_history.extract.calls import ScopeCalls
 from image_history.extract.expand import find_targets
-from image_history.extract.scopes import OpenScope, Target, open_scope, require_same_account
+from image_history.extract.scopes import OpenScope, Target, open_scope, require_distinct, require_same_account
 from image_history.extract.workers import together
 from image_history.model import Stop
 from image_history.warehouse.loader import Knowledge
@@ -63,6 +63,7 @@ class _Scope:
     readable: bool = False
     skew_seconds: float | None = None
     where: str = ""
+    opened: OpenScope | None = None
 
 
 def find_and_look(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
@@ -87,7 +88,7 @@ def find_and_look(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
     scopes = together(jobs, min(_THREADS, len(jobs)), Stop())
     some = any(scope.readable for scope in scopes)
     results = [each for scope in scopes for each in (softened(scope.results) if some else scope.results)]
-    return (*results, *_clock(scopes))
+    return (*results, *_twice(scopes), *_clock(scopes))
 
 
 def _unfound(error: ConnectorError, where: str = "accounts and regions") -> Result:
@@ -104,7 +105,7 @@ def _unfound(error: ConnectorError, where: str = "accounts and regions") -> Resu
 def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Callers) -> _Scope:
     scope = _Scope(target, where=str(target))
     try:
-        opened = open_scope(target, config, Stop(), callers=callers)
+        opened = scope.opened = open_scope(target, config, Stop(), callers=callers)
         scope.where = str(opened.scope)
         scope.results.append(ok("credentials", scope.where, f"accepted: {target.access}"))
         if target.region_from is not None:
@@ -117,6 +118,15 @@ def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Call
         return scope
     _operations(scope, opened, knowledge, details=config.details)
     return scope
+
+
+def _twice(scopes: Iterable[_Scope]) -> Iterable[Result]:
+    """Two entries that lead to one account and region: a sync reads nothing then."""
+    try:
+        require_distinct([scope.opened for scope in scopes if scope.opened is not None])
+    except ConfigError as error:
+        fix = "Remove one of the two entries of accounts, or let it read other regions."
+        yield failed("account", "accounts", error.message, fix=fix, exit_code=error.exit_code)
 
 
 def _refused(scope: _Scope, error: ConnectorError) -> Result:

@@ -92,6 +92,7 @@ def command(
 
 
 def _results(shared: Globals) -> tuple[Result, ...]:
+    from image_history.checking.beside import look_beside
     from image_history.checking.hinting import look_at_hints
     from image_history.checking.lakes import look_at_lakes
     from image_history.checking.local import look_here
@@ -113,6 +114,7 @@ def _results(shared: Globals) -> tuple[Result, ...]:
         *look_at_lakes(config),
         *look_at_hints(config, here.knowledge),
         *look_at_receivers(config),
+        *look_beside(config),
     )
 
 

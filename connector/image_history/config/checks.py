@@ -6,6 +6,7 @@ Must not know how values are written; the tree serves only to say where the faul
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -57,8 +58,21 @@ def check_publish(config: Config, root: Node) -> None:
                 _place(item, "to"),
                 f"publish[{index}] and publish[{seen[entry.to.rstrip('/')]}] have the same 'to'; keep one of them.",
             )
+        _check_apart(config, entry.to, item, index)
         _check_address(entry.to, item, index)
         _check_settings(entry, item, index)
+
+
+def _check_apart(config: Config, to: str, item: Node, index: int) -> None:
+    """What is published would be written over what a sync works with."""
+    taken = {
+        config.warehouse.absolute(): "the warehouse",
+        config.landing_folder.absolute(): "the landing folder",
+    }
+    if ":/" not in to and (found := taken.get(Path(to).absolute())):
+        raise fault(
+            _place(item, "to"), f"publish[{index}].to and {found} would both be {to}; name another place."
+        )
 
 
 def _check_address(to: str, item: Node, index: int) -> None:

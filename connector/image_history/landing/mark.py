@@ -107,24 +107,35 @@ def bound(folder: Path, warehouse_id: str | None, warehouse: Path) -> Mark:
     For a warehouse that is empty or not there yet the id is None: it gets that of the mark, if the mark was made for
     the same path. A landing without runs follows what is at its path. LandingError if it is another warehouse's.
     """
-    mark, place = read_mark(folder), os.path.relpath(warehouse, folder)
-    if mark is not None and (
-        warehouse_id == mark.warehouse_id or (warehouse_id is None and place == mark.warehouse)
-    ):
+    mark = owner(folder, warehouse_id, warehouse)
+    if mark is not None:
         return mark
     waiting = tuple(path.name for path in run_folders(folder))
-    if mark is not None and (waiting or place != mark.warehouse):
-        raise LandingError(
-            f"The landing folder {folder} belongs to another warehouse than {warehouse}: it was made for "
-            f"{os.path.normpath(folder / mark.warehouse)} (id {mark.warehouse_id}). Name another folder with the "
-            "setting landing. If that other warehouse is gone for good, remove the folder: what it had read is "
-            "read again.",
-            path=str(folder),
-        )
     made = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    chosen = Mark(warehouse_id or str(uuid.uuid4()), place, made, waiting)
+    chosen = Mark(warehouse_id or str(uuid.uuid4()), os.path.relpath(warehouse, folder), made, waiting)
     write_whole(folder / NAME, seal(chosen), File.MARK)
     return chosen
+
+
+def owner(folder: Path, warehouse_id: str | None, warehouse: Path) -> Mark | None:
+    """The mark that says the folder is that warehouse's; None if the folder may become its. Nothing is written.
+
+    LandingError if it is another warehouse's, as from `bound`.
+    """
+    mark, place = read_mark(folder), os.path.relpath(warehouse, folder)
+    if mark is None or warehouse_id == mark.warehouse_id:
+        return mark
+    if place == mark.warehouse and warehouse_id is None:
+        return mark
+    if place == mark.warehouse and not run_folders(folder):
+        return None
+    raise LandingError(
+        f"The landing folder {folder} belongs to another warehouse than {warehouse}: it was made for "
+        f"{os.path.normpath(folder / mark.warehouse)} (id {mark.warehouse_id}). Name another folder with the "
+        "setting landing. If that other warehouse is gone for good, remove the folder: what it had read is "
+        "read again.",
+        path=str(folder),
+    )
 
 
 def foreign_run(path: Path) -> LandingError:

@@ -64,7 +64,8 @@ def publish(place: Destination, source: Source, wanted: Wanted, *, now_ms: int, 
     run = source.newest_run()
     if run is None:
         raise OutputError(f"There is nothing to publish to {wanted.where}: run image-history sync first.")
-    _require_same_warehouse(before, source, wanted)
+    if not wanted.replace:
+        require_same_warehouse(before, source, wanted.where)
     place.sweep(before, _expired(before, wanted, now_ms))
     if before is not None and _is_current(place, before, run, wanted):
         return _done(before, ())
@@ -88,15 +89,18 @@ def _swept_after_failure(place: Destination) -> Iterator[None]:
         raise
 
 
-def _require_same_warehouse(before: Manifest | None, source: Source, wanted: Wanted) -> None:
-    """A warehouse that lacks the run that was published is another one, or an older copy of it."""
-    if before is None or wanted.replace:
+def require_same_warehouse(before: Manifest | None, source: Source | None, where: str) -> None:
+    """OutputError if a dataset is not of this warehouse, which is None if there is none yet.
+
+    A warehouse that lacks the run that was published is another one, or an older copy of it.
+    """
+    if before is None:
         return
-    same = before.warehouse_id in {None, source.warehouse_id()}
-    if same and source.has_run(before.etl_run_id):
+    same = source is not None and before.warehouse_id in {None, source.warehouse_id()}
+    if same and source is not None and source.has_run(before.etl_run_id):
         return
     raise OutputError(
-        f"{wanted.where} was published from another warehouse, or from a newer copy of this one: run "
+        f"{where} was published from another warehouse, or from a newer copy of this one: run "
         f"{before.etl_run_id}, which is in it, is not this one's. Nothing was changed. Publish to another place, "
         "or with --replace if this warehouse shall take over.",
         run_id=before.etl_run_id,

@@ -86,19 +86,20 @@ def uploaded(
         _upload(store, address.bucket, address.key, file, told or {})
 
 
-def require_reachable(to: str, profile: str | None, *, report: bool) -> None:
+def require_reachable(to: str, profile: str | None, *, report: bool) -> Manifest | None:
     """A ConnectorError if the bucket is not there or cannot be asked; only a publication shows who may write.
 
-    Of a dataset the manifest is read and its objects are listed, as a publication does first.
+    Of a dataset the manifest is read and its objects are listed, as a publication does first: returns what readers
+    see now.
     """
     address = Address.parse(to)
     if not report:
-        Prefix(address, profile).manifest()
-        return
+        return Prefix(address, profile).manifest()
     address.require_key()
     store = Store(profile)
     with suppress(AbsentError), store.translated(str(address)):
         store.api.get_object(Bucket=address.bucket, Key=address.key, Range="bytes=0-0")
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Must not know how a dataset or a table is written.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -19,12 +20,14 @@ from image_history.model import Publication, Stop
 from image_history.publish.copying import is_copy, write_copy
 from image_history.publish.destination import Destination
 from image_history.publish.lakes import is_lake, publish_lake
-from image_history.publish.publisher import Wanted, publish
+from image_history.publish.manifest import Manifest
+from image_history.publish.publisher import Wanted, publish, require_same_warehouse
 from image_history.warehouse.partitions import require_relations, source
 from image_history.warehouse.warehouse import WarehouseFile, now_ms
 
 logger = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 0.5
 _REPORT = (".html", ".htm")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 
@@ -84,8 +87,7 @@ def publish_one(
 def _file(config: Config, entry: Publish) -> Publication:
     """Write the report or the copy anew; raises a ConnectorError, and leaves the older one then."""
     started, to = time.monotonic(), str(entry.to)
-    if not to.startswith("s3:") and Path(to).exists() and Path(to).samefile(config.warehouse):
-        raise ConfigError(f"{to} is the warehouse itself: name another file.")
+    _require_no_warehouse(to, config.warehouse)
     warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
     size = write_copy(warehouse, to, entry) if is_copy(to) else _report(warehouse, entry)
     return Publication(
@@ -109,20 +111,41 @@ def require_ready(entry: Publish, warehouse: WarehouseFile) -> None:
     """
     to = str(entry.to)
     require_place(to)
+    before: Manifest | None = None
     if to.startswith("s3:"):
         from image_history.publish.s3 import require_reachable
 
-        require_reachable(to, entry.profile, report=is_file(to))
+        before = require_reachable(to, entry.profile, report=is_file(to))
     elif is_file(to):
+        _require_no_warehouse(to, warehouse.path)
         require_replaceable(Path(to))
     else:
-        from image_history.publish.folder import group_number, require_dataset
+        from image_history.publish.folder import Folder, group_number, require_dataset
 
         require_dataset(Path(to))
         if entry.group is not None:
             group_number(entry.group)
+        before = Folder(Path(to)).manifest()
     if not is_file(to):
         require_relations(warehouse, entry.tables)
+        _require_own(before, warehouse, to)
+
+
+def _require_own(before: Manifest | None, warehouse: WarehouseFile, to: str) -> None:
+    """OutputError if what is published there is another warehouse's."""
+    if before is None:
+        return
+    if not warehouse.file.exists():
+        require_same_warehouse(before, None, to)
+        return
+    with source(warehouse, wait_seconds=_LOOK_SECONDS) as rows:
+        require_same_warehouse(before, rows, to)
+
+
+def _require_no_warehouse(to: str, warehouse: Path) -> None:
+    """ConfigError if a file would be written over the warehouse, be it there yet or not."""
+    if not to.startswith("s3:") and os.path.realpath(to) == os.path.realpath(warehouse):
+        raise ConfigError(f"{to} is the warehouse itself: name another file.")
 
 
 def is_file(to: str) -> bool:

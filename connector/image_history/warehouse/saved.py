@@ -88,6 +88,22 @@ def saved_names(own: Path | None = None) -> list[str]:
     return list(_files(own))
 
 
+def own_queries(own: Path) -> list[SavedQuery | ConfigError]:
+    """The queries of a folder of one's own, by name, and what is wrong with those that cannot be asked.
+
+    ConfigError for a folder that is none.
+    """
+    mine = {path.stem for path in _listed(own)}
+    return [_or_why(files) for name, files in _files(own).items() if name in mine]
+
+
+def _or_why(files: list[Path]) -> SavedQuery | ConfigError:
+    try:
+        return _read(_only(files))
+    except ConfigError as error:
+        return error
+
+
 def _files(own: Path | None) -> dict[str, list[Path]]:
     """The file of each name, ours before the user's where a name stands for both."""
     found: dict[str, list[Path]] = {}

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from image_history.errors import WarehouseError, WarehouseLockedError
 
+# DuckDB says it in one way of a log that is too old or too new, and in another of one that is of another file.
+_OTHER_LOG = re.compile(r"WAL.*does not match (the )?database file", re.DOTALL)
+
 
 def unopened(text: str, path: Path, version: str) -> WarehouseError | None:
     """The error for a message of DuckDB's, of that version; None if it says nothing that we know."""
@@ -31,7 +34,7 @@ def unopened(text: str, path: Path, version: str) -> WarehouseError | None:
         return WarehouseError(
             f"{path} is not a DuckDB database. Name another file with --warehouse, or move that one away."
         )
-    if "WAL" in text and "does not match the database file" in text:
+    if _OTHER_LOG.search(text):
         return WarehouseError(
             f"The log {path}.wal is not of the file {path}: it was left by the one that a copy has replaced, or by a "
             f"newer state of it. If you put a copy in its place, move {path}.wal away and run this again; if not, "

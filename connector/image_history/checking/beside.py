@@ -1,0 +1,45 @@
+"""What a sync does without and other verbs need: saved queries of one's own, and where telemetry goes.
+
+Each trouble is a warning. Only looks; must not know AWS, or what a query asks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from image_history.checking.results import Result, ok, warning
+from image_history.config import Config
+from image_history.errors import ConfigError
+from image_history.telemetry import unsent
+from image_history.warehouse.saved import own_queries, saved_names
+
+
+def look_beside(config: Config) -> Iterator[Result]:
+    """Results for what is configured of both."""
+    if config.queries is not None:
+        yield from _queries(config.queries)
+    for reason in unsent(os.environ):
+        fix = "Correct that, or unset the variables OTEL_*: a sync sends nothing until then."
+        yield warning("telemetry", "OTEL_*", f"Nothing of it is sent: {reason}.", fix)
+
+
+def _queries(folder: Path) -> Iterator[Result]:
+    """The folder of the setting queries, and each file of it that cannot be asked."""
+    where = str(folder)
+    try:
+        saved_names(folder)
+    except ConfigError as error:
+        fix = (
+            "Make that folder, or correct the setting queries: image-history query @NAME and queries need it."
+        )
+        yield warning("queries", where, error.message, fix)
+        return
+    found = own_queries(folder)
+    wrong = [each.message for each in found if isinstance(each, ConfigError)]
+    for told in wrong:
+        fix = "Correct that file: image-history queries lists none until then."
+        yield warning("queries", where, told, fix)
+    if not wrong:
+        yield ok("queries", where, f"{len(found):,} of your own can be read")
