@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,11 @@ class Verb(click.Command):
             if error.option_name not in _GONE:
                 raise
             raise click.UsageError(f"{error.option_name} is gone. {_GONE[error.option_name]}", ctx) from error
+        except click.MissingParameter as error:
+            meaning = getattr(error.param, "help", None)
+            if not meaning:
+                raise
+            raise click.UsageError(f"{error.format_message().rstrip('.')}: {meaning}", ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Configure logging, then run."""
@@ -289,8 +295,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        error.show(sys.stderr)
-        return error.exit_code
+        return _misused(error)
     except (click.Abort, KeyboardInterrupt):
         return complain("Interrupted.", 130)
     except SystemExit as leaving:
@@ -299,6 +304,28 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the one place where the unexpected is caught
         return _failed(error)
     return result if isinstance(result, int) else 0
+
+
+def _misused(error: click.ClickException) -> int:
+    """What click says of a mistake, broken between words where a terminal ends."""
+    with StringIO() as told:
+        error.show(told)
+        click.echo("\n".join(map(_fitted, told.getvalue().splitlines())), err=True)
+    return error.exit_code
+
+
+def _fitted(text: str) -> str:
+    """The text in lines that fit the terminal behind stderr, if there is one; no word is broken."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return text
+    import textwrap
+
+    try:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:
+        return text
+    # A terminal that tells no width has 0.
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False) if width else text
 
 
 def _failed(error: Exception) -> int:
@@ -327,7 +354,7 @@ def complain(message: str, code: int, context: Mapping[str, object] | None = Non
         import traceback
 
         sys.stderr.write(without_secrets(traceback.format_exc()))
-    click.echo(f"{PROGRAM}: {told}", err=True)
+    click.echo(_fitted(f"{PROGRAM}: {told}"), err=True)
     return code
 
 

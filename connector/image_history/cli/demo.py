@@ -6,6 +6,8 @@ Must not know how a sync or a query works: it calls them as the verbs do.
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -34,9 +36,9 @@ _PASSING_MS = 6 * 3_600_000
 # Where a report that is opened stays.
 _FOLDER = "image-history-demo"
 _NEXT = (
-    "image-history check        what keeps your own AWS account from being read",
-    "image-history sync         read it, into ./image-history.duckdb",
-    "image-history init         a commented config.yaml, for more accounts",
+    ("image-history check", "what keeps your own AWS account from being read"),
+    ("image-history sync", "read it, into ./image-history.duckdb"),
+    ("image-history init", "a commented config.yaml, for more accounts"),
 )
 
 
@@ -99,7 +101,7 @@ def command(keep: Path | None, *, opens: bool) -> None:
 def _tell(config: Config, simulator: Simulator) -> None:
     count = len(simulator.world.truth())
     _heading(f"A simulated AWS account with {_IMAGES} images and {count:,} image versions")
-    click.echo(f"  It answers boto3 at {simulator.url}, on this machine only.")
+    say(f"  It answers boto3 at {simulator.url}, on this machine only.")
     _heading("First sync: image-history sync")
     _sync(config)
     changes = _let_time_pass(simulator)
@@ -147,11 +149,21 @@ def _report(config: Config, *, opens: bool) -> None:
 def _say_what_next(kept: Config | None) -> None:
     _heading("What next?")
     if kept is None:
-        say("  image-history demo --open  the same, with a report to look at")
+        _suggest("image-history demo --open", "the same, with a report to look at")
     else:
         say(f"  image-history --warehouse {kept.warehouse} shell")
-    for line in _NEXT:
-        say(f"  {line}")
+    for command, meaning in _NEXT:
+        _suggest(command, meaning)
+
+
+def _suggest(command: str, meaning: str) -> None:
+    """A command with what it is for: beside it, or below it where a terminal is too narrow."""
+    line = f"  {command:<25}  {meaning}"
+    if sys.stdout.isatty() and len(line) > shutil.get_terminal_size().columns:
+        say(f"  {command}")
+        say(f"      {meaning}")
+    else:
+        say(line)
 
 
 def _folder(stack: ExitStack, keep: Path | None) -> Path:
@@ -181,7 +193,13 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _heading(text: str) -> None:
-    click.echo(f"\n{click.style(text, bold=True)}")
+    click.echo()
+    if sys.stdout.isatty():
+        from image_history.cli import rendering
+
+        rendering.say(text, rendering.console(), "bold")
+    else:
+        click.echo(text)
 
 
 def _sync(config: Config) -> None:

@@ -39,7 +39,8 @@ def _next_steps(target: Path, *, found_by_itself: bool) -> str:
         f"Wrote {target}: every setting, explained, at its default.\n"
         "\n"
         "Next:\n"
-        "  1. Name your profiles and regions under 'accounts'; until then AWS's defaults are read.\n"
+        "  1. Name your profiles and regions under 'accounts';\n"
+        "     until then AWS's defaults are read.\n"
         f"  2. {program} sync\n"
         f"  3. {program} query @newest-versions"
     )
@@ -59,7 +60,9 @@ def write_new(target: Path, text: str) -> None:
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"{str(target)!a} cannot be written: {reason}.") from None
+        raise ConfigError(
+            f"{str(target)!a} cannot be written: {reason}; name another file with --config."
+        ) from None
 
 
 def _write_new(target: Path, content: bytes) -> None:

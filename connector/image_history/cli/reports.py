@@ -14,7 +14,7 @@ from image_history.cli.notify import told as notified
 from image_history.cli.publish import told
 from image_history.cli.showing import Sheet, counted, say, show
 from image_history.listing.breaker import LIMIT
-from image_history.model import Calls, Failure, HintsReport, RowCounts, RunReport
+from image_history.model import Calls, Failure, HintsReport, Outcome, RowCounts, RunReport
 
 # What a run read again and found as stored is told in --json and by `runs`: it is no news.
 _HEADINGS = ("scope", "images", "calls", "retries", "throttles", "inserted", "updated", "deleted")
@@ -23,6 +23,10 @@ _LEAST = ("calls", "images", "throttles", "retries")
 _SELDOM = ("retries", "throttles")
 _NOT_EVALUATED = "not evaluated"
 _SHOWN_FAILURES = 20
+_NOTHING = (
+    "No image was found there. If there should be some, check accounts in the configuration: another profile, other "
+    "regions, or the patterns under images."
+)
 
 
 def print_report(report: RunReport) -> None:
@@ -35,6 +39,12 @@ def print_report(report: RunReport) -> None:
         say(line)
     for line in (*_failures(report.failures), *_held_back(report), *_drift(report)):
         say(line)
+    if (
+        report.scopes
+        and report.outcome is Outcome.COMPLETE
+        and not any(each.streams for each in report.scopes)
+    ):
+        say(_NOTHING)
     if report.details_left:
         say(f"details: {report.details_left:,} calls are left for the next syncs, as details_budget says")
     if report.hints is not None:

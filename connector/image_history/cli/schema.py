@@ -135,8 +135,9 @@ def _chosen(wanted: Sequence[str]) -> tuple[Sequence[Table], Sequence[View]]:
     known = [table.name for table in TABLES] + [view.name for view in views]
     for name in wanted:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 3) or known
-            raise ConfigError(f"There is no table or view {name}; the nearest: {', '.join(near)}.")
+            near = difflib.get_close_matches(name, known, 3)
+            hint = f"the nearest: {', '.join(near)}" if near else f"there are: {', '.join(known)}"
+            raise ConfigError(f"There is no table or view {name}; {hint}.")
     if not wanted:
         return TABLES, views
     return [table for table in TABLES if table.name in wanted], [

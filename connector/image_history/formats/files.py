@@ -17,6 +17,8 @@ from image_history.durable.disk import rename, sync_folder, synced_file, unlink,
 from image_history.durable.effects import File
 from image_history.errors import OutputError
 
+_ELSEWHERE = " Name a file where this user may write and the disk has room."
+
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[BinaryIO]:
@@ -35,7 +37,7 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise _unwritable(path, error.strerror or str(error)) from error
+        raise _unwritable(path, error.strerror or str(error), _ELSEWHERE) from error
     _keep(path)
 
 
@@ -65,7 +67,7 @@ def require_replaceable(path: Path) -> None:
     _require_file(path)
     problem = unwritable(path.parent)
     if problem is not None:
-        raise _unwritable(path, f"{path.parent} cannot be written, {problem}")
+        raise _unwritable(path, f"{path.parent} cannot be written, {problem}", _ELSEWHERE)
 
 
 def _require_file(path: Path) -> None:
@@ -86,5 +88,5 @@ def _require_file(path: Path) -> None:
         raise _unwritable(path, f"there is no folder {path.parent}; make it first")
 
 
-def _unwritable(path: Path, reason: str) -> OutputError:
-    return OutputError(f"Cannot write {str(path)!r}: {reason}. Nothing was changed.", path=str(path))
+def _unwritable(path: Path, reason: str, fix: str = "") -> OutputError:
+    return OutputError(f"Cannot write {str(path)!r}: {reason}. Nothing was changed.{fix}", path=str(path))

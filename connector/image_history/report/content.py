@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from image_history.errors import WarehouseError
+from image_history.errors import ConfigError, WarehouseError
 from image_history.warehouse.reports import Reports
 
 Row = Mapping[str, Any]
@@ -33,6 +33,11 @@ class Selection:
     since: timedelta = timedelta(days=30)
     scope: str = "*"
     image: str = "*"
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is about less than everything."""
+        return (self.scope, self.image) != ("*", "*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ def picture_begin(now: datetime) -> datetime:
 
 
 def collect(reports: Reports, selection: Selection) -> Facts:
-    """Read everything. WarehouseError if there is nothing to report yet."""
+    """Read everything. WarehouseError if there is nothing to report yet, ConfigError if nothing is selected."""
     head = reports.rows("report/head")
     if not head:
         raise WarehouseError("There is nothing to report yet: run image-history sync first.")
@@ -117,6 +122,11 @@ def collect(reports: Reports, selection: Selection) -> Facts:
     recent = {**chosen, "since": _bound(since), "limit": MOST_ROWS}
     streams = _streams(reports, selection)
     images = _found(reports.rows("report/images", **chosen, limit=MOST_ROWS))
+    if not streams and not images.total and selection.is_narrow:
+        raise ConfigError(
+            f"There is nothing to report of images like {selection.image} in scopes like {selection.scope}: "
+            "image-history log lists the images that there are."
+        )
     lanes = min(max(images.total, 1), _MOST_LANES)
     each = max(_LEAST_EACH, min(_MOST_EACH, _MOST_LIVES // lanes))
     return Facts(

@@ -5,11 +5,12 @@ Must not know the warehouse's SQL, segments, or how pages are read.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import math
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -257,6 +258,14 @@ def _fatal(error: ConnectorError) -> ConnectorError:
     return error
 
 
+def _nearest(glob: str, names: Collection[str]) -> str:
+    """The end of a sentence about a pattern that nothing matches."""
+    near = difflib.get_close_matches(glob.strip("*"), names, 3)
+    if near:
+        return f"; the nearest: {', '.join(near)}"
+    return f"; there are {len(names):,} others" if names else "; there is no image at all"
+
+
 @dataclass(frozen=True, slots=True)
 class Planning:
     """Decides a new run from the opened scopes and from what is known of their streams."""
@@ -273,12 +282,16 @@ class Planning:
 
         `now_ms` is the local clock, UTC epoch milliseconds. Raises ConfigError if --image matches nothing.
         """
-        found = [(scope, self._narrowed(scope.images())) for scope in opened.scopes]
+        listed = [(scope, scope.images()) for scope in opened.scopes]
+        found = [(scope, self._narrowed(discovery)) for scope, discovery in listed]
         # Another part may have the images that are meant.
         whole = self.options.part == WHOLE
         if self.options.images and whole and not any(discovery.images for _, discovery in found):
             globs = ", ".join(self.options.images)
-            raise ConfigError(f"No image matches {globs} in the configured scopes.")
+            names = {image.ImageName for _, discovery in listed for image in discovery.images}
+            raise ConfigError(
+                f"No image matches {globs} in the configured scopes{_nearest(self.options.images[0], names)}."
+            )
         live, deciding = self._live_by_scope(), Deciding(self.known, self.rest, self._settings)
         agendas = [
             deciding.agenda(

@@ -20,6 +20,7 @@ _ENTRIES = ("What", "Parameters", "Columns")
 _PARAMETER = re.compile(
     r"\$(?P<name>\w+)(?: = (?P<default>'(?:[^']|'')*'|[^\s']\S*))? \((?P<meaning>[^)]*)\)"
 )
+_NUMBER = re.compile(r"\s*[+-]?[0-9][0-9_]*(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -51,7 +52,9 @@ class SavedQuery:
     sql: str
 
     def question(self, given: Mapping[str, object]) -> Question:
-        """The query with its defaults where nothing is given. QueryError names a parameter it lacks."""
+        """The query with its defaults where nothing is given. QueryError names what is missing or wrong."""
+        for name, value in given.items():
+            self._require_fit(name, value)
         for parameter in self.parameters:
             if parameter.default is None and parameter.name not in given:
                 raise QueryError(
@@ -62,6 +65,19 @@ class SavedQuery:
             one.name: one.default for one in self.parameters if one.default is not None
         }
         return Question(self.sql, defaults | dict(given))
+
+    def _require_fit(self, name: str, value: object) -> None:
+        """A number has to be one: DuckDB would notice only where there is a row to compare it with."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        if name not in known:
+            there = ", ".join(f"${each}" for each in known)
+            hint = f"; it has {there}" if there else "; it takes none"
+            raise QueryError(f"@{self.name} has no parameter ${name}{hint}.")
+        default = known[name].default
+        if isinstance(value, str) and _is_number(default) and not _is_number(value):
+            raise QueryError(
+                f"@{self.name}: ${name} ({known[name].meaning}) is a number such as {default}, not {value!r}."
+            )
 
 
 def saved(name: str, own: Path | None = None) -> SavedQuery:
@@ -157,6 +173,10 @@ def _read(path: Path) -> SavedQuery:
         tuple(entries["Columns"].rstrip(".").split(", ")),
         sql,
     )
+
+
+def _is_number(text: str | None) -> bool:
+    return text is not None and _NUMBER.fullmatch(text) is not None
 
 
 def _default(written: str | None) -> str | None:

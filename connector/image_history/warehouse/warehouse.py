@@ -158,8 +158,10 @@ class WarehouseFile:
             problem = f"there is no folder {folder}"
         elif self.path.is_dir():
             problem = "it is a folder"
+        elif not self.path.exists():
+            problem = unwritable(folder)
         else:
-            problem = unwritable(self.path if self.path.exists() else folder)
+            problem = unwritable(self.path) or _without_log(folder)
         if problem is not None:
             raise unusable(self.path, problem)
 
@@ -212,7 +214,10 @@ class WarehouseFile:
         Raises as `writing` does, and WarehouseError if there is no file yet.
         """
         if not self.path.exists():
-            raise WarehouseError(f"There is no warehouse at {self.path} yet: run image-history sync first.")
+            raise WarehouseError(
+                f"There is no warehouse at {self.path} yet: run image-history sync first, or name "
+                "another file with --warehouse."
+            )
         role = Role.READER if settings is None else Role.QUESTION
         config = _READING | dict(settings or {})
         with self._opened(config, role, wait_seconds=wait_seconds) as connection:
@@ -263,6 +268,16 @@ class WarehouseFile:
 def tokens(sql: str) -> list[tuple[int, str]]:
     """The tokens of a statement: where each begins, in bytes of UTF-8, and its kind."""
     return [(at, kind.name) for at, kind in duckdb.tokenize(sql)]
+
+
+def _without_log(folder: Path) -> str | None:
+    """Why DuckDB cannot keep its log beside the file; None if it can."""
+    refusal = unwritable(folder)
+    return (
+        None
+        if refusal is None
+        else f"its folder {folder} cannot be written ({refusal}), and DuckDB keeps its log there"
+    )
 
 
 def _threads_for(path: Path) -> int:
