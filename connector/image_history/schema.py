@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 
 class Kind(Enum):
@@ -224,19 +224,21 @@ IMAGES = Table(
 
 RUNS = Table(
     "runs",
-    "one row per sync, written in the transaction that loads its rows",
+    "one row per sync, written in the transactions that load its rows: running until the last one",
     ("etl_run_id",),
     (
         _text("etl_run_id", "Identifies the sync; sorts by its start"),
         _instant("started_at", "When the sync began, by the local clock"),
         _instant(
             "finished_at",
-            "When its rows were loaded: etl_observed_at of its deletions, a millisecond after its other events",
+            "When its rows were loaded, the last ones so far: etl_observed_at of deletions, a millisecond after the "
+            "other events",
         ),
         _text(
             "outcome",
             "complete, held_back when the mass-delete breaker held back deletions, or partial when a stream could "
-            "not be read whole",
+            "not be read whole; running while parts of it are still to be loaded, and interrupted when they cannot "
+            "be any more",
         ),
         _text("mode", "incremental, or full when every image was listed whole"),
         _count("streams", "Images that the run planned to list"),
@@ -259,6 +261,16 @@ RUNS = Table(
     ),
 )
 
+_DONE_IN_A_SCOPE = (
+    ("inserted", "Of a scope: versions seen for the first time, re-created ones included; null for an image"),
+    ("updated", "Of a scope: versions whose attributes changed; null for an image"),
+    ("unchanged", "Of a scope: versions read again and found as stored; null for an image"),
+    (
+        "reappeared",
+        "Of a scope: versions that had been marked deleted and were listed again; null for an image",
+    ),
+)
+
 COVERAGE = Table(
     "coverage",
     "one row per run and scope (image_name null), and one per stream that the run says something new of",
@@ -277,7 +289,9 @@ COVERAGE = Table(
         _count("rows", "Rows of the accepted reading"),
         _count("readings", "How often the listing was read until it agreed with itself"),
         _count("phantoms", "Versions that the listing lacked and Describe found alive"),
-        _count("deleted", "Versions marked deleted; null where not evaluated", nullable=True),
+        _count(
+            "deleted", "Versions marked deleted, of a scope in all; null where not evaluated", nullable=True
+        ),
         _instant("t0", "Everything changed at AWS before this is covered; null if unread", nullable=True),
         _instant("watermark", "Watermark of the stream after the run", nullable=True),
         _text("error_code", "AWS's or our code of what went wrong", nullable=True),
@@ -309,6 +323,8 @@ COVERAGE = Table(
             "Of a scope: the latest T0 among images that were read and have no row of their own",
             nullable=True,
         ),
+        _instant("loaded_at", "When the part of the run that this row is of was loaded"),
+        *(_count(name, meaning, nullable=True) for name, meaning in _DONE_IN_A_SCOPE),
     ),
 )
 

@@ -86,11 +86,11 @@ COMMENT ON COLUMN images.etl_delete_evidence IS 'How that was proved: describe_n
 COMMENT ON COLUMN images.etl_raw IS 'JSON of members that AWS sent and that have no column here';
 COMMENT ON COLUMN images.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
 
-COMMENT ON TABLE runs IS 'one row per sync, written in the transaction that loads its rows';
+COMMENT ON TABLE runs IS 'one row per sync, written in the transactions that load its rows: running until the last one';
 COMMENT ON COLUMN runs.etl_run_id IS 'Identifies the sync; sorts by its start';
 COMMENT ON COLUMN runs.started_at IS 'When the sync began, by the local clock';
-COMMENT ON COLUMN runs.finished_at IS 'When its rows were loaded: etl_observed_at of its deletions, a millisecond after its other events';
-COMMENT ON COLUMN runs.outcome IS 'complete, held_back when the mass-delete breaker held back deletions, or partial when a stream could not be read whole';
+COMMENT ON COLUMN runs.finished_at IS 'When its rows were loaded, the last ones so far: etl_observed_at of deletions, a millisecond after the other events';
+COMMENT ON COLUMN runs.outcome IS 'complete, held_back when the mass-delete breaker held back deletions, or partial when a stream could not be read whole; running while parts of it are still to be loaded, and interrupted when they cannot be any more';
 COMMENT ON COLUMN runs.mode IS 'incremental, or full when every image was listed whole';
 COMMENT ON COLUMN runs.streams IS 'Images that the run planned to list';
 COMMENT ON COLUMN runs.inserted IS 'Versions seen for the first time, re-created ones included';
@@ -121,7 +121,7 @@ COMMENT ON COLUMN coverage.pages IS 'Pages of the accepted reading';
 COMMENT ON COLUMN coverage.rows IS 'Rows of the accepted reading';
 COMMENT ON COLUMN coverage.readings IS 'How often the listing was read until it agreed with itself';
 COMMENT ON COLUMN coverage.phantoms IS 'Versions that the listing lacked and Describe found alive';
-COMMENT ON COLUMN coverage.deleted IS 'Versions marked deleted; null where not evaluated';
+COMMENT ON COLUMN coverage.deleted IS 'Versions marked deleted, of a scope in all; null where not evaluated';
 COMMENT ON COLUMN coverage.t0 IS 'Everything changed at AWS before this is covered; null if unread';
 COMMENT ON COLUMN coverage.watermark IS 'Watermark of the stream after the run';
 COMMENT ON COLUMN coverage.error_code IS 'AWS''s or our code of what went wrong';
@@ -134,6 +134,11 @@ COMMENT ON COLUMN coverage.hinted IS 'Of a scope: images that hints are about; n
 COMMENT ON COLUMN coverage.streams IS 'Of a scope: images whose versions were listed; null for an image';
 COMMENT ON COLUMN coverage.others IS 'Of a scope: what became of images without a row in this run whose row before is complete, or rested: complete (read, with nothing new to say) or rested; null where each has a row';
 COMMENT ON COLUMN coverage.t1 IS 'Of a scope: the latest T0 among images that were read and have no row of their own';
+COMMENT ON COLUMN coverage.loaded_at IS 'When the part of the run that this row is of was loaded';
+COMMENT ON COLUMN coverage.inserted IS 'Of a scope: versions seen for the first time, re-created ones included; null for an image';
+COMMENT ON COLUMN coverage.updated IS 'Of a scope: versions whose attributes changed; null for an image';
+COMMENT ON COLUMN coverage.unchanged IS 'Of a scope: versions read again and found as stored; null for an image';
+COMMENT ON COLUMN coverage.reappeared IS 'Of a scope: versions that had been marked deleted and were listed again; null for an image';
 
 COMMENT ON TABLE streams IS 'one row per stream that was ever listed';
 COMMENT ON COLUMN streams.account_id IS 'AWS account, 12 digits';

@@ -1,7 +1,7 @@
 -- What: the landed images that differ from what is stored.
 -- Parameters: $images, the paths of the run's files of images; reads the registered Arrow table `scopes_arrow` and the
 -- temporary table `read_since`.
--- Returns: nothing; makes the temporary table `changed_images`, one row an image. What was listed before a list
+-- Returns: nothing; makes the temporary table `changed_images`, one row an image of the scopes that are loaded. What was listed before a list
 -- of images that was accepted since, and that the image was in or looked for in, is stale, and so is an earlier life.
 -- A list may have been narrowed to some images: of the others it says nothing.
 CREATE OR REPLACE TEMP TABLE changed_images AS
@@ -12,6 +12,7 @@ SELECT
         ELSE target.etl_first_seen_at
     END AS stored_first_seen_at
 FROM read_parquet($images) AS source
+SEMI JOIN scopes_arrow USING (account_id, region)
 LEFT JOIN images AS target USING (account_id, region, image_name)
 ANTI JOIN (
     SELECT account_id, region, image_name

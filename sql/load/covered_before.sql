@@ -1,14 +1,13 @@
 -- What: the newest row of coverage of each stream of the scopes whose list of images the run read.
--- Parameters: none; reads the registered Arrow table `scopes_arrow`.
+-- Parameters: $run_id, whose own rows are left out; reads the registered Arrow table `scopes_arrow`.
 -- Returns: nothing; makes the temporary table `covered_before`, one row a stream. A stream that has no row in a run
 -- was read in it as this one says, or rested in it: the scope's row tells which.
 CREATE OR REPLACE TEMP TABLE covered_before AS
 SELECT unnest(newest)
 FROM (
-    SELECT arg_max(coverage, runs.finished_at) AS newest
+    SELECT arg_max(coverage, coverage.loaded_at) AS newest
     FROM coverage
     SEMI JOIN scopes_arrow AS scopes USING (account_id, region)
-    JOIN runs USING (etl_run_id)
-    WHERE coverage.image_name IS NOT NULL
+    WHERE coverage.image_name IS NOT NULL AND coverage.etl_run_id <> $run_id
     GROUP BY coverage.account_id, coverage.region, coverage.image_name
 );

@@ -36,9 +36,8 @@ told AS (
     SELECT
         coverage.*,
         proved.proof_t0,
-        runs.finished_at,
-        lead(runs.finished_at) OVER (
-            PARTITION BY coverage.account_id, coverage.region, coverage.image_name ORDER BY runs.finished_at
+        lead(coverage.loaded_at) OVER (
+            PARTITION BY coverage.account_id, coverage.region, coverage.image_name ORDER BY coverage.loaded_at
         ) AS next_at
     FROM coverage
     JOIN (
@@ -46,13 +45,11 @@ told AS (
         FROM gone
         GROUP BY account_id, region, image_name
     ) AS proved USING (account_id, region, image_name)
-    JOIN runs USING (etl_run_id)
 ),
 lists AS (
-    SELECT coverage.account_id, coverage.region, coverage.t0, runs.finished_at
+    SELECT coverage.account_id, coverage.region, coverage.t0, coverage.loaded_at
     FROM coverage
     SEMI JOIN gone USING (account_id, region)
-    JOIN runs USING (etl_run_id)
     WHERE coverage.image_name IS NULL AND coverage.others = 'complete'
 ),
 whole AS (
@@ -61,8 +58,8 @@ whole AS (
     LEFT JOIN lists
         ON lists.account_id = told.account_id
         AND lists.region = told.region
-        AND lists.finished_at > told.finished_at
-        AND (told.next_at IS NULL OR lists.finished_at < told.next_at)
+        AND lists.loaded_at > told.loaded_at
+        AND (told.next_at IS NULL OR lists.loaded_at < told.next_at)
         AND lists.t0 <= told.proof_t0
     WHERE told.listing = 'full' AND told.outcome = 'complete' AND told.t0 <= told.proof_t0
     GROUP BY told.account_id, told.region, told.image_name

@@ -1,7 +1,9 @@
 -- What: what the run proved: one row a scope (image_name null), and one a stream where there is something to say.
--- Parameters: $run_id, $narrowed (whether the run was asked for some images only: then nothing is said of the others).
--- Returns: nothing; appends to coverage. Reads the temporary table `told` and the registered Arrow table
--- `scopes_arrow`. A scope's row says of all streams without a row whether they were read, or rested: what is more of.
+-- Parameters: $run_id, $loaded_at (UTC), $narrowed (whether the run was asked for some images only: then nothing is
+-- said of the others).
+-- Returns: nothing; appends to coverage. Reads the temporary table `told` and the registered Arrow tables
+-- `scopes_arrow` and `counted_arrow`. A scope's row says of all streams without a row whether they were read, or
+-- rested: what is more of.
 INSERT INTO coverage BY NAME
 WITH scopes AS (
     SELECT
@@ -14,8 +16,14 @@ WITH scopes AS (
             WHEN sums.resting > sums.repeating THEN 'rested'
             ELSE 'complete'
         END AS others,
-        sums.t1
+        sums.t1,
+        counted.inserted,
+        counted.updated,
+        counted.unchanged,
+        counted.reappeared,
+        counted.deleted
     FROM scopes_arrow AS source
+    LEFT JOIN counted_arrow AS counted USING (account_id, region)
     LEFT JOIN (
         SELECT
             account_id,
@@ -28,7 +36,7 @@ WITH scopes AS (
         GROUP BY account_id, region
     ) AS sums USING (account_id, region)
 )
-SELECT $run_id AS etl_run_id, *
+SELECT $run_id AS etl_run_id, *, $loaded_at::TIMESTAMPTZ AS loaded_at
 FROM (
     SELECT *
     FROM scopes

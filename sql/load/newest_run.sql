@@ -1,7 +1,8 @@
--- What: the run that was loaded last, which the next plan rests on.
--- Parameters: none.
--- Returns: etl_run_id; no row before the first load.
-SELECT etl_run_id
+-- What: the run that was loaded last, whole or in part, which the next plan rests on.
+-- Parameters: $besides, a run that is left out; null for none.
+-- Returns: etl_run_id, finished_ms (UTC epoch milliseconds); no row before the first load.
+SELECT etl_run_id, epoch_ms(finished_at) AS finished_ms
 FROM runs
+WHERE etl_run_id IS DISTINCT FROM $besides
 ORDER BY finished_at DESC
 LIMIT 1;

@@ -1,14 +1,13 @@
 -- What: the streams that were read by runs whose lists of images began after this run's.
--- Parameters: none; reads the registered Arrow table `scopes_arrow`.
+-- Parameters: $run_id, whose own parts are left out; reads the registered Arrow table `scopes_arrow`.
 -- Returns: nothing; makes the temporary table `read_since`, one row per run and stream: list_t0 and list_outcome of the
 -- list of images, outcome, and what its T0 is not earlier (t0) and not later (t1) than. It is empty where runs are
 -- loaded in the order in which they read, and of older coverage nothing is looked at.
 CREATE OR REPLACE TEMP TABLE read_since AS
 WITH lists AS (
-    SELECT etl_run_id, account_id, region, coverage.outcome, t0, t1, others, runs.finished_at
+    SELECT etl_run_id, account_id, region, outcome, t0, t1, others, loaded_at
     FROM coverage
-    JOIN runs USING (etl_run_id)
-    WHERE image_name IS NULL AND t0 > (SELECT min(t0) FROM scopes_arrow)
+    WHERE image_name IS NULL AND etl_run_id <> $run_id AND t0 > (SELECT min(t0) FROM scopes_arrow)
 ),
 own AS (
     SELECT
@@ -20,14 +19,13 @@ own AS (
         list.outcome AS list_outcome,
         list.t0 AS list_t0,
         list.t1 AS list_t1,
-        runs.finished_at = list.finished_at AS is_told,
+        stream.etl_run_id = list.etl_run_id AS is_told,
         stream.outcome,
         stream.t0,
-        runs.finished_at
+        stream.loaded_at
     FROM lists AS list
     JOIN coverage AS stream USING (account_id, region)
-    JOIN runs ON runs.etl_run_id = stream.etl_run_id AND runs.finished_at <= list.finished_at
-    WHERE stream.image_name IS NOT NULL
+    WHERE stream.image_name IS NOT NULL AND stream.loaded_at <= list.loaded_at
 )
 SELECT
     etl_run_id,
@@ -36,11 +34,11 @@ SELECT
     image_name,
     any_value(list_outcome) AS list_outcome,
     any_value(list_t0) AS list_t0,
-    arg_max(outcome, finished_at) AS outcome,
-    CASE WHEN bool_or(is_told) THEN arg_max_null(t0, finished_at) ELSE any_value(list_t0) END AS t0,
-    CASE WHEN bool_or(is_told) THEN arg_max_null(t0, finished_at) ELSE any_value(list_t1) END AS t1
+    arg_max(outcome, loaded_at) AS outcome,
+    CASE WHEN bool_or(is_told) THEN arg_max_null(t0, loaded_at) ELSE any_value(list_t0) END AS t0,
+    CASE WHEN bool_or(is_told) THEN arg_max_null(t0, loaded_at) ELSE any_value(list_t1) END AS t1
 FROM own
 GROUP BY etl_run_id, account_id, region, image_name
 HAVING
-    (bool_or(is_told) AND arg_max(outcome, finished_at) NOT IN ('rested', 'skipped'))
-    OR (NOT bool_or(is_told) AND any_value(others) = 'complete' AND arg_max(outcome, finished_at) = 'complete');
+    (bool_or(is_told) AND arg_max(outcome, loaded_at) NOT IN ('rested', 'skipped'))
+    OR (NOT bool_or(is_told) AND any_value(others) = 'complete' AND arg_max(outcome, loaded_at) = 'complete');

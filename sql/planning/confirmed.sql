@@ -4,44 +4,31 @@
 -- Returns: account_id, region, image_name, t0_ms (T0 of the last complete listing; null if a later run read it without
 -- accepting that), full_ms (that of the last complete full one), passing (whether the image or a live version is in a
 -- state that will not last), creation_ms, modified_ms, image_status (what is stored of the image).
-WITH dated AS (
-    SELECT
-        coverage.account_id,
-        coverage.region,
-        coverage.image_name,
-        coverage.listing,
-        coverage.outcome,
-        coverage.others,
-        coverage.t0,
-        runs.finished_at
-    FROM coverage
-    JOIN runs USING (etl_run_id)
-),
-told AS (
+WITH told AS (
     -- What each stream's own rows say; accepted_at is the newest of those that later runs may only repeat.
     SELECT
         account_id,
         region,
         image_name,
-        max(finished_at) AS told_at,
-        max(finished_at) FILTER (outcome = 'complete') AS accepted_at,
-        arg_max(listing, finished_at) FILTER (outcome = 'complete') AS listing,
+        max(loaded_at) AS told_at,
+        max(loaded_at) FILTER (outcome = 'complete') AS accepted_at,
+        arg_max(listing, loaded_at) FILTER (outcome = 'complete') AS listing,
         max(t0) FILTER (outcome = 'complete') AS t0,
         max(t0) FILTER (outcome = 'complete' AND listing = 'full') AS full_t0,
-        max(finished_at) FILTER (outcome NOT IN ('complete', 'rested', 'skipped')) AS doubted_at,
+        max(loaded_at) FILTER (outcome NOT IN ('complete', 'rested', 'skipped')) AS doubted_at,
         max(t0) FILTER (outcome NOT IN ('complete', 'rested', 'skipped')) AS doubted_t0
-    FROM dated
+    FROM coverage
     WHERE image_name IS NOT NULL
     GROUP BY account_id, region, image_name
 ),
 ended AS (
-    SELECT told.account_id, told.region, told.image_name, min(dated.finished_at) AS ended_at
+    SELECT told.account_id, told.region, told.image_name, min(coverage.loaded_at) AS ended_at
     FROM (FROM told WHERE accepted_at < told_at) AS told
-    JOIN dated
-        ON dated.account_id = told.account_id
-        AND dated.region = told.region
-        AND dated.image_name = told.image_name
-        AND dated.finished_at > told.accepted_at
+    JOIN coverage
+        ON coverage.account_id = told.account_id
+        AND coverage.region = told.region
+        AND coverage.image_name = told.image_name
+        AND coverage.loaded_at > told.accepted_at
     GROUP BY told.account_id, told.region, told.image_name
 ),
 looked AS (
@@ -53,9 +40,9 @@ looked AS (
         told.accepted_at,
         told.doubted_at,
         told.doubted_t0,
-        CASE WHEN list.finished_at > told.accepted_at THEN greatest(told.t0, list.t0) ELSE told.t0 END AS t0,
+        CASE WHEN list.loaded_at > told.accepted_at THEN greatest(told.t0, list.t0) ELSE told.t0 END AS t0,
         CASE
-            WHEN list.finished_at > told.accepted_at AND told.listing = 'full' THEN greatest(told.full_t0, list.t0)
+            WHEN list.loaded_at > told.accepted_at AND told.listing = 'full' THEN greatest(told.full_t0, list.t0)
             ELSE told.full_t0
         END AS full_t0
     FROM (
@@ -64,8 +51,8 @@ looked AS (
         LEFT JOIN ended USING (account_id, region, image_name)
         WHERE told.accepted_at IS NOT NULL
     ) AS told
-    ASOF LEFT JOIN (FROM dated WHERE image_name IS NULL AND others = 'complete') AS list
-        ON list.account_id = told.account_id AND list.region = told.region AND told.ended_at > list.finished_at
+    ASOF LEFT JOIN (FROM coverage WHERE image_name IS NULL AND others = 'complete') AS list
+        ON list.account_id = told.account_id AND list.region = told.region AND told.ended_at > list.loaded_at
 ),
 passing AS (
     SELECT DISTINCT account_id, region, image_name

@@ -5,37 +5,32 @@
 -- Returns: account_id, region, image_name, covered_until (null if it never was read whole), outcome,
 -- error_message, etl_run_id, finished_at, live_versions, hinted_until (the T0 of the list of images of the scope's
 -- last run, if the image rested in that: up to then nothing hinted at a change; else covered_until).
-WITH dated AS (
-    SELECT coverage.*, runs.finished_at
-    FROM coverage
-    JOIN runs USING (etl_run_id)
-),
-told AS (
+WITH told AS (
     -- What each stream's own rows say; accepted_at is the newest of those that later runs may only repeat.
     SELECT
         account_id,
         region,
         image_name,
-        max(finished_at) AS told_at,
-        arg_max(outcome, finished_at) = 'skipped' AS is_skipped,
-        max(finished_at) FILTER (outcome = 'complete') AS accepted_at,
+        max(loaded_at) AS told_at,
+        arg_max(outcome, loaded_at) = 'skipped' AS is_skipped,
+        max(loaded_at) FILTER (outcome = 'complete') AS accepted_at,
         max(t0) FILTER (outcome = 'complete') AS covered_until,
-        arg_max(outcome, finished_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS outcome,
-        arg_max_null(error_message, finished_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS error_message,
-        arg_max(etl_run_id, finished_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS etl_run_id,
-        max(finished_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS finished_at,
-        arg_max(rested, finished_at) AS rested
-    FROM dated
+        arg_max(outcome, loaded_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS outcome,
+        arg_max_null(error_message, loaded_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS error_message,
+        arg_max(etl_run_id, loaded_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS etl_run_id,
+        max(loaded_at) FILTER (outcome NOT IN ('rested', 'skipped')) AS finished_at,
+        arg_max(rested, loaded_at) AS rested
+    FROM coverage
     GROUP BY account_id, region, image_name
 ),
 ended AS (
-    SELECT told.account_id, told.region, told.image_name, min(dated.finished_at) AS ended_at
+    SELECT told.account_id, told.region, told.image_name, min(coverage.loaded_at) AS ended_at
     FROM (FROM told WHERE image_name IS NOT NULL AND accepted_at < told_at) AS told
-    JOIN dated
-        ON dated.account_id = told.account_id
-        AND dated.region = told.region
-        AND dated.image_name = told.image_name
-        AND dated.finished_at > told.accepted_at
+    JOIN coverage
+        ON coverage.account_id = told.account_id
+        AND coverage.region = told.region
+        AND coverage.image_name = told.image_name
+        AND coverage.loaded_at > told.accepted_at
     GROUP BY told.account_id, told.region, told.image_name
 ),
 covered AS (
@@ -46,20 +41,20 @@ covered AS (
         told.image_name,
         told.is_skipped,
         told.rested,
-        list.finished_at > told.accepted_at AS is_repeated,
+        list.loaded_at > told.accepted_at AS is_repeated,
         CASE WHEN is_repeated THEN greatest(told.covered_until, list.t0) ELSE told.covered_until END AS covered_until,
-        is_repeated AND list.finished_at > told.finished_at AS is_newest,
+        is_repeated AND list.loaded_at > told.finished_at AS is_newest,
         CASE WHEN is_newest THEN 'complete' ELSE told.outcome END AS outcome,
         CASE WHEN is_newest THEN NULL ELSE told.error_message END AS error_message,
         CASE WHEN is_newest THEN list.etl_run_id ELSE told.etl_run_id END AS etl_run_id,
-        CASE WHEN is_newest THEN list.finished_at ELSE told.finished_at END AS finished_at
+        CASE WHEN is_newest THEN list.loaded_at ELSE told.finished_at END AS finished_at
     FROM (
         SELECT told.*, coalesce(ended.ended_at, '9999-01-01'::TIMESTAMPTZ) AS ended_at
         FROM told
         LEFT JOIN ended USING (account_id, region, image_name)
     ) AS told
-    ASOF LEFT JOIN (FROM dated WHERE image_name IS NULL AND others = 'complete') AS list
-        ON list.account_id = told.account_id AND list.region = told.region AND told.ended_at > list.finished_at
+    ASOF LEFT JOIN (FROM coverage WHERE image_name IS NULL AND others = 'complete') AS list
+        ON list.account_id = told.account_id AND list.region = told.region AND told.ended_at > list.loaded_at
 )
 SELECT
     covered.account_id,

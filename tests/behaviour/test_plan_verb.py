@@ -245,7 +245,7 @@ def test_run_that_had_not_got_to_all_scopes_is_planned_with_them(served: ServeWo
     first = Opened(opened.scopes[:1], (), last=False)
     with WarehouseFile(regions.warehouse).reading() as connection:
         knows = known(connection)
-        planning = Planning(regions, options, knows.streams, warehouse_id(connection), knows.newest_run)
+        planning = Planning(regions, options, knows.streams, warehouse_id(connection), knows.newest)
     plan, images = planning.plan(first, options.selection(wanted), now_ms=now_ms())
     Landing(regions.landing_folder).create(plan, images)
     found = foreseen(site)

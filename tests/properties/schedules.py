@@ -319,7 +319,7 @@ class Theatre:
             self._load()
         knows = self._knowledge(run)
         planning = Planning(
-            self._config, SyncOptions(full=run.full), knows.streams, "the model's", knows.newest_run
+            self._config, SyncOptions(full=run.full), knows.streams, "the model's", knows.newest
         )
         for each in self.plays:
             each.service.killed = each.service.lagged = False

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
     from image_history.warehouse.reports import Reports
 
+_GOING_ON = {
+    "running": "a sync that works now, or the next one, reads and loads the rest",
+    "interrupted": "the rest was dropped, or lost with its landing folder, and later runs read what it lacks",
+}
 _HEADER = ("started (UTC)", "run", "outcome", "took", "calls", "new", "changed", "deleted")
 _RIGHT = frozenset(_HEADER[3:])
 
@@ -137,6 +141,8 @@ def _show_incomplete(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) 
             for row in rows
         ]
         show(Sheet(("image", "outcome", "why"), lines))
+    elif run["outcome"] in _GOING_ON:
+        say(f"What is loaded of it was read whole; {_GOING_ON[run['outcome']]}.")
     elif run["outcome"] != "complete":
         say("All that was listed was read whole: what is missing is a scope that could not be opened at all.")
     else:

@@ -59,8 +59,9 @@ _MASS_DELETE = 9
 def command(
     options: Globals, /, *, strict: bool, as_json: bool, metrics_file: Path | None, **asked: Any
 ) -> int:
-    """Read what changed at AWS since the last sync, and load it in one transaction.
+    """Read what changed at AWS since the last sync, and load it.
 
+    What was read becomes visible whole or not at all: at the end, and of a long run also in parts, while it goes on.
     An unfinished run (killed, interrupted, throttled) is continued where it stopped. The exit code is 0
     when every image was read whole, 4 when some could not be or a dataset could not be published, 9 when a
     scope would have lost so many versions that none was marked deleted; what was read is loaded either way.

@@ -162,12 +162,12 @@ class Extractor:
         self._come(state, min(self._of_use(state), len(state.waiting)))
 
     def finish(self) -> Mapping[Scope, FatalError]:
-        """Wait until all is read; return the scopes that had to be given up.
+        """Wait until all is read that was begun so far; return the scopes that had to be given up.
 
         Returns soon after a stop, even if a call hangs. Raises what the sink raises.
         """
         self._workers.wait()
-        return {scope: state.error for scope, state in self._states.items() if state.error is not None}
+        return {scope: state.error for scope, state in list(self._states.items()) if state.error is not None}
 
     def _watch(self) -> None:
         """Let threads come for those whose call hangs, or that wait before they call again."""

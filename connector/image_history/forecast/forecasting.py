@@ -34,6 +34,7 @@ from image_history.forecast.estimate import (
     with_details,
 )
 from image_history.hints.resting import Rest
+from image_history.landing.plan import Load
 from image_history.landing.runs import LandedRun, Landing
 from image_history.model import Failure, PlannedStream, Scope, Stop, Stream
 from image_history.run.hearing import Hearing, may_go_on
@@ -144,7 +145,7 @@ def _stored(config: Config) -> _Stored:
                     connection,
                     confirmed=config.hints.rests_for is not None,
                     image_times=config.hints.trust_image_time,
-                    after=_remembered_run(config, landing),
+                    after=_remembered(config, landing),
                 ),
                 tuple(run for run in runs if run.plan.run_id not in loaded),
             )
@@ -156,11 +157,11 @@ def _stored(config: Config) -> _Stored:
         return _Stored(knowledge, runs, locked=str(error.context.get("holder", "another process")))
 
 
-def _remembered_run(config: Config, landing: Landing) -> str | None:
-    """The newest run that the landing saw loaded, where hints are heard."""
+def _remembered(config: Config, landing: Landing) -> Load | None:
+    """The newest load that the landing saw, where hints are heard."""
     mark = landing.mark() if config.hints.rests_for is not None else None
     found = None if mark is None else landing.remembered(mark)
-    return None if found is None else found[1].newest_run
+    return None if found is None else found[1].newest
 
 
 def _runs(landing: Landing) -> tuple[LandedRun, ...]:

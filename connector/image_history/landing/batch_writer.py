@@ -50,6 +50,7 @@ class BatchWriter(Generic[Item]):
         self._changed = threading.Condition()
         self._collected: _Collected[Item] = _Collected()
         self._ended = False
+        self._handed = self._written = 0
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="batch-writer", daemon=True)
 
@@ -74,6 +75,7 @@ class BatchWriter(Generic[Item]):
                 raise self._failure
             collected = self._collected
             collected.items.append(item)
+            self._handed += 1
             collected.rows += self._rows_of(item)
             # Waking the thread costs as much as decoding a page: for a file's first item, and its last.
             if len(collected.items) == 1:
@@ -81,6 +83,17 @@ class BatchWriter(Generic[Item]):
                 self._changed.notify_all()
             elif self._full:
                 self._changed.notify_all()
+
+    def cut(self) -> None:
+        """Return when all that was handed over before is written. Raises what ended writing, if something did."""
+        with self._changed:
+            handed = self._handed
+            self._collected.due = float("-inf") if self._collected.items else self._collected.due
+            self._changed.notify_all()
+            while self._written < handed and self._failure is None:
+                self._changed.wait()
+            if self._failure is not None:
+                raise self._failure
 
     @property
     def _full(self) -> bool:
@@ -103,9 +116,12 @@ class BatchWriter(Generic[Item]):
             return collected.items, self._ended
 
     def _flush(self, items: Sequence[Item]) -> None:
+        failure: BaseException | None = None
         try:
             self._write(items)
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may wait for a thread that died
-            with self._changed:
-                self._failure = error
-                self._changed.notify_all()
+            failure = error
+        with self._changed:
+            self._failure = failure
+            self._written += len(items)
+            self._changed.notify_all()

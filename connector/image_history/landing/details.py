@@ -8,8 +8,8 @@ warehouse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,21 @@ class LandedDetails:
     files: tuple[Path, ...] = ()
     costs: tuple[ScopeCost, ...] = ()
     drift: tuple[Drift, ...] = ()
-    streams: Mapping[Stream, StreamDetails] = field(default_factory=dict)
+    answered: Mapping[Stream, int] = field(default_factory=dict)
+    troubles: tuple[Trouble, ...] = ()
+
+    @property
+    def streams(self) -> Mapping[Stream, StreamDetails]:
+        """What became of the details of each stream of which some were asked for."""
+        return by_stream(self.answered, self.troubles)
+
+    def of(self, scopes: Collection[Scope]) -> LandedDetails:
+        """What they say of some scopes; the files have more."""
+        return replace(
+            self,
+            answered={stream: looks for stream, looks in self.answered.items() if stream.scope in scopes},
+            troubles=tuple(trouble for trouble in self.troubles if trouble.stream.scope in scopes),
+        )
 
 
 def write_details(folder: Path, header: DetailsHeader, rows: pa.Table) -> Path:
@@ -76,18 +90,20 @@ def write_details(folder: Path, header: DetailsHeader, rows: pa.Table) -> Path:
     return path
 
 
-def read_details(folder: Path, run_id: str) -> LandedDetails:
-    """The details in a run's folder. LandingError names a file that is damaged."""
+def read_details(folder: Path, run_id: str, before: LandedDetails) -> LandedDetails:
+    """The details in a run's folder, with those that were read before. LandingError names a file that is damaged."""
     files = tuple(sorted(folder.glob("details-*.parquet")))
-    headers = [_header(path, run_id, number) for number, path in enumerate(files, start=1)]
-    answered: dict[Stream, int] = {}
+    read = len(before.files)
+    headers = [_header(path, run_id, number) for number, path in enumerate(files[read:], start=read + 1)]
+    answered = dict(before.answered)
     for each in (count for header in headers for count in header.answered):
         answered[each.stream] = answered.get(each.stream, 0) + each.looks
     return LandedDetails(
         files=files,
-        costs=tuple(cost for header in headers for cost in header.costs),
-        drift=tuple(drift for header in headers for drift in header.drift),
-        streams=by_stream(answered, (trouble for header in headers for trouble in header.troubles)),
+        costs=(*before.costs, *(cost for header in headers for cost in header.costs)),
+        drift=(*before.drift, *(drift for header in headers for drift in header.drift)),
+        answered=answered,
+        troubles=(*before.troubles, *(trouble for header in headers for trouble in header.troubles)),
     )
 
 

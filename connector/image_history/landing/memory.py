@@ -18,6 +18,7 @@ from image_history.durable.effects import File
 from image_history.errors import LandingError
 from image_history.landing.files import checksum, noted, parquet, read_whole, write_whole
 from image_history.landing.mark import KNOWN, Mark
+from image_history.landing.plan import Load
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +34,20 @@ class LedTo:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of which warehouse something is remembered, after which run, and where its credentials led."""
+    """Of which warehouse something is remembered, after which run's load, and where its credentials led.
+
+    `loaded_ms` is UTC epoch milliseconds; what an earlier version remembered lacks it.
+    """
 
     warehouse_id: str
     newest_run: str | None
     accounts: tuple[LedTo, ...] = ()
+    loaded_ms: int | None = None
+
+    @property
+    def newest(self) -> Load | None:
+        """The newest load that the landing saw; None if there was none."""
+        return None if self.newest_run is None else Load(self.newest_run, self.loaded_ms or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Pure values; must not know how they are written.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from image_history.model import Calls, Drift, Failure, ListingKind, PlannedStream, Scope
@@ -34,6 +34,14 @@ class ScopePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """A load of a run, or of a part of it. `loaded_ms` is UTC epoch milliseconds, and grows from load to load."""
+
+    run_id: str
+    loaded_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a run is going to read; or a part of it, for scopes that answer late must not delay the others.
 
@@ -41,8 +49,9 @@ class RunPlan:
     `selection` identifies what was asked for (mode, scopes, images): only a sync that asks for the same
     continues the run. `started_at_ms` is UTC epoch milliseconds of the local clock. `accept_account` lets a
     profile or role lead to another account from now on. `warehouse_id` is the warehouse that it is for, and
-    `base_run` the newest run that this one held when the plan was made: None for an empty one. `narrowed` says that
-    not all configured images were asked for.
+    `base_run` the newest run that this one held when the plan was made, by its last load at `base_loaded_ms` (UTC
+    epoch milliseconds; a plan of an earlier version lacks that): None for an empty one. `narrowed` says that not all
+    configured images were asked for.
     """
 
     run_id: str
@@ -58,6 +67,7 @@ class RunPlan:
     last: bool = True
     warehouse_id: str | None = None
     base_run: str | None = None
+    base_loaded_ms: int | None = None
     narrowed: bool = False
     format: int = FORMAT
 
@@ -75,14 +85,18 @@ class RunPlan:
             if plan.identity is not None
         }
 
-    def rests_on(self, newest_run: str | None, loaded: Collection[str]) -> bool:
-        """Whether the warehouse, whose runs are `loaded`, went on from what this plan was made of.
+    def rests_on(self, newest_run: str | None, loaded: Mapping[str, int]) -> bool:
+        """Whether the warehouse went on from what this plan was made of.
 
-        After a backup was put back it did not, and what was planned, or proved against it, means nothing.
+        `newest_run` is the newest one but for this plan's own, `loaded` when each was loaded last. After a backup
+        was put back it did not, and what was planned, or proved against it, means nothing: the backup may also have
+        only the first parts of a run.
         """
         if self.warehouse_id is None:
             return False
-        return newest_run is None if self.base_run is None else self.base_run in loaded
+        if self.base_run is None:
+            return newest_run is None
+        return self.base_run in loaded and loaded[self.base_run] >= (self.base_loaded_ms or 0)
 
     def has_rested_out(self, trust_ms: int, now_ms: int) -> bool:
         """Whether an image that rests in it would, if the run went on at `now_ms`, rest for longer than `trust_ms`.

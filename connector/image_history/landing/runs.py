@@ -21,7 +21,7 @@ import fcntl
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -99,7 +99,10 @@ class SegmentHeader:
 
 @dataclass(frozen=True, slots=True)
 class LandedRun:
-    """A run's folder, read back: each stream's newest checkpoint, and the sums of all segments."""
+    """A run's folder, read back: each stream's newest checkpoint, and the sums of all segments.
+
+    `holds` says of each segment which scopes it has rows or checkpoints of.
+    """
 
     folder: Path
     plan: RunPlan
@@ -111,6 +114,18 @@ class LandedRun:
     closed: bool = False
     parts: int = 1
     details: LandedDetails = field(default_factory=LandedDetails)
+    holds: tuple[frozenset[Scope], ...] = ()
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """The scopes that it reads, and those that it could not and whose account is known."""
+        unreadable = (failure.scope for failure in self.plan.unreadable if failure.scope is not None)
+        return frozenset((*(plan.scope for plan in self.plan.scopes), *unreadable))
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether its segments hold rows of scopes that are not its own: of a part of a run they may."""
+        return not frozenset().union(*self.holds) <= self.scopes
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -190,17 +205,21 @@ class Landing:
         except OSError as error:
             raise refused("make the run's folder", folder, error) from error
         _write_part(folder, 1, plan, images)
-        return LandedRun(folder, plan, (), {}, {})
+        return _begun(folder, plan)
 
     def extend(self, run: LandedRun, part: RunPlan, images: pa.Table) -> LandedRun:
         """Add scopes to a run's plan; after a kill the part is there whole, or not at all."""
         number = run.parts + 1
         _write_part(run.folder, number, part, images)
-        return replace(run, plan=run.plan.with_part(part), parts=number)
+        return replace(run, plan=run.plan.with_part(part), parts=number, drift=run.drift + part.drift)
 
     def runs(self) -> tuple[LandedRun, ...]:
         """Every run whose plan was written, oldest first. LandingError names a file that cannot be read."""
         return tuple(map(read_run, self._born()))
+
+    def run_ids(self) -> tuple[str, ...]:
+        """The runs of which something is here."""
+        return tuple(folder.name for folder in run_folders(self.folder))
 
     def close(self, run: LandedRun) -> LandedRun:
         """Mark the run as handed to the loader: a later sync never continues it."""
@@ -295,29 +314,74 @@ def read_run(folder: Path) -> LandedRun:
 
     LandingError names a file that is damaged, missing, or of another version.
     """
-    plan = _read_part(folder, 1)
-    parts = 1
+    return read_on(_begun(folder, _read_part(folder, 1)))
+
+
+def _begun(folder: Path, plan: RunPlan) -> LandedRun:
+    return LandedRun(folder, plan, (), {}, {}, drift=plan.drift)
+
+
+def read_on(run: LandedRun) -> LandedRun:
+    """The run with what was landed since it was read; of what was read before, nothing is read again.
+
+    Raises as `read_run`.
+    """
+    folder, plan, parts = run.folder, run.plan, run.parts
+    drift = list(run.drift)
     while (folder / _part(_PLAN, parts + 1)).exists():
         parts += 1
-        plan = plan.with_part(_read_part(folder, parts))
+        added = _read_part(folder, parts)
+        plan, drift = plan.with_part(added), [*drift, *added.drift]
+    checkpoints = dict(run.checkpoints)
+    absences, holds = list(run.absences), list(run.holds)
     segments = tuple(sorted(folder.glob("segment-*.parquet")))
-    checkpoints: dict[Stream, Checkpoint] = {}
-    details = read_details(folder, plan.run_id)
-    costs: dict[Scope, Calls] = {}
-    absences: list[Absence] = []
-    drift: list[Drift] = [*plan.drift, *details.drift]
-    spent = list(details.costs)
-    for number, path in enumerate(segments, start=1):
+    details = read_details(folder, plan.run_id, run.details)
+    drift += details.drift[len(run.details.drift) :]
+    spent = list(details.costs[len(run.details.costs) :])
+    for number, path in enumerate(segments[len(run.segments) :], start=len(run.segments) + 1):
         header = _header(path, plan.run_id, number)
         absences += header.absences
         drift += header.drift
         checkpoints.update({checkpoint.stream: checkpoint for checkpoint in header.checkpoints})
         spent += header.costs
+        holds.append(frozenset(checkpoint.stream.scope for checkpoint in header.checkpoints))
+    costs = dict(run.costs)
     for cost in spent:
         costs[cost.scope] = costs.get(cost.scope, Calls()) + cost.calls
-    closed = (folder / _CLOSED).exists()
     return LandedRun(
-        folder, plan, segments, checkpoints, costs, tuple(absences), tuple(drift), closed, parts, details
+        folder=folder,
+        plan=plan,
+        segments=segments,
+        checkpoints=checkpoints,
+        costs=costs,
+        absences=tuple(absences),
+        drift=tuple(drift),
+        closed=(folder / _CLOSED).exists(),
+        parts=parts,
+        details=details,
+        holds=tuple(holds),
+    )
+
+
+def part_of(run: LandedRun, scopes: Collection[Scope]) -> LandedRun:
+    """What of the run is about some of its scopes. Drift says of no scope where it was met: a part has none."""
+    chosen = frozenset(scopes)
+    plan = replace(
+        run.plan,
+        scopes=tuple(plan for plan in run.plan.scopes if plan.scope in chosen),
+        streams=tuple(planned for planned in run.plan.streams if planned.stream.scope in chosen),
+        unreadable=tuple(failure for failure in run.plan.unreadable if failure.scope in chosen),
+    )
+    kept = [(path, held) for path, held in zip(run.segments, run.holds, strict=True) if held & chosen]
+    return replace(
+        run,
+        plan=plan,
+        segments=tuple(path for path, _ in kept),
+        holds=tuple(held for _, held in kept),
+        checkpoints={stream: mark for stream, mark in run.checkpoints.items() if stream.scope in chosen},
+        absences=tuple(absence for absence in run.absences if absence.stream.scope in chosen),
+        details=run.details.of(chosen),
+        drift=(),
     )
 
 

@@ -45,7 +45,9 @@ def _foreign(found: Found, source: Source | None) -> str | None:
     if found.owner not in {None, _id_of(source)} and not _has_run(source, str(found.owner)):
         ours = f"this warehouse is {_id_of(source)}" if _id_of(source) else "this one has no sync yet"
         return f"it names {found.owner} as the one that fills it, and {ours}"
-    if found.state is None or _is_taken_over(found, source) or _has_run(source, found.state.run_id):
+    if found.state is None or _is_taken_over(found, source):
+        return None
+    if _has_run(source, found.state.run_id, found.state.as_of_ms):
         return None
     return f"run {found.state.run_id}, which is in it, is not in this one"
 
@@ -64,5 +66,5 @@ def _id_of(source: Source | None) -> str | None:
     return None if source is None else source.warehouse_id()
 
 
-def _has_run(source: Source | None, run_id: str) -> bool:
-    return source is not None and source.has_run(run_id)
+def _has_run(source: Source | None, run_id: str, loaded_ms: int = 0) -> bool:
+    return source is not None and source.has_run(run_id, loaded_ms)

@@ -97,7 +97,7 @@ def require_same_warehouse(before: Manifest | None, source: Source | None, where
     if before is None:
         return
     same = source is not None and before.warehouse_id in {None, source.warehouse_id()}
-    if same and source is not None and source.has_run(before.etl_run_id):
+    if same and source is not None and source.has_run(before.etl_run_id, _milliseconds(before.data_as_of)):
         return
     raise OutputError(
         f"{where} was published from another warehouse, or from a newer copy of this one: run "
@@ -110,7 +110,7 @@ def require_same_warehouse(before: Manifest | None, source: Source | None, where
 def _is_current(place: Destination, before: Manifest, run: Run, wanted: Wanted) -> bool:
     """Whether what readers see is what would be published: a sync and an upgrade are all that changes a warehouse."""
     return (
-        before.etl_run_id == run.run_id
+        (before.etl_run_id, before.data_as_of) == (run.run_id, _iso(run.finished_ms))
         and before.warehouse_id is not None
         and before.connector_version == __version__
         and tuple(table.name for table in before.tables) == wanted.tables
@@ -233,6 +233,14 @@ def _done(manifest: Manifest, written: Sequence[DataFile]) -> Done:
         len(written),
         sum(file.bytes for file in written),
     )
+
+
+def _milliseconds(iso: str) -> int:
+    """UTC epoch milliseconds of what `_iso` wrote; 0 of what somebody else did."""
+    try:
+        return round(datetime.fromisoformat(iso).timestamp() * 1000)
+    except ValueError:
+        return 0
 
 
 def _iso(milliseconds: int) -> str:

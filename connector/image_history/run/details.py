@@ -28,10 +28,11 @@ from image_history.extract.calls import ScopeCalls
 from image_history.extract.workers import Workers
 from image_history.landing.batch_writer import Cut
 from image_history.landing.details_writer import DetailsWriter
-from image_history.landing.runs import LandedRun, read_run
+from image_history.landing.runs import LandedRun, read_on
 from image_history.listing.chain import Chain, chained
 from image_history.listing.details import ALIASES, DESCRIBE, Lookup, Owed, Trouble, shares
 from image_history.model import Calls, Outcome, Scope, Stop, Stream
+from image_history.run.visible import Meanwhile, Visible
 from image_history.telemetry import span
 from image_history.warehouse.owed import OwedRows
 
@@ -119,13 +120,15 @@ class Detailing:
     """Reads the details of one run. `owed` compares what is landed with the warehouse.
 
     Each scope is asked on `threads` threads of its own at the most. ListAliases is paced as a list,
-    DescribeImageVersion as a describe call. `left` are the calls that `details_budget` leaves to later runs.
+    DescribeImageVersion as a describe call. `visible` has what was read loaded while more is read.
+    `left` are the calls that `details_budget` leaves to later runs.
     """
 
     config: Config
     calls: Mapping[Scope, ScopeCalls]
     owed: Callable[[LandedRun], Mapping[Scope, OwedRows]]
     stop: Stop
+    visible: Visible
     threads: int
     left: int = 0
     _states: dict[Scope, _ScopeState] = field(default_factory=dict)
@@ -150,7 +153,7 @@ class Detailing:
             spent += made
             self.left = 0 if budget is None else sum(owed.values()) - made
             self.stop.check()
-            current = read_run(current.folder)
+            current = read_on(current)
             if not made:
                 break
         return current
@@ -173,7 +176,10 @@ class Detailing:
         }
         workers = Workers(self.stop)
         cut = Cut(self.config.checkpoint_rows, self.config.checkpoint_seconds)
-        with DetailsWriter(run, cut=cut, costs=self._costs) as writer:
+        with (
+            DetailsWriter(run, cut=cut, costs=self._costs) as writer,
+            Meanwhile(_Slices(self.visible, writer, run).look, self.visible.rhythm.look),
+        ):
             try:
                 for scope, queue in queues.items():
                     job = partial(self._work, workers, self._states[scope], queue, writer)
@@ -200,6 +206,26 @@ class Detailing:
 def _calls_made(run: LandedRun) -> int:
     """The calls for details that an interrupted run has made already."""
     return sum(cost.calls.of(DESCRIBE) + cost.calls.of(ALIASES) for cost in run.details.costs)
+
+
+@dataclass(slots=True)
+class _Slices:
+    """Has details loaded while others are read, now and then."""
+
+    visible: Visible
+    writer: DetailsWriter
+    landed: LandedRun
+
+    def look(self) -> None:
+        if self.visible.details_are_due():
+            self.visible.attempt(self._slice)
+
+    def _slice(self) -> None:
+        whole = self.visible.whole()
+        self.writer.cut()
+        self.landed = read_on(self.landed)
+        if whole or len(self.landed.details.files) > self.visible.last.first_file:
+            self.visible.part(self.landed, whole)
 
 
 class _Shared:

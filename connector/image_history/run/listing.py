@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -15,11 +16,12 @@ from image_history.errors import FatalError
 from image_history.extract.calls import ScopeCalls
 from image_history.extract.extractor import Extractor, resumed
 from image_history.landing.batch_writer import Cut
-from image_history.landing.runs import LandedRun, proved_deletions, read_run
+from image_history.landing.runs import LandedRun, part_of, proved_deletions, read_on
 from image_history.landing.segment_writer import SegmentWriter
 from image_history.listing.pages import PageRead, read_again
 from image_history.model import Calls, Checkpoint, Outcome, Scope, Stop
 from image_history.run.settle import Settler
+from image_history.run.visible import Meanwhile, Visible
 from image_history.telemetry import span
 from image_history.warehouse.findings import Held
 
@@ -60,15 +62,17 @@ class Arrival:
 
 @dataclass(slots=True)
 class Reading:
-    """Reads one run. `hold_against` compares what is landed with the warehouse.
+    """Reads one run. `hold_against` compares what is landed with the warehouse; `try_against` does so for a part.
 
-    Each scope is read on `threads` threads of its own at the most. `now_ms` is the local clock, UTC epoch
-    milliseconds: a run older than `resume_within` uses none of its tokens. `lost` are the scopes that had to be
-    given up.
+    `visible` has scopes loaded while others are read. Each scope is read on `threads` threads of its own at the most.
+    `now_ms` is the local clock, UTC epoch milliseconds: a run older than `resume_within` uses none of its tokens.
+    `lost` are the scopes that had to be given up.
     """
 
     config: Config
     hold_against: Callable[[LandedRun], Held]
+    try_against: Callable[[LandedRun], Held]
+    visible: Visible
     progress: Progress
     stop: Stop
     threads: int
@@ -76,6 +80,7 @@ class Reading:
     allow_mass_delete: bool = False
     calls: dict[Scope, ScopeCalls] = field(default_factory=dict)
     lost: dict[Scope, FatalError] = field(default_factory=dict)
+    _landed: LandedRun | None = None
 
     def run(self, arrivals: Iterator[Arrival]) -> LandedRun:
         """Read and settle everything that the run has left; return what is landed then.
@@ -104,6 +109,7 @@ class Reading:
             planned = [each for each in run.plan.streams if each.stream.scope in arrival.calls]
             landed = {stream: self._judged_anew(mark) for stream, mark in run.checkpoints.items()}
             marks = list(resumed(planned, landed, tokens_live=live))
+            self.visible.standing.arrived(arrival.calls, marks)
             self.progress.planned(sum(not mark.finished for mark in marks))
             yield from _by_scope(marks)
 
@@ -114,24 +120,57 @@ class Reading:
 
     def _extract(self, run: LandedRun, scopes: Iterable[tuple[Scope, Sequence[Checkpoint]]]) -> LandedRun:
         """Read the streams that have pages left. Raises if no scope answers any more."""
+        self._landed = run
         with (
             self._writer(run) as writer,
-            Extractor(self._watched(writer.put), self.stop, threads=self.threads) as extractor,
+            Extractor(self._watched(self._put(writer)), self.stop, threads=self.threads) as extractor,
+            Meanwhile(partial(self._look, writer, extractor), self.visible.rhythm.look) as meanwhile,
         ):
             for scope, marks in scopes:
                 extractor.begin(scope, self.calls[scope], marks)
+            extractor.finish()
+            meanwhile.end()
+            # Settling may have begun to read some of it again.
             self.lost.update(extractor.finish())
-        return self._gone_on(run)
+        return self._gone_on()
 
-    def _gone_on(self, run: LandedRun) -> LandedRun:
+    def _gone_on(self) -> LandedRun:
         self.stop.check()
         if self.lost and len(self.lost) == len(self.calls):
             raise next(iter(self.lost.values()))
-        return read_run(run.folder)
+        return self._read_on()
+
+    def _read_on(self) -> LandedRun:
+        """What is landed by now; called by one thread at a time."""
+        if self._landed is None:
+            raise ValueError("nothing has been read yet")
+        self._landed = read_on(self._landed)
+        return self._landed
+
+    def _look(self, writer: SegmentWriter, extractor: Extractor | None) -> None:
+        """Have the scopes loaded that were read, if it is time for that."""
+        if self.visible.is_due():
+            self.visible.attempt(partial(self._part, writer, extractor))
+
+    def _part(self, writer: SegmentWriter, extractor: Extractor | None) -> None:
+        if extractor is not None and (read := self.visible.unsettled() - self.lost.keys()):
+            self._settle_part(frozenset(read), writer, extractor)
+        if whole := self.visible.whole():
+            writer.cut()
+            self.visible.part(self._read_on(), whole)
+
+    def _settle_part(self, scopes: frozenset[Scope], writer: SegmentWriter, extractor: Extractor) -> None:
+        """Settle scopes that were read while others are read; what contradicts itself is read again at once."""
+        writer.cut()
+        run = part_of(self._read_on(), scopes)
+        with span("settle", streams=len(run.plan.streams)):
+            again = self._verdicts(run, self._waiting(run), self.try_against(run), self._put(writer))
+        for scope, marks in _by_scope(again):
+            extractor.begin(scope, self.calls[scope], marks)
 
     def _waiting(self, run: LandedRun) -> Sequence[Checkpoint]:
         """The listings that were read, or have no image, and can be settled."""
-        answering = self.calls.keys() - self.lost.keys()
+        answering = dict(self.calls).keys() - self.lost.keys()
         read = (mark for mark in run.checkpoints.values() if mark.outcome in {Outcome.READ, Outcome.MISSING})
         return [mark for mark in read if mark.stream.scope in answering]
 
@@ -140,13 +179,27 @@ class Reading:
     ) -> tuple[LandedRun, Sequence[Checkpoint]]:
         """One round of verdicts; returns the run with them, and the listings to read again."""
         held = self.hold_against(run)
-        with self._writer(run) as writer:
-            settler = Settler(
-                self.calls, writer.put, self.stop, self.config.concurrency, self.allow_mass_delete
-            )
-            again = settler.settle(waiting, held.findings, held.live, proved_deletions(run))
+        with (
+            self._writer(run) as writer,
+            Meanwhile(partial(self._look, writer, None), self.visible.rhythm.look),
+        ):
+            again = self._verdicts(run, waiting, held, self._put(writer))
+        return self._gone_on(), again
+
+    def _verdicts(
+        self, run: LandedRun, waiting: Sequence[Checkpoint], held: Held, sink: Callable[[PageRead], None]
+    ) -> Sequence[Checkpoint]:
+        settler = Settler(dict(self.calls), sink, self.stop, self.config.concurrency, self.allow_mass_delete)
+        again = settler.settle(waiting, held.findings, held.live, proved_deletions(run))
         self.lost.update(settler.lost)
-        return self._gone_on(run), [mark for mark in again if mark.stream.scope not in self.lost]
+        return [mark for mark in again if mark.stream.scope not in self.lost]
+
+    def _put(self, writer: SegmentWriter) -> Callable[[PageRead], None]:
+        def put(page: PageRead) -> None:
+            writer.put(page)
+            self.visible.put(page.checkpoint)
+
+        return put
 
     def _writer(self, run: LandedRun) -> SegmentWriter:
         cut = Cut(self.config.checkpoint_rows, self.config.checkpoint_seconds)

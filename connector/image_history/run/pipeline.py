@@ -6,8 +6,11 @@ Decides the order of the stages and nothing else; must not know boto3, SQL, or h
 from __future__ import annotations
 
 import logging
+import math
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -17,13 +20,16 @@ from image_history.extract.expand import find_targets
 from image_history.extract.scopes import Target, threads_of_a_scope
 from image_history.landing.mark import Mark
 from image_history.landing.memory import LedTo, Memory
+from image_history.landing.plan import Load
 from image_history.landing.runs import LandedRun, Landing
-from image_history.model import HintsReport, RunReport, Stop
+from image_history.landing.share import EVERYTHING, Share
+from image_history.model import HintsReport, Outcome, RunReport, Scope, Stop
 from image_history.publish.stage import publish_all
 from image_history.run.details import Detailing
 from image_history.run.hearing import Hearing, may_go_on
 from image_history.run.listing import Arrival, Progress, Reading, Silent
 from image_history.run.planning import Opening, Planning, SyncOptions
+from image_history.run.visible import Rhythm, Visible
 from image_history.telemetry import note, observed, span
 from image_history.warehouse.findings import Held, hold_against
 from image_history.warehouse.identity import identify, rests_on_this, warehouse_id
@@ -34,6 +40,7 @@ from image_history.warehouse.loader import (
     known_streams,
     load_run,
     loaded_runs,
+    loaded_scopes,
     report,
 )
 from image_history.warehouse.owed import owed_details
@@ -54,11 +61,13 @@ def sync(
     options: SyncOptions | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    rhythm: Rhythm | None = None,
 ) -> RunReport:
     """Read what changed at AWS and load it; continue an unfinished run if there is one.
 
-    Rows, watermarks, coverage and the run's record become visible in one transaction. Raises a
-    ConnectorError whose `exit_code` says what to do; whatever had been fetched by then is in the landing
+    A run that takes long is loaded in parts, as often as `rhythm` says: scopes that were read, details so far. Each
+    part becomes visible in one transaction with its rows, watermarks, coverage and the run's record up to there.
+    Raises a ConnectorError whose `exit_code` says what to do; whatever had been fetched by then is in the landing
     folder and is used by the next sync.
     """
     landing = Landing(config.landing_folder)
@@ -69,7 +78,9 @@ def sync(
     with landing.locked():
         asked = options or SyncOptions()
         mark = landing.bind(_stored_id(config, landing), config.warehouse)
-        run = _Sync(config, asked, progress or Silent(), stop or Stop(), landing, mark)
+        run = _Sync(
+            config, asked, progress or Silent(), stop or Stop(), landing, mark, rhythm=rhythm or Rhythm()
+        )
         return observed(run.run)
 
 
@@ -102,11 +113,18 @@ class _Sync:
     stop: Stop
     landing: Landing
     mark: Mark
+    rhythm: Rhythm
     started: float = field(default_factory=time.monotonic)
     lock_seconds: float = 0.0
     waiting: tuple[LandedRun, ...] = ()
     stored: Knowledge = field(default_factory=Knowledge)
     details_left: int = 0
+    visible: Visible = field(init=False)
+    # A part is loaded on a thread of its own, and the file is opened once in a process.
+    _opening: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.visible = Visible(self._load_part, self.rhythm)
 
     @property
     def warehouse(self) -> WarehouseFile:
@@ -141,6 +159,8 @@ class _Sync:
         reading = Reading(
             self.config,
             self._hold_against,
+            self._try_against,
+            self.visible,
             self.progress,
             self.stop,
             threads=threads_of_a_scope(self.config, len(wanted)),
@@ -171,29 +191,45 @@ class _Sync:
     def _without_loaded(self, runs: Sequence[LandedRun]) -> Sequence[LandedRun]:
         """Remove the folders of runs that the warehouse holds: a kill came between commit and clean-up.
 
-        Of the others, those that rest on what the warehouse lacks are never continued; the load voids their proofs.
+        Of the others, those that rest on what the warehouse lacks are never continued: the load voids their proofs.
+        Nor are those that held back, in a scope that is loaded, what is allowed now.
         """
         if not self.config.warehouse.exists():
-            return [run if run.plan.rests_on(None, ()) else replace(run, closed=True) for run in runs]
+            return [run if run.plan.rests_on(None, {}) else replace(run, closed=True) for run in runs]
         if not runs:
             return runs
         try:
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
                 loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
-                void = {run.plan.run_id for run in runs if not rests_on_this(connection, run.plan)}
+                void = {
+                    run.plan.run_id
+                    for run in runs
+                    if not rests_on_this(connection, run.plan)
+                    or self._is_held_back(run, loaded_scopes(connection, run.plan.run_id))
+                }
         except WarehouseLockedError:
-            return runs
+            return [replace(run, closed=True) if self._is_held_back(run) else run for run in runs]
         for run in runs:
             if run.plan.run_id in loaded:
                 self.landing.remove(run)
         left = [run for run in runs if run.plan.run_id not in loaded]
         return [replace(run, closed=True) if run.plan.run_id in void else run for run in left]
 
+    def _is_held_back(self, run: LandedRun, loaded: Collection[Scope] | None = None) -> bool:
+        """Whether deletions that are allowed now are held back in a scope that is loaded: another run lists it anew.
+
+        Without `loaded` nobody knows which are.
+        """
+        return self.options.allow_mass_delete and any(
+            mark.outcome is Outcome.HELD_BACK and (loaded is None or mark.stream.scope in loaded)
+            for mark in run.checkpoints.values()
+        )
+
     def _knowledge(self) -> Knowledge:
         """What is known of the streams, after loading what waits; while locked, what was known lately."""
         try:
             if self.waiting:
-                self._load(self.waiting, wait_seconds=_PLANNING_WAIT_SECONDS)
+                self._load(self.waiting, patient=False)
             if not self.config.warehouse.exists():
                 return Knowledge()
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
@@ -201,7 +237,7 @@ class _Sync:
                     connection,
                     confirmed=self.config.hints.rests_for is not None,
                     image_times=self.config.hints.trust_image_time,
-                    after=self._remembered_run(),
+                    after=self._remembered(),
                 )
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
@@ -210,12 +246,12 @@ class _Sync:
                 return Knowledge()
             streams, memory = remembered
             accounts = {(each.access, each.region): each.account_id for each in memory.accounts}
-            return Knowledge(known_streams(streams), accounts, memory.newest_run)
+            return Knowledge(known_streams(streams), accounts, memory.newest)
 
-    def _remembered_run(self) -> str | None:
-        """The newest run that this landing saw loaded, where hints are heard."""
+    def _remembered(self) -> Load | None:
+        """The newest load that this landing saw, where hints are heard."""
         found = None if self.config.hints.rests_for is None else self.landing.remembered(self.mark)
-        return None if found is None else found[1].newest_run
+        return None if found is None else found[1].newest
 
     def _arrivals(
         self,
@@ -235,7 +271,7 @@ class _Sync:
             self.options,
             knowledge.streams,
             self.mark.warehouse_id,
-            knowledge.newest_run,
+            knowledge.newest,
             rest=hearing.rest(knowledge.confirmed),
         )
         for opened in opening.waves():
@@ -249,14 +285,17 @@ class _Sync:
             yield Arrival(run, {each.scope: each.calls for each in opened.scopes})
 
     def _detailed(self, run: LandedRun, reading: Reading) -> LandedRun:
-        """Read the details that are due in the scopes that answer."""
+        """Read the details that are due in the scopes that answer; a long listing is loaded before."""
         self.progress.stage("details")
+        if self.visible.details_are_due() and (whole := self.visible.whole()):
+            self.visible.attempt(lambda: self.visible.part(run, whole))
         every = self.config.details_every
         detailing = Detailing(
             self.config,
             {scope: calls for scope, calls in reading.calls.items() if scope not in reading.lost},
             lambda now: self._ask_warehouse(now, lambda connection: owed_details(connection, now, every)),
             self.stop,
+            self.visible,
             threads=reading.threads,
         )
         detailed = detailing.run(run)
@@ -266,19 +305,33 @@ class _Sync:
     def _hold_against(self, run: LandedRun) -> Held:
         return self._ask_warehouse(run, lambda connection: hold_against(connection, run))
 
+    def _try_against(self, run: LandedRun) -> Held:
+        """As `_hold_against`, for a part of the run: a warehouse that is locked is not waited for."""
+        with self._opening:
+            return self._compare(
+                self._with_patience(_PLANNING_WAIT_SECONDS), lambda connection: hold_against(connection, run)
+            )
+
     def _ask_warehouse(self, run: LandedRun, ask: Callable[[Connection], Result]) -> Result:
         """Compare with the warehouse. While another process holds it, the run is closed as it is."""
         self._load_what_waits()
         try:
-            if not self.config.warehouse.exists():
-                with self.warehouse.writing() as connection:
-                    logger.info("warehouse_made", extra={"path": str(self.config.warehouse)})
-                    return ask(connection)
-            with self.warehouse.current() as connection:
-                return ask(connection)
+            with self._opening:
+                return self._compare(self.warehouse, ask)
         except WarehouseLockedError:
             self.landing.close(run)
             raise
+
+    def _compare(self, warehouse: WarehouseFile, ask: Callable[[Connection], Result]) -> Result:
+        if not self.config.warehouse.exists():
+            with warehouse.writing() as connection:
+                logger.info("warehouse_made", extra={"path": str(self.config.warehouse)})
+                return ask(connection)
+        with warehouse.current() as connection:
+            return ask(connection)
+
+    def _with_patience(self, seconds: float) -> WarehouseFile:
+        return replace(self.warehouse, lock_wait_seconds=min(seconds, self.warehouse.lock_wait_seconds))
 
     def _load_what_waits(self) -> None:
         """Have the warehouse hold what earlier runs have seen; where it can only be read, it is compared without.
@@ -287,7 +340,7 @@ class _Sync:
         """
         try:
             if left := self._left():
-                self._load(left, wait_seconds=_PLANNING_WAIT_SECONDS)
+                self._load(left, patient=False)
         except WarehouseLockedError as error:
             logger.info("warehouse_locked", extra={"action": "settling before a load", "reason": str(error)})
 
@@ -298,7 +351,7 @@ class _Sync:
     def _finish(self, run: LandedRun, hearing: Hearing, *, resumed: bool) -> RunReport:
         self.progress.stage("loading")
         current = self.landing.close(run)
-        loaded = self._load([*self._left(), current])
+        loaded = self._load([*self._left(), current], replace(self.visible.last, ends=True))
         done = report(
             loaded[-1],
             duration_seconds=time.monotonic() - self.started,
@@ -317,29 +370,52 @@ class _Sync:
         confirmed = self.stored.confirmed if loaded.founded else None
         return hearing.settle(confirmed, self.stored.streams, loaded.run.plan)
 
-    def _load(self, runs: Sequence[LandedRun], *, wait_seconds: float | None = None) -> list[Loaded]:
+    def _load_part(self, run: LandedRun, share: Share) -> int:
+        """Load a part of the run, after the earlier runs that wait; when that was, UTC epoch milliseconds."""
+        self._load_what_waits()
+        with span("load", runs=1), self._writing(_PLANNING_WAIT_SECONDS) as connection:
+            return load_run(connection, run, replace(share, going_on=self.landing.run_ids())).loaded_ms
+
+    def _load(
+        self, runs: Sequence[LandedRun], share: Share = EVERYTHING, *, patient: bool = True
+    ) -> list[Loaded]:
         """Load the runs in the order in which they read, each in its own transaction, and remove their folders.
 
-        Returns those that were not loaded before. A run that an earlier process loaded and could not
-        remove is only removed.
+        Of the last one `share` says what is new. Returns those that were not loaded before. A run that an earlier
+        process loaded and could not remove is only removed.
         """
-        warehouse = self.warehouse
-        if wait_seconds is not None:
-            warehouse = replace(warehouse, lock_wait_seconds=wait_seconds)
-        with span("load", runs=len(runs)), warehouse.writing() as connection:
-            opened = time.monotonic()
-            self._require_same(connection)
+        wait_seconds = math.inf if patient else _PLANNING_WAIT_SECONDS
+        with span("load", runs=len(runs)), self._writing(wait_seconds) as connection:
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
-            loaded = [load_run(connection, run) for run in runs if run.plan.run_id not in done]
+            going_on = self.landing.run_ids()
+            shares = [*[EVERYTHING] * (len(runs) - 1), share]
+            loaded = [
+                load_run(connection, run, replace(each, going_on=going_on))
+                for run, each in zip(runs, shares, strict=True)
+                if run.plan.run_id not in done
+            ]
             streams = connection.table("load/known_streams")
             self.stored = known(connection, confirmed=self.config.hints.rests_for is not None)
-            opened = time.monotonic() - opened
-        self.lock_seconds += opened
-        led_to = tuple(LedTo(*access, account_id) for access, account_id in self.stored.accounts.items())
-        self.landing.remember(streams, Memory(self.mark.warehouse_id, self.stored.newest_run, led_to))
+        newest = self.stored.newest
+        memory = Memory(
+            self.mark.warehouse_id,
+            None if newest is None else newest.run_id,
+            tuple(LedTo(*access, account_id) for access, account_id in self.stored.accounts.items()),
+            None if newest is None else newest.loaded_ms,
+        )
+        self.landing.remember(streams, memory)
         for run in runs:
             self.landing.remove(run)
         return loaded
+
+    @contextmanager
+    def _writing(self, wait_seconds: float) -> Iterator[Connection]:
+        """The warehouse, open for writing, if it is this landing's."""
+        with self._opening, self._with_patience(wait_seconds).writing() as connection:
+            opened = time.monotonic()
+            self._require_same(connection)
+            yield connection
+            self.lock_seconds += time.monotonic() - opened
 
     def _require_same(self, connection: Connection) -> None:
         """LandingError if the file is another warehouse than the landing's: it was put there meanwhile."""

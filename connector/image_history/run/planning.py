@@ -35,7 +35,7 @@ from image_history.extract.discovery import Discovery
 from image_history.extract.scopes import OpenScope, Target, open_scope, require_distinct, require_same_account
 from image_history.extract.workers import Arrivals
 from image_history.hints.resting import Rest
-from image_history.landing.plan import RunPlan, ScopePlan
+from image_history.landing.plan import Load, RunPlan, ScopePlan
 from image_history.landing.rows import empty_images, image_table
 from image_history.listing.request import PlanSettings
 from image_history.model import Failure, ListingKind, Outcome, Scope, Stop, Stream, StreamKnowledge
@@ -274,7 +274,7 @@ class Planning:
     options: SyncOptions
     known: Mapping[Stream, StreamKnowledge]
     warehouse_id: str | None = None
-    base_run: str | None = None
+    base: Load | None = None
     rest: Rest = field(default_factory=Rest)
 
     def plan(self, opened: Opened, selection: str, *, now_ms: int) -> tuple[RunPlan, pa.Table]:
@@ -315,7 +315,8 @@ class Planning:
             details=self.config.details,
             last=opened.last,
             warehouse_id=self.warehouse_id,
-            base_run=self.base_run,
+            base_run=None if self.base is None else self.base.run_id,
+            base_loaded_ms=None if self.base is None else self.base.loaded_ms,
             narrowed=bool(self.options.images),
         )
         tables = [image_table(scope.scope, discovery.images) for scope, discovery in found]

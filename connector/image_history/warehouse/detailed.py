@@ -21,11 +21,11 @@ def land_listed(connection: Connection, run: LandedRun, marks: Iterable[Checkpoi
 
 
 def land_versions(connection: Connection, run: LandedRun) -> None:
-    """Make the temporary view `landed` of the run's segments."""
+    """Make the temporary view `landed` of the run's segments, without what they hold of other scopes."""
     if run.segments:
         connection.run("load/segments", {"segments": [str(path) for path in run.segments]})
         connection.run("load/repeated")
-        connection.run("load/landed")
+        connection.run("load/landed_part" if run.is_mixed else "load/landed")
     else:
         connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
         connection.run("load/nothing_landed")

@@ -5,8 +5,10 @@ Must not know how a run is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from image_history.landing.plan import Load
 from image_history.warehouse.warehouse import Connection
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 def warehouse_id(connection: Connection) -> str | None:
     """Which warehouse the file is; None for one that nothing was loaded into: it may still become any."""
-    if newest_run(connection) is None:
+    if newest_load(connection) is None:
         return None
     return str(connection.table("session/warehouse_id")["warehouse_id"][0].as_py())
 
@@ -25,14 +27,20 @@ def identify(connection: Connection, chosen: str) -> None:
     connection.run("session/identify", {"warehouse_id": chosen})
 
 
-def newest_run(connection: Connection) -> str | None:
-    """The run that was loaded last; None if there is none."""
-    found = connection.table("load/newest_run")["etl_run_id"].to_pylist()
-    return found[0] if found else None
+def newest_load(connection: Connection, *, besides: str | None = None) -> Load | None:
+    """The newest load, `besides` those of one run; None if there is none."""
+    found = connection.table("load/newest_run", {"besides": besides}).to_pylist()
+    return Load(found[0]["etl_run_id"], found[0]["finished_ms"]) if found else None
+
+
+def last_loads(connection: Connection, run_ids: Iterable[str]) -> Mapping[str, int]:
+    """When each of these runs was loaded last, whole or in part; those that were not are left out."""
+    found = connection.table("load/is_loaded", {"run_ids": list(run_ids)}).to_pylist()
+    return {row["etl_run_id"]: row["finished_ms"] for row in found}
 
 
 def rests_on_this(connection: Connection, plan: RunPlan) -> bool:
     """Whether the warehouse went on from what a plan was made of, so that what it proves means something here."""
-    base = [] if plan.base_run is None else [plan.base_run]
-    found = connection.table("load/is_loaded", {"run_ids": base})["etl_run_id"].to_pylist()
-    return plan.rests_on(newest_run(connection), found)
+    newest = newest_load(connection, besides=plan.run_id)
+    loaded = last_loads(connection, [] if plan.base_run is None else [plan.base_run])
+    return plan.rests_on(None if newest is None else newest.run_id, loaded)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from image_history.errors import LoadError
 from image_history.hints.resting import Confirmations
-from image_history.landing.runs import LandedRun
+from image_history.landing.plan import Load
+from image_history.landing.runs import LandedRun, part_of
+from image_history.landing.share import EVERYTHING, Share
 from image_history.model import (
     Calls,
     Checkpoint,
@@ -33,11 +36,12 @@ from image_history.schema import RUNS
 from image_history.version import __version__
 from image_history.warehouse.confirmed import confirmations
 from image_history.warehouse.detailed import land_listed, land_versions, unread_details, write_versions
-from image_history.warehouse.identity import newest_run, rests_on_this
+from image_history.warehouse.identity import last_loads, newest_load, rests_on_this
 from image_history.warehouse.records import (
     accounts_table,
     calls_by_scope,
     checkpoints,
+    counts_table,
     detailed_table,
     drift_table,
     outcome,
@@ -50,11 +54,16 @@ from image_history.warehouse.statements import names
 from image_history.warehouse.warehouse import DUCKDB_VERSION, Connection, now_ms
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
 # What a run has read to its end, settled or not.
 _PROVED = frozenset({Outcome.READ, Outcome.COMPLETE, Outcome.GONE})
 _NOT_A_FAILURE = frozenset({Outcome.COMPLETE, Outcome.GONE})
+
+# What the runs table says of a run of which parts are still to come.
+RUNNING = "running"
 
 logger = logging.getLogger(__name__)
 
@@ -74,48 +83,66 @@ class Loaded:
     observed_ms: int
     founded: bool = True
 
+    @property
+    def loaded_ms(self) -> int:
+        """When it was loaded, as `runs` has it; UTC epoch milliseconds."""
+        return self.observed_ms + 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What the warehouse holds of a run: its scopes, and when its last part was loaded (UTC epoch milliseconds).
+
+    `running` counts other runs of which parts are loaded, `observed_ms` is the instant of this load.
+    """
+
+    observed_ms: int
+    own_ms: int | None
+    rows: Mapping[Scope, RowCounts]
+    running: int
+
 
 def loaded_runs(connection: Connection, run_ids: Iterable[str]) -> frozenset[str]:
-    """Which of these runs the warehouse holds already."""
-    found = connection.table("load/is_loaded", {"run_ids": list(run_ids)})
-    return frozenset(found["etl_run_id"].to_pylist())
+    """Which of these runs the warehouse holds already, with nothing of them left to load."""
+    found = connection.table("load/is_loaded", {"run_ids": list(run_ids)}).to_pylist()
+    return frozenset(row["etl_run_id"] for row in found if row["is_whole"])
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """What planning needs to know: every stream, and which account each profile or role and region led to.
 
-    `newest_run` is the run after which all this was so; None for an empty warehouse. `confirmed` is what decides
+    `newest` is the load after which all this was so; None for an empty warehouse. `confirmed` is what decides
     who may rest; None where nobody may.
     """
 
     streams: Mapping[Stream, StreamKnowledge] = field(default_factory=dict)
     accounts: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    newest_run: str | None = None
+    newest: Load | None = None
     confirmed: Confirmations | None = None
 
 
 def known(
-    connection: Connection, *, confirmed: bool = False, image_times: bool = False, after: str | None = None
+    connection: Connection, *, confirmed: bool = False, image_times: bool = False, after: Load | None = None
 ) -> Knowledge:
     """What the warehouse knows; what is confirmed of its streams, and by images' times, if that is asked for.
 
-    Where it lacks `after`, a run that somebody remembers, a backup was put in its place, and hints at what it lacks
+    Where it lacks `after`, a load that somebody remembers, a backup was put in its place, and hints at what it lacks
     are gone: then nothing is confirmed.
     """
     accounts = connection.table("load/known_accounts").to_pylist()
     return Knowledge(
         streams=known_streams(connection.table("load/known_streams")),
         accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
-        newest_run=newest_run(connection),
+        newest=newest_load(connection),
         confirmed=confirmations(connection, image_times=image_times)
         if confirmed and _has(connection, after)
         else None,
     )
 
 
-def _has(connection: Connection, run_id: str | None) -> bool:
-    return run_id is None or bool(loaded_runs(connection, [run_id]))
+def _has(connection: Connection, load: Load | None) -> bool:
+    return load is None or last_loads(connection, [load.run_id]).get(load.run_id, -1) >= load.loaded_ms
 
 
 def known_streams(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
@@ -135,32 +162,124 @@ def known_streams(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
     }
 
 
-def load_run(connection: Connection, run: LandedRun) -> Loaded:
-    """Load everything that the run landed, whether it was read to its end or not.
+def load_run(connection: Connection, run: LandedRun, share: Share = EVERYTHING) -> Loaded:
+    """Load what the run landed and the warehouse lacks: all of it, whether it was read to its end or not, or a share.
 
-    One transaction: after an exception (LoadError) nothing of the run is stored. Streams that were not
-    settled are covered as `partial`, keep their watermark, and have nothing deleted. So are all of a run that rests
-    on a state which this warehouse lacks, as after a backup was put in its place: its rows are what AWS said, its
-    proofs are void.
+    One transaction: after an exception (LoadError) nothing of it is stored. Streams that were not settled are covered
+    as `partial`, keep their watermark, and have nothing deleted. So are all of a run that rests on a state which this
+    warehouse lacks, as after a backup was put in its place: its rows are what AWS said, its proofs are void.
     """
-    return connection.with_memory_enough(lambda: _loaded(connection, run))
+    return connection.with_memory_enough(lambda: _loaded(connection, run, share))
 
 
-def _loaded(connection: Connection, landed: LandedRun) -> Loaded:
+def _loaded(connection: Connection, landed: LandedRun, share: Share) -> Loaded:
+    run_id = landed.plan.run_id
     with connection.transaction():
+        before = _before(connection, run_id)
+        if before.running:
+            connection.run("load/interrupt_runs", {"run_ids": [run_id, *share.going_on]})
         founded = rests_on_this(connection, landed.plan)
-        run = _prepared(connection, landed if founded else _voided(landed))
-        load = _Load(connection, run, _observed_ms(connection))
-        load.versions()
-        load.images()
-        load.deletions()
-        rows = load.counts()
-        load.streams()
-        held_back = load.held_back()
-        drift = load.drift()
-        load.record(rows, run_outcome(run, held_back))
-        load.check()
-    return Loaded(run, rows, held_back, drift, load.observed_ms, founded)
+        whole = _as_loaded(connection, landed if founded else _voided(landed), before)
+        wanted = whole.scopes if share.ends else share.scopes
+        if wanted.difference(before.rows) or not (wanted or before.rows):
+            whole = _new_scopes(connection, whole, wanted, before)
+        if before.rows and (files := share.details_of(landed, before.own_ms)):
+            _late_details(connection, whole, files, before)
+        held_back = _held_back(connection, whole) if share.ends else {}
+        record = _Record(connection, whole, before)
+        drift = record.drift() if share.ends else ()
+        rows = record.write(run_outcome(whole, held_back).value if share.ends else RUNNING)
+    return Loaded(whole, rows, held_back, drift, before.observed_ms, founded)
+
+
+def _before(connection: Connection, run_id: str) -> _Before:
+    """What is there already. Now is later than every earlier load: what was known at an instant never changes."""
+    found = connection.table("load/newest_observation", {"run_id": run_id}).to_pylist()[0]
+    newest = found["finished_ms"]
+    observed_ms = now_ms() if newest is None else max(now_ms(), int(newest) + 1)
+    own_ms = found["own_ms"]
+    rows = {} if own_ms is None else loaded_scopes(connection, run_id)
+    return _Before(observed_ms, own_ms, rows, found["running"])
+
+
+def loaded_scopes(connection: Connection, run_id: str) -> dict[Scope, RowCounts]:
+    """The scopes of a run that the warehouse holds already, and what loading them did."""
+    return {
+        Scope(row["account_id"], row["region"]): RowCounts(
+            row["inserted"] or 0,
+            row["updated"] or 0,
+            row["unchanged"] or 0,
+            row["reappeared"] or 0,
+            row["deleted"],
+        )
+        for row in connection.table("load/loaded_scopes", {"run_id": run_id}).to_pylist()
+    }
+
+
+def _as_loaded(connection: Connection, run: LandedRun, before: _Before) -> LandedRun:
+    """The run, with those of its listings void whose proofs a part before found void."""
+    if not before.rows:
+        return run
+    found = connection.table("reports/incomplete_coverage", {"run_id": run.plan.run_id}).to_pylist()
+    told = {stream_of(row): row for row in found if row["image_name"] is not None}
+    void = {
+        stream: replace(
+            mark,
+            outcome=Outcome.PARTIAL,
+            error_code=told[stream]["error_code"],
+            error_message=told[stream]["error_message"],
+        )
+        for stream, mark in run.checkpoints.items()
+        if mark.outcome in _PROVED and stream in told
+    }
+    return replace(run, checkpoints={**run.checkpoints, **void}) if void else run
+
+
+def _new_scopes(
+    connection: Connection, run: LandedRun, wanted: frozenset[Scope], before: _Before
+) -> LandedRun:
+    """Load the scopes that the warehouse lacks; the run, with their proofs void that don't fit this warehouse."""
+    new = wanted.difference(before.rows)
+    part = _prepared(connection, run if new == run.scopes else part_of(run, new))
+    load = _Load(connection, part, before.observed_ms)
+    load.versions()
+    load.images()
+    load.deletions()
+    rows = load.counts()
+    load.streams()
+    load.cover(rows)
+    load.check()
+    return replace(run, checkpoints={**run.checkpoints, **part.checkpoints})
+
+
+def _late_details(connection: Connection, run: LandedRun, files: tuple[Path, ...], before: _Before) -> None:
+    """Load the details of scopes that are loaded already: as often as one likes, for a kill may come after it."""
+    part = part_of(run, before.rows.keys())
+    detailed = part.details.streams.keys()
+    part = replace(
+        part,
+        plan=replace(part.plan, streams=tuple(each for each in part.plan.streams if each.stream in detailed)),
+        segments=(),
+        holds=(),
+        absences=(),
+        details=replace(part.details, files=files),
+    )
+    _offered(connection, part)
+    load = _Load(connection, part, before.observed_ms)
+    load.versions()
+    load.no_deletions()
+    load.cover_details(load.counts())
+    load.check()
+
+
+def _held_back(connection: Connection, run: LandedRun) -> dict[Scope, int]:
+    """How many deletions the breaker holds back in streams that the run planned to read, by it or an earlier one."""
+    planned = {each.stream for each in run.plan.streams}
+    found: Counter[Scope] = Counter()
+    for row in connection.table("load/held_back").to_pylist():
+        if stream_of(row) in planned:
+            found[stream_of(row).scope] += row["held_back"]
+    return dict(found)
 
 
 def _voided(run: LandedRun) -> LandedRun:
@@ -169,13 +288,18 @@ def _voided(run: LandedRun) -> LandedRun:
     return replace(run, checkpoints={**run.checkpoints, **proved}, absences=())
 
 
-def _prepared(connection: Connection, run: LandedRun) -> LandedRun:
-    """Offer what the run says of scopes and streams; the run, without the proofs that don't fit this warehouse."""
+def _offered(connection: Connection, run: LandedRun) -> None:
+    """Offer what the run says of scopes and streams."""
     connection.offer("scopes_arrow", scopes_table(run))
     land_listed(connection, run, checkpoints(run))
-    connection.run("load/read_since")
+    connection.run("load/read_since", {"run_id": run.plan.run_id})
     connection.run("load/outrun")
     land_versions(connection, run)
+
+
+def _prepared(connection: Connection, run: LandedRun) -> LandedRun:
+    """Offer the run; what is returned is without the proofs that don't fit this warehouse."""
+    _offered(connection, run)
     void = {mark.stream: mark for mark in (*_unsettled(connection, run), *_unfounded_here(connection, run))}
     if not void:
         return run
@@ -196,7 +320,10 @@ def _unsettled(connection: Connection, run: LandedRun) -> Iterable[Checkpoint]:
 
     There are none where the warehouse is as it was when the run was planned.
     """
-    if newest_run(connection) == run.plan.base_run:
+    newest = newest_load(connection, besides=run.plan.run_id)
+    if newest is not None and newest == Load(run.plan.base_run or "", run.plan.base_loaded_ms or 0):
+        return
+    if newest is None and run.plan.base_run is None:
         return
     connection.offer("proofs_arrow", proofs_table(run))
     connection.run("load/proofs")
@@ -218,12 +345,6 @@ def _void(mark: Checkpoint) -> Checkpoint:
         error_message=f"{mark.stream} was listed from where another state of this warehouse ended: its rows are "
         "kept, its watermark stays, and the next sync lists it from there.",
     )
-
-
-def _observed_ms(connection: Connection) -> int:
-    """Now, but later than every earlier load: what was known at an instant never changes afterwards."""
-    newest = connection.table("load/newest_observation")["finished_ms"][0].as_py()
-    return now_ms() if newest is None else max(now_ms(), int(newest) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,20 +392,6 @@ class _Load:
         self.connection.run("load/delete_streams")
         self.connection.run("load/insert_streams", {"run_id": self.run.plan.run_id})
 
-    def held_back(self) -> dict[Scope, int]:
-        """How many deletions the breaker holds back, of this run or of an earlier one."""
-        rows = self.connection.table("load/held_back").to_pylist()
-        return {Scope(row["account_id"], row["region"]): row["held_back"] for row in rows}
-
-    def drift(self) -> tuple[Drift, ...]:
-        if not self.run.drift:
-            return ()
-        self.connection.offer("drift_arrow", drift_table(self.run))
-        self.connection.run("load/drifted", self._stamp(self.observed_ms))
-        self.connection.run("load/delete_drifted")
-        self.connection.run("load/insert_drifted")
-        return tuple(Drift(**row) for row in self.connection.table("load/new_drift").to_pylist())
-
     def counts(self) -> dict[Scope, RowCounts]:
         evaluated = _evaluated(self.run)
         counted = {
@@ -298,20 +405,43 @@ class _Load:
             for scope, rows in {**dict.fromkeys(evaluated, RowCounts(deleted=0)), **counted}.items()
         }
 
-    def record(self, rows: Mapping[Scope, RowCounts], ending: Outcome) -> None:
+    def cover(self, rows: Mapping[Scope, RowCounts]) -> None:
+        """Write what the run proved of each scope, and what was done in it."""
         run_id = self.run.plan.run_id
         self.connection.offer("accounts_arrow", accounts_table(self.run))
         if self.run.plan.accept_account:
             self.connection.run("load/delete_accounts")
         self.connection.run("load/insert_accounts", {"run_id": run_id})
-        self.connection.run("load/covered_before")
+        self._told()
+        read = {plan.scope: rows.get(plan.scope, RowCounts()) for plan in self.run.plan.scopes}
+        self.connection.offer("counted_arrow", counts_table(read))
+        told = {
+            "run_id": run_id,
+            "narrowed": self.run.plan.narrowed,
+            "loaded_at": _iso(self.finished_ms),
+        }
+        self.connection.run("load/insert_coverage", told)
+
+    def _told(self) -> None:
+        self.connection.run("load/covered_before", {"run_id": self.run.plan.run_id})
         self.connection.offer("detailed_arrow", detailed_table(self.run))
         self.connection.run("load/told", {"images": [str(path) for path in self.run.images]})
-        told = {"run_id": run_id, "narrowed": self.run.plan.narrowed}
-        self.connection.run("load/insert_coverage", told)
-        record = _run_record(self.run, rows, ending, finished_ms=self.finished_ms)
-        self.connection.offer("run_arrow", table_of(RUNS, [record]))
-        self.connection.run("load/insert_run")
+
+    def no_deletions(self) -> None:
+        """Nothing is deleted, and nobody is touched but by `changed`."""
+        self.connection.offer("proofs_arrow", proofs_table(self.run))
+        self.connection.run("load/proofs")
+        self.connection.run("load/deleted")
+        self.connection.run("load/touched")
+
+    def cover_details(self, rows: Mapping[Scope, RowCounts]) -> None:
+        """Add what was learned of details to what is said of scopes that are loaded already."""
+        run_id = {"run_id": self.run.plan.run_id}
+        self._told()
+        self.connection.run("load/update_detailed_coverage", run_id)
+        self.connection.run("load/insert_detailed_coverage", run_id)
+        self.connection.offer("counted_arrow", counts_table(rows))
+        self.connection.run("load/add_counts", run_id)
 
     def check(self) -> None:
         """Run every check of sql/checks on what was touched; a row that one returns undoes the load."""
@@ -324,6 +454,36 @@ class _Load:
                     "landing folder. Please report this.",
                     check=name,
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """Writes the run's own record, and what is told of the run as a whole."""
+
+    connection: Connection
+    run: LandedRun
+    before: _Before
+
+    def drift(self) -> tuple[Drift, ...]:
+        if not self.run.drift:
+            return ()
+        stamp = {"run_id": self.run.plan.run_id, "observed_at": _iso(self.before.observed_ms)}
+        self.connection.offer("drift_arrow", drift_table(self.run))
+        self.connection.run("load/drifted", stamp)
+        self.connection.run("load/delete_drifted")
+        self.connection.run("load/insert_drifted")
+        return tuple(Drift(**row) for row in self.connection.table("load/new_drift").to_pylist())
+
+    def write(self, ending: str) -> Mapping[Scope, RowCounts]:
+        """Write the record in place of the one of the part before; returns what was done in each scope so far."""
+        run_id = self.run.plan.run_id
+        rows = loaded_scopes(self.connection, run_id)
+        if self.before.own_ms is not None:
+            self.connection.run("load/delete_run", {"run_id": run_id})
+        record = _run_record(self.run, rows, ending, finished_ms=self.before.observed_ms + 1)
+        self.connection.offer("run_arrow", table_of(RUNS, [record]))
+        self.connection.run("load/insert_run")
+        return rows
 
 
 def _iso(milliseconds: int) -> str:
@@ -353,7 +513,7 @@ def run_outcome(run: LandedRun, held_back: Mapping[Scope, int]) -> Outcome:
 
 
 def _run_record(
-    run: LandedRun, rows: Mapping[Scope, RowCounts], ending: Outcome, *, finished_ms: int
+    run: LandedRun, rows: Mapping[Scope, RowCounts], ending: str, *, finished_ms: int
 ) -> dict[str, object]:
     counts = sum(rows.values(), start=RowCounts())
     calls = sum(calls_by_scope(run).values(), start=Calls())
@@ -361,7 +521,7 @@ def _run_record(
         "etl_run_id": run.plan.run_id,
         "started_at": run.plan.started_at_ms,
         "finished_at": finished_ms,
-        "outcome": ending.value,
+        "outcome": ending,
         "mode": run.plan.mode.value,
         "streams": len(run.plan.streams),
         "inserted": counts.inserted,
@@ -402,6 +562,7 @@ def report(loaded: Loaded, *, duration_seconds: float, lock_seconds: float, resu
 
 
 def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
+    unread = unread_details(loaded.run)
     calls = calls_by_scope(loaded.run)
     plans = {plan.scope: plan for plan in loaded.run.plan.scopes}
     by_scope: dict[Scope, list[Checkpoint]] = {scope: [] for scope in calls}
@@ -415,7 +576,7 @@ def _scope_reports(loaded: Loaded) -> tuple[ScopeReport, ...]:
             rows=loaded.rows.get(scope, RowCounts()),
             failures=(
                 *(_failure(mark) for mark in marks if outcome(mark) not in _NOT_A_FAILURE),
-                *(each for each in unread_details(loaded.run) if each.scope == scope),
+                *(each for each in unread if each.scope == scope),
             ),
             held_back=loaded.held_back.get(scope, 0),
             rested=plans[scope].rested,

@@ -82,7 +82,7 @@ def count_owed(connection: Connection, before_ms: int) -> Mapping[Stream, tuple[
 def _rows(connection: Connection, run: LandedRun, every: timedelta) -> pa.Table:
     connection.offer("scopes_arrow", scopes_table(run))
     land_listed(connection, run, checkpoints(run))
-    connection.run("load/read_since")
+    connection.run("load/read_since", {"run_id": run.plan.run_id})
     connection.run("load/outrun")
     land_versions(connection, run)
     connection.run("load/changed")

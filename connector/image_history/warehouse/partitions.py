@@ -18,7 +18,7 @@ from image_history.errors import ConfigError, WarehouseError
 from image_history.schema import TABLES
 from image_history.warehouse.answering import reader
 from image_history.warehouse.asking import Limits, spill_folder
-from image_history.warehouse.identity import warehouse_id
+from image_history.warehouse.identity import last_loads, warehouse_id
 from image_history.warehouse.relations import key_of, outside
 from image_history.warehouse.statements import names, statement
 from image_history.warehouse.warehouse import Connection, EngineError, WarehouseFile
@@ -99,10 +99,12 @@ class Source:
         """Which warehouse it is; None before the first sync."""
         return warehouse_id(self.connection)
 
-    def has_run(self, run_id: str) -> bool:
-        """Whether the warehouse holds that sync, and so everything that it held after it."""
-        found = self.connection.table("load/is_loaded", {"run_ids": [run_id]})
-        return run_id in found["etl_run_id"].to_pylist()
+    def has_run(self, run_id: str, loaded_ms: int = 0) -> bool:
+        """Whether the warehouse holds that sync as it was after its load at `loaded_ms` (UTC epoch milliseconds).
+
+        If so, it holds everything that it held then: a sync may be loaded in parts.
+        """
+        return last_loads(self.connection, [run_id]).get(run_id, -1) >= loaded_ms
 
     def relation(self, name: str) -> Relation:
         """A table or view by its name; ConfigError names the nearest if there is none."""

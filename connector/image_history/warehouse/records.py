@@ -22,17 +22,21 @@ from image_history.model import (
     Failure,
     ListingKind,
     Outcome,
+    RowCounts,
     Scope,
     Stream,
 )
 from image_history.schema import COVERAGE, SCHEMA_DRIFT, SCOPE_ACCOUNTS, Column, Kind, Table, arrow_schema
 
+_DONE = ("inserted", "updated", "unchanged", "reappeared", "deleted")
+# What a row of coverage says that is not known before the load.
+_TOLD_LATER = {"etl_run_id", "loaded_at", *_DONE}
 _LISTED = Table(
     "listed",
     "one row per stream of a run: how far it was read",
     ("account_id", "region", "image_name"),
     (
-        *(column for column in COVERAGE.columns if column.name not in {"etl_run_id", "deleted"}),
+        *(column for column in COVERAGE.columns if column.name not in _TOLD_LATER),
         Column("comparable", Kind.BOOLEAN, "Whether the reading before came to its end"),
         Column("highest_version", Kind.INTEGER, "Highest number listed", nullable=True),
         Column("starts_at", Kind.INSTANT, "Where an incremental listing starts", nullable=True),
@@ -54,6 +58,12 @@ _DETAILED = Table(
         COVERAGE.column(name)
         for name in ("account_id", "region", "image_name", "details", "detailed", "details_error")
     ),
+)
+_COUNTED = Table(
+    "counted",
+    "one row per scope: what a load did to its versions",
+    ("account_id", "region"),
+    tuple(COVERAGE.column(name) for name in ("account_id", "region", *_DONE)),
 )
 _PROOFS = Table(
     "proofs",
@@ -221,6 +231,19 @@ def _scope_unread(scope: Scope, failure: Failure) -> Record:
         "error_code": failure.error_code,
         "error_message": failure.message,
     }
+
+
+def counts_table(rows: Mapping[Scope, RowCounts]) -> pa.Table:
+    """One row a scope: what the load does to its versions."""
+    records = [
+        {
+            "account_id": scope.account_id,
+            "region": scope.region,
+            **{name: getattr(counts, name) for name in _DONE},
+        }
+        for scope, counts in rows.items()
+    ]
+    return table_of(_COUNTED, records)
 
 
 def accounts_table(run: LandedRun) -> pa.Table:

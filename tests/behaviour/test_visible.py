@@ -1,0 +1,462 @@
+"""What was read is visible while more is read: scopes while others are held up, details while others are asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from image_history.config import Account, Timeout
+from image_history.durable.effects import Effect
+from image_history.errors import WarehouseLockedError
+from image_history.model import Outcome, RunReport
+from image_history.run.pipeline import SyncOptions, sync
+from image_history.run.visible import Rhythm
+from image_history.simulator import Exchange, VirtualClock, World, generate
+from tests.behaviour.detailing import CALLS, STORED, true_details
+from tests.behaviour.harness import Row, ServeWorld, Site
+from tests.behaviour.hinting import Killed, installed
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+pytestmark = pytest.mark.duckdb
+
+LONG = Timeout(read=timedelta(seconds=60))
+EAGER = Rhythm(part=0, slices=0, quiet=0, look=0.01)
+QUICK, SLOW = "us-east-1", "eu-west-1"
+RUNS = "SELECT outcome, streams, inserted, updated, deleted FROM runs ORDER BY started_at"
+# What a warehouse says, but for when and by which run.
+TOLD = (
+    """SELECT * EXCLUDE (etl_run_id, etl_first_seen_at, etl_changed_at)
+    FROM image_versions ORDER BY ALL""",
+    "SELECT * EXCLUDE (etl_run_id, etl_observed_at) FROM image_version_events ORDER BY ALL",
+    "SELECT * EXCLUDE (etl_run_id) FROM streams ORDER BY ALL",
+    "SELECT * EXCLUDE (etl_run_id) FROM absent_versions ORDER BY ALL",
+    "SELECT * EXCLUDE (etl_run_id, loaded_at) FROM coverage ORDER BY ALL",
+    "SELECT * EXCLUDE (etl_run_id) FROM coverage_in_full ORDER BY ALL",
+    """SELECT outcome, mode, streams, inserted, updated, unchanged, reappeared, deleted, list_images_calls,
+    list_image_versions_calls, describe_image_version_calls FROM runs ORDER BY started_at""",
+)
+BY_REGION = "SELECT region, count(*) FROM image_versions GROUP BY region ORDER BY region"
+LISTED = "ListImageVersions"
+
+
+@dataclass(slots=True)
+class Held:
+    """Answers of the slow region are kept back from the n-th page of versions on, until `released`."""
+
+    pages: int = 0
+    released: threading.Event = field(default_factory=threading.Event)
+
+    async def __call__(self, _: web.Request, exchange: Exchange) -> None:
+        if exchange.operation == LISTED and (exchange.scope or ("", ""))[1] == SLOW:
+            self.pages -= 1
+            if self.pages < 0:
+                assert await asyncio.to_thread(self.released.wait, 30), "nobody released it"
+
+    def set(self, _: int = 1) -> None:
+        """A part is loaded."""
+        self.released.set()
+
+
+class Parts(logging.Handler):
+    """Does something at every part that was loaded."""
+
+    def __init__(self, act: Callable[[int], None]) -> None:
+        super().__init__(logging.INFO)
+        self.count = 0
+        self._act = act
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == "part_loaded":
+            self.count += 1
+            self._act(self.count)
+
+
+@contextmanager
+def at_parts(act: Callable[[int], None]) -> Iterator[Parts]:
+    """Do something at every part that is loaded, on the thread that loaded it."""
+    logger, parts = logging.getLogger("image_history"), Parts(act)
+    before = logger.level
+    logger.addHandler(parts)
+    logger.setLevel(logging.INFO)
+    try:
+        yield parts
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(parts)
+
+
+@pytest.fixture
+def site(served: ServeWorld) -> Site:
+    """One account in two regions, two images in each, of three pages at the most."""
+    clock = VirtualClock(frozen_at=1_790_000_000_000)
+    world = generate(5, regions=(QUICK, SLOW), images=2, versions_per_image=5, clock=clock)
+    site = served(world)
+    site.config = msgspec.structs.replace(
+        site.config, accounts=(Account(regions=(QUICK, SLOW)),), page_size=2, timeout=LONG
+    )
+    return site
+
+
+def eager(site: Site, **options: object) -> RunReport:
+    """A sync that loads whatever is read at once."""
+    site.simulator.counters.reset()
+    return sync(site.config, options=SyncOptions(**options), rhythm=EAGER)  # type: ignore[arg-type]
+
+
+def in_parts(site: Site, **options: object) -> tuple[RunReport, list[Row]]:
+    """A sync of which one region waits until the other one's part is loaded; and what the warehouse says then."""
+    held, seen = Held(), []
+
+    def look(part: int) -> None:
+        if part == 1:
+            seen.extend(site.ask(RUNS + " DESC LIMIT 1"))
+            held.released.set()
+
+    site.simulator.fault = held
+    with at_parts(look):
+        report = eager(site, **options)
+    site.simulator.fault = None
+    return report, seen
+
+
+def versions(world: World, region: str) -> int:
+    """How many versions a region has."""
+    return sum(row.region == region for row in world.truth())
+
+
+def test_scope_is_visible_while_another_one_is_held_up(site: Site) -> None:
+    """Its rows can be queried, the run says that it goes on, and in the end nothing is missing or double."""
+    held, seen = Held(), list[object]()
+
+    def look(part: int) -> None:
+        if part == 1:
+            seen.append(site.ask(BY_REGION))
+            seen.append([row[0] for row in site.ask(RUNS)])
+            held.released.set()
+
+    site.simulator.fault = held
+    with at_parts(look):
+        report = eager(site)
+    assert seen == [[(QUICK, versions(site.world, QUICK))], ["running"]]
+    assert report.outcome is Outcome.COMPLETE
+    assert report.rows.inserted == len(list(site.world.truth()))
+    assert {str(scope.scope).split("/")[1]: scope.rows.inserted for scope in report.scopes} == {
+        region: versions(site.world, region) for region in (QUICK, SLOW)
+    }
+    assert site.ask(RUNS) == [("complete", 4, report.rows.inserted, 0, 0)]
+    site.assert_true()
+
+
+def change(world: World) -> None:
+    """A version more, one touched and one deleted, in each region."""
+    for region in (QUICK, SLOW):
+        rows = [row for row in world.truth() if row.region == region]
+        name, scope = rows[0].image_name, (rows[0].account_id, region)
+        numbers = [row.version for row in rows if row.image_name == name]
+        world.create_version(name, scope=scope)
+        world.update_version(name, numbers[0], scope=scope)
+        world.delete_version(name, numbers[1], scope=scope)
+
+
+def test_parts_say_what_one_load_says(site: Site) -> None:
+    """Rows, events, coverage, streams and counts are those of a sync that loads once."""
+    whole = msgspec.structs.replace(site.config, warehouse=site.folder / "whole.duckdb")
+    for _ in range(2):
+        in_parts(site)
+        sync(whole, options=SyncOptions())
+        site.simulator.clock.advance(600_000)
+        change(site.world)
+    in_parts(site, full=True)
+    sync(whole, options=SyncOptions(full=True))
+    told = [site.ask(statement) for statement in TOLD]
+    site.config = whole
+    assert told == [site.ask(statement) for statement in TOLD]
+
+
+@dataclass(slots=True)
+class Dying:
+    """The process dies at the n-th time that something of `effect` and `subject` is reached, from a part's record on.
+
+    From then on nothing has an effect any more.
+    """
+
+    effect: Effect
+    subject: str
+    held: Held | Slowed
+    number: int = 1
+    armed: bool = field(default=False, init=False)
+    dead: bool = False
+
+    def __call__(self, effect: Effect, subject: str) -> None:
+        if effect in {Effect.CLOSE, Effect.LOCK}:
+            return
+        self.armed = self.armed or subject == "load/insert_run"
+        if self.armed and (effect, subject) == (self.effect, self.subject):
+            self.number -= 1
+            self.dead = self.dead or self.number == 0
+        if self.dead:
+            self.held.set(1_000)
+            raise Killed
+
+
+KILLS = [
+    (Effect.STATEMENT, "load/insert_run", 1, True),
+    (Effect.COMMIT, "transaction", 1, True),
+    (Effect.COMMITTED, "transaction", 1, True),
+    # In the last one, the run is closed.
+    (Effect.STATEMENT, "load/delete_run", 1, False),
+    (Effect.COMMITTED, "transaction", 2, False),
+    (Effect.UNLINK, "plan", 1, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("effect", "subject", "number", "resumed"), KILLS, ids=lambda value: str(value).split("/")[-1]
+)
+def test_killed_run_is_continued_with_what_is_not_loaded(
+    site: Site, effect: Effect, subject: str, number: int, resumed: bool
+) -> None:
+    """Killed within a part, after it, or in the last one: what was read is not asked for again, nor loaded twice."""
+    held = Held()
+    dying = Dying(effect, subject, held, number)
+    site.simulator.fault = held
+    with at_parts(lambda _: held.released.set()), installed(dying), pytest.raises(Killed):
+        eager(site)
+    assert dying.dead
+    asked = Held(pages=1_000)
+    site.simulator.fault = asked
+    report = site.sync()
+    if report.resumed:
+        assert site.calls(LISTED) == 1_000 - asked.pages, "the quick region was read already"
+        assert report.rows.inserted == len(list(site.world.truth()))
+    assert report.resumed == resumed
+    ((outcome, _, inserted, updated, _),) = site.ask(RUNS)[:1]
+    assert (outcome, inserted, updated) == ("complete", len(list(site.world.truth())), 0)
+    site.assert_true()
+
+
+def test_scope_of_a_part_is_not_listed_again(site: Site) -> None:
+    """A run that goes on lists only what the killed one had not read; the report tells of both."""
+    held = Held(pages=1)
+    dying = Dying(Effect.COMMITTED, "transaction", held)
+    site.simulator.fault = held
+    with installed(dying), pytest.raises(Killed):
+        eager(site)
+    assert site.ask("SELECT outcome FROM runs") == [("running",)]
+    site.simulator.fault = None
+    report = site.sync()
+    assert {str(each.scope).split("/")[1]: each.rows.inserted for each in report.scopes} == {
+        region: versions(site.world, region) for region in (QUICK, SLOW)
+    }
+    site.assert_true()
+
+
+def test_locked_warehouse_puts_a_part_off(site: Site) -> None:
+    """Another program has the warehouse while a part is due: nobody waits, and the end of the run loads it all."""
+    site.sync()
+    site.simulator.clock.advance(600_000)
+    change(site.world)
+    held, refused = Held(), []
+
+    def refuse(effect: Effect, subject: str) -> None:
+        if (effect, subject) == (Effect.CONNECT, "writing") and not held.released.is_set():
+            refused.append(subject)
+            if len(refused) > 2:
+                held.released.set()
+            raise WarehouseLockedError("The warehouse is held by a test.", holder="a test")
+
+    site.simulator.fault = held
+    site.config = msgspec.structs.replace(site.config, lock_wait=timedelta(0))
+    with installed(refuse):
+        report = eager(site, full=True)
+    assert len(refused) > 2
+    assert report.outcome is Outcome.COMPLETE
+    site.simulator.fault = None
+    site.assert_true()
+
+
+def test_backup_that_is_put_back_between_two_parts(site: Site) -> None:
+    """The last part finds that the first one is not there, and loads it again."""
+    site.sync()
+    backup = site.config.warehouse.read_bytes()
+    site.simulator.clock.advance(600_000)
+    change(site.world)
+    held = Held()
+
+    def put_back(part: int) -> None:
+        if part == 1:
+            site.config.warehouse.write_bytes(backup)
+            held.released.set()
+
+    site.simulator.fault = held
+    with at_parts(put_back) as parts:
+        report = eager(site, full=True)
+    assert parts.count >= 1
+    assert report.outcome is Outcome.COMPLETE
+    site.simulator.fault = None
+    site.assert_true()
+
+
+def test_forgotten_run_of_which_a_part_is_loaded_is_interrupted(site: Site) -> None:
+    """After `--fresh` its record says so, no row is lost, and the next plan rests on what it loaded."""
+    held = Held()
+    dying = Dying(Effect.COMMITTED, "transaction", held)
+    site.simulator.fault = held
+    with installed(dying), pytest.raises(Killed):
+        eager(site)
+    site.simulator.fault = None
+    report = site.sync(fresh=True)
+    assert not report.resumed
+    assert report.outcome is Outcome.COMPLETE
+    assert [row[0] for row in site.ask(RUNS)] == ["interrupted", "complete"]
+    site.assert_true()
+
+
+def test_part_of_a_run_that_asked_for_something_else_is_completed_beside_the_new_one(site: Site) -> None:
+    """Killed after a part, and the next sync asks for all in full: what the first one had read is loaded before."""
+    held = Held()
+    dying = Dying(Effect.COMMITTED, "transaction", held)
+    site.simulator.fault = held
+    with installed(dying), pytest.raises(Killed):
+        eager(site)
+    site.simulator.fault = None
+    report = site.sync(full=True)
+    assert report.pending_runs == 1
+    assert [row[0] for row in site.ask(RUNS)] == ["partial", "complete"]
+    site.assert_true()
+
+
+@pytest.fixture
+def described(served: ServeWorld) -> Site:
+    """Two images of six versions in one region, whose details are asked for, a file for each lookup."""
+    world = generate(17, images=2, versions_per_image=6, clock=VirtualClock(frozen_at=1_790_000_000_000))
+    site = served(world)
+    site.config = msgspec.structs.replace(
+        site.config, details=True, checkpoint_rows=1, concurrency=1, timeout=LONG
+    )
+    return site
+
+
+KNOWN = "SELECT count(*), count(etl_described_at), count(etl_aliases_at) FROM image_versions"
+
+
+@dataclass(slots=True)
+class Slowed:
+    """Lookups of details wait at each number of `stops` until as many parts are loaded as there were stops."""
+
+    stops: set[int]
+    count: int = 0
+    waits: int = 0
+    parts: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    async def __call__(self, _: web.Request, exchange: Exchange) -> None:
+        if exchange.operation in CALLS:
+            self.count += 1
+            if self.count in self.stops:
+                self.waits += 1
+                assert await asyncio.to_thread(self._loaded, self.waits), "nobody released it"
+
+    def _loaded(self, parts: int) -> bool:
+        with self.changed:
+            return self.changed.wait_for(lambda: self.parts >= parts, 30)
+
+    def set(self, parts: int = 1) -> None:
+        """So many parts more are loaded."""
+        with self.changed:
+            self.parts += parts
+            self.changed.notify_all()
+
+
+def test_versions_are_visible_before_their_details_and_details_while_more_are_asked(described: Site) -> None:
+    """First the versions, then details of some, in the end of all; nothing is double."""
+    site = described
+    slowed, seen = Slowed({1, 10, 20}), list[Row]()
+
+    def look(_: int) -> None:
+        seen.extend(site.ask(KNOWN))
+        slowed.set()
+
+    site.simulator.fault = slowed
+    with at_parts(look):
+        report = eager(site)
+    assert report.outcome is Outcome.COMPLETE
+    known = [int(str(row[1])) for row in seen]
+    assert (seen[0], known) == ((12, 0, 0), sorted(known))
+    assert any(0 < count < 12 for count in known)
+    assert site.ask(KNOWN) == [(12, 12, 12)]
+    assert set(site.ask(STORED)) == true_details(site.world)
+    assert (site.calls(CALLS[0]), site.calls(CALLS[1])) == (12, 12)
+    assert site.ask(
+        "SELECT image_name, details, detailed FROM coverage WHERE image_name IS NOT NULL ORDER BY 1"
+    ) == [(name, "complete", 6) for name in sorted({row.image_name for row in site.world.truth()})]
+    ((inserted, updated),) = site.ask("SELECT inserted, updated FROM runs")
+    assert (inserted, updated) == (12, site.ask("SELECT count(*) FROM image_version_events")[0][0] - 12)  # type: ignore[operator]
+    site.assert_true()
+
+
+def test_killed_between_slices_of_details_asks_nothing_twice(described: Site) -> None:
+    """Killed three times: of what was landed nothing is asked for again, and nothing is loaded twice."""
+    site = described
+    made = 0
+    for turn in range(3):
+        slowed = Slowed({5})
+        dying = Dying(Effect.COMMITTED, "transaction", slowed, number=2 - bool(turn))
+        site.simulator.fault = slowed
+        with installed(dying), pytest.raises(Killed):
+            eager(site)
+        made += slowed.count
+        assert site.ask("SELECT outcome FROM runs") == [("running",)]
+    site.simulator.fault = None
+    report = eager(site)
+    assert report.resumed
+    made += site.calls(CALLS[0]) + site.calls(CALLS[1])
+    # Of the lookup that was under way at each kill, both calls may be made again.
+    assert 24 <= made <= 24 + 3 * 2
+    assert set(site.ask(STORED)) == true_details(site.world)
+    assert site.ask("SELECT outcome, inserted FROM runs") == [("complete", 12)]
+    assert site.ask(DOUBLE) == []
+    site.assert_true()
+
+
+# A version's details are told once, and its state once.
+DOUBLE = """
+SELECT image_name, version, etl_change, count(*) FROM image_version_events
+GROUP BY ALL HAVING count(*) > 1 AND etl_change = 'created'
+"""
+
+
+def test_quiet_run_with_details_says_in_parts_what_it_says_in_one(described: Site) -> None:
+    """Details that are due again, of images of which the listing had nothing new to say: coverage tells them."""
+    every = timedelta(minutes=1)
+    described.config = msgspec.structs.replace(described.config, details_every=every)
+    whole = msgspec.structs.replace(described.config, warehouse=described.folder / "whole.duckdb")
+    for _ in range(3):
+        slowed = Slowed({1, 10})
+        described.simulator.fault = slowed
+        with at_parts(lambda _, slowed=slowed: slowed.set()):  # type: ignore[misc]
+            eager(described)
+        described.simulator.fault = None
+        sync(whole, options=SyncOptions())
+        described.simulator.clock.advance(600_000)
+        name = next(described.world.truth().__iter__()).image_name
+        described.world.move_alias(name, "latest", 1)
+    statements = (
+        STORED,
+        # A row that is told for its details only has an exact T0.
+        "SELECT * EXCLUDE (etl_run_id, t0) FROM coverage_in_full ORDER BY ALL",
+    )
+    told = [sorted(map(str, described.ask(statement))) for statement in statements]
+    described.config = whole
+    assert told == [sorted(map(str, described.ask(statement))) for statement in statements]
