@@ -24,6 +24,7 @@ from image_history.simulator import Exchange, VirtualClock, World, generate
 from tests.behaviour.detailing import CALLS, STORED, true_details
 from tests.behaviour.harness import Row, ServeWorld, Site
 from tests.behaviour.hinting import Killed, installed
+from tests.behaviour.test_true_history import waiting
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -337,6 +338,51 @@ def test_part_of_a_run_that_asked_for_something_else_is_completed_beside_the_new
     site.assert_true()
 
 
+def test_backup_with_a_part_of_a_run_is_not_taken_for_the_whole(site: Site) -> None:
+    """What was planned on all of a run proves nothing where only its first part is; its rows are what AWS said."""
+    held, backups = Held(), []
+
+    def keep(part: int) -> None:
+        if part == 1:
+            backups.append(site.config.warehouse.read_bytes())
+            held.released.set()
+
+    site.simulator.fault = held
+    with at_parts(keep):
+        eager(site)
+    site.simulator.fault = None
+    site.simulator.clock.advance(600_000)
+    change(site.world)
+    waiting(site, full=True)
+    site.config.warehouse.write_bytes(backups[0])
+    report = site.sync(full=True)
+    assert (report.pending_runs, report.outcome) == (1, Outcome.COMPLETE)
+    assert [row[0] for row in site.ask(RUNS)] == ["interrupted", "partial", "complete"]
+    site.assert_true()
+
+
+def test_what_a_part_holds_back_is_listed_anew_once_it_is_allowed(site: Site) -> None:
+    """Killed after a part whose scope lost too much: the next sync, which allows it, does not go on with that run."""
+    site.config = msgspec.structs.replace(site.config, page_size=100)
+    site.sync()
+    for row in [row for row in site.world.truth() if row.region == QUICK]:
+        for _ in range(3):
+            site.world.create_version(row.image_name, scope=(row.account_id, row.region))
+    site.sync()
+    for row in [row for row in site.world.truth() if row.region == QUICK]:
+        site.world.delete_version(row.image_name, row.version, scope=(row.account_id, row.region))
+    held = Held()
+    dying = Dying(Effect.COMMITTED, "transaction", held)
+    site.simulator.fault = held
+    with installed(dying), pytest.raises(Killed):
+        eager(site)
+    site.simulator.fault = None
+    report = site.sync(allow_mass_delete=True)
+    assert (report.resumed, report.pending_runs, report.outcome) == (False, 1, Outcome.COMPLETE)
+    assert [row[0] for row in site.ask(RUNS)] == ["complete", "complete", "held_back", "complete"]
+    site.assert_true()
+
+
 @pytest.fixture
 def described(served: ServeWorld) -> Site:
     """Two images of six versions in one region, whose details are asked for, a file for each lookup."""
@@ -435,6 +481,28 @@ DOUBLE = """
 SELECT image_name, version, etl_change, count(*) FROM image_version_events
 GROUP BY ALL HAVING count(*) > 1 AND etl_change = 'created'
 """
+
+
+def test_backup_that_is_put_back_between_two_slices_of_details(described: Site) -> None:
+    """What the backup lacks of details is loaded again, although this sync had loaded it."""
+    site = described
+    slowed, backups = Slowed({1, 10, 20}), list[bytes]()
+
+    def swap(part: int) -> None:
+        if part == 1:
+            backups.append(site.config.warehouse.read_bytes())
+        if slowed.waits == 3 and backups:
+            site.config.warehouse.write_bytes(backups.pop())
+        slowed.set()
+
+    site.simulator.fault = slowed
+    with at_parts(swap):
+        report = eager(site)
+    assert not backups
+    assert report.outcome is Outcome.COMPLETE
+    assert site.ask(KNOWN) == [(12, 12, 12)]
+    assert set(site.ask(STORED)) == true_details(site.world)
+    site.assert_true()
 
 
 def test_quiet_run_with_details_says_in_parts_what_it_says_in_one(described: Site) -> None:

@@ -26,6 +26,7 @@ from image_history.extract.streams import StreamReading
 from image_history.landing.batch_writer import Cut
 from image_history.landing.runs import LandedRun, Landing, proved_deletions, read_run
 from image_history.landing.segment_writer import SegmentWriter
+from image_history.landing.share import Share
 from image_history.listing.pages import PageRead
 from image_history.listing.request import ImageFilter
 from image_history.model import Checkpoint, Outcome, PlannedStream, Scope, Stop, Stream
@@ -417,10 +418,17 @@ class Theatre:
             )
             return settler.settle(waiting, held.findings, held.live, proved_deletions(run))
 
+    def _part(self, run: LandedRun) -> Share:
+        """Every second scope that is whole, as run/visible.py loads it while others are read."""
+        marks = [(play.scope, run.checkpoints.get(play.stream)) for play in self.plays[::2]]
+        return Share(scopes=frozenset(scope for scope, mark in marks if mark is not None and mark.finished))
+
     def _load(self) -> None:
         """Load what waits in the order of the local clock, which may be wrong, and hold it against the truth."""
         newest: dict[Scope, int] = {}
         for each in sorted(self._waiting, key=lambda waiting: waiting.run.plan.run_id):
+            if each.number % 2:
+                load_run(self.connection, each.run, self._part(each.run))
             load_run(self.connection, each.run)
             stored = look(self.connection, each.run.plan.run_id)
             self._remembered = known(self.connection)

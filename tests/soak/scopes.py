@@ -1,7 +1,8 @@
 """Hundreds of scopes at AWS's pace, `python -m tests.soak.scopes`: how near a sync comes to the ideal time.
 
 A scope's ideal is its calls divided by the rate. One scope is throttled, one denied and one not to be reached:
-they must slow or spoil no other. Must not know how a sync goes about it; exits with 1 if a row is wrong.
+they must slow or spoil no other. With `--throttled SECONDS` one scope is throttled for so long, and the others must
+be in the warehouse meanwhile. Must not know how a sync goes about it; exits with 1 if a row is wrong.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -84,7 +86,7 @@ def asked(address: str, path: str, body: object | None = None, method: str = "GE
         return json.load(answer)
 
 
-def configure(folder: Path, size: Size, *, concurrency: int) -> None:
+def configure(folder: Path, size: Size, *, concurrency: int, attempts: int = 8) -> None:
     """A profile for each account, and a configuration with all of them."""
     profiles = "".join(
         f"[profile p{account_id}]\naws_access_key_id={key_of(account_id)}\naws_secret_access_key=x\n"
@@ -93,7 +95,8 @@ def configure(folder: Path, size: Size, *, concurrency: int) -> None:
     (folder / "aws").write_text(profiles, encoding="utf-8")
     regions = ", ".join(REGIONS[: size.regions])
     accounts = "".join(f"  - {{profile: p{each}, regions: [{regions}]}}\n" for each in size.account_ids)
-    settings = f"concurrency: {concurrency}\nrate: {{list_per_second: {RATE}}}\nretry: {{max_wait: 2s}}\n"
+    pace = f"concurrency: {concurrency}\nrate: {{list_per_second: {RATE}}}\n"
+    settings = f"{pace}retry: {{attempts: {attempts}, max_wait: 2s}}\n"
     (folder / "config.yaml").write_text(f"{settings}accounts:\n{accounts}", encoding="utf-8")
 
 
@@ -162,6 +165,51 @@ def stored(folder: Path) -> tuple[int, set[tuple[str, str]]]:
     return rows[0][0], {(account_id, region) for account_id, region in unread}
 
 
+def visible(folder: Path, others: int) -> tuple[float, float]:
+    """How long after the run's begin all but some scopes were loaded, and the run ended, in seconds."""
+    with duckdb.connect(folder / "image-history.duckdb", read_only=True) as connection:
+        ((loaded, ended),) = connection.execute(
+            """
+            SELECT (SELECT epoch_ms(loaded_at) FROM coverage WHERE image_name IS NULL ORDER BY loaded_at
+                LIMIT 1 OFFSET $place) - epoch_ms(started_at), epoch_ms(finished_at) - epoch_ms(started_at)
+            FROM runs
+            """,
+            {"place": others - 1},
+        ).fetchall()
+    return loaded / 1000, ended / 1000
+
+
+def throttled(size: Size, seconds: int, *, concurrency: int) -> int:
+    """One sync of which one scope is throttled for a while; how soon all others are visible."""
+    scope = next(iter(spoiled(size)))
+    with tempfile.TemporaryDirectory() as name, served(size) as address:
+        folder = Path(name)
+        configure(folder, size, concurrency=concurrency, attempts=60)
+        fault = {
+            "kind": "throttling",
+            "account_id": scope[0],
+            "region": scope[1],
+            "operation": "ListImageVersions",
+        }
+        asked(address, "faults", [fault], method="PUT")
+        timer = threading.Timer(seconds, asked, (address, "faults", [], "PUT"))
+        timer.start()
+        code, _, peak_mb, _ = synced(folder, address)
+        timer.join()
+        log = asked(address, "log")["requests"]
+        reading, _ = reading_seconds(log, {scope: "throttling"})
+        scopes = size.accounts * size.regions
+        loaded, ended = visible(folder, scopes - 1)
+        rows, _ = stored(folder)
+    right = code == 0 and rows == scopes * size.images * size.versions
+    sys.stdout.write(
+        f"{scopes} scopes x {size.images} images, one throttled for {seconds} s: the others were read in "
+        f"{reading:.1f} s and loaded after {loaded:.1f} s; whole sync {ended:.1f} s, exit {code}, peak "
+        f"{peak_mb:.0f} MB\n"
+    )
+    return 0 if right and loaded < ended else 1
+
+
 def main() -> int:
     """Sync once and compare with the ideal."""
     parser = argparse.ArgumentParser(description="Sync hundreds of scopes at AWS's pace.")
@@ -169,8 +217,11 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--sound", action="store_true", help="no scope fails")
+    parser.add_argument("--throttled", type=int, metavar="SECONDS", help="one scope is throttled for so long")
     given = parser.parse_args()
     size = Size(given.accounts, len(REGIONS), given.images, versions=5)
+    if given.throttled is not None:
+        return throttled(size, given.throttled, concurrency=given.concurrency)
     bad = {} if given.sound else spoiled(size)
     with tempfile.TemporaryDirectory() as name, served(size) as address:
         folder = Path(name)
