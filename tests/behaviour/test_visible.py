@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from image_history.config import Account, Timeout
 from image_history.durable.effects import Effect
@@ -21,13 +21,11 @@ from image_history.model import Outcome, RunReport
 from image_history.run.pipeline import SyncOptions, sync
 from image_history.run.visible import Rhythm
 from image_history.simulator import Exchange, VirtualClock, World, generate
-from tests.behaviour.detailing import CALLS, STORED, true_details
+from tests.behaviour.detailing import BRIEF, CALLS, STORED, true_details
 from tests.behaviour.harness import Row, ServeWorld, Site
 from tests.behaviour.hinting import Killed, installed
 from tests.behaviour.test_true_history import waiting
-
-if TYPE_CHECKING:
-    from aiohttp import web
+from tests.faultpoints.registry import IN_PARTS
 
 pytestmark = pytest.mark.duckdb
 
@@ -53,14 +51,21 @@ LISTED = "ListImageVersions"
 
 @dataclass(slots=True)
 class Held:
-    """Answers of the slow region are kept back from the n-th page of versions on, until `released`."""
+    """After so many pages of versions, answers of the slow region are kept back until `released`.
+
+    The quick region gets none before these pages.
+    """
 
     pages: int = 0
     released: threading.Event = field(default_factory=threading.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, _: web.Request, exchange: Exchange) -> None:
-        if exchange.operation == LISTED and (exchange.scope or ("", ""))[1] == SLOW:
+        if exchange.operation == LISTED and (exchange.scope or ("", ""))[1] == QUICK and 0 < self.pages < 9:
+            await self.begun.wait()
+        elif exchange.operation == LISTED and (exchange.scope or ("", ""))[1] == SLOW:
             self.pages -= 1
+            self.begun.set()
             if self.pages < 0:
                 assert await asyncio.to_thread(self.released.wait, 30), "nobody released it"
 
@@ -137,12 +142,13 @@ def versions(world: World, region: str) -> int:
 
 
 def test_scope_is_visible_while_another_one_is_held_up(site: Site) -> None:
-    """Its rows can be queried, the run says that it goes on, and in the end nothing is missing or double."""
-    held, seen = Held(), list[object]()
+    """Its rows can be queried, and no others; the run says that it goes on, and in the end nothing is missing."""
+    held, seen = Held(pages=1), list[object]()
 
     def look(part: int) -> None:
         if part == 1:
             seen.append(site.ask(BY_REGION))
+            assert [row[0] for row in site.ask("SELECT DISTINCT region FROM images")] == [QUICK]
             seen.append([row[0] for row in site.ask(RUNS)])
             held.released.set()
 
@@ -202,7 +208,8 @@ class Dying:
     def __call__(self, effect: Effect, subject: str) -> None:
         if effect in {Effect.CLOSE, Effect.LOCK}:
             return
-        self.armed = self.armed or subject == "load/insert_run"
+        loading = effect is Effect.STATEMENT and subject in {"load/insert_run", self.subject}
+        self.armed = self.armed or loading
         if self.armed and (effect, subject) == (self.effect, self.subject):
             self.number -= 1
             self.dead = self.dead or self.number == 0
@@ -212,6 +219,7 @@ class Dying:
 
 
 KILLS = [
+    (Effect.STATEMENT, "load/landed_part", 1, True),
     (Effect.STATEMENT, "load/insert_run", 1, True),
     (Effect.COMMIT, "transaction", 1, True),
     (Effect.COMMITTED, "transaction", 1, True),
@@ -229,7 +237,7 @@ def test_killed_run_is_continued_with_what_is_not_loaded(
     site: Site, effect: Effect, subject: str, number: int, resumed: bool
 ) -> None:
     """Killed within a part, after it, or in the last one: what was read is not asked for again, nor loaded twice."""
-    held = Held()
+    held = Held(pages=1)
     dying = Dying(effect, subject, held, number)
     site.simulator.fault = held
     with at_parts(lambda _: held.released.set()), installed(dying), pytest.raises(Killed):
@@ -317,10 +325,12 @@ def test_forgotten_run_of_which_a_part_is_loaded_is_interrupted(site: Site) -> N
     with installed(dying), pytest.raises(Killed):
         eager(site)
     site.simulator.fault = None
-    report = site.sync(fresh=True)
+    with installed(Dying(Effect.STATEMENT, "load/interrupt_runs", held)), pytest.raises(Killed):
+        site.sync(fresh=True)
+    assert [row[0] for row in site.ask(RUNS)] == ["running"]
+    report = site.sync()
     assert not report.resumed
-    assert report.outcome is Outcome.COMPLETE
-    assert [row[0] for row in site.ask(RUNS)] == ["interrupted", "complete"]
+    assert [row[0] for row in site.ask(RUNS)] == ["interrupted", "complete", "complete"]
     site.assert_true()
 
 
@@ -455,10 +465,11 @@ def test_versions_are_visible_before_their_details_and_details_while_more_are_as
 def test_killed_between_slices_of_details_asks_nothing_twice(described: Site) -> None:
     """Killed three times: of what was landed nothing is asked for again, and nothing is loaded twice."""
     site = described
+    late = {subject for _, subject in IN_PARTS if "detailed" in subject or "counts" in subject}
     made = 0
-    for turn in range(3):
+    for statement in sorted(late):
         slowed = Slowed({5})
-        dying = Dying(Effect.COMMITTED, "transaction", slowed, number=2 - bool(turn))
+        dying = Dying(Effect.STATEMENT, statement, slowed)
         site.simulator.fault = slowed
         with installed(dying), pytest.raises(Killed):
             eager(site)
@@ -468,8 +479,8 @@ def test_killed_between_slices_of_details_asks_nothing_twice(described: Site) ->
     report = eager(site)
     assert report.resumed
     made += site.calls(CALLS[0]) + site.calls(CALLS[1])
-    # Of the lookup that was under way at each kill, both calls may be made again.
-    assert 24 <= made <= 24 + 3 * 2
+    # Of the lookup that was under way at each kill, and of one that was not landed, both calls may be made again.
+    assert 24 <= made <= 24 + len(late) * 4
     assert set(site.ask(STORED)) == true_details(site.world)
     assert site.ask("SELECT outcome, inserted FROM runs") == [("complete", 12)]
     assert site.ask(DOUBLE) == []
@@ -481,6 +492,35 @@ DOUBLE = """
 SELECT image_name, version, etl_change, count(*) FROM image_version_events
 GROUP BY ALL HAVING count(*) > 1 AND etl_change = 'created'
 """
+
+
+def test_details_are_counted_where_they_were_read(described: Site) -> None:
+    """The last part brings a scope that was given up, and the last details of another one: each says what it did."""
+    site = described
+    site.config = msgspec.structs.replace(
+        site.config, accounts=(Account(regions=(QUICK, SLOW)),), retry=BRIEF
+    )
+    site.world.create_image("other", scope=("111122223333", SLOW))
+    site.world.create_version("other", scope=("111122223333", SLOW))
+    slowed = Slowed({1, 10})
+
+    async def fault(request: web.Request, exchange: Exchange) -> web.StreamResponse | None:
+        if exchange.operation == LISTED and (exchange.scope or ("", ""))[1] == SLOW:
+            return web.Response(status=503)
+        await slowed(request, exchange)
+        return None
+
+    site.simulator.fault = fault
+    with at_parts(lambda _: slowed.set()):
+        report = eager(site)
+    assert report.outcome is Outcome.PARTIAL
+    ((updated,),) = site.ask("SELECT count(*) FROM image_version_events WHERE etl_change = 'modified'")
+    assert int(str(updated)) > 0
+    assert site.ask("SELECT region, updated FROM coverage WHERE image_name IS NULL ORDER BY region") == [
+        (SLOW, 0),
+        (QUICK, updated),
+    ]
+    assert set(site.ask(STORED)) <= true_details(site.world)
 
 
 def test_backup_that_is_put_back_between_two_slices_of_details(described: Site) -> None:

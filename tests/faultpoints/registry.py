@@ -66,6 +66,16 @@ IN_S3 = (
 # Of the process that answers, where no fault can be put: tests/behaviour/test_query_processes.py ends it at will.
 # Asked where the warehouse went on between settling and load: tests/behaviour/test_late_loads.py.
 LATE = _points((Effect.STATEMENT,), "load/unsettled")
+# Run where a run is loaded in parts: tests/behaviour/test_visible.py kills at each of them.
+IN_PARTS = _points(
+    (Effect.STATEMENT,),
+    "load/add_counts",
+    "load/delete_run",
+    "load/insert_detailed_coverage",
+    "load/interrupt_runs",
+    "load/landed_part",
+    "load/update_detailed_coverage",
+)
 ANSWERING = _points((Effect.STATEMENT,), "session/doers", "session/lock_settings") | _points(
     (Effect.WRITE,), File.SPILL
 )
@@ -88,6 +98,7 @@ ENGINE = (
     )
     - ANSWERING
     - LATE
+    - IN_PARTS
 )
 FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion", "ListAliases")
 ALL = FILES | PUBLISHED | ENGINE | FETCHES
@@ -95,6 +106,7 @@ ALL = FILES | PUBLISHED | ENGINE | FETCHES
 UNREACHABLE = (
     ANSWERING
     | LATE
+    | IN_PARTS
     | _points((Effect.SHARE,), File.DATASET)
     | _points((Effect.UNLINK,), File.LOCK)
     | _points((Effect.MAKE_FOLDER, Effect.CREATE), File.HISTORY)

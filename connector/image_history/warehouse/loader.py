@@ -423,7 +423,7 @@ class _Load:
         self.connection.run("load/insert_coverage", told)
 
     def _told(self) -> None:
-        self.connection.run("load/covered_before", {"run_id": self.run.plan.run_id})
+        self.connection.run("load/covered_before")
         self.connection.offer("detailed_arrow", detailed_table(self.run))
         self.connection.run("load/told", {"images": [str(path) for path in self.run.images]})
 
