@@ -17,14 +17,18 @@ from aiohttp import web
 from image_history.config import Account, Timeout
 from image_history.durable.effects import Effect
 from image_history.errors import WarehouseLockedError
-from image_history.model import Outcome, RunReport
+from image_history.landing.runs import Landing
+from image_history.landing.share import Share
+from image_history.model import Outcome, RunReport, Scope
 from image_history.run.pipeline import SyncOptions, sync
 from image_history.run.visible import Rhythm
 from image_history.simulator import Exchange, VirtualClock, World, generate
+from image_history.warehouse.loader import load_run, report
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.detailing import BRIEF, CALLS, STORED, true_details
 from tests.behaviour.harness import Row, ServeWorld, Site
 from tests.behaviour.hinting import Killed, installed
-from tests.behaviour.test_true_history import waiting
+from tests.behaviour.test_true_history import at, load, refuse, waiting
 from tests.faultpoints.registry import IN_PARTS
 
 pytestmark = pytest.mark.duckdb
@@ -369,6 +373,30 @@ def test_backup_with_a_part_of_a_run_is_not_taken_for_the_whole(site: Site) -> N
     assert (report.pending_runs, report.outcome) == (1, Outcome.COMPLETE)
     assert [row[0] for row in site.ask(RUNS)] == ["interrupted", "partial", "complete"]
     site.assert_true()
+
+
+def test_listing_that_a_part_found_void_makes_the_run_partial(site: Site) -> None:
+    """Another landing stored what one listing lacks before its part was loaded: the end of the run says so too."""
+    site.sync(full=True)
+    row = next(row for row in site.world.truth() if row.region == QUICK)
+    where = (row.account_id, row.region)
+    number = site.world.create_version(row.image_name, scope=where)
+    site.simulator.clock.advance(600_000)
+    waiting(site)
+    site.world.delete_version(row.image_name, number, scope=where)
+    site.simulator.clock.advance(600_000)
+    second = msgspec.structs.replace(site.config, landing=site.folder / "second.landing")
+    with at(Effect.BEGIN, refuse), pytest.raises(WarehouseLockedError):
+        sync(second, options=SyncOptions(full=True))
+    (run,) = Landing(second.landing_folder).runs()
+    load(site, list(Landing(site.config.landing_folder).runs()))
+    with WarehouseFile(site.config.warehouse).writing() as connection:
+        load_run(connection, run, Share(scopes=frozenset({Scope(*where)})))
+        loaded = load_run(connection, run)
+    told = report(loaded, duration_seconds=0, lock_seconds=0, resumed=False)
+    assert told.outcome is Outcome.PARTIAL
+    assert [(each.scope, each.error_code) for each in told.failures] == [(Scope(*where), "UnsettledListing")]
+    assert [row[0] for row in site.ask(RUNS)][-1] == "partial"
 
 
 def test_what_a_part_holds_back_is_listed_anew_once_it_is_allowed(site: Site) -> None:
