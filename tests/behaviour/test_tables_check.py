@@ -376,3 +376,48 @@ def test_table_that_is_refused_costs_no_other(stock: Stock, tmp_path: Path) -> N
     assert found.where == f"{shelf.to}/images"
     assert [done.error is None for done in publish_lake(stock.config, entry)] == [False, True]
     assert by_library(shelf, "image_versions").num_rows == 12
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folder_of_any_name_is_the_one_that_is_named(kind: str, stock: Stock, tmp_path: Path) -> None:
+    """Spaces, letters beyond ASCII, and what stands for something else in addresses."""
+    folder = tmp_path / ("a b\u00fc#?c" if kind == "delta" else "a b\u00fc")
+    folder.mkdir()
+    shelf = Shelf(kind, folder)
+    for there in (0, 1):
+        [found] = looked(shelf, stock)
+        assert found.told.startswith(f"answers; {there} of 1")
+        assert [done.error for done in shelf.publish(stock)] == [None]
+    assert {path.name for path in tmp_path.iterdir()} == {folder.name, stock.warehouse.name}
+    assert list(folder.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reason"), [("iceberg", "a#b", "cuts"), ("delta", "a%20b", "takes")]
+)
+def test_folder_whose_name_a_library_changes_is_refused(
+    kind: str, name: str, reason: str, stock: Stock, tmp_path: Path
+) -> None:
+    """Its files would lie in another one."""
+    folder = tmp_path / name
+    folder.mkdir()
+    assert reason in told_by_both(Shelf(kind, folder), stock)
+
+
+def test_table_of_another_catalog_in_the_same_folder_is_left_alone(stock: Stock, tmp_path: Path) -> None:
+    """Upkeep would take its files for our own that nobody names."""
+    shelf = Shelf("iceberg", tmp_path)
+    shelf.one(stock)
+    (tmp_path / "catalog.db").rename(tmp_path / "theirs.db")
+    assert "another catalog's table" in told_by_both(shelf, stock)
+
+
+def test_region_that_delta_cannot_tell_from_none_is_refused(stock: Stock, tmp_path: Path) -> None:
+    """Readers would fail over the whole table, or find another value."""
+    shelf = Shelf("delta", tmp_path)
+    shelf.one(stock)
+    stock.run_sql("UPDATE image_versions SET region = '' WHERE region = 'us-east-1'")
+    stock.change()
+    [done] = shelf.publish(stock)
+    assert "empty text" in str(done.error)
+    assert by_library(shelf, "image_versions").num_rows == 12

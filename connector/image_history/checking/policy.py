@@ -128,9 +128,9 @@ def publisher_policy(
             for kind in (f"database/{shop.database}", f"table/{shop.database}/{ANY}")
         }
         statements.append(_statement("Tables", _GLUE, sorted(named | {f"{arn}catalog" for arn in arns})))
-    if of_tables := sorted(set(buckets)):
-        statements.append(_statement("TableBuckets", _BUCKET_OF_TABLES, of_tables))
-        inside = [f"{arn}/table/{ANY}" for arn in of_tables]
+    if named_buckets := sorted(set(buckets)):
+        statements.append(_statement("TableBuckets", _BUCKET_OF_TABLES, named_buckets))
+        inside = [f"{bucket}/table/{ANY}" for bucket in named_buckets]
         statements.append(_statement("TablesInBuckets", _TABLES_IN_BUCKET, inside))
     statements += [
         _encrypting(f"EncryptDataset{number}", shelves[0].partition, key)

@@ -14,6 +14,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -123,12 +124,23 @@ class DeltaTarget(Target[DeltaTable]):
                 append_only=metadata.configuration.get("delta.appendOnly", "").lower() == "true",
             )
 
+    @property
+    def _folder(self) -> Path | None:
+        """Where it is on this machine; its URI has signs such as `%` and `#` in another form."""
+        return Path(unquote(self._uri.removeprefix(_FILE))) if self._uri.startswith(_FILE) else None
+
     def require_place(self) -> None:
         """The table's folder can be written, or made; where there is no table, nothing else is in it."""
         with self._translated():
-            folder = Path(self._uri.removeprefix(_FILE)) if self._uri.startswith(_FILE) else None
+            folder = self._folder
             if folder is not None:
                 require_makeable(self._where, folder / _LOG)
+                if unquote(str(folder)) != str(folder):
+                    raise refusal(
+                        self._where,
+                        f"deltalake takes a % and two digits in {folder} for another sign",
+                        "Name another folder.",
+                    )
             if self._table is None and (others := self._others(folder)):
                 raise refusal(
                     self._where,
@@ -176,6 +188,12 @@ class DeltaTarget(Target[DeltaTable]):
         table = self._loaded
         values = {SOURCE_COLUMN: self._label, REGION_COLUMN: region}
         partition = {name: values[name] for name in table.metadata().partition_columns}
+        if "" in partition.values():
+            raise refusal(
+                self._where,
+                "a region is an empty text, which Delta takes for none",
+                "Leave such rows out of the view, or give them another region.",
+            )
         path = f"{OUR_FILES}{uuid.uuid4()}.parquet"
         files = self._filesystem()
         with self._translated(), gone_on_failure(lambda: files.delete_file(path)):
@@ -276,8 +294,8 @@ class DeltaTarget(Target[DeltaTable]):
 
     def _created(self, columns: pa.Schema) -> DeltaTable:
         reach(Effect.CREATE, File.TABLE)
-        if self._uri.startswith(_FILE):
-            pafs.LocalFileSystem().create_dir(self._uri.removeprefix(_FILE), recursive=True)
+        if self._folder is not None:
+            pafs.LocalFileSystem().create_dir(str(self._folder), recursive=True)
         try:
             return DeltaTable.create(
                 self._uri,

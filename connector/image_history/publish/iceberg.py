@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 
 _FIRST_PARTITION_ID = 1000
 _NEWEST_FORMAT = 2
+_CUTTING = "#?"
 _ORPHANED_AFTER = timedelta(days=1)
 # Upkeep is due when the oldest version is so much older than it has to be kept: not at every commit.
 _SLACK = timedelta(days=1)
@@ -193,8 +194,19 @@ class IcebergTarget(Target["IcebergTable"]):
             self._catalog.properties.get("warehouse", "") if self._table is None else self._table.location()
         )
         scheme, _, path = PyArrowFileIO.parse_location(base) if base else ("", "", "")
-        if scheme == "file":
-            require_makeable(self._where, Path(path))
+        if scheme != "file":
+            return
+        require_makeable(self._where, Path(path))
+        if {*base} & {*_CUTTING}:
+            raise refusal(self._where, f"pyiceberg cuts {base} at # and ?", "Name another folder.")
+        data = Path(path, *self._identifier.rsplit(".", 1), "data")
+        if self._table is None and data.exists() and any(data.iterdir()):
+            # Its files would count as left behind here, and be swept.
+            raise refusal(
+                self._where,
+                f"the files of another catalog's table are in {data.parent}",
+                "Name another folder as the catalog's warehouse, or remove them if they are of no use.",
+            )
 
     def require_columns(self, columns: pa.Schema) -> None:
         """What the table has by these names are columns of these types, or of wider ones."""

@@ -72,7 +72,7 @@ def opened(entry: Publish, *, looking: bool = False) -> Lake:
 
     if to.startswith(_DELTA_FOLDER):
         folder = Path(to.removeprefix(_DELTA_FOLDER)).absolute()
-        return DeltaLake(to, f"file://{folder}", entry.properties or {})
+        return DeltaLake(to, folder.as_uri(), entry.properties or {})
     return DeltaLake(to, to.removeprefix("delta+"), _store_properties(entry))
 
 

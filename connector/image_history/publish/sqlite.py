@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from image_history.durable.disk import unwritable
 from image_history.publish.target import refusal, require_makeable
@@ -22,7 +22,7 @@ def catalog_file(uri: str) -> Path | None:
     """The file in which a catalog is kept; None if it is kept elsewhere."""
     path = uri.removeprefix(_URI).partition("?")[0]
     plain = uri.startswith(_URI) and path not in {"", ":memory:"} and not path.startswith("file:")
-    return Path(path).absolute() if plain else None
+    return Path(unquote(path)).absolute() if plain else None
 
 
 def holds_catalog(where: str, file: Path) -> bool:
