@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 
+import click
 import pytest
 
+from image_history.cli import VERBS as VERBS_THERE_ARE
 from tests.behaviour.checking import denying
 from tests.behaviour.commanding import Commanded, CommandWorld, commanding
 from tests.behaviour.test_query_terminal import COLOUR, assert_fits, on_terminal
@@ -88,3 +91,11 @@ def test_sync_at_60_columns(desk: Commanded) -> None:
     assert (code, header.split()) == (3, ["scope", "images", "calls", "inserted", "updated"])
     assert (scope.split()[0], total.split()[0]) == ("111122223333/us-east-1", "total")
     assert rest[0] == "The same in every row: deleted not evaluated."
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS_THERE_ARE))
+def test_help_fits_60_columns(verb: str) -> None:
+    """No option is written so wide that its line is broken within a word."""
+    command = import_module(VERBS_THERE_ARE[verb][0]).command
+    told = command.get_help(click.Context(command, info_name=verb, terminal_width=60))
+    assert [line for line in told.splitlines() if len(line) > 60] == []

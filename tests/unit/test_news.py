@@ -6,9 +6,12 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from image_history.config import Config, Notify
+from image_history.notify import finding
 from image_history.notify.message import message, text
 from image_history.notify.news import Item, Known, Phase, Sent, due, is_worth_recording
 
@@ -98,3 +101,34 @@ def test_message_is_bounded_and_harmless() -> None:
     assert document["text"].splitlines()[-1] == "... and 35 more"
     hostile = Item("unread", Phase.BEGAN, "x", "unread: <!channel> & \x1b[31m red", NOON)
     assert text([hostile], None) == ("image-history: 1 unread\n• unread: &lt;!channel&gt; &amp;  [31m red")
+
+
+class Asked:
+    """Reports that tell nothing but when the newest run was, and remember which statements were asked for."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def rows(self, name: str, **_: object) -> list[dict[str, object]]:
+        """A row for the newest run, and none for anything else."""
+        self.names.append(name)
+        return [{"newest": NOON, "before": None}] if name == "notify/newest" else []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "names"),
+    [
+        pytest.param(("deleted", "failed", "drift"), {"notify/newest"}, id="changes"),
+        pytest.param(("stuck",), {"notify/newest", "notify/stuck"}, id="stuck"),
+        pytest.param(
+            ("stale",), {"notify/newest", "load/known_accounts", "reports/stream_freshness"}, id="scopes"
+        ),
+    ],
+)
+def test_only_what_a_receiver_is_told_of_is_looked_for(kinds: tuple[str, ...], names: set[str]) -> None:
+    """How fresh each scope is takes a look at all of coverage: who asks for deletions does not pay for it."""
+    asked = Asked()
+    entry = Notify(run=("me",), on=kinds)
+    found = finding.known(asked, Config(), entry, finding.Occasion(NOON))  # type: ignore[arg-type]  # a fake
+    assert found is not None
+    assert {*asked.names} == names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -13,9 +14,10 @@ import pytest
 from image_history.report import page
 from image_history.report.lanes import shortened
 from image_history.report.svg import COLOURS
-from image_history.report.weeks import cap
-from image_history.report.words import span
-from tests.browser.facts import HOSTILE, facts
+from image_history.report.timeline import LEFT, Axis
+from image_history.report.weeks import cap, weeks_picture
+from image_history.report.words import length, span
+from tests.browser.facts import HOSTILE, NOW, facts
 
 
 class Outline(HTMLParser):
@@ -132,3 +134,23 @@ def test_names_keep_their_beginning_and_their_end() -> None:
 def test_span_has_its_two_largest_units(seconds: int, text: str) -> None:
     """A length of time as people say it."""
     assert span(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [(24, "1 day"), (720, "30 days"), (26, "26 hours"), (1, "1 hour"), (0.5, "30 min 0 s")],
+)
+def test_length_is_in_words(hours: float, text: str) -> None:
+    """Of whole days or hours, as people set it."""
+    assert length(timedelta(hours=hours)) == text
+
+
+@pytest.mark.parametrize("deleted", [1, 10])
+def test_figures_beside_the_weeks_do_not_overlap(deleted: int) -> None:
+    """One deletion under many creations is a line of text below the zero, or has no figure of its own."""
+    week = {"week": NOW.date(), "created": 190, "changed": 0, "failed": 0, "deleted": deleted}
+    axis = Axis(NOW - timedelta(weeks=4), NOW, NOW - timedelta(weeks=3))
+    drawn = weeks_picture([week], axis)
+    at = sorted(float(y) for y in re.findall(rf' x="{LEFT - 8:g}" y="([0-9.]+)"', drawn))
+    assert len(at) >= 2
+    assert all(below - above >= 12 for above, below in itertools.pairwise(at))

@@ -14,7 +14,7 @@ import click
 from image_history.cli import Globals, Verb, offering, printable
 from image_history.cli.query import duration, param_option, question
 from image_history.errors import ConfigError
-from image_history.formats.writing import NAMES, Format
+from image_history.formats.writing import FORMATS_TOLD, NAMES, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +53,10 @@ class Options:
     "--replace", is_flag=True, help="Let the dataset take the place of one that another warehouse published."
 )
 @click.option(
-    "--format", type=click.Choice(list(NAMES)), help="[default: by the suffix of --output, else parquet]"
+    "--format",
+    type=click.Choice(list(NAMES)),
+    metavar="FORMAT",
+    help=f"{FORMATS_TOLD}.  [default: by the suffix of --output, else parquet]",
 )
 @param_option
 @click.option(

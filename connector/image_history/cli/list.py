@@ -27,7 +27,7 @@ from image_history.errors import (
     RequestRejectedError,
     SourceError,
 )
-from image_history.formats.writing import NAMES
+from image_history.formats.writing import FORMATS_TOLD, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +150,8 @@ def _choice(names: tuple[str, ...]) -> click.Choice[str]:
 @click.option(
     "--format",
     type=click.Choice(list(NAMES)),
-    help="How rows look.  [default: by the suffix of --output, else table]",
+    metavar="FORMAT",
+    help=f"{FORMATS_TOLD}.  [default: by the suffix of --output, else table]",
 )
 @click.option("--json", "short", is_flag=True, help="Short for --format json.")
 @click.option(

@@ -107,8 +107,9 @@ def _print_images(shared: Globals, how: str) -> None:
     ]
     header = ("scope", "image", "live", "deleted", "last change (UTC)")
     show(Sheet(header, rows, frozenset({"live", "deleted"}), least=("deleted", "live")))
-    click.echo()
-    say("image-history log IMAGE tells what happened to one of them.")
+    if rows:
+        click.echo()
+        say("image-history log IMAGE tells what happened to one of them.")
 
 
 def _where(wanted: Wanted) -> dict[str, object]:

@@ -15,7 +15,7 @@ import click
 
 from image_history.cli import Globals, Verb, offering
 from image_history.errors import ConfigError, QueryError
-from image_history.formats.writing import NAMES
+from image_history.formats.writing import FORMATS_TOLD, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +93,8 @@ param_option = click.option(
 @click.option(
     "--format",
     type=click.Choice(list(NAMES)),
-    help="How rows look.  [default: by the suffix of --output, else table]",
+    metavar="FORMAT",
+    help=f"{FORMATS_TOLD}.  [default: by the suffix of --output, else table]",
 )
 @click.option(
     "--output",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from image_history.cli import Globals, printable
-from image_history.formats.writing import NAMES
+from image_history.formats.writing import FORMATS_TOLD, NAMES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,9 +38,12 @@ def format_option(function: Function) -> Function:
 
     choice, meaning = (
         click.Choice(list(NAMES)),
-        "How it looks; all but table hold every column.  [default: table]",
+        f"{FORMATS_TOLD}. All but table hold every column.  [default: table]",
     )
-    return cast("Function", click.option("--format", "how", type=choice, help=meaning)(short_option(wrapped)))
+    return cast(
+        "Function",
+        click.option("--format", "how", type=choice, metavar="FORMAT", help=meaning)(short_option(wrapped)),
+    )
 
 
 def document_option(function: Function) -> Function:

@@ -65,6 +65,7 @@ SUFFIXES = {
 }
 # What --format takes: each format's name, and how people shorten it.
 NAMES = {**{how.value: how for how in Format}, "md": Format.MARKDOWN, "ndjson": Format.JSONL}
+FORMATS_TOLD = f"How rows look: {', '.join(NAMES)}"
 
 
 def format_of(name: str, otherwise: Format) -> Format:

@@ -31,6 +31,8 @@ from image_history.schema import NOTIFIED, arrow_schema
 from image_history.warehouse.reports import Reports
 from image_history.warehouse.warehouse import Connection
 
+_OF_SCOPES = frozenset({"unread", "held_back", "stale"})
+
 Row = Mapping[str, Any]
 
 
@@ -60,7 +62,10 @@ def known(reports: Reports, config: Config, entry: Notify, occasion: Occasion) -
     (times,) = reports.rows("notify/newest", run_id=run_id)
     if times["newest"] is None:
         return None
-    troubles = (*_of_scopes(reports, config, entry, occasion), *_stuck(reports, entry, occasion))
+    # Only what the receiver is told of: how fresh each scope is takes a look at all of coverage.
+    scopes = _of_scopes(reports, config, entry, occasion) if _OF_SCOPES & set(entry.on) else ()
+    stuck = _stuck(reports, entry, occasion) if "stuck" in entry.on else ()
+    troubles = (*scopes, *stuck)
     return Known(
         newest=times["newest"],
         before=times["before"],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from image_history.report.content import Facts, Row, Scope
-from image_history.report.words import minute, proof, span
+from image_history.report.words import length, minute, proof
 
 # More would push the tables off the screen; they have the rest.
 MOST_LINES, MOST_VERSIONS = 3, 6
@@ -46,8 +46,8 @@ def _deleted(facts: Facts) -> Answer:
     shown = groups[:MOST_LINES]
     told = sum(len(rows) for _, rows in shown)
     lines = [Line(_subject(rows), fate) for (_, _, _, fate), rows in shown]
-    days = span(facts.selection.since).removesuffix(" 0 h")
-    return Answer("deleted", f"Deleted in the {days} before", lines, facts.deleted.total - told)
+    title = f"Deleted in the {length(facts.selection.since)} before this state"
+    return Answer("deleted", title, lines, facts.deleted.total - told)
 
 
 def _fate(row: Row) -> tuple[str, str, str, str]:

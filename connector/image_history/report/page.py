@@ -21,7 +21,7 @@ from image_history.report.content import Facts, Row
 from image_history.report.lanes import Lane, axis_of, lanes_picture
 from image_history.report.tables import tables
 from image_history.report.weeks import weeks_picture
-from image_history.report.words import minute, span
+from image_history.report.words import length, minute
 from image_history.version import __version__
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def page(facts: Facts) -> str:
         left_out=facts.images.total - len(lanes),
         axis=axis,
         tables=tables(facts),
-        since=span(facts.selection.since).removesuffix(" 0 h"),
+        since=length(facts.selection.since),
         minute=minute,
         quiet=_quiet(facts),
         version=__version__,

@@ -26,6 +26,7 @@ _LEGEND = {
 # A week that towers over the others by more than this would make all of them invisible.
 _TOWERING = 2.5
 _LEAST_CAP = 10
+_LINE = 12
 
 
 def weeks_picture(weeks: Sequence[Mapping[str, Any]], axis: Axis) -> Markup:
@@ -48,7 +49,8 @@ def _parts(weeks: Sequence[Mapping[str, Any]], axis: Axis, bottom: float) -> Ite
         yield from _week(week, axis, base, Scale(scale, highest, deepest))
     yield Box(LEFT, base - 0.5, RIGHT - LEFT, 1, "faint")
     for number, value in ((base - highest * scale, highest), (base, 0), (bottom, deepest)):
-        if value or number == base:
+        # Two figures that lie closer than a line of text could not be read.
+        if number == base or (value and abs(number - base) >= _LINE):
             yield Words(LEFT - 8, number + 4, f"{value:,}", anchor="end")
     yield from _legend(weeks)
 

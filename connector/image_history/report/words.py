@@ -31,6 +31,15 @@ def span(length: timedelta) -> str:
     return f"{seconds // _MINUTE} min {seconds % _MINUTE} s" if seconds >= _MINUTE else f"{seconds} s"
 
 
+def length(within: timedelta) -> str:
+    """A length of time in words, if it is of whole days or hours."""
+    seconds = round(within.total_seconds())
+    for unit, name in ((_DAY, "day"), (_HOUR, "hour")):
+        if seconds >= unit and seconds % unit == 0:
+            return f"{seconds // unit:,} {name}{'' if seconds == unit else 's'}"
+    return span(within)
+
+
 def proof(evidence: str | None) -> str:
     """Why a deletion is sure, as a sentence without its stop."""
     return _PROOFS.get(evidence or "", evidence or "")
