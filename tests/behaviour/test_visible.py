@@ -34,7 +34,7 @@ from tests.faultpoints.registry import IN_PARTS
 pytestmark = pytest.mark.duckdb
 
 LONG = Timeout(read=timedelta(seconds=60))
-EAGER = Rhythm(part=0, slices=0, quiet=0, look=0.01)
+EAGER = Rhythm(part=0, most=0, slices=0, quiet=0, look=0.01)
 QUICK, SLOW = "us-east-1", "eu-west-1"
 RUNS = "SELECT outcome, streams, inserted, updated, deleted FROM runs ORDER BY started_at"
 # What a warehouse says, but for when and by which run.

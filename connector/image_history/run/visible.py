@@ -29,12 +29,13 @@ _GRACE_SECONDS = 5.0
 class Rhythm:
     """How often parts are loaded while a run goes on; in seconds of `clock`, which only ever grows.
 
-    `part` lies between two loads at least, and up to twice that while scopes go on to become ready, each within
-    `quiet` of the one before: what is read at about the same time is loaded together. Of details there is a load
-    every `slices`. It is looked every `look`.
+    `part` lies between two loads at least. While scopes go on to become ready, each within `quiet` of the one before,
+    they are waited for until `most`: what is read at about the same time is loaded together. Of details there is a
+    load every `slices`. It is looked every `look`.
     """
 
     part: float = 10.0
+    most: float = 30.0
     slices: float = 120.0
     quiet: float = 1.0
     look: float = 0.5
@@ -167,7 +168,7 @@ class Visible:
         waited = now - self._looked
         if waited < self.rhythm.part or not (self.unsettled() or self.whole()):
             return False
-        return waited >= 2 * self.rhythm.part or now - self._moved >= self.rhythm.quiet
+        return waited >= self.rhythm.most or now - self._moved >= self.rhythm.quiet
 
     def details_are_due(self) -> bool:
         """Whether details are to be loaded now: sooner where scopes wait for the same load."""
