@@ -332,8 +332,11 @@ def test_forgotten_run_of_which_a_part_is_loaded_is_interrupted(site: Site) -> N
     with installed(Dying(Effect.STATEMENT, "load/interrupt_runs", held)), pytest.raises(Killed):
         site.sync(fresh=True)
     assert [row[0] for row in site.ask(RUNS)] == ["running"]
+    ((run_id,),) = site.ask("SELECT etl_run_id FROM runs")
+    assert "or the next one, reads and loads the rest" in site.run("runs", str(run_id)).stdout
     report = site.sync()
     assert not report.resumed
+    assert "the rest was dropped" in site.run("runs", str(run_id)).stdout
     assert [row[0] for row in site.ask(RUNS)] == ["interrupted", "complete", "complete"]
     site.assert_true()
 
@@ -372,6 +375,41 @@ def test_backup_with_a_part_of_a_run_is_not_taken_for_the_whole(site: Site) -> N
     report = site.sync(full=True)
     assert (report.pending_runs, report.outcome) == (1, Outcome.COMPLETE)
     assert [row[0] for row in site.ask(RUNS)] == ["interrupted", "partial", "complete"]
+    site.assert_true()
+
+
+def test_another_landing_loads_between_two_parts(site: Site) -> None:
+    """It calls the run interrupted, for it knows nothing of it, and lists a scope anew: the run goes on and ends."""
+    site.sync()
+    site.simulator.clock.advance(600_000)
+    held, seen = Held(), list[str]()
+    second = msgspec.structs.replace(site.config, landing=site.folder / "second.landing")
+
+    def beside(part: int) -> None:
+        if part == 1:
+            site.simulator.clock.advance(600_000)
+            site.world.create_version(name, scope=where)
+            sync(second, options=SyncOptions(scopes=("/".join(where),)))
+            seen.extend(str(row[0]) for row in site.ask(RUNS))
+            held.released.set()
+
+    row = next(row for row in site.world.truth() if row.region == QUICK)
+    name, where = row.image_name, (row.account_id, QUICK)
+    site.simulator.fault = held
+    with at_parts(beside):
+        report = eager(site, full=True)
+    assert seen == ["complete", "interrupted", "complete"]
+    assert report.outcome is Outcome.COMPLETE
+    assert [row[0] for row in site.ask(RUNS)] == ["complete"] * 3
+    newest = (
+        "SELECT region, arg_max(etl_run_id, loaded_at) FROM coverage WHERE image_name IS NULL GROUP BY region"
+    )
+    assert {region: run_id == report.run_id for region, run_id in site.ask(newest)} == {
+        QUICK: False,
+        SLOW: True,
+    }
+    site.simulator.fault = None
+    site.sync()
     site.assert_true()
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
-from image_history.errors import ConnectorError, InterruptedRunError, LandingError
+from image_history.errors import ConnectorError, InterruptedRunError, LandingError, WarehouseLockedError
 from image_history.landing.runs import LandedRun
 from image_history.landing.share import Share
 from image_history.model import Checkpoint, Scope, Stream
@@ -183,7 +183,8 @@ class Visible:
         except (InterruptedRunError, LandingError):
             raise
         except ConnectorError as error:
-            logger.info("part_not_loaded", extra={"reason": str(error)})
+            level = logging.INFO if isinstance(error, WarehouseLockedError) else logging.WARNING
+            logger.log(level, "part_not_loaded", extra={"reason": str(error)})
         finally:
             self._looked = self.rhythm.clock()
 
