@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -23,7 +23,7 @@ from image_history.landing.memory import LedTo, Memory
 from image_history.landing.plan import Load
 from image_history.landing.runs import LandedRun, Landing
 from image_history.landing.share import EVERYTHING, Share
-from image_history.model import HintsReport, Outcome, RunReport, Scope, Stop
+from image_history.model import HintsReport, Outcome, RunReport, Stop
 from image_history.publish.stage import publish_all
 from image_history.run.details import Detailing
 from image_history.run.hearing import Hearing, may_go_on
@@ -204,8 +204,7 @@ class _Sync:
                 void = {
                     run.plan.run_id
                     for run in runs
-                    if not rests_on_this(connection, run.plan)
-                    or self._is_held_back(run, loaded_scopes(connection, run.plan.run_id))
+                    if not rests_on_this(connection, run.plan) or self._is_held_back(run, connection)
                 }
         except WarehouseLockedError:
             return [replace(run, closed=True) if self._is_held_back(run) else run for run in runs]
@@ -215,15 +214,16 @@ class _Sync:
         left = [run for run in runs if run.plan.run_id not in loaded]
         return [replace(run, closed=True) if run.plan.run_id in void else run for run in left]
 
-    def _is_held_back(self, run: LandedRun, loaded: Collection[Scope] | None = None) -> bool:
+    def _is_held_back(self, run: LandedRun, connection: Connection | None = None) -> bool:
         """Whether deletions that are allowed now are held back in a scope that is loaded: another run lists it anew.
 
-        Without `loaded` nobody knows which are.
+        While the warehouse is locked nobody knows which scopes are loaded, and any may be.
         """
-        return self.options.allow_mass_delete and any(
-            mark.outcome is Outcome.HELD_BACK and (loaded is None or mark.stream.scope in loaded)
-            for mark in run.checkpoints.values()
-        )
+        marks = run.checkpoints.values() if self.options.allow_mass_delete else ()
+        held = {mark.stream.scope for mark in marks if mark.outcome is Outcome.HELD_BACK}
+        if not held or connection is None:
+            return bool(held)
+        return not held.isdisjoint(loaded_scopes(connection, run.plan.run_id))
 
     def _knowledge(self) -> Knowledge:
         """What is known of the streams, after loading what waits; while locked, what was known lately."""
