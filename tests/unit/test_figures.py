@@ -21,6 +21,7 @@ from image_history.listing.breaker import LIMIT
 from image_history.notify import message
 from image_history.publish import manifest, s3, tables
 from image_history.report.content import MOST_ROWS
+from image_history.run.visible import Rhythm
 from image_history.spark.options import DEFAULT_PARTITIONS
 from image_history.warehouse import answering, spool
 from image_history.warehouse.limits import Limits
@@ -84,6 +85,7 @@ def found(pattern: str, text: str) -> str:
     return match[1]
 
 
+PART, SLICES = round(Rhythm().part), f"{SPELLED[round(Rhythm().slices / 60)]} minutes"
 SINCE = str(next(each.default for each in report.command.params if each.name == "since"))
 LISTED, DESCRIBES = int(rate.list_per_second), int(rate.describe_per_second)
 LISTS = SPELLED[LISTED]
@@ -134,6 +136,8 @@ COMPUTED: Mapping[str, Sequence[str]] = {
         f"`details_every` ({days(config.details_every)} days)",
         f"with 10,000 versions in a region, at {DESCRIBES} describes and {LISTED} lists a second",
         f"`details_budget` of them ({config.details_budget:,})",
+        f"longer than {SPELLED[PART]} seconds, the versions",
+        f"answered every {SLICES}",
     ),
     "docs/hints.md": (
         f"about {LISTS} list calls a second",
@@ -142,11 +146,18 @@ COMPUTED: Mapping[str, Sequence[str]] = {
         f"({days(Hints().trust)} day by default)",
         f"at least {LAG_MS // 1000} s after",
         f"after {SPELLED[queue._LENT_SECONDS // 60]} minutes",
+        f"must lie {LAG_MS // 1000} s or more",
     ),
-    "docs/guarantees.md": (f"and {OLDEST.rpartition('.')[0]} (from {OLDEST}), without {BROKEN},",),
+    "docs/guarantees.md": (
+        f"and {OLDEST.rpartition('.')[0]} (from {OLDEST}), without {BROKEN},",
+        f"goes on are {PART} seconds apart",
+    ),
     "docs/how-it-works.md": (
         f"every {config.checkpoint_rows:,} rows or {config.checkpoint_seconds:.0f} seconds",
         LIMIT,
+        f"longer than {PART} seconds is loaded",
+        f"follow every {SLICES}",
+        f"Loads are {PART} seconds apart",
     ),
     "docs/machines.md": (
         f"{LISTS} list calls a second",
@@ -163,6 +174,7 @@ COMPUTED: Mapping[str, Sequence[str]] = {
     "docs/operations.md": (
         f"100,000 versions of one scope take {EIGHT_MINUTES}",
         f"{config.concurrency} is enough",
+        f"every {PART} seconds at most",
         f"hundred scopes at {LISTS} calls a second with answers of 0.2 seconds have {40 * LISTED}",
         f"(from {OLDEST}) works as well; {BROKEN} is excluded",
         f"works in {found('([0-9]+)MiB', statement('session/small_memory'))} MiB",
@@ -198,6 +210,7 @@ TESTED: Mapping[str, Mapping[str, str]] = {
     },
     "docs/checking.md": {
         "3 where nothing can be listed, else 4": "test_region_where_images_may_not_be_listed_is_named",
+        "the address of a queue is wrong (2)": "test_check_tells_what_the_verb_tells",
         "newer (2), or another process holds it (5)": "test_warehouse_that_another_process_holds_names_it",
         "some 40 calls": "test_watch_tells_the_kind_of_tokens",
         "| 1 |": "test_stream_takes_the_calls_that_its_facts_allow",
@@ -224,6 +237,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "docs/comparison.md": ("pull request 1818",),
     "docs/machines.md": ("24 for three", "counts from 0"),
     "docs/operations.md": ("changing users with group 0",),
+    "docs/tables.md": ("Iceberg's format 3",),
 }
 # Sections and paragraphs of trials: each names the command that makes its figures again, and has a date, or its page.
 MEASURED: Mapping[str, Sequence[str]] = {
