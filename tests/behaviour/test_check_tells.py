@@ -18,7 +18,7 @@ import duckdb
 import pytest
 
 from image_history.landing.files import seal, unsealed
-from image_history.landing.runs import Landing, _Written
+from image_history.landing.runs import Landing
 from image_history.simulator import generate
 from tests.behaviour.checking import Bench, MakeBench
 from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
@@ -58,9 +58,9 @@ def run_folder(desk: Bench) -> Path:
 def of_another_version(desk: Bench) -> None:
     """The run that waits was begun by another version."""
     path = run_folder(desk) / "plan.json"
-    content = json.loads(seal(unsealed(path, _Written)))["document"]
-    content["plan"]["format"] = 99
-    path.write_bytes(seal(content))
+    written = unsealed(path, dict)
+    written["plan"]["format"] = 99
+    path.write_bytes(seal(written))
 
 
 def damaged(desk: Bench) -> None:
