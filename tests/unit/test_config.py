@@ -121,6 +121,13 @@ def test_relative_path_elsewhere_belongs_to_the_working_directory(folder: Path) 
     assert load_config(nested, {"IMAGE_HISTORY_WAREHOUSE": "w.duckdb"}).warehouse == Path("w.duckdb")
 
 
+@pytest.mark.parametrize("word", ["delta+file:", "DELTA+FILE:", "Delta+File:"])
+def test_word_for_delta_tables_in_a_folder_may_be_written_in_any_case(word: str) -> None:
+    """In capitals it is no folder of that name, which would hold a dataset."""
+    config = load(f"publish: [{{to: '{word}./lake'}}]")
+    assert [entry.to for entry in config.publish] == ["delta+file:lake"]
+
+
 def test_home_in_path_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """~ stands for the user's home, wherever the file is."""
     monkeypatch.setenv("HOME", str(folder))

@@ -144,8 +144,9 @@ def _clean(node: ScalarNode, name: str) -> str:
 def _location(node: ScalarNode, shape: Shape, name: str) -> str:
     """An address as it is; anything else is a path, also behind the word for Delta tables in a folder."""
     text = _clean(node, name)
-    if text.startswith(DELTA_FOLDER):
-        folder = re.sub("^/+", "/", text.removeprefix(DELTA_FOLDER))
+    # In capitals it would be a folder of that name, and hold a dataset.
+    if text[: len(DELTA_FOLDER)].lower() == DELTA_FOLDER:
+        folder = re.sub("^/+", "/", text[len(DELTA_FOLDER) :])
         return f"{DELTA_FOLDER}{_expanded(folder, node, name)}"
     return text if _ADDRESS.match(text) else str(_path(node, shape, name))
 
