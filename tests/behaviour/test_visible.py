@@ -459,6 +459,25 @@ def test_what_a_part_holds_back_is_listed_anew_once_it_is_allowed(site: Site) ->
     site.assert_true()
 
 
+def test_deletions_that_a_part_has_marked_are_not_judged_again(site: Site) -> None:
+    """Twelve of forty are few enough; that they are twelve of the twenty-eight left holds nothing back in the end."""
+    site.config = msgspec.structs.replace(site.config, page_size=100)
+    row = next(row for row in site.world.truth() if row.region == QUICK)
+    where = (row.account_id, row.region)
+    for _ in range(40 - versions(site.world, QUICK)):
+        site.world.create_version(row.image_name, scope=where)
+    site.sync()
+    for gone in [
+        each for each in site.world.truth() if each.region == QUICK and each.image_name == row.image_name
+    ][:12]:
+        site.world.delete_version(gone.image_name, gone.version, scope=where)
+    site.simulator.clock.advance(600_000)
+    report, seen = in_parts(site)
+    assert [(outcome, deleted) for outcome, _, _, _, deleted in seen] == [("running", 12)]
+    assert (report.outcome, [each.failures for each in report.scopes]) == (Outcome.COMPLETE, [(), ()])
+    site.assert_true()
+
+
 @pytest.fixture
 def described(served: ServeWorld) -> Site:
     """Two images of six versions in one region, whose details are asked for, a file for each lookup."""

@@ -190,7 +190,10 @@ class Reading:
         self, run: LandedRun, waiting: Sequence[Checkpoint], held: Held, sink: Callable[[PageRead], None]
     ) -> Sequence[Checkpoint]:
         settler = Settler(dict(self.calls), sink, self.stop, self.config.concurrency, self.allow_mass_delete)
-        again = settler.settle(waiting, held.findings, held.live, proved_deletions(run))
+        asked = {mark.stream.scope for mark in waiting}
+        # What a whole scope loses was judged, and may be loaded: its versions live no longer then.
+        settled = {mark: count for mark, count in proved_deletions(run).items() if mark.stream.scope in asked}
+        again = settler.settle(waiting, held.findings, held.live, settled)
         self.lost.update(settler.lost)
         return [mark for mark in again if mark.stream.scope not in self.lost]
 
