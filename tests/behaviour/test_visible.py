@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import msgspec
@@ -19,7 +19,7 @@ from image_history.durable.effects import Effect
 from image_history.errors import WarehouseLockedError
 from image_history.landing.runs import Landing
 from image_history.landing.share import Share
-from image_history.model import Outcome, RunReport, Scope
+from image_history.model import Failure, Outcome, RunReport, Scope
 from image_history.run.pipeline import SyncOptions, sync
 from image_history.run.visible import Rhythm
 from image_history.simulator import Exchange, VirtualClock, World, generate
@@ -475,6 +475,22 @@ def test_deletions_that_a_part_has_marked_are_not_judged_again(site: Site) -> No
     report, seen = in_parts(site)
     assert [(outcome, deleted) for outcome, _, _, _, deleted in seen] == [("running", 12)]
     assert (report.outcome, [each.failures for each in report.scopes]) == (Outcome.COMPLETE, [(), ()])
+    site.assert_true()
+
+
+def test_scope_that_is_lost_when_its_run_goes_on_is_told_once(site: Site) -> None:
+    """Its list was read before a kill, and it cannot be opened any more: each row once, and the run is partial."""
+    waiting(site)
+    (run,) = Landing(site.config.landing_folder).runs()
+    lost = run.plan.scopes[0].scope
+    failure = Failure(str(lost), lost, None, Outcome.DENIED, "AccessDenied", "It cannot be opened.")
+    with WarehouseFile(site.config.warehouse).writing() as connection:
+        loaded = load_run(connection, replace(run, plan=replace(run.plan, unreadable=(failure,))))
+    told = report(loaded, duration_seconds=0, lock_seconds=0, resumed=True)
+    assert (told.outcome, told.unreadable_scopes) == (Outcome.PARTIAL, (failure,))
+    rows = site.ask("SELECT region, image_name, outcome FROM coverage")
+    assert [row[2] for row in rows if row[1] is None] == ["complete", "complete"]
+    assert len({row[:2] for row in rows}) == len(rows) == 6
     site.assert_true()
 
 

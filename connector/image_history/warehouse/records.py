@@ -192,10 +192,16 @@ def _listed(mark: Checkpoint) -> Record:
 
 
 def scopes_table(run: LandedRun) -> pa.Table:
-    """One row a scope whose account is known: whether its list of images was read whole."""
+    """One row a scope whose account is known: whether its list of images was read whole.
+
+    One that could not be opened any more when the run went on had its list read before.
+    """
     read = [_scope_listed(plan) for plan in run.plan.scopes]
+    planned = {plan.scope for plan in run.plan.scopes}
     unread = [
-        _scope_unread(failure.scope, failure) for failure in run.plan.unreadable if failure.scope is not None
+        _scope_unread(failure.scope, failure)
+        for failure in run.plan.unreadable
+        if failure.scope is not None and failure.scope not in planned
     ]
     return table_of(_LISTED, [*read, *unread])
 
