@@ -669,3 +669,30 @@ def test_quiet_run_with_details_says_in_parts_what_it_says_in_one(described: Sit
     told = [sorted(map(str, described.ask(statement))) for statement in statements]
     described.config = whole
     assert told == [sorted(map(str, described.ask(statement))) for statement in statements]
+
+
+def test_what_is_new_in_a_part_is_known_whatever_becomes_of_its_run(site: Site) -> None:
+    """A member that AWS never sent before is there with the part, and is counted and told when its run ends."""
+    held, seen = Held(), list[Row]()
+    drift = "SELECT operation, member, occurrences FROM schema_drift"
+
+    async def colour(request: web.Request, exchange: Exchange) -> web.Response | None:
+        await held(request, exchange)
+        if exchange.operation != LISTED:
+            return None
+        body = msgspec.json.decode(exchange.body)
+        body["ImageVersions"] = [{**row, "Colour": "green"} for row in body["ImageVersions"]]
+        return web.Response(status=200, headers=exchange.headers, body=msgspec.json.encode(body))
+
+    def look(part: int) -> None:
+        if part == 1:
+            seen.extend(site.ask(drift))
+            held.released.set()
+
+    site.simulator.fault = colour
+    with at_parts(look):
+        report = eager(site)
+    assert seen == [(LISTED, "ImageVersions[].Colour", 0)]
+    assert [(each.operation, each.member, each.occurrences) for each in report.drift] == site.ask(drift)
+    assert report.drift[0].occurrences > 0
+    assert site.sync(full=True).drift == ()

@@ -187,7 +187,7 @@ def _loaded(connection: Connection, landed: LandedRun, share: Share) -> Loaded:
             _late_details(connection, whole, files, before)
         held_back = _held_back(connection, whole) if share.ends else {}
         record = _Record(connection, whole, before)
-        drift = record.drift() if share.ends else ()
+        drift = record.drift(ends=share.ends)
         rows = record.write(run_outcome(whole, held_back).value if share.ends else RUNNING)
     return Loaded(whole, rows, held_back, drift, before.observed_ms, founded)
 
@@ -464,15 +464,17 @@ class _Record:
     run: LandedRun
     before: _Before
 
-    def drift(self) -> tuple[Drift, ...]:
+    def drift(self, *, ends: bool) -> tuple[Drift, ...]:
+        """Write what the run met that is not known here. It is counted, and new, when the run ends."""
         if not self.run.drift:
             return ()
         stamp = {"run_id": self.run.plan.run_id, "observed_at": _iso(self.before.observed_ms)}
-        self.connection.offer("drift_arrow", drift_table(self.run))
+        self.connection.offer("drift_arrow", drift_table(self.run, counted=ends))
         self.connection.run("load/drifted", stamp)
         self.connection.run("load/delete_drifted")
         self.connection.run("load/insert_drifted")
-        return tuple(Drift(**row) for row in self.connection.table("load/new_drift").to_pylist())
+        found = self.connection.table("load/new_drift").to_pylist() if ends else []
+        return tuple(Drift(**row) for row in found)
 
     def write(self, ending: str) -> Mapping[Scope, RowCounts]:
         """Write the record in place of the one of the part before; returns what was done in each scope so far."""

@@ -109,11 +109,11 @@ def _array(column: Column, values: list[Any]) -> pa.Array:
     return pa.array(values, arrow_schema(Table("", "", (), (column,))).field(0).type)
 
 
-def drift_table(run: LandedRun) -> pa.Table:
-    """One row an unknown value or member that the run met, with how often."""
+def drift_table(run: LandedRun, *, counted: bool) -> pa.Table:
+    """One row an unknown value or member that the run met, with how often; 0 where that is not counted yet."""
     met: Counter[tuple[str, str, str | None]] = Counter()
     for drift in run.drift:
-        met[drift.operation, drift.member, drift.value] += drift.occurrences
+        met[drift.operation, drift.member, drift.value] += drift.occurrences if counted else 0
     records = [
         {"operation": operation, "member": member, "value": value, "occurrences": count}
         for (operation, member, value), count in met.items()
