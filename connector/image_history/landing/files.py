@@ -5,7 +5,6 @@ Whatever cannot be written or read is a LandingError that says what to do. Must 
 
 from __future__ import annotations
 
-import base64
 import re
 import zlib
 from pathlib import Path
@@ -42,24 +41,24 @@ def seal(document: object) -> bytes:
     Packed, for the reason that `parquet` gives.
     """
     encoded = msgspec.json.encode(document)
-    packed = base64.b64encode(zlib.compress(encoded, _FAST)).decode("ascii")
-    return msgspec.json.encode(_Sealed(zlib.crc32(encoded), msgspec.Raw(msgspec.json.encode(packed))))
+    packed = msgspec.json.encode(zlib.compress(encoded, _FAST))
+    return msgspec.json.encode(_Sealed(zlib.crc32(encoded), msgspec.Raw(packed)))
 
 
 def unsealed(path: Path, kind: type[Value]) -> Value:
     """The value in a file that `seal` made, also as the version before wrote it: not packed."""
     sealed = decoded(read_whole(path), _Sealed, path)
     written = bytes(sealed.document)
-    document = _unpacked(decoded(written, str, path), path) if written.startswith(b'"') else written
+    document = _unpacked(decoded(written, bytes, path), path) if written.startswith(b'"') else written
     if zlib.crc32(document) != sealed.crc32:
         raise damaged(path, "its checksum does not match")
     return decoded(document, kind, path)
 
 
-def _unpacked(text: str, path: Path) -> bytes:
+def _unpacked(packed: bytes, path: Path) -> bytes:
     try:
-        return zlib.decompress(base64.b64decode(text, validate=True))
-    except (ValueError, zlib.error) as error:
+        return zlib.decompress(packed)
+    except zlib.error as error:
         raise damaged(path, str(error)) from error
 
 
@@ -99,11 +98,7 @@ def noted(content: bytes, kind: type[Value], path: Path) -> Value:
         raise damaged(path, str(error)) from error
     if _METADATA_KEY not in metadata:
         raise damaged(path, "it carries no checkpoints")
-    try:
-        unpacked = zlib.decompress(metadata[_METADATA_KEY])
-    except zlib.error as error:
-        raise damaged(path, str(error)) from error
-    return decoded(unpacked, kind, path)
+    return decoded(_unpacked(metadata[_METADATA_KEY], path), kind, path)
 
 
 def checksum(content: bytes | pa.Buffer) -> str:
