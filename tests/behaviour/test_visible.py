@@ -222,6 +222,14 @@ class Dying:
             raise Killed
 
 
+def killed_after_a_part(site: Site, held: Held) -> None:
+    """A sync whose process dies when the part of the quick region is loaded."""
+    site.simulator.fault = held
+    with installed(Dying(Effect.COMMITTED, "transaction", held)), pytest.raises(Killed):
+        eager(site)
+    site.simulator.fault = None
+
+
 KILLS = [
     (Effect.STATEMENT, "load/landed_part", 1, True),
     (Effect.STATEMENT, "load/insert_run", 1, True),
@@ -261,13 +269,8 @@ def test_killed_run_is_continued_with_what_is_not_loaded(
 
 def test_scope_of_a_part_is_not_listed_again(site: Site) -> None:
     """A run that goes on lists only what the killed one had not read; the report tells of both."""
-    held = Held(pages=1)
-    dying = Dying(Effect.COMMITTED, "transaction", held)
-    site.simulator.fault = held
-    with installed(dying), pytest.raises(Killed):
-        eager(site)
+    killed_after_a_part(site, Held(pages=1))
     assert site.ask("SELECT outcome FROM runs") == [("running",)]
-    site.simulator.fault = None
     report = site.sync()
     assert {str(each.scope).split("/")[1]: each.rows.inserted for each in report.scopes} == {
         region: versions(site.world, region) for region in (QUICK, SLOW)
@@ -324,11 +327,7 @@ def test_backup_that_is_put_back_between_two_parts(site: Site) -> None:
 def test_forgotten_run_of_which_a_part_is_loaded_is_interrupted(site: Site) -> None:
     """After `--fresh` its record says so, no row is lost, and the next plan rests on what it loaded."""
     held = Held()
-    dying = Dying(Effect.COMMITTED, "transaction", held)
-    site.simulator.fault = held
-    with installed(dying), pytest.raises(Killed):
-        eager(site)
-    site.simulator.fault = None
+    killed_after_a_part(site, held)
     with installed(Dying(Effect.STATEMENT, "load/interrupt_runs", held)), pytest.raises(Killed):
         site.sync(fresh=True)
     assert [row[0] for row in site.ask(RUNS)] == ["running"]
@@ -343,12 +342,7 @@ def test_forgotten_run_of_which_a_part_is_loaded_is_interrupted(site: Site) -> N
 
 def test_part_of_a_run_that_asked_for_something_else_is_completed_beside_the_new_one(site: Site) -> None:
     """Killed after a part, and the next sync asks for all in full: what the first one had read is loaded before."""
-    held = Held()
-    dying = Dying(Effect.COMMITTED, "transaction", held)
-    site.simulator.fault = held
-    with installed(dying), pytest.raises(Killed):
-        eager(site)
-    site.simulator.fault = None
+    killed_after_a_part(site, Held())
     report = site.sync(full=True)
     assert report.pending_runs == 1
     assert [row[0] for row in site.ask(RUNS)] == ["partial", "complete"]
@@ -447,12 +441,7 @@ def test_what_a_part_holds_back_is_listed_anew_once_it_is_allowed(site: Site) ->
     site.sync()
     for row in [row for row in site.world.truth() if row.region == QUICK]:
         site.world.delete_version(row.image_name, row.version, scope=(row.account_id, row.region))
-    held = Held()
-    dying = Dying(Effect.COMMITTED, "transaction", held)
-    site.simulator.fault = held
-    with installed(dying), pytest.raises(Killed):
-        eager(site)
-    site.simulator.fault = None
+    killed_after_a_part(site, Held())
     report = site.sync(allow_mass_delete=True)
     assert (report.resumed, report.pending_runs, report.outcome) == (False, 1, Outcome.COMPLETE)
     assert [row[0] for row in site.ask(RUNS)] == ["complete", "complete", "held_back", "complete"]
