@@ -183,7 +183,16 @@ def _within(said: list[Word], sql: str, first: int, end: int) -> Iterator[Edit]:
         joined = {said[number].text.upper() for number in (start - 1, last + 1) if first <= number < end}
         neutral = "FALSE" if joined == {"OR"} else "TRUE"
         yield Edit(f"without {_short(text)}", said[start].start, said[last].end, neutral)
-        yield Edit(f"not {_short(text)}", said[start].start, said[last].end, f"(NOT coalesce({text}, FALSE))")
+        if not _is_comparison(said[start : last + 1]):
+            negated = f"(NOT coalesce({text}, FALSE))"
+            yield Edit(f"not {_short(text)}", said[start].start, said[last].end, negated)
+
+
+def _is_comparison(part: list[Word]) -> bool:
+    """Whether a condition is one comparison, which is turned anyway."""
+    depth = min(word.depth for word in part)
+    marks = [word.text.upper() for word in part if word.depth == depth]
+    return sum(mark in _TURNED for mark in marks) == 1 and not {"AND", "OR", "NOT", "BETWEEN"} & {*marks}
 
 
 def _parts(said: list[Word], first: int, end: int, marks: set[str]) -> list[tuple[int, int]]:

@@ -55,5 +55,5 @@ class Journal:
 
     def _named(self, contents: ImageContents) -> str | None:
         """Which image it is inside of; None where that went before."""
-        images = self.world.images(None)
+        images = (image for scope in self.world.scopes for image in self.world.images(scope))
         return next((image.name for image in images if image.contents is contents), None)

@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from image_history.errors import InterruptedRunError
+from image_history.run.visible import Rhythm
 from image_history.simulator import Behaviour, Simulator, VersionRecord, VersionTruth, VirtualClock, World
 from tests.properties.journal import Journal, Life
-from tests.properties.syncing import START_MS, Done, Faults, Warehouse
+from tests.properties.syncing import AWAY, EAGER, HOME, START_MS, Done, Faults, Warehouse
 
 NAMES = ("alpha", "beta", "gamma")
+# Two images are in the one region, the third is in the other: scopes of their own, that can be loaded apart.
+PLACES = {"alpha": HOME, "beta": HOME, "gamma": AWAY}
 DAY_MS = 86_400_000
 # A rule costs little, a sync some tenths of a second; what is created in one step fills several pages of three.
 names = st.sampled_from(NAMES)
@@ -44,7 +47,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
-        self.world = World(clock=VirtualClock(frozen_at=START_MS))
+        self.world = World(clock=VirtualClock(frozen_at=START_MS), regions=(HOME, AWAY))
         self.simulator = Simulator(self.world)
         self.simulator.__enter__()
         self.patch = pytest.MonkeyPatch()
@@ -72,6 +75,7 @@ class Machine(RuleBasedStateMachine):
         assert self._run(full=True).whole
 
     def _close(self) -> None:
+        SYNCS["in parts"] += self.warehouse.in_parts()
         self.simulator.__exit__(None, None, None)
         self.patch.undo()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -79,6 +83,10 @@ class Machine(RuleBasedStateMachine):
     def existing(self, name: str) -> list[VersionTruth]:
         """The versions of one image."""
         return self.world.truth(image_name=name)
+
+    def place(self, name: str) -> tuple[str, str]:
+        """The account and the region that the image is in."""
+        return self.world.default_scope.account_id, PLACES[name]
 
     def has(self, name: str) -> bool:
         """Whether the image exists and may be changed."""
@@ -103,12 +111,13 @@ class Machine(RuleBasedStateMachine):
         """Of these images only a full listing tells everything."""
         self.uncertain |= image_names
 
-    @initialize()
-    def begin(self) -> None:
-        """One image of three pages."""
+    @initialize(in_parts=st.booleans())
+    def begin(self, in_parts: bool) -> None:
+        """One image of three pages; what is read of one region is loaded while the other is read, or all at once."""
         self.world.create_image("alpha")
         for _ in range(7):
             self.world.create_version("alpha")
+        self.warehouse.rhythm = EAGER if in_parts else Rhythm()
 
     @rule(name=names, count=st.integers(1, 5), failed=st.booleans())
     def create(self, name: str, count: int, failed: bool) -> None:
@@ -116,10 +125,12 @@ class Machine(RuleBasedStateMachine):
         STEPS["create"] += 1
         self.later()
         if not self.world.image_truth(image_name=name):
-            self.world.create_image(name)
+            self.world.create_image(name, scope=self.place(name))
         if self.has(name) or self.simulator.behaviour.create_ms:
             for _ in range(count):
-                self.world.create_version(name, failure_reason="no such layer" if failed else None)
+                self.world.create_version(
+                    name, failure_reason="no such layer" if failed else None, scope=self.place(name)
+                )
 
     @rule(name=names, pick=picks, failed=st.booleans())
     def touch(self, name: str, pick: int, failed: bool) -> None:
@@ -133,9 +144,11 @@ class Machine(RuleBasedStateMachine):
             return
         self.changing(row)
         if failed:
-            self.world.set_status(name, row.version, "DELETE_FAILED", failure_reason="in use")
+            self.world.set_status(
+                name, row.version, "DELETE_FAILED", failure_reason="in use", scope=self.place(name)
+            )
         else:
-            self.world.update_version(name, row.version)
+            self.world.update_version(name, row.version, scope=self.place(name))
 
     @rule(name=names, pick=picks)
     def delete(self, name: str, pick: int) -> None:
@@ -147,7 +160,7 @@ class Machine(RuleBasedStateMachine):
         row = self.picked(name, pick)
         if row is not None:
             self.changing(row)
-            self.world.delete_version(name, row.version)
+            self.world.delete_version(name, row.version, scope=self.place(name))
 
     @rule(name=names, again=st.integers(0, 4))
     def delete_image(self, name: str, again: int) -> None:
@@ -157,12 +170,12 @@ class Machine(RuleBasedStateMachine):
             return
         for row in self.existing(name):
             self.changing(row)
-        self.world.delete_image(name)
+        self.world.delete_image(name, scope=self.place(name))
         if again and not self.world.image_truth(image_name=name):
             self.later()
-            self.world.create_image(name)
+            self.world.create_image(name, scope=self.place(name))
             for _ in range(again):
-                self.world.create_version(name)
+                self.world.create_version(name, scope=self.place(name))
 
     @rule(name=names, pick=picks, shift_ms=st.sampled_from([-DAY_MS, -60_000, -1, 0, 1, 60_000, DAY_MS]))
     def put(self, name: str, pick: int, shift_ms: int) -> None:
@@ -178,7 +191,7 @@ class Machine(RuleBasedStateMachine):
             status="CREATE_FAILED",
             failure_reason=f"put at {self.world.clock.now_ms()}",
         )
-        self.world.put_version(name, record)
+        self.world.put_version(name, record, scope=self.place(name))
         self.warehouse.put.add(Life(name, row.version, row.creation_ms))
         self.doubt({name})
 
@@ -268,7 +281,7 @@ class Machine(RuleBasedStateMachine):
     def _meanwhile(self, kind: str, name: str, pick: int) -> None:
         if kind == "create" and self.has(name):
             self.later()
-            self.world.create_version(name)
+            self.world.create_version(name, scope=self.place(name))
         elif kind == "touch":
             self._touch(name, pick, failed=False)
         elif kind == "delete":
@@ -276,7 +289,7 @@ class Machine(RuleBasedStateMachine):
         elif kind == "delete image" and self.has(name):
             for row in self.existing(name):
                 self.changing(row)
-            self.world.delete_image(name)
+            self.world.delete_image(name, scope=self.place(name))
 
     def _run(self, *, full: bool, allow: bool | None = None, quiet: bool = True) -> Done:
         """Sync, check what always holds, and what holds after a run that nothing disturbed."""

@@ -20,6 +20,7 @@ from image_history.run import hearing, pipeline
 from image_history.simulator import VersionTruth
 from image_history.warehouse import loader
 from image_history.warehouse.warehouse import now_ms
+from tests.behaviour.hinting import Killed
 from tests.properties.machine import DAY_MS, STEPS, SYNCS, Machine, names, picks
 from tests.properties.syncing import Backup
 
@@ -118,6 +119,16 @@ class Operating(Machine):
         except WarehouseLockedError:
             self.unended("locked")
 
+    @rule(full=st.booleans(), after=st.integers(1, 60))
+    def sync_killed(self, full: bool, after: int) -> None:
+        """A run that is killed before it does something that lasts; a later one goes on with what it left."""
+        STEPS["sync killed"] += 1
+        try:
+            with self.warehouse.killed(after):
+                self._run(full=full, quiet=False)
+        except Killed:
+            self.unended("killed")
+
     @rule(name=names, backed_up=st.booleans())
     def delete_many(self, name: str, backed_up: bool) -> None:
         """So much is deleted that it is held back: by every run, also after a backup, until it is allowed."""
@@ -127,7 +138,7 @@ class Operating(Machine):
         self._run(full=True)
         for row in self._changeable(name)[:-1]:
             self.changing(row)
-            self.world.delete_version(name, row.version)
+            self.world.delete_version(name, row.version, scope=self.place(name))
         first = self._run(full=True, allow=False)
         if first.report.resumed or exit_code(first.report) != 9:
             return
@@ -149,7 +160,7 @@ class Operating(Machine):
         """Let the image have more versions than may go at once."""
         for _ in range(_MANY + 1 - len(self._changeable(name))):
             self.later()
-            self.world.create_version(name)
+            self.world.create_version(name, scope=self.place(name))
         return len(self._changeable(name)) > _MANY
 
 

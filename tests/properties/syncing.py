@@ -5,6 +5,7 @@ Must not know which changes are made, or in which order.
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,15 +17,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from image_history.config import Config, Rate, Retry
+from image_history.config import Account, Config, Rate, Retry
 from image_history.durable.effects import Effect, install
 from image_history.errors import WarehouseLockedError
 from image_history.landing.runs import Landing
 from image_history.model import Outcome, RunReport, Stop
 from image_history.run.pipeline import SyncOptions, sync
+from image_history.run.visible import Rhythm
 from image_history.simulator import Exchange, Simulator, VersionTruth
 from image_history.warehouse.statements import names, statement
 from tests.behaviour.harness import STORED, Row, true_rows
+from tests.behaviour.hinting import Killed
 from tests.looking import looking
 from tests.properties.journal import Journal, Life
 
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 START_MS = 1_790_000_000_000
+HOME, AWAY = "us-east-1", "eu-west-1"
+# Whatever is read is loaded at once.
+EAGER = Rhythm(part=0, most=0, slices=0, quiet=0, look=0.001)
 
 # Last modification, status and reason.
 State = tuple[object, ...]
@@ -77,6 +83,7 @@ SELECT image_name, version, epoch_ms(creation_time), epoch_ms(last_modified_time
     failure_reason
 FROM image_versions_as_of(make_timestamptz(? * 1000))
 """
+IN_PARTS = "SELECT etl_run_id FROM coverage GROUP BY ALL HAVING count(DISTINCT loaded_at) > 1"
 LOADED = "SELECT etl_run_id FROM runs"
 INCREMENTAL = """
 SELECT image_name FROM coverage_in_full
@@ -209,10 +216,12 @@ class Warehouse:
         self._told = Told()
         self._random = random.Random(7)
         self.journal = Journal(simulator.world) if journal is None else journal
+        self.rhythm = Rhythm()
         self.put: set[Life] = set()
         self.lags: list[tuple[int, int]] = []
         self._config = Config(
             warehouse=folder / "image-history.duckdb",
+            accounts=(Account(regions=(HOME, AWAY)),),
             rate=Rate(list_per_second=100_000, describe_per_second=100_000),
             retry=Retry(attempts=4, max_wait=timedelta(milliseconds=5)),
             page_size=3,
@@ -264,6 +273,28 @@ class Warehouse:
         finally:
             remove()
 
+    @contextmanager
+    def killed(self, after: int) -> Iterator[None]:
+        """Kill a run before its effect of that number."""
+        reached = itertools.count(1)
+
+        def kill(_: Effect, subject: str) -> None:
+            if next(reached) == after:
+                raise Killed(subject)
+
+        remove = install(kill)
+        try:
+            yield
+        finally:
+            remove()
+
+    def in_parts(self) -> int:
+        """How many runs were loaded in more than one part."""
+        if not self.holds_runs:
+            return 0
+        with looking(self._config.warehouse) as connection:
+            return len(connection.execute(IN_PARTS).fetchall())
+
     def sync(self, *, full: bool, allow: bool | None = None) -> Done:
         """One run; a full one may delete any number of versions unless it is said otherwise.
 
@@ -272,7 +303,7 @@ class Warehouse:
         self._stop = Stop()
         waiting = self._waiting()
         options = SyncOptions(full=full, allow_mass_delete=full if allow is None else allow)
-        done = Done(sync(self._config, options=options, stop=self._stop))
+        done = Done(sync(self._config, options=options, stop=self._stop, rhythm=self.rhythm))
         with looking(self._config.warehouse) as connection:
             loaded = {run_id for (run_id,) in connection.execute(LOADED).fetchall()}
         assert waiting <= loaded, f"never loaded: {waiting - loaded}"
