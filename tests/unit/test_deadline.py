@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import gc
+import socket
+import sys
 import threading
+from dataclasses import dataclass
 
 import pytest
 
@@ -64,3 +68,80 @@ def test_calls_wait_for_their_turn() -> None:
         thread.join()
     assert most == 2
     assert len(made_by) == 2
+
+
+@dataclass(slots=True)
+class Connection:
+    """One of http.client's, as far as a bound on calls knows it."""
+
+    sock: socket.socket
+
+
+def here() -> bool:
+    """The call can wait for nothing but its socket."""
+    return True
+
+
+def test_call_that_waits_for_its_socket_alone_is_made_here() -> None:
+    """By the thread that wants it, and its outcome is its own."""
+    callers = Callers(1)
+    assert callers.within(30, threading.get_ident, begin=here) == threading.get_ident()
+    assert callers.within(30, threading.get_ident) != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        callers.within(30, lambda: 1 // 0, begin=here)
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["alone", "beside one that has more time"])
+def test_overdue_call_that_is_made_here_loses_its_socket(*, earlier: bool) -> None:
+    """It reads from a server that says nothing, and ends in time all the same."""
+    callers, ends, other = Callers(2), threading.Event(), threading.Event()
+
+    def patient() -> bool:
+        other.set()
+        return ends.wait(30)
+
+    beside = threading.Thread(target=callers.within, args=(30, patient), kwargs={"begin": here})
+    if earlier:
+        beside.start()
+        assert other.wait(30)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+
+        def silent() -> bytes:
+            sys.audit("http.client.send", Connection(ours), b"")
+            received = ours.recv(1)
+            raise ConnectionError(received)
+
+        with pytest.raises(TimeoutError):
+            callers.within(0.02, silent, begin=here)
+    ends.set()
+    if earlier:
+        beside.join()
+
+
+def test_call_that_was_in_time_keeps_its_socket() -> None:
+    """The watch never looks at a connection that may serve another call by now."""
+    callers, released = Callers(1), threading.Event()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        callers.within(0.02, lambda: sys.audit("http.client.send", Connection(ours), b""), begin=here)
+        with pytest.raises(TimeoutError):
+            callers.within(0.05, lambda: released.wait(30))
+        released.set()
+        theirs.send(b"x")
+        assert ours.recv(1) == b"x"
+
+
+def test_bound_leaves_no_thread_behind() -> None:
+    """Neither that which makes calls nor that which watches over them outlives the bound."""
+    before = set(threading.enumerate())
+    callers = Callers(1)
+    callers.within(30, threading.get_ident, begin=here)
+    callers.within(30, threading.get_ident)
+    threads = set(threading.enumerate()) - before
+    assert {thread.name for thread in threads} == {"overdue", "call"}
+    del callers
+    gc.collect()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()

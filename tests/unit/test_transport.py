@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+from botocore.credentials import Credentials, DeferredRefreshableCredentials
+
 from image_history.aws.transport import Line, Sender, Transport
 
 if TYPE_CHECKING:
@@ -36,16 +39,18 @@ class Made:
 
 def served(transport: Transport, client: Sender, *, believed: bool = True) -> Line:
     """The line of one exchange."""
-    with transport.exchange(client, None) as made:
+    made = transport.begin(client, None)
+    with transport.under_way(client, made):
         made.believed = believed
-        return made.line
+    return made.line
 
 
 def test_line_with_a_connection_serves_again() -> None:
     """Another client's line would have to connect first, though it served last."""
     made, transport = Made(), Transport()
     one, two = made.sender(), made.sender()
-    with transport.exchange(one, None) as outer:
+    outer = transport.begin(one, None)
+    with transport.under_way(one, outer):
         outer.believed = True
         second = served(transport, two)
     assert outer.line is not second
@@ -68,3 +73,25 @@ def test_line_that_is_not_believed_connects_anew() -> None:
     line = served(transport, made.sender(), believed=False)
     assert made.closed == made.sessions
     assert line.known == set()
+
+
+@pytest.mark.parametrize("believed", [True, False])
+@pytest.mark.parametrize(
+    ("credentials", "lasting"),
+    [
+        (None, False),
+        (Credentials("AKIAX", "x"), True),
+        (DeferredRefreshableCredentials(dict[str, str], method="a role"), False),
+    ],
+    ids=["none", "static", "not fetched yet"],
+)
+def test_exchange_waits_for_its_socket_alone_once_it_is_connected(
+    credentials: Credentials | None, *, lasting: bool, believed: bool
+) -> None:
+    """A first exchange may wait for a name server, and credentials that are due for whoever gives them."""
+    transport, client = Transport(), Made().sender()
+    first = transport.begin(client, credentials)
+    assert not first.can_wait_only_for_socket
+    with transport.under_way(client, first):
+        first.believed = believed
+    assert transport.begin(client, credentials).can_wait_only_for_socket == (lasting and believed)

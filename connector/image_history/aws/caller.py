@@ -89,8 +89,15 @@ class Caller:
     def _made(
         self, client: Client, operation: str, parameters: Mapping[str, object], judge: Judge[Result]
     ) -> Result:
+        made: Exchange
+
+        def begin() -> bool:
+            nonlocal made
+            made = client.begin()
+            return made.can_wait_only_for_socket
+
         def exchange() -> Result:
-            with client.exchange() as (api, made):
+            with client.under_way(made) as api:
                 try:
                     result = judge(getattr(api, xform_name(operation))(**parameters), made)
                 except ClientError as error:
@@ -105,7 +112,7 @@ class Caller:
                 made.believed = True
                 return result
 
-        result = self._callers.within(self._timeouts.call_seconds, exchange)
+        result = self._callers.within(self._timeouts.call_seconds, exchange, begin=begin)
         self._login.answered(client.generation)
         return result
 

@@ -67,11 +67,15 @@ class Client:
         """The client itself."""
         return self.sender.api
 
+    def begin(self) -> Exchange:
+        """An exchange of this login's, which is made inside `under_way`."""
+        return self.transport.begin(self.sender, self.credentials)
+
     @contextmanager
-    def exchange(self) -> Iterator[tuple[Any, Exchange]]:
-        """The client of botocore, whose one request inside is this login's."""
-        with self.transport.exchange(self.sender, self.credentials) as made:
-            yield self.api, made
+    def under_way(self, made: Exchange) -> Iterator[Any]:
+        """The client of botocore, whose one request inside is that exchange."""
+        with self.transport.under_way(self.sender, made):
+            yield self.api
 
 
 class Login:
@@ -343,7 +347,8 @@ class _Assuming:
 
     def assume_role(self, **parameters: object) -> Any:
         """One request. Raises what botocore's client raises."""
-        with self._client.exchange() as (api, made):
+        made = self._client.begin()
+        with self._client.under_way(made) as api:
             answer = api.assume_role(**parameters)
             made.believed = True
             return answer

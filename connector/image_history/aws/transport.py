@@ -50,13 +50,21 @@ class Line:
 class Exchange:
     """One request and its answer, until it is known whether the answer is the one that was asked for."""
 
-    def __init__(self, line: Line, credentials: Credentials | None) -> None:
+    def __init__(self, line: Line, credentials: Credentials | None, *, connected: bool) -> None:
         self.line = line
         self.credentials = credentials
+        self._connected = connected
         self.answer: Any = None
         self.believed = False
         # Whether the answer has the request id of the one before it on the connection: it is that once more.
         self.repeated = False
+
+    @property
+    def can_wait_only_for_socket(self) -> bool:
+        """Whether there is a connection, and credentials that are not to be renewed, so that nobody else is asked."""
+        # None but credentials that can be renewed have it.
+        renewable = getattr(self.credentials, "refresh_needed", None)
+        return self._connected and self.credentials is not None and not (renewable and renewable())
 
     def answered(self, answer: Any) -> None:
         """Take the answer whose head has come."""
@@ -91,30 +99,33 @@ class Transport:
         self._idle: dict[object, list[Line]] = {}
         self._lock = threading.Lock()
 
+    def begin(self, client: Sender, credentials: Credentials | None) -> Exchange:
+        """An exchange of the client, which is made inside `under_way`."""
+        with self._lock:
+            idle = self._idle.setdefault(client.ways, [])
+            # One that has a connection for this client, else the one that served last.
+            near = (at for at in range(len(idle) - 1, -1, -1) if client in idle[at].known)
+            line = idle.pop(next(near, -1)) if idle else None
+        if line is None:
+            line = Line(client.make())
+        connected = client in line.known
+        line.known.add(client)
+        return Exchange(line, credentials, connected=connected)
+
     @contextmanager
-    def exchange(self, client: Sender, credentials: Credentials | None) -> Iterator[Exchange]:
-        """Whatever this thread sends inside is one exchange of the client; unless it is `believed`, its line closes.
+    def under_way(self, client: Sender, made: Exchange) -> Iterator[None]:
+        """Whatever this thread sends inside is that exchange; unless it is `believed`, its line closes.
 
         Within an exchange there may be another: one that fetches the credentials.
         """
         outer = getattr(_under_way, "exchange", None)
-        made = _under_way.exchange = Exchange(self._line(client), credentials)
+        _under_way.exchange = made
         try:
-            yield made
+            yield
         finally:
             _under_way.exchange = outer
             made.end()
             self._idle[client.ways].append(made.line)
-
-    def _line(self, client: Sender) -> Line:
-        """One that has a connection for this client, else the one that served last."""
-        with self._lock:
-            idle = self._idle.setdefault(client.ways, [])
-            near = (at for at in range(len(idle) - 1, -1, -1) if client in idle[at].known)
-            found = idle.pop(next(near, -1)) if idle else None
-        line = Line(client.make()) if found is None else found
-        line.known.add(client)
-        return line
 
 
 @dataclass(frozen=True, slots=True, eq=False)
