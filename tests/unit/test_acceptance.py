@@ -67,6 +67,16 @@ def test_listing_without_rows_is_read_to_its_end() -> None:
     assert watermark_ms(replace(end, outcome=Outcome.COMPLETE)) is None
 
 
+def test_tail_is_empty_where_the_last_page_of_some_holds_nothing() -> None:
+    """An empty page that goes on is no tail, nor is the one page of an image without versions."""
+    some = read(FULL, numbered(1), "a").checkpoint
+    between = read(some, [], "b").checkpoint
+    assert [each.empty_tail for each in (some, between)] == [False, False]
+    assert read(between, [], None).checkpoint.empty_tail
+    assert not read(between, numbered(2), None).checkpoint.empty_tail
+    assert not read(FULL, [], None).checkpoint.empty_tail
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
