@@ -33,7 +33,7 @@ TOLD = {
     "aws/machine.py": MACHINE,
     "aws/queue.py:_region": "hints-region",
     "aws/sessions.py": MACHINE,
-    "config/document.py:_fault": "setting",
+    "config/tree.py:fault": "setting",
     "config/durations.py:parse_duration": "duration",
     "config/loading.py:_read_bytes": "config-folder",
     "config/loading.py:_read_text": "config-bytes",

@@ -118,6 +118,32 @@ def complaint(folder: Path, content: str | bytes) -> str:
             id="text-for-list",
         ),
         pytest.param(
+            "details_budget: 0",
+            "config.yaml:1: details_budget must be a whole number from 1 on, but it is the number 0.",
+            id="no-upper-bound",
+        ),
+        pytest.param(
+            "publish: [{to: s3://bucket/x, sse: kms}]",
+            "config.yaml:1: publish[0].sse must be AES256, aws:kms or aws:kms:dsse, but it is the text 'kms'.",
+            id="word",
+        ),
+        pytest.param(
+            'page_size: "\\ud800"',
+            "config.yaml:1: page_size must be a whole number from 1 to 100, but it is the text '\\ud800'.",
+            id="half-a-character-for-number",
+        ),
+        pytest.param(
+            "publish: [{properties: {a: [b]}}]",
+            "config.yaml:1: publish[0].properties must be names with a text each, such as {type: glue}, "
+            "but it is a mapping.",
+            id="list-for-text-of-a-property",
+        ),
+        pytest.param(
+            "rate:\n  - 5",
+            "config.yaml:1: rate must be a mapping of list_per_second, describe_per_second, but it is a list.",
+            id="below-its-name",
+        ),
+        pytest.param(
             "accounts: []", "config.yaml:1: accounts is an empty list; it must have at least 1 item.", id="[]"
         ),
     ],
@@ -151,6 +177,11 @@ def test_wrong_value_says_what_is_allowed(tmp_path: Path, text: str, sentence: s
         pytest.param('warehouse: "\\ud800"', "half a character", id="surrogate"),
         pytest.param("warehouse: ~nobody-is-called-so/x", "is nobody's home", id="home"),
         pytest.param("warehouse: ..", "warehouse names a folder", id="folder"),
+        pytest.param(
+            "notify: [{webhook: 'https://[x/y'}]",
+            "notify[0].webhook must be an address that begins with https://.",
+            id="no-address",
+        ),
         pytest.param(
             "warehouse: x\nlanding: x", ":2: the landing folder and the warehouse would both", id="landing"
         ),

@@ -16,10 +16,10 @@ from image_history.config import (
     Config,
     Notify,
     Publish,
-    example,
     example_text,
     json_schema,
     load_config,
+    loading,
     settings,
 )
 
@@ -107,7 +107,7 @@ def test_example_text_is_found_inside_an_installed_package(
 ) -> None:
     """Where the wheel has put a copy into the package, that copy is read."""
     (tmp_path / "config.example.yaml").write_text("# packed", encoding="utf-8")
-    monkeypatch.setattr(example, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(loading, "_PACKAGE", tmp_path)
     assert example_text() == "# packed"
 
 
@@ -178,5 +178,5 @@ def test_json_schema_states_meaning_and_default_of_every_setting() -> None:
         for part in setting.path:
             node = node["properties"][part.removesuffix("[]")]
             node = node["items"] if part.endswith("[]") else node
-        assert node["description"] == setting.shape.meaning != ""
+        assert node["description"] == setting.meaning != ""
         assert "default" in node or setting.default is None or "properties" in node, setting.name

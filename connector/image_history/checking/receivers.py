@@ -9,13 +9,13 @@ import shutil
 from collections.abc import Iterator
 
 from image_history.checking.results import PARTIAL, Result, failed, ok
-from image_history.config import Config, receiver_name
+from image_history.config import Config
 
 
 def look_at_receivers(config: Config) -> Iterator[Result]:
     """A result for each entry of `notify`. What fails there leaves a sync that has news with 4: its load stands."""
     for index, entry in enumerate(config.notify):
-        name = receiver_name(entry, index)
+        name = entry.called(index)
         if entry.run is not None and shutil.which(entry.run[0]) is None:
             fix = "Correct the command, or install it: a sync that has news loads its rows, and exits with 4."
             told = f"there is no command {entry.run[0]} that this user may run"

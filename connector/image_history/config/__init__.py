@@ -3,10 +3,8 @@
 Must not know AWS, DuckDB, a clock or the command line.
 """
 
-from image_history.config.checks import receiver_name
 from image_history.config.durations import format_duration, parse_duration
-from image_history.config.example import example_text
-from image_history.config.loading import config_path, load_config
+from image_history.config.loading import config_path, example_text, load_config
 from image_history.config.model import (
     Account,
     Config,
@@ -42,6 +40,5 @@ __all__ = [
     "json_schema",
     "load_config",
     "parse_duration",
-    "receiver_name",
     "settings",
 ]

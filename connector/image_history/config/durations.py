@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from image_history.config.quoting import shorten
+from image_history.config.wording import shorten
 from image_history.errors import ConfigError
 
 _UNITS = {

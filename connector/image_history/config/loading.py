@@ -1,4 +1,4 @@
-"""File and environment -> `Config`. The only module of the configuration that reads a file.
+"""File, environment and what a program was given -> `Config`. The only module of the configuration that reads a file.
 
 Must not know what a setting means, nor AWS's own configuration.
 """
@@ -9,18 +9,18 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from yaml import MappingNode
-
-from image_history.config.document import Origin, empty, fault, kind_of, parse
-from image_history.config.environment import CONFIG_VARIABLE, expand, overlay
+from image_history.config.environment import CONFIG_VARIABLE, expand, overlay, put
 from image_history.config.model import Config
 from image_history.config.reading import to_config
-from image_history.config.refusal import refuse_secrets
+from image_history.config.secrets import refuse_secrets
+from image_history.config.tree import Node, Position, parse
 from image_history.errors import ConfigError
 
 DEFAULT_PATH = Path("config.yaml")
 # Some thousand accounts; YAML of this size still parses in a few seconds.
 MAX_BYTES = 512 * 1024
+_EXAMPLE = "config.example.yaml"
+_PACKAGE = Path(__file__).parent.parent
 
 
 def load_config(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -35,22 +35,19 @@ def load_config(path: str | Path | None = None, environ: Mapping[str, str] | Non
     50
     """
     chosen = None if path is None else Path(path).expanduser()
-    return to_config(read_file(chosen, os.environ if environ is None else environ))
+    return to_config(_read(chosen, os.environ if environ is None else environ))
 
 
-def read_file(path: Path | None, environ: Mapping[str, str]) -> MappingNode:
-    """What `load_config` makes the configuration of: the settings as they are written, with the environment's."""
-    chosen = config_path(path, environ)
-    implicit = path is None and CONFIG_VARIABLE not in environ
-    if implicit and not os.path.lexists(chosen):
-        root = empty(Origin("the defaults", Path()))
-    else:
-        root = _top(_read_text(chosen), Origin(str(chosen), chosen.parent, has_lines=True))
+def given_config(given: Mapping[tuple[str, ...], Node], path: Path | None = None) -> Config:
+    """The configuration with these settings, by their paths, over those of a file if one is named.
+
+    ConfigError, one sentence with the place of the node, for whatever is wrong.
+    """
+    root = Node(Position("what was given")) if path is None else _read(path, os.environ)
+    for setting, value in given.items():
+        put(root, setting, value)
     refuse_secrets(root)
-    expand(root, environ)
-    overlay(root, environ)
-    refuse_secrets(root)
-    return root
+    return to_config(root)
 
 
 def config_path(path: Path | None, environ: Mapping[str, str]) -> Path:
@@ -65,12 +62,28 @@ def config_path(path: Path | None, environ: Mapping[str, str]) -> Path:
     return Path(named)
 
 
-def _top(text: str, where: Origin) -> MappingNode:
-    root = parse(text, where)
-    if root is None or kind_of(root) == "null":
-        return empty(where)
-    if not isinstance(root, MappingNode):
-        raise fault(root, "the file must consist of settings, each written as 'name: value'.")
+def example_text() -> str:
+    """The content of config.example.yaml, from the installed package or from the checkout around it."""
+    installed = _PACKAGE / _EXAMPLE
+    return (installed if installed.is_file() else _PACKAGE.parents[1] / _EXAMPLE).read_text(encoding="utf-8")
+
+
+def _read(path: Path | None, environ: Mapping[str, str]) -> Node:
+    """The settings as they are written, with those of the environment."""
+    chosen = config_path(path, environ)
+    implicit = path is None and CONFIG_VARIABLE not in environ
+    if implicit and not os.path.lexists(chosen):
+        root = Node(Position("the defaults"))
+    else:
+        root = parse(_read_text(chosen), Position(str(chosen), 1, chosen.parent))
+    if root.kind == "null":
+        root = Node(root.place)
+    if root.kind != "map":
+        raise root.place.fault("the file must consist of settings, each written as 'name: value'.")
+    refuse_secrets(root)
+    expand(root, environ)
+    overlay(root, environ)
+    refuse_secrets(root)
     return root
 
 

@@ -5,19 +5,18 @@ Must not know any value; everything is read off the model.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from msgspec import inspect, json
+from msgspec import inspect
 
-from image_history.config.model import Config
-from image_history.config.settings import Setting, Shape, fields_of, shape_of
-
-if TYPE_CHECKING:
-    from msgspec import Struct
+from image_history.config.settings import ALL, Setting, Shape, plain
 
 JsonSchema: TypeAlias = "dict[str, object]"
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_ABOUT: JsonSchema = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Configuration of image-history",
+}
 # A text that a variable fills is checked after it has been filled.
 _VARIABLE = r"\$\{"
 _DURATION = r"^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
@@ -25,70 +24,48 @@ _DURATION = r"^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
 
 def json_schema() -> JsonSchema:
     """The schema of the whole file, in values that `json.dumps` takes."""
-    return {"$schema": _DIALECT, "title": "Configuration of image-history"} | _group(
-        Config, ["object", "null"]
-    )
-
-
-def _group(model: type[Struct], types: str | list[str]) -> JsonSchema:
-    return {
-        "type": types,
-        "properties": {name: _member(setting) for name, setting in fields_of(model).items()},
-        "additionalProperties": False,
-    }
+    return _ABOUT | _value(ALL) | {"type": ["object", "null"]}
 
 
 def _member(setting: Setting) -> JsonSchema:
-    shape = setting.shape
-    if isinstance(shape.core, inspect.StructType):
-        return {"description": shape.meaning} | _group(shape.core.cls, ["object", "null"])
-    schema = {"description": shape.meaning} | _value(shape)
-    if shape.nullable:
+    schema = {"description": setting.meaning} | _value(setting.shape)
+    if not (setting.shape.members or setting.default is None):
+        schema["default"] = plain(setting.default)
+    # A group without content is one with all its members commented out.
+    if setting.shape.members or setting.shape.nullable:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        default = {} if setting.default is None else {"default": _default(setting)}
-        return schema | {"type": [*types, "null"]} | default
-    return schema | {"default": _default(setting)}
-
-
-def _default(setting: Setting) -> object:
-    if isinstance(setting.shape.core, inspect.TimeDeltaType | inspect.CustomType):
-        return setting.default_text
-    return json.decode(json.encode(setting.default))
+        schema["type"] = [*types, "null"]
+    return schema
 
 
 def _value(shape: Shape) -> JsonSchema:
     match shape.core:
-        case inspect.StructType(cls=cls):
-            return _group(cls, "object")
-        case inspect.VarTupleType(item_type=item, min_length=least):
-            array: JsonSchema = {"type": "array", "items": _value(shape_of(item)), "minItems": least or 0}
-            if shape.instead is None:
-                return array
-            # A pattern holds for a text only, as items do for an array.
-            return array | {"type": ["array", "string"], "pattern": f"^{shape.instead}$|{_VARIABLE}"}
-        case inspect.IntType() | inspect.FloatType() as core:
-            return _number(core)
-        case inspect.BoolType():
-            return {"type": ["boolean", "string"], "pattern": _VARIABLE}
-        case _:
-            return _text(shape.core)
-
-
-def _number(core: inspect.IntType | inspect.FloatType) -> JsonSchema:
-    """Bounds hold for numbers only and the pattern for texts only, as JSON Schema has it."""
-    name = "integer" if isinstance(core, inspect.IntType) else "number"
-    bounds: JsonSchema = {"minimum": core.ge, "exclusiveMinimum": core.gt, "maximum": core.le}
-    given = {keyword: bound for keyword, bound in bounds.items() if bound is not None}
-    return {"type": [name, "string"], "pattern": _VARIABLE} | given
-
-
-def _text(core: inspect.Type) -> JsonSchema:
-    match core:
+        case inspect.StructType():
+            members = {name: _member(setting) for name, setting in shape.members.items()}
+            return {"type": "object", "properties": members, "additionalProperties": False}
         case inspect.DictType():
             return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
-        case inspect.TimeDeltaType():
-            return {"type": "string", "pattern": f"{_DURATION}|{_VARIABLE}"}
-        case inspect.StrType(pattern=str(pattern)):
-            return {"type": "string", "pattern": f"{pattern}|{_VARIABLE}"}
+        case inspect.VarTupleType(min_length=least):
+            array: JsonSchema = {"type": "array", "items": _value(shape.item), "minItems": least or 0}
+            # A pattern holds for texts only, as `items` does for arrays and bounds do for numbers.
+            word = {"type": ["array", "string"], "pattern": f"^{shape.instead}$|{_VARIABLE}"}
+            return array if shape.instead is None else array | word
         case _:
-            return {"type": "string", "minLength": 1}
+            return _scalar(shape.core)
+
+
+def _scalar(core: inspect.Type) -> JsonSchema:
+    schema: JsonSchema = {"type": "string", "minLength": 1}
+    match core:
+        case inspect.IntType(ge=least, le=most):
+            schema = {"type": ["integer", "string"], "pattern": _VARIABLE, "minimum": least, "maximum": most}
+        case inspect.FloatType(gt=above, le=most):
+            number = {"type": ["number", "string"], "pattern": _VARIABLE}
+            schema = number | {"exclusiveMinimum": above, "maximum": most}
+        case inspect.BoolType():
+            schema = {"type": ["boolean", "string"], "pattern": _VARIABLE}
+        case inspect.TimeDeltaType():
+            schema = {"type": "string", "pattern": f"{_DURATION}|{_VARIABLE}"}
+        case inspect.StrType(pattern=str(pattern)):
+            schema = {"type": "string", "pattern": f"{pattern}|{_VARIABLE}"}
+    return {keyword: value for keyword, value in schema.items() if value is not None}

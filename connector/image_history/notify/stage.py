@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from image_history.config import Config, Notify, receiver_name
+from image_history.config import Config, Notify
 from image_history.errors import (
     ConnectorError,
     FatalError,
@@ -76,7 +76,7 @@ def notify(config: Config, occasion: Occasion) -> tuple[Notification, ...]:
     try:
         with _alone(config), span("notify"):
             return tuple(
-                _told(config, entry, receiver_name(entry, index), occasion)
+                _told(config, entry, entry.called(index), occasion)
                 for index, entry in enumerate(config.notify)
             )
     except SyncRunningError:
@@ -86,7 +86,7 @@ def notify(config: Config, occasion: Occasion) -> tuple[Notification, ...]:
         return ()
     except ConnectorError as error:
         logger.warning("notifying_failed", extra={"reason": error.message})
-        names = (receiver_name(entry, index) for index, entry in enumerate(config.notify))
+        names = (entry.called(index) for index, entry in enumerate(config.notify))
         return tuple(Notification(name, error=error.message) for name in names)
 
 
@@ -138,7 +138,7 @@ def try_out(config: Config) -> Sequence[Notification]:
     """Send every receiver a message that tells nothing; nothing is remembered."""
     tried = []
     for index, entry in enumerate(config.notify):
-        started, name, error = time.monotonic(), receiver_name(entry, index), None
+        started, name, error = time.monotonic(), entry.called(index), None
         try:
             deliver(entry, trial(name))
         except ConnectorError as failure:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from image_history.config import Config
-from image_history.config.document import Origin, empty
-from image_history.config.given import Text, Value, given_config
-from image_history.config.refusal import nearest, refuse_secret_name
+from image_history.config.loading import given_config
+from image_history.config.secrets import refuse_secret_name
+from image_history.config.tree import Node, Position, filled
+from image_history.config.wording import nearest
 from image_history.errors import ConfigError
 
 FORMAT = "sagemaker_image_versions"
@@ -68,9 +69,7 @@ def wanted(options: Mapping[str, str]) -> Wanted:
             f"{_called('config')} and {_called(beside[0])} both say what is read: put the second into the file, or "
             "leave the file out. To read only a part of what the file names there are scopes and images."
         )
-    given: dict[tuple[str, ...], Value] = {
-        path: Text(_called(name), options[name]) for name, path in _SETTINGS.items() if name in options
-    }
+    given = {path: _node(name, options[name]) for name, path in _SETTINGS.items() if name in options}
     if beside:
         given["accounts",] = _accounts(options)
     images = _list(options, "images")
@@ -86,7 +85,7 @@ def wanted(options: Mapping[str, str]) -> Wanted:
 
 def _require_known(name: str) -> None:
     if name not in MEANINGS:
-        refuse_secret_name(name, empty(Origin(_called(name), Path())))
+        refuse_secret_name(name, Position(_called(name)))
         raise ConfigError(f"{FORMAT} has no option {name}{nearest(name, MEANINGS)}")
 
 
@@ -94,30 +93,34 @@ def _called(name: str) -> str:
     return f"Option {name} of {FORMAT}"
 
 
-def _accounts(options: Mapping[str, str]) -> list[Value]:
+def _node(name: str, text: str) -> Node:
+    return filled(text, Position(_called(name)))
+
+
+def _accounts(options: Mapping[str, str]) -> Node:
     """One account for each role, or the one of the profile."""
-    shared: dict[str, Value] = {
-        name: Text(_called(name), options[name])
+    shared = {
+        name: _node(name, options[name])
         for name in ("external_id", "source_profile", "profile")
         if name in options
     }
-    regions = _list(options, "regions")
+    place, regions = Position("what was given"), _list(options, "regions")
     if [each.text for each in regions] == ["all"]:
         shared["regions"] = regions[0]
     elif regions:
-        shared["regions"] = regions
-    roles = _list(options, "roles")
-    return [{"role_arn": role, **shared} for role in roles] or [shared]
+        shared["regions"] = Node(regions[0].place, "seq", items=regions)
+    named = [{"role_arn": role} for role in _list(options, "roles")] or [{}]
+    return Node(place, "seq", items=[Node(place, members={**each, **shared}) for each in named])
 
 
-def _list(options: Mapping[str, str], name: str) -> list[Text]:
+def _list(options: Mapping[str, str], name: str) -> list[Node]:
     """The parts between commas; ConfigError for an option that has none."""
     if name not in options:
         return []
     parts = [part.strip() for part in options[name].split(",")]
     if not all(parts):
         raise ConfigError(f"{_called(name)} has an empty item: separate items by one comma each.")
-    return [Text(_called(name), part) for part in parts]
+    return [_node(name, part) for part in parts]
 
 
 def _partitions(options: Mapping[str, str]) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from image_history.config.refusal import nearest
+from image_history.config.wording import nearest
 from image_history.errors import ConfigError, WarehouseError
 from image_history.schema import TABLES
 from image_history.warehouse.answering import reader

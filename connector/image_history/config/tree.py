@@ -1,0 +1,181 @@
+"""YAML text -> a tree of `Node`s, each of which knows where it stands. The only module that knows PyYAML.
+
+Must not know any setting. Refuses what a configuration has no use for: anchors and aliases (whose expansion
+has no bound), tags, several documents, repeated names, deep nesting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import yaml
+
+from image_history.config.wording import shorten
+from image_history.errors import ConfigError
+
+MAX_DEPTH = 12
+_RESOLVER = yaml.resolver.Resolver()
+
+
+class Mark(Protocol):
+    """Where PyYAML is in a text; lines count from 0."""
+
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where something is written: in a line of a file, or in a variable or an option, which have no lines.
+
+    Relative paths that are written there belong to `folder`.
+    """
+
+    source: str
+    line: int | None = None
+    folder: Path = Path()
+
+    def fault(self, sentence: str) -> ConfigError:
+        """The error that says `sentence` about this place, as editors understand it: `config.yaml:3`."""
+        place = self.source if self.line is None else f"{self.source}:{self.line}"
+        return ConfigError(f"{place}: {sentence}", place=place)
+
+    def at(self, mark: Mark | None) -> Position:
+        """The line of PyYAML's mark, where there are lines."""
+        return self if self.line is None or mark is None else replace(self, line=mark.line + 1)
+
+
+@dataclass(slots=True)
+class Node:
+    """One value as it is written: a text, the items of a list, or the members of a mapping.
+
+    `kind` is what YAML takes it for: str, int, float, bool, null, timestamp, seq or map. That does not count for
+    a text that was `filled` in from a variable or an option. A member's place is that of its name.
+    """
+
+    place: Position
+    kind: str = "map"
+    text: str = ""
+    items: list[Node] = field(default_factory=list)
+    members: dict[str, Node] = field(default_factory=dict)
+    quoted: bool = False
+    filled: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it may stand where a text is wanted."""
+        return self.kind == "str" or self.filled
+
+    def at(self, name: str) -> Position:
+        """Where the member `name` stands, or else what it would belong to."""
+        return self.members.get(name, self).place
+
+    def walk(self) -> Iterator[Node]:
+        """The node and all below it, in the order of the text."""
+        yield self
+        for below in (*self.items, *self.members.values()):
+            yield from below.walk()
+
+
+def filled(text: str, place: Position) -> Node:
+    """A value that stands in no file."""
+    return Node(place, _kind(text), text, filled=True)
+
+
+def parse(text: str, place: Position) -> Node:
+    """The one document in `text`, null if there is none. ConfigError, with the line, for everything else."""
+    try:
+        return _document(yaml.parse(text, yaml.SafeLoader), place)
+    except yaml.MarkedYAMLError as error:
+        raise place.at(error.problem_mark or error.context_mark).fault(_explain(error)) from None
+    except yaml.reader.ReaderError as error:
+        line = None if place.line is None else text.count("\n", 0, error.position) + 1
+        sentence = "there is a control character that YAML doesn't allow; remove it."
+        raise replace(place, line=line).fault(sentence) from None
+    except (ValueError, OverflowError):
+        # PyYAML lets chr() and int() fail on escapes and version numbers that are far too large.
+        raise place.fault(
+            "there is an impossible number in a \\ escape or in a %YAML line; remove it."
+        ) from None
+
+
+def _document(events: Iterator[yaml.Event], place: Position) -> Node:
+    root = None
+    for event in events:
+        if isinstance(event, yaml.DocumentStartEvent):
+            if root is not None:
+                raise place.at(event.start_mark).fault(
+                    "a second document begins with '---'; keep one in the file."
+                )
+            root = _node(next(events), events, place)
+    return root or Node(place, "null")
+
+
+def _node(event: yaml.Event, events: Iterator[yaml.Event], file: Position, depth: int = 1) -> Node:
+    """What begins with `event`; takes from `events` all that belongs to it."""
+    place = file.at(event.start_mark)
+    if getattr(event, "anchor", None) is not None:
+        raise place.fault(_NO_ALIAS)
+    if getattr(event, "tag", None) is not None:
+        raise place.fault(_NO_TAG)
+    if isinstance(event, yaml.ScalarEvent):
+        kind = _kind(event.value) if event.implicit[0] else "str"
+        return Node(place, kind, event.value, quoted=event.style is not None)
+    if depth > MAX_DEPTH:
+        raise place.fault(f"this is nested deeper than {MAX_DEPTH} levels; no setting is.")
+    node = Node(place, "seq" if isinstance(event, yaml.SequenceStartEvent) else "map")
+    while not isinstance(begin := next(events), yaml.CollectionEndEvent):
+        below = _node(begin, events, file, depth + 1)
+        if node.kind == "seq":
+            node.items.append(below)
+        else:
+            _require_new(below, node)
+            node.members[below.text] = _node(next(events), events, file, depth + 1)
+            node.members[below.text].place = below.place
+    return node
+
+
+def _require_new(name: Node, mapping: Node) -> None:
+    if name.kind in {"seq", "map"}:
+        raise name.place.fault("the name of a setting must be plain text, not a list or a mapping.")
+    if name.text in mapping.members:
+        first = mapping.members[name.text].place.line
+        where = "" if first is None else f" (first in line {first})"
+        raise name.place.fault(f"'{shorten(name.text)}' is given twice{where}; keep one of them.")
+
+
+def _kind(text: str) -> str:
+    """What YAML takes an unquoted text for."""
+    tag: str = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    return tag.removeprefix("tag:yaml.org,2002:")
+
+
+_NO_ALIAS = (
+    "YAML anchors and aliases (&, *) aren't supported; a pattern that begins with * must stand in quotes."
+)
+_NO_TAG = "YAML tags (!...) aren't supported; a value that begins with ! must stand in quotes."
+_GENERAL = "this isn't valid YAML; look at the indentation, colons, quotes and brackets here and just above."
+
+# What PyYAML's context or problem contains -> what the reader of the message can do about it.
+_EXPLANATIONS = (
+    (r"character '\\t'", "there is a tab; YAML is indented with spaces."),
+    (r"while scanning an (alias|anchor)", _NO_ALIAS),
+    (r"cannot start any token", "a value that begins with @, ` or % must stand in quotes."),
+    (
+        r"mapping values are not allowed",
+        "this ': ' doesn't fit; the line above lacks one, or a value with ': ' in it isn't in quotes.",
+    ),
+    (r"quoted scalar", "a quote is not closed, or there is a \\ escape in it that YAML doesn't know."),
+    (r"flow (sequence|mapping)", "a bracket is not closed, or a comma is missing between its items."),
+    (r"could not find expected ':'", "this is no 'name: value'; a ': ' or an indentation is missing."),
+    (r"scanning a tag|tag handle", _NO_TAG),
+)
+
+
+def _explain(error: yaml.MarkedYAMLError) -> str:
+    raw = f"{error.context or ''} {error.problem or ''}"
+    found = (sentence for pattern, sentence in _EXPLANATIONS if re.search(pattern, raw))
+    return next(found, _GENERAL)
