@@ -16,7 +16,7 @@ _GROUPS = ("a mapping of", "a list (each item: a mapping of")
 
 def setting_rows() -> str:
     """Every setting that holds a value, with its default and meaning."""
-    values = (each for each in settings() if not each.shape.expected.startswith(_GROUPS))
+    values = (each for each in settings() if not each.expected.startswith(_GROUPS))
     rows = ((f"`{each.name}`", f"`{each.default_text}`", each.meaning) for each in values)
     return table(("setting", "default", "meaning"), rows)
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from image_history.config.model import Account, Config, Publish
+from image_history.config.model import Config, Publish
 from image_history.config.tree import Node
-from image_history.errors import ConfigError
 
 Entry = TypeVar("Entry")
 
@@ -68,39 +67,32 @@ def _check_accounts(config: Config, root: Node) -> None:
         for name in ("external_id", "source_profile"):
             if getattr(account, name) is not None and account.role_arn is None:
                 raise item.at(name).fault(f"{called}.{name} needs a role_arn beside it.")
-        others = read.setdefault(account.identity, [])
-        regions = account.regions if isinstance(account.regions, tuple) else (account.regions,)
-        for region in regions:
-            for other, first in others:
-                # `all` is every region, the default one too.
-                if other == region or "all" in {other, region}:
-                    raise _twice(account, region, (first, called), item)
+        for region in account.regions if isinstance(account.regions, tuple) else (account.regions,):
+            others = read.setdefault(account.identity, [])
+            # `all` is every region, the default one too.
+            first = next((by for other, by in others if other == region or "all" in {other, region}), None)
+            if first is not None:
+                where = {None: "the default region", "all": "every region"}.get(region, region)
+                which = f"within {first}" if first == called else f"by {first} and {called}"
+                raise item.at("regions").fault(
+                    f"{where} with {account.identity} is covered twice, {which}; "
+                    "keep one, with all image patterns."
+                )
             others.append((region, called))
-
-
-def _twice(account: Account, region: str | None, entries: tuple[str, str], item: Node) -> ConfigError:
-    where = {None: "the default region", "all": "every region"}.get(region, region)
-    first, second = entries
-    which = f"within {first}" if first == second else f"by {first} and {second}"
-    return item.at("regions").fault(
-        f"{where} with {account.identity} is covered twice, {which}; keep one, with all image patterns."
-    )
 
 
 def _check_organization(config: Config, root: Node) -> None:
     """Nothing is said of an organization that is not read, and no account is both in and out."""
-    organization = config.organization
+    organization, written = config.organization, root.members.get("organization", root)
     if organization.role_name is None and organization != type(organization)():
-        raise root.at("organization").fault(
+        raise written.place.fault(
             "organization needs a role_name: the role that is assumed in each of its accounts."
         )
     include, exclude = organization.include, organization.exclude
     both = {*include.units, *include.accounts} & {*exclude.units, *exclude.accounts}
     if both:
-        raise (
-            root.members["organization"]
-            .at("exclude")
-            .fault(f"organization includes and excludes {', '.join(sorted(both))}; keep one of the two.")
+        raise written.at("exclude").fault(
+            f"organization includes and excludes {', '.join(sorted(both))}; keep one of the two."
         )
 
 

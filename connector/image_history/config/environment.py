@@ -78,7 +78,7 @@ def _override(setting: Setting, text: str, place: Position) -> Node:
     """A list or a mapping is written as YAML; all else is taken as it stands, '#' and ':' too."""
     if not text.strip():
         raise place.fault("the variable is set but empty; give it a value, or unset it.")
-    if isinstance(setting.shape.core, inspect.StructType | inspect.VarTupleType):
+    if isinstance(setting.core, inspect.StructType | inspect.VarTupleType):
         return parse(text, place)
     if text[0] in "\"'" and (quoted := parse(text, place)).kind == "str":
         return replace(quoted, quoted=False, filled=True)

@@ -15,13 +15,13 @@ from msgspec import inspect
 from image_history.config.checks import check
 from image_history.config.durations import parse_duration
 from image_history.config.model import DELTA_FOLDER, Config
-from image_history.config.settings import ALL, Shape, settings
+from image_history.config.settings import ALL, Setting, settings
 from image_history.config.tree import Node
 from image_history.config.wording import nearest, shorten
 from image_history.errors import ConfigError
 
 # What is written, and what must be, by the path that msgspec gives it: `accounts[0].profile`, `` for all.
-Written: TypeAlias = dict[str, tuple[Node, Shape]]
+Written: TypeAlias = dict[str, tuple[Node, Setting]]
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9_]{0,17})")
 _NUMBER = re.compile(r"[+-]?([0-9][0-9_]{0,17}\.?[0-9]{0,17}|\.[0-9]{1,17})([eE][+-]?[0-9]{1,3})?")
@@ -56,39 +56,36 @@ def to_config(root: Node) -> Config:
     return config
 
 
-def _prepared(node: Node, shape: Shape, name: str, written: Written) -> object:
+def _prepared(node: Node, wanted: Setting, name: str, written: Written) -> object:
     """The value as msgspec takes it."""
-    written[name] = node, shape
-    match node.kind:
-        case "map":
-            members = {}
-            for key, below in node.members.items():
-                if shape.members and key not in shape.members:
-                    raise _unknown(key, below, shape, name)
-                inner = shape.members[key].shape if shape.members else Shape()
-                members[key] = _prepared(below, inner, f"{name}.{key}" if name else key, written)
-            return members
-        case "seq":
-            items = enumerate(node.items)
-            return [_prepared(below, shape.item, f"{name}[{index}]", written) for index, below in items]
-        case "null":
-            # A group with all its members commented out.
-            return {} if shape.members and not name.endswith("]") else None
-        case _:
-            return _scalar(node, shape, name)
+    written[name] = node, wanted
+    if node.kind == "map":
+        _require_known(node, wanted, name)
+        inner = f"{name}." if name else ""
+        return {
+            key: _prepared(below, wanted.members.get(key, Setting()), f"{inner}{key}", written)
+            for key, below in node.members.items()
+        }
+    if node.kind == "seq":
+        items = enumerate(node.items)
+        return [_prepared(below, wanted.item, f"{name}[{index}]", written) for index, below in items]
+    if node.kind == "null":
+        # A group with all its members commented out.
+        return {} if wanted.members and not name.endswith("]") else None
+    return _scalar(node, wanted, name)
 
 
-def _scalar(node: Node, shape: Shape, name: str) -> object:
+def _scalar(node: Node, wanted: Setting, name: str) -> object:
     text: str = node.text
     value: object = _UNFIT
-    match shape.core:
+    match wanted.core:
         case inspect.AnyType():
             value = text
         case inspect.TimeDeltaType():
-            value = _duration(node, shape, name)
+            value = _duration(node, wanted, name)
         case inspect.StrType() | inspect.CustomType() if node.is_text:
-            value = _text(node, shape, name)
-        case inspect.VarTupleType() if text == shape.instead:
+            value = _text(node, wanted, name)
+        case inspect.VarTupleType() if text == wanted.instead:
             value = text
         case inspect.IntType() if _WHOLE.fullmatch(text) and not node.quoted:
             value = int(text)
@@ -99,23 +96,23 @@ def _scalar(node: Node, shape: Shape, name: str) -> object:
     return value
 
 
-def _duration(node: Node, shape: Shape, name: str) -> object:
+def _duration(node: Node, wanted: Setting, name: str) -> object:
     if node.kind in {"bool", "timestamp"}:
         return _UNFIT
     try:
         duration = parse_duration(node.text)
     except ConfigError as error:
         raise node.place.fault(f"{name}: {error.message}") from None
-    return duration if duration or "positive" not in shape.notes else _UNFIT
+    return duration if duration or "positive" not in wanted.notes else _UNFIT
 
 
-def _text(node: Node, shape: Shape, name: str) -> str | Path:
+def _text(node: Node, wanted: Setting, name: str) -> str | Path:
     text = node.text
     if _CONTROL.search(text):
         raise node.place.fault(f"{name} contains a control character or half a character; remove it.")
-    if isinstance(shape.core, inspect.CustomType):
+    if isinstance(wanted.core, inspect.CustomType):
         return _path(text, node, name)
-    return _location(node, name) if "location" in shape.notes else text
+    return _location(node, name) if "location" in wanted.notes else text
 
 
 def _location(node: Node, name: str) -> str:
@@ -138,42 +135,36 @@ def _path(text: str, node: Node, name: str) -> Path:
         raise node.place.fault(f"{name}: '{shorten(text)}' is nobody's home; write the path out.") from None
 
 
-def _unknown(key: str, value: Node, group: Shape, name: str) -> ConfigError:
-    elsewhere = [setting.name for setting in settings() if setting.path[-1] == key]
-    sought = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, group.members)
-    where = f" in {name}" if name else ""
-    return value.place.fault(f"there is no setting '{shorten(key)}'{where}{sought}")
+def _require_known(node: Node, group: Setting, name: str) -> None:
+    """ConfigError for the first member that the model has not in this group."""
+    unknown = [key for key in node.members if group.members and key not in group.members]
+    if unknown:
+        elsewhere = [setting.name for setting in settings() if setting.path[-1] == unknown[0]]
+        sought = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(unknown[0], group.members)
+        where = f" in {name}" if name else ""
+        raise node.at(unknown[0]).fault(f"there is no setting '{shorten(unknown[0])}'{where}{sought}")
 
 
-def _refused(name: str, node: Node, shape: Shape) -> ConfigError:
-    """What msgspec refuses, in words."""
-    if node.kind == "seq" and not node.items and shape.item != Shape():
+def _refused(name: str, node: Node, wanted: Setting) -> ConfigError:
+    """What msgspec refuses, a value of another kind or out of bounds, in words."""
+    if node.kind == "seq" and not node.items and isinstance(wanted.core, inspect.VarTupleType):
         return node.place.fault(f"{name} is an empty list; it must have at least 1 item.")
     if node.kind == "null" and not name.endswith("]"):
-        return node.place.fault(f"{name} has no value; it must be {shape.expected}.")
-    return _wrong(name, node, shape)
-
-
-def _wrong(name: str, node: Node, shape: Shape) -> ConfigError:
-    """The error for a value of another kind, or out of bounds."""
+        return node.place.fault(f"{name} has no value; it must be {wanted.expected}.")
     empty = node.is_text and not node.text
     found = "empty" if empty else _FOUND.get(node.kind, "the text '{}'").format(shorten(node.text))
-    return node.place.fault(f"{name} must be {shape.expected}, but it is {found}{_advice(node, shape)}.")
+    return node.place.fault(f"{name} must be {wanted.expected}, but it is {found}{_advice(node, wanted)}.")
 
 
-def _advice(node: Node, shape: Shape) -> str:
-    match shape.core:
+def _advice(node: Node, wanted: Setting) -> str:
+    match wanted.core:
         case inspect.IntType() | inspect.FloatType() if node.quoted and _NUMBER.fullmatch(node.text):
             return "; remove the quotes"
         case inspect.BoolType() if node.quoted and node.text.lower() in _SWITCHES:
             return "; remove the quotes"
         case inspect.StrType() | inspect.CustomType() if node.kind not in {"str", "seq", "map"}:
             return "; put it in quotes"
-        case inspect.VarTupleType() if node.kind == "str" and _fits(node.text, shape.item.core):
+        case inspect.VarTupleType() if node.kind == "str" and wanted.item.fits(node.text):
             return f"; write it in brackets, as a list: [{shorten(node.text)}]"
         case _:
             return ""
-
-
-def _fits(text: str, core: inspect.Type) -> bool:
-    return isinstance(core, inspect.StrType) and re.search(core.pattern or "", text) is not None

@@ -5,11 +5,12 @@ Must not know any value; everything is read off the model.
 
 from __future__ import annotations
 
+import json
 from typing import TypeAlias
 
 from msgspec import inspect
 
-from image_history.config.settings import ALL, Setting, Shape, plain
+from image_history.config.settings import ALL, Setting
 
 JsonSchema: TypeAlias = "dict[str, object]"
 
@@ -28,30 +29,30 @@ def json_schema() -> JsonSchema:
 
 
 def _member(setting: Setting) -> JsonSchema:
-    schema = {"description": setting.meaning} | _value(setting.shape)
-    if not (setting.shape.members or setting.default is None):
-        schema["default"] = plain(setting.default)
+    schema = {"description": setting.meaning} | _value(setting)
+    if not (setting.members or setting.default is None):
+        schema["default"] = json.loads(setting.default_json)
     # A group without content is one with all its members commented out.
-    if setting.shape.members or setting.shape.nullable:
+    if setting.members or setting.nullable:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         schema["type"] = [*types, "null"]
     return schema
 
 
-def _value(shape: Shape) -> JsonSchema:
-    match shape.core:
+def _value(wanted: Setting) -> JsonSchema:
+    match wanted.core:
         case inspect.StructType():
-            members = {name: _member(setting) for name, setting in shape.members.items()}
+            members = {name: _member(setting) for name, setting in wanted.members.items()}
             return {"type": "object", "properties": members, "additionalProperties": False}
         case inspect.DictType():
             return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
         case inspect.VarTupleType(min_length=least):
-            array: JsonSchema = {"type": "array", "items": _value(shape.item), "minItems": least or 0}
+            array: JsonSchema = {"type": "array", "items": _value(wanted.item), "minItems": least or 0}
             # A pattern holds for texts only, as `items` does for arrays and bounds do for numbers.
-            word = {"type": ["array", "string"], "pattern": f"^{shape.instead}$|{_VARIABLE}"}
-            return array if shape.instead is None else array | word
+            word = {"type": ["array", "string"], "pattern": f"^{wanted.instead}$|{_VARIABLE}"}
+            return array if wanted.instead is None else array | word
         case _:
-            return _scalar(shape.core)
+            return _scalar(wanted.core)
 
 
 def _scalar(core: inspect.Type) -> JsonSchema:
