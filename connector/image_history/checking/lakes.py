@@ -12,8 +12,9 @@ from importlib.metadata import version
 from image_history.checking.results import PARTIAL, Result, failed, ok
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, WarehouseError
+from image_history.model.addresses import is_lake
 from image_history.publish.lake import Found, Lake
-from image_history.publish.lakes import folder_in_s3, is_lake, opened, require_extra, wanted_of
+from image_history.publish.lakes import folder_in_s3, opened, require_extra, wanted_of
 from image_history.publish.tables import require_publishable
 from image_history.warehouse.partitions import LOOK_SECONDS, Source, require_relations, source
 from image_history.warehouse.warehouse import WarehouseFile

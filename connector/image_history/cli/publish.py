@@ -58,8 +58,7 @@ def document(publications: Sequence[Publication]) -> dict[str, object]:
 
 def told(publication: Publication) -> str:
     """What became of a dataset, a table, a report or a copy, in a line."""
-    from image_history.publish.copying import is_copy
-    from image_history.publish.stage import is_report
+    from image_history.model.addresses import is_copy, is_report
 
     where = (
         publication.to if publication.table is None else f"{publication.to.rstrip('/')}/{publication.table}"

@@ -5,7 +5,6 @@ Must not know how values are written; the tree serves only to say where the faul
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -13,19 +12,11 @@ from urllib.parse import urlsplit
 
 from image_history.config.model import Config, Publish
 from image_history.config.tree import Node
+from image_history.model.addresses import DELTA_S3, ICEBERG, is_file, is_lake, right_lake, scheme_of
 
 Entry = TypeVar("Entry")
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-# Where lake tables lie: what the address must match, and an example.
-_TABLES = {
-    "iceberg": (
-        r"iceberg://[A-Za-z0-9_.-]+/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*",
-        "iceberg://glue/ml_inventory",
-    ),
-    "delta+s3": (r"delta\+s3://[a-z0-9.-]+(/.*)?", "delta+s3://bucket/folder"),
-    "delta+file": (r"delta\+file:.*", "delta+file:/folder"),
-}
 
 
 def check(config: Config, root: Node) -> None:
@@ -99,49 +90,48 @@ def _check_organization(config: Config, root: Node) -> None:
 def _check_publish(config: Config, root: Node) -> None:
     """Each dataset and each lake has a place of its own, and only the settings that serve there."""
     # What is published would be written over what a sync works with.
-    taken = {config.warehouse: "the warehouse", config.landing_folder: "the landing folder"}
+    taken = {
+        config.warehouse.absolute(): "the warehouse",
+        config.landing_folder.absolute(): "the landing folder",
+    }
     seen: dict[str, str] = {}
     for called, entry, item in _entries(config.publish, root, "publish"):
         if entry.to is None:
             raise item.place.fault(
                 f"{called} has no 'to'; name a folder, or an address such as s3://bucket/folder."
             )
-        at = item.at("to")
+        at, scheme = item.at("to"), scheme_of(entry.to)
         first = seen.setdefault(entry.to.rstrip("/"), called)
         if first != called:
             raise at.fault(f"{called} and {first} have the same 'to'; keep one of them.")
-        for path, found in taken.items():
-            if ":/" not in entry.to and Path(entry.to).absolute() == path.absolute():
-                raise at.fault(f"{called}.to and {found} would both be {entry.to}; name another place.")
-        scheme = entry.to.partition(":")[0]
-        if ":/" in entry.to and scheme not in {"s3", *_TABLES}:
+        if scheme is None and (found := taken.get(Path(entry.to).absolute())):
+            raise at.fault(f"{called}.to and {found} would both be {entry.to}; name another place.")
+        if not (scheme in {None, "s3"} or is_lake(entry.to)):
             raise at.fault(
                 f"{called}.to must be a folder or an address such as s3://bucket/folder, not {scheme}://."
             )
-        shape, example = _TABLES.get(scheme, (".*", ""))
-        if not re.fullmatch(shape, entry.to):
+        if (example := right_lake(entry.to)) is not None:
             raise at.fault(f"{called}.to must be like {example}, but it is {entry.to!r}.")
-        _check_serves(called, entry, item, scheme)
+        _check_serves(called, entry, entry.to, item)
 
 
-def _check_serves(called: str, entry: Publish, item: Node, scheme: str) -> None:
+def _check_serves(called: str, entry: Publish, to: str, item: Node) -> None:
     """Each setting of an entry serves where the entry lies."""
-    in_s3, tables = scheme == "s3", scheme in _TABLES
-    single = str(entry.to).lower().endswith((".html", ".htm", ".duckdb"))
-    of_s3 = in_s3, f"is for S3, and 'to' is a {'table' if tables else 'folder'}."
+    in_s3, tables = scheme_of(to) == "s3", is_lake(to)
     for name in ("properties", "label", "keep"):
         # Null too, which would say something of a table.
         if name in item.members and not tables:
             raise item.at(name).fault(
                 f"{called}.{name} is for Iceberg and Delta tables, and 'to' is a Parquet dataset."
             )
+    of_s3 = in_s3, f"is for S3, and 'to' is a {'table' if tables else 'folder'}."
     # Whether a setting serves there, and what is said if it does not.
     serving = {
-        "profile": (in_s3 or scheme in {"iceberg", "delta+s3"}, "is for S3, and 'to' is a folder."),
+        "profile": (in_s3 or to.startswith((ICEBERG, DELTA_S3)), "is for S3, and 'to' is a folder."),
         "grace": (not tables, "is for Parquet datasets; how long a table's versions last is 'keep'."),
         "sse": of_s3,
         "kms_key_id": of_s3,
-        "group": (not (in_s3 or tables or single), "is for a dataset in a folder, and 'to' is none."),
+        "group": (not (in_s3 or tables or is_file(to)), "is for a dataset in a folder, and 'to' is none."),
     }
     for name, (serves, sentence) in serving.items():
         if name in item.members and getattr(entry, name) is not None and not serves:

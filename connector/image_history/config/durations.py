@@ -18,7 +18,8 @@ _UNITS = {
     "s": timedelta(seconds=1),
     "ms": timedelta(milliseconds=1),
 }
-_WRITTEN = re.compile("(?=.)" + "".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
+# For any dialect of regular expressions, the JSON Schema's too.
+PATTERN = "(?=.)" + "".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS)
 _BARE_NUMBER = re.compile(r"[+-]?[0-9][0-9_]*(\.[0-9]*)?")
 # A start of a listing is computed as an instant minus a duration; ten years keep that far from year 1.
 LONGEST = timedelta(days=3650)
@@ -29,7 +30,7 @@ def parse_duration(text: str) -> timedelta:
 
     ConfigError for anything else: a number without a unit, a fraction, a sign, more than ten years.
     """
-    written = _WRITTEN.fullmatch(text)
+    written = re.fullmatch(PATTERN, text)
     if written is None:
         raise ConfigError(_complaint(text))
     amounts = zip(written.groups(), _UNITS.items(), strict=True)

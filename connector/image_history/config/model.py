@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
-DELTA_FOLDER = "delta+file:"
 # A list that must not be empty.
 SOME = Meta(min_length=1)
 

@@ -14,11 +14,12 @@ from msgspec import inspect
 
 from image_history.config.checks import check
 from image_history.config.durations import parse_duration
-from image_history.config.model import DELTA_FOLDER, Config
+from image_history.config.model import Config
 from image_history.config.settings import ALL, Setting, settings
 from image_history.config.tree import Node
 from image_history.config.wording import nearest, shorten
 from image_history.errors import ConfigError
+from image_history.model.addresses import DELTA_FOLDER, scheme_of
 
 # What is written, and what must be, by the path that msgspec gives it: `accounts[0].profile`, `` for all.
 Written: TypeAlias = dict[str, tuple[Node, Setting]]
@@ -26,7 +27,6 @@ Written: TypeAlias = dict[str, tuple[Node, Setting]]
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9_]{0,17})")
 _NUMBER = re.compile(r"[+-]?([0-9][0-9_]{0,17}\.?[0-9]{0,17}|\.[0-9]{1,17})([eE][+-]?[0-9]{1,3})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _LONGEST_PATH = 4096
 # Stands for what is none of what the model wants: msgspec refuses it, whatever that is.
 _UNFIT = object()
@@ -121,7 +121,7 @@ def _location(node: Node, name: str) -> str:
     # In capitals it would be a folder of that name, and hold a dataset.
     if word == DELTA_FOLDER:
         return f"{word}{_path(re.sub('^/+', '/', rest), node, name)}"
-    return node.text if _ADDRESS.match(node.text) else str(_path(node.text, node, name))
+    return node.text if scheme_of(node.text) else str(_path(node.text, node, name))
 
 
 def _path(text: str, node: Node, name: str) -> Path:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from msgspec import inspect
 
+from image_history.config.durations import PATTERN
 from image_history.config.settings import ALL, Setting
 
 JsonSchema: TypeAlias = "dict[str, object]"
@@ -20,7 +21,6 @@ _ABOUT: JsonSchema = {
 }
 # A text that a variable fills is checked after it has been filled.
 _VARIABLE = r"\$\{"
-_DURATION = r"^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
 
 
 def json_schema() -> JsonSchema:
@@ -66,7 +66,7 @@ def _scalar(core: inspect.Type) -> JsonSchema:
         case inspect.BoolType():
             schema = {"type": ["boolean", "string"], "pattern": _VARIABLE}
         case inspect.TimeDeltaType():
-            schema = {"type": "string", "pattern": f"{_DURATION}|{_VARIABLE}"}
+            schema = {"type": "string", "pattern": f"^{PATTERN}$|{_VARIABLE}"}
         case inspect.StrType(pattern=str(pattern)):
             schema = {"type": "string", "pattern": f"{pattern}|{_VARIABLE}"}
     return {keyword: value for keyword, value in schema.items() if value is not None}

@@ -15,13 +15,6 @@ from image_history.warehouse.warehouse import WarehouseFile
 if TYPE_CHECKING:
     from image_history.config import Publish
 
-SUFFIX = ".duckdb"
-
-
-def is_copy(to: str) -> bool:
-    """Whether a name stands for a copy of the warehouse."""
-    return to.lower().endswith(SUFFIX)
-
 
 def write_copy(warehouse: WarehouseFile, to: str, entry: Publish | None = None) -> int:
     """Write the copy, whole or not at all, private to its owner; returns its bytes.

@@ -16,6 +16,7 @@ from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
 from image_history.hiding import keep_hidden, keep_hidden_in_url
 from image_history.model import Publication, Stop
+from image_history.model.addresses import DELTA_FOLDER, DELTA_S3, ICEBERG
 from image_history.publish.lake import Lake
 from image_history.publish.tables import Wanted, publish_table
 from image_history.warehouse.partitions import Source, source
@@ -23,25 +24,17 @@ from image_history.warehouse.warehouse import WarehouseFile
 
 logger = logging.getLogger(__name__)
 
-_ICEBERG = "iceberg://"
-_DELTA_FOLDER = "delta+file:"
-_DELTA_S3 = "delta+s3://"
 # Address, the package that it needs, and the extra that brings it.
 _EXTRAS = (
-    (_ICEBERG, "pyiceberg", "iceberg"),
-    (_DELTA_FOLDER, "deltalake", "delta"),
-    (_DELTA_S3, "deltalake", "delta"),
+    (ICEBERG, "pyiceberg", "iceberg"),
+    (DELTA_FOLDER, "deltalake", "delta"),
+    (DELTA_S3, "deltalake", "delta"),
 )
 
 
 _TABLE_BUCKET = re.compile(r"arn:[a-z0-9-]+:s3tables:[a-z0-9-]+:\d{12}:bucket/[^/]+")
 # Names of properties whose values are secrets, in pyiceberg's words and in those of object stores.
 _SECRET = re.compile("token|secret|password|credential|key|auth|sas|signature", re.IGNORECASE)
-
-
-def is_lake(to: str) -> bool:
-    """Whether an address is of lake tables, and not of a Parquet dataset."""
-    return any(to.startswith(scheme) for scheme, _, _ in _EXTRAS)
 
 
 def require_extra(to: str) -> str:
@@ -63,15 +56,15 @@ def opened(entry: Publish, *, looking: bool = False) -> Lake:
     to = str(entry.to)
     require_extra(to)
     _keep_secret(entry.properties or {})
-    if to.startswith(_ICEBERG):
+    if to.startswith(ICEBERG):
         from image_history.publish.iceberg import IcebergLake
 
-        catalog, _, namespace = to.removeprefix(_ICEBERG).partition("/")
+        catalog, _, namespace = to.removeprefix(ICEBERG).partition("/")
         return IcebergLake.opened(catalog, namespace, _catalog_properties(entry), looking=looking)
     from image_history.publish.delta import DeltaLake
 
-    if to.startswith(_DELTA_FOLDER):
-        folder = Path(to.removeprefix(_DELTA_FOLDER)).absolute()
+    if to.startswith(DELTA_FOLDER):
+        folder = Path(to.removeprefix(DELTA_FOLDER)).absolute()
         return DeltaLake(to, folder.as_uri(), entry.properties or {})
     return DeltaLake(to, to.removeprefix("delta+"), _store_properties(entry))
 
@@ -180,20 +173,20 @@ def _store_properties(entry: Publish) -> Mapping[str, str]:
 def folder_in_s3(entry: Publish) -> str | None:
     """The address in S3 below which an entry keeps its files, as far as its settings say; None if elsewhere."""
     to = str(entry.to)
-    if to.startswith(_DELTA_S3):
+    if to.startswith(DELTA_S3):
         return to.removeprefix("delta+")
     warehouse = (entry.properties or {}).get("warehouse", "")
-    return warehouse if to.startswith(_ICEBERG) and warehouse.startswith("s3://") else None
+    return warehouse if to.startswith(ICEBERG) and warehouse.startswith("s3://") else None
 
 
 def glue_database(entry: Publish) -> str | None:
     """The database in Glue that an entry fills; None if its catalog is another."""
     to = str(entry.to)
-    is_glue = to.startswith(_ICEBERG) and (entry.properties or {}).get("type") == "glue"
-    return to.removeprefix(_ICEBERG).partition("/")[2] if is_glue else None
+    is_glue = to.startswith(ICEBERG) and (entry.properties or {}).get("type") == "glue"
+    return to.removeprefix(ICEBERG).partition("/")[2] if is_glue else None
 
 
 def table_bucket(entry: Publish) -> str | None:
     """The ARN of the bucket of S3 Tables that an entry fills; None if its catalog is another."""
     warehouse = (entry.properties or {}).get("warehouse", "")
-    return warehouse if str(entry.to).startswith(_ICEBERG) and _TABLE_BUCKET.fullmatch(warehouse) else None
+    return warehouse if str(entry.to).startswith(ICEBERG) and _TABLE_BUCKET.fullmatch(warehouse) else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +16,10 @@ from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
 from image_history.formats import require_replaceable
 from image_history.model import Publication, Stop
-from image_history.publish.copying import is_copy, write_copy
+from image_history.model.addresses import is_copy, is_file, is_lake, scheme_of
+from image_history.publish.copying import write_copy
 from image_history.publish.destination import Destination
-from image_history.publish.lakes import is_lake, publish_lake
+from image_history.publish.lakes import publish_lake
 from image_history.publish.manifest import Manifest
 from image_history.publish.publisher import Wanted, publish, require_same_warehouse
 from image_history.warehouse.partitions import require_relations, source
@@ -28,8 +28,6 @@ from image_history.warehouse.warehouse import WarehouseFile, now_ms
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
-_REPORT = (".html", ".htm")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 
 
 def publish_all(
@@ -148,22 +146,12 @@ def _require_no_warehouse(to: str, warehouse: Path) -> None:
         raise ConfigError(f"{to} is the warehouse itself: name another file.")
 
 
-def is_file(to: str) -> bool:
-    """Whether one file is published there, the report or a copy, and no dataset."""
-    return is_report(to) or is_copy(to)
-
-
-def is_report(to: str) -> bool:
-    """Whether a report is published there, and no dataset."""
-    return to.lower().endswith(_REPORT)
-
-
 def require_place(to: str) -> None:
     """ConfigError for an address of something else than a folder or S3."""
-    found = _SCHEME.match(to)
-    if found and found[1].lower() != "s3":
+    scheme = scheme_of(to)
+    if scheme is not None and scheme.lower() != "s3":
         raise ConfigError(
-            f"{found[1]}:// is no place to write to: name a folder of this machine, or s3://bucket/name."
+            f"{scheme}:// is no place to write to: name a folder of this machine, or s3://bucket/name."
         )
 
 
