@@ -215,6 +215,11 @@ def test_impossible_value_is_refused(tmp_path: Path, text: str, part: str) -> No
             "rate: {x: 1}", "there is no setting 'x' in rate; there are list_per_second, describe", id="far"
         ),
         pytest.param("5: 1", "there is no setting '5'; there are warehouse, landing", id="number"),
+        pytest.param(
+            "rate: {list_per_secon: 1}\nretries: {}",
+            "there is no setting 'list_per_secon' in rate; did you mean list_per_second?",
+            id="first-of-two",
+        ),
         pytest.param('"\\a\\n": 1', "there is no setting '\\x07\\n'", id="control-characters"),
     ],
 )

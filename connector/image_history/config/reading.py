@@ -60,12 +60,13 @@ def _prepared(node: Node, wanted: Setting, name: str, written: Written) -> objec
     """The value as msgspec takes it."""
     written[name] = node, wanted
     if node.kind == "map":
-        _require_known(node, wanted, name)
-        inner = f"{name}." if name else ""
-        return {
-            key: _prepared(below, wanted.members.get(key, Setting()), f"{inner}{key}", written)
-            for key, below in node.members.items()
-        }
+        members = {}
+        for key, below in node.members.items():
+            if wanted.members and key not in wanted.members:
+                raise _unknown(key, below, wanted, name)
+            inner, path = wanted.members.get(key, Setting()), f"{name}.{key}" if name else key
+            members[key] = _prepared(below, inner, path, written)
+        return members
     if node.kind == "seq":
         items = enumerate(node.items)
         return [_prepared(below, wanted.item, f"{name}[{index}]", written) for index, below in items]
@@ -135,14 +136,11 @@ def _path(text: str, node: Node, name: str) -> Path:
         raise node.place.fault(f"{name}: '{shorten(text)}' is nobody's home; write the path out.") from None
 
 
-def _require_known(node: Node, group: Setting, name: str) -> None:
-    """ConfigError for the first member that the model has not in this group."""
-    unknown = [key for key in node.members if group.members and key not in group.members]
-    if unknown:
-        elsewhere = [setting.name for setting in settings() if setting.path[-1] == unknown[0]]
-        sought = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(unknown[0], group.members)
-        where = f" in {name}" if name else ""
-        raise node.at(unknown[0]).fault(f"there is no setting '{shorten(unknown[0])}'{where}{sought}")
+def _unknown(key: str, value: Node, group: Setting, name: str) -> ConfigError:
+    elsewhere = [setting.name for setting in settings() if setting.path[-1] == key]
+    sought = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, group.members)
+    where = f" in {name}" if name else ""
+    return value.place.fault(f"there is no setting '{shorten(key)}'{where}{sought}")
 
 
 def _refused(name: str, node: Node, wanted: Setting) -> ConfigError:

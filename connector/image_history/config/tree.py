@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 import yaml
 
@@ -19,12 +18,6 @@ from image_history.errors import ConfigError
 
 MAX_DEPTH = 12
 _RESOLVER = yaml.resolver.Resolver()
-
-
-class Mark(Protocol):
-    """Where PyYAML is in a text; lines count from 0."""
-
-    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +36,10 @@ class Position:
         place = self.source if self.line is None else f"{self.source}:{self.line}"
         return ConfigError(f"{place}: {sentence}", place=place)
 
-    def at(self, mark: Mark | None) -> Position:
-        """The line of PyYAML's mark, where there are lines."""
-        return self if self.line is None or mark is None else replace(self, line=mark.line + 1)
+    def at(self, mark: object) -> Position:
+        """The line of one of PyYAML's marks, which count from 0; this itself where there are no lines."""
+        line = getattr(mark, "line", None)
+        return self if self.line is None or line is None else replace(self, line=line + 1)
 
 
 @dataclass(slots=True)
