@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from image_history.model.addresses import is_copy, is_file, is_lake, is_report, right_lake, scheme_of
+from image_history.addresses import is_copy, is_file, is_lake, is_report, right_lake, scheme_of
 
 
 @pytest.mark.parametrize(

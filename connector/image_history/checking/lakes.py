@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
+from image_history.addresses import is_lake
 from image_history.checking.results import PARTIAL, Result, failed, ok
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, WarehouseError
-from image_history.model.addresses import is_lake
 from image_history.publish.lake import Found, Lake
 from image_history.publish.lakes import folder_in_s3, opened, require_extra, wanted_of
 from image_history.publish.tables import require_publishable

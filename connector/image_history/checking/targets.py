@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from image_history.addresses import is_lake
 from image_history.checking.results import PARTIAL, Result, failed, ok
 from image_history.config import Config, Publish
 from image_history.errors import ConnectorError, WarehouseError
-from image_history.model.addresses import is_lake
 from image_history.publish.stage import require_ready
 from image_history.warehouse.warehouse import WarehouseFile
 

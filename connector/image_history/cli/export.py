@@ -83,7 +83,7 @@ def command(shared: Globals, /, **given: Any) -> None:
     options = Options(**given)
     if (options.output is None) == (options.dataset is None):
         raise ConfigError("Say where to: --output FILE for one file, or --dataset FOLDER for a dataset.")
-    from image_history.model.addresses import is_copy
+    from image_history.addresses import is_copy
 
     if options.output is not None and options.format is None and is_copy(options.output):
         told = _copy(shared, options)

@@ -58,7 +58,7 @@ def document(publications: Sequence[Publication]) -> dict[str, object]:
 
 def told(publication: Publication) -> str:
     """What became of a dataset, a table, a report or a copy, in a line."""
-    from image_history.model.addresses import is_copy, is_report
+    from image_history.addresses import is_copy, is_report
 
     where = (
         publication.to if publication.table is None else f"{publication.to.rstrip('/')}/{publication.table}"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from image_history.addresses import DELTA_S3, ICEBERG, is_file, is_lake, right_lake, scheme_of
 from image_history.config.model import Config, Publish
 from image_history.config.tree import Node
-from image_history.model.addresses import DELTA_S3, ICEBERG, is_file, is_lake, right_lake, scheme_of
 
 Entry = TypeVar("Entry")
 

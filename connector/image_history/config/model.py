@@ -65,7 +65,7 @@ ENCRYPTION = _one_of("AES256", "aws:kms", "aws:kms:dsse")
 KMS_KEY = _text(
     "the id, the alias or the ARN of a KMS key, such as alias/history", r"^[A-Za-z0-9:/_-]{1,2048}$"
 )
-GROUP = _text(
+UNIX_GROUP = _text(
     "the name or the number of a group of this machine, in quotes if it is a number",
     r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$",
 )
@@ -85,7 +85,7 @@ WEBHOOK = _text("an address, as in ${SLACK_WEBHOOK}", longest=4096)
 PositiveDuration = Annotated[timedelta, Meta(extra={"positive": True})]
 
 
-class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+class Group(Struct, frozen=True, forbid_unknown_fields=True):
     """What every group of settings has."""
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
                 structs.force_setattr(self, name, Path(path).expanduser())
 
 
-class Images(Settings, frozen=True):
+class Images(Group, frozen=True):
     """Which images of an account are read: those that match `include` and don't match `exclude`."""
 
     include: Annotated[Globs, SOME] = ("*",)
@@ -105,7 +105,7 @@ class Images(Settings, frozen=True):
     """Images to leave out, even though `include` matches them."""
 
 
-class Account(Settings, frozen=True):
+class Account(Group, frozen=True):
     """One set of credentials and the regions to read with it. All defaults: what the AWS CLI would use."""
 
     profile: Profile | None = None
@@ -130,7 +130,7 @@ class Account(Settings, frozen=True):
         return "the default credentials" if self.profile is None else f"profile {self.profile}"
 
 
-class Members(Settings, frozen=True):
+class Members(Group, frozen=True):
     """Accounts of an organization, one by one or by the units that they are in."""
 
     units: tuple[Annotated[str, UNIT_ID], ...] = ()
@@ -139,7 +139,7 @@ class Members(Settings, frozen=True):
     """Accounts, by id."""
 
 
-class Organization(Settings, frozen=True):
+class Organization(Group, frozen=True):
     """The accounts of an AWS organization, each read with a role of the same name. Without `role_name`: none."""
 
     role_name: Annotated[str, ROLE_NAME] | None = None
@@ -159,7 +159,7 @@ class Organization(Settings, frozen=True):
     """Which images are read."""
 
 
-class Rate(Settings, frozen=True):
+class Rate(Group, frozen=True):
     """Calls a second that one scope, an account in a region, may make at most."""
 
     list_per_second: Annotated[float, Meta(gt=0, le=10_000)] = 2.0
@@ -168,7 +168,7 @@ class Rate(Settings, frozen=True):
     """Describe calls a second in one account and region."""
 
 
-class Retry(Settings, frozen=True):
+class Retry(Group, frozen=True):
     """How long one call is repeated when AWS throttles or fails."""
 
     attempts: Annotated[int, Meta(ge=1, le=100)] = 8
@@ -180,7 +180,7 @@ class Retry(Settings, frozen=True):
     more attempts have failed than were answered."""
 
 
-class Timeout(Settings, frozen=True):
+class Timeout(Group, frozen=True):
     """How long the network may stay silent."""
 
     connect: PositiveDuration = timedelta(seconds=5)
@@ -189,7 +189,7 @@ class Timeout(Settings, frozen=True):
     """Longest wait for an answer of AWS."""
 
 
-class Publish(Settings, frozen=True):
+class Publish(Group, frozen=True):
     """One Parquet dataset, or one lake of Iceberg or Delta tables, that is kept in step with the warehouse."""
 
     to: Annotated[str, LOCATION, Meta(extra={"location": True})] | None = None
@@ -206,7 +206,7 @@ class Publish(Settings, frozen=True):
     """Encryption that S3 is asked for with each object. Default: the bucket's own. Only beside an address in S3."""
     kms_key_id: Annotated[str, KMS_KEY] | None = None
     """Key for aws:kms. Default: the account's own for S3. Only beside such an sse."""
-    group: Annotated[str, GROUP] | None = None
+    group: Annotated[str, UNIX_GROUP] | None = None
     """Group of this machine that may read the dataset. Default: only its owner may. Only beside a folder."""
     properties: Annotated[dict[str, str], PROPERTIES] | None = None
     """Of the Iceberg catalog, as pyiceberg names them, or of Delta's store. Only for tables."""
@@ -223,7 +223,7 @@ class Publish(Settings, frozen=True):
             structs.force_setattr(self, "to", str(Path(self.to).expanduser()))
 
 
-class Hints(Settings, frozen=True):
+class Hints(Group, frozen=True):
     """Where AWS's events say which images may have changed; all others may rest. Without a source: none does."""
 
     queue: Annotated[str, QUEUE_URL] | None = None
@@ -246,7 +246,7 @@ class Hints(Settings, frozen=True):
         return self.trust if sources or self.trust_image_time else None
 
 
-class Notify(Settings, frozen=True):
+class Notify(Group, frozen=True):
     """One receiver of news: a command or a web address, told after a load of what changed since it was told last."""
 
     name: Annotated[str, LABEL] | None = None
@@ -272,7 +272,7 @@ class Notify(Settings, frozen=True):
         return self.name or f"{'run' if self.webhook is None else 'webhook'}-{index + 1}"
 
 
-class Config(Settings, frozen=True):
+class Config(Group, frozen=True):
     """All settings. `Config()` is what runs without any configuration."""
 
     warehouse: Path = Path("image-history.duckdb")

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import inspect
 
+from image_history.addresses import DELTA_FOLDER, scheme_of
 from image_history.config.checks import check
 from image_history.config.durations import parse_duration
 from image_history.config.model import Config
@@ -19,7 +20,6 @@ from image_history.config.settings import ALL, Setting, settings
 from image_history.config.tree import Node
 from image_history.config.wording import nearest, shorten
 from image_history.errors import ConfigError
-from image_history.model.addresses import DELTA_FOLDER, scheme_of
 
 # What is written, and what must be, by the path that msgspec gives it: `accounts[0].profile`, `` for all.
 Written: TypeAlias = dict[str, tuple[Node, Setting]]

@@ -17,8 +17,8 @@ from itertools import pairwise
 
 from msgspec import inspect, to_builtins
 
+from image_history.config import model
 from image_history.config.durations import format_duration
-from image_history.config.model import Config
 
 PREFIX = "IMAGE_HISTORY_"
 
@@ -38,7 +38,7 @@ class Setting:
     nullable: bool = False
     instead: str | None = None
     notes: Mapping[str, object] = field(default_factory=dict)
-    group: type = Config
+    group: str = ""
 
     @property
     def name(self) -> str:
@@ -64,7 +64,7 @@ class Setting:
     @property
     def meaning(self) -> str:
         """The text that stands below the setting in the model."""
-        return _meanings(self.group)[self.path[-1]]
+        return _meanings()[self.group, self.path[-1]]
 
     @cached_property
     def members(self) -> Mapping[str, Setting]:
@@ -73,7 +73,9 @@ class Setting:
             return {}
         return {
             each.name: replace(
-                _declared(each.type, (*self.path, each.name)), default=each.default, group=self.core.cls
+                _declared(each.type, (*self.path, each.name)),
+                default=each.default,
+                group=self.core.cls.__name__,
             )
             for each in self.core.fields
         }
@@ -131,19 +133,19 @@ def _declared(declared: inspect.Type, path: tuple[str, ...]) -> Setting:
 
 
 @cache
-def _meanings(group: type) -> Mapping[str, str]:
-    """The texts below the settings of a group, by the settings' names. They are in its source only."""
-    made = ast.parse(getsource(group)).body[0]
-    assert isinstance(made, ast.ClassDef)  # noqa: S101 - what the source of a class is
+def _meanings() -> Mapping[tuple[str, str], str]:
+    """The texts below the settings, by group and name. They are in the model's source only: Python drops them."""
+    groups = [each for each in ast.parse(getsource(model)).body if isinstance(each, ast.ClassDef)]
     return {
-        ast.unparse(each.target): " ".join(ast.literal_eval(text.value).split())
-        for each, text in pairwise(made.body)
-        if isinstance(each, ast.AnnAssign) and isinstance(text, ast.Expr)
+        (group.name, ast.unparse(setting.target)): " ".join(ast.literal_eval(text.value).split())
+        for group in groups
+        for setting, text in pairwise(group.body)
+        if isinstance(setting, ast.AnnAssign) and isinstance(text, ast.Expr)
     }
 
 
 # What the whole file must look like.
-ALL = Setting(core=inspect.type_info(Config))
+ALL = Setting(core=inspect.type_info(model.Config))
 
 
 @cache

@@ -12,11 +12,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from image_history.addresses import DELTA_FOLDER, DELTA_S3, ICEBERG
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
 from image_history.hiding import keep_hidden, keep_hidden_in_url
 from image_history.model import Publication, Stop
-from image_history.model.addresses import DELTA_FOLDER, DELTA_S3, ICEBERG
 from image_history.publish.lake import Lake
 from image_history.publish.tables import Wanted, publish_table
 from image_history.warehouse.partitions import Source, source

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from image_history.addresses import is_copy, is_file, is_lake, scheme_of
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
 from image_history.formats import require_replaceable
 from image_history.model import Publication, Stop
-from image_history.model.addresses import is_copy, is_file, is_lake, scheme_of
 from image_history.publish.copying import write_copy
 from image_history.publish.destination import Destination
 from image_history.publish.lakes import publish_lake
