@@ -19,11 +19,12 @@ from image_history.durable.effects import Effect
 from image_history.errors import WarehouseLockedError
 from image_history.landing.runs import Landing
 from image_history.landing.share import Share
-from image_history.model import Failure, Outcome, RunReport, Scope
+from image_history.model import Failure, Outcome, RowCounts, RunReport, Scope
 from image_history.run.pipeline import SyncOptions, sync
 from image_history.run.visible import Rhythm
 from image_history.simulator import Exchange, VirtualClock, World, generate
 from image_history.warehouse.loader import load_run, report
+from image_history.warehouse.records import counts_table
 from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.detailing import BRIEF, CALLS, STORED, true_details
 from tests.behaviour.harness import Row, ServeWorld, Site
@@ -611,6 +612,26 @@ def test_details_are_counted_where_they_were_read(described: Site) -> None:
         (QUICK, updated),
     ]
     assert set(site.ask(STORED)) <= true_details(site.world)
+
+
+def test_details_are_counted_for_no_other_account_run_or_image(described: Site) -> None:
+    """Of one region in two accounts, and of two runs, one scope's count grows, and none of an image's own."""
+    described.sync()
+    ours, other = Scope("111122223333", QUICK), Scope("222222222222", QUICK)
+    with WarehouseFile(described.config.warehouse).writing() as connection:
+        connection.duck.execute("UPDATE coverage SET updated = 1, etl_run_id = 'this'")
+        for name, value in (("account_id", other.account_id), ("etl_run_id", "before"), ("region", SLOW)):
+            connection.duck.execute(
+                f"INSERT INTO coverage SELECT * REPLACE ('{value}' AS {name}) FROM coverage "
+                "WHERE etl_run_id = 'this' AND account_id = $account AND region = $region",
+                {"account": ours.account_id, "region": ours.region},
+            )
+        connection.offer("counted_arrow", counts_table({ours: RowCounts(updated=5)}))
+        connection.run("load/add_counts", {"run_id": "this"})
+        grown = connection.duck.execute(
+            "SELECT etl_run_id, account_id, region, image_name FROM coverage WHERE updated <> 1"
+        ).fetchall()
+    assert grown == [("this", ours.account_id, ours.region, None)]
 
 
 def test_backup_that_is_put_back_between_two_slices_of_details(described: Site) -> None:
