@@ -1,10 +1,11 @@
 -- What: versions that are stored twice.
--- Parameters: none; within a load it looks at the streams in the temporary table `touched` only.
+-- Parameters: none; within a load it looks at the streams in the temporary table `touched` only, within its bounds.
 -- Returns: account_id, region, image_name, version, copies; no row when healthy.
--- Hashes first, which are counted twice as fast; only what they point at is counted by its key.
+-- Hashes first, which are counted twice as fast; only what they point at is counted by its key. They mostly
+-- point at nothing: then a scan without bounds ends at once, and one with them at its first row.
 WITH suspected AS (
     SELECT hash(account_id, region, image_name, version) AS key
-    FROM image_versions
+    FROM stored_near(getvariable('touched_bounds'))
     SEMI JOIN touched USING (account_id, region, image_name)
     GROUP BY key
     HAVING count(*) > 1

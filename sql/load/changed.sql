@@ -1,5 +1,5 @@
 -- What: the landed versions that differ from what is stored, with what differs.
--- Parameters: none; reads the temporary view `landed` and the tables `listed` and `outrun`.
+-- Parameters: none; reads the temporary view `landed`, its bounds, and the tables `listed` and `outrun`.
 -- Returns: nothing; makes the temporary table `changed`, one row a version, sorted by key: what is inserted from
 -- it keeps zone maps narrow.
 -- A state is valid from its LastModifiedTime, but never from before the state that it follows; one that
@@ -34,7 +34,7 @@ SELECT
     target.etl_first_seen_at AS stored_first_seen_at,
     TRUE AS was_landed
 FROM landed AS source
-LEFT JOIN image_versions AS target USING (account_id, region, image_name, version)
+LEFT JOIN stored_near(getvariable('landed_bounds')) AS target USING (account_id, region, image_name, version)
 LEFT JOIN listed USING (account_id, region, image_name)
 LEFT JOIN outrun USING (account_id, region, image_name)
 WHERE

@@ -1,5 +1,5 @@
 -- What: takes the stored rows of changed versions away; insert_changed_versions puts the new ones in.
--- Parameters: none; reads the temporary table `changed`.
+-- Parameters: none; reads the temporary table `changed`, with its bounds.
 -- Returns: nothing.
 DELETE FROM image_versions AS target
 USING changed AS source
@@ -8,4 +8,5 @@ WHERE
     AND target.account_id = source.account_id
     AND target.region = source.region
     AND target.image_name = source.image_name
-    AND target.version = source.version;
+    AND target.version = source.version
+    AND near(getvariable('changed_bounds'), target.account_id, target.region, target.image_name, target.version);

@@ -1,5 +1,5 @@
 -- What: live versions that the run proved absent.
--- Parameters: none; reads the temporary tables `proofs` and `outrun`.
+-- Parameters: none; reads the temporary tables `proofs`, with its bounds, and `outrun`.
 -- Returns: nothing; makes the temporary table `deleted`, one row a version. Runs after the merge.
 -- A proof names the lives that it ends, and says nothing of a state that was read after it, or where a listing was
 -- accepted after it. Of several the first counts: etl_valid_from is an upper bound. etl_last_seen_at is a lower one,
@@ -12,7 +12,7 @@ WITH gone AS (
         proof.evidence,
         proof.t0,
         greatest(proof.proved_at, stored.etl_valid_from) AS gone_since
-    FROM image_versions AS stored
+    FROM stored_near(getvariable('proofs_bounds')) AS stored
     JOIN proofs AS proof
         ON proof.account_id = stored.account_id
         AND proof.region = stored.region

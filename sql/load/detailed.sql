@@ -1,5 +1,5 @@
 -- What: the changed versions with their details, and those of which nothing changed but details.
--- Parameters: none; reads the temporary tables `changed` and `details`, and the view `landed`.
+-- Parameters: none; reads the temporary tables `changed` and `details`, with their bounds, and the view `landed`.
 -- Returns: nothing; makes the temporary table `changed` anew, with details, with the times of the calls that told
 -- them, and with what its events say.
 -- What was not asked or not answered stays as it is stored, and is owed (null time) if the state is a new one. Details
@@ -8,7 +8,7 @@
 CREATE OR REPLACE TEMP TABLE changed AS
 WITH stored AS (
     SELECT *
-    FROM image_versions
+    FROM stored_near(getvariable('detailed_bounds'))
     SEMI JOIN (
         SELECT account_id, region, image_name, version
         FROM changed

@@ -1,8 +1,8 @@
 -- What: whether details are stored of a version that changed, which its new state must keep.
--- Parameters: none; reads the temporary table `changed`.
+-- Parameters: none; reads the temporary table `changed`, with its bounds.
 -- Returns: has_details, one row.
 SELECT count(*) > 0 AS has_details
-FROM image_versions
+FROM stored_near(getvariable('changed_bounds'))
 SEMI JOIN (FROM changed WHERE etl_change <> 'created') USING (account_id, region, image_name, version)
 WHERE
     base_image IS NOT NULL

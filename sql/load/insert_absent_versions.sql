@@ -1,6 +1,6 @@
 -- What: remembers numbers that never were seen and are proved absent, so that they are not asked for again.
 -- Parameters: $run_id.
--- Returns: nothing; reads the temporary tables `proofs` and `listed`, runs after the merge. The life of the image
+-- Returns: nothing; reads the temporary tables `proofs`, with its bounds, and `listed`, runs after the merge. The life of the image
 -- in which they were absent is kept with them: another one begins to count anew.
 INSERT INTO absent_versions BY NAME
 SELECT
@@ -19,7 +19,7 @@ JOIN (SELECT account_id, region, image_name, image_created_at, life_began_at FRO
 WHERE
     created_until IS NULL
     AND NOT EXISTS (
-        FROM (FROM image_versions SEMI JOIN proofs USING (account_id, region, image_name)) AS stored
+        FROM (FROM stored_near(getvariable('proofs_bounds')) SEMI JOIN proofs USING (account_id, region, image_name)) AS stored
         WHERE
             stored.account_id = proof.account_id
             AND stored.region = proof.region

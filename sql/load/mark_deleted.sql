@@ -1,6 +1,6 @@
 -- What: marks deleted versions in the table of newest states.
 -- Parameters: $run_id, $observed_at (UTC).
--- Returns: nothing.
+-- Returns: nothing; reads the temporary table `deleted`, which is within the bounds of `proofs`.
 UPDATE image_versions AS target
 SET
     etl_deleted_at = source.gone_since,
@@ -14,4 +14,5 @@ WHERE
     target.account_id = source.account_id
     AND target.region = source.region
     AND target.image_name = source.image_name
-    AND target.version = source.version;
+    AND target.version = source.version
+    AND near(getvariable('proofs_bounds'), target.account_id, target.region, target.image_name, target.version);

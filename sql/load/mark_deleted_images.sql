@@ -1,6 +1,6 @@
 -- What: marks images that are gone, unless they were made again since.
 -- Parameters: $run_id, $observed_at (UTC).
--- Returns: nothing; reads the temporary tables `proofs` and `outrun`, runs after mark_deleted.
+-- Returns: nothing; reads the temporary tables `proofs`, with its bounds, and `outrun`, runs after mark_deleted.
 UPDATE images AS target
 SET
     etl_deleted_at = source.proved_at,
@@ -10,7 +10,7 @@ SET
 FROM (
     FROM proofs
     ANTI JOIN (
-        FROM image_versions
+        FROM stored_near(getvariable('proofs_bounds'))
         SEMI JOIN proofs USING (account_id, region, image_name)
         WHERE etl_deleted_at IS NULL
     ) USING (account_id, region, image_name)

@@ -1,5 +1,5 @@
 -- What: notes when details were told again that are as they are stored.
--- Parameters: none; reads the temporary table `details`, runs after insert_detailed_versions.
+-- Parameters: none; reads the temporary table `details`, with its bounds, runs after insert_detailed_versions.
 -- Returns: nothing. Details of a state that is no longer the stored one tell nothing about it.
 UPDATE image_versions AS target
 SET
@@ -15,6 +15,7 @@ WHERE
     AND target.creation_time = source.creation_time
     AND target.last_modified_time = source.last_modified_time
     AND target.etl_deleted_at IS NULL
+    AND near(getvariable('details_bounds'), target.account_id, target.region, target.image_name, target.version)
     AND (
         coalesce(source.etl_described_at, target.etl_described_at) IS DISTINCT FROM target.etl_described_at
         OR coalesce(source.etl_aliases_at, target.etl_aliases_at) IS DISTINCT FROM target.etl_aliases_at

@@ -1,5 +1,5 @@
 -- What: what the streams table must say after the run, for the streams where that is something new.
--- Parameters: none; reads the temporary tables `listed` and `touched`, and image_versions after the merge.
+-- Parameters: none; reads the temporary tables `listed` and `touched`, with its bounds, and image_versions after the merge.
 -- Returns: nothing; makes the temporary table `streams_after`, one row a stream.
 -- Versions are counted only where they changed: a quiet run must not read the whole table. What is of an earlier life
 -- of the image explains no number of this one.
@@ -29,7 +29,7 @@ live AS (
         SELECT
             stored.*,
             listed.life_began_at IS NULL OR stored.creation_time >= listed.life_began_at AS present
-        FROM image_versions AS stored
+        FROM stored_near(getvariable('touched_bounds')) AS stored
         SEMI JOIN touched USING (account_id, region, image_name)
         JOIN listed USING (account_id, region, image_name)
     )

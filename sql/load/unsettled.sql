@@ -1,10 +1,10 @@
 -- What: listings that were accepted without a word on a version that lives: another run has brought it since they
 -- were held against the warehouse.
--- Parameters: none; reads the temporary view `landed` and the tables `listed` and `proofs`, before the merge.
+-- Parameters: none; reads the temporary view `landed` and the tables `listed`, with its bounds, and `proofs`, before the merge.
 -- Returns: account_id, region, image_name; one row a stream. What was read after a listing began is nothing that
 -- this one could lack.
 SELECT DISTINCT stored.account_id, stored.region, stored.image_name
-FROM image_versions AS stored
+FROM stored_near(getvariable('listed_bounds')) AS stored
 JOIN listed USING (account_id, region, image_name)
 LEFT JOIN proofs AS proof
     ON proof.account_id = stored.account_id

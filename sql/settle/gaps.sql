@@ -1,6 +1,6 @@
 -- What: ranges of version numbers, from the first that is known to the highest, of which nothing is known.
 -- Grain: one row per stream and range.
--- Parameters: none; reads the temporary tables `listed` (streams to be settled) and `landed_numbers`.
+-- Parameters: none; reads the temporary tables `listed` (streams to be settled, with their bounds) and `landed_numbers`.
 -- Returns: account_id, region, image_name, first_version, last_version, sorted.
 -- Known is what was landed, is stored or is proved absent, in the present life of the image: an earlier one
 -- explains nothing. Of a stream without an unexplained number the range is known as a whole, unless it was listed
@@ -26,7 +26,7 @@ numbers AS (
         AND (needs_all OR version NOT BETWEEN first_version_seen AND highest_stored)
     UNION
     SELECT present.place, stored.version
-    FROM image_versions AS stored
+    FROM stored_near(getvariable('listed_bounds')) AS stored
     JOIN (FROM present WHERE needs_all) AS present USING (account_id, region, image_name)
     WHERE present.life_began_at IS NULL OR stored.creation_time >= present.life_began_at
 ),

@@ -1,6 +1,6 @@
 -- What: what a listing must know of the life of its image: versions that are older than it, and, of an image that
 -- AWS no longer knows, how much would end with it.
--- Parameters: none; reads the temporary tables `listed` (streams to be settled) and `landed_numbers`.
+-- Parameters: none; reads the temporary tables `listed` (streams to be settled, with their bounds) and `landed_numbers`.
 -- Returns: account_id, region, image_name, recreated_ms (when the image was created, if live versions are older),
 -- lives (live versions of an image that is gone), known_until_ms (of such an image the newest CreationTime that is
 -- known of it or of a version; UTC epoch milliseconds); one row a stream that has any of these.
@@ -14,7 +14,7 @@ stored AS (
         count(*) FILTER (version.etl_deleted_at IS NULL) AS lives,
         min(version.creation_time) FILTER (version.etl_deleted_at IS NULL) AS oldest,
         max(version.creation_time) AS newest
-    FROM image_versions AS version
+    FROM stored_near(getvariable('listed_bounds')) AS version
     JOIN concerned USING (account_id, region, image_name)
     GROUP BY concerned.place
 ),

@@ -1,11 +1,11 @@
 -- What: live versions that a listing lacks: of a full one those that are stored, and of any those that an earlier
 -- reading of the same run has landed. What is older than its image is no suspect: it ended with the image before.
--- Parameters: none; reads the temporary tables `listed` (streams to be settled) and `landed_numbers`.
+-- Parameters: none; reads the temporary tables `listed` (streams to be settled, with their bounds) and `landed_numbers`.
 -- Returns: account_id, region, image_name, version, created_ms (UTC epoch milliseconds of its newest life), stored
 -- (whether it is stored as live); one row a version, sorted.
 WITH alive AS (
     SELECT listed.place, stored.version, stored.creation_time, TRUE AS is_stored
-    FROM image_versions AS stored
+    FROM stored_near(getvariable('listed_bounds')) AS stored
     JOIN (FROM listed WHERE listing = 'full' AND NOT missing) AS listed USING (account_id, region, image_name)
     WHERE
         stored.etl_deleted_at IS NULL

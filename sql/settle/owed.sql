@@ -5,10 +5,10 @@
 -- wants_aliases (which call is due); sorted by scope, and what is asked for most first: of what was never answered for
 -- the newest version of each image, then what has an alias, then the others, the newest first; what was answered for
 -- comes last, by the day of that. In between the order is another one each run, so that what fails holds up no other.
--- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, and the registered Arrow table
--- `scopes_arrow`, whose t0 is now by AWS's clock. A version in a passing state waits until it has left it. An alias
--- points at one version: where another one, looked at no earlier, is said to have it, by this run or by what is
--- stored, a version is looked up again, in whatever state.
+-- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, the bounds of what is asked for, and the
+-- registered Arrow table `scopes_arrow`, whose t0 is now by AWS's clock. A version in a passing state waits until it has
+-- left it. An alias points at one version: where another one, looked at no earlier, is said to have it, by this run or
+-- by what is stored, a version is looked up again, in whatever state.
 WITH asked_of AS (
     -- Images that rest owe details as well.
     SELECT account_id, region, image_name
@@ -42,7 +42,7 @@ states AS (
         etl_described_at AS described_at,
         etl_aliases_at AS aliases_at,
         coalesce(len(aliases) > 0, FALSE) AS has_alias
-    FROM image_versions
+    FROM stored_near(getvariable('asked_bounds'))
     SEMI JOIN asked_of USING (account_id, region, image_name)
     ANTI JOIN changed USING (account_id, region, image_name, version)
     WHERE etl_deleted_at IS NULL
@@ -53,7 +53,7 @@ thought AS (
     WHERE etl_aliases_at IS NOT NULL
     UNION ALL
     SELECT account_id, region, image_name, version, unnest(stored.aliases) AS alias, etl_aliases_at AS said_at
-    FROM (FROM image_versions WHERE len(aliases) > 0 AND etl_deleted_at IS NULL) AS stored
+    FROM (FROM stored_near(getvariable('asked_bounds')) WHERE len(aliases) > 0 AND etl_deleted_at IS NULL) AS stored
     SEMI JOIN asked_of USING (account_id, region, image_name)
     ANTI JOIN (FROM details WHERE etl_aliases_at IS NOT NULL) AS looked USING (account_id, region, image_name, version)
 ),

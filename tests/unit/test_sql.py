@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -158,3 +159,11 @@ def test_every_file_is_used() -> None:
         if f'"{name}"' not in texts and f'"{name.removeprefix("reports/")}"' not in texts
     ]
     assert unused == []
+
+
+def test_every_variable_that_is_read_is_set_by_one_file() -> None:
+    """A misspelt variable is null without a word: what it bounds would not be bounded."""
+    made = Counter(name for file in STATEMENTS for name in re.findall(r"SET VARIABLE (\w+)", code(file)))
+    read = {name for file in STATEMENTS for name in re.findall(r"getvariable\('(\w+)'\)", statement(file))}
+    assert read == made.keys()
+    assert set(made.values()) == {1}

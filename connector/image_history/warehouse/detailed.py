@@ -10,14 +10,17 @@ from collections.abc import Iterable, Mapping
 from image_history.landing.rows import DETAILS_SCHEMA, VERSIONS_SCHEMA
 from image_history.landing.runs import LandedRun
 from image_history.model import Checkpoint, Failure, Outcome
-from image_history.warehouse.records import listed_table
+from image_history.warehouse.records import listed_table, proofs_table
 from image_history.warehouse.warehouse import Connection
 
 
 def land_listed(connection: Connection, run: LandedRun, marks: Iterable[Checkpoint]) -> None:
-    """Make the temporary table `listed` of some of the run's checkpoints."""
+    """Make the temporary table `listed` of some of the run's checkpoints: what else is stored is far from these."""
     connection.offer("listed_arrow", listed_table(marks, run.details.streams))
     connection.run("load/listed", {"images": [str(path) for path in run.images]})
+    connection.run("load/near")
+    connection.run("load/stored_near")
+    connection.run("load/listed_bounds")
 
 
 def land_versions(connection: Connection, run: LandedRun) -> None:
@@ -29,12 +32,22 @@ def land_versions(connection: Connection, run: LandedRun) -> None:
     else:
         connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
         connection.run("load/nothing_landed")
+    connection.run("load/landed_bounds")
+
+
+def land_proofs(connection: Connection, run: LandedRun) -> None:
+    """Make the temporary table `proofs` of what the run proved absent."""
+    connection.offer("proofs_arrow", proofs_table(run))
+    connection.run("load/proofs")
+    connection.run("load/proofs_bounds")
 
 
 def land_details(connection: Connection, run: LandedRun) -> None:
     """Make the temporary table `details` of the run's files of details."""
     if run.details.files:
-        connection.run("load/details", {"details": [str(path) for path in run.details.files]})
+        files = {"details": [str(path) for path in run.details.files]}
+        connection.run("load/details_bounds", files)
+        connection.run("load/details", files)
     else:
         connection.offer("details_arrow", DETAILS_SCHEMA.empty_table())
         connection.run("load/no_details")
@@ -45,13 +58,16 @@ def write_versions(connection: Connection, run: LandedRun, stamp: Mapping[str, o
 
     Where no details are concerned, nothing is done for them.
     """
+    connection.run("load/changed_bounds")
     if not run.details.files and not _stored_details(connection):
         connection.run("load/insert_events", stamp)
         connection.run("load/delete_changed_versions")
         connection.run("load/insert_changed_versions", stamp)
         return
     land_details(connection, run)
+    connection.run("load/detailed_bounds")
     connection.run("load/detailed")
+    connection.run("load/changed_bounds")
     connection.run("load/insert_detailed_events", stamp)
     connection.run("load/delete_changed_versions")
     connection.run("load/insert_detailed_versions", stamp)

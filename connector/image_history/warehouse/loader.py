@@ -35,7 +35,13 @@ from image_history.model import (
 from image_history.schema import RUNS
 from image_history.version import __version__
 from image_history.warehouse.confirmed import confirmations
-from image_history.warehouse.detailed import land_listed, land_versions, unread_details, write_versions
+from image_history.warehouse.detailed import (
+    land_listed,
+    land_proofs,
+    land_versions,
+    unread_details,
+    write_versions,
+)
 from image_history.warehouse.identity import last_loads, newest_load, rests_on_this
 from image_history.warehouse.records import (
     accounts_table,
@@ -45,7 +51,6 @@ from image_history.warehouse.records import (
     detailed_table,
     drift_table,
     outcome,
-    proofs_table,
     scopes_table,
     stream_of,
     table_of,
@@ -325,8 +330,7 @@ def _unsettled(connection: Connection, run: LandedRun) -> Iterable[Checkpoint]:
         return
     if newest is None and run.plan.base_run is None:
         return
-    connection.offer("proofs_arrow", proofs_table(run))
-    connection.run("load/proofs")
+    land_proofs(connection, run)
     for row in connection.table("load/unsettled").to_pylist():
         yield replace(
             run.checkpoints[stream_of(row)],
@@ -373,8 +377,7 @@ class _Load:
 
     def deletions(self) -> None:
         stamp = self._stamp(self.finished_ms)
-        self.connection.offer("proofs_arrow", proofs_table(self.run))
-        self.connection.run("load/proofs")
+        land_proofs(self.connection, self.run)
         self.connection.run("load/deleted")
         self.connection.run("load/insert_deletions", stamp)
         self.connection.run("load/mark_deleted", stamp)
@@ -387,7 +390,7 @@ class _Load:
         self.connection.run("load/insert_changed_images", self._stamp(self.observed_ms))
 
     def streams(self) -> None:
-        self.connection.run("load/touched")
+        self._touched()
         self.connection.run("load/streams_after")
         self.connection.run("load/delete_streams")
         self.connection.run("load/insert_streams", {"run_id": self.run.plan.run_id})
@@ -427,12 +430,15 @@ class _Load:
         self.connection.offer("detailed_arrow", detailed_table(self.run))
         self.connection.run("load/told", {"images": [str(path) for path in self.run.images]})
 
+    def _touched(self) -> None:
+        self.connection.run("load/touched")
+        self.connection.run("load/touched_bounds")
+
     def no_deletions(self) -> None:
         """Nothing is deleted, and nobody is touched but by `changed`."""
-        self.connection.offer("proofs_arrow", proofs_table(self.run))
-        self.connection.run("load/proofs")
+        land_proofs(self.connection, self.run)
         self.connection.run("load/deleted")
-        self.connection.run("load/touched")
+        self._touched()
 
     def cover_details(self, rows: Mapping[Scope, RowCounts]) -> None:
         """Add what was learned of details to what is said of scopes that are loaded already."""

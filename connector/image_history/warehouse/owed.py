@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from image_history.landing.runs import LandedRun
 from image_history.listing.details import Owed
 from image_history.model import Scope, Stream
-from image_history.warehouse.detailed import land_details, land_listed, land_versions
-from image_history.warehouse.records import checkpoints, proofs_table, scopes_table
+from image_history.warehouse.detailed import land_details, land_listed, land_proofs, land_versions
+from image_history.warehouse.records import checkpoints, scopes_table
 from image_history.warehouse.warehouse import Connection
 
 if TYPE_CHECKING:
@@ -86,15 +86,12 @@ def _rows(connection: Connection, run: LandedRun, every: timedelta) -> pa.Table:
     connection.run("load/outrun")
     land_versions(connection, run)
     connection.run("load/changed")
-    connection.offer("proofs_arrow", proofs_table(run))
-    connection.run("load/proofs")
+    land_proofs(connection, run)
     land_details(connection, run)
-    values = {
-        "every_ms": round(every.total_seconds() * 1000),
-        "run_id": run.plan.run_id,
-        "images": [str(path) for path in run.images],
-    }
-    return connection.table("settle/owed", values)
+    images = {"images": [str(path) for path in run.images]}
+    connection.run("settle/asked_bounds", images)
+    due = {"every_ms": round(every.total_seconds() * 1000), "run_id": run.plan.run_id}
+    return connection.table("settle/owed", {**images, **due})
 
 
 def _by_scope(rows: pa.Table) -> Iterator[tuple[Scope, pa.Table]]:

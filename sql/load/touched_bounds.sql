@@ -1,0 +1,16 @@
+-- What: the bounds of the streams that a load changes, for `near`, of all of their versions.
+-- Parameters: none; reads the temporary table `touched`.
+-- Returns: nothing; sets the variable `touched_bounds`.
+SET VARIABLE touched_bounds = (
+    SELECT struct_pack(
+        lowest_account := min(account_id),
+        highest_account := max(account_id),
+        lowest_region := min(region),
+        highest_region := max(region),
+        lowest_image := min(image_name),
+        highest_image := max(image_name),
+        lowest_version := NULL::INTEGER,
+        highest_version := NULL::INTEGER
+    )
+    FROM touched
+);
