@@ -43,11 +43,11 @@ def test_pace_halves_when_aws_throttles_and_recovers(trial: Trial) -> None:
     assert calls_a_second(calls, clock, 50) == pytest.approx(2, rel=0.05)
     trial.spoil(FaultRule(kind="throttling", times=1))
     calls_a_second(calls, clock, 1)
-    assert calls_a_second(calls, clock, 3) == pytest.approx(1.1, rel=0.1)
+    assert calls_a_second(calls, clock, 3) == pytest.approx(1.3, rel=0.1)
     trial.spoil(FaultRule(kind="throttling", times=20))
     slow = calls_a_second(calls, clock, 1)
     assert 2 / 16 <= slow < 0.25
-    calls_a_second(calls, clock, 60)
+    calls_a_second(calls, clock, 16)
     assert calls_a_second(calls, clock, 50) == pytest.approx(2, rel=0.05)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -63,16 +64,96 @@ def test_throttling_halves_the_rate() -> None:
 
 
 def test_success_wins_the_rate_back() -> None:
-    """Each success wins back five per cent of what is left of the rate, and never more than the whole."""
+    """Sixteen answers win the rate back, most of it the first ones, and never more than the whole."""
     pacer, _ = paced(1)
     pacer.throttled()
-    recovered = 0
+    factors = []
     while pacer.factor < 1:
         pacer.succeeded()
-        recovered += 1
-    assert recovered == 15
+        factors.append(pacer.factor)
+    assert len(factors) == 16
+    assert factors == sorted(factors)
+    assert factors[3] > 0.75
     pacer.succeeded()
     assert pacer.factor == 1
+
+
+def test_rate_is_whole_soon_after_a_minute_of_throttling() -> None:
+    """However often AWS throttled before it answers again, sixteen answers in a row win the whole rate back."""
+    pacer, clock = paced(2)
+    for _ in range(40):
+        starts(pacer, clock, 1)
+        pacer.throttled()
+    pacer.succeeded()
+    began = clock.now
+    answered = 1
+    while pacer.factor < 1:
+        starts(pacer, clock, 1)
+        pacer.succeeded()
+        answered += 1
+    assert answered == 16
+    assert clock.now - began < 12
+
+
+def test_rate_that_aws_once_throttled_is_felt_for() -> None:
+    """A rate that AWS throttled is reached in small steps; if it is allowed now, what is beyond is won as well."""
+    pacer, _ = paced(1)
+    for _ in range(2):
+        pacer.throttled()
+        for _ in range(4):
+            pacer.succeeded()
+    ceiling = pacer.factor
+    pacer.throttled()
+    factors = []
+    while pacer.factor < 1:
+        pacer.succeeded()
+        factors.append(pacer.factor)
+    assert factors[15] == pytest.approx(ceiling)
+    assert all(after - before < 0.03 * ceiling for before, after in pairwise(factors[9:19]))
+    assert 24 <= len(factors) <= 32
+
+
+@pytest.mark.parametrize("allowed", [1.5, 1, 0.5, 0.25])
+def test_less_than_the_rate_causes_no_storm(allowed: float) -> None:
+    """Where AWS allows less than is configured for long, one call in ten is throttled, and most of it is used."""
+    pacer, clock = paced(2)
+    level, since = 1.0, clock.now
+    answers = throttles = 0
+    while clock.now < 1_000 + 2_000:
+        pacer.wait()
+        level, since = min(max(1, allowed), level + (clock.now - since) * allowed), clock.now
+        if level >= 1:
+            level -= 1
+            answers += 1
+            pacer.succeeded()
+        else:
+            throttles += 1
+            pacer.throttled()
+    assert throttles <= answers / 9
+    assert answers >= 0.7 * 2_000 * allowed
+
+
+def test_thread_that_waits_its_turn_has_the_rate_of_then() -> None:
+    """A start time is given to one thread at a time: who waits behind it is not held to the rate of an outage."""
+    pacer, clock = paced(1)
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        if not waits:
+            behind.start()
+        waits.append(seconds)
+        clock.now += seconds
+        for _ in range(16):
+            pacer.succeeded()
+
+    pacer = Pacer(1, clock=clock, sleep=sleep)
+    behind = threading.Thread(target=pacer.wait)
+    pacer.wait()
+    for _ in range(4):
+        pacer.throttled()
+    pacer.wait()
+    behind.join()
+    assert waits == [16, 1]
 
 
 @given(
