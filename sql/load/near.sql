@@ -2,8 +2,8 @@
 -- Parameters: none; the macro's first argument is a variable as `landed_bounds` makes one. Without bounds all are near,
 -- and where the bounds are null, because there is nothing to look for, none is.
 -- Returns: nothing; makes the temporary macro `near`. It picks nothing: the join beside it does.
--- Constants are compared while a table is read, so that of what is elsewhere no other column is read. What a join tells a
--- scan of text only spares it row groups, by its first eight bytes: image names mostly have those in common.
+-- Constants are compared while a table is read, so that of what is elsewhere no other column is read. By what a join tells
+-- it, a scan of text only skips row groups, by the first eight bytes: image names mostly have those in common.
 CREATE OR REPLACE TEMP MACRO near(bounds, its_account, its_region, its_image, its_version) AS
     bounds IS NULL
     OR (

@@ -135,7 +135,7 @@ UNTOLD = {
     "warehouse/saved.py:saved": QUESTION,
     "warehouse/spool.py": QUESTION,
     "warehouse/turns.py": MEANWHILE,
-    "warehouse/warehouse.py:reading": "there is no sync yet, or not of this version, which is no fault",
+    "warehouse/warehouse.py:_reading": "there is no sync yet, or not of this version, which is no fault",
     "warehouse/warehouse.py:transaction": MEANWHILE,
 }
 

@@ -43,6 +43,7 @@ class Scans:
     @contextmanager
     def profiled(self, connection: Connection, name: str) -> Iterator[None]:
         """Count what a statement takes, unless it is a setting."""
+        self.rows.setdefault(name, 0)
         if name.startswith(("session/", "migrations/")):
             yield
             return
@@ -51,7 +52,7 @@ class Scans:
         yield
         connection.duck.execute("PRAGMA disable_profiling").fetchall()
         taken = sum(_taken(json.loads(self._file.read_text(encoding="utf-8"))))
-        self.rows[name] = self.rows.get(name, 0) + taken
+        self.rows[name] += taken
 
 
 def _taken(operator: Mapping[str, Any]) -> Iterator[int]:
@@ -63,25 +64,25 @@ def _taken(operator: Mapping[str, Any]) -> Iterator[int]:
         yield from _taken(below)
 
 
+def counting(scans: Scans, way: Callable[..., object]) -> Callable[..., object]:
+    """A way to run a statement, which is profiled."""
+
+    def profiled(self: Connection, name: str, parameters: Mapping[str, object] | None = None) -> object:
+        with scans.profiled(self, name):
+            return way(self, name, parameters)
+
+    return profiled
+
+
 @pytest.fixture
 def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scanned:
     """Does something, and tells what each statement took out of image_versions."""
 
     def work(job: Callable[[], object]) -> Mapping[str, int]:
         scans = Scans(tmp_path / "profile.json")
-        run, table = Connection.run, Connection.table
-
-        def running(self: Connection, name: str, parameters: Mapping[str, object] | None = None) -> None:
-            with scans.profiled(self, name):
-                run(self, name, parameters)
-
-        def asking(self: Connection, name: str, parameters: Mapping[str, object] | None = None) -> object:
-            with scans.profiled(self, name):
-                return table(self, name, parameters)
-
         with monkeypatch.context() as patched:
-            patched.setattr(Connection, "run", running)
-            patched.setattr(Connection, "table", asking)
+            for way in ("run", "count", "table"):
+                patched.setattr(Connection, way, counting(scans, getattr(Connection, way)))
             job()
         return scans.rows
 
@@ -116,3 +117,13 @@ def test_sync_looks_at_no_rows_of_elsewhere(
     large = scanned(lambda: changed(site, full=full, details=details))
     assert {"load/changed", "load/deleted", "load/streams_after", "settle/missing"} <= large.keys()
     assert {name: rows for name, rows in large.items() if rows > small.get(name, 0) + _BLOCK} == {}
+
+
+def test_quiet_sync_runs_no_statement_for_what_did_not_change(served: ServeWorld, scanned: Scanned) -> None:
+    """Where nothing changed, nothing is written but what the run proved, and nothing looked for in vain."""
+    site = served(generate(3, images=3, versions_per_image=4))
+    site.sync()
+    quiet = scanned(site.sync)
+    writing = {name for name in quiet if "/insert_" in name or "/delete_" in name or "/mark_" in name}
+    assert writing == {"load/insert_accounts", "load/insert_coverage", "load/insert_run"}
+    assert not {"load/has_details", "load/detailed", "session/tables"} & quiet.keys()

@@ -24,7 +24,6 @@ from image_history.checking.freshness import (
 from image_history.config import Config, Notify
 from image_history.model import Outcome, RunReport
 from image_history.notify.news import UNOPENED, WHOLE, Item, Known, Phase, Sent
-from image_history.report.words import proof
 from image_history.run.parts import WHOLE as EVERY_PART
 from image_history.run.parts import Part
 from image_history.schema import NOTIFIED, arrow_schema
@@ -106,6 +105,9 @@ def _shown(moment: datetime) -> str:
 
 
 def _deleted(rows: Sequence[Row]) -> list[Item]:
+    # The room of the report brings what pages are made with, and most syncs have no deletions to tell.
+    from image_history.report.words import proof
+
     return [
         Item(
             "deleted",

@@ -11,16 +11,19 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from image_history.addresses import DELTA_FOLDER, DELTA_S3, ICEBERG
 from image_history.config import Config, Publish
 from image_history.errors import ConfigError, ConnectorError, InterruptedRunError
 from image_history.hiding import keep_hidden, keep_hidden_in_url
 from image_history.model import Publication, Stop
-from image_history.publish.lake import Lake
-from image_history.publish.tables import Wanted, publish_table
 from image_history.warehouse.partitions import Source, source
 from image_history.warehouse.warehouse import WarehouseFile
+
+if TYPE_CHECKING:
+    from image_history.publish.lake import Lake
+    from image_history.publish.tables import Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +101,8 @@ def publish_lake(
 
 
 def _published(lake: Lake, rows: Source, wanted: Wanted, stop: Stop) -> Publication:
+    from image_history.publish.tables import publish_table
+
     started = time.monotonic()
     try:
         done = publish_table(lake.table(wanted.name, wanted.label), rows, wanted, stop)
@@ -121,6 +126,8 @@ def _published(lake: Lake, rows: Source, wanted: Wanted, stop: Stop) -> Publicat
 
 def wanted_of(entry: Publish, name: str, *, replace: bool = False) -> Wanted:
     """One table of an entry, as it shall be."""
+    from image_history.publish.tables import Wanted
+
     return Wanted(to=str(entry.to), name=name, label=entry.label, keep=entry.keep, replace=replace)
 
 

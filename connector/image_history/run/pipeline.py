@@ -395,7 +395,8 @@ class _Sync:
                 if run.plan.run_id not in done
             ]
             streams = connection.table("load/known_streams")
-            self.stored = known(connection, confirmed=self.config.hints.rests_for is not None)
+            confirmed = self.config.hints.rests_for is not None
+            self.stored = known(connection, confirmed=confirmed, streams=streams)
         newest = self.stored.newest
         memory = Memory(
             self.mark.warehouse_id,

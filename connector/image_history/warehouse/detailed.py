@@ -35,11 +35,13 @@ def land_versions(connection: Connection, run: LandedRun) -> None:
     connection.run("load/landed_bounds")
 
 
-def land_proofs(connection: Connection, run: LandedRun) -> None:
-    """Make the temporary table `proofs` of what the run proved absent."""
-    connection.offer("proofs_arrow", proofs_table(run))
+def land_proofs(connection: Connection, run: LandedRun) -> int:
+    """Make the temporary table `proofs` of what the run proved absent; how many ranges that are."""
+    proofs = proofs_table(run)
+    connection.offer("proofs_arrow", proofs)
     connection.run("load/proofs")
     connection.run("load/proofs_bounds")
+    return int(proofs.num_rows)
 
 
 def land_details(connection: Connection, run: LandedRun) -> None:

@@ -128,16 +128,23 @@ class Knowledge:
 
 
 def known(
-    connection: Connection, *, confirmed: bool = False, image_times: bool = False, after: Load | None = None
+    connection: Connection,
+    *,
+    confirmed: bool = False,
+    image_times: bool = False,
+    after: Load | None = None,
+    streams: pa.Table | None = None,
 ) -> Knowledge:
     """What the warehouse knows; what is confirmed of its streams, and by images' times, if that is asked for.
+
+    `streams` are the rows of sql/load/known_streams.sql, where they are at hand.
 
     Where it lacks `after`, a load that somebody remembers, a backup was put in its place, and hints at what it lacks
     are gone: then nothing is confirmed.
     """
     accounts = connection.table("load/known_accounts").to_pylist()
     return Knowledge(
-        streams=known_streams(connection.table("load/known_streams")),
+        streams=known_streams(connection.table("load/known_streams") if streams is None else streams),
         accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
         newest=newest_load(connection),
         confirmed=confirmations(connection, image_times=image_times)
@@ -353,7 +360,7 @@ def _void(mark: Checkpoint) -> Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    """The steps of one load, inside its transaction.
+    """The steps of one load, inside its transaction. A statement that would change nothing is left out.
 
     Deletions are observed a millisecond after everything else, so that a version that was still listed when
     a run began, and was gone when it ended, has both events in their order.
@@ -371,29 +378,32 @@ class _Load:
         return {"run_id": self.run.plan.run_id, "observed_at": _iso(milliseconds)}
 
     def versions(self) -> None:
-        stamp = self._stamp(self.observed_ms)
-        self.connection.run("load/changed")
-        write_versions(self.connection, self.run, stamp)
+        changed = self.connection.count("load/changed")
+        if changed or self.run.details.files:
+            write_versions(self.connection, self.run, self._stamp(self.observed_ms))
 
     def deletions(self) -> None:
         stamp = self._stamp(self.finished_ms)
-        land_proofs(self.connection, self.run)
+        proved = land_proofs(self.connection, self.run)
         self.connection.run("load/deleted")
+        if not proved:
+            return
         self.connection.run("load/insert_deletions", stamp)
         self.connection.run("load/mark_deleted", stamp)
         self.connection.run("load/mark_deleted_images", stamp)
         self.connection.run("load/insert_absent_versions", {"run_id": self.run.plan.run_id})
 
     def images(self) -> None:
-        self.connection.run("load/changed_images", {"images": [str(path) for path in self.run.images]})
-        self.connection.run("load/delete_changed_images")
-        self.connection.run("load/insert_changed_images", self._stamp(self.observed_ms))
+        images = {"images": [str(path) for path in self.run.images]}
+        if self.connection.count("load/changed_images", images):
+            self.connection.run("load/delete_changed_images")
+            self.connection.run("load/insert_changed_images", self._stamp(self.observed_ms))
 
     def streams(self) -> None:
         self._touched()
-        self.connection.run("load/streams_after")
-        self.connection.run("load/delete_streams")
-        self.connection.run("load/insert_streams", {"run_id": self.run.plan.run_id})
+        if self.connection.count("load/streams_after"):
+            self.connection.run("load/delete_streams")
+            self.connection.run("load/insert_streams", {"run_id": self.run.plan.run_id})
 
     def counts(self) -> dict[Scope, RowCounts]:
         evaluated = _evaluated(self.run)

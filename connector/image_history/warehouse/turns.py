@@ -15,8 +15,6 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
-import tenacity
-
 from image_history.durable.disk import open_lock, unlink
 from image_history.durable.effects import Effect, File, reach
 from image_history.durable.guard import opened_to_read
@@ -141,6 +139,16 @@ def _among_threads(path: Path, until: float, tell: Callable[[], None]) -> Iterat
 
 
 def _opened(opening: Callable[[], T], until: float, tell: Callable[[], None]) -> T:
+    try:
+        return opening()
+    except WarehouseLockedError:
+        if time.monotonic() >= until:
+            raise
+    # Only now, since most find the file free.
+    import tenacity
+
+    tell()
+    time.sleep(_POLL_SECONDS / 2)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(WarehouseLockedError),
         stop=lambda _: time.monotonic() >= until,

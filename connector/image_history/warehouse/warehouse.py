@@ -44,7 +44,6 @@ _WRITING = {
     "default_block_size": "65536",
 }
 _READING = {"autoinstall_known_extensions": "false"}
-_LEDGER = "schema_migrations"
 # A disk that is full at the very commit makes it an error of the transaction.
 _FULL = os.strerror(errno.ENOSPC)
 _REFUSED = re.compile("Failed to commit: Could not")
@@ -71,6 +70,12 @@ class Connection:
         """Run one statement for its effect."""
         reach(Effect.STATEMENT, name)
         self.duck.execute(statement(name), parameters or {}).fetchall()
+
+    def count(self, name: str, parameters: Parameters | None = None) -> int:
+        """Run one statement that makes a table or changes one; how many rows it made or changed."""
+        reach(Effect.STATEMENT, name)
+        [(rows,)] = self.duck.execute(statement(name), parameters or {}).fetchall()
+        return int(rows)
 
     def table(self, name: str, parameters: Parameters | None = None) -> pa.Table:
         """Run one query and return all its rows."""
@@ -213,6 +218,14 @@ class WarehouseFile:
 
         Raises as `writing` does, and WarehouseError if there is no file yet.
         """
+        with self._reading(wait_seconds, settings) as (connection, _):
+            yield connection
+
+    @contextmanager
+    def _reading(
+        self, wait_seconds: float | None, settings: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[Connection, int]]:
+        """As `reading`, with the newest migration of the file."""
         if not self.path.exists():
             raise WarehouseError(
                 f"There is no warehouse at {self.path} yet: run image-history sync first, or name "
@@ -223,7 +236,7 @@ class WarehouseFile:
         with self._opened(config, role, wait_seconds=wait_seconds) as connection:
             newest = _require_ours(connection, self.path)
             try:
-                yield connection
+                yield connection, newest
             except (duckdb.BinderException, duckdb.CatalogException) as error:
                 if newest == SCHEMA_VERSION:
                     raise
@@ -235,8 +248,7 @@ class WarehouseFile:
     @contextmanager
     def current(self, *, wait_seconds: float | None = None) -> Iterator[Connection]:
         """As `reading`, but a file of an earlier schema is brought up to date first."""
-        with self.reading(wait_seconds=wait_seconds) as connection:
-            newest = _newest_migration(connection, self.path)
+        with self._reading(wait_seconds) as (connection, newest):
             if newest == SCHEMA_VERSION:
                 yield connection
                 return
@@ -380,14 +392,16 @@ def _tables(connection: Connection) -> list[str]:
 
 def _require_ours(connection: Connection, path: Path) -> int:
     """The newest migration of the file."""
-    if _LEDGER not in _tables(connection):
+    try:
+        return _newest_migration(connection, path)
+    except duckdb.CatalogException as error:
         raise WarehouseError(
             f"{path} is a DuckDB database of another program. Name another file with --warehouse."
-        )
-    return _newest_migration(connection, path)
+        ) from error
 
 
 def _newest_migration(connection: Connection, path: Path) -> int:
+    """The newest migration of the file, -1 if its record is empty; CatalogException if it has no such table."""
     newest = connection.table("session/applied_migrations")["newest"][0].as_py()
     if newest is not None and newest > SCHEMA_VERSION:
         raise WarehouseError(
@@ -399,10 +413,12 @@ def _newest_migration(connection: Connection, path: Path) -> int:
 
 def _migrate(connection: Connection, path: Path) -> None:
     """Bring the schema up to date, each migration in its own transaction together with its record."""
-    tables = _tables(connection)
-    if tables and _LEDGER not in tables:
-        _require_ours(connection, path)
-    newest = _newest_migration(connection, path) if tables else -1
+    try:
+        newest = _newest_migration(connection, path)
+    except duckdb.CatalogException:
+        if _tables(connection):
+            _require_ours(connection, path)
+        newest = -1
     for name in names("migrations"):
         number = int(Path(name).name.split("_")[0])
         if number > newest:
