@@ -1,4 +1,4 @@
--- What: the bounds of the versions that change, for `near`.
+-- What: the bounds of the versions that change and are stored, for `near`.
 -- Parameters: none; reads the temporary table `changed`.
 -- Returns: nothing; sets the variable `changed_bounds`.
 SET VARIABLE changed_bounds = (
@@ -13,4 +13,5 @@ SET VARIABLE changed_bounds = (
         highest_version := max(version)
     )
     FROM changed
+    WHERE etl_change <> 'created'
 );

@@ -1,5 +1,5 @@
 -- What: the bounds of the landed versions, for `near`.
--- Parameters: none; reads the temporary view `landed`.
+-- Parameters: none; reads the variable `segments` and the registered Arrow table `scopes_arrow`.
 -- Returns: nothing; sets the variable `landed_bounds`.
 SET VARIABLE landed_bounds = (
     SELECT struct_pack(
@@ -12,5 +12,6 @@ SET VARIABLE landed_bounds = (
         lowest_version := min(version),
         highest_version := max(version)
     )
-    FROM landed
+    FROM read_parquet(getvariable('segments'))
+    SEMI JOIN scopes_arrow USING (account_id, region)
 );

@@ -29,10 +29,11 @@ def land_versions(connection: Connection, run: LandedRun) -> None:
         connection.run("load/segments", {"segments": [str(path) for path in run.segments]})
         connection.run("load/repeated")
         connection.run("load/landed_part" if run.is_mixed else "load/landed")
+        connection.run("load/landed_bounds")
     else:
+        # Whatever the bounds are: nothing is looked for.
         connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
         connection.run("load/nothing_landed")
-    connection.run("load/landed_bounds")
 
 
 def land_proofs(connection: Connection, run: LandedRun) -> int:

@@ -108,8 +108,11 @@ class Source:
 
     def relation(self, name: str) -> Relation:
         """A table or view by its name; ConfigError names the nearest if there is none."""
-        shown = self.connection.table("session/relations")["table_name"].to_pylist()
-        _require_known(name, {*shown, *(table.name for table in TABLES)})
+        tables = {table.name for table in TABLES}
+        if name not in tables:
+            # Only then, for it looks at every column that there is.
+            shown = self.connection.table("session/relations")["table_name"].to_pylist()
+            _require_known(name, {*shown, *tables})
         found = self._open(f'FROM "{name}" LIMIT 0', {}).schema
         columns = outside(name, found)
         key = key_of(name) or tuple(columns.names)
