@@ -3,16 +3,7 @@
 -- Parameters: none; reads the temporary table `listed`.
 -- Returns: nothing; sets the variable `listed_bounds`.
 SET VARIABLE listed_bounds = (
-    SELECT struct_pack(
-        lowest_account := min(account_id),
-        highest_account := max(account_id),
-        lowest_region := min(region),
-        highest_region := max(region),
-        lowest_image := min(image_name),
-        highest_image := max(image_name),
-        lowest_version := NULL::INTEGER,
-        highest_version := NULL::INTEGER
-    )
+    SELECT bounds_of(account_id, region, image_name, NULL::INTEGER)
     FROM listed
     LEFT JOIN streams USING (account_id, region, image_name)
     WHERE

@@ -2,15 +2,6 @@
 -- Parameters: none; reads the temporary table `proofs`.
 -- Returns: nothing; sets the variable `proofs_bounds`.
 SET VARIABLE proofs_bounds = (
-    SELECT struct_pack(
-        lowest_account := min(account_id),
-        highest_account := max(account_id),
-        lowest_region := min(region),
-        highest_region := max(region),
-        lowest_image := min(image_name),
-        highest_image := max(image_name),
-        lowest_version := NULL::INTEGER,
-        highest_version := NULL::INTEGER
-    )
+    SELECT bounds_of(account_id, region, image_name, NULL::INTEGER)
     FROM proofs
 );

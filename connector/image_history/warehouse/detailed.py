@@ -18,6 +18,7 @@ def land_listed(connection: Connection, run: LandedRun, marks: Iterable[Checkpoi
     """Make the temporary table `listed` of some of the run's checkpoints: what else is stored is far from these."""
     connection.offer("listed_arrow", listed_table(marks, run.details.streams))
     connection.run("load/listed", {"images": [str(path) for path in run.images]})
+    connection.run("load/bounds_of")
     connection.run("load/near")
     connection.run("load/stored_near")
     connection.run("load/listed_bounds")

@@ -1,0 +1,13 @@
+-- What: the bounds of the versions that a query has, for `near`: of all versions of its images if their numbers are null.
+-- Parameters: none.
+-- Returns: nothing; makes the temporary macro `bounds_of`, an aggregate. All bounds are null where there are no rows.
+CREATE OR REPLACE TEMP MACRO bounds_of(its_account, its_region, its_image, its_version) AS struct_pack(
+    lowest_account := min(its_account),
+    highest_account := max(its_account),
+    lowest_region := min(its_region),
+    highest_region := max(its_region),
+    lowest_image := min(its_image),
+    highest_image := max(its_image),
+    lowest_version := min(its_version),
+    highest_version := max(its_version)
+);
