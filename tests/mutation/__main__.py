@@ -29,6 +29,7 @@ DIRECTED = tuple(
         "unit/test_verdict",
         "unit/test_acceptance",
         "unit/test_plan",
+        "unit/test_hints",
         "behaviour/test_deletions",
         "behaviour/test_true_history",
         "behaviour/test_late_loads",
@@ -37,6 +38,11 @@ DIRECTED = tuple(
         "behaviour/test_details_troubles",
         "behaviour/test_promises",
         "behaviour/test_extract_streams",
+        "behaviour/test_visible",
+        "behaviour/test_image_times",
+        "behaviour/test_hints",
+        "behaviour/test_details_budget",
+        "behaviour/test_coverage",
     )
 )
 

@@ -5,18 +5,16 @@ Must not know what a mutant changes.
 
 from __future__ import annotations
 
-import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from unittest import mock
 
 import pytest
 
 from image_history.warehouse import warehouse
 from image_history.warehouse.statements import statement
+from tests.mutation.functions import heard
 from tests.mutation.mutants import MODULES
 from tests.mutation.probe import probe
 from tests.mutation.trial import run
@@ -59,7 +57,6 @@ class _Recorder:
     """Writes down the statements and functions that each test uses, in all its threads."""
 
     def __init__(self) -> None:
-        self.files: Mapping[str, str] = {str(sys.modules[name].__file__): name for name in MODULES}
         self.used: list[Used] = []
         self.failed: list[str] = []
         self.places: set[str] = set()
@@ -68,14 +65,11 @@ class _Recorder:
     def recording(self) -> Iterator[None]:
         """From an empty list on."""
         self.places = set()
-        with mock.patch.object(warehouse, "statement", self._statement):
-            threading.setprofile(self._called)
-            sys.setprofile(self._called)
-            try:
-                yield
-            finally:
-                sys.setprofile(None)
-                threading.setprofile(None)
+        with ExitStack() as stack:
+            stack.enter_context(mock.patch.object(warehouse, "statement", self._statement))
+            for module in MODULES:
+                stack.enter_context(heard(module, self.places.add))
+            yield
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Iterator[None]:
@@ -91,7 +85,3 @@ class _Recorder:
     def _statement(self, name: str) -> str:
         self.places.add(name)
         return statement(name)
-
-    def _called(self, frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and (module := self.files.get(frame.f_code.co_filename)) is not None:
-            self.places.add(f"{module}.{frame.f_code.co_qualname}")

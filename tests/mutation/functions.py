@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
+_HEAR = "_heard_by_the_mutation_pass"
 _TURNED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.Gt),
     ast.LtE: (ast.Lt, ast.GtE),
@@ -49,6 +50,27 @@ class Change:
             yield
         finally:
             function.__code__ = before
+
+
+@contextmanager
+def heard(module_name: str, hear: Callable[[str], object]) -> Iterator[None]:
+    """Have each function of a module say its name, as MODULE.NAME, whenever it is called meanwhile."""
+    module = import_module(module_name)
+    tree = ast.parse(_source(module_name))
+    for name, function in _functions(tree):
+        said = ast.Call(ast.Name(_HEAR, ast.Load()), [ast.Constant(f"{module_name}.{name}")], [])
+        function.body.insert(0, ast.Expr(said))
+    code = compile(ast.fix_missing_locations(tree), str(module.__file__), "exec")
+    before = {name: _found(module, name).__code__ for name, _ in _functions(tree)}
+    vars(module)[_HEAR] = hear
+    for name in before:
+        _found(module, name).__code__ = _code_of(code, name.split("."))
+    try:
+        yield
+    finally:
+        for name, was in before.items():
+            _found(module, name).__code__ = was
+        del vars(module)[_HEAR]
 
 
 def mutants(module_name: str) -> list[Change]:

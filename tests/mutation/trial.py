@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.mutation.mutants import named
-from tests.mutation.probe import probe
+from tests.mutation.probe import Seen, glance, probe
 from tests.properties.model import quietly
 
 
@@ -32,7 +32,7 @@ class Fate:
 class Trial:
     """A mutant, the tests that it is tried on in their order, and what the model stores without it.
 
-    `modelled` says whether the model uses its place: it is then asked first, since it asks most in the least time.
+    `modelled` says whether the model uses its place.
     """
 
     name: str
@@ -41,17 +41,16 @@ class Trial:
     stored: str
 
     def outcome(self) -> Fate:
-        """Try it. RuntimeError if pytest could not."""
-        changed = False
+        """Try it: a glance at the model, the tests, then all of the model. RuntimeError if pytest could not."""
         with named(self.name).applied():
-            if self.modelled:
-                with quietly() as folder:
-                    seen = probe(folder)
-                if seen.broken is not None:
-                    return Fate(self.name, seen.broken)
-                changed = seen.stored != self.stored
-            failed = failure(self.tests)
-        return Fate(self.name, failed, changed=failed is None and changed)
+            killed_by = (self._seen(glance).broken if self.modelled else None) or failure(self.tests)
+            seen = self._seen(probe) if self.modelled and killed_by is None else Seen(stored=self.stored)
+        broken = killed_by or seen.broken
+        return Fate(self.name, broken, changed=broken is None and seen.stored != self.stored)
+
+    def _seen(self, look: Callable[[Path], Seen]) -> Seen:
+        with quietly() as folder:
+            return look(folder)
 
 
 def failure(tests: Sequence[str]) -> str | None:
