@@ -542,3 +542,34 @@ def test_documents_name_the_breakers_numbers_as_they_are() -> None:
     docs = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
     assert [name for name, text in docs.items() if "30 %" in text] == ["how-it-works.md"]
     assert LIMIT in docs["how-it-works.md"]
+
+
+def test_state_is_valid_from_its_own_time(served: ServeWorld) -> None:
+    """From its creation or its last modification, and never from before the state that it follows."""
+    site = made(served, 1)
+    created_ms = site.world.truth()[0].creation_ms
+    site.sync()
+    site.world.clock.advance(HOUR_MS)
+    site.world.update_version(NAME, 1)
+    modified_ms = site.world.clock.now_ms()
+    site.world.clock.advance(HOUR_MS)
+    site.sync()
+    record = VersionRecord(
+        version=1, creation_ms=created_ms, last_modified_ms=modified_ms - MINUTE_MS, status="CREATE_FAILED"
+    )
+    site.world.put_version(NAME, record)
+    site.world.clock.advance(HOUR_MS)
+    site.sync(full=True)
+    make_again(site, 1)
+    again_ms = site.world.truth()[0].creation_ms
+    site.world.clock.advance(HOUR_MS)
+    site.sync(full=True)
+    told = (
+        "SELECT etl_change, epoch_ms(etl_valid_from) FROM image_version_events WHERE etl_change <> 'deleted'"
+    )
+    assert site.ask(f"{told} ORDER BY etl_observed_at") == [
+        ("created", created_ms),
+        ("modified", modified_ms),
+        ("modified", modified_ms),
+        ("recreated", again_ms),
+    ]
