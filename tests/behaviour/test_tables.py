@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
 from image_history.publish.lake import OUR_FILES
+from image_history.warehouse.answering import reader
+from image_history.warehouse.warehouse import Connection
 from tests.behaviour.lakes import KINDS, Shelf, aged, alike, assert_same, by_library, learn
 from tests.behaviour.publishing import Stock
 
@@ -18,6 +23,23 @@ pytestmark = pytest.mark.duckdb
 # Names as a publication gives them.
 LEFT, YOUNG = (f"{OUR_FILES}00000000-0000-4000-8000-{number:012}.parquet" for number in (1, 2))
 
+IN_A_MANIFEST = (
+    "content",
+    "file_format",
+    "partition",
+    "record_count",
+    "file_size_in_bytes",
+    "column_sizes",
+    "value_counts",
+    "null_value_counts",
+    "nan_value_counts",
+    "lower_bounds",
+    "upper_bounds",
+    "split_offsets",
+    "equality_ids",
+    "sort_order_id",
+    "key_metadata",
+)
 TABLES = ("image_versions", "image_version_events", "images", "runs")
 
 
@@ -83,6 +105,29 @@ def test_region_stands_inside_the_files(shelf: Shelf, stock: Stock) -> None:
             assert "large_" not in str(schema)
 
 
+def test_manifest_says_of_a_file_what_its_footer_does(
+    tmp_path: Path, stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pyiceberg itself would read it from the file: rows, nulls, bounds, sizes, row groups, partition."""
+    monkeypatch.setattr("image_history.formats.parquet.ROW_GROUP_ROWS", 16)
+    shelf = Shelf("iceberg", tmp_path)
+    stock.run_sql(
+        "CREATE VIEW mine AS SELECT region, image_name, version, creation_time, failure_reason, horovod, "
+        "version / 3 AS ratio, IF(version > 1, ['a', NULL], NULL) AS names, {'x': version, 'y': 'z'} AS pair "
+        "FROM image_versions UNION ALL BY NAME SELECT 'nowhere' AS region, '' AS image_name, 'NaN'::DOUBLE AS ratio"
+    )
+    shelf.publish(stock, "mine", *TABLES, label="gov")
+    for name in ("mine", *TABLES):
+        table = shelf.iceberg(name)
+        told = [task.file for task in table.scan().plan_files()]
+        assert told or name in {"image_version_events", "images"}
+        for file in told:
+            read = parquet_file_to_data_file(table.io, table.metadata, file.file_path)
+            assert {each: getattr(file, each) for each in IN_A_MANIFEST} == {
+                each: getattr(read, each) for each in IN_A_MANIFEST
+            }
+
+
 def test_events_are_appended(shelf: Shelf, stock: Stock) -> None:
     """New events become one file of themselves; the files before them stay."""
     learn(stock, "us-east-1", "us-west-2")
@@ -93,6 +138,25 @@ def test_events_are_appended(shelf: Shelf, stock: Stock) -> None:
     assert (first.written, second.written) == (2, 1)
     assert shelf.data_files() > files
     assert_same(shelf, stock, "image_version_events")
+
+
+def test_events_are_counted_and_not_compared(
+    shelf: Shelf, stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fingerprints, for which every value is read, are made of versions alone: nobody asks for those of events."""
+    asked: list[str] = []
+
+    def reading(connection: Connection, sql: str, parameters: Mapping[str, object]) -> pa.RecordBatchReader:
+        asked.append(sql)
+        return reader(connection, sql, parameters)
+
+    monkeypatch.setattr("image_history.warehouse.partitions.reader", reading)
+    learn(stock, "us-east-1", "us-west-2")
+    shelf.publish(stock, "image_versions", "image_version_events")
+    compared = [sql for sql in asked if "hash(" in sql]
+    assert len(compared) == 1
+    assert "image_version_events" not in compared[0]
+    assert_same(shelf, stock, "image_versions", "image_version_events")
 
 
 def test_events_that_were_lost_from_the_table_are_written_again(shelf: Shelf, stock: Stock) -> None:
@@ -133,6 +197,14 @@ def test_comments_types_and_keys_arrive(shelf: Shelf, stock: Stock) -> None:
     else:
         found = next(each for each in shelf.delta().schema().fields if each.name == "account_id")
         assert (found.metadata["comment"], found.nullable) == ("AWS account, 12 digits", False)
+
+
+def test_instants_arrive_as_they_are_stored(shelf: Shelf, stock: Stock) -> None:
+    """In microseconds, which the tables have, and not by way of the milliseconds of a dataset."""
+    stock.run_sql("UPDATE image_versions SET creation_time = creation_time + INTERVAL 1 MICROSECOND")
+    shelf.one(stock)
+    read = by_library(shelf, "image_versions")["creation_time"]
+    assert pc.microsecond(read).unique().to_pylist() == [1]
 
 
 def test_new_column_is_added_and_a_dropped_one_may_be_null(shelf: Shelf, stock: Stock) -> None:

@@ -21,10 +21,11 @@ from image_history.checking.results import Level, Result
 from image_history.cli import run
 from image_history.config import Config, Publish, load_config
 from image_history.model import Publication
+from image_history.publish.lake import OUR_FILES
 from image_history.publish.lakes import publish_lake
 from tests.behaviour.cloud import Cloud
 from tests.behaviour.lakes import KINDS, Shelf, alike, assert_same, at_commit, learn
-from tests.behaviour.publishing import Stock
+from tests.behaviour.publishing import REGIONS, Stock
 
 pytestmark = pytest.mark.duckdb
 
@@ -116,6 +117,16 @@ def test_publication_without_news_asks_little_and_writes_nothing(kind: str, aws:
     assert asked["GetTable"] <= 2 * len(TABLES)
     assert not asked["UpdateTable"]
     assert not asked["CreateTable"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_new_file_is_put_and_not_read_again(kind: str, aws: Cloud, stock: Stock) -> None:
+    """An upload begins, has a part and ends; Iceberg's FileIO asks before and after whether the file is there."""
+    before = Counter(aws.asked())
+    publish(kind, stock)
+    asked = Counter(aws.asked()) - before
+    files = [count for path, count in asked.items() if OUR_FILES in path]
+    assert files == [5 if kind == "iceberg" else 3] * len(REGIONS)
 
 
 def objects(aws: Cloud) -> dict[str, str]:

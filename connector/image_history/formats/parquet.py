@@ -29,7 +29,13 @@ def write_parquet(rows: Rows, sink: Sink) -> int:
 
     What Parquet has no type for, intervals and unions, is written as text.
     """
+    return int(written_parquet(rows, sink).num_rows)
+
+
+def written_parquet(rows: Rows, sink: Sink) -> pq.FileMetaData:
+    """As `write_parquet`; returns the file's footer, so that nobody has to read it again."""
     schema = _storable(rows.schema)
+    footers: list[pq.FileMetaData] = []
     count, waiting = 0, _Waiting(schema)
     with pq.ParquetWriter(
         sink,
@@ -39,6 +45,7 @@ def write_parquet(rows: Rows, sink: Sink) -> int:
         # Readers fail on version 2 (fastparquet, where truths may be null), and it is no smaller here.
         data_page_version="1.0",
         dictionary_pagesize_limit=_DICTIONARY_BYTES,
+        metadata_collector=footers,
     ) as writer:
         for batch in rows:
             count += batch.num_rows
@@ -46,7 +53,7 @@ def write_parquet(rows: Rows, sink: Sink) -> int:
                 writer.write_table(group, ROW_GROUP_ROWS)
         if waiting.rows or not count:
             writer.write_table(waiting.rest(), ROW_GROUP_ROWS)
-    return count
+    return footers[0]
 
 
 def _finer(schema: pa.Schema) -> dict[str, Any]:

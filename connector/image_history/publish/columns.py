@@ -25,7 +25,16 @@ class Cast:
         self._rows = rows
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return (batch.cast(self.schema) for batch in self._rows)
+        return (self._cast(batch) for batch in self._rows)
+
+    def _cast(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = zip(batch.columns, self.schema.types, strict=True)
+        return pa.RecordBatch.from_arrays([of_type(*each) for each in columns], schema=self.schema)
+
+
+def of_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The column in a type, exactly. If it has that already, no cast is made: there are thirty columns a batch."""
+    return column if column.type == kind else column.cast(kind)
 
 
 def numbered(columns: pa.Schema) -> pa.Schema:

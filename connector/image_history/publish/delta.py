@@ -13,12 +13,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 from deltalake import DeltaTable, Field, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
@@ -26,7 +25,8 @@ from deltalake.transaction import AddAction, CommitProperties, PostCommitHookPro
 
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import UNFORESEEN, OutputError
-from image_history.formats import Format, Rows, write_rows
+from image_history.formats import Rows
+from image_history.formats.parquet import written_parquet
 from image_history.publish.columns import Cast, unexplained
 from image_history.publish.lake import (
     OUR_FILES,
@@ -42,6 +42,9 @@ from image_history.publish.lake import (
     partition_columns,
 )
 from image_history.publish.target import Raised, Target, refusal, require_makeable
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 _ORPHANED_AFTER = timedelta(days=1)
 # Upkeep, and a checkpoint from which readers start, at each version that this divides.
@@ -200,15 +203,13 @@ class DeltaTarget(Target[DeltaTable]):
             reach(Effect.CREATE, File.TABLE_FILE)
             with files.open_output_stream(path) as stream:
                 reach(Effect.WRITE, File.TABLE_FILE)
-                count = write_rows(
-                    Cast(rows, pa.schema(map(unexplained, rows.schema))), stream, Format.PARQUET
-                )
+                footer = written_parquet(Cast(rows, pa.schema(map(unexplained, rows.schema))), stream)
                 size = stream.tell()
-            stats = {"numRecords": count} | _bounds(pq.read_metadata(path, filesystem=files), partition)
+            stats = {"numRecords": footer.num_rows} | _bounds(footer, partition)
         action = AddAction(
             path, size, partition, round(time.time() * 1000), data_change=True, stats=json.dumps(stats)
         )
-        return DataFile(region, path, count, size, action)
+        return DataFile(region, path, footer.num_rows, size, action)
 
     def replace(self, files: Sequence[DataFile], gone: Sequence[DataFile], state: State) -> str:
         """One version that has the new files and lacks the others."""

@@ -21,10 +21,14 @@ from pyiceberg.catalog import MetastoreCatalog, load_catalog
 from pyiceberg.expressions import AlwaysTrue, EqualTo
 from pyiceberg.io.pyarrow import (
     PyArrowFileIO,
-    parquet_file_to_data_file,
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
     pyarrow_to_schema,
     schema_to_pyarrow,
 )
+from pyiceberg.manifest import DataFile as NativeFile
+from pyiceberg.manifest import DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.snapshots import ancestors_of
@@ -33,7 +37,7 @@ from pyiceberg.utils.config import Config as PyicebergConfig
 
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import UNFORESEEN, OutputError
-from image_history.formats import Format, write_rows
+from image_history.formats.parquet import written_parquet
 from image_history.publish.columns import Cast, narrowed, numbered, unexplained
 from image_history.publish.lake import (
     LABEL,
@@ -59,8 +63,10 @@ from image_history.publish.sqlite import (
 from image_history.publish.target import Raised, Target, refusal, require_makeable, translated
 
 if TYPE_CHECKING:
+    from pyarrow.parquet import FileMetaData
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
 
     from image_history.formats import Rows
@@ -262,11 +268,12 @@ class IcebergTarget(Target["IcebergTable"]):
         schema = _file_schema(table.schema(), rows.schema)
         with self._translated(), gone_on_failure(lambda: table.io.delete(path)):
             reach(Effect.CREATE, File.TABLE_FILE)
-            with table.io.new_output(path).create() as stream:
+            output = table.io.new_output(path)
+            with output.create() as stream:
                 reach(Effect.WRITE, File.TABLE_FILE)
-                count = write_rows(Cast(rows, schema), stream, Format.PARQUET)
-            native = parquet_file_to_data_file(table.io, table.metadata, path)
-        return DataFile(region, path, count, native.file_size_in_bytes, native)
+                footer = written_parquet(Cast(rows, schema), stream)
+            native = _native_file(table.metadata, path, footer, len(output))
+        return DataFile(region, path, footer.num_rows, native.file_size_in_bytes, native)
 
     def replace(self, files: Sequence[DataFile], gone: Sequence[DataFile], state: State) -> str:
         """One snapshot that has the new files and lacks the others."""
@@ -441,6 +448,30 @@ def _relaxed(schema: Schema, there: set[str]) -> Schema:
         for field in schema.fields
     ]
     return Schema(*fields)
+
+
+def _native_file(metadata: TableMetadata, path: str, footer: FileMetaData, size: int) -> NativeFile:
+    """What a manifest says of a file that was just written, by its footer.
+
+    As pyiceberg's writers do it. Its `parquet_file_to_data_file` would get the footer from the store again, and
+    compare each file's columns with the table's, of which we made them.
+    """
+    schema = metadata.schema()
+    statistics = data_file_statistics_from_parquet_metadata(
+        footer, compute_statistics_plan(schema, metadata.properties), parquet_path_to_id_mapping(schema)
+    )
+    return NativeFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=path,
+        file_format=FileFormat.PARQUET,
+        partition=statistics.partition(metadata.spec(), schema),
+        file_size_in_bytes=size,
+        sort_order_id=None,
+        spec_id=metadata.default_spec_id,
+        equality_ids=None,
+        key_metadata=None,
+        **statistics.to_serialized_dict(),
+    )
 
 
 def _file_schema(schema: Schema, given: pa.Schema) -> pa.Schema:

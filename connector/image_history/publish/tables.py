@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import tenacity
 
 from image_history.errors import OutputError
 from image_history.model import Stop
+from image_history.publish.columns import of_type
 from image_history.publish.lake import (
     REGION_COLUMN,
     SOURCE_COLUMN,
@@ -30,7 +31,7 @@ from image_history.publish.lake import (
 from image_history.publish.ownership import require_no_strangers, rows_of_ours
 from image_history.publish.target import refusal
 from image_history.schema import IMAGE_VERSION_EVENTS
-from image_history.warehouse.partitions import Partition, Relation, Run, Source
+from image_history.warehouse.partitions import Growth, Partition, Relation, Run, Source
 
 if TYPE_CHECKING:
     from image_history.formats import Rows
@@ -228,7 +229,11 @@ class _Work:
     def _partitions(self, relation: Relation) -> Sequence[Partition]:
         """What the warehouse has of each region, by one scan: it does not change while it is published."""
         if self.partitions is None:
-            self.partitions = [each for each in self.source.partitions(relation) if each.rows]
+            if relation.name in _APPENDED:
+                # Counted alone: what is only added to is not compared by its values, which all would have to be read.
+                self.partitions = [_whole(relation, each) for each in self.source.growth(0)]
+            else:
+                self.partitions = [each for each in self.source.partitions(relation) if each.rows]
         return self.partitions
 
     def _growth(self, relation: Relation, known: State, files: Sequence[DataFile]) -> _Change:
@@ -239,9 +244,8 @@ class _Work:
         for growth in self.source.growth(known.as_of_ms):
             ours = [file for file in files if file.region == growth.region]
             part = known.of(growth.region)
-            total = growth.before + growth.after
-            parts.append(Part(growth.region, total))
-            whole = Partition(cut=relation.partitioned, value=growth.region, rows=total, fingerprint="")
+            whole = _whole(relation, growth)
+            parts.append(Part(whole.value, whole.rows))
             alike = part is not None and growth.before == part.rows == sum(file.rows for file in ours)
             if not alike or (growth.after and len(ours) >= _MOST_FILES):
                 write.append((whole, False))
@@ -288,13 +292,22 @@ class _Work:
     def _written(self, relation: Relation, partition: Partition, since_ms: int) -> DataFile:
         """A file of a partition: of its events since an instant (UTC epoch milliseconds), or (-1) of all its rows."""
         constants = {REGION_COLUMN: partition.value, SOURCE_COLUMN: self.wanted.label}
+        # In the table's units at once: by way of milliseconds each instant would be divided and multiplied.
+        exact = replace(relation, columns=pa.schema(map(_column, relation.columns)))
         with (
-            self.source.rows(relation, partition)
+            self.source.rows(exact, partition)
             if since_ms < 0
-            else self.source.rows_since(relation, partition, since_ms)
+            else self.source.rows_since(exact, partition, since_ms)
         ) as rows:
             filled = _Filled(rows, _columns(relation, self.wanted.label), constants)
             return self.table.write(partition.value, filled)
+
+
+def _whole(relation: Relation, growth: Growth) -> Partition:
+    """All events of a region."""
+    return Partition(
+        cut=relation.partitioned, value=growth.region, rows=growth.before + growth.after, fingerprint=""
+    )
 
 
 def _holds(known: State | None, partition: Partition, files: Iterable[DataFile]) -> bool:
@@ -339,7 +352,7 @@ class _Filled:
     def _filled(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         given = set(batch.schema.names)
         arrays = [
-            batch.column(column.name).cast(column.type)
+            of_type(batch.column(column.name), column.type)
             if column.name in given
             else pa.repeat(pa.scalar(self._values[column.name], column.type), batch.num_rows)
             for column in self.schema
