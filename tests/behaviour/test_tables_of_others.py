@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import time
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from pyiceberg.catalog import load_catalog
+from pyiceberg.manifest import DataFile as IcebergFile
+from pyiceberg.manifest import DataFileContent
 
 from image_history.config import Publish
 from image_history.errors import OutputError
@@ -58,6 +61,35 @@ def test_commit_to_a_table_that_another_program_made_is_not_repeated(stock: Stoc
 
     done = at_commit(remove, lambda: shelf.one(stock, EVENTS))
     assert by_library(shelf, EVENTS).num_rows == done.rows
+
+
+def test_rows_that_were_deleted_by_value_are_named(stock: Stock, tmp_path: Path) -> None:
+    """As Flink deletes rows: what is in the way is said, what can be done, and nothing is changed."""
+    shelf = Shelf("iceberg", tmp_path)
+    shelf.one(stock)
+    table = shelf.iceberg()
+    [file, *_] = [task.file for task in table.scan().plan_files()]
+    deleting = IcebergFile.from_args(
+        content=DataFileContent.EQUALITY_DELETES,
+        file_path=f"{file.file_path}.deletes",
+        file_format=file.file_format,
+        partition=file.partition,
+        record_count=1,
+        file_size_in_bytes=file.file_size_in_bytes,
+        equality_ids=[1],
+        spec_id=file.spec_id,
+    )
+    with table.transaction() as transaction, transaction.update_snapshot().overwrite() as snapshot:
+        snapshot.append_data_file(deleting)
+    stock.change("us-east-1")
+    before = shelf.bytes_there()
+    [done] = shelf.publish(stock)
+    assert done.error == (
+        "Cannot publish to iceberg://local/inventory/image_versions: its rows were deleted by value (equality "
+        f"deletes), which pyiceberg {version('pyiceberg')} cannot read. Nothing was changed. Let the program that "
+        "deleted them compact the table, or publish to another namespace."
+    )
+    assert shelf.bytes_there() == before
 
 
 def test_tag_of_an_auditor_does_not_stop_the_upkeep(stock: Stock, tmp_path: Path) -> None:

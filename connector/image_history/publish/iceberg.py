@@ -230,7 +230,12 @@ class IcebergTarget(Target["IcebergTable"]):
         mine = AlwaysTrue() if self._label is None else EqualTo(SOURCE_COLUMN, self._label)  # type: ignore[call-arg,arg-type]  # its own way
         names = [field.name for field in table.spec().fields]
         with self._translated():
-            tasks = list(table.scan(row_filter=mine).plan_files())
+            try:
+                tasks = list(table.scan(row_filter=mine).plan_files())
+            except (ValueError, NotImplementedError) as error:
+                if self._has_equality_deletes():
+                    raise self._deleted_by_value() from error
+                raise
         return [
             DataFile(
                 task.file.partition[names.index(REGION_COLUMN)] if REGION_COLUMN in names else None,
@@ -341,6 +346,18 @@ class IcebergTarget(Target["IcebergTable"]):
                 field.name if isinstance(field.transform, IdentityTransform) else f"{field.transform}"
                 for field in fields
             ]
+        )
+
+    def _has_equality_deletes(self) -> bool:
+        newest = self._loaded.current_snapshot()
+        summary = None if newest is None else newest.summary
+        return summary is not None and summary.get("total-equality-deletes") not in {None, "0"}
+
+    def _deleted_by_value(self) -> OutputError:
+        return refusal(
+            self._where,
+            f"its rows were deleted by value (equality deletes), which pyiceberg {version('pyiceberg')} cannot read",
+            "Let the program that deleted them compact the table, or publish to another namespace.",
         )
 
     def _not_understood(self, reason: str) -> OutputError:
