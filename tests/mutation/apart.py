@@ -16,16 +16,20 @@ _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 
 
-def apart(work: Callable[[_Asked], _Answer], asked: _Asked) -> _Answer | None:
-    """Do it in a process of its own; None if that crashed. RuntimeError if it raised."""
+def apart(work: Callable[[_Asked], _Answer], asked: _Asked, *, most_s: float | None = None) -> _Answer | None:
+    """Do it in a process of its own; None if that crashed, or took longer. RuntimeError if it raised."""
     here, there = PROCESSES.Pipe(duplex=False)
     process = PROCESSES.Process(target=_tell, args=(there, work, asked))
     process.start()
     there.close()
+    told, error = None, None
     try:
-        told, error = here.recv()
+        if here.poll(most_s):
+            told, error = here.recv()
+        else:
+            process.kill()
     except EOFError:
-        told, error = None, None
+        pass
     process.join()
     here.close()
     if error is not None:
