@@ -35,7 +35,7 @@ HARMLESS = {
     ("connector/image_history/checking/local.py", "_holder: fcntl.flock"),
     ("connector/image_history/warehouse/turns.py", "is_wanted: fcntl.flock"),
     ("connector/image_history/landing/files.py", "parquet: pq.ParquetWriter"),
-    ("connector/image_history/formats/parquet.py", "write_parquet: pq.ParquetWriter"),
+    ("connector/image_history/formats/parquet.py", "written_parquet: pq.ParquetWriter"),
     ("connector/image_history/formats/parquet.py", "_finer: pq.write_table"),
     ("connector/image_history/warehouse/copying.py", "copy_warehouse: shutil.copyfileobj"),
     # What a command says on stderr, until its last line is told.
