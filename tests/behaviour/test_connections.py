@@ -7,8 +7,8 @@ import gc
 import ipaddress
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,8 +41,15 @@ class Kept:
 
 
 @contextmanager
-def serving(context: ssl.SSLContext | None = None) -> Iterator[Kept]:
-    """Answer each request with a page; close after one during which `hang_up` was set."""
+def serving(
+    context: ssl.SSLContext | None = None,
+    *,
+    trickle: Callable[[Callable[[bytes], object]], None] | None = None,
+) -> Iterator[Kept]:
+    """Answer each request with a page; close after one during which `hang_up` was set.
+
+    `trickle` answers all but the first.
+    """
     kept = Kept()
 
     class Handler(BaseHTTPRequestHandler):
@@ -54,6 +61,10 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Kept]:
             kept.lines.append(self.requestline)
             kept.connections.add(self.client_address)
             how = "close" if kept.hang_up else None
+            if trickle is not None and len(kept.lines) > 1:
+                trickle(self.wfile.write)
+                self.close_connection = True
+                return
             self.wfile.write(Reply(body=PAGE.body, headers={"Connection": how}).raw())
             self.close_connection = kept.hang_up
 
@@ -99,6 +110,27 @@ def test_connection_that_the_server_closed_is_not_used_again(monkeypatch: pytest
         for _ in range(3):
             assert len(api.call("ListImageVersions", ONE).body.ImageVersions) == 1
     assert len(kept.connections) == 3
+
+
+def test_answer_that_trickles_on_a_connection_of_its_own_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends its connection, as HTTP/1.0 does, and never comes to an end: the call's own bound holds."""
+    ended = threading.Event()
+
+    def trickle(write: Callable[[bytes], object]) -> None:
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nx-amzn-RequestId: second\r\n\r\n"
+        write(head)
+        with suppress(OSError):
+            while not ended.wait(0.05):
+                write(b" ")
+
+    with serving(trickle=trickle) as kept:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{kept.port}")
+        timeouts = Timeouts(5, 5, call_seconds=0.3)
+        api = ImageApi(Access(), "us-east-1", timeouts=timeouts, callers=Callers(1))
+        api.call("ListImageVersions", ONE)
+        with pytest.raises(ServiceUnavailableError, match=r"no whole answer within 0\.3 s"):
+            api.call("ListImageVersions", ONE)
+        ended.set()
 
 
 @pytest.mark.parametrize("proxied", [False, True])

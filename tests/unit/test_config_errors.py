@@ -250,6 +250,25 @@ def test_credentials_are_refused_without_being_repeated(tmp_path: Path, text: st
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "notify: https://hooks.slack.com/services/HUSH",
+        "notify: [HTTPS://hooks.slack.com/services/HUSH]",
+        "notify: ${HUSH}",
+        "AKIAIOSFODNN7EXAMPLE: 1\nAKIAIOSFODNN7EXAMPLE: 2",
+    ],
+)
+def test_what_a_message_quotes_is_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """The address of a webhook lets anybody send to it, and a name that is given twice may be a key."""
+    monkeypatch.setenv("HUSH", "https://hooks.slack.com/services/HUSH")
+    message = complaint(tmp_path, text)
+    assert "/HUSH" not in message
+    assert "IOSFODNN7EXAMPLE" not in message
+
+
+@pytest.mark.parametrize(
     ("text", "part"),
     [
         pytest.param(

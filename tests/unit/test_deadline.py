@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from image_history.aws.deadline import Callers
+from image_history.aws.deadline import Callers, connection_is_free
 
 
 def test_outcome_of_a_call_is_its_own() -> None:
@@ -74,15 +74,15 @@ def test_calls_wait_for_their_turn() -> None:
 class Connection:
     """One of http.client's, as far as a bound on calls knows it."""
 
-    sock: socket.socket
+    sock: object
 
 
 def here() -> bool:
-    """The call can wait for nothing but its socket."""
+    """The call has its connection."""
     return True
 
 
-def test_call_that_waits_for_its_socket_alone_is_made_here() -> None:
+def test_call_that_has_its_connection_is_made_here() -> None:
     """By the thread that wants it, and its outcome is its own."""
     callers = Callers(1)
     assert callers.within(30, threading.get_ident, begin=here) == threading.get_ident()
@@ -117,6 +117,74 @@ def test_overdue_call_that_is_made_here_loses_its_socket(*, earlier: bool) -> No
     ends.set()
     if earlier:
         beside.join()
+
+
+@pytest.mark.parametrize("how", ["ending", "inside"])
+def test_socket_is_found_wherever_it_is(how: str) -> None:
+    """An answer that ends its connection takes the socket from it; TLS within TLS to a proxy has it inside."""
+
+    class Tunnel:
+        def __init__(self, socket: socket.socket) -> None:
+            self.socket = socket
+
+    callers, ended = Callers(1), list[bytes]()
+    for _ in range(2):
+        ours, theirs = socket.socketpair()
+        connection = Connection(Tunnel(ours) if how == "inside" else ours)
+
+        def silent(connection: Connection = connection, ours: socket.socket = ours) -> bytes:
+            sys.audit("http.client.send", connection, b"")
+            connection.sock = connection.sock if how == "inside" else None
+            ours.settimeout(5)
+            ended.append(ours.recv(1))
+            return ended[-1]
+
+        with ours, theirs, pytest.raises(TimeoutError):
+            callers.within(0.02, silent, begin=here)
+    assert ended == [b"", b""]
+
+
+def test_what_comes_of_an_overdue_call_is_dropped() -> None:
+    """Its socket was taken away, so what it has is cut, or too late."""
+    waited = threading.Event()
+    with pytest.raises(TimeoutError):
+        Callers(1).within(0.02, lambda: waited.wait(0.1), begin=here)
+
+
+@pytest.mark.parametrize("event", ["socket.getaddrinfo", "subprocess.Popen"])
+def test_call_that_needs_more_than_its_connection_is_made_apart(event: str) -> None:
+    """The connection was closed by the server: a name server may take any time, and so may a program with keys."""
+    begun: list[bool] = []
+    made_by: list[int] = []
+
+    def begin() -> bool:
+        begun.append(True)
+        return True
+
+    def call() -> int:
+        made_by.append(threading.get_ident())
+        sys.audit(event, "host", 443)
+        return threading.get_ident()
+
+    assert Callers(1).within(30, call, begin=begin) != threading.get_ident()
+    assert (len(begun), made_by[0], len(made_by)) == (2, threading.get_ident(), 2)
+
+
+def test_connection_that_is_free_is_left_alone() -> None:
+    """It may serve another call by now, though this one goes on, and is overdue."""
+    ours, theirs = socket.socketpair()
+    waited = threading.Event()
+
+    def call() -> None:
+        sys.audit("http.client.send", Connection(ours), b"")
+        connection_is_free()
+        waited.wait(0.1)
+
+    with ours, theirs:
+        with pytest.raises(TimeoutError):
+            Callers(1).within(0.02, call, begin=here)
+        theirs.send(b"x")
+        assert ours.recv(1) == b"x"
 
 
 def test_call_that_was_in_time_keeps_its_socket() -> None:

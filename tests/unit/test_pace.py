@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_history.extract.pace import Pacer
+from image_history.model import Stop
 
 
 class Clock:
@@ -185,3 +186,14 @@ def test_threads_share_one_schedule() -> None:
     for thread in threads:
         thread.join()
     assert sorted(waits) == pytest.approx([0.25 * number for number in range(1, 8)])
+
+
+def test_sleep_of_a_run_ends_soon_after_it_is_stopped() -> None:
+    """However long the wait for the next call would be; no wait is begun after that."""
+    stop = Stop()
+    asleep = threading.Thread(target=stop.sleep, args=(3_600,))
+    asleep.start()
+    stop.request(15)
+    asleep.join(30)
+    assert not asleep.is_alive()
+    stop.sleep(3_600)

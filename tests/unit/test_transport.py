@@ -85,13 +85,13 @@ def test_line_that_is_not_believed_connects_anew() -> None:
     ],
     ids=["none", "static", "not fetched yet"],
 )
-def test_exchange_waits_for_its_socket_alone_once_it_is_connected(
+def test_exchange_has_a_connection_once_one_was_believed(
     credentials: Credentials | None, *, lasting: bool, believed: bool
 ) -> None:
     """A first exchange may wait for a name server, and credentials that are due for whoever gives them."""
     transport, client = Transport(), Made().sender()
     first = transport.begin(client, credentials)
-    assert not first.can_wait_only_for_socket
+    assert not first.has_connection
     with transport.under_way(client, first):
         first.believed = believed
-    assert transport.begin(client, credentials).can_wait_only_for_socket == (lasting and believed)
+    assert transport.begin(client, credentials).has_connection == (lasting and believed)

@@ -94,7 +94,7 @@ class Caller:
         def begin() -> bool:
             nonlocal made
             made = client.begin()
-            return made.can_wait_only_for_socket
+            return made.has_connection
 
         def exchange() -> Result:
             with client.under_way(made) as api:

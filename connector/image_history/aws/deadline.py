@@ -2,7 +2,8 @@
 
 A call that is overdue loses its socket, which ends it. A call that may wait for something else (a name server, a
 program that has credentials) is made by a thread of its own, which can be left behind; that costs a third of the
-call's CPU, so other calls are made where they are wanted. Must not know what is called.
+call's CPU, so a call that has its connection is made where it is wanted, and anew by a thread of its own if it turns
+out to need more than that. Must not know what is called.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from queue import SimpleQueue
@@ -44,16 +45,29 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
         del job
 
 
-class _Call(Generic[Result]):
-    """One call and what came of it. A bare lock tells of its end: a Future costs three times as much."""
+class _DetourError(BaseException):
+    """A call that was thought to have its connection is about to look a name up, or to start a program.
 
-    def __init__(self, call: Callable[[], Result]) -> None:
+    Nothing has been sent. Not an Exception: whoever explains a failed connection would take it for one.
+    """
+
+
+class _Call(Generic[Result]):
+    """One call and what came of it. A bare lock tells of its end: a Future costs three times as much.
+
+    With `here` it is made by the thread that wants it, and may wait for nothing but its socket.
+    """
+
+    def __init__(self, call: Callable[[], Result], *, here: bool = False) -> None:
         self._call = call
+        self._here = here
         self._result: list[Result] = []
         self._error: BaseException | None = None
         self._made = threading.Lock()
         self._made.acquire()
         self._connection: Any = None
+        self._socket: Any = None
+        self._using = threading.Lock()
         self._overdue = False
 
     def make(self) -> None:
@@ -64,36 +78,53 @@ class _Call(Generic[Result]):
         except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
             self._error = error
         finally:
-            _under_way.call = self._connection = None
+            _under_way.call = None
+            self.let_go()
             self._made.release()
 
-    def here(self, watch: _Watch, seconds: float) -> Result:
-        """Make it in this thread. TimeoutError if it has lost its socket for being overdue."""
+    def make_here(self, watch: _Watch, seconds: float) -> Result:
+        """Make it in this thread. TimeoutError if it was overdue, _DetourError if it has to be made by another."""
         outer = getattr(_under_way, "call", None)
         _under_way.call = self
         try:
             with watch.over(self, seconds):
                 return self._call()
-        except Exception as error:
-            if self._overdue:
-                raise TimeoutError from error
-            raise
         finally:
-            _under_way.call, self._connection = outer, None
+            _under_way.call = outer
 
     def uses(self, connection: Any) -> None:
         """The call connects or sends by this connection of http.client's. TimeoutError if it is overdue."""
-        self._connection = connection
+        with self._using:
+            # An answer that ends its connection takes the socket away from it, and is read on.
+            self._connection, self._socket = connection, getattr(connection, "sock", None)
         if self._overdue:
             raise TimeoutError
+
+    def let_go(self) -> None:
+        """The connection may serve another call from now on."""
+        with self._using:
+            self._connection = self._socket = None
+
+    def needs_more(self) -> None:
+        """The call will wait for something that cannot be taken away from it."""
+        if self._here:
+            raise _DetourError
 
     def abandon(self) -> None:
         """Let whatever the call waits for at its socket end, and any other socket that it may want."""
         self._overdue = True
-        used = getattr(self._connection, "sock", None)
-        if used is not None:
-            with suppress(OSError):
-                used.shutdown(socket.SHUT_RDWR)
+        with self._using:
+            used = self._socket or getattr(self._connection, "sock", None)
+            # One that speaks TLS within TLS, to a proxy, has it inside.
+            used = getattr(used, "socket", used)
+            if used is not None:
+                with suppress(OSError):
+                    used.shutdown(socket.SHUT_RDWR)
+
+    def require_in_time(self) -> None:
+        """TimeoutError if it was overdue: what came of it then is cut."""
+        if self._overdue:
+            raise TimeoutError
 
     def awaited(self, seconds: float) -> bool:
         """Whether it has ended within so many seconds."""
@@ -110,12 +141,33 @@ class _Call(Generic[Result]):
         return self._result[0]
 
 
+def connection_is_free() -> None:
+    """Say that the connection of the call that this thread makes may serve another call."""
+    call = getattr(_under_way, "call", None)
+    if call is not None:
+        call.let_go()
+
+
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: which connection a call uses, since a response without headers names none."""
-    if event in {"http.client.connect", "http.client.send"}:
+    """An audit hook: which connection a call uses, as a response without headers names none; what else it needs."""
+    if event in _HEARD:
         call = getattr(_under_way, "call", None)
         if call is not None:
-            call.uses(arguments[0])
+            _HEARD[event](call, arguments)
+
+
+_HEARD: Mapping[str, Callable[[_Call[Any], tuple[Any, ...]], None]] = {
+    "http.client.connect": lambda call, arguments: call.uses(arguments[0]),
+    "http.client.send": lambda call, arguments: call.uses(arguments[0]),
+    "socket.getaddrinfo": lambda call, _: call.needs_more(),
+    "subprocess.Popen": lambda call, _: call.needs_more(),
+}
+
+
+@cache
+def _listen() -> None:
+    """Once for the process: Python has no way to take a hook away."""
+    sys.addaudithook(_hear)
 
 
 class _Watch:
@@ -129,7 +181,7 @@ class _Watch:
 
     @contextmanager
     def over(self, call: _Call[Any], seconds: float) -> Iterator[None]:
-        """Abandon the call if the body takes longer; never after the body has ended."""
+        """Abandon the call if the body takes longer; TimeoutError at the end of the body then, never after it."""
         due = time.monotonic() + seconds
         with self._changed:
             self._due[call] = due
@@ -143,6 +195,7 @@ class _Watch:
         finally:
             with self._changed:
                 self._due.pop(call, None)
+            call.require_in_time()
 
     def close(self) -> None:
         """Let the thread end."""
@@ -165,12 +218,6 @@ def _never() -> bool:
     return False
 
 
-@cache
-def _listen() -> None:
-    """Once for the process: Python has no way to take a hook away."""
-    sys.addaudithook(_hear)
-
-
 class Callers:
     """Makes `most` calls at a time, each within its time. Safe to share between threads."""
 
@@ -189,14 +236,16 @@ class Callers:
         """What the call returns or raises; TimeoutError if it does neither in so many seconds of its own.
 
         The time that it waits for its turn does not count. `begin` is called when the turn has come: True if the
-        call can wait for nothing but a socket, so that this thread may make it. An overdue call loses its socket.
-        What else it may wait for cannot be broken off: it goes on in a thread that keeps no process alive and
-        takes nobody's turn, and its outcome is dropped.
+        call has its connection, so that this thread may make it. It is called once more before another thread makes
+        the call after all. An overdue call loses its socket. What else it may wait for cannot be broken off: it goes
+        on in a thread that keeps no process alive and takes nobody's turn, and its outcome is dropped.
         """
-        made = _Call(call)
         with self._free:
             if begin():
-                return made.here(self._watch, seconds)
+                with suppress(_DetourError):
+                    return _Call(call, here=True).make_here(self._watch, seconds)
+                begin()
+            made = _Call(call)
             caller = self._take()
             caller.give(made.make)
             if not made.awaited(seconds):

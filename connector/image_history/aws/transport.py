@@ -18,6 +18,7 @@ from botocore.credentials import CredentialProvider, Credentials
 from botocore.exceptions import NoCredentialsError
 from botocore.response import StreamingBody
 
+from image_history.aws.deadline import connection_is_free
 from image_history.errors import MalformedResponseError
 from image_history.hiding import keep_hidden
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 MOST_BODY_BYTES = 16 << 20
 MOST_HEADER_BYTES = 256 << 10
 _READ_BYTES = 256 << 10
+# botocore renews credentials so long before they expire, and a signature may come that much later than the look.
+_RENEWED_BEFORE_SECONDS = 15 * 60
+_MARGIN_SECONDS = 60
 _under_way = threading.local()
 
 
@@ -60,11 +64,12 @@ class Exchange:
         self.repeated = False
 
     @property
-    def can_wait_only_for_socket(self) -> bool:
-        """Whether there is a connection, and credentials that are not to be renewed, so that nobody else is asked."""
+    def has_connection(self) -> bool:
+        """Whether there was a connection after the last exchange, and credentials are not to be renewed now."""
         # None but credentials that can be renewed have it.
         renewable = getattr(self.credentials, "refresh_needed", None)
-        return self._connected and self.credentials is not None and not (renewable and renewable())
+        fresh = renewable is None or not renewable(_RENEWED_BEFORE_SECONDS + _MARGIN_SECONDS)
+        return self._connected and self.credentials is not None and fresh
 
     def answered(self, answer: Any) -> None:
         """Take the answer whose head has come."""
@@ -74,6 +79,8 @@ class Exchange:
         # Without a socket the connection ends with this answer, so that nothing follows on it.
         ends = answer.connection is None or answer.connection.sock is None
         self.line.request_id = None if ends else request_id
+        if ends:
+            self.line.known.clear()
 
     def end(self) -> None:
         """Let the line serve again; unless its answer was believed, over another connection."""
@@ -125,6 +132,7 @@ class Transport:
         finally:
             _under_way.exchange = outer
             made.end()
+            connection_is_free()
             self._idle[client.ways].append(made.line)
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 import re
 
 from image_history.config.tree import Node, Position
-from image_history.config.wording import shorten
+from image_history.config.wording import ACCESS_KEY, shorten
 
 _NAME = re.compile(r"access_?key|secret|(session|security|auth)_?token|password|passwd|credential|api_?key")
-# Access key ids of users and of sessions; the secret half has no telling form.
-_VALUE = re.compile(r"(?<![A-Z0-9])(AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])")
 _INSTEAD = (
     "credentials don't belong in this configuration; name a profile of your AWS configuration (profile: NAME)"
     " or a role (role_arn: ARN), or let AWS's own variables and files provide them."
@@ -35,5 +33,5 @@ def refuse_secret_name(name: str, place: Position) -> None:
 
 
 def _refuse_key(text: str, place: Position) -> None:
-    if _VALUE.search(text):
+    if ACCESS_KEY.search(text):
         raise place.fault(f"this looks like an AWS access key; {_INSTEAD}")

@@ -173,8 +173,8 @@ def scope_calls(target: Target, config: Config, stop: Stop, *, callers: Callers 
         login=target.login,
     )
     pace = Pace(
-        lists=Pacer(config.rate.list_per_second, sleep=stop.event.wait),
-        describes=Pacer(config.rate.describe_per_second, sleep=stop.event.wait),
+        lists=Pacer(config.rate.list_per_second, sleep=stop.sleep),
+        describes=Pacer(config.rate.describe_per_second, sleep=stop.sleep),
     )
     return ScopeCalls(source, policy=_policy(config), pace=pace, stop=stop)
 

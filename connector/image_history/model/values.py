@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import signal
 import threading
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -59,6 +60,8 @@ class Evidence(StrEnum):
     SINGLE_PAGE = "single_page"
 
 
+# How soon a thread that waits sees that the run is to end.
+_NOTICED_SECONDS = 0.25
 _UNSETTLED = frozenset({Outcome.READING, Outcome.READ, Outcome.MISSING})
 
 
@@ -73,6 +76,15 @@ class Stop:
         """Ask the run to end: no new call is begun, what was read is written."""
         self.signal_number = signal_number
         self.event.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Return after so many seconds, or soon after the run was asked to end.
+
+        To wait for the event would take a lock that hundreds of threads share, each for every call.
+        """
+        until = time.monotonic() + seconds
+        while not self.requested and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _NOTICED_SECONDS))
 
     @property
     def requested(self) -> bool:
