@@ -1,4 +1,4 @@
--- What: the bounds of the versions that a query has, for `near`: of all versions of its images if their numbers are null.
+-- What: the bounds of the versions that a query has, for `near`; null numbers stand for all versions of its images.
 -- Parameters: none.
 -- Returns: nothing; makes the temporary macro `bounds_of`, an aggregate. All bounds are null where there are no rows.
 CREATE OR REPLACE TEMP MACRO bounds_of(its_account, its_region, its_image, its_version) AS struct_pack(

@@ -1,6 +1,6 @@
 -- What: the details that a run read, one row a version and state: of each call its newest answer.
--- Parameters: $details, the paths of the run's files of details, whose names grow with their order; reads their bounds and
--- the registered Arrow table `scopes_arrow`: of other scopes than these nothing is loaded now.
+-- Parameters: $details, the paths of the run's files of details, whose names grow with their order; reads their
+-- bounds and the registered Arrow table `scopes_arrow`: of other scopes than these nothing is loaded now.
 -- Returns: nothing; makes the temporary table `details`. What was not answered is null with its time, and so is what
 -- is older than the stored answer: a run may be loaded after one that asked later.
 -- A version is asked twice when its alias turned up elsewhere, or when a sync was killed between the two calls.

@@ -1,7 +1,7 @@
 -- What: remembers numbers that never were seen and are proved absent, so that they are not asked for again.
 -- Parameters: $run_id.
--- Returns: nothing; reads the temporary tables `proofs`, with its bounds, and `listed`, runs after the merge. The life of the image
--- in which they were absent is kept with them: another one begins to count anew.
+-- Returns: nothing; reads the temporary tables `proofs`, with its bounds, and `listed`, runs after the merge. The life of
+-- the image in which they were absent is kept with them: another one begins to count anew.
 INSERT INTO absent_versions BY NAME
 SELECT
     account_id,

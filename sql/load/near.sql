@@ -1,6 +1,6 @@
 -- What: whether a stored version is within the bounds of what a load or a comparison is about.
--- Parameters: none; the macro's first argument is a variable as `landed_bounds` makes one. Without bounds all are near,
--- and where the bounds are null, because there is nothing to look for, none is.
+-- Parameters: none; the macro's first argument is a variable as `landed_bounds` makes one. If the variable was
+-- never set, every row is near; if it was set from no rows, none is.
 -- Returns: nothing; makes the temporary macro `near`. It picks nothing: the join beside it does.
 -- Constants are compared while a table is read, so that of what is elsewhere no other column is read. By what a join tells
 -- it, a scan of text only skips row groups, by the first eight bytes: image names mostly have those in common.
