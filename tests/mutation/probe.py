@@ -70,7 +70,7 @@ class Seen:
 
 def glance(folder: Path) -> Seen:
     """Play a few schedules, which kill most mutants; stop at the first broken promise."""
-    return _played([some(_long(), random.Random(SEED), 12)], folder)
+    return _played([some(long_schedules(), random.Random(SEED), 12)], folder)
 
 
 def probe(folder: Path) -> Seen:
@@ -105,13 +105,13 @@ def _played(schedules: Iterable[list[tuple[Scenario, Schedule]]], folder: Path) 
 
 def _schedules() -> Iterator[list[tuple[Scenario, Schedule]]]:
     rng = random.Random(SEED)
-    yield some(_long(), rng, 48)
+    yield some(long_schedules(), rng, 48)
     chosen = [scenario for scenario in pairs() if scenario.name in _NAMES]
     for group in shapes(chosen):
         yield some(group, rng, 24)
 
 
-def _long() -> list[Scenario]:
+def long_schedules() -> list[Scenario]:
     """Everything that can happen around runs, in one row."""
     steps = (
         PLAIN,
