@@ -26,6 +26,7 @@ pytestmark = pytest.mark.duckdb
 
 _BOUNDS = re.compile(r"getvariable\('\w+_bounds'\)")
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
+_TEXTS = "SELECT COLUMNS(*)::VARCHAR FROM ({})"
 _MAKES = re.compile(r"\s*CREATE OR REPLACE TEMP TABLE (\w+) AS\s")
 
 
@@ -59,8 +60,8 @@ class Compared:
                 return result
             if not asked.lstrip().startswith(("SELECT", "WITH", "FROM")):
                 return real(connection, name, parameters)
-            bound = connection.duck.execute(asked, parameters or {}).fetchall()
-            self._hold(connection, name, bound, _BOUNDS.sub("NULL", asked), parameters)
+            bound = connection.duck.execute(_TEXTS.format(asked), parameters or {}).fetchall()
+            self._hold(connection, name, bound, _TEXTS.format(_BOUNDS.sub("NULL", asked)), parameters)
             return real(connection, name, parameters)
 
         return run
