@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -260,6 +261,9 @@ def test_every_fault_point_is_reached(
     """The syncs and commands of these tests reach each registered point, and none that is not registered."""
     for arguments in (*OUTPUTS.values(), *QUESTIONS, ("init",)):
         run(matrix, synced, arguments)
+    view = {"publish": [{"to": "published", "tables": ["current_image_versions"]}]}
+    (synced / "config.yaml").write_text(json.dumps(view), encoding="utf-8")
+    assert run(matrix, synced, ("publish",)).code == 0
     refused = Fault("make folder", "demo", Action.ENOSPC)
     run(matrix, tmp_path, ("demo",), refused)
     run(matrix, synced, OUTPUTS["export-csv"], Fault("fsync", "output", Action.EIO))
