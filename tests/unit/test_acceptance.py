@@ -192,6 +192,14 @@ def test_watermark_of_what_is_not_complete(outcome: Outcome) -> None:
     assert watermark_ms(replace(complete(version(1)), outcome=outcome)) is None
 
 
+def test_listing_without_a_time_of_its_own_moves_no_watermark() -> None:
+    """Without T0 nothing says up to where it has read."""
+    read_whole = complete(version(1))
+    assert watermark_ms(read_whole) is not None
+    assert watermark_ms(replace(read_whole, t0_ms=None)) is None
+    assert watermark_ms(replace(read_whole, newest_ms=None)) is None
+
+
 @given(st.lists(st.tuples(st.integers(1, 10**9), st.sampled_from(["CREATED", "CREATING"])), min_size=1))
 def test_watermark_hides_no_passing_version(rows: list[tuple[int, str]]) -> None:
     """No version younger than a day that will still change is left behind the watermark."""
