@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from image_history.begun import Begun
 from image_history.errors import TransientError
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class RetryPolicy:
         try:
             return call()
         except TransientError as error:
-            begun = _Begun(call, error)
-        # Only now, since nearly all calls succeed at once: setting this up costs as much as decoding a page.
+            begun = Begun(call, error)
+        # Setting this up costs as much as decoding a page.
         import tenacity
 
         retrying = tenacity.Retrying(
@@ -91,20 +92,6 @@ class RetryBudget:
         with self._lock:
             self._failed += 1
             return self._failed > max(self._allowed, self._answered)
-
-
-class _Begun(Generic[Result]):
-    """A call whose first attempt has been made: it fails once more as it did, and is made again after that."""
-
-    def __init__(self, call: Callable[[], Result], error: TransientError) -> None:
-        self._call = call
-        self._error: TransientError | None = error
-
-    def __call__(self) -> Result:
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-        return self._call()
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:

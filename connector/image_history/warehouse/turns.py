@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
+from image_history.begun import Begun
 from image_history.durable.disk import open_lock, unlink
 from image_history.durable.effects import Effect, File, reach
 from image_history.durable.guard import opened_to_read
@@ -141,14 +142,10 @@ def _among_threads(path: Path, until: float, tell: Callable[[], None]) -> Iterat
 def _opened(opening: Callable[[], T], until: float, tell: Callable[[], None]) -> T:
     try:
         return opening()
-    except WarehouseLockedError:
-        if time.monotonic() >= until:
-            raise
-    # Only now, since most find the file free.
+    except WarehouseLockedError as error:
+        begun = Begun(opening, error)
     import tenacity
 
-    tell()
-    time.sleep(_POLL_SECONDS / 2)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(WarehouseLockedError),
         stop=lambda _: time.monotonic() >= until,
@@ -156,4 +153,4 @@ def _opened(opening: Callable[[], T], until: float, tell: Callable[[], None]) ->
         before_sleep=lambda _: tell(),
         reraise=True,
     )
-    return retrying(opening)
+    return retrying(begun)
