@@ -53,52 +53,21 @@ class _DetourError(BaseException):
 
 
 class _Call(Generic[Result]):
-    """One call and what came of it. A bare lock tells of its end: a Future costs three times as much.
+    """One call, with the connection that it uses."""
 
-    With `here` it is made by the thread that wants it, and may wait for nothing but its socket.
-    """
-
-    def __init__(self, call: Callable[[], Result], *, here: bool = False) -> None:
+    def __init__(self, call: Callable[[], Result]) -> None:
         self._call = call
-        self._here = here
-        self._result: list[Result] = []
-        self._error: BaseException | None = None
-        self._made = threading.Lock()
-        self._made.acquire()
         self._connection: Any = None
         self._socket: Any = None
         self._using = threading.Lock()
         self._overdue = False
-
-    def make(self) -> None:
-        """Make it, in whatever thread this is."""
-        _under_way.call = self
-        try:
-            self._result.append(self._call())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
-            self._error = error
-        finally:
-            _under_way.call = None
-            self.let_go()
-            self._made.release()
-
-    def make_here(self, watch: _Watch, seconds: float) -> Result:
-        """Make it in this thread. TimeoutError if it was overdue, _DetourError if it has to be made by another."""
-        outer = getattr(_under_way, "call", None)
-        _under_way.call = self
-        try:
-            with watch.over(self, seconds):
-                return self._call()
-        finally:
-            _under_way.call = outer
 
     def uses(self, connection: Any) -> None:
         """The call connects or sends by this connection of http.client's. TimeoutError if it is overdue."""
         with self._using:
             # An answer that ends its connection takes the socket away from it, and is read on.
             self._connection, self._socket = connection, getattr(connection, "sock", None)
-        if self._overdue:
-            raise TimeoutError
+        self.require_in_time()
 
     def let_go(self) -> None:
         """The connection may serve another call from now on."""
@@ -107,8 +76,6 @@ class _Call(Generic[Result]):
 
     def needs_more(self) -> None:
         """The call will wait for something that cannot be taken away from it."""
-        if self._here:
-            raise _DetourError
 
     def abandon(self) -> None:
         """Let whatever the call waits for at its socket end, and any other socket that it may want."""
@@ -125,6 +92,47 @@ class _Call(Generic[Result]):
         """TimeoutError if it was overdue: what came of it then is cut."""
         if self._overdue:
             raise TimeoutError
+
+
+class _Here(_Call[Result]):
+    """A call that the thread that wants it makes: it may wait for nothing but its socket."""
+
+    def needs_more(self) -> None:
+        """Nothing has been sent yet."""
+        raise _DetourError
+
+    def made(self, watch: _Watch, seconds: float) -> Result:
+        """Make it. TimeoutError if it was overdue, _DetourError if it has to be made by another thread."""
+        outer = getattr(_under_way, "call", None)
+        _under_way.call = self
+        try:
+            with watch.over(self, seconds):
+                return self._call()
+        finally:
+            _under_way.call = outer
+
+
+class _Apart(_Call[Result]):
+    """A call that another thread makes. A bare lock tells of its end: a Future costs three times as much."""
+
+    def __init__(self, call: Callable[[], Result]) -> None:
+        super().__init__(call)
+        self._result: list[Result] = []
+        self._error: BaseException | None = None
+        self._made = threading.Lock()
+        self._made.acquire()
+
+    def make(self) -> None:
+        """Make it, in whatever thread this is."""
+        _under_way.call = self
+        try:
+            self._result.append(self._call())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
+            self._error = error
+        finally:
+            _under_way.call = None
+            self.let_go()
+            self._made.release()
 
     def awaited(self, seconds: float) -> bool:
         """Whether it has ended within so many seconds."""
@@ -243,9 +251,9 @@ class Callers:
         with self._free:
             if begin():
                 with suppress(_DetourError):
-                    return _Call(call, here=True).make_here(self._watch, seconds)
+                    return _Here(call).made(self._watch, seconds)
                 begin()
-            made = _Call(call)
+            made = _Apart(call)
             caller = self._take()
             caller.give(made.make)
             if not made.awaited(seconds):
