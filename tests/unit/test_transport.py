@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from botocore.credentials import Credentials, DeferredRefreshableCredentials
+from botocore.credentials import Credentials, DeferredRefreshableCredentials, RefreshableCredentials
 
 from image_history.aws.transport import Line, Sender, Transport
 
 if TYPE_CHECKING:
     from botocore.httpsession import URLLib3Session
+
+STATIC = Credentials("AKIAX", "x")
 
 
 @dataclass(slots=True)
@@ -80,7 +84,7 @@ def test_line_that_is_not_believed_connects_anew() -> None:
     ("credentials", "lasting"),
     [
         (None, False),
-        (Credentials("AKIAX", "x"), True),
+        (STATIC, True),
         (DeferredRefreshableCredentials(dict[str, str], method="a role"), False),
     ],
     ids=["none", "static", "not fetched yet"],
@@ -95,3 +99,25 @@ def test_exchange_has_a_connection_once_one_was_believed(
     with transport.under_way(client, first):
         first.believed = believed
     assert transport.begin(client, credentials).has_connection == (lasting and believed)
+
+
+def test_answer_that_ends_its_connection_leaves_none() -> None:
+    """The next exchange of the line has to connect, whoever it is for."""
+    transport, client = Transport(), Made().sender()
+    made = transport.begin(client, STATIC)
+    with transport.under_way(client, made):
+        made.answered(SimpleNamespace(headers={}, connection=SimpleNamespace(sock=None)))
+        made.believed = True
+    assert not transport.begin(client, STATIC).has_connection
+
+
+@pytest.mark.parametrize(("minutes", "lasting"), [(15.5, False), (17, True)])
+def test_credentials_that_are_due_at_the_signature_are_due_now(*, minutes: float, lasting: bool) -> None:
+    """Botocore renews them 15 minutes before they expire, in the thread that signs."""
+    expires = datetime.now(UTC) + timedelta(minutes=minutes)
+    credentials = RefreshableCredentials("AKIAX", "x", "t", expires, dict[str, str], "a role")
+    transport, client = Transport(), Made().sender()
+    made = transport.begin(client, credentials)
+    with transport.under_way(client, made):
+        made.believed = True
+    assert transport.begin(client, credentials).has_connection == lasting
