@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from unittest import mock
 
 import msgspec
 import pytest
@@ -18,6 +16,7 @@ from image_history.simulator import VirtualClock, generate
 from image_history.warehouse.statements import statement
 from image_history.warehouse.warehouse import Connection
 from tests.behaviour.harness import ServeWorld
+from tests.behaviour.running import Run, around_statements
 from tests.mutation.probe import long_schedules
 from tests.properties.model import quietly
 from tests.properties.schedules import play, some
@@ -37,34 +36,20 @@ class Compared:
     rows: Counter[str] = field(default_factory=Counter)
     different: list[str] = field(default_factory=list)
 
-    @contextmanager
-    def comparing(self) -> Iterator[None]:
-        """Compare whatever is run in the `with` block."""
-        with (
-            mock.patch.object(Connection, "run", self._around(Connection.run)),
-            mock.patch.object(Connection, "count", self._around(Connection.count)),
-            mock.patch.object(Connection, "table", self._around(Connection.table)),
-        ):
-            yield
-
-    def _around(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        def run(connection: Connection, name: str, parameters: Mapping[str, object] | None = None) -> Any:
-            text = _COMMENT.sub("", statement(name)).rstrip().rstrip(";")
-            if not _BOUNDS.search(text) or "TEMP MACRO" in text:
-                return real(connection, name, parameters)
-            makes = _MAKES.match(text)
-            asked = text[makes.end() :] if makes else text
-            if text.startswith("DELETE"):
-                result = real(connection, name, parameters)
-                self._hold(connection, name, [(0,)], _BOUNDS.sub("NULL", text), parameters)
-                return result
-            if not asked.lstrip().startswith(("SELECT", "WITH", "FROM")):
-                return real(connection, name, parameters)
+    def compare(
+        self, connection: Connection, name: str, parameters: Mapping[str, object] | None, run: Run
+    ) -> object:
+        """Run a statement, and what it asks for without its bounds."""
+        text = _COMMENT.sub("", statement(name)).rstrip().rstrip(";")
+        makes = _MAKES.match(text)
+        asked = text[makes.end() :] if makes else text
+        if _BOUNDS.search(text) and asked.lstrip().startswith(("SELECT", "WITH", "FROM")):
             bound = connection.duck.execute(_TEXTS.format(asked), parameters or {}).fetchall()
             self._hold(connection, name, bound, _TEXTS.format(_BOUNDS.sub("NULL", asked)), parameters)
-            return real(connection, name, parameters)
-
-        return run
+        result = run()
+        if _BOUNDS.search(text) and text.startswith("DELETE"):
+            self._hold(connection, name, [(0,)], _BOUNDS.sub("NULL", text), parameters)
+        return result
 
     def _hold(
         self,
@@ -83,13 +68,13 @@ class Compared:
 def test_same_rows_without_bounds(seed: int, served: ServeWorld) -> None:
     """In schedules with backups, waiting runs and images made again, and with details."""
     compared = Compared()
-    with quietly() as folder, compared.comparing():
+    with quietly() as folder, around_statements(compared.compare):
         play(some(long_schedules(), random.Random(seed), 8), folder)
     site = served(
         generate(seed, images=3, versions_per_image=6, clock=VirtualClock(frozen_at=1_790_000_000_000))
     )
     site.config = msgspec.structs.replace(site.config, details=True)
-    with compared.comparing():
+    with around_statements(compared.compare):
         for _ in range(2):
             site.sync()
             first, second, *_ = site.world.truth()

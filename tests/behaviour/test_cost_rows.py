@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from image_history.config import Publish
 from image_history.simulator import generate
 from image_history.warehouse.warehouse import Connection
 from tests.behaviour.harness import ServeWorld, Site
+from tests.behaviour.running import Run, around_statements
 
 pytestmark = pytest.mark.duckdb
 
@@ -41,19 +41,17 @@ class Scans:
         self.rows: dict[str, int] = {}
         self._file = file
 
-    @contextmanager
-    def profiled(self, connection: Connection, name: str) -> Iterator[None]:
+    def profiled(self, connection: Connection, name: str, _: Mapping[str, object] | None, run: Run) -> object:
         """Count what a statement takes, unless it is a setting."""
         self.rows.setdefault(name, 0)
         if name.startswith(("session/", "migrations/")):
-            yield
-            return
+            return run()
         connection.duck.execute("PRAGMA enable_profiling = 'json'").fetchall()
         connection.duck.execute(f"PRAGMA profiling_output = '{self._file}'").fetchall()
-        yield
+        result = run()
         connection.duck.execute("PRAGMA disable_profiling").fetchall()
-        taken = sum(_taken(json.loads(self._file.read_text(encoding="utf-8"))))
-        self.rows[name] += taken
+        self.rows[name] += sum(_taken(json.loads(self._file.read_text(encoding="utf-8"))))
+        return result
 
 
 def _taken(operator: Mapping[str, Any]) -> Iterator[int]:
@@ -65,25 +63,13 @@ def _taken(operator: Mapping[str, Any]) -> Iterator[int]:
         yield from _taken(below)
 
 
-def counting(scans: Scans, way: Callable[..., object]) -> Callable[..., object]:
-    """A way to run a statement, which is profiled."""
-
-    def profiled(self: Connection, name: str, parameters: Mapping[str, object] | None = None) -> object:
-        with scans.profiled(self, name):
-            return way(self, name, parameters)
-
-    return profiled
-
-
 @pytest.fixture
-def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scanned:
+def scanned(tmp_path: Path) -> Scanned:
     """Does something, and tells what each statement took out of image_versions."""
 
     def work(job: Callable[[], object]) -> Mapping[str, int]:
         scans = Scans(tmp_path / "profile.json")
-        with monkeypatch.context() as patched:
-            for way in ("run", "count", "table"):
-                patched.setattr(Connection, way, counting(scans, getattr(Connection, way)))
+        with around_statements(scans.profiled):
             job()
         return scans.rows
 

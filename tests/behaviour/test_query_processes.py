@@ -118,6 +118,7 @@ def until(seconds: float, reached: object) -> None:
     assert callable(reached)
     while not reached():
         assert time.monotonic() < deadline
+        # Processes of processes are looked at: nothing tells when one of them ends.
         time.sleep(0.01)
 
 

@@ -1,0 +1,34 @@
+"""Whatever is run of SQL, seen by a test: each way to run a statement by its name, with something around it.
+
+Must not know what a test does with a statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
+from unittest import mock
+
+from image_history.warehouse.warehouse import Connection
+
+# Runs the statement as the connector would.
+Run: TypeAlias = Callable[[], Any]
+# Gets the connection, the statement's name and its parameters.
+Around: TypeAlias = Callable[[Connection, str, Mapping[str, object] | None, Run], Any]
+
+
+@contextmanager
+def around_statements(act: Around) -> Iterator[None]:
+    """Have `act` run each statement in the `with` block, and return what that returns."""
+
+    def wrapped(way: Callable[..., Any]) -> Callable[..., Any]:
+        def run(connection: Connection, name: str, parameters: Mapping[str, object] | None = None) -> Any:
+            return act(connection, name, parameters, lambda: way(connection, name, parameters))
+
+        return run
+
+    with ExitStack() as stack:
+        for way in ("run", "count", "table"):
+            stack.enter_context(mock.patch.object(Connection, way, wrapped(getattr(Connection, way))))
+        yield
