@@ -6,10 +6,10 @@ Must not know what is answered.
 from __future__ import annotations
 
 import base64
+import selectors
 import socket
 import socketserver
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -234,17 +234,45 @@ class _ProxyHandler(_Handler):
 
 
 def _splice(here: socket.socket, there: socket.socket) -> None:
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while part := source.recv(65_536):
-                target.sendall(part)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
+    """Hand on what either side sends until both have ended.
 
-    back = threading.Thread(target=pump, args=(there, here), daemon=True)
-    back.start()
-    pump(here, there)
-    back.join(_SECONDS)
+    By one thread: OpenSSL lets no two threads use one TLS connection, and Python 3.11 has no lock around it.
+    """
+    other = {here: there, there: here}
+    with selectors.DefaultSelector() as ready:
+        for side in other:
+            ready.register(side, selectors.EVENT_READ)
+        while ready.get_map():
+            told = ready.select(_SECONDS)
+            if not told:
+                return
+            for source in [key.fileobj for key, _ in told]:
+                assert isinstance(source, socket.socket)
+                if not _handed_on(source, other[source]):
+                    ready.unregister(source)
+
+
+def _handed_on(source: socket.socket, target: socket.socket) -> bool:
+    """Hand on what can be read without waiting; whether more may follow."""
+    with suppress(OSError):
+        while part := _read_now(source):
+            target.sendall(part)
+        if part is None:
+            return True
+        target.shutdown(socket.SHUT_WR)
+    return False
+
+
+def _read_now(source: socket.socket) -> bytes | None:
+    """The next bytes, no bytes at the end, None where one would have to wait. OSError if the connection is broken."""
+    waits = source.gettimeout()
+    source.settimeout(0)
+    try:
+        return source.recv(65_536)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return None
+    finally:
+        source.settimeout(waits)
 
 
 @contextmanager
