@@ -14,10 +14,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tests.mutation.apart import apart
-from tests.mutation.coverage import Coverage, measured
+from tests.mutation.coverage import Played, Used, of_tests, of_the_model
 from tests.mutation.mutants import Mutant, all_mutants
 from tests.mutation.trial import Fate, Trial
 from tests.properties.model import say
@@ -52,15 +53,16 @@ DIRECTED = tuple(
 class Order:
     """Which tests a mutant is tried on, and in which order: first what has killed others of the same place."""
 
-    def __init__(self, coverage: Coverage, most_s: float) -> None:
-        self._coverage = coverage
+    def __init__(self, played: Played, used: Sequence[Used], most_s: float) -> None:
+        self._played = played
+        self._used = sorted(used, key=lambda used: used.seconds)
         self._most_s = most_s
         self._killed: dict[str, Counter[str]] = defaultdict(Counter)
 
     def trial(self, mutant: Mutant) -> Trial:
         """The trial of that mutant, on the quickest tests that take so long together."""
         killed = self._killed[mutant.place]
-        using = [used for used in self._coverage.tests if mutant.place in used.places]
+        using = [used for used in self._used if used.seen.tells(mutant)]
         tests: list[str] = []
         spent = 0.0
         for used in sorted(using, key=lambda used: -killed[used.test]):
@@ -68,7 +70,7 @@ class Order:
             if spent > self._most_s:
                 break
             tests.append(used.test)
-        return Trial(mutant.name, tests, mutant.place in self._coverage.modelled, self._coverage.stored)
+        return Trial(mutant.name, tests, self._played.seen.tells(mutant), self._played.stored)
 
     def learn(self, mutant: Mutant, fate: Fate) -> None:
         """Remember what killed it."""
@@ -126,11 +128,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [mutant for mutant in all_mutants() if options.only in mutant.name][begin :: options.every]
     say(f"seed {options.seed}")
     began = time.monotonic()
-    coverage = apart(measured, DIRECTED)
-    if coverage is None:
-        say("without a mutant the directed tests crash")
+    with ThreadPoolExecutor(options.processes) as pool:
+        playing = pool.submit(apart, of_the_model, None)
+        used = list(pool.map(partial(apart, of_tests), [[test] for test in DIRECTED]))
+        played = playing.result()
+    if played is None or None in used:
+        say("without a mutant the model or a directed test crashes")
         return 1
-    order = Order(coverage, options.most_s)
+    order = Order(played, [each for some in used for each in some or ()], options.most_s)
     known = explained()
     killed = None if options.killed is None else Killed(options.killed)
     asked = [mutant for mutant in chosen if mutant.name not in known]

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import TypeVar, cast
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.mutation.trial", "image_history.cli", "tests.behaviour.harness"])
+PROCESSES.set_forkserver_preload(["tests.mutation.coverage", "image_history.cli", "tests.behaviour.harness"])
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 

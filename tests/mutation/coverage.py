@@ -1,6 +1,7 @@
-"""Which directed tests use what: a mutant is tried on the tests that run its statement or function, and on no other.
+"""Which directed tests use what: a mutant is tried on the tests in which it shows, and on no other.
 
-Must not know what a mutant changes.
+Of a mutant that cannot be run beside the real thing it is known only which tests run its statement or function. Must
+not know what a mutant changes.
 """
 
 from __future__ import annotations
@@ -14,61 +15,86 @@ import pytest
 
 from image_history.warehouse import warehouse
 from image_history.warehouse.statements import statement
+from tests.mutation.beside import Beside, can_show
 from tests.mutation.functions import heard
-from tests.mutation.mutants import MODULES
+from tests.mutation.mutants import MODULES, Mutant
 from tests.mutation.probe import probe
 from tests.mutation.trial import run
 from tests.properties.model import quietly
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """What one test used, and how long it took in seconds."""
+class Seen:
+    """The places that something used, and the names of the mutants that gave another result there."""
 
-    test: str
-    seconds: float
     places: frozenset[str]
+    shown: frozenset[str]
+
+    def tells(self, mutant: Mutant) -> bool:
+        """Whether the mutant may be missed there."""
+        return mutant.name in self.shown if can_show(mutant) else mutant.place in self.places
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
-    """What the model stores without a mutant, the places that it uses, and each test's, the quickest test first."""
+class Used:
+    """What was seen of one test, and how long it takes in seconds with the mutants beside it."""
+
+    test: str
+    seconds: float
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What the model stores without a mutant, and what was seen of it."""
 
     stored: str
-    modelled: frozenset[str]
-    tests: tuple[Used, ...]
+    seen: Seen
 
 
-def measured(tests: Sequence[str]) -> Coverage:
-    """Play the model and run the tests once. RuntimeError if one fails without any mutant."""
+def of_the_model(_: None) -> Played:
+    """Play the model once. RuntimeError if it breaks a promise without any mutant."""
     recorder = _Recorder()
     with quietly() as folder, recorder.recording():
-        seen = probe(folder)
-        modelled = frozenset(recorder.places)
-    if seen.broken is not None:
-        raise RuntimeError(f"without a mutant the model says: {seen.broken}")
+        played = probe(folder)
+        if played.broken is not None:
+            raise RuntimeError(f"without a mutant the model says: {played.broken}")
+        return Played(played.stored, recorder.seen())
+
+
+def of_tests(tests: Sequence[str]) -> list[Used]:
+    """Run the tests once. RuntimeError if one fails without any mutant."""
+    recorder = _Recorder()
     code = run([*tests], recorder)
     if code != pytest.ExitCode.OK:
         raise RuntimeError(f"without a mutant the directed tests end with {code!s}: {recorder.failed}")
-    return Coverage(seen.stored, modelled, tuple(sorted(recorder.used, key=lambda used: used.seconds)))
+    return recorder.used
 
 
 class _Recorder:
-    """Writes down the statements and functions that each test uses, in all its threads."""
+    """Writes down what each test uses, in all its threads, and which mutants show in it."""
 
     def __init__(self) -> None:
         self.used: list[Used] = []
         self.failed: list[str] = []
-        self.places: set[str] = set()
+        self._places: set[str] = set()
+        self._beside = Beside()
+
+    def seen(self) -> Seen:
+        """What was seen since the recording began."""
+        return Seen(frozenset(self._places), frozenset(self._beside.shown))
 
     @contextmanager
     def recording(self) -> Iterator[None]:
         """From an empty list on."""
-        self.places = set()
+        self._places = set()
+        self._beside.empty()
         with ExitStack() as stack:
             stack.enter_context(mock.patch.object(warehouse, "statement", self._statement))
             for module in MODULES:
-                stack.enter_context(heard(module, self.places.add))
+                stack.enter_context(heard(module, self._places.add))
+            # Last, since it calls the functions whose place it takes.
+            stack.enter_context(self._beside.running())
             yield
 
     @pytest.hookimpl(wrapper=True)
@@ -80,8 +106,8 @@ class _Recorder:
         if report.failed:
             self.failed.append(report.nodeid)
         if report.when == "call":
-            self.used.append(Used(report.nodeid, report.duration, frozenset(self.places)))
+            self.used.append(Used(report.nodeid, report.duration, self.seen()))
 
     def _statement(self, name: str) -> str:
-        self.places.add(name)
+        self._places.add(name)
         return statement(name)

@@ -43,13 +43,18 @@ class Change:
     def applied(self) -> Iterator[None]:
         """Let the function be the mutant meanwhile."""
         module = import_module(self.module)
-        function = _found(module, self.function)
+        function = found(module, self.function)
         before = function.__code__
         function.__code__ = _compiled(module, self)
         try:
             yield
         finally:
             function.__code__ = before
+
+    def twin(self) -> FunctionType:
+        """A function of its own that is the mutant."""
+        module = import_module(self.module)
+        return twin(found(module, self.function), _compiled(module, self))
 
 
 @contextmanager
@@ -61,16 +66,37 @@ def heard(module_name: str, hear: Callable[[str], object]) -> Iterator[None]:
         said = ast.Call(ast.Name(_HEAR, ast.Load()), [ast.Constant(f"{module_name}.{name}")], [])
         function.body.insert(0, ast.Expr(said))
     code = compile(ast.fix_missing_locations(tree), str(module.__file__), "exec")
-    before = {name: _found(module, name).__code__ for name, _ in _functions(tree)}
+    before = {name: found(module, name).__code__ for name, _ in _functions(tree)}
     vars(module)[_HEAR] = hear
     for name in before:
-        _found(module, name).__code__ = _code_of(code, name.split("."))
+        found(module, name).__code__ = _code_of(code, name.split("."))
     try:
         yield
     finally:
         for name, was in before.items():
-            _found(module, name).__code__ = was
+            found(module, name).__code__ = was
         del vars(module)[_HEAR]
+
+
+def twin(function: FunctionType, code: CodeType) -> FunctionType:
+    """A function like that one, with other code."""
+    made = FunctionType(
+        code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    return made
+
+
+def replaced(
+    module_name: str, by: Callable[[str, ast.FunctionDef], list[ast.stmt] | None]
+) -> dict[str, CodeType]:
+    """Code for functions of a module with another body, which `by` gives for MODULE.NAME; None for no other."""
+    tree = ast.parse(_source(module_name))
+    bodies = {name: by(f"{module_name}.{name}", function) for name, function in _functions(tree)}
+    for name, function in _functions(tree):
+        function.body = bodies[name] or function.body
+    code = compile(ast.fix_missing_locations(tree), str(import_module(module_name).__file__), "exec")
+    return {name: _code_of(code, name.split(".")) for name, body in bodies.items() if body is not None}
 
 
 def mutants(module_name: str) -> list[Change]:
@@ -156,7 +182,8 @@ def _code_of(code: CodeType, path: list[str]) -> CodeType:
     return inner if len(path) == 1 else _code_of(inner, path[1:])
 
 
-def _found(module: ModuleType, name: str) -> FunctionType:
+def found(module: ModuleType, name: str) -> FunctionType:
+    """The function of that name, NAME or CLASS.NAME. TypeError if there is none."""
     held: object = module
     for part in name.split("."):
         held = vars(held)[part]

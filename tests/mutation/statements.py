@@ -152,7 +152,7 @@ def _conditions(said: list[Word], sql: str) -> Iterator[Edit]:
         first, end = at + 1, _closed(said, at) if word.text == "(" else _ended(said, at)
         opens = word.text.upper() in _OPENING or (word.text == "(" and said[at - 1].text.upper() == "FILTER")
         if opens or (_may_list(word, said[first]) and len(_parts(said, first, end, {"AND", "OR"})) > 1):
-            yield from _within(said, sql, first, end)
+            yield from _within(said, sql, first, end, window=word.text.upper() == "QUALIFY")
 
 
 def _ended(said: list[Word], at: int) -> int:
@@ -175,13 +175,18 @@ def _closed(said: list[Word], at: int) -> int:
     return next(number for number in range(at + 1, len(said)) if said[number].depth == said[at].depth)
 
 
-def _within(said: list[Word], sql: str, first: int, end: int) -> Iterator[Edit]:
-    """What is joined by AND is true, what is joined by OR is false, and each is turned."""
+def _within(said: list[Word], sql: str, first: int, end: int, *, window: bool) -> Iterator[Edit]:
+    """What is joined by AND is true, what is joined by OR is false, and each is turned.
+
+    A condition on a window stays where it is, for DuckDB refuses a QUALIFY without one.
+    """
     parts = _parts(said, first, end, {"AND", "OR"})
     for start, last in parts:
         text = sql[said[start].start : said[last].end]
         joined = {said[number].text.upper() for number in (start - 1, last + 1) if first <= number < end}
         neutral = "FALSE" if joined == {"OR"} else "TRUE"
+        if window:
+            neutral = f"({text} {'AND' if neutral == 'FALSE' else 'OR'} {neutral})"
         yield Edit(f"without {_short(text)}", said[start].start, said[last].end, neutral)
         if not _is_comparison(said[start : last + 1]):
             negated = f"(NOT coalesce({text}, FALSE))"
