@@ -1,0 +1,99 @@
+"""What counts as a change of a version: sql/load/changed.sql, on rows made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from tests.behaviour.rows import ELSEWHERE, Row, Rows, rows
+
+__all__ = ["rows"]
+
+pytestmark = pytest.mark.duckdb
+
+
+def changes(
+    rows: Rows, *landed: Row, listing: str = "full", outrun: Row | None = None
+) -> list[tuple[str, int]]:
+    """How each landed version changed, and its number."""
+    rows.given("landed", *landed)
+    rows.given("listed", {"listing": listing})
+    rows.given("outrun", *([] if outrun is None else [outrun]))
+    return sorted((row["etl_change"], row["version"]) for row in rows.made("load/changed"))
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        {"image_arn": "arn:another"},
+        {"image_version_arn": "arn:another"},
+        {"image_version_status": "DELETING"},
+        {"failure_reason": "no room"},
+        {"last_modified_time": 21},
+        {"etl_raw": "{}"},
+    ],
+    ids=lambda differs: next(iter(differs)),
+)
+def test_one_column_that_differs_is_a_change(rows: Rows, differs: Mapping[str, object]) -> None:
+    """Whichever it is; what is as it is stored is none."""
+    rows.stored("image_versions", {}, {"version": 2})
+    assert changes(rows, differs, {"version": 2}) == [("modified", 1)]
+
+
+def test_incremental_listing_shows_a_change_at_the_same_modification_time(rows: Rows) -> None:
+    """But none to an older one, which only a full listing shows."""
+    rows.stored("image_versions", {})
+    other = {"image_version_status": "DELETING"}
+    assert changes(rows, other, listing="incremental") == [("modified", 1)]
+    assert changes(rows, {**other, "last_modified_time": 19}, listing="incremental") == []
+    assert changes(rows, {**other, "last_modified_time": 19}) == [("modified", 1)]
+
+
+def test_older_incarnation_changes_nothing(rows: Rows) -> None:
+    """Though it was read later, and was changed later."""
+    rows.stored("image_versions", {})
+    stale = {"creation_time": 9, "last_modified_time": 25, "etl_read_at": 40}
+    assert changes(rows, stale) == []
+
+
+@pytest.mark.parametrize(
+    ("read_at", "expected"), [(29, []), (30, [("modified", 1)]), (31, [("modified", 1)])]
+)
+def test_what_was_read_before_the_stored_state_is_stale(
+    rows: Rows, read_at: int, expected: list[tuple[str, int]]
+) -> None:
+    """Read in the same instant it counts, and so it does where nobody knows when the stored state was read."""
+    other = {"image_version_status": "DELETING", "etl_read_at": read_at}
+    rows.stored("image_versions", {})
+    assert changes(rows, other) == expected
+
+
+def test_stored_state_of_an_unknown_reading_gives_way(rows: Rows) -> None:
+    """As of warehouses that were made before readings had times."""
+    rows.stored("image_versions", {"etl_read_at": None})
+    assert changes(rows, {"image_version_status": "DELETING"}) == [("modified", 1)]
+
+
+@pytest.mark.parametrize(("accepted", "expected"), [(30, [("created", 1)]), (31, [])])
+def test_what_was_read_before_an_accepted_listing_is_stale(
+    rows: Rows, accepted: int, expected: list[tuple[str, int]]
+) -> None:
+    """A version that the warehouse lacks was gone by then; what was read in the very instant counts."""
+    assert changes(rows, {}, outrun={"accepted_t0": accepted}) == expected
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_streams_with_one_name_are_apart(rows: Rows, where: Mapping[str, object]) -> None:
+    """What is stored, was listed or has outrun a run elsewhere says nothing here."""
+    rows.stored("image_versions", where)
+    assert changes(rows, {}, outrun={**where, "accepted_t0": 90}) == [("created", 1)]
+
+
+def test_state_is_valid_from_its_modification_but_not_before_the_one_that_it_follows(rows: Rows) -> None:
+    """Of a full listing, which may show an older time."""
+    rows.stored("image_versions", {"etl_valid_from": 25})
+    changes(rows, {"image_version_status": "DELETING", "last_modified_time": 24})
+    assert [row["etl_valid_from"] for row in rows.all("changed")] == [25]
+    changes(rows, {"image_version_status": "DELETING", "last_modified_time": 26})
+    assert [row["etl_valid_from"] for row in rows.all("changed")] == [26]
