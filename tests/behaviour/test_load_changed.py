@@ -36,9 +36,36 @@ def changes(
     ids=lambda differs: next(iter(differs)),
 )
 def test_one_column_that_differs_is_a_change(rows: Rows, differs: Mapping[str, object]) -> None:
-    """Whichever it is; what is as it is stored is none."""
+    """Whichever it is, and it is the one that is named; what is as it is stored is none."""
     rows.stored("image_versions", {}, {"version": 2})
     assert changes(rows, differs, {"version": 2}) == [("modified", 1)]
+    assert rows.all("changed")[0]["etl_changed_columns"] == [*differs]
+
+
+def test_created_version_names_no_columns(rows: Rows) -> None:
+    """It differs from nothing; it is valid from its creation, whenever it was modified."""
+    assert changes(rows, {}) == [("created", 1)]
+    [row] = rows.all("changed")
+    assert (row["etl_changed_columns"], row["etl_valid_from"], row["stored_first_seen_at"]) == ([], 10, None)
+
+
+@pytest.mark.parametrize("deleted_at", [None, 25])
+def test_later_incarnation_begins_with_its_creation(rows: Rows, deleted_at: int | None) -> None:
+    """Whatever became of the one before, which may have been read later, or be modified later."""
+    rows.stored("image_versions", {"etl_deleted_at": deleted_at, "etl_read_at": 50, "last_modified_time": 40})
+    later = {"creation_time": 15, "last_modified_time": 35}
+    assert changes(rows, later, listing="incremental") == [("recreated", 1)]
+    [row] = rows.all("changed")
+    assert row["etl_changed_columns"] == ["creation_time", "last_modified_time"]
+    assert (row["etl_valid_from"], row["stored_first_seen_at"]) == (15, 30)
+
+
+def test_version_that_reappears_undoes_its_deletion_from_its_instant_on(rows: Rows) -> None:
+    """Though nothing else of it differs."""
+    rows.stored("image_versions", {"etl_deleted_at": 25, "etl_valid_from": 25})
+    assert changes(rows, {}) == [("reappeared", 1)]
+    [row] = rows.all("changed")
+    assert (row["etl_changed_columns"], row["etl_valid_from"]) == ([], 25)
 
 
 def test_incremental_listing_shows_a_change_at_the_same_modification_time(rows: Rows) -> None:
