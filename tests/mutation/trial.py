@@ -32,18 +32,26 @@ class Fate:
 class Trial:
     """A mutant, the tests that it is tried on in their order, and what the model stores without it.
 
-    `modelled` says whether the model uses its place.
+    `quick` are those that are tried before the model. `modelled` says whether the model may miss it. `most_s` bounds
+    what all of it takes: a mutant may go in circles for ever.
     """
 
     name: str
+    quick: Sequence[str]
     tests: Sequence[str]
     modelled: bool
     stored: str
+    most_s: float
 
     def outcome(self) -> Fate:
-        """Try it: a glance at the model, the tests, then all of the model. RuntimeError if pytest could not."""
+        """Try it on quick tests, on a glance at the model, on the other tests, on all of the model.
+
+        RuntimeError if pytest could not.
+        """
         with named(self.name).applied():
-            killed_by = (self._seen(glance).broken if self.modelled else None) or failure(self.tests)
+            killed_by = failure(self.quick)
+            killed_by = killed_by or (self._seen(glance).broken if self.modelled else None)
+            killed_by = killed_by or failure(self.tests)
             seen = self._seen(probe) if self.modelled and killed_by is None else Seen(stored=self.stored)
         broken = killed_by or seen.broken
         return Fate(self.name, broken, changed=broken is None and seen.stored != self.stored)
