@@ -1,7 +1,7 @@
 """The mass-delete breaker: how many versions a scope may lose in one run before somebody has to say so.
 
-A pure decision on numbers, made in one place: when listings are settled (run/settle.py), and once more for a run
-that was settled elsewhere (merge). Must not know calls, SQL or files.
+A pure decision on numbers, made in one place, when listings are settled (run/settle.py). Must not know calls, SQL or
+files.
 """
 
 from __future__ import annotations
