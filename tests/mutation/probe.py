@@ -46,7 +46,7 @@ _NAMES = (
 # What is stored, but for when and by which run it was learned, and how the run was made.
 STORED = """
 SELECT COLUMNS(lambda name: NOT regexp_matches(name,
-    'etl_run_id|etl_observed_at|etl_changed_at|etl_first_seen_at|started_at|finished_at|host|bytes|_version$'
+    'etl_run_id|etl_observed_at|etl_changed_at|etl_first_seen_at|loaded_at|started_at|finished_at|host|bytes|_version$'
 ))::VARCHAR FROM {table} ORDER BY ALL
 """
 TABLES = (
