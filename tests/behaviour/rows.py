@@ -63,9 +63,10 @@ COLUMNS = {
     "drift_arrow": "operation member value occurrences",
     "accounts_arrow": "access region account_id",
     "landed_numbers": "place version etl_reading creation_time",
+    "segment": f"{_VERSION} etl_reading etl_page",
 }
 _NAMES_BY_TYPE = {
-    "INTEGER": "version first_version last_version highest_version first_version_seen place etl_reading",
+    "INTEGER": "version first_version last_version highest_version first_version_seen place etl_reading etl_page",
     "BIGINT": (
         "pages rows readings phantoms detailed rested hinted streams held_back deleted inserted updated unchanged "
         "reappeared occurrences"
@@ -120,6 +121,7 @@ _USUAL: dict[str, object] = {
     "first_seen_at": 30,
     "repeats": False,
     "etl_reading": 1,
+    "etl_page": 1,
 }
 
 
@@ -154,6 +156,19 @@ class Rows:
         path = self._folder / "images.parquet"
         self.connection.duck.execute(f"COPY images_of_the_run TO '{path}'")
         return {"images": [str(path)]}
+
+    def segments(self, *rows: Row) -> None:
+        """The segments of a run, which have these rows."""
+        path = self._folder / "segment.parquet"
+        self.given("segment", *rows)
+        self.connection.duck.execute(f"COPY segment TO '{path}'")
+        self.connection.run("load/segments", {"segments": [str(path)]})
+
+    def listed(self, *rows: Row) -> None:
+        """All rows of the temporary table `listed`, each in its place from 1 on, and their bounds."""
+        self.given("listed", *({"place": place, **row} for place, row in enumerate(rows, 1)))
+        for statement in ("load/bounds_of", "load/listed_bounds"):
+            self.connection.run(statement)
 
     def _insert(self, table: str, types: Mapping[str, str], rows: tuple[Row, ...]) -> None:
         for row in rows:

@@ -108,6 +108,12 @@ TWO_NEWEST = read(kind=ListingKind.INCREMENTAL, pages=2)
         pytest.param(NEWEST, NOTHING, True, Step.ACCEPT, id="newest-quiet"),
         pytest.param(NEWEST, Findings(gaps=((7, 8),)), True, Step.DESCRIBE_ALL, id="newest-hole"),
         pytest.param(NEWEST, Findings(gaps=((7, 8),)), False, Step.READ_IN_FULL, id="newest-hole-denied"),
+        pytest.param(
+            NEWEST, Findings(missing=lost(3), gaps=((7, 15),)), True, Step.DESCRIBE_ALL, id="newest-ten"
+        ),
+        pytest.param(
+            NEWEST, Findings(missing=lost(3), gaps=((7, 16),)), True, Step.READ_IN_FULL, id="newest-eleven"
+        ),
         pytest.param(NEWEST, Findings(gaps=((7, 70),)), True, Step.READ_IN_FULL, id="newest-large-hole"),
         pytest.param(NEWEST, Findings(missing=lost(3)), True, Step.DESCRIBE_ALL, id="newest-landed-before"),
         pytest.param(NEWEST, Findings(unfounded=True), True, Step.READ_IN_FULL, id="newest-unfounded"),
@@ -158,6 +164,17 @@ def test_proof_ends_the_lives_that_it_names() -> None:
     assert absences(NEWEST, Findings(recreated_ms=CREATED_MS), {}) == ()
     mark, proof = gone(ONE_PAGE, Findings(lives=7, known_until_ms=CREATED_MS))
     assert (mark.outcome, proof.created_until_ms, proof.lives) == (Outcome.GONE, CREATED_MS, 7)
+
+
+@pytest.mark.parametrize(
+    "mark", [replace(ONE_PAGE, t0_ms=None), replace(ONE_PAGE, t1_ms=None)], ids=["t0", "t1"]
+)
+def test_listing_without_a_time_proves_nothing(mark: Checkpoint) -> None:
+    """Neither of a number nor of the image: a proof says since when and by when."""
+    with pytest.raises(ValueError, match="base proves nothing before its first page"):
+        absences(mark, Findings(missing=lost(4)), {})
+    with pytest.raises(ValueError, match="base proves nothing before its first page"):
+        gone(mark, NOTHING)
 
 
 def test_what_the_breaker_counts() -> None:

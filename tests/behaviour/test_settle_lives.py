@@ -1,0 +1,115 @@
+"""What a listing must know of the life of its image: sql/settle/lives.sql, on rows made for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.behaviour.rows import ACCOUNT, ELSEWHERE, REGION, Row, Rows, instant, rows
+
+__all__ = ["rows"]
+
+pytestmark = pytest.mark.duckdb
+
+FULL, NEWEST = {"listing": "full"}, {"listing": "incremental"}
+STREAM = {"account_id": ACCOUNT, "region": REGION, "image_name": "base"}
+
+
+def milliseconds(seconds: int) -> int:
+    """An instant as findings have it."""
+    return round(instant(seconds).timestamp() * 1000)
+
+
+def recreated(seconds: int, **where: object) -> Row:
+    """An image that was made again."""
+    return {**STREAM, **where, "recreated_ms": milliseconds(seconds), "lives": 0, "known_until_ms": None}
+
+
+def gone(lives: int, until: int | None, **where: object) -> Row:
+    """An image that AWS no longer knows, with the newest that is known of it."""
+    known_until = None if until is None else milliseconds(until)
+    return {**STREAM, **where, "recreated_ms": None, "lives": lives, "known_until_ms": known_until}
+
+
+def lives(rows: Rows, *listed: Row, landed: tuple[Row, ...] = ()) -> list[Row]:
+    """What is known of the lives of the listed images."""
+    rows.listed(*listed)
+    rows.given("landed_numbers", *landed)
+    return [*rows.asked("settle/lives")]
+
+
+@pytest.mark.parametrize(
+    ("began", "expected"),
+    [(None, []), (9, []), (10, []), (11, [recreated(11)])],
+    ids=["never", "9", "10", "11"],
+)
+def test_image_was_made_again_if_live_versions_are_older(
+    rows: Rows, began: int | None, expected: list[Row]
+) -> None:
+    """Than its present life; one that began with it is of this one."""
+    rows.stored("image_versions", {"version": 1, "creation_time": 10}, {"version": 2, "creation_time": 30})
+    assert lives(rows, {**FULL, "life_began_at": began}) == expected
+
+
+def test_deleted_versions_do_not_tell_that_an_image_was_made_again(rows: Rows) -> None:
+    """They are of an earlier life that ended."""
+    deleted: Row = {"version": 1, "creation_time": 10, "etl_deleted_at": 15}
+    rows.stored("image_versions", deleted, {"version": 2, "creation_time": 30})
+    assert lives(rows, {**FULL, "life_began_at": 20}) == []
+
+
+def test_only_a_full_listing_tells_that_an_image_was_made_again(rows: Rows) -> None:
+    """Which shows all that the image has."""
+    rows.stored("image_versions", {})
+    beside: Row = {**FULL, "image_name": "other"}
+    assert lives(rows, {**NEWEST, "life_began_at": 20}, beside) == []
+
+
+@pytest.mark.parametrize("listing", [FULL, NEWEST], ids=lambda listing: listing["listing"])
+@pytest.mark.parametrize(
+    ("image", "stored", "landed"),
+    [(70, 50, 60), (50, 70, 60), (60, 50, 70)],
+    ids=["image", "stored", "landed"],
+)
+def test_image_that_is_gone_ends_all_that_is_known_of_it(
+    rows: Rows, listing: Row, image: int, stored: int, landed: int
+) -> None:
+    """Up to the newest creation, be it its own, that of a stored version, or of one that was landed; deleted too."""
+    dead: Row = {"version": 2, "creation_time": stored, "etl_deleted_at": 80}
+    rows.stored("image_versions", {"version": 1}, dead, {"version": 3, "creation_time": 20})
+    mark: Row = {**listing, "missing": True, "image_created_at": image}
+    numbers: tuple[Row, ...] = ({"version": 4, "creation_time": landed}, {"version": 5})
+    assert lives(rows, mark, landed=numbers) == [gone(2, 70)]
+
+
+def test_image_that_is_gone_without_a_stored_version(rows: Rows) -> None:
+    """No version lives; if nothing at all is known of it, no creation is."""
+    assert lives(rows, {**FULL, "missing": True, "image_created_at": 15}) == [gone(0, 15)]
+    assert lives(rows, {**FULL, "missing": True}) == [gone(0, None)]
+
+
+def test_image_that_is_gone_was_not_made_again(rows: Rows) -> None:
+    """Though live versions are older than its last life: they end with it."""
+    rows.stored("image_versions", {})
+    mark: Row = {**FULL, "missing": True, "image_created_at": 50, "life_began_at": 50}
+    assert lives(rows, mark) == [gone(1, 50)]
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_images_with_one_name_have_their_own_lives(rows: Rows, where: Row) -> None:
+    """What is stored or was landed elsewhere is of another image."""
+    rows.stored("image_versions", {**where, "creation_time": 10})
+    rows.stored("image_versions", {"version": 1, "creation_time": 40}, {"version": 2, "creation_time": 45})
+    found = lives(
+        rows,
+        {**FULL, "life_began_at": 40},
+        {**FULL, **where, "life_began_at": 40},
+        landed=({"version": 3, "creation_time": 90},),
+    )
+    assert found == [recreated(40, **where)]
+    found = lives(
+        rows,
+        {**FULL, **where, "missing": True},
+        {**FULL, "missing": True},
+        landed=({"version": 3, "creation_time": 90},),
+    )
+    assert sorted(found, key=lambda row: str(row["lives"])) == [gone(1, 90, **where), gone(2, 45)]
