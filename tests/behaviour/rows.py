@@ -63,6 +63,9 @@ COLUMNS = {
     "drift_arrow": "operation member value occurrences",
     "accounts_arrow": "access region account_id",
     "landed_numbers": "place version etl_reading creation_time",
+    "listed_arrow": _LISTED,
+    "changed_images": f"{_IMAGE} stored_first_seen_at",
+    "streams_after": _STREAM,
 }
 _NAMES_BY_TYPE = {
     "INTEGER": "version first_version last_version highest_version first_version_seen place etl_reading",
