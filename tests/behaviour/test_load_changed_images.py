@@ -1,4 +1,4 @@
-"""What counts as a change of an image: sql/load/changed_images.sql and what it replaces, on rows made for it."""
+"""What counts as a change of an image: sql/load/changed_images.sql, on rows made for it."""
 
 from __future__ import annotations
 
@@ -114,16 +114,3 @@ def test_images_of_other_scopes_are_left_to_their_load(rows: Rows, where: Mappin
     """Since a run is loaded in parts."""
     found = changes(rows, {}, {**where, "display_name": "Base"})
     assert [row["display_name"] for row in found] == [None]
-
-
-def test_changed_image_is_taken_away(rows: Rows) -> None:
-    """To be put in anew, and none of those beside it."""
-    rows.stored("images", {}, *ELSEWHERE)
-    before = rows.all("images")
-    rows.given("changed_images", {})
-    rows.connection.run("load/delete_changed_images")
-    assert rows.all("images") == [row for row in before if not _is_here(row)]
-
-
-def _is_here(row: Row) -> bool:
-    return not any(where.items() <= row.items() for where in ELSEWHERE)
