@@ -39,10 +39,10 @@ def test_what_was_landed_and_did_not_change_is_unchanged(rows: Rows) -> None:
     assert counted(rows, landed=5, changed=({}, {})) == {"updated": 2, "unchanged": 3}
 
 
-def test_version_of_which_only_details_changed_is_not_counted(rows: Rows) -> None:
-    """It is not among those that were landed, so that they stay unchanged."""
-    described = {"etl_change": "described", "was_landed": False}
-    assert counted(rows, landed=2, changed=(described, described, described)) == {"unchanged": 2}
+def test_version_of_which_only_details_changed_is_updated(rows: Rows) -> None:
+    """Whether it was landed or not: of those that were, the others are unchanged."""
+    described = {"etl_change": "modified", "was_landed": False}
+    assert counted(rows, landed=2, changed=({}, described, described)) == {"updated": 3, "unchanged": 1}
 
 
 def test_deleted_version_is_counted(rows: Rows) -> None:
