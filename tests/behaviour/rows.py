@@ -54,7 +54,7 @@ COLUMNS = {
     "proofs": f"{_STREAM} first_version last_version evidence t0 proved_at created_until",
     "outrun": f"{_STREAM} accepted_t0 accepted_until",
     "read_since": f"etl_run_id {_STREAM} list_outcome list_t0 outcome t0 t1",
-    "deleted": f"{_STREAM} version",
+    "deleted": f"{_STREAM} version evidence gone_since etl_read_at",
     "touched": _STREAM,
     "told": f"{_COVERED} deleted repeats",
     "covered_before": f"etl_run_id {_COVERED} deleted loaded_at",
@@ -64,6 +64,9 @@ COLUMNS = {
     "accounts_arrow": "access region account_id",
     "landed_numbers": "place version etl_reading creation_time",
     "segment": f"{_VERSION} etl_reading etl_page",
+    "listed_arrow": _LISTED,
+    "changed_images": f"{_IMAGE} stored_first_seen_at",
+    "streams_after": _STREAM,
 }
 _NAMES_BY_TYPE = {
     "INTEGER": "version first_version last_version highest_version first_version_seen place etl_reading etl_page",
@@ -74,6 +77,7 @@ _NAMES_BY_TYPE = {
     "BOOLEAN": "horovod was_landed comparable missing repeats",
     "VARCHAR[]": "aliases etl_changed_columns",
     "TIMESTAMPTZ": (
+        "gone_since "
         "creation_time last_modified_time etl_read_at etl_valid_from stored_first_seen_at etl_described_at "
         "etl_aliases_at t0 t1 watermark starts_at oldest_at image_created_at life_began_at proved_at "
         "created_until accepted_t0 accepted_until list_t0 loaded_at"

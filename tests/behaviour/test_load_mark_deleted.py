@@ -1,0 +1,174 @@
+"""What a proof of absence changes of versions, images and numbers that are stored, on rows made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from tests.behaviour.rows import ACCOUNT, ELSEWHERE, REGION, Row, Rows, instant, rows
+
+__all__ = ["rows"]
+
+pytestmark = pytest.mark.duckdb
+
+STAMP = {"run_id": "run-2", "observed_at": instant(130).isoformat()}
+HERE = {"account_id": ACCOUNT, "region": REGION, "image_name": "base"}
+# The image was not found at 110, after a listing of 100.
+GONE: Row = {"first_version": 1, "last_version": 9, "created_until": 10, "evidence": "image_not_found"}
+# Numbers that nobody had seen were not found.
+ABSENT: Row = {"first_version": 4, "last_version": 6, "created_until": None}
+
+
+def images_after(rows: Rows, *proofs: Row, outrun: Iterable[Row] = ()) -> list[dict[str, Any]]:
+    """The stored images, after these proofs; without any, the one that the image is gone."""
+    rows.given("proofs", *({**GONE, **proof} for proof in proofs or ({},)))
+    rows.given("outrun", *outrun)
+    rows.connection.run("load/mark_deleted_images", STAMP)
+    return rows.all("images")
+
+
+def ends(rows: Rows, *proofs: Row, outrun: Iterable[Row] = ()) -> list[int | None]:
+    """Since when the stored images are gone, after these proofs."""
+    return [row["etl_deleted_at"] for row in images_after(rows, *proofs, outrun=outrun)]
+
+
+def remembered(rows: Rows, *proofs: Row, life_began_at: int | None = None) -> list[dict[str, Any]]:
+    """The numbers that are remembered as absent after these proofs, which name what differs from ABSENT."""
+    rows.given("proofs", *({**ABSENT, **proof} for proof in proofs))
+    listed = {"image_created_at": 8, "life_began_at": life_began_at}
+    rows.given("listed", listed, *({**listed, **where} for where in ELSEWHERE))
+    rows.connection.run("load/insert_absent_versions", {"run_id": "run-2"})
+    return rows.all("absent_versions")
+
+
+def test_deleted_version_is_marked_and_no_other(rows: Rows) -> None:
+    """What else is known of it stays."""
+    rows.stored("image_versions", {}, {"version": 2}, *ELSEWHERE)
+    marked = {
+        "etl_deleted_at": 115,
+        "etl_delete_evidence": "describe_not_found",
+        "etl_valid_from": 115,
+        "etl_changed_at": 130,
+        "etl_run_id": "run-2",
+        "etl_read_at": 100,
+    }
+    expected = [
+        {**row, **marked} if {**HERE, "version": 1}.items() <= row.items() else row
+        for row in rows.all("image_versions")
+    ]
+    rows.given("deleted", {"gone_since": 115, "etl_read_at": 100})
+    rows.connection.run("load/mark_deleted", STAMP)
+    assert rows.all("image_versions") == expected
+
+
+def test_image_that_is_gone_is_marked_and_no_other(rows: Rows) -> None:
+    """Since AWS did not find it; what else is known of it stays."""
+    rows.stored("images", {}, *ELSEWHERE)
+    marked = {
+        "etl_deleted_at": 110,
+        "etl_delete_evidence": "image_not_found",
+        "etl_changed_at": 130,
+        "etl_run_id": "run-2",
+    }
+    expected = [{**row, **marked} if HERE.items() <= row.items() else row for row in rows.all("images")]
+    assert images_after(rows) == expected
+
+
+def test_image_of_a_version_that_is_gone_lives(rows: Rows) -> None:
+    """Only what says that the image is not found ends it."""
+    rows.stored("images", {})
+    assert ends(rows, {"evidence": "describe_not_found"}) == [None]
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ({"etl_deleted_at": 110}, [110]),
+        ({"etl_deleted_at": None}, [None]),
+        *(({**where}, [110]) for where in ELSEWHERE),
+    ],
+)
+def test_image_with_a_version_that_lives_is_not_gone(
+    rows: Rows, stored: Row, expected: list[int | None]
+) -> None:
+    """It was read since; versions that are deleted, or are elsewhere, say nothing of it."""
+    rows.stored("images", {})
+    rows.stored("image_versions", stored)
+    assert ends(rows) == expected
+
+
+@pytest.mark.parametrize(("created", "expected"), [(9, [110]), (10, [110]), (11, [None])])
+def test_image_that_was_made_again_lives(rows: Rows, created: int, expected: list[int | None]) -> None:
+    """A proof ends the life that it names, and the ones before."""
+    rows.stored("images", {"creation_time": created})
+    assert ends(rows) == expected
+
+
+def test_image_that_is_deleted_was_gone_before(rows: Rows) -> None:
+    """A later proof changes nothing."""
+    rows.stored("images", {"etl_deleted_at": 40, "etl_delete_evidence": "absent_from_listings"})
+    before = rows.all("images")
+    assert images_after(rows) == before
+
+
+@pytest.mark.parametrize(("until", "expected"), [(99, [110]), (100, [110]), (101, [None]), (None, [110])])
+def test_image_that_was_listed_since_lives(rows: Rows, until: int | None, expected: list[int | None]) -> None:
+    """Where a listing of the same instant was accepted, and where none is known to be, the proof holds."""
+    rows.stored("images", {})
+    assert ends(rows, outrun=[{"accepted_until": until}]) == expected
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_image_that_was_listed_elsewhere_is_another(rows: Rows, where: Mapping[str, object]) -> None:
+    """It shelters none of the same name."""
+    rows.stored("images", {})
+    assert ends(rows, outrun=[{**where, "accepted_until": 200}]) == [110]
+
+
+def test_numbers_that_never_were_are_remembered(rows: Rows) -> None:
+    """In the life of the image in which they were absent."""
+    assert remembered(rows, {}) == [
+        {
+            **HERE,
+            "first_version": 4,
+            "last_version": 6,
+            "evidence": "describe_not_found",
+            "proved_at": 110,
+            "etl_run_id": "run-2",
+            "image_created_at": 8,
+        }
+    ]
+
+
+def test_versions_that_were_are_not_remembered_as_numbers(rows: Rows) -> None:
+    """They are stored as deleted."""
+    assert remembered(rows, {"created_until": 10}) == []
+
+
+@pytest.mark.parametrize(("version", "expected"), [(3, [4]), (4, []), (5, []), (6, []), (7, [4])])
+def test_range_with_a_version_that_is_stored_is_not_remembered(
+    rows: Rows, version: int, expected: list[int]
+) -> None:
+    """Another run has brought it, whether it lives or not."""
+    rows.stored("image_versions", {"version": version, "etl_deleted_at": 40})
+    assert [row["first_version"] for row in remembered(rows, {})] == expected
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_range_of_numbers_is_of_one_stream(rows: Rows, where: Mapping[str, object]) -> None:
+    """What is stored of others is none of it, though numbers are absent in both."""
+    rows.stored("image_versions", {**where, "version": 5})
+    elsewhere = {**where, "first_version": 7, "last_version": 9}
+    assert sorted(row["first_version"] for row in remembered(rows, {}, elsewhere)) == [4, 7]
+
+
+@pytest.mark.parametrize(("life_began_at", "expected"), [(9, []), (10, []), (11, [4]), (None, [])])
+def test_number_of_an_earlier_life_is_absent_from_this_one(
+    rows: Rows, life_began_at: int | None, expected: list[int]
+) -> None:
+    """Where nobody knows when the life began, whatever is stored is of it."""
+    rows.stored("image_versions", {"version": 5, "creation_time": 10})
+    found = remembered(rows, {}, life_began_at=life_began_at)
+    assert [row["first_version"] for row in found] == expected

@@ -1,0 +1,74 @@
+"""Which rows a load takes away to put them in anew, and which runs it calls interrupted, on rows made for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.behaviour.rows import ACCOUNT, ELSEWHERE, REGION, Row, Rows, rows
+
+__all__ = ["rows"]
+
+pytestmark = pytest.mark.duckdb
+
+HERE = {"account_id": ACCOUNT, "region": REGION, "image_name": "base"}
+RUN: Row = {
+    "started_at": 100,
+    "finished_at": 120,
+    "mode": "plain",
+    **dict.fromkeys(("streams", "inserted", "updated", "unchanged", "reappeared", "retries", "throttles"), 0),
+    **dict.fromkeys(("list_images_calls", "list_image_versions_calls"), 1),
+    **dict.fromkeys(("describe_image_calls", "describe_image_version_calls", "bytes_received"), 0),
+    **dict.fromkeys(("connector_version", "duckdb_version"), "1.0"),
+    "host": "here",
+}
+
+
+def all_but(rows: Rows, table: str, gone: Row) -> list[dict[str, Any]]:
+    """All rows of a table, but for those that have these values."""
+    return [row for row in rows.all(table) if not gone.items() <= row.items()]
+
+
+@pytest.mark.parametrize("change", ["modified", "recreated", "reappeared"])
+def test_changed_version_is_taken_away(rows: Rows, change: str) -> None:
+    """And none of those beside it."""
+    rows.stored("image_versions", {}, {"version": 2}, *ELSEWHERE)
+    rows.given("changed", {"etl_change": change}, {"version": 3, "etl_change": "created"})
+    expected = all_but(rows, "image_versions", {**HERE, "version": 1})
+    rows.connection.run("load/delete_changed_versions")
+    assert rows.all("image_versions") == expected
+
+
+def test_changed_image_is_taken_away(rows: Rows) -> None:
+    """And none of those beside it."""
+    rows.stored("images", {}, *ELSEWHERE)
+    rows.given("changed_images", {})
+    expected = all_but(rows, "images", HERE)
+    rows.connection.run("load/delete_changed_images")
+    assert rows.all("images") == expected
+
+
+def test_stream_that_is_written_anew_is_taken_away(rows: Rows) -> None:
+    """And none of those beside it."""
+    rows.stored("streams", {}, *ELSEWHERE)
+    rows.given("streams_after", {})
+    expected = all_but(rows, "streams", HERE)
+    rows.connection.run("load/delete_streams")
+    assert rows.all("streams") == expected
+
+
+def test_run_that_cannot_go_on_is_interrupted(rows: Rows) -> None:
+    """One that may, and one that came to its end, stay what they are."""
+    ended = ("complete", "partial", "held_back", "interrupted")
+    rows.stored(
+        "runs",
+        {**RUN, "etl_run_id": "going on", "outcome": "running"},
+        {**RUN, "etl_run_id": "lost", "outcome": "running"},
+        *({**RUN, "etl_run_id": outcome, "outcome": outcome} for outcome in ended),
+    )
+    before = rows.all("runs")
+    rows.connection.run("load/interrupt_runs", {"run_ids": ["going on", "complete", "unknown"]})
+    assert rows.all("runs") == [
+        {**row, "outcome": "interrupted"} if row["etl_run_id"] == "lost" else row for row in before
+    ]
