@@ -206,3 +206,8 @@ def rows(tmp_path: Path) -> Iterator[Rows]:
     """A warehouse without rows."""
     with WarehouseFile(tmp_path / "history.duckdb").writing() as connection:
         yield Rows(connection, tmp_path)
+
+
+def picked(found: list[dict[str, Any]], names: str) -> list[tuple[Any, ...]]:
+    """Of each row the named columns alone."""
+    return [tuple(row[name] for name in names.split()) for row in found]
