@@ -35,7 +35,7 @@ STORED: Row = {
 # Both calls answered, as it is stored, long after.
 TOLD: Row = {**DESCRIBED, **ALIASES, "etl_described_at": 150, "etl_aliases_at": 160}
 OTHERWISE: Row = {
-    **{name: "another" for name in DESCRIBED},
+    **dict.fromkeys(DESCRIBED, "another"),
     "horovod": True,
     "aliases": ["latest", "stable"],
 }
