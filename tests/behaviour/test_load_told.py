@@ -82,13 +82,18 @@ def test_listing_tells_where_the_stream_stands_after_it(rows: Rows) -> None:
 
 @pytest.mark.parametrize("listing", ["full", "incremental"])
 def test_listing_that_says_what_was_said_before_repeats_it(rows: Rows, listing: str) -> None:
-    """Though it was read later; a stream of which nothing was ever said is new."""
+    """Though it was read later."""
     rows.stored("streams", {"watermark": 40})
     listed: Row = {**LISTED, "listing": listing}
     before: Row = {**BEFORE, "listing": listing}
     again = told(rows, listed=(listed,), before=(before,), deleted=({},))
     assert picked(again, "listing repeats") == [(listing, True)]
-    assert picked(told(rows, listed=(listed,), deleted=({},)), "listing repeats") == [(listing, False)]
+
+
+@pytest.mark.parametrize("listed", [LISTED, {"listing": "incremental"}], ids=["much", "little"])
+def test_stream_of_which_nothing_was_ever_said_is_new(rows: Rows, listed: Row) -> None:
+    """However little there is to say."""
+    assert picked(told(rows, listed=(listed,)), "image_name repeats") == [("base", False)]
 
 
 @pytest.mark.parametrize(
