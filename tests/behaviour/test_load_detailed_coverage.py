@@ -60,7 +60,7 @@ def test_stream_that_has_a_row_in_the_run_gets_no_other(rows: Rows) -> None:
 def test_row_of_another_stream_or_run_is_not_its_own(rows: Rows, other: Row) -> None:
     """Nor does it say when its scope was loaded."""
     rows.stored("coverage", SCOPE, {**other, "loaded_at": 90})
-    assert inserted(rows, RESTED) == [ADDED]
+    assert inserted(rows, DETAILS) == [ADDED]
 
 
 @pytest.mark.parametrize("other", [*OTHER_SCOPES, {"etl_run_id": "run-0"}], ids=str)

@@ -81,11 +81,11 @@ def test_run_tells_what_it_was_the_first_to_meet(rows: Rows) -> None:
 @pytest.mark.parametrize("value", ["calm", None], ids=["value", "member"])
 def test_row_that_is_written_anew_is_taken_away(rows: Rows, value: str | None) -> None:
     """It alone."""
-    kept = [row for other in OTHERS if (row := {**MET, "value": value, **other})["value"] != value]
-    kept += [{**MET, "value": value, **other} for other in OTHERS[:2]]
-    rows.stored("schema_drift", *kept)
+    taken: Row = {**MET, "value": value}
+    others: list[Row] = [{**taken, **other} for other in OTHERS]
+    rows.stored("schema_drift", *(row for row in others if row != taken))
     before = rows.all("schema_drift")
-    rows.stored("schema_drift", {**MET, "value": value})
+    rows.stored("schema_drift", taken)
     rows.given("drifted", {"value": value})
     rows.connection.run("load/delete_drifted")
     assert rows.all("schema_drift") == before
