@@ -67,6 +67,7 @@ COLUMNS = {
     "listed_arrow": _LISTED,
     "changed_images": f"{_IMAGE} stored_first_seen_at",
     "streams_after": _STREAM,
+    "drifted": "operation member value first_seen_at occurrences etl_run_id is_new",
 }
 _NAMES_BY_TYPE = {
     "INTEGER": "version first_version last_version highest_version first_version_seen place etl_reading etl_page",
@@ -74,13 +75,13 @@ _NAMES_BY_TYPE = {
         "pages rows readings phantoms detailed rested hinted streams held_back deleted inserted updated unchanged "
         "reappeared occurrences"
     ),
-    "BOOLEAN": "horovod was_landed comparable missing repeats",
+    "BOOLEAN": "horovod was_landed comparable missing repeats is_new",
     "VARCHAR[]": "aliases etl_changed_columns",
     "TIMESTAMPTZ": (
         "gone_since "
         "creation_time last_modified_time etl_read_at etl_valid_from stored_first_seen_at etl_described_at "
         "etl_aliases_at t0 t1 watermark starts_at oldest_at image_created_at life_began_at proved_at "
-        "created_until accepted_t0 accepted_until list_t0 loaded_at"
+        "created_until accepted_t0 accepted_until list_t0 loaded_at first_seen_at"
     ),
 }
 _TYPES = {name: kind for kind, names in _NAMES_BY_TYPE.items() for name in names.split()}
@@ -174,6 +175,14 @@ class Rows:
         for statement in ("load/bounds_of", "load/listed_bounds"):
             self.connection.run(statement)
 
+    def details(self, *files: tuple[Row, ...]) -> dict[str, object]:
+        """The parameter that leads to a run's files of details with these rows, in their order."""
+        paths = [self._folder / f"details-{place}.parquet" for place in range(len(files))]
+        for path, content in zip(paths, files, strict=True):
+            self.given("details", *content)
+            self.connection.duck.execute(f"COPY details TO '{path}'")
+        return {"details": [str(path) for path in paths]}
+
     def _insert(self, table: str, types: Mapping[str, str], rows: tuple[Row, ...]) -> None:
         for row in rows:
             unknown = row.keys() - types.keys()
@@ -225,3 +234,8 @@ def rows(tmp_path: Path) -> Iterator[Rows]:
     """A warehouse without rows."""
     with WarehouseFile(tmp_path / "history.duckdb").writing() as connection:
         yield Rows(connection, tmp_path)
+
+
+def picked(found: list[dict[str, Any]], names: str) -> list[tuple[Any, ...]]:
+    """Of each row the named columns alone."""
+    return [tuple(row[name] for name in names.split()) for row in found]

@@ -1,0 +1,232 @@
+"""What is known of a stream after a run: sql/load/streams_after.sql, on rows made for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.behaviour.rows import ELSEWHERE, Row, Rows, picked, rows
+
+__all__ = ["rows"]
+
+pytestmark = pytest.mark.duckdb
+
+# A stream of one page, as it is known, and a listing of it that says nothing new.
+KNOWN: Row = {
+    "watermark": 40,
+    "last_full_at": 90,
+    "highest_version": 7,
+    "first_version_seen": 2,
+    "live_versions": 5,
+    "image_created_at": 3,
+    "life_began_at": 2,
+    "unexplained": 1,
+}
+SAME: Row = {"watermark": 40, "image_created_at": 3, "life_began_at": 2}
+ALL = " ".join(KNOWN)
+INCREMENTAL: Row = {**SAME, "listing": "incremental"}
+
+
+def after(
+    rows: Rows, *listed: Row, touched: tuple[Row, ...] = (), absent: tuple[Row, ...] = ()
+) -> list[dict[str, Any]]:
+    """The rows of streams that must be written."""
+    rows.given("listed", *listed)
+    rows.given("touched", *touched)
+    rows.stored("absent_versions", *absent)
+    return rows.made("load/streams_after")
+
+
+def test_stream_that_was_never_listed_is_known_from_now_on(rows: Rows) -> None:
+    """Also if nothing of it could be read."""
+    unread = after(rows, {"listing": "incremental", "outcome": "partial", "t0": None})
+    assert picked(unread, f"image_name {ALL} held_back") == [
+        ("base", None, None, None, None, 0, None, None, None, None)
+    ]
+
+
+def test_whole_listing_makes_a_stream_known(rows: Rows) -> None:
+    """Of one that has no versions as well."""
+    found = after(rows, SAME)
+    assert picked(found, ALL) == [(40, 100, None, None, 0, 3, 2, None)]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        SAME,
+        {**SAME, "watermark": None},
+        {**SAME, "watermark": 39},
+        {**SAME, "listing": "incremental", "pages": 2},
+        {**SAME, "outcome": "partial", "pages": 2},
+        {"listing": "incremental", "image_created_at": 4, "life_began_at": 4},
+        {"outcome": "partial", "image_created_at": 4, "life_began_at": 4},
+    ],
+    ids=str,
+)
+def test_listing_that_tells_nothing_new_writes_nothing(rows: Rows, listed: Row) -> None:
+    """Not even when it was, of a stream of one page; only a whole one tells of the image's life."""
+    rows.stored("streams", KNOWN)
+    assert after(rows, listed) == []
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [{"watermark": 41}, {"image_created_at": 4}, {"life_began_at": 3}, {"life_began_at": None}],
+    ids=str,
+)
+def test_one_thing_that_is_new_is_written(rows: Rows, differs: Row) -> None:
+    """Whichever it is; that the listing was whole is then told with it."""
+    rows.stored("streams", KNOWN)
+    expected = {**KNOWN, "last_full_at": 100, **differs}
+    assert picked(after(rows, {**SAME, **differs}), ALL) == [tuple(expected.values())]
+
+
+@pytest.mark.parametrize(("before", "expected"), [(90, 100), (110, 110), (None, 100)])
+def test_each_full_listing_of_more_than_one_page_is_noted(
+    rows: Rows, before: int | None, expected: int
+) -> None:
+    """A run that was loaded late does not set back the time of the last one."""
+    rows.stored("streams", {**KNOWN, "last_full_at": before})
+    found = after(rows, {**SAME, "pages": 2})
+    assert picked(found, ALL) == [tuple({**KNOWN, "last_full_at": expected}.values())]
+
+
+@pytest.mark.parametrize(("before", "told", "expected"), [(50, 45, 50), (None, 45, 45), (50, None, 50)])
+def test_watermark_never_goes_back(
+    rows: Rows, before: int | None, told: int | None, expected: int | None
+) -> None:
+    """A run that was loaded late read less far."""
+    rows.stored("streams", {**KNOWN, "watermark": before})
+    found = after(rows, {**SAME, "watermark": told, "pages": 2})
+    assert picked(found, "watermark") == [(expected,)]
+
+
+@pytest.mark.parametrize("listed", [INCREMENTAL, {**SAME, "outcome": "partial"}], ids=["newer", "broken off"])
+def test_what_is_not_a_whole_listing_tells_of_changes_alone(rows: Rows, listed: Row) -> None:
+    """Not when the stream was read whole, nor in which life the image was then."""
+    rows.stored("streams", KNOWN)
+    found = after(rows, {**listed, "watermark": 41, "image_created_at": 4, "life_began_at": 4})
+    assert picked(found, ALL) == [tuple({**KNOWN, "watermark": 41}.values())]
+
+
+@pytest.mark.parametrize("stream", [{}, *ELSEWHERE], ids=str)
+def test_versions_are_counted_where_they_changed(rows: Rows, stream: Row) -> None:
+    """Those of the stream alone; of one that is not touched the numbers stay."""
+    rows.stored("streams", KNOWN, *({**KNOWN, **where} for where in ELSEWHERE))
+    for where in ({}, *ELSEWHERE):
+        rows.stored("image_versions", *({**where, "version": version} for version in (2, 4, 6)))
+    gone: Row = {"version": 9, "etl_deleted_at": 80, "etl_delete_evidence": "absent_twice"}
+    rows.stored("image_versions", {**stream, **gone})
+    found = after(rows, SAME, *({**SAME, **where} for where in ELSEWHERE), touched=(stream,))
+    assert picked(found, "account_id region image_name") == [
+        tuple({"account_id": "111122223333", "region": "eu-west-1", "image_name": "base", **stream}.values())
+    ]
+    names = "live_versions first_version_seen highest_version unexplained"
+    assert picked(found, names) == [(3, 2, 9, 4)]
+
+
+def test_stream_without_stored_versions_keeps_its_numbers(rows: Rows) -> None:
+    """What touched it explains none of them."""
+    rows.stored("streams", KNOWN)
+    found = after(rows, {**SAME, "watermark": 41}, touched=({},))
+    assert picked(found, "live_versions first_version_seen highest_version unexplained") == [(5, 2, 7, 1)]
+
+
+def test_versions_of_an_earlier_life_explain_nothing_of_this_one(rows: Rows) -> None:
+    """They live until they are marked; a version as old as its image is of this life."""
+    rows.stored(
+        "image_versions",
+        {"version": 1, "creation_time": 9},
+        {"version": 3, "creation_time": 10},
+        {"version": 4, "creation_time": 9},
+        {"version": 5, "creation_time": 11},
+        {"version": 8, "creation_time": 9},
+    )
+    found = after(rows, {**SAME, "image_created_at": 10, "life_began_at": 10}, touched=({},))
+    names = "live_versions first_version_seen highest_version unexplained life_began_at"
+    assert picked(found, names) == [(5, 3, 5, 1, 10)]
+
+
+def test_every_version_is_of_this_life_where_no_other_is_known(rows: Rows) -> None:
+    """Also one that is older than the image."""
+    rows.stored("image_versions", {"version": 1, "creation_time": 1}, {"version": 4})
+    found = after(rows, {**SAME, "life_began_at": None}, touched=({},))
+    names = "live_versions first_version_seen highest_version unexplained"
+    assert picked(found, names) == [(2, 1, 4, 2)]
+
+
+@pytest.mark.parametrize(
+    ("created", "absent", "expected"),
+    [
+        (3, {"image_created_at": 3}, 4),
+        (None, {"image_created_at": None}, 4),
+        (3, {"image_created_at": 2}, 6),
+        (3, {"image_created_at": None}, 6),
+        (None, {"image_created_at": 3}, 6),
+        *((3, {"image_created_at": 3, **where}, 6) for where in ELSEWHERE),
+    ],
+    ids=str,
+)
+def test_numbers_that_are_proved_absent_are_explained(
+    rows: Rows, created: int | None, absent: Row, expected: int
+) -> None:
+    """In the life of the image in which they were."""
+    rows.stored("image_versions", {"version": 1}, {"version": 8})
+    never: Row = {"first_version": 3, "last_version": 4, **absent}
+    listed: Row = {**SAME, "image_created_at": created, "life_began_at": None}
+    assert picked(after(rows, listed, touched=({},), absent=(never,)), "unexplained") == [(expected,)]
+
+
+def test_all_ranges_of_absent_numbers_count_and_there_are_never_fewer_than_none(rows: Rows) -> None:
+    """A number that came after it was proved absent explains no other."""
+    rows.stored("image_versions", {"version": 1}, {"version": 6})
+    never: Row = {"image_created_at": 3}
+    ranges = ({"first_version": 2, "last_version": 2}, {"first_version": 4, "last_version": 5})
+    found = after(rows, SAME, touched=({},), absent=tuple({**never, **each} for each in ranges))
+    assert picked(found, "unexplained") == [(1,)]
+    rows.stored("image_versions", {"version": 2}, {"version": 3})
+    assert picked(after(rows, SAME, touched=({},)), "unexplained") == [(0,)]
+    rows.stored("image_versions", {"version": 4})
+    assert picked(after(rows, SAME, touched=({},)), "unexplained") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        SAME,
+        {**SAME, "outcome": "gone"},
+        {**SAME, "listing": "incremental", "outcome": "gone"},
+    ],
+    ids=["read whole", "gone", "gone since"],
+)
+def test_nothing_is_held_back_any_more_of_what_was_read_whole(rows: Rows, listed: Row) -> None:
+    """Or is gone as a whole."""
+    rows.stored("streams", {**KNOWN, "held_back": 5})
+    assert picked(after(rows, listed), "held_back") == [(None,)]
+
+
+@pytest.mark.parametrize("listed", [INCREMENTAL, {**SAME, "outcome": "partial"}], ids=["newer", "broken off"])
+def test_what_is_held_back_stays_so_until_it_is_looked_for(rows: Rows, listed: Row) -> None:
+    """That alone is nothing new; it is written with what is."""
+    rows.stored("streams", {**KNOWN, "held_back": 5})
+    assert after(rows, listed) == []
+    assert picked(after(rows, {**listed, "watermark": 41}), "held_back") == [(5,)]
+
+
+@pytest.mark.parametrize("before", [None, 5])
+def test_breaker_holds_back_what_the_newest_listing_lacks(rows: Rows, before: int | None) -> None:
+    """However many it was before; of as many there is nothing to write."""
+    rows.stored("streams", {**KNOWN, "held_back": before})
+    held: Row = {**SAME, "outcome": "held_back"}
+    found = after(rows, {**held, "held_back": 6})
+    assert picked(found, f"{ALL} held_back") == [(*KNOWN.values(), 6)]
+    assert after(rows, {**held, "held_back": before}) == []
+
+
+@pytest.mark.parametrize("where", ELSEWHERE, ids=str)
+def test_streams_with_one_name_are_apart(rows: Rows, where: Row) -> None:
+    """What is known of another one is not known of this one."""
+    rows.stored("streams", {**KNOWN, **where})
+    assert picked(after(rows, INCREMENTAL), ALL) == [(40, None, None, None, 0, None, None, None)]
