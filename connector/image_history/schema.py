@@ -387,7 +387,8 @@ ABSENT_VERSIONS = Table(
         _RUN_ID,
         _instant(
             "image_created_at",
-            "CreationTime of the image in whose life they were absent; null if not known: it then explains nothing",
+            "CreationTime of the image in whose life they were absent; null if not known: they then explain "
+            "something only while that of the image is not known either",
             nullable=True,
         ),
     ),

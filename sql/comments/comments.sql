@@ -164,7 +164,7 @@ COMMENT ON COLUMN absent_versions.last_version IS 'Last number of the range';
 COMMENT ON COLUMN absent_versions.evidence IS 'describe_not_found, absent_twice, or single_page (one atomic answer lacked it)';
 COMMENT ON COLUMN absent_versions.proved_at IS 'By when that was so: T1 of the answer that proved it';
 COMMENT ON COLUMN absent_versions.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
-COMMENT ON COLUMN absent_versions.image_created_at IS 'CreationTime of the image in whose life they were absent; null if not known: it then explains nothing';
+COMMENT ON COLUMN absent_versions.image_created_at IS 'CreationTime of the image in whose life they were absent; null if not known: they then explain something only while that of the image is not known either';
 
 COMMENT ON TABLE scope_accounts IS 'one row per configured access and region: the account that it led to';
 COMMENT ON COLUMN scope_accounts.access IS 'The configured profile or role, in words';

@@ -50,7 +50,7 @@ lists AS (
     SELECT coverage.account_id, coverage.region, coverage.t0, coverage.loaded_at
     FROM coverage
     SEMI JOIN gone USING (account_id, region)
-    WHERE coverage.image_name IS NULL AND coverage.others = 'complete'
+    WHERE coverage.others = 'complete'
 ),
 whole AS (
     SELECT told.account_id, told.region, told.image_name, greatest(max(told.t0), max(lists.t0)) AS t0

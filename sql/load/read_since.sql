@@ -41,4 +41,4 @@ FROM own
 GROUP BY etl_run_id, account_id, region, image_name
 HAVING
     (bool_or(is_told) AND arg_max(outcome, loaded_at) NOT IN ('rested', 'skipped'))
-    OR (NOT bool_or(is_told) AND any_value(others) = 'complete' AND arg_max(outcome, loaded_at) = 'complete');
+    OR (any_value(others) = 'complete' AND arg_max(outcome, loaded_at) = 'complete');

@@ -2,36 +2,60 @@
 -- Parameters: none; reads the temporary tables `listed` and `touched`, with its bounds, and image_versions after the merge.
 -- Returns: nothing; makes the temporary table `streams_after`, one row a stream.
 -- Versions are counted only where they changed: a quiet run must not read the whole table. What is of an earlier life
--- of the image explains no number of this one.
+-- of the image explains no number of this one. An absence explains a number once, however often it was proved, and none
+-- that turned up after all, or that is outside of the numbers that are there.
 CREATE OR REPLACE TEMP TABLE streams_after AS
-WITH absent AS (
+WITH versions AS NOT MATERIALIZED (
     SELECT
-        absent.account_id,
-        absent.region,
-        absent.image_name,
-        sum(absent.last_version - absent.first_version + 1)::BIGINT AS numbers
-    FROM absent_versions AS absent
+        stored.account_id,
+        stored.region,
+        stored.image_name,
+        stored.version,
+        stored.etl_deleted_at IS NULL AS lives,
+        listed.life_began_at IS NULL OR stored.creation_time >= listed.life_began_at AS present
+    FROM stored_near(getvariable('touched_bounds')) AS stored
     SEMI JOIN touched USING (account_id, region, image_name)
     JOIN listed USING (account_id, region, image_name)
-    WHERE absent.image_created_at IS NOT DISTINCT FROM listed.image_created_at
-    GROUP BY ALL
 ),
 live AS (
     SELECT
         account_id,
         region,
         image_name,
-        count(*) FILTER (etl_deleted_at IS NULL) AS live_versions,
+        count(*) FILTER (lives) AS live_versions,
         count(*) FILTER (present) AS numbers,
         min(version) FILTER (present) AS lowest_version,
         max(version) FILTER (present) AS highest_version
+    FROM versions
+    GROUP BY ALL
+),
+pieces AS (
+    SELECT
+        absent.account_id,
+        absent.region,
+        absent.image_name,
+        greatest(absent.first_version, live.lowest_version, 1 + max(absent.last_version) OVER before) AS first_version,
+        least(absent.last_version, live.highest_version) AS last_version
+    FROM absent_versions AS absent
+    JOIN live USING (account_id, region, image_name)
+    JOIN listed USING (account_id, region, image_name)
+    WHERE absent.image_created_at IS NOT DISTINCT FROM listed.image_created_at
+    WINDOW before AS (
+        PARTITION BY absent.account_id, absent.region, absent.image_name
+        ORDER BY absent.first_version, absent.last_version
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    )
+),
+absent AS (
+    SELECT account_id, region, image_name, sum(numbers)::BIGINT AS numbers
     FROM (
-        SELECT
-            stored.*,
-            listed.life_began_at IS NULL OR stored.creation_time >= listed.life_began_at AS present
-        FROM stored_near(getvariable('touched_bounds')) AS stored
-        SEMI JOIN touched USING (account_id, region, image_name)
-        JOIN listed USING (account_id, region, image_name)
+        SELECT account_id, region, image_name, greatest(0, last_version - first_version + 1) AS numbers
+        FROM pieces
+        UNION ALL
+        SELECT account_id, region, image_name, -1
+        FROM versions
+        JOIN pieces USING (account_id, region, image_name)
+        WHERE present AND version BETWEEN first_version AND last_version
     )
     GROUP BY ALL
 ),
@@ -52,7 +76,7 @@ after AS (
         CASE WHEN whole THEN source.life_began_at ELSE target.life_began_at END AS life_began_at,
         CASE
             WHEN live.image_name IS NULL THEN target.unexplained
-            ELSE greatest(0, live.highest_version - live.lowest_version + 1 - live.numbers - coalesce(absent.numbers, 0))
+            ELSE coalesce(live.highest_version - live.lowest_version + 1 - live.numbers - coalesce(absent.numbers, 0), 0)
         END AS unexplained,
         CASE
             WHEN source.outcome = 'held_back' THEN source.held_back

@@ -27,10 +27,7 @@ SELECT
     concerned.account_id,
     concerned.region,
     concerned.image_name,
-    CASE
-        WHEN NOT concerned.missing AND stored.oldest < concerned.life_began_at
-            THEN epoch_ms(concerned.life_began_at)
-    END AS recreated_ms,
+    CASE WHEN NOT concerned.missing THEN epoch_ms(concerned.life_began_at) END AS recreated_ms,
     CASE WHEN concerned.missing THEN coalesce(stored.lives, 0) ELSE 0 END AS lives,
     CASE
         WHEN concerned.missing

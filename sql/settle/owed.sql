@@ -50,7 +50,6 @@ states AS (
 thought AS (
     SELECT account_id, region, image_name, version, unnest(aliases) AS alias, etl_aliases_at AS said_at
     FROM details
-    WHERE etl_aliases_at IS NOT NULL
     UNION ALL
     SELECT account_id, region, image_name, version, unnest(stored.aliases) AS alias, etl_aliases_at AS said_at
     FROM (FROM stored_near(getvariable('asked_bounds')) WHERE len(aliases) > 0 AND etl_deleted_at IS NULL) AS stored

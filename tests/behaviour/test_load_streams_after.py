@@ -230,3 +230,32 @@ def test_streams_with_one_name_are_apart(rows: Rows, where: Row) -> None:
     """What is known of another one is not known of this one."""
     rows.stored("streams", {**KNOWN, **where})
     assert picked(after(rows, INCREMENTAL), ALL) == [(40, None, None, None, 0, None, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "absent", "unexplained"),
+    [
+        ((4, 5, 8), [(2, 3)], 2),
+        ((4, 5, 8), [(2, 4)], 2),
+        ((4, 5, 8), [(8, 12)], 2),
+        ((4, 5, 8), [(9, 12)], 2),
+        ((4, 5, 8), [(1, 12)], 0),
+        ((1, 4, 7), [(2, 3), (2, 3)], 2),
+        ((1, 4, 7), [(2, 5), (3, 5)], 1),
+        ((1, 4, 7), [(2, 6), (3, 3)], 0),
+        ((1, 4, 7), [(2, 6), (3, 3), (5, 6)], 0),
+        ((1, 4, 7), [(2, 2), (3, 5)], 1),
+        ((1, 2, 3, 6), [(2, 3)], 2),
+        ((1, 2, 3, 6), [(2, 4)], 1),
+    ],
+    ids=str,
+)
+def test_absence_explains_a_number_once_and_where_it_lacks(
+    rows: Rows, numbers: tuple[int, ...], absent: list[tuple[int, int]], unexplained: int
+) -> None:
+    """Whether it was proved twice, lies outside of what is there, or was followed by the version after all."""
+    rows.stored("image_versions", *({"version": number} for number in numbers))
+    ranges = [{"first_version": first, "last_version": last, "image_created_at": 3} for first, last in absent]
+    others = [{**each, **where} for each in ranges for where in ELSEWHERE]
+    found = after(rows, {**INCREMENTAL, "outcome": "partial"}, touched=({},), absent=(*ranges, *others))
+    assert picked(found, "unexplained") == [(unexplained,)]

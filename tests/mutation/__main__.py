@@ -25,11 +25,15 @@ from tests.properties.model import say
 
 # What the tests that are tried first may take together, and what the model may take on a busy machine.
 _QUICK_S = 5.0
-_MODEL_S = 180.0
+_MODEL_S = 90.0
 EXPLAINED = Path(__file__).parent / "explained.txt"
+_TESTS = Path(__file__).parents[1]
 DIRECTED = tuple(
     f"tests/{name}.py"
     for name in (
+        # Each of one statement.
+        *sorted(f"behaviour/{path.stem}" for path in _TESTS.glob("behaviour/test_load_*.py")),
+        *sorted(f"behaviour/{path.stem}" for path in _TESTS.glob("behaviour/test_settle_*.py")),
         "unit/test_verdict",
         "unit/test_acceptance",
         "unit/test_plan",
@@ -73,7 +77,7 @@ class Order:
                 break
             (quick if spent <= _QUICK_S else tests).append(used.test)
         modelled = self._played.seen.tells(mutant)
-        return Trial(mutant.name, quick, tests, modelled, self._played.stored, _MODEL_S + 2 * spent)
+        return Trial(mutant.name, quick, tests, modelled, self._played.stored, _MODEL_S + spent)
 
     def learn(self, mutant: Mutant, fate: Fate) -> None:
         """Remember what killed it."""
