@@ -195,6 +195,13 @@ def test_absences_leave_out_what_describe_found_in_a_gap() -> None:
     ]
 
 
+def test_absences_in_a_gap_end_where_nothing_was_answered() -> None:
+    """What Describe was not asked for is not proved absent by it."""
+    numbers = dict.fromkeys((3, 5), Described(Said.NOT_FOUND))
+    proofs = absences(TEN_PAGES, Findings(gaps=((3, 6),)), numbers)
+    assert [(proof.first, proof.last) for proof in proofs] == [(3, 3), (5, 5)]
+
+
 def test_absences_in_a_gap_end_where_another_missing_number_begins() -> None:
     """A gap is proved absent whole, although the number after it was asked for and not found either."""
     numbers = dict.fromkeys((3, 4, 5), Described(Said.NOT_FOUND))
