@@ -27,13 +27,15 @@ from tests.properties.model import say
 _QUICK_S = 5.0
 _MODEL_S = 90.0
 EXPLAINED = Path(__file__).parent / "explained.txt"
-_TESTS = Path(__file__).parents[1]
+# So quick that it costs more to run mutants beside them.
+OF_A_STATEMENT = tuple(
+    f"tests/behaviour/{path.name}"
+    for path in sorted((Path(__file__).parents[1] / "behaviour").glob("test_*.py"))
+    if path.name.startswith(("test_load_", "test_settle_"))
+)
 DIRECTED = tuple(
     f"tests/{name}.py"
     for name in (
-        # Each of one statement.
-        *sorted(f"behaviour/{path.stem}" for path in _TESTS.glob("behaviour/test_load_*.py")),
-        *sorted(f"behaviour/{path.stem}" for path in _TESTS.glob("behaviour/test_settle_*.py")),
         "unit/test_verdict",
         "unit/test_acceptance",
         "unit/test_plan",
@@ -137,7 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with ThreadPoolExecutor(options.processes) as pool:
         playing = pool.submit(apart, of_the_model, None)
-        used = list(pool.map(partial(apart, of_tests), [[test] for test in DIRECTED]))
+        asked = [([test], False) for test in OF_A_STATEMENT] + [([test], True) for test in DIRECTED]
+        used = list(pool.map(partial(apart, of_tests), asked))
         played = playing.result()
     if played is None or None in used:
         say("without a mutant the model or a directed test crashes")

@@ -25,19 +25,20 @@ from tests.properties.model import quietly
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The places that something used, and the names of the mutants that gave another result there."""
+    """The places that something used, and the names of the mutants that gave another result there, if it was looked."""
 
     places: frozenset[str]
-    shown: frozenset[str]
+    shown: frozenset[str] | None
 
     def tells(self, mutant: Mutant) -> bool:
         """Whether the mutant may be missed there."""
-        return mutant.name in self.shown if can_show(mutant) else mutant.place in self.places
+        looked = self.shown is not None and can_show(mutant)
+        return mutant.name in (self.shown or ()) if looked else mutant.place in self.places
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What was seen of one test, and how long it takes in seconds with the mutants beside it."""
+    """What was seen of one test, and how long it took in seconds."""
 
     test: str
     seconds: float
@@ -62,9 +63,10 @@ def of_the_model(_: None) -> Played:
         return Played(played.stored, recorder.seen())
 
 
-def of_tests(tests: Sequence[str]) -> list[Used]:
-    """Run the tests once. RuntimeError if one fails without any mutant."""
-    recorder = _Recorder()
+def of_tests(asked: tuple[Sequence[str], bool]) -> list[Used]:
+    """Run these tests once, with mutants beside if that is asked for. RuntimeError if one fails without any mutant."""
+    tests, beside = asked
+    recorder = _Recorder(beside=beside)
     code = run([*tests], recorder)
     if code != pytest.ExitCode.OK:
         raise RuntimeError(f"without a mutant the directed tests end with {code!s}: {recorder.failed}")
@@ -74,27 +76,29 @@ def of_tests(tests: Sequence[str]) -> list[Used]:
 class _Recorder:
     """Writes down what each test uses, in all its threads, and which mutants show in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, beside: bool = True) -> None:
         self.used: list[Used] = []
         self.failed: list[str] = []
         self._places: set[str] = set()
-        self._beside = Beside()
+        self._beside = Beside() if beside else None
 
     def seen(self) -> Seen:
         """What was seen since the recording began."""
-        return Seen(frozenset(self._places), frozenset(self._beside.shown))
+        shown = None if self._beside is None else frozenset(self._beside.shown)
+        return Seen(frozenset(self._places), shown)
 
     @contextmanager
     def recording(self) -> Iterator[None]:
         """From an empty list on."""
         self._places = set()
-        self._beside.empty()
         with ExitStack() as stack:
             stack.enter_context(mock.patch.object(warehouse, "statement", self._statement))
             for module in MODULES:
                 stack.enter_context(heard(module, self._places.add))
-            # Last, since it calls the functions whose place it takes.
-            stack.enter_context(self._beside.running())
+            if self._beside is not None:
+                self._beside.empty()
+                # Last, since it calls the functions whose place it takes.
+                stack.enter_context(self._beside.running())
             yield
 
     @pytest.hookimpl(wrapper=True)
