@@ -139,8 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with ThreadPoolExecutor(options.processes) as pool:
         playing = pool.submit(apart, of_the_model, None)
-        asked = [([test], False) for test in OF_A_STATEMENT] + [([test], True) for test in DIRECTED]
-        used = list(pool.map(partial(apart, of_tests), asked))
+        files = [([test], False) for test in OF_A_STATEMENT] + [([test], True) for test in DIRECTED]
+        used = list(pool.map(partial(apart, of_tests), files))
         played = playing.result()
     if played is None or None in used:
         say("without a mutant the model or a directed test crashes")

@@ -25,7 +25,7 @@ from tests.properties.model import quietly
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The places that something used, and the names of the mutants that gave another result there, if it was looked."""
+    """The places that something used, and the mutants that gave another result there, if that was looked for."""
 
     places: frozenset[str]
     shown: frozenset[str] | None
@@ -64,7 +64,7 @@ def of_the_model(_: None) -> Played:
 
 
 def of_tests(asked: tuple[Sequence[str], bool]) -> list[Used]:
-    """Run these tests once, with mutants beside if that is asked for. RuntimeError if one fails without any mutant."""
+    """Run these tests once, with mutants beside or not. RuntimeError if one fails without any mutant."""
     tests, beside = asked
     recorder = _Recorder(beside=beside)
     code = run([*tests], recorder)
