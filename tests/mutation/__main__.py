@@ -26,6 +26,8 @@ from tests.properties.model import say
 # What the tests that are tried first may take together, and what the model may take on a busy machine.
 _QUICK_S = 5.0
 _MODEL_S = 90.0
+# From so many mutants on it costs less to run them all beside the tests once.
+_MANY = 100
 EXPLAINED = Path(__file__).parent / "explained.txt"
 # So quick that it costs more to run mutants beside them.
 OF_A_STATEMENT = tuple(
@@ -119,6 +121,18 @@ def _lines(path: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
+def _order(processes: int, most_s: float, *, beside: bool) -> Order | None:
+    """What each directed test and the model use, by one run of them; None if one crashes without any mutant."""
+    with ThreadPoolExecutor(processes) as pool:
+        playing = pool.submit(apart, of_the_model, beside)
+        files = [([test], False) for test in OF_A_STATEMENT] + [([test], beside) for test in DIRECTED]
+        used = list(pool.map(partial(apart, of_tests), files))
+        played = playing.result()
+    if played is None or None in used:
+        return None
+    return Order(played, [each for some in used for each in some or ()], most_s)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try all and print; 1 if a mutant survives that nobody has explained."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
@@ -137,21 +151,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [mutant for mutant in all_mutants() if options.only in mutant.name][begin :: options.every]
     say(f"seed {options.seed}")
     began = time.monotonic()
-    with ThreadPoolExecutor(options.processes) as pool:
-        playing = pool.submit(apart, of_the_model, None)
-        files = [([test], False) for test in OF_A_STATEMENT] + [([test], True) for test in DIRECTED]
-        used = list(pool.map(partial(apart, of_tests), files))
-        played = playing.result()
-    if played is None or None in used:
-        say("without a mutant the model or a directed test crashes")
-        return 1
-    order = Order(played, [each for some in used for each in some or ()], options.most_s)
     known = explained()
     killed = None if options.killed is None else Killed(options.killed)
     asked = [mutant for mutant in chosen if mutant.name not in known]
-    before = [] if killed is None else [mutant for mutant in asked if killed.holds(mutant)]
+    left = [mutant for mutant in asked if killed is None or not killed.holds(mutant)]
+    order = _order(options.processes, options.most_s, beside=len(left) >= _MANY) if left else None
+    if left and order is None:
+        say("without a mutant the model or a directed test crashes")
+        return 1
 
     def fate_of(mutant: Mutant) -> Fate:
+        assert order is not None
         trial = order.trial(mutant)
         fate = apart(Trial.outcome, trial, most_s=trial.most_s) or Fate(mutant.name, "a crash, or no end")
         order.learn(mutant, fate)
@@ -162,15 +172,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fate
 
     with ThreadPoolExecutor(options.processes) as pool:
-        fates = list(pool.map(fate_of, [mutant for mutant in asked if mutant not in before]))
+        fates = list(pool.map(fate_of, left))
     survive = sum(fate.killed_by is None for fate in fates)
     names = {mutant.name for mutant in chosen}
     stale = [name for name in known if options.only == "" and options.every == 1 and name not in names]
     for name in stale:
         say(f"explained, and there is no such mutant: {name}")
     say(
-        f"mutation: {len(chosen):,} mutants, {len(fates) - survive:,} killed, {len(before):,} killed before, "
-        f"{len(chosen) - len(asked):,} explained, {survive} survive, {time.monotonic() - began:.0f} s"
+        f"mutation: {len(chosen):,} mutants, {len(left) - survive:,} killed, "
+        f"{len(asked) - len(left):,} killed before, {len(chosen) - len(asked):,} explained, {survive} survive, "
+        f"{time.monotonic() - began:.0f} s"
     )
     return 1 if survive or stale else 0
 

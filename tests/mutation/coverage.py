@@ -53,9 +53,9 @@ class Played:
     seen: Seen
 
 
-def of_the_model(_: None) -> Played:
-    """Play the model once. RuntimeError if it breaks a promise without any mutant."""
-    recorder = _Recorder()
+def of_the_model(beside: bool) -> Played:
+    """Play the model once, with mutants beside or not. RuntimeError if it breaks a promise without any mutant."""
+    recorder = _Recorder(beside=beside)
     with quietly() as folder, recorder.recording():
         played = probe(folder)
         if played.broken is not None:
@@ -76,7 +76,7 @@ def of_tests(asked: tuple[Sequence[str], bool]) -> list[Used]:
 class _Recorder:
     """Writes down what each test uses, in all its threads, and which mutants show in it."""
 
-    def __init__(self, *, beside: bool = True) -> None:
+    def __init__(self, *, beside: bool) -> None:
         self.used: list[Used] = []
         self.failed: list[str] = []
         self._places: set[str] = set()
