@@ -18,7 +18,7 @@ SELECT
     last_modified_time AS etl_certain_from,
     $observed_at::TIMESTAMPTZ AS etl_observed_at,
     etl_change,
-    CASE WHEN etl_change = 'created' THEN [] ELSE etl_changed_columns END AS etl_changed_columns,
+    etl_changed_columns,
     etl_raw,
     $run_id AS etl_run_id
 FROM changed;
