@@ -259,3 +259,23 @@ def test_absence_explains_a_number_once_and_where_it_lacks(
     others = [{**each, **where} for each in ranges for where in ELSEWHERE]
     found = after(rows, {**INCREMENTAL, "outcome": "partial"}, touched=({},), absent=(*ranges, *others))
     assert picked(found, "unexplained") == [(unexplained,)]
+
+
+def test_absence_explains_the_number_of_a_version_of_an_earlier_life(rows: Rows) -> None:
+    """What was there before the image was made again is not there now."""
+    rows.stored("image_versions", {"version": 4}, {"version": 6, "creation_time": 9}, {"version": 8})
+    absent = {"first_version": 5, "last_version": 7, "image_created_at": 10}
+    found = after(
+        rows, {**SAME, "image_created_at": 10, "life_began_at": 10}, touched=({},), absent=(absent,)
+    )
+    assert picked(found, "live_versions unexplained") == [(3, 0)]
+
+
+def test_image_that_has_nothing_but_an_earlier_life_lacks_nothing(rows: Rows) -> None:
+    """Nothing of its present life is known yet, so that nothing in between can be."""
+    rows.stored("image_versions", {"version": 4, "creation_time": 9}, {"version": 8, "creation_time": 9})
+    absent = {"first_version": 5, "last_version": 7, "image_created_at": 10}
+    found = after(
+        rows, {**SAME, "image_created_at": 10, "life_began_at": 10}, touched=({},), absent=(absent,)
+    )
+    assert picked(found, "first_version_seen highest_version unexplained") == [(None, None, 0)]
