@@ -121,7 +121,7 @@ tables-soak: $(PROJECT) $(TOOLS) ## lake tables at length: every fault, three wr
 	@$(BIN)/python -m tests.soak.sizes
 
 .PHONY: mutation
-mutation: $(PROJECT) $(TOOLS) ## take out each condition of the load and of the rules, one by one: a test must miss it; hours, less those that tests/mutation/killed.txt knows
+mutation: $(PROJECT) $(TOOLS) ## take out each condition of the load and of the rules, one by one: a test must miss it; an hour, less what tests/mutation/killed.txt knows
 	@$(BIN)/python -m tests.mutation --killed tests/mutation/killed.txt $(ARGUMENTS)
 
 .PHONY: report-check
