@@ -39,6 +39,7 @@ DIRECTED = tuple(
     f"tests/{name}.py"
     for name in (
         "unit/test_verdict",
+        "unit/test_settler",
         "unit/test_acceptance",
         "unit/test_plan",
         "unit/test_hints",
