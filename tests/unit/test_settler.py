@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from image_history.listing.pages import PageRead
+from image_history.listing.verdict import Findings, Suspect
 from image_history.model import Checkpoint, ListingKind, ListingRequest, Outcome, Scope, Stop, Stream
 from image_history.run.settle import Settler
 
+SCOPE = Scope("111122223333", "us-east-1")
 READ = Checkpoint(
-    Stream(Scope("111122223333", "us-east-1"), "base"),
+    Stream(SCOPE, "base"),
     ListingRequest(ListingKind.FULL, 100, None),
     outcome=Outcome.READ,
     pages=1,
@@ -22,3 +27,25 @@ def test_listing_of_a_scope_that_cannot_be_asked_stays_as_it_is() -> None:
     told: list[PageRead] = []
     assert Settler({}, told.append, Stop(), concurrency=1).settle([READ], {}, {}) == ()
     assert told == []
+
+
+def test_only_listings_that_lack_something_are_held_back() -> None:
+    """Of a scope that would lose too much: what lacks nothing is accepted beside them, and so is another scope's."""
+    elsewhere = Scope("111122223333", "eu-west-1")
+    quiet = replace(READ, stream=Stream(SCOPE, "quiet"))
+    few = replace(READ, stream=Stream(elsewhere, "few"), outcome=Outcome.MISSING)
+    lost = tuple(Suspect(number, 1_780_000_000_000) for number in range(1, 32))
+    findings = {
+        READ.stream: Findings(missing=lost),
+        quiet.stream: Findings(),
+        few.stream: Findings(lives=1, known_until_ms=1_780_000_000_000),
+    }
+    told: list[PageRead] = []
+    nobody_is_asked: Any = dict.fromkeys((SCOPE, elsewhere))
+    settler = Settler(nobody_is_asked, told.append, Stop(), concurrency=1)
+    settler.settle([READ, quiet, few], findings, {SCOPE: 100, elsewhere: 100})
+    assert {page.checkpoint.stream.image_name: page.checkpoint.outcome for page in told} == {
+        "base": Outcome.HELD_BACK,
+        "quiet": Outcome.COMPLETE,
+        "few": Outcome.GONE,
+    }
