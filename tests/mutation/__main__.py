@@ -40,6 +40,7 @@ DIRECTED = tuple(
     for name in (
         "unit/test_verdict",
         "unit/test_settler",
+        "unit/test_resting",
         "unit/test_acceptance",
         "unit/test_plan",
         "unit/test_hints",

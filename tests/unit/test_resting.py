@@ -1,0 +1,218 @@
+"""Which images may rest, and which hints are settled: each reason alone, and at its bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+
+from image_history.hints.events import Hint
+from image_history.hints.resting import (
+    LAG_MS,
+    Confirmations,
+    Confirmed,
+    ImageTimes,
+    Ledger,
+    Rest,
+    by_image,
+)
+from image_history.model import Scope, Stream, StreamKnowledge
+
+SCOPE, ELSEWHERE = Scope("111122223333", "us-east-1"), Scope("111122223333", "eu-west-1")
+STREAM = Stream(SCOPE, "Base")
+T0_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+NOW_MS = T0_MS + HOUR_MS - 1
+CREATED_MS, MODIFIED_MS = T0_MS - 10 * HOUR_MS, T0_MS - LAG_MS
+IMAGE = (CREATED_MS, MODIFIED_MS, "CREATED")
+KNOWN = StreamKnowledge(99, watermark_ms=MODIFIED_MS, image_created_ms=CREATED_MS)
+LARGE = replace(KNOWN, live_versions=100, last_full_at_ms=NOW_MS - HOUR_MS)
+CONFIRMED = Confirmed(T0_MS, full_ms=T0_MS, image=IMAGE)
+# Of a change that the listing of T0_MS is the first to show for certain.
+HINT = Hint(SCOPE, "base", T0_MS - LAG_MS)
+LATER = replace(HINT, at_ms=T0_MS - LAG_MS + 1)
+
+
+def resting(
+    *hints: Hint,
+    confirmed: Confirmed | None = CONFIRMED,
+    allowed: bool = True,
+    times: Mapping[Scope, ImageTimes] | None = None,
+) -> Rest:
+    """What decides for one stream, which is confirmed for an hour."""
+    return Rest(
+        allowed=allowed,
+        by_image_time=times is not None,
+        trust_ms=HOUR_MS,
+        reconcile_every_ms=HOUR_MS,
+        confirmations=Confirmations({} if confirmed is None else {STREAM: confirmed}, times or {}),
+        hints=by_image(hints),
+    )
+
+
+@pytest.mark.parametrize("known", [KNOWN, LARGE, replace(LARGE, live_versions=99, last_full_at_ms=None)])
+@pytest.mark.parametrize(
+    "hints", [(), (HINT,), (replace(LATER, image="other"),), (replace(LATER, scope=ELSEWHERE),)]
+)
+def test_stream_that_was_confirmed_rests(known: StreamKnowledge, hints: tuple[Hint, ...]) -> None:
+    """Until the very end of what is trusted; hints that are settled, or at other images, wake nobody."""
+    assert resting(*hints).may(STREAM, known, IMAGE, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        None,
+        replace(KNOWN, image_live=False),
+        replace(KNOWN, watermark_ms=None),
+        replace(KNOWN, held_back=1),
+        replace(KNOWN, image_created_ms=CREATED_MS + 1),
+        replace(LARGE, last_full_at_ms=None),
+        replace(LARGE, last_full_at_ms=NOW_MS - HOUR_MS - 1),
+    ],
+    ids=str,
+)
+def test_what_is_known_of_a_stream_may_wake_it(known: StreamKnowledge | None) -> None:
+    """Nothing, an image that is gone, no watermark, deletions held back, another life, a reconcile that is due."""
+    assert not resting().may(STREAM, known, IMAGE, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize(
+    "confirmed",
+    [
+        None,
+        replace(CONFIRMED, t0_ms=None),
+        replace(CONFIRMED, image=(CREATED_MS, MODIFIED_MS - 1, "CREATED")),
+        replace(CONFIRMED, image=None),
+        replace(CONFIRMED, passing=True),
+    ],
+    ids=str,
+)
+def test_what_is_not_confirmed_wakes_a_stream(confirmed: Confirmed | None) -> None:
+    """Never listed, not accepted, an image that differs from the one in the list, a state that passes."""
+    assert not resting(confirmed=confirmed).may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS)
+
+
+def test_nobody_rests_beyond_trust_or_where_hints_are_not_relied_on() -> None:
+    """Trust ends after its time, not with it."""
+    assert not resting().may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS + 1)
+    assert not resting(allowed=False).may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS)
+    assert resting().confirmed_ms(STREAM) == T0_MS
+
+
+@pytest.mark.parametrize("hint", [LATER, replace(HINT, at_ms=None)], ids=["later", "without-a-time"])
+def test_hint_that_is_not_settled_wakes_its_image(hint: Hint) -> None:
+    """In whatever case its name is written."""
+    rest = resting(HINT, hint)
+    assert not rest.may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS)
+    assert rest.pending(STREAM, KNOWN) == (hint,)
+
+
+def test_every_hint_at_a_stream_that_nobody_knows_is_pending() -> None:
+    """So is each at a stream that was never listed, or whose last listing was not accepted."""
+    assert resting(HINT).pending(STREAM, None) == (HINT,)
+    assert resting(HINT, confirmed=None).pending(STREAM, KNOWN) == (HINT,)
+    assert resting(HINT, confirmed=replace(CONFIRMED, t0_ms=None)).pending(STREAM, KNOWN) == (HINT,)
+    assert resting().pending(STREAM, None) == ()
+
+
+@pytest.mark.parametrize(
+    ("live_versions", "full_ms", "deletes", "pending"),
+    [
+        (99, None, True, False),
+        (100, None, False, False),
+        (100, None, True, True),
+        (100, T0_MS - 1, True, True),
+        (100, T0_MS, True, False),
+        (101, T0_MS - 1, True, True),
+    ],
+)
+def test_deletion_from_a_large_image_is_settled_by_a_full_listing(
+    live_versions: int, full_ms: int | None, deletes: bool, pending: bool
+) -> None:
+    """Of an image that fits one page any listing is a full one."""
+    hint = replace(HINT, deletes=deletes)
+    rest = resting(hint, confirmed=replace(CONFIRMED, full_ms=full_ms))
+    assert rest.pending(STREAM, replace(KNOWN, live_versions=live_versions)) == ((hint,) if pending else ())
+
+
+@pytest.mark.parametrize(
+    ("times", "modified_ms", "expected"),
+    [
+        (ImageTimes(shown=3), MODIFIED_MS, True),
+        (ImageTimes(shown=4), MODIFIED_MS, True),
+        (ImageTimes(shown=2), MODIFIED_MS, False),
+        (ImageTimes(shown=3, contradicted=1), MODIFIED_MS, False),
+        (None, MODIFIED_MS, False),
+        (ImageTimes(shown=3), MODIFIED_MS + 1, False),
+    ],
+)
+def test_image_rests_by_its_own_time_where_that_is_proved(
+    times: ImageTimes | None, modified_ms: int, expected: bool
+) -> None:
+    """Three images have to show it and none may contradict it; the listing began late enough to show the change."""
+    image = (CREATED_MS, modified_ms, "CREATED")
+    proofs = {} if times is None else {SCOPE: times}
+    rest = resting(confirmed=replace(CONFIRMED, image=image), times=proofs)
+    assert rest.may(STREAM, KNOWN, image, now_ms=NOW_MS) is expected
+
+
+def everything(_: str) -> bool:
+    """All images are wanted."""
+    return True
+
+
+def ledger(
+    *,
+    known: StreamKnowledge = KNOWN,
+    wanted: Callable[[str], bool] | None = everything,
+    listed: Mapping[Scope, int] | None = None,
+    complete: bool = True,
+    confirmed: Mapping[Stream, Confirmed] | None = None,
+) -> Ledger:
+    """What is stored of one stream after a run."""
+    return Ledger(
+        Confirmations({STREAM: CONFIRMED} if confirmed is None else confirmed),
+        {STREAM: known},
+        {} if wanted is None else {SCOPE: wanted},
+        listed or {},
+        complete,
+        100,
+    )
+
+
+def test_hint_is_settled_by_the_listing_that_shows_it() -> None:
+    """Not by one that began before, nor by the list of images while the image is there."""
+    assert ledger().settled(HINT)
+    assert not ledger(listed={SCOPE: T0_MS + HOUR_MS}).settled(LATER)
+    assert not ledger(confirmed={}, listed={SCOPE: T0_MS + HOUR_MS}).settled(HINT)
+
+
+def test_hint_at_two_images_that_differ_in_case_needs_both() -> None:
+    """Its name does not tell which one it is about."""
+    other = Stream(SCOPE, "base")
+    both = replace(ledger(), known={STREAM: KNOWN, other: KNOWN}, _names={})
+    assert not both.settled(HINT)
+    confirmed = Confirmations({STREAM: CONFIRMED, other: CONFIRMED})
+    assert replace(both, confirmations=confirmed, _names={}).settled(HINT)
+
+
+@pytest.mark.parametrize("known", [KNOWN, replace(KNOWN, image_live=False)], ids=["not-wanted", "gone"])
+@pytest.mark.parametrize(("listed_ms", "expected"), [(None, False), (T0_MS - 1, False), (T0_MS, True)])
+def test_hint_at_no_image_of_ours_is_settled_by_the_list_of_images(
+    known: StreamKnowledge, listed_ms: int | None, expected: bool
+) -> None:
+    """One that is gone, or that the configuration leaves out; whatever its last listing says."""
+    listed = {} if listed_ms is None else {SCOPE: listed_ms}
+    wanted = everything if not known.image_live else lambda name: name != "Base"
+    told = ledger(
+        known=known, wanted=wanted, listed=listed, confirmed={STREAM: replace(CONFIRMED, t0_ms=None)}
+    )
+    assert told.settled(HINT) is expected
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_hint_at_a_scope_that_is_not_read_is_settled_by_a_run_of_everything(complete: bool) -> None:
+    """One of a part of the configuration says nothing of the rest."""
+    assert ledger(wanted=None, complete=complete).settled(HINT) is complete
