@@ -114,6 +114,8 @@ def test_every_hint_at_a_stream_that_nobody_knows_is_pending() -> None:
     assert resting(HINT).pending(STREAM, None) == (HINT,)
     assert resting(HINT, confirmed=None).pending(STREAM, KNOWN) == (HINT,)
     assert resting(HINT, confirmed=replace(CONFIRMED, t0_ms=None)).pending(STREAM, KNOWN) == (HINT,)
+    gone = replace(HINT, deletes=True)
+    assert resting(gone, confirmed=replace(CONFIRMED, t0_ms=None)).pending(STREAM, LARGE) == (gone,)
     assert resting().pending(STREAM, None) == ()
 
 
