@@ -49,3 +49,16 @@ def test_only_listings_that_lack_something_are_held_back() -> None:
         "quiet": Outcome.COMPLETE,
         "few": Outcome.GONE,
     }
+
+
+def test_listing_that_is_read_again_asks_for_the_same_unless_all_is_needed() -> None:
+    """An incremental one that starts too late is read in full; one of two pages once more as it was."""
+    newest = replace(READ, request=ListingRequest(ListingKind.INCREMENTAL, 100, 0), pages=2)
+    told: list[PageRead] = []
+    nobody_is_asked: Any = {SCOPE: None}
+    settler = Settler(nobody_is_asked, told.append, Stop(), concurrency=1)
+    [again] = settler.settle([newest], {}, {})
+    assert (again.request, again.reading) == (newest.request, 2)
+    [whole] = settler.settle([newest], {newest.stream: Findings(unfounded=True)}, {})
+    assert (whole.request, whole.reading) == (ListingRequest(ListingKind.FULL, 100), 2)
+    assert [page.checkpoint for page in told] == [again, whole]
