@@ -27,7 +27,7 @@ __all__ = ["commanding"]
 pytestmark = pytest.mark.duckdb
 
 Message = dict[str, Any]
-SECRET = "/services/T000/B000/very-secret-part"
+SECRET = "/services/TEAM/B000/very-secret-part"
 
 
 @dataclass(slots=True)
@@ -166,7 +166,7 @@ def test_failing_receiver_is_told_by_the_next_sync(desk: Commanded, inbox: Inbox
         "not notified: webhook-1: the address answered 503: come back to http://127.0.0.1:" in synced.out
     ), synced.out
     assert SECRET not in synced.out + synced.err
-    assert "T000" not in synced.out + synced.err
+    assert "/TEAM" not in synced.out + synced.err
     (refused,) = inbox.take()
     inbox.status = 200
     desk.site.world.delete_version(name, 1)
