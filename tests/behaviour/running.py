@@ -1,10 +1,11 @@
-"""Whatever is run of SQL, seen by a test: each way to run a statement by its name, with something around it.
+"""Whatever is run of SQL, seen by a test: each way to run a statement by its name, and the query in a statement.
 
 Must not know what a test does with a statement.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias
@@ -16,6 +17,18 @@ from image_history.warehouse.warehouse import Connection
 Run: TypeAlias = Callable[[], Any]
 # Gets the connection, the statement's name and its parameters.
 Around: TypeAlias = Callable[[Connection, str, Mapping[str, object] | None, Run], Any]
+
+_COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
+_HEAD = re.compile(
+    r"(?:CREATE OR REPLACE TEMP TABLE \w+ AS\s|INSERT INTO \w+ BY NAME\s)?\s*(?=SELECT\b|WITH\b|FROM\b)"
+)
+
+
+def query_of(text: str) -> str | None:
+    """What a statement asks for, be it to fill a temporary table or to insert it; None if it does something else."""
+    bare = _COMMENT.sub("", text).strip().removesuffix(";")
+    head = _HEAD.match(bare)
+    return None if head is None else bare[head.end() :]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from image_history.simulator import VirtualClock, generate
 from image_history.warehouse.statements import statement
 from image_history.warehouse.warehouse import Connection
 from tests.behaviour.harness import ServeWorld
-from tests.behaviour.running import Run, around_statements
+from tests.behaviour.running import Run, around_statements, query_of
 from tests.mutation.probe import long_schedules
 from tests.properties.model import quietly
 from tests.properties.schedules import play, some
@@ -26,7 +26,6 @@ pytestmark = pytest.mark.duckdb
 _BOUNDS = re.compile(r"getvariable\('\w+_bounds'\)")
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 _TEXTS = "SELECT COLUMNS(*)::VARCHAR FROM ({})"
-_MAKES = re.compile(r"\s*CREATE OR REPLACE TEMP TABLE (\w+) AS\s")
 
 
 @dataclass(slots=True)
@@ -41,9 +40,8 @@ class Compared:
     ) -> object:
         """Run a statement, and what it asks for without its bounds."""
         text = _COMMENT.sub("", statement(name)).rstrip().rstrip(";")
-        makes = _MAKES.match(text)
-        asked = text[makes.end() :] if makes else text
-        if _BOUNDS.search(text) and asked.lstrip().startswith(("SELECT", "WITH", "FROM")):
+        asked = query_of(text)
+        if _BOUNDS.search(text) and asked is not None:
             bound = connection.duck.execute(_TEXTS.format(asked), parameters or {}).fetchall()
             self._hold(connection, name, bound, _TEXTS.format(_BOUNDS.sub("NULL", asked)), parameters)
         result = run()

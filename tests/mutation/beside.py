@@ -8,8 +8,6 @@ Of all others it is not known where they show. Must not know how a mutant is tri
 from __future__ import annotations
 
 import ast
-import inspect
-import re
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,24 +15,17 @@ from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from importlib import import_module
 from types import FunctionType
-from typing import Any
-from unittest import mock
-
-import pyarrow as pa
+from typing import Any, TypeAlias
 
 from image_history.warehouse.statements import statement
 from image_history.warehouse.warehouse import Connection, EngineError, Parameters
+from tests.behaviour.running import Run, around_statements, query_of
 from tests.mutation import functions
 from tests.mutation.mutants import MODULES, Mutant, all_mutants
 
-_PURE = "image_history.listing."
-_HEAD = re.compile(
-    r"\s*(?:--[^\n]*\n)*\s*"
-    r"(?:CREATE OR REPLACE TEMP TABLE \w+ AS\s|INSERT INTO \w+ BY NAME\s)?\s*(?=SELECT\b|WITH\b|FROM\b)"
-)
+Arguments: TypeAlias = tuple[object, ...]
+
 _PLAYED = "_played_by_the_mutation_pass"
-
-
 # A mutant that has given another result in so many tests is taken to give one in every test that runs its place.
 _COMMON = 12
 
@@ -52,57 +43,32 @@ class Beside:
         self._before.update(self.shown)
         self.shown = set()
 
-    def _differs(self, mutant: str, look: Callable[[], bool]) -> None:
-        """Look whether it gives another result, unless that is known."""
-        if mutant not in self.shown and (self._before[mutant] >= _COMMON or look()):
+    def _compare(self, mutant: str, real: object, look: Callable[[], object]) -> None:
+        """Look whether it gives another result than the real thing, unless that is known."""
+        if mutant not in self.shown and (self._before[mutant] >= _COMMON or look() != real):
             self.shown.add(mutant)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run every mutant that can be beside whatever is run meanwhile."""
         with ExitStack() as stack:
-            for method in ("run", "count", "table"):
-                stack.enter_context(mock.patch.object(Connection, method, self._instead_of(method)))
-            for name in MODULES:
-                if name.startswith(_PURE):
-                    stack.enter_context(self._played(name))
+            stack.enter_context(around_statements(self._ask))
+            for name in filter(_is_pure, MODULES):
+                play = partial(self._play, _twins(name))
+                stack.enter_context(functions.instead(name, _playing(name), {_PLAYED: play}))
             yield
 
-    def _instead_of(self, method: str) -> Callable[..., object]:
-        real = getattr(Connection, method)
-
-        def ask(connection: Connection, name: str, parameters: Parameters | None = None) -> object:
-            self._ask(connection, name, parameters or {})
-            return real(connection, name, parameters)
-
-        return ask
-
-    def _ask(self, connection: Connection, name: str, parameters: Parameters) -> None:
+    def _ask(self, connection: Connection, name: str, parameters: Parameters | None, run: Run) -> object:
         mutants = queries().get(name, ())
-        if mutants:
-            real = _rows(connection, _query(statement(name)), parameters)
-            for mutant, text in mutants:
-                self._differs(mutant, partial(_others, connection, text, parameters, real))
+        real = _rows(connection, query_of(statement(name)), parameters) if mutants else None
+        for mutant, text in mutants:
+            self._compare(mutant, real, partial(_rows, connection, text, parameters))
+        return run()
 
-    @contextmanager
-    def _played(self, module_name: str) -> Iterator[None]:
-        module = import_module(module_name)
-        before: dict[str, Any] = {}
-        vars(module)[_PLAYED] = self._play
-        try:
-            for name, code in _playing(module_name).items():
-                function = functions.found(module, name)
-                before[name] = function.__code__
-                _REAL[f"{module_name}.{name}"] = functions.twin(function, function.__code__)
-                function.__code__ = code
-            yield
-        finally:
-            for name, code in before.items():
-                functions.found(module, name).__code__ = code
-            del vars(module)[_PLAYED]
-
-    def _play(self, place: str, arguments: tuple[object, ...], named: Mapping[str, object]) -> object:
-        real = _REAL[place]
+    def _play(
+        self, reals: Mapping[str, FunctionType], place: str, arguments: Arguments, named: Mapping[str, object]
+    ) -> object:
+        real = reals[place]
         if getattr(self._inside, "here", False):
             return real(*arguments, **named)
         if any(isinstance(each, Iterator) for each in (*arguments, *named.values())):
@@ -113,13 +79,10 @@ class Beside:
         try:
             told = _told(real, arguments, named)
             for mutant, function in mutated().get(place, ()):
-                self._differs(mutant, partial(_other, function, arguments, named, told))
+                self._compare(mutant, told, partial(_told, function, arguments, named))
         finally:
             self._inside.here = False
         return real(*arguments, **named)
-
-
-_REAL: dict[str, FunctionType] = {}
 
 
 @cache
@@ -127,8 +90,10 @@ def queries() -> Mapping[str, Sequence[tuple[str, str]]]:
     """By statement: the mutants of it that can be run as queries."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for mutant in all_mutants():
-        if not isinstance(mutant.of, functions.Change) and _HEAD.match(statement(mutant.statement)):
-            found[mutant.statement].append((mutant.name, _query(mutant.of.of(statement(mutant.statement)))))
+        if not isinstance(mutant.of, functions.Change):
+            query = query_of(mutant.of.of(statement(mutant.statement)))
+            if query is not None:
+                found[mutant.statement].append((mutant.name, query))
     return found
 
 
@@ -146,7 +111,21 @@ def mutated() -> Mapping[str, Sequence[tuple[str, FunctionType]]]:
 @cache
 def _playing(module_name: str) -> Mapping[str, Any]:
     """Code for each function of a pure module that plays all its mutants first."""
-    return functions.replaced(module_name, _player) if module_name.startswith(_PURE) else {}
+    return functions.replaced(module_name, _player) if _is_pure(module_name) else {}
+
+
+def _is_pure(module_name: str) -> bool:
+    return module_name.startswith("image_history.listing.")
+
+
+def _twins(module_name: str) -> Mapping[str, FunctionType]:
+    """By MODULE.NAME: functions as they are now, which stay so when the module's get other code."""
+    module = import_module(module_name)
+    originals = {name: functions.found(module, name) for name in _playing(module_name)}
+    return {
+        f"{module_name}.{name}": functions.twin(original, original.__code__)
+        for name, original in originals.items()
+    }
 
 
 def _player(name: str, function: ast.FunctionDef) -> list[ast.stmt] | None:
@@ -166,38 +145,21 @@ def can_show(mutant: Mutant) -> bool:
     return mutant.statement in queries()
 
 
-def _query(text: str) -> str:
-    return _HEAD.sub("", text, count=1)
-
-
-def _others(connection: Connection, query: str, parameters: Parameters, real: object) -> bool:
-    return _rows(connection, query, parameters) != real
-
-
-def _rows(connection: Connection, query: str, parameters: Parameters) -> object:
-    if any(f"${name}" not in query for name in parameters):
-        # DuckDB refuses it, and ends the transaction.
+def _rows(connection: Connection, query: str | None, parameters: Parameters | None) -> object:
+    if query is None or any(f"${name}" not in query for name in parameters or ()):
+        # DuckDB refuses what is given too much, and ends the transaction.
         return None
     try:
-        rows = connection.duck.execute(query, dict(parameters)).fetchall()
+        rows = connection.duck.execute(query, parameters or {}).fetchall()
     except EngineError as error:
         return type(error)
     return sorted(map(repr, rows))
 
 
-def _other(
-    function: Callable[..., object], arguments: Sequence[object], named: Mapping[str, object], told: object
-) -> bool:
-    return _told(function, arguments, named) != told
-
-
-def _told(
-    function: Callable[..., object], arguments: Sequence[object], named: Mapping[str, object]
-) -> object:
+def _told(function: Callable[..., object], arguments: Arguments, named: Mapping[str, object]) -> object:
     try:
         result = function(*arguments, **named)
     except Exception as error:  # noqa: BLE001  whatever it is, it is what this one does
         return type(error), str(error)
-    if inspect.isgenerator(result) or isinstance(result, Iterator):
-        return object()
-    return result.to_pylist() if isinstance(result, pa.Table | pa.Array | pa.ChunkedArray) else repr(result)
+    # What can be read once is taken to be another each time.
+    return object() if isinstance(result, Iterator) else repr(result)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -39,17 +39,9 @@ class Change:
     way: int
     what: str
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> AbstractContextManager[None]:
         """Let the function be the mutant meanwhile."""
-        module = import_module(self.module)
-        function = found(module, self.function)
-        before = function.__code__
-        function.__code__ = _compiled(module, self)
-        try:
-            yield
-        finally:
-            function.__code__ = before
+        return instead(self.module, {self.function: _compiled(import_module(self.module), self)})
 
     def twin(self) -> FunctionType:
         """A function of its own that is the mutant."""
@@ -57,25 +49,33 @@ class Change:
         return twin(found(module, self.function), _compiled(module, self))
 
 
-@contextmanager
-def heard(module_name: str, hear: Callable[[str], object]) -> Iterator[None]:
+def heard(module_name: str, hear: Callable[[str], object]) -> AbstractContextManager[None]:
     """Have each function of a module say its name, as MODULE.NAME, whenever it is called meanwhile."""
+
+    def saying(place: str, function: ast.FunctionDef) -> list[ast.stmt]:
+        return [ast.Expr(ast.Call(ast.Name(_HEAR, ast.Load()), [ast.Constant(place)], [])), *function.body]
+
+    return instead(module_name, replaced(module_name, saying), {_HEAR: hear})
+
+
+@contextmanager
+def instead(
+    module_name: str, codes: Mapping[str, CodeType], names: Mapping[str, object] | None = None
+) -> Iterator[None]:
+    """Let functions of a module have other code meanwhile, and the module these names, which the code may use."""
     module = import_module(module_name)
-    tree = ast.parse(_source(module_name))
-    for name, function in _functions(tree):
-        said = ast.Call(ast.Name(_HEAR, ast.Load()), [ast.Constant(f"{module_name}.{name}")], [])
-        function.body.insert(0, ast.Expr(said))
-    code = compile(ast.fix_missing_locations(tree), str(module.__file__), "exec")
-    before = {name: found(module, name).__code__ for name, _ in _functions(tree)}
-    vars(module)[_HEAR] = hear
-    for name in before:
-        found(module, name).__code__ = _code_of(code, name.split("."))
+    functions = {name: found(module, name) for name in codes}
+    before = {name: function.__code__ for name, function in functions.items()}
+    vars(module).update(names or {})
     try:
+        for name, function in functions.items():
+            function.__code__ = codes[name]
         yield
     finally:
-        for name, was in before.items():
-            found(module, name).__code__ = was
-        del vars(module)[_HEAR]
+        for name, function in functions.items():
+            function.__code__ = before[name]
+        for name in names or ():
+            del vars(module)[name]
 
 
 def twin(function: FunctionType, code: CodeType) -> FunctionType:
