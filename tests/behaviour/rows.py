@@ -19,12 +19,28 @@ Row = Mapping[str, object]
 BEGINNING = datetime(2026, 3, 1, tzinfo=UTC)
 ACCOUNT, OTHER_ACCOUNT = "111122223333", "444455556666"
 REGION, OTHER_REGION = "eu-west-1", "us-east-1"
+# The stream that rows are of when nothing is said.
+HERE: Row = {"account_id": ACCOUNT, "region": REGION, "image_name": "base"}
 # What makes a row another stream's, each beside the one that rows are of when nothing is said.
 ELSEWHERE: tuple[Row, ...] = (
     {"account_id": OTHER_ACCOUNT},
     {"region": OTHER_REGION},
     {"image_name": "other"},
 )
+
+# What DescribeImageVersion may say of a version.
+DESCRIBED: Row = {
+    "base_image": "ubuntu",
+    "container_image": "registry/base@sha256:1",
+    "job_type": "TRAINING",
+    "ml_framework": "PyTorch 2.1",
+    "programming_lang": "Python 3.11",
+    "processor": "CPU",
+    "horovod": False,
+    "vendor_guidance": "STABLE",
+    "release_notes": "first",
+    "etl_details_raw": "{}",
+}
 
 _STREAM = "account_id region image_name"
 _VERSION = (
@@ -87,9 +103,7 @@ _NAMES_BY_TYPE = {
 _TYPES = {name: kind for kind, names in _NAMES_BY_TYPE.items() for name in names.split()}
 # What a row says when the test does not.
 _USUAL: dict[str, object] = {
-    "account_id": ACCOUNT,
-    "region": REGION,
-    "image_name": "base",
+    **HERE,
     "version": 1,
     "image_arn": "arn:image",
     "image_version_arn": "arn:version",

@@ -6,24 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.rows import ELSEWHERE, Row, Rows, picked, rows
+from tests.behaviour.rows import DESCRIBED, ELSEWHERE, Row, Rows, picked, rows
 
 __all__ = ["rows"]
 
 pytestmark = pytest.mark.duckdb
 
-DESCRIBED: Row = {
-    "base_image": "ubuntu",
-    "container_image": "registry/base@sha256:1",
-    "job_type": "TRAINING",
-    "ml_framework": "PyTorch 2.1",
-    "programming_lang": "Python 3.11",
-    "processor": "CPU",
-    "horovod": False,
-    "vendor_guidance": "STABLE",
-    "release_notes": "first",
-    "etl_details_raw": "{}",
-}
 ALIASES: Row = {"aliases": ["latest"]}
 STORED: Row = {
     **DESCRIBED,

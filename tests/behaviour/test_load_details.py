@@ -9,25 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.rows import ELSEWHERE, OTHER_ACCOUNT, OTHER_REGION, Row, Rows, picked, rows
+from tests.behaviour.rows import DESCRIBED, ELSEWHERE, OTHER_ACCOUNT, OTHER_REGION, Row, Rows, picked, rows
 
 __all__ = ["rows"]
 
 pytestmark = pytest.mark.duckdb
 
-DESCRIBED: Row = {
-    "base_image": "ubuntu",
-    "container_image": "registry/base@sha256:1",
-    "job_type": "TRAINING",
-    "ml_framework": "PyTorch 2.1",
-    "programming_lang": "Python 3.11",
-    "processor": "CPU",
-    "horovod": True,
-    "vendor_guidance": "STABLE",
-    "release_notes": "first",
-    "etl_details_raw": "{}",
-    "etl_described_at": 150,
-}
+ANSWERED: Row = {**DESCRIBED, "horovod": True, "etl_described_at": 150}
 ALIASED: Row = {"aliases": ["latest"], "etl_aliases_at": 160}
 ANSWERS = "release_notes aliases etl_described_at etl_aliases_at"
 STORED: Row = {"etl_described_at": 50, "etl_aliases_at": 60, "etl_aliases_known_at": 60}
@@ -50,9 +38,9 @@ def details(rows: Rows, *files: tuple[Row, ...], stored: Row | None = None) -> l
 
 def test_answers_of_both_calls_are_put_together(rows: Rows) -> None:
     """Though each call was made at a time of its own."""
-    found = details(rows, (DESCRIBED,), (ALIASED,))
-    names = " ".join({**DESCRIBED, **ALIASED})
-    assert picked(found, names) == [tuple({**DESCRIBED, **ALIASED}.values())]
+    found = details(rows, (ANSWERED,), (ALIASED,))
+    names = " ".join({**ANSWERED, **ALIASED})
+    assert picked(found, names) == [tuple({**ANSWERED, **ALIASED}.values())]
     names = "account_id region image_name version creation_time last_modified_time"
     assert picked(found, names) == [("111122223333", "eu-west-1", "base", 1, 10, 20)]
 
@@ -60,17 +48,17 @@ def test_answers_of_both_calls_are_put_together(rows: Rows) -> None:
 def test_newest_answer_of_a_call_counts(rows: Rows) -> None:
     """With what it does not say any more; the other call's answer stays."""
     again: Row = {"base_image": "debian", "etl_described_at": 170}
-    found = details(rows, ({**DESCRIBED, **ALIASED},), (again,))
+    found = details(rows, ({**ANSWERED, **ALIASED},), (again,))
     assert picked(found, f"base_image {ANSWERS}") == [("debian", None, ["latest"], 170, 160)]
     again = {"aliases": [], "etl_aliases_at": 170}
-    found = details(rows, ({**DESCRIBED, **ALIASED},), (again,))
+    found = details(rows, ({**ANSWERED, **ALIASED},), (again,))
     assert picked(found, ANSWERS) == [("first", [], 150, 170)]
 
 
 @pytest.mark.parametrize("other", OTHER_STATES[2:], ids=str)
 def test_each_state_has_answers_of_its_own(rows: Rows, other: Row) -> None:
     """Of whatever image, version or time it is."""
-    found = details(rows, (DESCRIBED,), ({**ALIASED, **other},))
+    found = details(rows, (ANSWERED,), ({**ALIASED, **other},))
     assert sorted(picked(found, ANSWERS), key=str) == sorted(
         [("first", None, 150, None), (None, ["latest"], None, 160)], key=str
     )
@@ -79,7 +67,7 @@ def test_each_state_has_answers_of_its_own(rows: Rows, other: Row) -> None:
 @pytest.mark.parametrize("where", [{"account_id": OTHER_ACCOUNT}, {"region": OTHER_REGION}], ids=str)
 def test_answers_in_scopes_that_are_not_loaded_now_wait(rows: Rows, where: Row) -> None:
     """Another part of the run loads them."""
-    found = details(rows, ({**DESCRIBED, **where}, ALIASED))
+    found = details(rows, ({**ANSWERED, **where}, ALIASED))
     assert picked(found, ANSWERS) == [(None, ["latest"], None, 160)]
 
 
@@ -99,13 +87,13 @@ def test_answer_that_is_older_than_the_stored_one_is_none(
     rows: Rows, stored: Row, expected: tuple[object, ...]
 ) -> None:
     """Each call by its own time; one of the same time is the stored one, loaded again."""
-    assert picked(details(rows, ({**DESCRIBED, **ALIASED},), stored=stored), ANSWERS) == [expected]
+    assert picked(details(rows, ({**ANSWERED, **ALIASED},), stored=stored), ANSWERS) == [expected]
 
 
 @pytest.mark.parametrize("other", OTHER_STATES, ids=str)
 def test_answer_to_another_state_makes_none_old(rows: Rows, other: Row) -> None:
     """It tells of that one alone."""
-    found = details(rows, ({**DESCRIBED, **ALIASED},), stored={**other, "etl_described_at": 200})
+    found = details(rows, ({**ANSWERED, **ALIASED},), stored={**other, "etl_described_at": 200})
     assert picked(found, ANSWERS) == [("first", ["latest"], 150, 160)]
 
 
@@ -132,7 +120,7 @@ def test_details_that_are_told_again_were_told_then(
     rows: Rows, told: Row, expected: tuple[int, int, int]
 ) -> None:
     """Each call by its own time; nothing else changes."""
-    rows.stored("image_versions", {**DESCRIBED, **ALIASED, **STORED})
+    rows.stored("image_versions", {**ANSWERED, **ALIASED, **STORED})
     [before] = rows.all("image_versions")
     times = dict(zip(STORED, expected, strict=True))
     assert marked(rows, told) == [{**before, **times}]
@@ -152,7 +140,7 @@ def test_details_are_noted_of_their_own_state_alone(rows: Rows, other: Row) -> N
     """What is stored of another one tells as much as before."""
     rows.stored("image_versions", {**STORED, **other})
     before = rows.all("image_versions")
-    told: Row = {**DESCRIBED, **ALIASED}
+    told: Row = {**ANSWERED, **ALIASED}
     assert marked(rows, told) == before
     found = marked(rows, {**told, **other})
     assert found == [
@@ -165,4 +153,4 @@ def test_details_of_a_deleted_version_are_not_noted(rows: Rows) -> None:
     gone: Row = {"etl_deleted_at": 80, "etl_delete_evidence": "absent_twice"}
     rows.stored("image_versions", {**STORED, **gone})
     before = rows.all("image_versions")
-    assert marked(rows, {**DESCRIBED, **ALIASED}) == before
+    assert marked(rows, {**ANSWERED, **ALIASED}) == before

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.rows import ACCOUNT, ELSEWHERE, REGION, Row, Rows, instant, rows
+from tests.behaviour.rows import ELSEWHERE, HERE, Row, Rows, instant, rows
 
 __all__ = ["rows"]
 
 pytestmark = pytest.mark.duckdb
 
 STAMP = {"run_id": "run-2", "observed_at": instant(130).isoformat()}
-HERE = {"account_id": ACCOUNT, "region": REGION, "image_name": "base"}
 # The image was not found at 110, after a listing of 100.
 GONE: Row = {"first_version": 1, "last_version": 9, "created_until": 10, "evidence": "image_not_found"}
 # Numbers that nobody had seen were not found.

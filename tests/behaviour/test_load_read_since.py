@@ -27,6 +27,17 @@ LIST: Row = {
 TOLD: Row = {"etl_run_id": "newer", "t0": 160, "loaded_at": 200}
 BEFORE: Row = {"etl_run_id": "older", "t0": 50, "loaded_at": 60}
 
+# What is found of the stream, but for the bounds of its T0.
+READ: Row = {
+    "etl_run_id": "newer",
+    "account_id": "111122223333",
+    "region": "eu-west-1",
+    "image_name": "base",
+    "list_outcome": "complete",
+    "list_t0": 150,
+    "outcome": "complete",
+}
+
 
 def since(rows: Rows, *coverage: Row) -> list[dict[str, Any]]:
     """The streams that others have read, for a run that began at 100, or a second later in another scope."""
@@ -42,36 +53,12 @@ def outcomes(rows: Rows, *coverage: Row) -> list[str]:
 
 def test_stream_of_which_a_run_tells_was_read_when_it_says(rows: Rows) -> None:
     """Which is known exactly."""
-    assert since(rows, BEFORE, LIST, TOLD) == [
-        {
-            "etl_run_id": "newer",
-            "account_id": "111122223333",
-            "region": "eu-west-1",
-            "image_name": "base",
-            "list_outcome": "complete",
-            "list_t0": 150,
-            "outcome": "complete",
-            "t0": 160,
-            "t1": 160,
-        }
-    ]
+    assert since(rows, BEFORE, LIST, TOLD) == [{**READ, "t0": 160, "t1": 160}]
 
 
 def test_stream_of_which_a_run_tells_nothing_was_read_as_before(rows: Rows) -> None:
     """Not before the list of images, and not after the last of those of which nothing is told."""
-    assert since(rows, BEFORE, LIST) == [
-        {
-            "etl_run_id": "newer",
-            "account_id": "111122223333",
-            "region": "eu-west-1",
-            "image_name": "base",
-            "list_outcome": "complete",
-            "list_t0": 150,
-            "outcome": "complete",
-            "t0": 150,
-            "t1": 170,
-        }
-    ]
+    assert since(rows, BEFORE, LIST) == [{**READ, "t0": 150, "t1": 170}]
 
 
 @pytest.mark.parametrize("others", ["rested", None])

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.rows import ACCOUNT, ELSEWHERE, REGION, Row, Rows, rows
+from tests.behaviour.rows import ELSEWHERE, HERE, Row, Rows, rows
 
 __all__ = ["rows"]
 
 pytestmark = pytest.mark.duckdb
 
-HERE = {"account_id": ACCOUNT, "region": REGION, "image_name": "base"}
 RUN: Row = {
     "started_at": 100,
     "finished_at": 120,
@@ -40,22 +39,21 @@ def test_changed_version_is_taken_away(rows: Rows, change: str) -> None:
     assert rows.all("image_versions") == expected
 
 
-def test_changed_image_is_taken_away(rows: Rows) -> None:
+@pytest.mark.parametrize(
+    ("table", "written", "statement"),
+    [
+        ("images", "changed_images", "load/delete_changed_images"),
+        ("streams", "streams_after", "load/delete_streams"),
+    ],
+    ids=["image", "stream"],
+)
+def test_what_is_written_anew_is_taken_away(rows: Rows, table: str, written: str, statement: str) -> None:
     """And none of those beside it."""
-    rows.stored("images", {}, *ELSEWHERE)
-    rows.given("changed_images", {})
-    expected = all_but(rows, "images", HERE)
-    rows.connection.run("load/delete_changed_images")
-    assert rows.all("images") == expected
-
-
-def test_stream_that_is_written_anew_is_taken_away(rows: Rows) -> None:
-    """And none of those beside it."""
-    rows.stored("streams", {}, *ELSEWHERE)
-    rows.given("streams_after", {})
-    expected = all_but(rows, "streams", HERE)
-    rows.connection.run("load/delete_streams")
-    assert rows.all("streams") == expected
+    rows.stored(table, {}, *ELSEWHERE)
+    rows.given(written, {})
+    expected = all_but(rows, table, HERE)
+    rows.connection.run(statement)
+    assert rows.all(table) == expected
 
 
 def test_run_that_cannot_go_on_is_interrupted(rows: Rows) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.rows import ACCOUNT, ELSEWHERE, OTHER_REGION, REGION, Row, Rows, rows
+from tests.behaviour.rows import ELSEWHERE, HERE, OTHER_REGION, Row, Rows, rows
 
 __all__ = ["rows"]
 
 pytestmark = pytest.mark.duckdb
 
-HERE = {"account_id": ACCOUNT, "region": REGION, "image_name": "base"}
 PROOF: Row = {"first_version": 1, "last_version": 1, "created_until": 10}
 # Another run has read the stream: it began at 150 with its list of images.
 SINCE: Row = {"outcome": "complete", "t0": 150, "t1": 160}
