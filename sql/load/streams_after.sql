@@ -3,7 +3,8 @@
 -- Returns: nothing; makes the temporary table `streams_after`, one row a stream.
 -- Versions are counted only where they changed: a quiet run must not read the whole table. What is of an earlier life
 -- of the image explains no number of this one. An absence explains a number once, however often it was proved, and none
--- that turned up after all, or that is outside of the numbers that are there.
+-- that turned up after all, or that is outside of the numbers that are there. So all that is there or absent is put in
+-- order, from the first absence to the last one: of streams without any nothing is sorted.
 CREATE OR REPLACE TEMP TABLE streams_after AS
 WITH versions AS NOT MATERIALIZED (
     SELECT
@@ -29,34 +30,45 @@ live AS (
     FROM versions
     GROUP BY ALL
 ),
-pieces AS (
-    SELECT
-        absent.account_id,
-        absent.region,
-        absent.image_name,
-        greatest(absent.first_version, live.lowest_version, 1 + max(absent.last_version) OVER before) AS first_version,
-        least(absent.last_version, live.highest_version) AS last_version
+covered AS (
+    SELECT absent.account_id, absent.region, absent.image_name, absent.first_version, absent.last_version
     FROM absent_versions AS absent
     JOIN live USING (account_id, region, image_name)
     JOIN listed USING (account_id, region, image_name)
     WHERE absent.image_created_at IS NOT DISTINCT FROM listed.image_created_at
-    WINDOW before AS (
-        PARTITION BY absent.account_id, absent.region, absent.image_name
-        ORDER BY absent.first_version, absent.last_version
-        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-    )
+),
+hulls AS (
+    SELECT account_id, region, image_name, min(first_version) AS lowest, max(last_version) AS highest
+    FROM covered
+    GROUP BY ALL
+),
+items AS (
+    SELECT *, FALSE AS present
+    FROM covered
+    UNION ALL
+    SELECT account_id, region, image_name, version, version, TRUE
+    FROM versions
+    JOIN hulls USING (account_id, region, image_name)
+    WHERE present AND version BETWEEN hulls.lowest AND hulls.highest
 ),
 absent AS (
-    SELECT account_id, region, image_name, sum(numbers)::BIGINT AS numbers
+    SELECT
+        account_id,
+        region,
+        image_name,
+        sum(greatest(0, least(last_version, highest_version) - greatest(first_version - 1, covered_to, lowest_version - 1)))::BIGINT
+        - count(*) FILTER (present) AS numbers
     FROM (
-        SELECT account_id, region, image_name, greatest(0, last_version - first_version + 1) AS numbers
-        FROM pieces
-        UNION ALL
-        SELECT account_id, region, image_name, -1
-        FROM versions
-        JOIN pieces USING (account_id, region, image_name)
-        WHERE present AND version BETWEEN first_version AND last_version
+        SELECT
+            *,
+            max(last_version) OVER (
+                PARTITION BY account_id, region, image_name
+                ORDER BY first_version, last_version
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS covered_to
+        FROM items
     )
+    JOIN live USING (account_id, region, image_name)
     GROUP BY ALL
 ),
 after AS (

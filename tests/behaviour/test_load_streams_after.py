@@ -27,6 +27,22 @@ SAME: Row = {"watermark": 40, "image_created_at": 3, "life_began_at": 2}
 ALL = " ".join(KNOWN)
 INCREMENTAL: Row = {**SAME, "listing": "incremental"}
 
+# Numbers that are there, ranges that were proved absent, and how many numbers between are neither.
+ABSENCES: list[tuple[tuple[int, ...], list[tuple[int, int]], int]] = [
+    ((4, 5, 8), [(2, 3)], 2),
+    ((4, 5, 8), [(2, 4)], 2),
+    ((4, 5, 8), [(8, 12)], 2),
+    ((4, 5, 8), [(9, 12)], 2),
+    ((4, 5, 8), [(1, 12)], 0),
+    ((1, 4, 7), [(2, 3), (2, 3)], 2),
+    ((1, 4, 7), [(2, 5), (3, 5)], 1),
+    ((1, 4, 7), [(2, 6), (3, 3)], 0),
+    ((1, 4, 7), [(2, 6), (3, 3), (5, 6)], 0),
+    ((1, 4, 7), [(2, 2), (3, 5)], 1),
+    ((1, 2, 3, 6), [(2, 3)], 2),
+    ((1, 2, 3, 6), [(2, 4)], 1),
+]
+
 
 def after(
     rows: Rows, *listed: Row, touched: tuple[Row, ...] = (), absent: tuple[Row, ...] = ()
@@ -232,24 +248,7 @@ def test_streams_with_one_name_are_apart(rows: Rows, where: Row) -> None:
     assert picked(after(rows, INCREMENTAL), ALL) == [(40, None, None, None, 0, None, None, None)]
 
 
-@pytest.mark.parametrize(
-    ("numbers", "absent", "unexplained"),
-    [
-        ((4, 5, 8), [(2, 3)], 2),
-        ((4, 5, 8), [(2, 4)], 2),
-        ((4, 5, 8), [(8, 12)], 2),
-        ((4, 5, 8), [(9, 12)], 2),
-        ((4, 5, 8), [(1, 12)], 0),
-        ((1, 4, 7), [(2, 3), (2, 3)], 2),
-        ((1, 4, 7), [(2, 5), (3, 5)], 1),
-        ((1, 4, 7), [(2, 6), (3, 3)], 0),
-        ((1, 4, 7), [(2, 6), (3, 3), (5, 6)], 0),
-        ((1, 4, 7), [(2, 2), (3, 5)], 1),
-        ((1, 2, 3, 6), [(2, 3)], 2),
-        ((1, 2, 3, 6), [(2, 4)], 1),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("numbers", "absent", "unexplained"), ABSENCES, ids=str)
 def test_absence_explains_a_number_once_and_where_it_lacks(
     rows: Rows, numbers: tuple[int, ...], absent: list[tuple[int, int]], unexplained: int
 ) -> None:

@@ -19,9 +19,11 @@ from image_history.simulator import VirtualClock, generate
 from image_history.warehouse import warehouse
 from image_history.warehouse.saved import saved_queries
 from image_history.warehouse.statements import names, statement
-from image_history.warehouse.warehouse import WarehouseFile
+from image_history.warehouse.warehouse import Connection, WarehouseFile
 from tests.behaviour.earlier import MIGRATIONS, Columns, columns, make_earlier
 from tests.behaviour.harness import Row, ServeWorld, Site
+from tests.behaviour.rows import Rows
+from tests.behaviour.test_load_streams_after import ABSENCES
 from tests.looking import looking
 
 NOON_MS = 1_790_000_000_000
@@ -164,6 +166,30 @@ def test_history_goes_on_after_an_upgrade(site: Site, today: Path, earlier: Call
     assert (report.rows.inserted, report.rows.deleted) == (1, 1)
     site.assert_true()
     assert pasts(path, shared, KNOWN) == pasts(today, shared, KNOWN)
+
+
+@pytest.mark.parametrize("before", [0, None])
+def test_open_numbers_are_counted_anew(tmp_path: Path, today: Path, before: int | None) -> None:
+    """An earlier version counted too few of them, or none: the next incremental listing asks for what is open."""
+    path = tmp_path / "earlier.duckdb"
+    make_earlier(path, 8, today)
+    expected = {f"image-{place}": unexplained for place, (_, _, unexplained) in enumerate(ABSENCES)}
+    with duckdb.connect(path) as connection:
+        made = Rows(Connection(connection), tmp_path)
+        for place, (numbers, absent, _) in enumerate(ABSENCES):
+            stream: dict[str, object] = {"image_name": f"image-{place}", "image_created_at": 5}
+            made.stored("streams", {**stream, "life_began_at": 5, "unexplained": before})
+            image = {"image_name": stream["image_name"]}
+            made.stored("image_versions", *({**image, "version": number} for number in numbers))
+            made.stored("image_versions", {**image, "version": 99, "creation_time": 4})
+            ranges = [{"first_version": first, "last_version": last} for first, last in absent]
+            made.stored("absent_versions", *({**stream, **each} for each in ranges))
+            made.stored(
+                "absent_versions", {**stream, "image_created_at": 4, "first_version": 1, "last_version": 9}
+            )
+    with WarehouseFile(path).writing() as connection:
+        found = "SELECT image_name, unexplained FROM streams WHERE image_name LIKE 'image-%'"
+        assert dict(connection.duck.execute(found).fetchall()) == expected
 
 
 @pytest.fixture
