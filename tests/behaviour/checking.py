@@ -106,3 +106,17 @@ def denying(*operations: str, region: str | None = None) -> Fault:
         return here and exchange.operation in operations
 
     return refusing("AccessDeniedException", "User is not authorized to perform that.", concerns)
+
+
+def sync_cut_short(site: Site, image: str) -> None:
+    """One sync that is refused all but the first page of an image."""
+
+    def concerns(exchange: Exchange) -> bool:
+        listed = exchange.operation == "ListImageVersions" and exchange.image_name == image
+        return listed and b"NextToken" in exchange.request_body
+
+    site.simulator.fault = refusing(
+        "AccessDeniedException", "User is not authorized to perform that.", concerns
+    )
+    site.sync()
+    site.simulator.fault = None

@@ -28,6 +28,7 @@ from image_history.warehouse.identity import warehouse_id
 from image_history.warehouse.loader import known
 from image_history.warehouse.warehouse import WarehouseFile, now_ms
 from tests.behaviour.asking import Answered
+from tests.behaviour.checking import sync_cut_short
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_refusals import held
 from tests.behaviour.test_scopes import deny_images_in
@@ -166,6 +167,32 @@ def test_calls_made_are_the_calls_planned_in_every_case(served: ServeWorld) -> N
         assert lists(found) == Span.of(case.lists), name
         site.sync(**case.options)
         assert_recorded(site, found)
+
+
+@pytest.mark.parametrize("options", [{}, {"full": True}], ids=["plain", "full"])
+@pytest.mark.parametrize("absent", [0, 50])
+@pytest.mark.parametrize("missing", [1, 20])
+def test_numbers_that_are_unaccounted_for_make_a_range(
+    served: ServeWorld, missing: int, absent: int, options: dict[str, bool]
+) -> None:
+    """After a listing that was cut: the sync's calls are within it, be they few to ask for or too many."""
+    world = world_of(large=250)
+    for number in range(10, 10 + absent):
+        world.delete_version("large", number)
+    site = served(world)
+    site.sync()
+    gone = [site.world.create_version("large") for _ in range(missing)]
+    for _ in range(100):
+        site.simulator.clock.advance(1000)
+        site.world.create_version("large")
+    for number in gone:
+        site.world.delete_version("large", number)
+    site.simulator.clock.advance(HOUR_MS)
+    sync_cut_short(site, "large")
+    found = foreseen(site, **options)
+    assert reasons(found) == {Reason.UNEXPLAINED: ("large",)}
+    assert_foreseen(site, found, **options)
+    assert site.calls("DescribeImageVersion") == (1 if missing == 1 else 0)
 
 
 def test_deletions_that_an_incremental_listing_misses_are_a_caveat(served: ServeWorld) -> None:

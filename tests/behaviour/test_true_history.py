@@ -21,6 +21,7 @@ from image_history.run.pipeline import SyncOptions, sync
 from image_history.simulator import Behaviour, Exchange, VersionRecord, VirtualClock, World
 from image_history.warehouse.loader import load_run
 from image_history.warehouse.warehouse import WarehouseFile, now_ms
+from tests.behaviour.checking import sync_cut_short
 from tests.behaviour.harness import ServeWorld, Site
 from tests.conftest import ROOT
 
@@ -533,6 +534,47 @@ def test_gaps_are_looked_for_over_the_whole_range(served: ServeWorld) -> None:
         site.world.delete_version(NAME, number)
     assert site.sync(allow_mass_delete=True).outcome is Outcome.COMPLETE
     site.sync(full=True)
+    assert site.ask(UNEXPLAINED) == []
+    site.assert_true()
+
+
+def goes_unseen(site: Site, more: int) -> None:
+    """A version that is gone before anybody lists it, and so many after it."""
+    number = site.world.create_version(NAME)
+    for _ in range(more):
+        site.world.create_version(NAME)
+        site.world.clock.advance(MINUTE_MS)
+    site.world.delete_version(NAME, number)
+
+
+def proved_twice(site: Site) -> None:
+    """Two waiting runs proved 10 absent."""
+    goes_unseen(site, 1)
+    for _ in range(2):
+        waiting(site)
+        site.world.clock.advance(MINUTE_MS)
+
+
+def turned_up(site: Site) -> None:
+    """10 was proved absent, and is listed after all."""
+    goes_unseen(site, 1)
+    site.sync()
+    now = site.world.clock.now_ms()
+    site.world.put_version(NAME, VersionRecord(version=10, creation_ms=now, last_modified_ms=now))
+    site.world.clock.advance(MINUTE_MS)
+    site.sync()
+
+
+@pytest.mark.parametrize("absent", [proved_twice, turned_up])
+def test_absence_hides_no_gap_beside_it(served: ServeWorld, absent: Callable[[Site], None]) -> None:
+    """A listing that was cut leaves 12 behind, and the next incremental one asks for it."""
+    site = synced(served, 9, page_size=4)
+    absent(site)
+    goes_unseen(site, 4)
+    sync_cut_short(site, NAME)
+    assert site.ask(UNEXPLAINED) == [(12,)]
+    site.sync()
+    assert site.calls("DescribeImageVersion") == 1
     assert site.ask(UNEXPLAINED) == []
     site.assert_true()
 

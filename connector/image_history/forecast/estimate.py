@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from image_history.listing.verdict import FEW_SUSPECTS
 from image_history.model import (
     Checkpoint,
     ListingKind,
@@ -242,7 +243,14 @@ def _incremental(planned: PlannedStream, known: StreamKnowledge, facts: Facts) -
         span = Span(1, 1 if all_pages == 1 else 2 * all_pages)
         return StreamEstimate(planned.stream, Listing.INCREMENTAL, span, reason=Reason.LOCKED)
     pages = min(facts.recent // planned.request.page_size + 1, all_pages)
-    return StreamEstimate(planned.stream, Listing.INCREMENTAL, Span.of(pages if pages == 1 else 2 * pages))
+    newest = Span.of(pages if pages == 1 else 2 * pages)
+    if not facts.unexplained:
+        return StreamEstimate(planned.stream, Listing.INCREMENTAL, newest)
+    whole = _full(planned, known, facts, full=False)
+    few = facts.unexplained <= FEW_SUSPECTS
+    lists = newest + (Span(0, whole.list_versions.high) if few else whole.list_versions)
+    asked = Span(0, max(facts.unexplained if few else 0, whole.describe_version.high or 0))
+    return StreamEstimate(planned.stream, Listing.INCREMENTAL, lists, NONE, asked, Reason.UNEXPLAINED)
 
 
 def _left(whole: StreamEstimate, mark: Checkpoint, *, tokens_live: bool) -> StreamEstimate:

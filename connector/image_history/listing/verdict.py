@@ -137,12 +137,12 @@ def _incremental(checkpoint: Checkpoint, findings: Findings, *, may_describe: bo
         return _again(checkpoint)
     if findings.suspects == 0:
         return Step.ACCEPT
-    few = findings.suspects <= _FEW_SUSPECTS
+    few = findings.suspects <= FEW_SUSPECTS
     return Step.DESCRIBE_ALL if may_describe and few else Step.READ_IN_FULL
 
 
 # As many calls as a page of AWS's default size has rows: more would cost more than the listing.
-_FEW_SUSPECTS = 10
+FEW_SUSPECTS = 10
 
 
 def absences(

@@ -29,7 +29,7 @@ class LargeStream:
 
     `recent` are the live versions that changed since an incremental listing's start; `unexplained` counts the
     version numbers, between the first and the highest of the image's present life, that are neither stored nor proved
-    absent: the most that there can be, where the warehouse does not know it.
+    absent.
     """
 
     recent: int
