@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,7 +12,9 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
+from botocore import configloader
 
+from image_history.aws import clients
 from image_history.aws.deadline import Callers
 from image_history.aws.image_api import Access, ImageApi, Login, Timeouts
 from image_history.aws.sessions import Identity, Logins
@@ -253,6 +256,42 @@ def test_profiles_share_clients_unless_their_settings_differ(
     assert one.transport is not two.transport
     assert fips.api.meta.endpoint_url == "https://api-fips.sagemaker.us-east-1.amazonaws.com"
     assert fips.api.meta.service_model.metadata is one.api.meta.service_model.metadata
+
+
+def counting(parsed: Counter[str], parse: Callable[[str], object]) -> Callable[[str], object]:
+    """A parser of AWS's files that counts how often it parses each."""
+
+    def counted(path: str) -> object:
+        parsed[path] += 1
+        return parse(path)
+
+    return counted
+
+
+@pytest.mark.parametrize("variable", ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"])
+def test_profiles_are_parsed_once_however_many_accounts_there_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    """Each parsed all of them to find its own; they are parsed again once credentials were renewed."""
+    names = [f"p{number}" for number in range(20)]
+    section = "profile {0}" if variable == "AWS_CONFIG_FILE" else "{0}"
+    text = f"[{section}]\naws_access_key_id = AKIA{{0}}\naws_secret_access_key = x\n"
+    for each in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        path = tmp_path / each.lower()
+        path.write_text("".join(text.format(name) for name in names) if each == variable else "")
+        monkeypatch.setenv(each, str(path))
+    parsed: Counter[str] = Counter()
+    for name in ("load_config", "raw_config_parse"):
+        monkeypatch.setattr(clients, name, counting(parsed, getattr(configloader, name)))
+    logins = Logins()
+    found = [logins.of(Access(name)).credentials() for name in names]
+    assert [each.access_key for each in found] == [f"AKIA{name}" for name in names]
+    assert parsed[str(tmp_path / variable.lower())] == 1
+    path = tmp_path / variable.lower()
+    path.write_text(path.read_text().replace("AKIAp7", "AKIAnew"))
+    logins.of(Access("p7")).renew(0)
+    assert logins.of(Access("p7")).credentials().access_key == "AKIAnew"
+    assert parsed[str(path)] == 2
 
 
 def test_accounts_that_share_a_client_sign_with_their_own_keys(

@@ -24,6 +24,7 @@ class Made:
 
     sessions: list[Any] = field(default_factory=list)
     closed: list[Any] = field(default_factory=list)
+    senders: int = 0
 
     def make(self) -> URLLib3Session:
         """A session that can only be closed."""
@@ -36,9 +37,10 @@ class Made:
         self.sessions.append(Session())
         return cast("URLLib3Session", self.sessions[-1])
 
-    def sender(self, ways: object = "the same") -> Sender:
-        """Another client."""
-        return Sender(api=None, make=self.make, ways=ways)
+    def sender(self, ways: object = "the same", server: str | None = None) -> Sender:
+        """Another client, of a server of its own."""
+        self.senders += 1
+        return Sender(api=None, server=server or f"https://{self.senders}.example", make=self.make, ways=ways)
 
 
 def served(transport: Transport, client: Sender, *, believed: bool = True) -> Line:
@@ -47,6 +49,16 @@ def served(transport: Transport, client: Sender, *, believed: bool = True) -> Li
     with transport.under_way(client, made):
         made.believed = believed
     return made.line
+
+
+def test_clients_of_one_server_share_its_connection() -> None:
+    """Regions behind one address: the second one need not connect."""
+    made, transport = Made(), Transport()
+    one, two = (made.sender(server="https://proxy.example") for _ in range(2))
+    line = served(transport, one)
+    exchange = transport.begin(two, STATIC)
+    assert exchange.line is line
+    assert exchange.has_connection
 
 
 def test_line_with_a_connection_serves_again() -> None:

@@ -7,18 +7,20 @@ every request is one that we decided to make.
 
 from __future__ import annotations
 
-import copy
 import ipaddress
 import os
 import socket
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import botocore
 import botocore.session
 from botocore.config import Config as BotoConfig
-from botocore.credentials import CredentialResolver
+from botocore.configloader import load_config, raw_config_parse
+from botocore.credentials import ConfigProvider, CredentialResolver, SharedCredentialProvider
 from botocore.endpoint import EndpointCreator
 from botocore.exceptions import BotoCoreError
 from botocore.hooks import HierarchicalEmitter
@@ -71,11 +73,15 @@ class Common:
     def __init__(self) -> None:
         self._handlers: HierarchicalEmitter | None = None
         self._files: Any = None
+        self._parsed: dict[tuple[Callable[[str], Any], str], Any] = {}
         self._senders: dict[object, Sender] = {}
         self._lock = threading.RLock()
 
     def handlers(self) -> HierarchicalEmitter:
-        """A copy of botocore's own handlers, and of ours that refuses what would be readable on its way."""
+        """Botocore's own handlers, and ours that refuses what would be readable on its way.
+
+        Each client has a copy of them, for what concerns it alone.
+        """
         with self._lock:
             if self._handlers is None:
                 self._handlers = HierarchicalEmitter()
@@ -84,7 +90,7 @@ class Common:
                 session.register("before-send", keep_headers)
                 session.register("before-send", _refuse_readable_request)
                 Refreshes().register(self._handlers)
-            return copy.copy(self._handlers)
+            return self._handlers
 
     def files(self) -> Any:
         """What AWS's files say, as botocore reads them."""
@@ -93,31 +99,36 @@ class Common:
                 self._files = botocore.session.Session(include_builtin_handlers=False).full_config
             return self._files
 
+    def parsed(self, parse: Callable[[str], Any], path: str) -> Any:
+        """What a parser of botocore's makes of one of the files. ConfigNotFound if there is none."""
+        with self._lock:
+            if (parse, path) not in self._parsed:
+                self._parsed[parse, path] = parse(path)
+            return self._parsed[parse, path]
+
     def read_again(self) -> None:
         """Have the files read when they are needed next."""
         with self._lock:
             self._files = None
+            self._parsed.clear()
             self._senders.clear()
 
-    def sender(
-        self, session: botocore.session.Session, service: str, region: str, timeouts: Timeouts
-    ) -> Sender:
+    def sender(self, session: AccountSession, service: str, region: str, timeouts: Timeouts) -> Sender:
         """The one client of all sessions whose profiles say the same, but for their credentials."""
-        profile = session.get_scoped_config()
-        settings = {name: repr(value) for name, value in profile.items() if name not in _OF_CREDENTIALS}
-        key = (service, region, timeouts, frozenset(settings.items()))
+        key = (service, region, timeouts, session.settings)
         with self._lock:
             if key not in self._senders:
                 self._senders[key] = _new_sender(session.profile, self, (service, region), timeouts)
             return self._senders[key]
 
 
-class _Session(botocore.session.Session):
+class AccountSession(botocore.session.Session):
     """A session that has from all sessions what they have in common."""
 
     def __init__(self, profile: str | None, common: Common) -> None:
         # Before botocore's own constructor, which may ask for the files.
         self.common = common
+        self._settings: frozenset[tuple[str, str]] | None = None
         super().__init__(
             session_vars={"region": ("region", set_region_variables(), None, None)},
             profile=profile,
@@ -127,7 +138,18 @@ class _Session(botocore.session.Session):
 
     @property
     def full_config(self) -> Any:
+        """What AWS's files say."""
         return self.common.files()
+
+    @property
+    def settings(self) -> frozenset[tuple[str, str]]:
+        """What the profile says of clients, whoever signs."""
+        if self._settings is None:
+            profile = self.get_scoped_config()
+            self._settings = frozenset(
+                (name, repr(value)) for name, value in profile.items() if name not in _OF_CREDENTIALS
+            )
+        return self._settings
 
 
 def set_region_variables() -> list[str]:
@@ -135,13 +157,13 @@ def set_region_variables() -> list[str]:
     return [name for name in _REGION_VARIABLES if os.environ.get(name)]
 
 
-def open_session(profile: str | None, common: Common) -> botocore.session.Session:
+def open_session(profile: str | None, common: Common) -> AccountSession:
     """A session that sends nothing over plain http, and asks nobody who is not there.
 
     ConfigError for an unknown profile.
     """
     try:
-        session = _Session(profile, common)
+        session = AccountSession(profile, common)
         paths = tuple(session.get_component("data_loader").search_paths)
         session.register_component("data_loader", shared_loader(paths))
         resolver = session.get_component("credential_provider")
@@ -152,7 +174,23 @@ def open_session(profile: str | None, common: Common) -> botocore.session.Sessio
             f"{Access(profile)} cannot be read: {sentence(error)} Check AWS's config files."
         ) from error
     resolver.insert_before("assume-role", NoTerminal(session))
+    _read_files_once(resolver, session, common)
     return session
+
+
+def _read_files_once(resolver: CredentialResolver, session: botocore.session.Session, common: Common) -> None:
+    """Let the providers that read AWS's files share what is in them: each parses all profiles to find its own."""
+    name = session.get_config_variable("profile") or "default"
+    shared = SharedCredentialProvider(
+        session.get_config_variable("credentials_file"), name, partial(common.parsed, raw_config_parse)
+    )
+    config = ConfigProvider(
+        session.get_config_variable("config_file"), name, partial(common.parsed, load_config)
+    )
+    for provider in (shared, config):
+        resolver.insert_after(provider.METHOD, provider)
+        # The first one of that name.
+        resolver.remove(provider.METHOD)
 
 
 def _new_sender(profile: str | None, common: Common, where: tuple[str, str], timeouts: Timeouts) -> Sender:
@@ -186,7 +224,9 @@ def _new_sender(profile: str | None, common: Common, where: tuple[str, str], tim
         )
         return endpoint.http_session
 
-    return Sender(api, make, (bundle, tuple(sorted(proxies.items())), config.read_timeout))
+    return Sender(
+        api, api.meta.endpoint_url, make, (bundle, tuple(sorted(proxies.items())), config.read_timeout)
+    )
 
 
 def new_client(

@@ -32,7 +32,7 @@ from botocore.exceptions import (
 from image_history.asking import asked
 from image_history.aws.access import Access, Identity, Timeouts, named_profile
 from image_history.aws.catalog import central_region, is_always_enabled, partition_of
-from image_history.aws.clients import Common, new_client, open_session, set_region_variables
+from image_history.aws.clients import AccountSession, Common, new_client, open_session, set_region_variables
 from image_history.aws.machine import fault_of, profile_with_code, require_bundle, require_clean, setting_of
 from image_history.aws.translation import sentence, translate
 from image_history.aws.transport import Exchange, Sender, Transport
@@ -40,7 +40,6 @@ from image_history.errors import UNFORESEEN, ConfigError, ConnectorError, Creden
 from image_history.hiding import keep_hidden
 
 if TYPE_CHECKING:
-    import botocore.session
     from botocore.config import Config as BotoConfig
     from botocore.credentials import Credentials
 
@@ -95,7 +94,7 @@ class Login:
         self._transport = Transport()
         self._source = None if access.role_arn is None else logins.of(Access(access.source_profile))
         self._lock = threading.RLock()
-        self._session: botocore.session.Session | None = None
+        self._session: AccountSession | None = None
         self._source_generation = 0
         self._generation = 0
         self._credentials: Credentials | None = None
@@ -190,7 +189,7 @@ class Login:
         keep_hidden(frozen.access_key, frozen.secret_key, frozen.token)
         return frozen
 
-    def _found(self, session: botocore.session.Session) -> Any:
+    def _found(self, session: AccountSession) -> Any:
         """The session's credentials, None if there are none. CredentialsError where their source is broken."""
         try:
             credentials = session.get_credentials()
@@ -275,7 +274,7 @@ class Login:
                 raise type(self._told)(self._told.message, **self._told.context) from self._told
             return self._told
 
-    def _opened(self) -> botocore.session.Session:
+    def _opened(self) -> AccountSession:
         session = self._session
         if session is not None:
             # Without the lock: botocore assumes a role while it holds a lock of its own.
@@ -285,7 +284,7 @@ class Login:
                 self._session = self._open()
             return self._session
 
-    def _open(self) -> botocore.session.Session:
+    def _open(self) -> AccountSession:
         if self._source is None:
             return open_session(self.access.profile, self._common)
         session = open_session(self.access.source_profile, self._common)

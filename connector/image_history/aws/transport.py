@@ -40,8 +40,8 @@ class Line:
 
     def __init__(self, http: URLLib3Session) -> None:
         self.http = http
-        # The clients that have used it: for them there is a connection.
-        self.known: set[object] = set()
+        # The servers that it has a connection to.
+        self.known: set[str] = set()
         self.request_id: str | None = None
 
     def close(self) -> None:
@@ -110,13 +110,13 @@ class Transport:
         """An exchange of the client, which is made inside `under_way`."""
         with self._lock:
             idle = self._idle.setdefault(client.ways, [])
-            # One that has a connection for this client, else the one that served last.
-            near = (at for at in range(len(idle) - 1, -1, -1) if client in idle[at].known)
+            # One that has a connection to this client's server, else the one that served last.
+            near = (at for at in range(len(idle) - 1, -1, -1) if client.server in idle[at].known)
             line = idle.pop(next(near, -1)) if idle else None
         if line is None:
             line = Line(client.make())
-        connected = client in line.known
-        line.known.add(client)
+        connected = client.server in line.known
+        line.known.add(client.server)
         return Exchange(line, credentials, connected=connected)
 
     @contextmanager
@@ -140,10 +140,12 @@ class Transport:
 class Sender:
     """A client of botocore whose requests go out by the exchange that its thread has under way, with its credentials.
 
-    `make` makes an HTTP session for it; clients with equal `ways` can share one.
+    `make` makes an HTTP session for it; clients with equal `ways` can share one, and those with the same `server` a
+    connection.
     """
 
     api: Any
+    server: str
     make: Callable[[], URLLib3Session]
     ways: object
 
