@@ -73,9 +73,37 @@ def test_scopes_that_are_read_one_after_the_other_are_waited_for() -> None:
     for tenths in range(98, 300, 9):
         now[0] = tenths / 10
         end(made, 0)
+        made.put(MARKS[1])
         assert not made.is_due()
     now[0] = 30.0
     assert made.is_due()
+
+
+def test_scope_that_is_not_answered_is_not_waited_for() -> None:
+    """It may be throttled for an hour: what was read meanwhile is loaded at once."""
+    now = [0.0]
+    made = visible(now)
+    now[0] = 10.0
+    made.put(MARKS[1])
+    now[0] = 11.0
+    end(made, 0)
+    assert made.is_due()
+
+
+def test_scope_that_has_much_left_is_not_waited_for() -> None:
+    """Others that are nearly read are, for a second after the last one became ready."""
+    now = [0.0]
+    made = visible(now)
+    now[0] = 10.0
+    for name, due in (("second", False), ("third", True)):
+        made.standing.arrived([], [replace(MARKS[1], stream=replace(MARKS[1].stream, image_name=name))])
+        made.put(MARKS[1])
+        end(made, 0)
+        assert made.is_due() is due
+    made.put(replace(MARKS[1], outcome=Outcome.READ))
+    for now[0], due in ((10.9, False), (11.0, True)):
+        made.put(replace(MARKS[1], outcome=Outcome.READ))
+        assert made.is_due() is due
 
 
 def test_part_that_fails_is_put_off() -> None:

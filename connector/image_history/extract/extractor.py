@@ -186,9 +186,10 @@ class Extractor:
     def _work(self, state: _ScopeState) -> None:
         while not self._workers.over and (checkpoint := state.next()) is not None:
             self._read(checkpoint, state)
-            if state.spare(self._of_use(state)):
+            of_use = self._of_use(state)
+            if state.spare(of_use):
                 return
-            self._come(state, min(self._of_use(state), state.threads + len(state.waiting)))
+            self._come(state, min(of_use, state.threads + len(state.waiting)))
         if state.leave() and not self._workers.over:
             self._fail(state.over())
 

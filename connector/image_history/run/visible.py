@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -23,22 +23,24 @@ logger = logging.getLogger(__name__)
 
 # A run that fails waits no longer for what it does meanwhile.
 _GRACE_SECONDS = 5.0
+# So many streams of one page take a second at AWS's pace.
+_FEW_STREAMS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
     """How often parts are loaded while a run goes on; in seconds of `clock`, which only ever grows.
 
-    `part` lies between two loads at least. While scopes go on to become ready, each within `quiet` of the one before,
-    they are waited for until `most`: what is read at about the same time is loaded together. Of details there is a
-    load every `slices`. It is looked every `look`.
+    `part` lies between two loads at least. While scopes become ready, each within `quiet` of the one before, those
+    that are nearly read are waited for until `most`: what is read at about the same time is loaded together. Of
+    details there is a load every `slices`. It is looked every `look`.
     """
 
     part: float = 10.0
     most: float = 30.0
     slices: float = 120.0
     quiet: float = 1.0
-    look: float = 0.5
+    look: float = 0.1
     clock: Callable[[], float] = time.monotonic
 
 
@@ -122,6 +124,11 @@ class Standing:
         with self._lock:
             return frozenset(scope for scope, streams in self._unsettled.items() if not streams)
 
+    def nearly_read(self) -> Sequence[Scope]:
+        """The scopes of which few streams have pages left."""
+        with self._lock:
+            return [scope for scope, unread in self._open.items() if 0 < len(unread) <= _FEW_STREAMS]
+
 
 def _keep(streams: set[Stream], stream: Stream, there: bool) -> None:  # noqa: FBT001 - one of two
     if there:
@@ -145,14 +152,16 @@ class Visible:
     last: Share = field(default_factory=Share)
     _looked: float = 0.0
     _moved: float = 0.0
+    _answered: dict[Scope, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._looked = self._moved = self.rhythm.clock()
 
     def put(self, mark: Checkpoint) -> None:
         """A stream is so far; called from many threads."""
+        now = self._answered[mark.stream.scope] = self.rhythm.clock()
         if self.standing.put(mark):
-            self._moved = self.rhythm.clock()
+            self._moved = now
 
     def unsettled(self) -> frozenset[Scope]:
         """The scopes that were read and are not settled."""
@@ -168,7 +177,13 @@ class Visible:
         waited = now - self._looked
         if waited < self.rhythm.part or not (self.unsettled() or self.whole()):
             return False
-        return waited >= self.rhythm.most or now - self._moved >= self.rhythm.quiet
+        return waited >= self.rhythm.most or not self._others_follow(now - self.rhythm.quiet)
+
+    def _others_follow(self, since: float) -> bool:
+        """Whether a scope became ready since then, and another one that was answered since then soon will be."""
+        return self._moved > since and any(
+            self._answered.get(scope, since) > since for scope in self.standing.nearly_read()
+        )
 
     def details_are_due(self) -> bool:
         """Whether details are to be loaded now: sooner where scopes wait for the same load."""
