@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from tests.behaviour.cloud import key_of
 
 REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1")
 RATE = 2
+_PART = re.compile(r"(\S+) INFO part_loaded .*scopes=(\d+)")
 _PEAK = (
     "import resource, sys; sys.stderr.write(f'peak {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss}')"
 )
@@ -113,8 +116,19 @@ def rule(kind: str, account_id: str, region: str) -> dict[str, object]:
     return {"kind": kind, "account_id": account_id, "region": region, **share}
 
 
-def synced(folder: Path, address: str) -> tuple[int, float, float, Mapping[str, Any]]:
-    """One sync as a process of its own: exit code, wall seconds, peak in MB, and its report."""
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What a sync as a process of its own came to: its exit code, seconds, peak, report, and what it said."""
+
+    code: int
+    seconds: float
+    peak_mb: float
+    report: Mapping[str, Any]
+    said: str
+
+
+def synced(folder: Path, address: str, verbosity: str = "-q") -> Synced:
+    """One sync of all scopes."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -122,7 +136,7 @@ def synced(folder: Path, address: str) -> tuple[int, float, float, Mapping[str, 
         "AWS_ENDPOINT_URL": address,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    command = [sys.executable, "-m", "image_history", "-q", "sync", "--json"]
+    command = [sys.executable, "-m", "image_history", verbosity, "sync", "--json"]
     script = f"import subprocess, sys\ndone = subprocess.run({command!r})\n{_PEAK}\nsys.exit(done.returncode)"
     began = time.monotonic()
     done = subprocess.run(
@@ -134,11 +148,11 @@ def synced(folder: Path, address: str) -> tuple[int, float, float, Mapping[str, 
         check=False,
     )
     seconds = time.monotonic() - began
-    told, _, peak = done.stderr.rpartition("peak ")
+    said, _, peak = done.stderr.rpartition("peak ")
     if not done.stdout:
-        sys.stdout.write(told)
-    peak_mb = int(peak) / 1024
-    return done.returncode, seconds, peak_mb, json.loads(done.stdout) if done.stdout else {}
+        sys.stdout.write(said)
+    report = json.loads(done.stdout) if done.stdout else {}
+    return Synced(done.returncode, seconds, int(peak) / 1024, report, said)
 
 
 def reading_seconds(
@@ -165,18 +179,18 @@ def stored(folder: Path) -> tuple[int, set[tuple[str, str]]]:
     return rows[0][0], {(account_id, region) for account_id, region in unread}
 
 
-def visible(folder: Path, others: int) -> tuple[float, float]:
-    """How long after the run's begin all but some scopes were loaded, and the run ended, in seconds."""
+def visible(folder: Path, log: str, others: int) -> tuple[float, float]:
+    """How long after the run's begin so many scopes could be seen in the warehouse, and it ended, in seconds."""
     with duckdb.connect(folder / "image-history.duckdb", read_only=True) as connection:
-        ((loaded, ended),) = connection.execute(
-            """
-            SELECT (SELECT epoch_ms(loaded_at) FROM coverage WHERE image_name IS NULL ORDER BY loaded_at
-                LIMIT 1 OFFSET $place) - epoch_ms(started_at), epoch_ms(finished_at) - epoch_ms(started_at)
-            FROM runs
-            """,
-            {"place": others - 1},
-        ).fetchall()
-    return loaded / 1000, ended / 1000
+        ((began, ended),) = connection.execute("SELECT started_at, finished_at FROM runs").fetchall()
+    seen = 0
+    for line in log.splitlines():
+        if part := _PART.search(line):
+            seen += int(part[2])
+            if seen >= others:
+                committed = datetime.fromisoformat(part[1])
+                return (committed - began).total_seconds(), (ended - began).total_seconds()
+    return float("inf"), (ended - began).total_seconds()
 
 
 def throttled(size: Size, seconds: int, *, concurrency: int) -> int:
@@ -194,18 +208,18 @@ def throttled(size: Size, seconds: int, *, concurrency: int) -> int:
         asked(address, "faults", [fault], method="PUT")
         timer = threading.Timer(seconds, asked, (address, "faults", [], "PUT"))
         timer.start()
-        code, _, peak_mb, _ = synced(folder, address)
+        done = synced(folder, address, "-v")
         timer.join()
         log = asked(address, "log")["requests"]
         reading, _ = reading_seconds(log, {scope: "throttling"})
         scopes = size.accounts * size.regions
-        loaded, ended = visible(folder, scopes - 1)
+        loaded, ended = visible(folder, done.said, scopes - 1)
         rows, _ = stored(folder)
-    right = code == 0 and rows == scopes * size.images * size.versions
+    right = done.code == 0 and rows == scopes * size.images * size.versions
     sys.stdout.write(
         f"{scopes} scopes x {size.images} images, one throttled for {seconds} s: the others were read in "
-        f"{reading:.1f} s and loaded after {loaded:.1f} s; whole sync {ended:.1f} s, exit {code}, peak "
-        f"{peak_mb:.0f} MB\n"
+        f"{reading:.1f} s and visible after {loaded:.1f} s = {loaded / size.ideal_seconds:.2f} x ideal "
+        f"({size.ideal_seconds:.1f} s); whole sync {ended:.1f} s, exit {done.code}, peak {done.peak_mb:.0f} MB\n"
     )
     return 0 if right and loaded < ended else 1
 
@@ -227,7 +241,7 @@ def main() -> int:
         folder = Path(name)
         configure(folder, size, concurrency=given.concurrency)
         asked(address, "faults", [rule(kind, *scope) for scope, kind in bad.items()], method="PUT")
-        code, seconds, peak_mb, report = synced(folder, address)
+        done = synced(folder, address)
         log = asked(address, "log")["requests"]
         reading, longest = reading_seconds(log, bad)
         rows, unread = stored(folder)
@@ -236,17 +250,17 @@ def main() -> int:
         {scope for scope, kind in bad.items() if kind != "throttling"},
     )
     wanted = (scopes - len(lost)) * size.images * size.versions
-    named = json.dumps(report.get("unreadable_scopes", []))
+    named = json.dumps(done.report.get("unreadable_scopes", []))
     unnamed = [scope for scope in lost if scope[0] not in named]
     calls = Counter(each["operation"] for each in log)
     sys.stdout.write(
         f"{scopes} scopes x {size.images} images: {sum(calls.values()):,} calls; sound scopes read in "
         f"{reading:.1f} s = {reading / size.ideal_seconds:.2f} x ideal ({size.ideal_seconds:.1f} s; the longest of "
-        f"one scope {longest:.1f} s); whole sync {seconds:.1f} s, exit {code}, peak {peak_mb:.0f} MB; "
+        f"one scope {longest:.1f} s); whole sync {done.seconds:.1f} s, exit {done.code}, peak {done.peak_mb:.0f} MB; "
         f"{rows:,} rows of {wanted:,}; not read {len(lost)}, of them unnamed in the report {len(unnamed)}, "
         f"in coverage {len(lost - unread)}\n"
     )
-    right = rows == wanted and not unnamed and unread == lost and code == (4 if lost else 0)
+    right = rows == wanted and not unnamed and unread == lost and done.code == (4 if lost else 0)
     return 0 if right else 1
 
 
