@@ -119,7 +119,7 @@ COMPUTED: Mapping[str, Sequence[str]] = {
         else f"{limits.courtesy_seconds} seconds to end",
         f"{SPELLED[limits.attempts]} times",
         f"is ended {GRACE_SECONDS:.0f} seconds after",
-        f"{SPELLED[round(answering._IDLE_SECONDS / 60)]} minutes without a question",
+        f"{SPELLED[round(answering._IDLE_SECONDS / 60)]} minutes without a query",
         f"larger by {answering._MOST_GROWN_BYTES // MIB} MiB",
     ),
     "docs/checking.md": (f"more than {remote._FAIL_SECONDS // 60} minutes off",),
