@@ -137,7 +137,7 @@ COMPUTED: Mapping[str, Sequence[str]] = {
         f"with 10,000 versions in a region, at {DESCRIBES} describes and {LISTED} lists a second",
         f"`details_budget` of them ({config.details_budget:,})",
         f"longer than {SPELLED[PART]} seconds, the versions",
-        f"answered every {SLICES}",
+        f"the details follow every {SLICES}",
     ),
     "docs/hints.md": (
         f"about {LISTS} list calls a second",
