@@ -225,9 +225,9 @@ TESTED: Mapping[str, Mapping[str, str]] = {
     "docs/cookbook.md": {"synced three times": "test_cookbook_shows_what_is_answered"},
     "docs/datasets.md": {"copy each file three times": "test_copy_of_what_current_leads_to_is_the_dataset"},
     "docs/operations.md": {
-        "Page somebody for 8, and for 1, 2, 3 and 9": "test_every_exit_code_is_documented_and_no_other",
-        "0 and 7 need nobody. For 4, 5, 6, 130 and 143": "test_every_exit_code_is_documented_and_no_other",
-        "at most, then 5": "test_every_exit_code_is_documented_and_no_other",
+        "Alert for 8, and for 1, 2, 3 and 9": "test_every_exit_code_is_documented_and_no_other",
+        "0 and 7 need no action. After 4, 5, 6, 130 and 143": "test_every_exit_code_is_documented_and_no_other",
+        "at most, then they exit with 5": "test_every_exit_code_is_documented_and_no_other",
     },
     "docs/security.md": {"under 1 MB": "test_wheel_is_small_and_pure"},
 }
