@@ -150,7 +150,7 @@ COMPUTED: Mapping[str, Sequence[str]] = {
     ),
     "docs/guarantees.md": (
         f"and {OLDEST.rpartition('.')[0]} (from {OLDEST}), without {BROKEN},",
-        f"goes on are {PART} seconds apart",
+        f"run in progress are {PART} seconds apart",
     ),
     "docs/how-it-works.md": (
         f"every {config.checkpoint_rows:,} rows or {config.checkpoint_seconds:.0f} seconds",
