@@ -1,7 +1,7 @@
-# `make` alone prints what there is. Everything is written inside this folder (pip's own cache aside).
+# `make` alone prints all targets. Everything is written inside this folder (except pip's own cache).
 
 PYTHON ?= python3
-# One more than processors: tests wait for processes and locks now and then.
+# One more than the number of processors, because tests sometimes wait for processes and locks.
 JOBS ?= 3
 
 .DEFAULT_GOAL := help
@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DUCKDB1 := $(VENV)/duckdb1
 BOTOCORE := $(VENV)/botocore
-# What `make test-more` runs on the oldest botocore: the way to AWS. AWS_TESTS=tests runs all that concerns it.
+# The tests that `make test-more` runs on the oldest botocore: requests to AWS. AWS_TESTS=tests runs all such tests.
 AWS_TESTS ?= $(addprefix tests/,contract $(addprefix loopback/test_,agreement_with_boto3.py places.py kubernetes.py) \
 	$(addprefix behaviour/test_,sessions.py connections.py whose_answer.py requests.py publish_s3.py))
 FUZZER := $(VENV)/fuzzer
@@ -22,19 +22,19 @@ SPARK := $(VENV)/spark
 LAKES := $(VENV)/lakes
 RAY := $(VENV)/ray
 LOCKS := requirements
-# What `make test-more` runs on DuckDB 1.5, the second line: all that loads, settles and queries. DUCKDB1_TESTS=tests runs all.
+# The tests that `make test-more` runs on DuckDB 1.5, the second line: load, settling, queries. DUCKDB1_TESTS=tests runs all.
 DUCKDB1_TESTS ?= $(addprefix tests/,$(addprefix behaviour/test_,sync.py deletions.py promises.py query.py \
 	query_lockdown.py library.py export.py) unit/test_sql.py unit/test_schema.py properties/test_history.py)
 
 export TMPDIR := $(CURDIR)/.cache/tmp
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export PYTHONNOUSERSITE := 1
-# An activated environment or a caller's path must not leak into the one that is built here.
+# An activated environment or the caller's PYTHONPATH must not affect the environment that is built here.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
-# Some hundred interpreters are started by the tests: each would compile the code anew.
+# The tests start some hundred interpreters: without bytecode files each would compile the code again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Names the interpreter in the environment's stamp: another PYTHON means another environment.
+# The interpreter's version is part of the stamp files' names: another PYTHON needs another environment.
 TAG := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 PACKAGES := $(VENV)/.packages-$(TAG)
 PROJECT := $(VENV)/.project-$(TAG)
@@ -49,8 +49,8 @@ ON_RAY := $(VENV)/.ray-$(TAG)
 AUDITOR := $(VENV)/auditor
 AUDITING := $(VENV)/.auditor-$(TAG)
 
-# Wheels only: building from source would need packages that no lock file names. Spark and its client alone have no
-# wheel, and a lock for what builds them.
+# Wheels only: building from source would need packages that no lock file names. Only Spark and its client have no
+# wheel; their build tools have their own lock file.
 PIP_INSTALL := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install
 
 .PHONY: help
@@ -70,13 +70,13 @@ demo: $(PROJECT) ## run the main job against a simulated AWS: no account, no cre
 venv: $(PROJECT) $(TOOLS) ## build the development environment in .venv from the lock files
 
 .PHONY: test
-test: check unit ## prove the project: format, lint, types, layers, docs, tests
+test: check unit ## check everything: format, lint, types, layers, docs, tests
 
 .PHONY: test-more
-test-more: unit-long unit-duckdb1 unit-botocore ## the tests that take long, and those of DuckDB 1.5 and of the oldest botocore: 15 minutes
+test-more: unit-long unit-duckdb1 unit-botocore ## run the long tests, and tests on DuckDB 1.5 and on the oldest botocore: 15 minutes
 
 .PHONY: check
-check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, layers, docs
+check: $(PROJECT) $(TOOLS) ## only the checks without tests: format, lint, types, layers, docs
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
@@ -84,14 +84,14 @@ check: $(PROJECT) $(TOOLS) ## only what needs no test run: format, lint, types, 
 	@generated=$$(grep -l '\[\[\[cog' -- *.md docs/*.md); if [ -n "$$generated" ]; then \
 		set -x; $(BIN)/cog --check $$generated; fi
 
-# Each file on one worker, in their order, for the cheap ones stand last: sorted by their numbers of tests, as is the
-# default, the dear ones would.
+# Each file runs on one worker, in the order of collection, so that cheap files come last. By default, files are sorted
+# by their number of tests, and the expensive files would come last.
 .PHONY: unit
-unit: $(PROJECT) $(TOOLS) ## only the tests that make test runs
+unit: $(PROJECT) $(TOOLS) ## only the tests of make test
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not long'
 
 .PHONY: unit-long
-unit-long: $(PROJECT) $(TOOLS) ## only the tests that make test leaves out: tests/long.txt
+unit-long: $(PROJECT) $(TOOLS) ## only the long tests, which make test leaves out: tests/long.txt
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m long
 
 .PHONY: unit-duckdb1
@@ -99,11 +99,11 @@ unit-duckdb1: $(PROJECT) $(TOOLS) $(DUCKDB1_ADDED) ## only the tests that need D
 	PYTHONPATH=$(CURDIR)/$(DUCKDB1) $(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m duckdb $(DUCKDB1_TESTS)
 
 .PHONY: unit-botocore
-unit-botocore: $(PROJECT) $(TOOLS) $(BOTOCORE_ADDED) ## only the tests of the way to AWS, on the oldest botocore that is allowed
+unit-botocore: $(PROJECT) $(TOOLS) $(BOTOCORE_ADDED) ## only the tests of requests to AWS, on the oldest allowed botocore
 	PYTHONPATH=$(CURDIR)/$(BOTOCORE) $(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m aws $(AWS_TESTS)
 
 .PHONY: soak
-soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: the whole model, the state machine, some mutants; SEED=1 replays
+soak: $(PROJECT) $(TOOLS) ## longer tests, for some minutes: the whole model, the state machine, some mutants; SEED=1 replays
 	@$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.soak.kills $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.soak.faultpoints
@@ -116,42 +116,42 @@ soak: $(PROJECT) $(TOOLS) ## prove more, for some minutes: the whole model, the 
 	@$(MAKE) --no-print-directory fuzz
 
 .PHONY: tables-soak
-tables-soak: $(PROJECT) $(TOOLS) ## lake tables at length: every fault, three writers with 20 commits each, a million rows
+tables-soak: $(PROJECT) $(TOOLS) ## longer tests of lake tables: every fault, three writers with 20 commits each, a million rows
 	@$(BIN)/python -m tests.soak.lakes $(if $(SEED),--seed $(SEED)) $(ARGUMENTS)
 	@$(BIN)/python -m tests.soak.sizes
 
 .PHONY: mutation
-mutation: $(PROJECT) $(TOOLS) ## take out each condition of the load and of the rules, one by one: a test must miss it; an hour, less what tests/mutation/killed.txt knows
+mutation: $(PROJECT) $(TOOLS) ## remove each condition of the load and of the rules, one by one: a test must fail; an hour, less for mutants in tests/mutation/killed.txt
 	@$(BIN)/python -m tests.mutation --killed tests/mutation/killed.txt $(ARGUMENTS)
 
 .PHONY: report-check
-report-check: $(PROJECT) $(TOOLS) ## look at reports in a real browser; needs chromium and chromedriver. ARGUMENTS=FOLDER keeps pictures
+report-check: $(PROJECT) $(TOOLS) ## test reports in a real browser; needs chromium and chromedriver. ARGUMENTS=FOLDER keeps screenshots
 	@$(BIN)/python -m tests.browser $(ARGUMENTS)
 
 .PHONY: deploy-check
-deploy-check: $(PROJECT) $(TOOLS) ## run what the container file runs, in a fresh environment: takes a minute
+deploy-check: $(PROJECT) $(TOOLS) ## run the commands of the container file in a fresh environment: takes a minute
 	@$(BIN)/python -m tests.deploy.container
 
 .PHONY: spark-check
-spark-check: java $(PROJECT) $(TOOLS) $(SPARKED) ## let Spark read datasets and list AWS, with kills; needs Java 17, loads 430 MB once
+spark-check: java $(PROJECT) $(TOOLS) $(SPARKED) ## let Spark read datasets and list AWS, with kills; needs Java 17, downloads 430 MB once
 	@PYTHONPATH=$(CURDIR)/$(SPARK)/packages $(BIN)/python -m tests.soak.spark $(ARGUMENTS)
 	@PYTHONPATH=$(CURDIR)/$(SPARK)/packages $(BIN)/python -m tests.soak.spark_source 'local[2,4]'
 	@PYTHONPATH=$(CURDIR)/$(SPARK)/packages $(BIN)/python -m tests.soak.spark_source 'local-cluster[2,1,1024]'
 
 .PHONY: lake-check
-lake-check: $(PROJECT) $(TOOLS) $(LAKE_READERS) ## let DuckDB 1.5, Daft and Spark SQL (Sail) read lake tables; loads 200 MB once
+lake-check: $(PROJECT) $(TOOLS) $(LAKE_READERS) ## let DuckDB 1.5, Daft and Spark SQL (Sail) read lake tables; downloads 200 MB once
 	@$(BIN)/python -m tests.readers $(CURDIR)/$(LAKES)/bin/python duckdb daft sail
 
 .PHONY: ray-check
-ray-check: $(PROJECT) $(TOOLS) $(ON_RAY) ## let Daft on Ray read lake tables; Linux. Loads 220 MB once
+ray-check: $(PROJECT) $(TOOLS) $(ON_RAY) ## let Daft on Ray read lake tables; Linux only, downloads 220 MB once
 	@$(BIN)/python -m tests.readers $(CURDIR)/$(RAY)/bin/python ray
 
 .PHONY: fuzz
-fuzz: $(PROJECT) $(TOOLS) $(FUZZING) ## only the coverage-guided fuzzer on all that parses; Linux. SECONDS=60 for each target
+fuzz: $(PROJECT) $(TOOLS) $(FUZZING) ## only the coverage-guided fuzzer on all parsers; Linux. SECONDS=60 for each target
 	@PYTHONPATH=$(CURDIR)/$(FUZZER) $(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
 .PHONY: bench
-bench: $(PROJECT) $(RIVALS) ## measure against other ways, and write tests/benchmarks/RESULTS.md; SIZE=full takes long
+bench: $(PROJECT) $(RIVALS) ## compare with other tools, and write tests/benchmarks/RESULTS.md; SIZE=full takes long
 	@$(BIN)/python -m tests.benchmarks --peers $(CURDIR)/$(PEERS)/bin/python $(if $(SIZE),--size $(SIZE)) $(ARGUMENTS)
 
 .PHONY: format
@@ -167,21 +167,21 @@ build: $(PROJECT) ## build the wheel and the source distribution into dist/
 	$(BIN)/hatchling build
 
 .PHONY: dist-check
-dist-check: build $(TOOLS) ## install what was built in empty environments, on each Python of 3.11 to 3.13 that is here
+dist-check: build $(TOOLS) ## install the built files in empty environments, on each installed Python of 3.11 to 3.13
 	@$(BIN)/python -m tests.dist
 
 .PHONY: audit
-audit: $(AUDITING) ## hold the runtime lock against the published advisories; needs the network
+audit: $(AUDITING) ## check the runtime lock against the published advisories; needs the network
 	@$(AUDITOR)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r $(LOCKS)/runtime.txt
 
-# A lock may hold versions and hashes only. So no setting of the caller's may name another index or folder.
+# A lock file may contain only versions and hashes, so settings of the caller must not name another index or folder.
 UV_COMPILE = env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
 	UV_CUSTOM_COMPILE_COMMAND='make lock' \
 	$(BIN)/uv --no-config --system-certs pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate $(UPGRADE)
 
 .PHONY: lock
-lock: $(TOOLS) ## write the lock files anew after a change of pyproject.toml; UPGRADE=--upgrade takes newer versions
+lock: $(TOOLS) ## rewrite the lock files after a change of pyproject.toml; UPGRADE=--upgrade takes newer versions
 	$(UV_COMPILE) pyproject.toml --group dev -o $(LOCKS)/dev.txt
 	$(UV_COMPILE) pyproject.toml --constraints $(LOCKS)/dev.txt -o $(LOCKS)/runtime.txt
 	$(UV_COMPILE) --group build --constraints $(LOCKS)/dev.txt -o $(LOCKS)/build.txt
@@ -213,7 +213,7 @@ python:
 .PHONY: java
 java:
 	@"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 || { echo >&2 \
-		'Spark needs Java 17 or later, and none starts; install one (on Debian: apt-get install default-jre-headless)' \
+		'Spark needs Java 17 or later, and no Java starts; install one (on Debian: apt-get install default-jre-headless)' \
 		'or let JAVA_HOME name it'; exit 1; }
 
 $(PACKAGES): $(LOCKS)/runtime.txt $(LOCKS)/build.txt | python
@@ -262,7 +262,7 @@ $(SPARKED): $(PACKAGES) $(LOCKS)/spark-build.txt $(LOCKS)/spark.txt | python jav
 	@{ $(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps --target $(SPARK)/builders -r $(LOCKS)/spark-build.txt && \
 		PYTHONPATH=$(CURDIR)/$(SPARK)/builders $(PIP_INSTALL) --require-hashes --no-build-isolation --no-deps \
 		--target $(SPARK)/packages -r $(LOCKS)/spark.txt; } || { rm -rf $(SPARK); echo >&2 \
-		'Spark cannot be obtained from the package index that pip is set to; pip says above why'; exit 1; }
+		'Spark cannot be obtained from the package index that pip uses; the reason is in the output of pip above'; exit 1; }
 	@touch $@
 
 $(LAKE_READERS): $(PACKAGES) $(LOCKS)/spark-build.txt $(LOCKS)/lakes.txt | python

@@ -1,7 +1,7 @@
 """An Airflow 3 DAG: one sync an hour, in the environment that image-history is installed in.
 
-That environment is its own, /opt/image-history as in the other recipes: Airflow pins versions of packages that
-image-history needs newer. Must not import image-history at the top: the scheduler has it not.
+This environment is separate from Airflow's (/opt/image-history, as in the other recipes), because Airflow pins older
+versions of packages that image-history needs. Must not import image-history at the top: the scheduler has it not.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from airflow.sdk import dag, task
     tags=["aws", "sagemaker"],
 )
 def image_history() -> None:
-    """Read what changed at AWS since the last run, and load it."""
+    """Read the changes in AWS since the last run, and load them."""
 
     @task.external_python(
         python="/opt/image-history/bin/python", retries=2, retry_delay=timedelta(minutes=10)
     )
     def sync_images(config_path: str) -> dict[str, object]:
-        """One sync; its counts become the task's XCom. What could not be read whole makes the task fail."""
+        """One sync; its counts become the task's XCom. The task fails if something could not be read whole."""
         import os
         from pathlib import Path
 

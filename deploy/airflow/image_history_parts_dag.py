@@ -1,4 +1,4 @@
-"""An Airflow 3 DAG: the accounts and regions in parts, a mapped task each, all into one lake table.
+"""An Airflow 3 DAG: the accounts and regions in parts, one mapped task for each part, all into one lake table.
 
 The configuration names the part as ${PART}: in the path of the warehouse, and in the label of the table. The
 environment is image-history's own, as in image_history_dag.py. Must not import image-history at the top: the
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag, task
 
-# For good: with another number, accounts come to parts that know no history of theirs.
+# Permanent: with another number, accounts move to parts that do not have their history.
 PARTS = 3
 
 
@@ -25,13 +25,13 @@ PARTS = 3
     tags=["aws", "sagemaker"],
 )
 def image_history_parts() -> None:
-    """Read what changed at AWS since the last run, and publish it."""
+    """Read the changes in AWS since the last run, and publish them."""
 
     @task.external_python(
         python="/opt/image-history/bin/python", retries=2, retry_delay=timedelta(minutes=10)
     )
     def sync_part(number: int, parts: int, config_path: str) -> dict[str, object]:
-        """One part; its counts become the task's XCom. What could not be read or published makes the task fail."""
+        """One part; its counts become the task's XCom. The task fails if something could not be read or published."""
         import os
         from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""Dagster definitions: the warehouse as an asset that an hourly schedule brings up to date.
+"""Dagster definitions: the warehouse as an asset that an hourly schedule updates.
 
-`dagster dev -f deploy/dagster/image_history_defs.py`, in an environment that has dagster and image-history.
+Run `dagster dev -f deploy/dagster/image_history_defs.py` in an environment that has dagster and image-history.
 """
 
 from __future__ import annotations

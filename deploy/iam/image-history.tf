@@ -1,4 +1,4 @@
-# A role that may read SageMaker's images and nothing else, for whoever `principals` names: see deploy/README.md.
+# A role that may read SageMaker's images and nothing else, for the identities in `principals`: see deploy/README.md.
 
 terraform {
   required_version = ">= 1.5"
@@ -52,7 +52,7 @@ data "aws_iam_policy_document" "read" {
     sid       = "ListImages"
     effect    = "Allow"
     actions   = ["sagemaker:ListImages"]
-    resources = ["*"] # the operation knows no narrower resource
+    resources = ["*"] # the operation cannot be restricted to a resource
   }
 
   statement {
@@ -80,7 +80,7 @@ data "aws_iam_policy_document" "read" {
       sid     = "ReadAliases"
       effect  = "Allow"
       actions = ["sagemaker:ListAliases"]
-      resources = [ # IAM asks for both
+      resources = [ # IAM checks both
         "arn:${data.aws_partition.current.partition}:sagemaker:*:${data.aws_caller_identity.current.account_id}:image/*",
         "arn:${data.aws_partition.current.partition}:sagemaker:*:${data.aws_caller_identity.current.account_id}:image-version/*",
       ]

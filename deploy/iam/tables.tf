@@ -1,5 +1,5 @@
-# What the role that publishes lake tables needs beside image-history.tf: a database in Glue and a folder of a bucket,
-# and a bucket of S3 Tables if one is named.
+# Permissions to publish lake tables, in addition to image-history.tf: a database in Glue, a folder of a bucket, and a
+# bucket of S3 Tables if one is named.
 
 variable "publisher" {
   description = "Name of the role that runs image-history and publishes."

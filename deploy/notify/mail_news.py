@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Sends news of image-history by e-mail: mail_news.py FROM TO..., with the news as JSON on standard input.
+"""Send news of image-history by e-mail: mail_news.py FROM TO..., with the news as JSON on standard input.
 
 The mail server is that of SMTP_HOST (default localhost) and SMTP_PORT (default 25); with SMTP_USER and SMTP_PASSWORD
-it logs in, after STARTTLS. Python's standard library is all it needs.
+the script logs in after STARTTLS. It needs only Python's standard library.
 """
 
 import json
@@ -15,7 +15,7 @@ from html import unescape
 
 
 def letter(news: dict[str, str], sender: str, receivers: list[str]) -> EmailMessage:
-    """The news as a letter: the headline as its subject, the text below, and all of it attached as JSON."""
+    """Return the news as an e-mail: the headline as subject, the other lines as text, all of it attached as JSON."""
     # The text is written for Slack, where &, < and > are markup.
     headline, *lines = unescape(news["text"]).splitlines()
     mail = EmailMessage()
@@ -28,7 +28,7 @@ def letter(news: dict[str, str], sender: str, receivers: list[str]) -> EmailMess
 
 
 def main(sender: str, *receivers: str) -> None:
-    """Send one letter."""
+    """Send one e-mail."""
     mail = letter(json.load(sys.stdin), sender, list(receivers))
     host, port = os.environ.get("SMTP_HOST", "localhost"), int(os.environ.get("SMTP_PORT", "25"))
     with smtplib.SMTP(host, port, timeout=20) as server:

@@ -1,13 +1,13 @@
-"""Spark writes a Delta table without a jar: tasks write Parquet files, and the driver shows them in one version.
+"""Let Spark write a Delta table without a jar: tasks write Parquet files, the driver commits them in one version.
 
-A file to copy beside a job of yours. It needs PySpark 4, and `pip install deltalake` on the driver and the executors:
+Copy this file beside your job. It needs PySpark 4, and `pip install deltalake` on the driver and the executors:
 
     spark.sparkContext.addPyFile("delta_writer.py")
     spark.dataSource.register(delta_writer.DeltaTableSink)
     rows.write.format("delta_table").mode("append").save("s3://bucket/lake/table")
 
-Exactly once: only the files of tasks that Spark counts as done are in the version, whatever was killed and tried
-again, and the version appears as a whole or not at all. Files of tasks that were killed stay until a vacuum.
+Exactly once: the version has only the files of tasks that Spark counts as successful, even if tasks were killed and
+retried, and it appears as a whole or not at all. Files of killed tasks stay until a vacuum.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 
 class DeltaTableSink(DataSource):
-    """A Delta table by its path; every option but `path` is one of deltalake's storage options."""
+    """A Delta table at option `path`; all other options are deltalake's storage options."""
 
     @classmethod
     def name(cls) -> str:
-        """What `write.format` is given."""
+        """Return the name for `write.format`."""
         return "delta_table"
 
     def writer(self, schema: StructType, overwrite: bool) -> DataSourceWriter:  # noqa: FBT001 - Spark's own call
-        """Appends, or lets the rows take the place of all others."""
+        """Return a writer that appends, or replaces all rows of the table."""
         options = dict(self.options)
         path, mode = options.pop("path"), "overwrite" if overwrite else "append"
         uri = path if "://" in path else f"file://{Path(path).absolute()}"
@@ -51,7 +51,7 @@ class DeltaTableSink(DataSource):
 
 @dataclass
 class WrittenFile(WriterCommitMessage):
-    """What one task has written."""
+    """The file that one task has written."""
 
     path: str
     size_bytes: int
@@ -59,7 +59,7 @@ class WrittenFile(WriterCommitMessage):
 
 
 class DeltaTableWriter(DataSourceArrowWriter):
-    """One write: travels to the tasks and back. `columns` are Spark's in JSON, which is how Delta has them, too."""
+    """One write; it is pickled and sent to the tasks. `columns` is Spark's schema in JSON, which Delta uses too."""
 
     def __init__(self, uri: str, storage: dict[str, str], columns: str, mode: str) -> None:
         self.uri = uri
@@ -68,7 +68,7 @@ class DeltaTableWriter(DataSourceArrowWriter):
         self.mode = mode
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> WriterCommitMessage | None:
-        """One file of all rows of a task; none if it has no row."""
+        """Write all rows of a task into one file; a task without rows writes no file."""
         first = next(iterator, None)
         if first is None:
             return None
@@ -85,7 +85,7 @@ class DeltaTableWriter(DataSourceArrowWriter):
         return WrittenFile(path, files.get_file_info(path).size, rows)
 
     def commit(self, messages: list[WriterCommitMessage | None]) -> None:
-        """One version with the files of all tasks. Another writer's commit at the same time lets it fail whole."""
+        """Commit the files of all tasks as one version. Fails as a whole if another writer commits meanwhile."""
         schema = Schema.from_json(self.columns)
         if not DeltaTable.is_deltatable(self.uri, self.storage):
             DeltaTable.create(self.uri, schema, mode="ignore", storage_options=self.storage)
@@ -98,13 +98,13 @@ class DeltaTableWriter(DataSourceArrowWriter):
         )
 
     def abort(self, messages: list[WriterCommitMessage | None]) -> None:
-        """Remove what tasks have written for nothing."""
+        """Remove the files that tasks have written, after the job failed."""
         for message in messages:
             if isinstance(message, WrittenFile):
                 self._files().delete_file(message.path)
 
     def _files(self) -> pafs.PyFileSystem:
-        """The folder of the table, which is made by the first file in it."""
+        """Return the folder of the table; a local folder is created if it is missing."""
         if self.uri.startswith("file://"):
             pafs.LocalFileSystem().create_dir(self.uri.removeprefix("file://"), recursive=True)
         return pafs.PyFileSystem(DeltaStorageHandler(self.uri, self.storage))

@@ -240,7 +240,7 @@ def test_make_asks_for_java_before_it_builds_spark(tmp_path: Path) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     outcome = clean_run("make", "spark-check", folder=tmp_path, JAVA_HOME=str(tmp_path))
     first, *others = outcome.stderr.splitlines()
-    assert first.startswith("Spark needs Java 17 or later, and none starts; install one")
+    assert first.startswith("Spark needs Java 17 or later, and no Java starts; install one")
     assert all(line.startswith("make: ***") for line in others)
     assert (outcome.returncode, [path.name for path in tmp_path.iterdir()]) == (2, ["Makefile"])
 

@@ -1,5 +1,5 @@
-# A bus that takes SageMaker's image events from all accounts and regions, and the queue of image-history: see
-# docs/hints.md.
+# A bus that receives SageMaker's image events from all accounts and regions, and the queue of image-history:
+# see docs/hints.md.
 
 terraform {
   required_version = ">= 1.5"
@@ -63,13 +63,13 @@ resource "aws_sqs_queue" "dead_letters" {
 
 resource "aws_sqs_queue" "hints" {
   name_prefix                = "image-history-"
-  message_retention_seconds  = 1209600 # 14 days: the most, and longer than hints.trust
+  message_retention_seconds  = 1209600 # 14 days: the maximum, and longer than hints.trust
   visibility_timeout_seconds = 300
   sqs_managed_sse_enabled    = true
 
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead_letters.arn
-    maxReceiveCount     = 1000 # a hint is received by every sync until it is settled
+    maxReceiveCount     = 1000 # every sync receives a hint until the hint is settled
   })
 }
 
