@@ -134,7 +134,7 @@ class Caller:
 def require_new(made: Exchange) -> None:
     """Raise MalformedResponseError for a duplicate of the last answer; for answers that don't name their subject."""
     if made.repeated:
-        raise MalformedResponseError("the answer is the one before it once more")
+        raise MalformedResponseError("the answer repeats the previous one")
 
 
 def _explained(error: Exception, *, answered: bool) -> Exception:
@@ -148,5 +148,5 @@ def _explained(error: Exception, *, answered: bool) -> Exception:
         explained = error
     else:
         # A server that answers in AWS's place may send a form that botocore does not expect.
-        explained = MalformedResponseError(f"the answer is none of this service ({type(error).__name__})")
+        explained = MalformedResponseError(f"the answer is not one of this service ({type(error).__name__})")
     return explained

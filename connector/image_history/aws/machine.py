@@ -168,8 +168,8 @@ def _of_page(error: ClientError, place: str) -> ConnectorError | None:
     if status not in _PAGES or code not in {"", str(status)} or any(name in headers for name in _REQUEST_IDS):
         return None
     return ConfigError(
-        f"{place} failed: what answers is not AWS (HTTP {status}, without a request id), but a proxy or firewall on "
-        f"the way. Check the proxy ({proxy_setting()}) and AWS_ENDPOINT_URL.",
+        f"{place} failed: the answer is not AWS's (HTTP {status}, without a request id), but that of a proxy or "
+        f"firewall on the way. Check the proxy ({proxy_setting()}) and AWS_ENDPOINT_URL.",
         code=f"HTTP{status}",
     )
 

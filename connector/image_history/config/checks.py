@@ -131,7 +131,7 @@ def _check_serves(called: str, entry: Publish, to: str, item: Node) -> None:
         "grace": (not tables, "is for Parquet datasets; how long a table's versions last is 'keep'."),
         "sse": of_s3,
         "kms_key_id": of_s3,
-        "group": (not (in_s3 or tables or is_file(to)), "is for a dataset in a folder, and 'to' is none."),
+        "group": (not (in_s3 or tables or is_file(to)), "is for a dataset in a folder, and 'to' is not one."),
     }
     for name, (serves, sentence) in serving.items():
         if name in item.members and getattr(entry, name) is not None and not serves:
@@ -149,7 +149,7 @@ def _check_hints(config: Config, root: Node) -> None:
         raise written.at("profile").fault("hints.profile is for a queue; name one, or remove it.")
     if hints.trust_image_time and (hints.queue is not None or hints.folder is not None):
         raise written.at("trust_image_time").fault(
-            "hints.trust_image_time is for where there are no hints; keep it, or the queue or folder."
+            "hints.trust_image_time is only for use without hints; keep it, or the queue or folder."
         )
 
 

@@ -106,7 +106,7 @@ def targets(accounts: Iterable[Account], logins: Logins | None = None) -> tuple[
 def _of_account(account: Account, logins: Logins) -> Iterator[Target]:
     access, images = access_of(account), filter_of(account)
     if account.regions == ALL:
-        raise ConfigError(f"{access} is read in all its regions: name the one that is meant, with --region.")
+        raise ConfigError(f"{access} is read in all its regions: choose one with --region.")
     named = account.regions if isinstance(account.regions, tuple) else ()
     login = logins.of(access, *named)
     try:
