@@ -102,7 +102,7 @@ class Images(Group, frozen=True):
     include: Annotated[Globs, SOME] = ("*",)
     """Images to read: names or patterns, case-sensitive."""
     exclude: Globs = ()
-    """Images to leave out, even though `include` matches them."""
+    """Images to leave out, even if `include` matches them."""
 
 
 class Account(Group, frozen=True):
@@ -152,7 +152,7 @@ class Organization(Group, frozen=True):
     include: Members = Members()
     """Accounts to read. Default: all of the organization."""
     exclude: Members = Members()
-    """Accounts to leave out, even though `include` has them."""
+    """Accounts to leave out, even if `include` has them."""
     regions: Regions | None = None
     """Regions to read in each account, as in `accounts[].regions`."""
     images: Images = Images()
@@ -230,7 +230,7 @@ class Hints(Group, frozen=True):
     queue: Annotated[str, QUEUE_URL] | None = None
     """Address of the SQS queue to which EventBridge sends SageMaker's image events. Default: no hints."""
     folder: Path | None = None
-    """Folder with such events, instead of a queue: *.jsonl files, one event per line."""
+    """Folder with these events, instead of a queue: *.jsonl files, one event per line."""
     profile: Profile | None = None
     """Profile for the queue. Default: AWS's own credential chain. Only with `queue`."""
     trust: PositiveDuration = timedelta(days=1)

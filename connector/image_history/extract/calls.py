@@ -169,7 +169,7 @@ class ScopeCalls:
     def list_aliases(self, image_name: str, version: int, next_token: str | None) -> Answer[AliasesBody]:
         """One page of a version's aliases; ImageNotFoundError if there is no such version.
 
-        Paced with the list calls, whose rate AWS limits more than that of Describe.
+        Paced with the list calls, whose rate AWS limits more strictly than that of describe calls.
         """
         parameters = {
             "ImageName": image_name,
