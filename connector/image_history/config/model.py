@@ -224,8 +224,7 @@ class Publish(Group, frozen=True):
 
 
 class Hints(Group, frozen=True):
-    """The source of AWS's events, which say which images may have changed. The others may rest; without a source
-    none does."""
+    """The source of AWS's events, which say which images may have changed; the others may rest. Without one: none."""
 
     queue: Annotated[str, QUEUE_URL] | None = None
     """Address of the SQS queue to which EventBridge sends SageMaker's image events. Default: no hints."""
