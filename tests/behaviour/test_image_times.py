@@ -168,9 +168,7 @@ def test_image_times_are_refused_beside_hints(tmp_path: Path, source: str) -> No
     """One of the two tells of changes."""
     path = tmp_path / "c.yaml"
     path.write_text(f"hints:\n  {source}\n  trust_image_time: true\n")
-    with pytest.raises(
-        ConfigError, match=r"c.yaml:3: hints.trust_image_time is for where there are no hints"
-    ):
+    with pytest.raises(ConfigError, match=r"c.yaml:3: hints.trust_image_time is only for use without hints"):
         load_config(path)
 
 

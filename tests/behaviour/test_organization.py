@@ -128,7 +128,7 @@ def test_included_account_that_is_not_there_is_reported(clouded: Cloud) -> None:
     accounts = clouded.organization(1)
     present, absent = found(include=Members(accounts=(accounts[0], "999999999999")))
     assert accounts_of([present]) == accounts
-    with pytest.raises(CredentialsError, match=r"999999999999:role/audit/reader .* is no active one"):
+    with pytest.raises(CredentialsError, match=r"999999999999:role/audit/reader .* is not active"):
         open_scope(absent, Config(), Stop())
 
 

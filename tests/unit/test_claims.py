@@ -18,7 +18,7 @@ TESTS = {
 # What a line says, and the tests that fail if it is not so.
 CLAIMS = {
     "0s: never continue": ("test_stale_run_keeps_its_rows_and_reads_unfinished_streams_from_their_start",),
-    "Always to be given": ("test_every_setting_is_documented",),
+    "Always required": ("test_every_setting_is_documented",),
     "debug log is never": ("test_no_secret_is_told_under_any_fault",),
     "never spliced": ("test_query_binds_parameters_and_splices_none",),
     "not ours is never touched": (

@@ -175,7 +175,7 @@ def test_wrong_value_says_what_is_allowed(tmp_path: Path, text: str, sentence: s
         pytest.param("accounts: [null]", "accounts[0] must be a mapping", id="empty-entry"),
         pytest.param('warehouse: "a\\0b"', "contains a control character", id="nul"),
         pytest.param('warehouse: "\\ud800"', "half a character", id="surrogate"),
-        pytest.param("warehouse: ~nobody-is-called-so/x", "is nobody's home", id="home"),
+        pytest.param("warehouse: ~nobody-is-called-so/x", "is no user's home", id="home"),
         pytest.param("warehouse: ..", "warehouse names a folder", id="folder"),
         pytest.param(
             "notify: [{webhook: 'https://[x/y'}]",

@@ -1,4 +1,4 @@
-"""Ways into an account, and what is known of them before anybody is asked.
+"""How an account is accessed, and what is known about it before the first request.
 
 Plain values: must not know botocore.
 """
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 
 def named_profile() -> str | None:
-    """The profile that the environment names."""
+    """The profile that AWS_PROFILE or AWS_DEFAULT_PROFILE names, if any."""
     return os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or None
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to get at one account: a profile, or a role assumed from a profile; neither means AWS's default chain."""
+    """How to access one account: a profile, or a role assumed from a profile; neither means AWS's default chain."""
 
     profile: str | None = None
     role_arn: str | None = None
@@ -39,7 +39,7 @@ class Access:
 
     @property
     def role_account(self) -> str | None:
-        """The account that the role is of; None without a role."""
+        """The account of the role; None without a role."""
         return None if self.role_arn is None else self.role_arn.split(":")[4]
 
 
@@ -54,7 +54,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose credentials they are, as STS tells."""
+    """The account and the partition of credentials, as STS reports them."""
 
     account_id: str
     partition: str

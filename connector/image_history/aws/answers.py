@@ -1,4 +1,4 @@
-"""One answer of AWS: read as what it has to be, and held against the request that it answers.
+"""Reads one answer of AWS, validates it, and checks that it belongs to the request.
 
 Must not import botocore, and must not know retry, pages or streams.
 """
@@ -28,12 +28,12 @@ _NO_ARN = "None"
 
 
 def read_answer(operation: str, status: int, headers: Mapping[str, str], body: bytes) -> Answer[Any]:
-    """A success, held to its types. MalformedResponseError if it is none."""
+    """Decode and validate a success. MalformedResponseError if it is invalid."""
     request_id = headers.get("x-amzn-requestid")
     try:
         return _answer(operation, status, headers, body)
     except MalformedResponseError as error:
-        # What AWS's support asks for first; the proxy that answered in its place has none.
+        # AWS's support asks for the request id first; the answer of a proxy has none.
         raise MalformedResponseError(
             f"{error.message} (request id {request_id or 'none'})",
             operation=operation,
@@ -62,13 +62,13 @@ def _date_ms(operation: str, header: str | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose answer it has to be: of this region and this account; None where nobody has told the account yet."""
+    """The region and account to which an answer must belong; `account_id` is None while it is unknown."""
 
     region: str
     account_id: str | None = None
 
     def prefix(self, arns: Iterable[str]) -> str:
-        """How every ARN has to begin, in lower case; what is not known is as in the first one."""
+        """How every ARN must begin, in lower case. Unknown parts are taken from the first ARN."""
         partition, account_id = partition_of(self.region), self.account_id
         if partition is None or account_id is None:
             told = [*next((arn for arn in arns if arn != _NO_ARN), "").split(":"), *[""] * 5]
@@ -79,10 +79,10 @@ class Owner:
 def require_subject(
     operation: str, parameters: Mapping[str, object], answer: Answer[Any], owner: Owner
 ) -> str | None:
-    """The account of an answer; MalformedResponseError unless it is the owner's, and about what was asked for.
+    """The account of an answer; MalformedResponseError unless it is the owner's, and about the requested subject.
 
-    AWS may write a name in lower case in ARNs, and the text None for an ARN. A damaged ARN is still a text, so
-    nobody else would notice it.
+    AWS may write a name in lower case in ARNs, and the text None for an ARN. A damaged ARN is still a text, so no
+    other check would notice it.
     """
     body, image_name = answer.body, str(parameters.get("ImageName", ""))
     right = True
@@ -94,7 +94,7 @@ def require_subject(
         versions = body.ImageVersions
     elif isinstance(body, DescribedImage):
         images, right = (body,), body.ImageName == image_name
-    elif not isinstance(body, AliasesBody):  # bare names: nothing in them says whose they are
+    elif not isinstance(body, AliasesBody):  # bare names, which do not say whose they are
         versions, right = (body,), body.Version == parameters.get("Version", body.Version)
     arns = [image.ImageArn for image in images] or [row.ImageArn for row in versions]
     begins = owner.prefix(arns)
@@ -115,7 +115,7 @@ def _odd_image(images: Sequence[Image], begins: str) -> str | None:
 
 def _odd_version(rows: Sequence[ImageVersion], image_name: str, begins: str) -> str | None:
     name = image_name.lower()
-    # Each text once: a page of a hundred versions has one ARN of their image.
+    # Each text is checked once: a page of a hundred versions repeats one ARN of their image.
     arns = dict.fromkeys(row.ImageArn for row in rows)
     stem = f"{begins}image-version/{name}/"
     return _first_odd((arn, f"{begins}image/{name}") for arn in arns) or _first_odd(
@@ -124,5 +124,5 @@ def _odd_version(rows: Sequence[ImageVersion], image_name: str, begins: str) -> 
 
 
 def _first_odd(arns: Iterable[tuple[str, str]]) -> str | None:
-    """The first ARN that is not what it has to be."""
+    """The first ARN that differs from the expected one."""
     return next((arn for arn, right in arns if arn.lower() != right and arn != _NO_ARN), None)

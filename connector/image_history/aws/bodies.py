@@ -1,9 +1,9 @@
-"""AWS's answers, typed: what a body must be before a page is believed.
+"""The types of AWS's answers: a body must match its type before a page is accepted.
 
-Pure decoding of bytes; must not know HTTP, botocore, or what becomes of a row. botocore turns a malformed
-success into an empty last page without an error (HTML, cut JSON, `{}`, a null list), so bodies are decoded
-here instead, and whatever doesn't fit raises `MalformedResponseError`. What AWS may add later is no fault:
-unknown members are kept as JSON, and unknown values as text, and both are reported as drift.
+Pure decoding of bytes; must not know HTTP, botocore, or what becomes of a row. botocore turns a malformed success
+into an empty last page without an error (HTML, cut JSON, `{}`, a null list), so bodies are decoded here instead,
+and a body that doesn't match raises `MalformedResponseError`. Additions by AWS are no fault: unknown members are
+kept as JSON, and unknown values as text, and both are reported as drift.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from image_history.errors import MalformedResponseError
 from image_history.model import Drift
 
-# An epoch in milliseconds, as a broken service may send, lies beyond; 4102444800 is the year 2100.
+# The limit 4102444800 is the year 2100. It refuses an epoch in milliseconds, which a broken service may send.
 _Epoch = Annotated[float, msgspec.Meta(ge=0, le=4_102_444_800)]
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -30,14 +30,14 @@ _SHOWN_BYTES = 200
 VERSION_STATUSES = frozenset({"CREATING", "CREATED", "CREATE_FAILED", "DELETING", "DELETE_FAILED"})
 IMAGE_STATUSES = VERSION_STATUSES | {"UPDATING", "UPDATE_FAILED"}
 
-# What DescribeImageVersion may say where the service's model names the choices.
+# The known values of DescribeImageVersion's members, where the service's model lists them.
 DETAIL_VALUES: dict[str, frozenset[str]] = {
     "JobType": frozenset({"TRAINING", "INFERENCE", "NOTEBOOK_KERNEL"}),
     "Processor": frozenset({"CPU", "GPU"}),
     "VendorGuidance": frozenset({"NOT_PROVIDED", "STABLE", "TO_BE_ARCHIVED", "ARCHIVED"}),
 }
 
-# No member of AWS's can have these names, so only `_with_raws` fills the fields.
+# No member of AWS's answers can have these names, so only this module fills the fields.
 _RAW_NAME = "(members unknown here)"
 _RAW = msgspec.field(name=_RAW_NAME, default=None)
 _DETAILS_RAW_NAME = "(members of the description unknown here)"
@@ -46,7 +46,7 @@ _DETAILS_RAW_NAME = "(members of the description unknown here)"
 class ImageVersion(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """One item of ListImageVersions. Times are epoch seconds with milliseconds, as AWS sends them.
 
-    `etl_raw` is JSON of members that are not known here.
+    `etl_raw` has the unknown members, as JSON.
     """
 
     Version: _Number
@@ -60,9 +60,9 @@ class ImageVersion(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=
 
 
 class DescribedImageVersion(ImageVersion, frozen=True, gc=False, forbid_unknown_fields=True):
-    """What DescribeImageVersion answers: the same as the list, and details.
+    """The answer of DescribeImageVersion: the members of the list, and details.
 
-    Its members that are not known here are JSON in a field of their own: the list may well lack them.
+    Its unknown members are kept as JSON in a separate field, since the list may lack them.
     """
 
     BaseImage: str | None = None
@@ -92,7 +92,7 @@ class Image(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class DescribedImage(Image, frozen=True, gc=False, forbid_unknown_fields=True):
-    """What DescribeImage answers."""
+    """The answer of DescribeImage."""
 
     RoleArn: str | None = None
 
@@ -112,7 +112,7 @@ class ImagesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AliasesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a ListAliases success: names alone; those of one version if one was asked for."""
+    """The body of a ListAliases success: only names, those of one version if the request named one."""
 
     SageMakerImageVersionAliases: tuple[_Text, ...]
     NextToken: _Token | None = None
@@ -125,7 +125,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "DescribeImageVersion": DescribedImageVersion,
     "ListAliases": AliasesBody,
 }
-# Beside its own errors msgspec raises these: for text that is no UTF-8, and for nesting without end.
+# Besides its own errors, msgspec raises these: for text that is not UTF-8, and for endless nesting.
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ITEMS: dict[str, tuple[str, type[msgspec.Struct]]] = {
     "ListImageVersions": ("ImageVersions", ImageVersion),
@@ -138,8 +138,8 @@ _DECODERS = {operation: msgspec.json.Decoder(body) for operation, body in BODIES
 class Answer(Generic[Body_co]):
     """One validated success: its typed body, AWS's request id, the server's Date and the body's size.
 
-    `date_ms` is UTC epoch milliseconds with the whole seconds that HTTP gives. `drift` is what the body held
-    that is not known here.
+    `date_ms` is UTC epoch milliseconds with the whole seconds that HTTP gives. `drift` lists the unknown members
+    and values of the body.
     """
 
     body: Body_co
@@ -150,7 +150,7 @@ class Answer(Generic[Body_co]):
 
 
 def decode_body(operation: str, body: bytes) -> tuple[msgspec.Struct, tuple[Drift, ...]]:
-    """Decode one success body of `operation`, with what in it is not known here.
+    """Decode one success body of `operation`; also return its unknown members and values as drift.
 
     MalformedResponseError says what doesn't fit, and where.
     """
@@ -170,7 +170,7 @@ def _malformed(operation: str, body: bytes, error: Exception) -> MalformedRespon
 
 
 def _decode_newer(operation: str, body: bytes, error: Exception) -> tuple[msgspec.Struct, tuple[Drift, ...]]:
-    """Decode a body that has members which this version doesn't know; anything else about it must be right."""
+    """Decode a body with members that this version doesn't know. The rest of the body must be valid."""
     if not isinstance(error, msgspec.ValidationError) or "unknown field" not in str(error):
         raise _malformed(operation, body, error) from error
     try:
@@ -183,7 +183,7 @@ def _decode_newer(operation: str, body: bytes, error: Exception) -> tuple[msgspe
     raws: list[str | None] = []
     name, item = _ITEMS.get(operation, ("", ImageVersion))
     entries = known.get(name)
-    # A list that is missing or null stays so: it must be refused, and never become an empty one.
+    # A missing or null list is left unchanged, so that it is refused, and never taken for an empty one.
     if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
         split = [_split(entry, item) for entry in entries]
         unknown.update(f"{name}[].{member}" for _, extra in split for member in extra)
@@ -226,7 +226,7 @@ def _with_raws(operation: str, decoded: msgspec.Struct, raws: Iterable[str | Non
 
 
 def _unknown_values(operation: str, decoded: msgspec.Struct) -> Iterator[Drift]:
-    """Values that are not known here, each with how often it came; they are kept as they are."""
+    """Unknown values, each with how often it occurred. The body keeps them unchanged."""
     if isinstance(decoded, ImageVersionsBody):
         statuses = [row.ImageVersionStatus for row in decoded.ImageVersions]
         known, member = VERSION_STATUSES, "ImageVersions[].ImageVersionStatus"
@@ -257,7 +257,7 @@ class _ErrorBody(msgspec.Struct, rename={"code": "__type", "text": "message", "c
 
 
 def readable_error(body: bytes) -> bytes:
-    """An error's body as an object of texts, whatever was sent: what a proxy says becomes the message."""
+    """Rewrite an error's body as an object of texts. A body that is not JSON, as of a proxy, becomes the message."""
     if not body.strip():
         return body
     try:

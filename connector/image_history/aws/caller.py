@@ -1,6 +1,6 @@
-"""One call to AWS, whatever the service: within its time, with credentials that are renewed once, in our own errors.
+"""Makes one call to any service of AWS: with a time limit, one renewal of credentials, and our own errors.
 
-The only place that renews credentials, bounds a call and translates what botocore raises. Must not know retry,
+The only place that renews credentials, limits a call and translates what botocore raises. Must not know retry,
 pages, or what an answer is for.
 """
 
@@ -20,7 +20,7 @@ from image_history.aws.transport import Exchange
 from image_history.errors import UNFORESEEN, ConnectorError, MalformedResponseError, ServiceUnavailableError
 
 Result = TypeVar("Result")
-# Takes what botocore returns; MalformedResponseError unless it is an answer to what was asked.
+# Takes what botocore returns; raises MalformedResponseError unless it answers the request.
 Judge = Callable[[Any, Exchange], Result]
 
 
@@ -31,8 +31,9 @@ def _nobody(_: str) -> None:
 class Caller:
     """The calls of one login to one service in one region. Safe to share between threads.
 
-    Expired credentials are renewed at the login, once for all who share it, and the call is then made again:
-    `repeated` hears of that, so that every request is counted. `callers` bounds the calls of all who share it.
+    Expired credentials are renewed at the login, once for all callers that share it, and the call is then made
+    again. `repeated` is called for each such call, so that every request is counted. `callers` limits all calls
+    that share it.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Caller:
         self._client: Client | None = None
 
     def open(self, place: str) -> None:
-        """Make the client, so that wrong configuration is known before anything is asked. Raises as `call`."""
+        """Make the client, so that a wrong configuration is found before the first request. Raises as `call` does."""
         try:
             self._current()
         except (*RAISED, ConnectorError) as error:
@@ -101,7 +102,7 @@ class Caller:
                 try:
                     result = judge(getattr(api, xform_name(operation))(**parameters), made)
                 except ClientError as error:
-                    # An error does not say what it is about: heard twice, another thing would seem to be gone.
+                    # An error does not name its subject: a duplicate would make another image seem to be gone.
                     require_new(made)
                     made.believed = is_from_aws(error)
                     raise
@@ -131,13 +132,13 @@ class Caller:
 
 
 def require_new(made: Exchange) -> None:
-    """MalformedResponseError for the answer before once more; for answers that don't say what they are about."""
+    """Raise MalformedResponseError for a duplicate of the last answer; for answers that don't name their subject."""
     if made.repeated:
-        raise MalformedResponseError("the answer is the one before it once more")
+        raise MalformedResponseError("the answer repeats the previous one")
 
 
 def _explained(error: Exception, *, answered: bool) -> Exception:
-    """Whose fault an error of Python's is: before an answer the credentials' source, after it the answer's."""
+    """Classify a Python error: before an answer it comes from the source of the credentials, else from the answer."""
     explained: Exception
     if not answered:
         explained = CredentialRetrievalError(provider="credentials", error_msg=sentence(error).rstrip("."))
@@ -146,6 +147,6 @@ def _explained(error: Exception, *, answered: bool) -> Exception:
     elif isinstance(error, ValueError):
         explained = error
     else:
-        # What answers in a service's place is not always of a form that botocore has thought of.
-        explained = MalformedResponseError(f"the answer is none of this service ({type(error).__name__})")
+        # A server that answers in AWS's place may send a form that botocore does not expect.
+        explained = MalformedResponseError(f"the answer is not one of this service ({type(error).__name__})")
     return explained

@@ -1,4 +1,4 @@
-"""What botocore ships about AWS: its partitions, its regions, and the models of its services.
+"""botocore's own data about AWS: its partitions, its regions, and the models of its services.
 
 Must not know credentials, nor make a request.
 """
@@ -13,7 +13,7 @@ from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
 
 _SAGEMAKER_ENDPOINTS = "api.sagemaker"
-# Those that AWS had before March 2019; every later one an account has to enable first (AWS's guide to accounts).
+# AWS's regions from before March 2019. An account must first enable any later one (AWS's guide to accounts).
 _ALWAYS_ENABLED = frozenset(
     {
         *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1"),
@@ -32,7 +32,7 @@ _ALWAYS_ENABLED = frozenset(
 
 @cache
 def partition_of(region: str) -> str | None:
-    """The partition of a region, known or of a known form, such as aws-cn of cn-north-1; None for any other."""
+    """The partition of a region, such as aws-cn for cn-north-1; None if neither its name nor its form is known."""
     try:
         return str(_endpoints().get_partition_for_region(region))
     except UnknownRegionError:
@@ -40,14 +40,14 @@ def partition_of(region: str) -> str | None:
 
 
 def central_region(partition: str) -> str | None:
-    """Where a partition's global services are; None for an unknown one."""
+    """The region of a partition's global services; None for an unknown partition."""
     described = _default_loader().load_data("partitions")["partitions"]
     regions = (each["outputs"]["implicitGlobalRegion"] for each in described if each["id"] == partition)
     return next(regions, None)
 
 
 def is_always_enabled(region: str) -> bool:
-    """Whether there is no account that could not be asked in this region."""
+    """Whether every account has this region enabled."""
     return region in _ALWAYS_ENABLED
 
 
@@ -58,7 +58,7 @@ def sagemaker_regions(partition: str) -> tuple[str, ...]:
 
 @cache
 def known_regions() -> frozenset[str]:
-    """Every region of every partition that botocore has a name for, and every one that SageMaker is in."""
+    """The regions of all partitions that botocore has a name for, and those that have SageMaker."""
     partitions = _default_loader().load_data("partitions")["partitions"]
     named = (region for each in partitions for region in each["regions"])
     there = (region for each in partitions for region in sagemaker_regions(each["id"]))
@@ -66,9 +66,9 @@ def known_regions() -> frozenset[str]:
 
 
 def nearest_region(name: str) -> str | None:
-    """The known region whose name is most like this one; None if none is."""
+    """The known region with the most similar name; None if no name is similar."""
     near = difflib.get_close_matches(name, sorted(known_regions()), n=10)
-    # Letters that changed places are the commonest slip.
+    # Swapped letters are the most common typing error.
     return next((each for each in near if sorted(each) == sorted(name)), next(iter(near), None))
 
 
@@ -83,5 +83,5 @@ def _default_loader() -> Loader:
 
 @cache
 def shared_loader(paths: tuple[str, ...]) -> Loader:
-    """The one loader of all sessions with these search paths: each reads botocore's models once."""
+    """The loader shared by all sessions with these search paths, so that botocore's models are read once."""
     return Loader(extra_search_paths=list(paths), include_default_search_paths=False)

@@ -1,8 +1,8 @@
-"""botocore's sessions and clients, and what all of them have in common.
+"""botocore's sessions and clients, and the state that all of them share.
 
-Every client is botocore's, made by a session of botocore's; accounts whose profiles say the same, but for their
-credentials, share one. Must not know whose credentials sign, or which calls are made. botocore's own retries are off:
-every request is one that we decided to make.
+Every client is a botocore client made by a botocore session. Accounts whose profiles differ only in their
+credentials share a client. Must not know whose credentials sign, or which calls are made. botocore's own retries
+are off: no request is sent without our own decision.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from image_history.aws.transport import CredentialsOfExchange, Sender, send
 from image_history.errors import UNFORESEEN, ConfigError
 from image_history.version import __version__
 
-# The first that is set wins, as in version 2 of the AWS CLI; botocore knows the second alone.
+# The first that is set wins, as in version 2 of the AWS CLI; botocore reads only the second one.
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
-# As botocore sets them: small requests at once, and a server that is gone is noticed.
+# As botocore sets them: small requests are sent at once, and a lost server is noticed.
 _SOCKET_OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 ]
-# What profiles may differ in that share a client: whose keys it signs with is known at each call.
+# The settings in which profiles that share a client may differ: the keys that sign are chosen at each call.
 _OF_CREDENTIALS = frozenset(
     {
         *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_account_id", "region"),
@@ -60,14 +60,14 @@ _OF_CREDENTIALS = frozenset(
         *("sso_session", "sso_start_url", "sso_region", "sso_account_id", "sso_role_name"),
     }
 )
-# botocore's sessions and loaders are not made for several threads.
+# botocore's sessions and loaders are not thread-safe.
 _MAKING = threading.Lock()
 
 
 class Common:
-    """What all sessions have in common: what AWS's own files say, botocore's handlers, and its clients.
+    """What all sessions share: the contents of AWS's own files, botocore's handlers, and its clients.
 
-    Each took some milliseconds for each of hundreds of scopes. Safe to share between threads.
+    Without sharing, each takes some milliseconds for each of hundreds of scopes. Safe to share between threads.
     """
 
     def __init__(self) -> None:
@@ -78,9 +78,9 @@ class Common:
         self._lock = threading.RLock()
 
     def handlers(self) -> HierarchicalEmitter:
-        """Botocore's own handlers, and ours that refuses what would be readable on its way.
+        """Botocore's own handlers, and ours, which collect secrets to mask and refuse plain http.
 
-        Each client has a copy of them, for what concerns it alone.
+        Each client has a copy of them, to which its own handlers are added.
         """
         with self._lock:
             if self._handlers is None:
@@ -93,28 +93,28 @@ class Common:
             return self._handlers
 
     def files(self) -> Any:
-        """What AWS's files say, as botocore reads them."""
+        """The contents of AWS's files, as botocore reads them."""
         with self._lock:
             if self._files is None:
                 self._files = botocore.session.Session(include_builtin_handlers=False).full_config
             return self._files
 
     def parsed(self, parse: Callable[[str], Any], path: str) -> Any:
-        """What a parser of botocore's makes of one of the files. ConfigNotFound if there is none."""
+        """The result of a botocore parser for one of the files, cached. ConfigNotFound if there is no such file."""
         with self._lock:
             if (parse, path) not in self._parsed:
                 self._parsed[parse, path] = parse(path)
             return self._parsed[parse, path]
 
     def read_again(self) -> None:
-        """Have the files read when they are needed next."""
+        """Forget the files and the clients made with them; the files are read again when needed."""
         with self._lock:
             self._files = None
             self._parsed.clear()
             self._senders.clear()
 
     def sender(self, session: AccountSession, service: str, region: str, timeouts: Timeouts) -> Sender:
-        """The one client of all sessions whose profiles say the same, but for their credentials."""
+        """The client shared by all sessions whose profiles differ only in their credentials."""
         key = (service, region, timeouts, session.settings)
         with self._lock:
             if key not in self._senders:
@@ -123,10 +123,10 @@ class Common:
 
 
 class AccountSession(botocore.session.Session):
-    """A session that has from all sessions what they have in common."""
+    """A session that uses the state shared by all sessions."""
 
     def __init__(self, profile: str | None, common: Common) -> None:
-        # Before botocore's own constructor, which may ask for the files.
+        # Set before botocore's own constructor runs, which may read the files.
         self.common = common
         self._settings: frozenset[tuple[str, str]] | None = None
         super().__init__(
@@ -138,12 +138,12 @@ class AccountSession(botocore.session.Session):
 
     @property
     def full_config(self) -> Any:
-        """What AWS's files say."""
+        """The contents of AWS's files."""
         return self.common.files()
 
     @property
     def settings(self) -> frozenset[tuple[str, str]]:
-        """What the profile says of clients, whoever signs."""
+        """The profile's settings for clients, without those for credentials."""
         if self._settings is None:
             profile = self.get_scoped_config()
             self._settings = frozenset(
@@ -153,12 +153,12 @@ class AccountSession(botocore.session.Session):
 
 
 def set_region_variables() -> list[str]:
-    """Those of the variables that name a region which are set, the first one counts."""
+    """The region variables that are set; the first one counts."""
     return [name for name in _REGION_VARIABLES if os.environ.get(name)]
 
 
 def open_session(profile: str | None, common: Common) -> AccountSession:
-    """A session that sends nothing over plain http, and asks nobody who is not there.
+    """Open a session that refuses plain http, and does not prompt for a code where there is no terminal.
 
     ConfigError for an unknown profile.
     """
@@ -179,7 +179,7 @@ def open_session(profile: str | None, common: Common) -> AccountSession:
 
 
 def _read_files_once(resolver: CredentialResolver, session: botocore.session.Session, common: Common) -> None:
-    """Let the providers that read AWS's files share what is in them: each parses all profiles to find its own."""
+    """Let the providers share the parsed files: otherwise each would parse all profiles to find its own."""
     name = session.get_config_variable("profile") or "default"
     shared = SharedCredentialProvider(
         session.get_config_variable("credentials_file"), name, partial(common.parsed, raw_config_parse)
@@ -189,14 +189,14 @@ def _read_files_once(resolver: CredentialResolver, session: botocore.session.Ses
     )
     for provider in (shared, config):
         resolver.insert_after(provider.METHOD, provider)
-        # The first one of that name.
+        # Removes the first provider of that name, botocore's own.
         resolver.remove(provider.METHOD)
 
 
 def _new_sender(profile: str | None, common: Common, where: tuple[str, str], timeouts: Timeouts) -> Sender:
-    """A client of botocore that signs and sends for whatever account has an exchange under way.
+    """Make a botocore client that signs and sends for the account of its thread's current exchange.
 
-    ConfigError for a bundle of authorities that is none, and for an endpoint that is none or plain http.
+    ConfigError for an invalid file of certificate authorities, and for an endpoint that is invalid or plain http.
     """
     session = open_session(profile, common)
     session.register_component("credential_provider", CredentialResolver([CredentialsOfExchange()]))
@@ -232,9 +232,9 @@ def _new_sender(profile: str | None, common: Common, where: tuple[str, str], tim
 def new_client(
     session: botocore.session.Session, service: str, region: str | None, config: BotoConfig
 ) -> Any:
-    """A client of botocore.
+    """Make a botocore client.
 
-    ConfigError for an endpoint that is none, or that is plain http.
+    ConfigError for an endpoint that is invalid or plain http.
     """
     try:
         with _MAKING:
@@ -259,7 +259,7 @@ def _client_config(session: botocore.session.Session, timeouts: Timeouts) -> Bot
         connect_timeout=timeouts.connect_seconds,
         read_timeout=timeouts.read_seconds,
         tcp_keepalive=True,
-        # Given whole: botocore would put its own together from thirty parts, for each request anew.
+        # Set as a whole: botocore would assemble its own from thirty parts for each request.
         user_agent=f"image-history/{__version__} Botocore/{botocore.__version__}"
         + (f" app/{named}" if named else ""),
     )
@@ -270,7 +270,7 @@ def _refuse_readable_request(request: Any, **_: object) -> None:
 
 
 def refuse_plain_http(endpoint: str) -> None:
-    """ConfigError for an endpoint whose requests somebody on the way could read."""
+    """Raise ConfigError for a plain http endpoint, unless it is on this machine's loopback."""
     parts = urlsplit(endpoint)
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ConfigError(
@@ -280,7 +280,7 @@ def refuse_plain_http(endpoint: str) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    # S3 takes a bucket for a name below the endpoint's host.
+    # For S3, botocore puts the bucket's name before the endpoint's host.
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

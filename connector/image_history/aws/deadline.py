@@ -1,9 +1,10 @@
-"""A bound on a whole call, and on how many are under way: the network's timeouts bound only its silences.
+"""Limits the total time of a call, and how many calls are in progress at the same time.
 
-A call that is overdue loses its socket, which ends it. A call that may wait for something else (a name server, a
-program that has credentials) is made by a thread of its own, which can be left behind; that costs a third of the
-call's CPU, so a call that has its connection is made where it is wanted, and anew by a thread of its own if it turns
-out to need more than that. Must not know what is called.
+The network's timeouts limit only the time without data. An overdue call is ended by shutting down its socket. A
+call that may wait for something else (a name server, a credential program) is made by a separate thread, which can
+be left behind. That costs a third of the call's CPU. So a call that has its connection is made by the calling
+thread, and started again by a separate thread if it turns out to need more than its connection. Must not know what
+is called.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ _under_way = threading.local()
 
 
 class _Caller:
-    """A daemon thread that makes one call after the other; it ends when nobody can give it another."""
+    """A daemon thread that makes one call after the other. It ends when this object is no longer referenced."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         threading.Thread(target=_work, args=(self._jobs,), name="call", daemon=True).start()
 
     def give(self, job: _Job) -> None:
-        """Have the job done after those that were given before."""
+        """Queue the job behind those that were given before."""
         self._jobs.put(job)
 
     def __del__(self) -> None:
@@ -41,14 +42,14 @@ class _Caller:
 def _work(jobs: SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
         job()
-        # It holds the login, whose connections would stay open while the thread waits for another call: for ever.
+        # The job holds the login, whose connections would stay open while the thread waits for the next job.
         del job
 
 
 class _DetourError(BaseException):
-    """A call that was thought to have its connection is about to look a name up, or to start a program.
+    """A call in the calling thread is about to look up a name or start a program, so it must be moved.
 
-    Nothing has been sent. Not an Exception: whoever explains a failed connection would take it for one.
+    Nothing has been sent. It is not an Exception, so that handlers of failed connections do not catch it.
     """
 
 
@@ -63,46 +64,46 @@ class _Call(Generic[Result]):
         self._overdue = False
 
     def uses(self, connection: Any) -> None:
-        """The call connects or sends by this connection of http.client's. TimeoutError if it is overdue."""
+        """Record the http.client connection on which the call connects or sends. TimeoutError if it is overdue."""
         with self._using:
-            # An answer that ends its connection takes the socket away from it, and is read on.
+            # An answer that ends its connection takes over its socket, and is read to the end.
             self._connection, self._socket = connection, getattr(connection, "sock", None)
         self.require_in_time()
 
     def let_go(self) -> None:
-        """The connection may serve another call from now on."""
+        """Forget the connection: from now on it may serve another call."""
         with self._using:
             self._connection = self._socket = None
 
     def needs_more(self) -> None:
-        """The call will wait for something that cannot be taken away from it."""
+        """The call is about to wait for something other than its socket, which cannot be interrupted."""
 
     def abandon(self) -> None:
-        """Let whatever the call waits for at its socket end, and any other socket that it may want."""
+        """Mark the call as overdue and shut down its socket. Using a connection later raises TimeoutError."""
         self._overdue = True
         with self._using:
             used = self._socket or getattr(self._connection, "sock", None)
-            # One that speaks TLS within TLS, to a proxy, has it inside.
+            # For TLS within TLS, to a proxy, the real socket is inside.
             used = getattr(used, "socket", used)
             if used is not None:
                 with suppress(OSError):
                     used.shutdown(socket.SHUT_RDWR)
 
     def require_in_time(self) -> None:
-        """TimeoutError if it was overdue: what came of it then is cut."""
+        """Raise TimeoutError if the call is overdue, since its result may be cut off."""
         if self._overdue:
             raise TimeoutError
 
 
 class _Here(_Call[Result]):
-    """A call that the thread that wants it makes: it may wait for nothing but its socket."""
+    """A call made by the calling thread. It may wait only for its socket."""
 
     def needs_more(self) -> None:
-        """Nothing has been sent yet."""
+        """Raise _DetourError. Nothing has been sent yet."""
         raise _DetourError
 
     def made(self, watch: _Watch, seconds: float) -> Result:
-        """Make it. TimeoutError if it was overdue, _DetourError if it has to be made by another thread."""
+        """Make the call. TimeoutError if it was overdue, _DetourError if another thread has to make it."""
         outer = getattr(_under_way, "call", None)
         _under_way.call = self
         try:
@@ -113,7 +114,7 @@ class _Here(_Call[Result]):
 
 
 class _Apart(_Call[Result]):
-    """A call that another thread makes. A bare lock tells of its end: a Future costs three times as much."""
+    """A call made by another thread. A plain lock signals its end: a Future would cost three times as much."""
 
     def __init__(self, call: Callable[[], Result]) -> None:
         super().__init__(call)
@@ -123,7 +124,7 @@ class _Apart(_Call[Result]):
         self._made.acquire()
 
     def make(self) -> None:
-        """Make it, in whatever thread this is."""
+        """Make the call in the current thread, and keep its result or error."""
         _under_way.call = self
         try:
             self._result.append(self._call())
@@ -135,29 +136,29 @@ class _Apart(_Call[Result]):
             self._made.release()
 
     def awaited(self, seconds: float) -> bool:
-        """Whether it has ended within so many seconds."""
+        """Wait for the call; True if it has ended within `seconds`."""
         return self._made.acquire(timeout=seconds)
 
     def outcome(self) -> Result:
-        """What it returned, once it has ended, or what it raised."""
+        """Return what the ended call returned, or raise what it raised."""
         if self._error is not None:
             try:
                 raise self._error
             finally:
-                # The traceback holds this frame, which would hold the error.
+                # Breaks a reference cycle: the error's traceback holds this frame.
                 self._error = None
         return self._result[0]
 
 
 def connection_is_free() -> None:
-    """Say that the connection of the call that this thread makes may serve another call."""
+    """Release the connection of this thread's current call, so that it may serve another call."""
     call = getattr(_under_way, "call", None)
     if call is not None:
         call.let_go()
 
 
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: which connection a call uses, as a response without headers names none; what else it needs."""
+    """Audit hook: record which connection this thread's call uses, and notice if it needs anything else."""
     if event in _HEARD:
         call = getattr(_under_way, "call", None)
         if call is not None:
@@ -174,7 +175,7 @@ _HEARD: Mapping[str, Callable[[_Call[Any], tuple[Any, ...]], None]] = {
 
 @cache
 def _listen() -> None:
-    """Once for the process: Python has no way to take a hook away."""
+    """Install the audit hook, once for the process: Python cannot remove a hook."""
     sys.addaudithook(_hear)
 
 
@@ -189,7 +190,7 @@ class _Watch:
 
     @contextmanager
     def over(self, call: _Call[Any], seconds: float) -> Iterator[None]:
-        """Abandon the call if the body takes longer; TimeoutError at the end of the body then, never after it."""
+        """Abandon the call if the body takes longer. TimeoutError is then raised as the body ends, never later."""
         due = time.monotonic() + seconds
         with self._changed:
             self._due[call] = due
@@ -227,7 +228,7 @@ def _never() -> bool:
 
 
 class Callers:
-    """Makes `most` calls at a time, each within its time. Safe to share between threads."""
+    """Makes up to `most` calls at a time, each within a time limit. Safe to share between threads."""
 
     def __init__(self, most: int) -> None:
         _listen()
@@ -241,12 +242,12 @@ class Callers:
     def within(
         self, seconds: float, call: Callable[[], Result], *, begin: Callable[[], bool] = _never
     ) -> Result:
-        """What the call returns or raises; TimeoutError if it does neither in so many seconds of its own.
+        """Return or raise what the call does; TimeoutError if it does neither within `seconds`.
 
-        The time that it waits for its turn does not count. `begin` is called when the turn has come: True if the
-        call has its connection, so that this thread may make it. It is called once more before another thread makes
-        the call after all. An overdue call loses its socket. What else it may wait for cannot be broken off: it goes
-        on in a thread that keeps no process alive and takes nobody's turn, and its outcome is dropped.
+        The wait for a free slot does not count. `begin` is called once there is a slot: it returns True if the call
+        has its connection, so that this thread may make it. It is called again if another thread has to make the
+        call after all. The socket of an overdue call is shut down. Anything else that the call waits for cannot be
+        interrupted: it goes on in a daemon thread, which occupies no slot, and its outcome is dropped.
         """
         with self._free:
             if begin():

@@ -1,6 +1,6 @@
-"""SageMaker's answers, decoded and validated in botocore's `before-parse` event; botocore gets an empty object.
+"""Decodes and validates SageMaker's answers in botocore's `before-parse` event; botocore gets an empty object.
 
-botocore parses 100 versions in 3 ms, and takes malformed bodies for an empty last page. Must not know retry,
+botocore needs 3 ms to parse 100 versions, and treats malformed bodies as an empty last page. Must not know retry,
 pages or streams.
 """
 
@@ -18,10 +18,10 @@ _MEMBER = "(decoded answer)"
 def decode_answer(
     operation_model: Any, response_dict: Any, customized_response_dict: Any, **_: object
 ) -> None:
-    """Answer botocore's `before-parse` event. MalformedResponseError for a success that is none."""
+    """Handle botocore's `before-parse` event. MalformedResponseError for an invalid success."""
     status, body = response_dict["status_code"], response_dict["body"]
     if status >= HTTPStatus.MULTIPLE_CHOICES:
-        # botocore trips over error bodies that are no object of texts.
+        # botocore fails on error bodies that are not an object of texts.
         response_dict["body"] = readable_error(body)
         return
     answer = read_answer(operation_model.name, status, response_dict["headers"], body)
@@ -30,6 +30,6 @@ def decode_answer(
 
 
 def decoded(response: Any) -> Answer[Any]:
-    """The answer in what a client returned."""
+    """The decoded answer in a client's response."""
     answer: Answer[Any] = response[_MEMBER]
     return answer

@@ -1,7 +1,7 @@
-"""Which of AWS's error codes and botocore's exceptions is which of our errors.
+"""Maps AWS's error codes and botocore's exceptions to our own errors.
 
-Tables of names and nothing else; must not import botocore, so that a test can hold them against whatever
-botocore is installed. Codes and exceptions were sorted by what a second attempt can change.
+Tables of names only; must not import botocore, so that a test can compare them with the botocore that is installed.
+Codes and exceptions are sorted by whether a second attempt can succeed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from image_history.errors import (
     ThrottledError,
 )
 
-# What is asked of an account rather than of its images.
+# Operations on an account rather than on its images.
 ACCOUNT_OPERATIONS = frozenset(
     {
         "DescribeRegions",
@@ -64,7 +64,7 @@ EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException"})
 CLOCK_CODES = frozenset(
     {"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
 )
-# Said of keys that AWS does not know, and of all keys of an account that has not enabled the region.
+# Returned for keys that AWS does not know, and for all keys of an account that has not enabled the region.
 UNKNOWN_KEY_CODES = frozenset({"InvalidClientTokenId", "UnrecognizedClientException"})
 CREDENTIAL_CODES = (
     frozenset(
@@ -99,7 +99,7 @@ _BY_CODE: tuple[tuple[frozenset[str], type[ConnectorError]], ...] = (
 
 
 def error_class(code: str, status: int) -> type[ConnectorError]:
-    """What an error answer means: by its code, else by its HTTP status; anything unknown is not retried."""
+    """The class of an error answer: by its code, else by its HTTP status. Unknown errors are not retried."""
     for codes, kind in _BY_CODE:
         if code in codes:
             return kind
@@ -163,6 +163,6 @@ EXCEPTIONS: dict[str, type[ConnectorError]] = {
     # a request that botocore refuses to send
     "ParamValidationError": RequestRejectedError,
     "ValidationError": RequestRejectedError,
-    # whatever else botocore may raise is a defect of the installation: not retried, never hidden
+    # any other exception of botocore is a defect of the installation: not retried, never hidden
     "BotoCoreError": SourceError,
 }

@@ -1,4 +1,4 @@
-"""SageMaker's image operations in one region, one validated answer a call.
+"""SageMaker's image operations in one region, one validated answer per call.
 
 Must not know retry, pages or streams.
 """
@@ -20,11 +20,12 @@ __all__ = ["Access", "ImageApi", "Login", "Timeouts"]
 
 
 class ImageApi:
-    """SageMaker's image operations in one region, one request a call. Safe to share between threads.
+    """SageMaker's image operations in one region, one request per call. Safe to share between threads.
 
-    `where` names the scope in messages. `account_id` is whose every answer has to be; unless it is set before, it
-    is that of the first answer with an ARN. `login` is that of all the account's regions. `repeated` hears of each
-    request that is made again with new credentials. `callers` bounds the calls of all clients that share it.
+    `where` names the scope in messages. `account_id` is the account to which every answer must belong; unless it is
+    set before, it is that of the first answer with an ARN. `login` is shared by all the account's regions.
+    `repeated` is called for each request that is made again with new credentials. `callers` limits the calls of all
+    clients that share it.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class ImageApi:
 
     @property
     def repeated(self) -> Callable[[str], object]:
-        """What hears of each request that a call makes again on its own."""
+        """The function called for each request that is made again with new credentials."""
         return self._caller.repeated
 
     @repeated.setter

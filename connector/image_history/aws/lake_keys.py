@@ -1,6 +1,7 @@
-"""Whose keys open a lake in S3, and where its S3 is: by botocore's chain, which knows more sources than others.
+"""Finds the credentials, region and endpoint for a lake in S3, through botocore's credential chain.
 
-Must not know what is kept there.
+botocore supports more sources of credentials than the libraries that write the lake. Must not know what is kept
+there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from image_history.errors import CredentialsError
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Credentials as they are now, good for one publication. `endpoint` is None for AWS's own."""
+    """The current credentials, for one publication. `endpoint` is None for AWS's own endpoint."""
 
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
@@ -45,16 +46,17 @@ def keys(profile: str | None) -> Keys:
 
 
 def _endpoint(login: Login) -> str | None:
-    """The endpoint that the environment or the configuration names in place of AWS's own."""
+    """The endpoint configured in the environment or in AWS's files; None if it is AWS's own."""
     configured = login.plain_client("s3", BotoConfig()).meta.endpoint_url
     own = login.plain_client("s3", BotoConfig(ignore_configured_endpoint_urls=True)).meta.endpoint_url
     return None if configured == own else str(configured)
 
 
 def require_may_put(place: str, profile: str | None) -> None:
-    """A ConnectorError if no object may be put below an address.
+    """Raise a ConnectorError if the credentials may not put objects below an address.
 
-    None is put: the condition names an object that is not there, and S3 first says who is not allowed to put any.
+    No object is written: the If-Match condition of the request cannot be met, and S3 checks permissions before the
+    condition.
     """
     bucket, _, key = place.removeprefix("s3://").partition("/")
     name = f"{key.rstrip('/')}/image-history-check".lstrip("/")

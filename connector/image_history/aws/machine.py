@@ -1,6 +1,7 @@
-"""What on this machine keeps a request from being sent, or lets something other than AWS answer it.
+"""Recognises faults of this machine: a request cannot be sent, or something other than AWS answers it.
 
-Names the setting that is at fault, since no second attempt changes it. Must not know retry, or what a call is for.
+The errors name the setting at fault, since a second attempt would not help. Must not know retry, or what a call is
+for.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from image_history.errors import ConfigError, ConnectorError, CredentialsError
 if TYPE_CHECKING:
     import botocore.session
 
-# What AWS's keys and tokens consist of, at most: a line break or a typographic quote came with copying.
+# AWS's keys and tokens are printable ASCII: a line break or a typographic quote was copied by mistake.
 _UNCLEAN = re.compile(r"[^\x20-\x7e]")
 _PROXY_STATUS = re.compile(r"Tunnel connection failed: (?P<status>\d{3})")
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
 _OTHER_NAME = ("Hostname mismatch", "IP address mismatch", "doesn't match")
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id", "x-amzn-request-id")
 _PAGES = frozenset({401, 403, 407})
-# By the provider that botocore took credentials from: where a user sets what it needs.
+# By botocore's provider of credentials: where the user configures them.
 _SETTINGS: Mapping[str, str] = {
     "assume-role": "role_arn and source_profile or credential_source of the profile",
     "assume-role-with-web-identity": "AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file of the profile",
@@ -52,15 +53,15 @@ _PARTS = {"access_key": "access key id", "secret_key": "secret access key", "tok
 
 
 def setting_of(provider: str | None) -> str:
-    """Where the credentials of a provider are set, in words; empty if it is none of botocore's."""
+    """A sentence on where a provider's credentials are configured; empty if the provider is unknown."""
     setting = _SETTINGS.get(provider or "")
     return f" Check {setting}." if setting else ""
 
 
 def require_clean(credentials: Any, where: str) -> None:
-    """CredentialsError for keys that cannot be AWS's: a character of theirs would break the request.
+    """Raise CredentialsError for keys with a character that no key of AWS has, and that would break the request.
 
-    Credentials that are fetched anew are AWS's own words, and are not fetched for this.
+    Refreshable credentials come from AWS itself. They are not checked, and not fetched for this.
     """
     if credentials is None or isinstance(credentials, RefreshableCredentials):
         return
@@ -76,7 +77,7 @@ def require_clean(credentials: Any, where: str) -> None:
 
 
 def require_bundle(session: botocore.session.Session) -> None:
-    """ConfigError for a file of certificate authorities that is none."""
+    """Raise ConfigError if the configured file of certificate authorities is not a usable one."""
     path, setting = _bundle(session)
     if path is None:
         return
@@ -95,12 +96,12 @@ def require_bundle(session: botocore.session.Session) -> None:
 
 @lru_cache(maxsize=8)
 def _read_bundle(path: str, _modified_ns: int) -> None:
-    """Read once for all clients: a hundred authorities take 20 ms."""
+    """Read the file once for all clients: a hundred authorities take 20 ms."""
     ssl.create_default_context(cafile=path)
 
 
 def _bundle(session: botocore.session.Session) -> tuple[str | None, str]:
-    """The file, and what names it."""
+    """The path of the file, and the setting that names it."""
     path = session.get_config_variable("ca_bundle")
     if path is None:
         return os.environ.get("REQUESTS_CA_BUNDLE") or None, "REQUESTS_CA_BUNDLE"
@@ -110,7 +111,7 @@ def _bundle(session: botocore.session.Session) -> tuple[str | None, str]:
 
 
 def fault_of(error: Exception, place: str, region: str) -> ConnectorError | None:
-    """The fault of this machine that an exception of botocore's stands for; None if it is another one."""
+    """The fault of this machine behind a botocore exception; None if it has another cause."""
     if isinstance(error, ProxyConnectionError):
         return _of_proxy(error, place)
     if isinstance(error, SSLError):
@@ -160,21 +161,21 @@ def _of_certificate(text: str, place: str, code: str) -> ConnectorError | None:
 
 
 def _of_page(error: ClientError, place: str) -> ConnectorError | None:
-    """An answer without a request id and without a code of AWS's is not AWS's: a proxy's page, most likely."""
+    """An answer without a request id and an AWS error code is not from AWS: most likely it is a proxy's page."""
     metadata = error.response.get("ResponseMetadata", {})
     status, headers = metadata.get("HTTPStatusCode"), metadata.get("HTTPHeaders", {})
     code = str(error.response.get("Error", {}).get("Code", ""))
     if status not in _PAGES or code not in {"", str(status)} or any(name in headers for name in _REQUEST_IDS):
         return None
     return ConfigError(
-        f"{place} failed: what answers is not AWS (HTTP {status}, without a request id), but a proxy or firewall on "
-        f"the way. Check the proxy ({proxy_setting()}) and AWS_ENDPOINT_URL.",
+        f"{place} failed: the answer is not AWS's (HTTP {status}, without a request id), but that of a proxy or "
+        f"firewall on the way. Check the proxy ({proxy_setting()}) and AWS_ENDPOINT_URL.",
         code=f"HTTP{status}",
     )
 
 
 def _of_region(place: str, region: str) -> ConnectorError | None:
-    """A host that cannot be reached, in a region that nobody knows: a slip of the pen."""
+    """A host that cannot be reached, in an unknown region: the region's name is probably misspelled."""
     if region in known_regions():
         return None
     near = nearest_region(region)
@@ -189,7 +190,7 @@ def _region_setting(region: str) -> str:
 
 
 def require_endpoint(endpoint: str) -> None:
-    """ConfigError for an endpoint that no request could be sent to."""
+    """Raise ConfigError for an endpoint with an invalid port."""
     try:
         found = urlsplit(endpoint).port != 0
     except ValueError:
@@ -202,7 +203,7 @@ def require_endpoint(endpoint: str) -> None:
 
 
 class NoTerminal(CredentialProvider):
-    """Stands before botocore's provider of assumed roles: refuses one that would ask for a code where nobody is."""
+    """Runs before botocore's provider of assumed roles: refuses a role that needs a code if there is no terminal."""
 
     METHOD = "no-terminal"
 
@@ -211,7 +212,7 @@ class NoTerminal(CredentialProvider):
         self._session = session
 
     def load(self) -> None:
-        """Nothing. CredentialsError if a profile of the chain needs a code and there is no terminal."""
+        """Return no credentials. CredentialsError if a profile of the chain needs a code and there is no terminal."""
         name = profile_with_code(self._session)
         if name is not None and not is_terminal():
             raise CredentialsError(
@@ -221,7 +222,7 @@ class NoTerminal(CredentialProvider):
 
 
 def is_terminal() -> bool:
-    """Whether somebody can be asked."""
+    """Whether standard input is a terminal, so that the user can be prompted."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 

@@ -1,4 +1,4 @@
-"""An SQS queue with the credentials of one profile: botocore's own client, and errors that are ours.
+"""An SQS queue, accessed with the credentials of one profile: botocore's own client, and our own errors.
 
 Must not know what a message says.
 """
@@ -23,9 +23,9 @@ from image_history.version import __version__
 Answer = TypeVar("Answer")
 
 _AT_ONCE = 10
-# With one second of waiting SQS asks all of its servers; without, an empty answer proves nothing.
+# With one second of waiting, SQS queries all of its servers; without it, an empty answer proves nothing.
 _WAIT_SECONDS = 1
-# What a killed sync had received comes again after so long.
+# After this time, SQS delivers again what a killed sync had received.
 _LENT_SECONDS = 300
 _HOST = re.compile(r"sqs(-fips)?\.(?P<region>[a-z0-9-]+)\.|(?P<legacy>[a-z0-9-]+)\.queue\.amazonaws\.com")
 
@@ -41,7 +41,7 @@ class Received:
 
 
 def region_of(url: str) -> str | None:
-    """The region that the address of a queue names; None if it names none."""
+    """The region in the address of a queue; None if there is none."""
     found = _HOST.match(urlsplit(url).hostname or "")
     return (found["region"] or found["legacy"]) if found is not None else None
 
@@ -49,8 +49,8 @@ def region_of(url: str) -> str | None:
 class Queue:
     """One queue, with the credentials of a profile or of AWS's default chain.
 
-    Every method is one request, and raises a ConnectorError: ConfigError for what the configuration has wrong,
-    an address over plain http among it.
+    Every method sends one request, and raises a ConnectorError on failure: ConfigError for a fault of the
+    configuration, such as an address over plain http.
     """
 
     def __init__(self, url: str, profile: str | None = None) -> None:
@@ -60,7 +60,7 @@ class Queue:
         self._made: Any = None
 
     def receive(self) -> Sequence[Received]:
-        """Up to ten messages, lent for some minutes; all servers of the queue are asked."""
+        """Receive up to ten messages, from all servers of the queue. SQS hides them from others for some minutes."""
         answer = self._asked(
             lambda client: client.receive_message(
                 QueueUrl=self._url,
@@ -81,7 +81,7 @@ class Queue:
         return int(answer.get("Attributes", {}).get(name, 0)) * 1000
 
     def settle(self, receipts: Sequence[str], *, delete: bool) -> None:
-        """Delete up to ten messages, or let them come again at once. One that SQS refuses comes again."""
+        """Delete up to ten messages, or have them delivered again at once. A refused one is delivered again later."""
         entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
         if delete:
             self._asked(lambda client: client.delete_message_batch(QueueUrl=self._url, Entries=entries))

@@ -1,6 +1,7 @@
-"""What botocore's requests hold that nobody may be told, heard by its events.
+"""Collects the secrets in botocore's requests through its events, so that they are masked in all output.
 
-For every client, also for one that botocore makes itself to fetch credentials. Must not know what a request is for.
+This covers every client, including those that botocore makes to fetch credentials. Must not know what a request is
+for.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ _SIGNATURE = "Signature="
 
 
 def keep_parameters(params: Mapping[str, Any], **_: object) -> None:
-    """Answer botocore's `provide-client-params` event: tokens that are parameters."""
+    """Handle botocore's `provide-client-params` event: hide tokens that are parameters."""
     keep_hidden(*(str(params[name]) for name in _PARAMETERS & params.keys()))
 
 
 def keep_headers(request: Any, **_: object) -> None:
-    """Answer botocore's `before-send` event: the signature, and tokens that are headers."""
+    """Handle botocore's `before-send` event: hide the signature, and tokens that are headers."""
     found = (_text(request.headers.get(name)) for name in _HEADERS)
     signature = _text(request.headers.get("Authorization")).rpartition(_SIGNATURE)[2]
     keep_hidden(signature, *found)
 
 
 def keep_passwords(proxies: Mapping[str, str]) -> None:
-    """What proxies want to know, in a URL and in a header."""
+    """Hide the passwords of proxies, in a URL and in a header."""
     for url in proxies.values():
         keep_hidden_in_url(url)
 

@@ -1,7 +1,7 @@
-"""One refresh of IAM Identity Center's access token for all profiles of an sso-session.
+"""Refreshes IAM Identity Center's access token once for all profiles of an sso-session.
 
-A refresh token works once, and the session of each profile would use it. Hangs in botocore's documented events
-around the call. Must not know profiles, or what the token is for.
+A refresh token works only once, and the session of each profile would use it. This module registers for botocore's
+documented events around the call. Must not know profiles, or what the token is for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TURN = "image_history_turn"
 
 
 class _Turn:
-    """The one request with a refresh token: whoever comes later waits for its answer."""
+    """The one request with a refresh token. Other threads with the same token wait for its answer."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -27,19 +27,19 @@ class _Turn:
 
 
 class Refreshes:
-    """What came of each refresh token that this process used. Safe to share between threads."""
+    """The answer to each refresh token that this process used. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._turns: dict[object, _Turn] = {}
 
     def register(self, handlers: HierarchicalEmitter) -> None:
-        """Hear of every refresh of the clients that have these handlers."""
+        """Register for every refresh by the clients that have these handlers."""
         handlers.register(f"before-call.{_CALL}", self._before)
         handlers.register(f"after-call.{_CALL}", self._after)
         handlers.register(f"after-call-error.{_CALL}", self._over)
 
     def _before(self, params: Any, context: MutableMapping[str, Any], **_: object) -> Any:
-        """The answer that somebody got for the same token; None makes botocore ask."""
+        """The answer already received for the same token; None makes botocore send the request."""
         turn = self._turns.setdefault(params["body"], _Turn())
         turn.lock.acquire()
         if turn.answer is None:

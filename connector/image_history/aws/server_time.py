@@ -1,4 +1,4 @@
-"""What an answer's headers say about time: when it was made, when to try again, whose clock is wrong.
+"""What an answer's headers say about time: when it was made, when to retry, and whether our clock is wrong.
 
 Must not know botocore, nor what the answer was to.
 """
@@ -11,14 +11,14 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 _SKEW_SECONDS = 300
-# How the sentence of `clock_hint` begins, for who must know a refusal for the clock from any other.
+# The beginning of `clock_hint`'s sentence. It identifies a refusal that was caused by a wrong clock.
 CLOCK_SENTENCE = "This machine's clock is"
 
 
-# A second has hundreds of answers, whose dates are the same.
+# Hundreds of answers can arrive in one second, all with the same date.
 @lru_cache(maxsize=16)
 def http_date(text: str | None) -> datetime | None:
-    """The instant of an HTTP date, aware; one without a zone is UTC. None if there is no valid one."""
+    """Parse an HTTP date into an aware datetime; one without a zone is UTC. None if it is missing or invalid."""
     try:
         moment = parsedate_to_datetime(text or "")
     except ValueError:
@@ -29,7 +29,7 @@ def http_date(text: str | None) -> datetime | None:
 def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float | None:
     """How long the server asks to wait, by x-amz-retry-after (ms) or Retry-After (seconds or a date).
 
-    Never negative; None if it asks for nothing, or in no way that can be read. `now` is aware.
+    Never negative; None if neither header is there and readable. `now` is aware.
     """
     readers: tuple[tuple[str, Callable[[str], float | None]], ...] = (
         ("x-amz-retry-after", _milliseconds),
@@ -55,7 +55,7 @@ def _is_whole(text: str) -> bool:
 
 
 def clock_hint(date: str | None, *, now: datetime) -> str | None:
-    """A sentence if `now`, this machine's clock, is minutes away from the server's Date; else None."""
+    """A sentence if `now`, this machine's clock, is 5 minutes or more away from the server's Date; else None."""
     server = http_date(date)
     if server is None:
         return None

@@ -1,4 +1,4 @@
-"""Logins: whose credentials sign, in which partition, and when they are renewed.
+"""Logins: which credentials sign requests, in which partition, and when they are renewed.
 
 Must not know which calls are made.
 """
@@ -48,13 +48,13 @@ __all__ = ["Access", "Client", "Identity", "Login", "Logins", "Timeouts"]
 logger = logging.getLogger(__name__)
 
 _REGION = re.compile(r"[a-z0-9]{2,12}(-[a-z0-9]{1,16}){1,5}")
-# What `aws sso login` cures.
+# Errors that `aws sso login` fixes.
 _NOT_LOGGED_IN = (NoAuthTokenError, SSOError, TokenRetrievalError)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client of botocore, with the connections and credentials of one login and how often they were renewed."""
+    """A botocore client with one login's connections and credentials; `generation` counts their renewals."""
 
     sender: Sender
     transport: Transport
@@ -67,12 +67,12 @@ class Client:
         return self.sender.api
 
     def begin(self) -> Exchange:
-        """An exchange of this login's, which is made inside `under_way`."""
+        """Begin an exchange of this login. Its request is sent inside `under_way`."""
         return self.transport.begin(self.sender, self.credentials)
 
     @contextmanager
     def under_way(self, made: Exchange) -> Iterator[Any]:
-        """The client of botocore, whose one request inside is that exchange."""
+        """Yield the botocore client. The one request sent inside is that exchange."""
         with self.transport.under_way(self.sender, made):
             yield self.api
 
@@ -80,10 +80,10 @@ class Client:
 class Login:
     """One way into one account, shared by the clients of all its regions: one session, one assumed role.
 
-    Safe to share between threads. No request is made before a client's first one; any that would go over
-    plain http, those for credentials too, is refused with ConfigError. `regions` are those that the
-    account is read in, as far as they are known yet. `among` are the logins that it shares its source
-    with, if there are others. Connections and trust store are the account's own.
+    Safe to share between threads. No request is sent before a client's first one. A request over plain http is
+    refused with ConfigError, also one for credentials. `regions` are the regions in which the account is read, as
+    far as they are known yet. `among` are the logins with which it shares its source, if there are others. Each
+    account has its own connections and trust store.
     """
 
     def __init__(self, access: Access, *regions: str, among: Logins | None = None) -> None:
@@ -118,10 +118,10 @@ class Login:
 
     @property
     def home_region(self) -> str:
-        """Where STS and whatever else concerns the account as a whole is asked. ConfigError if unknown.
+        """The region for STS and other calls about the whole account. ConfigError if it is unknown.
 
-        A role is assumed where its source is at home, if that is the role's partition. Of the regions that are
-        read one that no account has to enable comes first.
+        For a role, this is the default region of its source, if that is in the role's partition. Otherwise it is
+        one of the regions to read, preferably one that is enabled in every account.
         """
         wanted = self.access.role_partition
         certain = next(filter(is_always_enabled, self._regions), None)
@@ -134,7 +134,7 @@ class Login:
 
     @property
     def other_regions(self) -> tuple[str, ...]:
-        """Where the account as a whole may be asked too, if it may not have enabled its home region."""
+        """Further regions for calls about the whole account, needed if it may not have enabled its home region."""
         home = self.home_region
         if is_always_enabled(home):
             return ()
@@ -162,11 +162,11 @@ class Login:
         return region
 
     def client(self, service: str, region: str, *, timeouts: Timeouts) -> Client:
-        """A client with the session that is in use now. Raises what reading AWS's own configuration can."""
+        """A client with the current session. Raises the errors of reading AWS's own configuration."""
         with self._lock:
             session = self._opened()
-            # May start a program or ask a metadata service: not while other accounts wait. And not again with each
-            # client: a metadata service that is not there is waited for.
+            # This may start a program or call a metadata service, so no other account waits for it. It is done once
+            # per generation, not per client: a missing metadata service is noticed only after its timeout.
             if self._generation != self._found_for:
                 self._credentials = self._found(session)
                 self._found_for = self._generation
@@ -174,14 +174,14 @@ class Login:
             return Client(sender, self._transport, self._credentials, self._generation)
 
     def plain_client(self, service: str, config: BotoConfig, region: str | None = None) -> Any:
-        """A client that is botocore's in all: with its own connections; without a region, in the configured one."""
+        """A plain botocore client, with connections of its own. Without `region`, it uses the configured region."""
         session = self._opened()
         self._found(session)
         require_bundle(session)
         return new_client(session, service, region, config)
 
     def frozen(self) -> Any:
-        """The credentials as they are now, for what signs by itself; None if there are none. Masked from now on."""
+        """The current credentials, for a library that signs requests itself, or None. From now on they are masked."""
         credentials = self._found(self._opened())
         if credentials is None:
             return None
@@ -190,12 +190,13 @@ class Login:
         return frozen
 
     def _found(self, session: AccountSession) -> Any:
-        """The session's credentials, None if there are none. CredentialsError where their source is broken."""
+        """The session's credentials, None if there are none. CredentialsError if their source is broken."""
         try:
             credentials = session.get_credentials()
             require_clean(credentials, str(self.access))
             if self._source is None and credentials is not None and profile_with_code(session) is not None:
-                # botocore would ask at the first signature, in any thread, beside whatever is drawn.
+                # Otherwise botocore would prompt at the first signature, in any thread, in the middle of other
+                # output.
                 with asked():
                     credentials.get_frozen_credentials()
         except (BotoCoreError, ConnectorError):
@@ -203,20 +204,21 @@ class Login:
         except UNFORESEEN as error:
             raise CredentialsError(
                 f"The credentials of {self.access} cannot be obtained: {sentence(error)} Check their "
-                "credential_process and what else they come from."
+                "credential_process or other source."
             ) from error
         self._provider = None if credentials is None else credentials.method
         return credentials
 
     def told(self, error: Exception, place: str, region: str) -> ConnectorError:
-        """Our error for one of botocore's: this machine's fault, the credentials', or as `translate` says."""
+        """Our own error for a botocore error: a fault of this machine or the credentials, or that of `translate`."""
         fault = fault_of(error, place, region)
         return fault or self._explained(error, translate(error, place), place)
 
     def _explained(self, error: Exception, told: ConnectorError, place: str) -> ConnectorError:
-        """What an error means that arose before AWS was asked: nothing that waiting would change.
+        """A CredentialsError if the credentials could not be obtained, since waiting would not help; else `told`.
 
-        Unless AWS has already taken this login's credentials: then what renews them may come back.
+        If AWS has already accepted this login's credentials, their source may recover: a failed renewal is left as
+        `told`.
         """
         if isinstance(error, _NOT_LOGGED_IN):
             name = self.access.profile or self.access.source_profile or named_profile()
@@ -233,17 +235,17 @@ class Login:
         return told
 
     def answered(self, generation: int) -> None:
-        """AWS took the credentials of this generation, so they may be renewed again when they expire."""
+        """Record that AWS accepted the credentials of this generation: they may be renewed when they expire."""
         if not self._answered and generation == self._generation:
             self._answered = True
             if self._source is not None:
                 self._source.answered(self._source_generation)
 
     def renew(self, stale: int) -> bool:
-        """Open another session in place of `stale`, an expired generation; True if there is a newer one now.
+        """Replace the session of `stale`, an expired generation; True if there is a newer one now.
 
-        Whoever comes first does it for all. False if the newest was never accepted by AWS: one more would
-        not be either. CredentialsError if there are no credentials any more.
+        The first caller does this for all. False if AWS never accepted the newest session: another one would be
+        rejected too. CredentialsError if there are no credentials any more.
         """
         with self._lock:
             if self._generation != stale:
@@ -254,7 +256,7 @@ class Login:
                 "credentials_expired", extra={"where": str(self.access), "action": "session rebuilt"}
             )
             self._renew_source()
-            # AWS's files may be what was renewed.
+            # The new credentials may be in AWS's files.
             self._common.read_again()
             self._session, self._answered = None, False
             self._generation += 1
@@ -262,7 +264,7 @@ class Login:
             return True
 
     def remembered(self, ask: Callable[[], Identity | None]) -> Identity | None:
-        """What `ask` tells, and told whoever came first; so is a ConfigError or CredentialsError that it raised."""
+        """The result of the first call of `ask`. A ConfigError or CredentialsError is remembered and raised again."""
         with self._asking:
             if not self._asked:
                 try:
@@ -277,7 +279,7 @@ class Login:
     def _opened(self) -> AccountSession:
         session = self._session
         if session is not None:
-            # Without the lock: botocore assumes a role while it holds a lock of its own.
+            # Without our lock, to avoid a deadlock: botocore holds a lock of its own while it assumes a role.
             return session
         with self._lock:
             if self._session is None:
@@ -289,12 +291,12 @@ class Login:
             return open_session(self.access.profile, self._common)
         session = open_session(self.access.source_profile, self._common)
         self._source_generation = self._source.generation
-        # In place of botocore's chain: its order depends on whether a profile is named.
+        # Replaces botocore's chain, whose order depends on whether a profile is named.
         session.register_component("credential_provider", CredentialResolver([_RoleProvider(self)]))
         return session
 
     def _renew_source(self) -> None:
-        """Whether the role's own credentials or its source's expired cannot be told apart."""
+        """Renew the source too: AWS does not say whether its credentials or the role's have expired."""
         if self._source is not None:
             self._source.renew(self._source_generation)
 
@@ -311,8 +313,8 @@ class Login:
             raise translated from error
 
     def fetcher(self) -> AssumeRoleCredentialFetcher:
-        """What assumes the role, with the credentials that the source has then."""
-        assert self._source is not None  # noqa: S101 - only a role has a provider that asks
+        """A botocore fetcher that assumes the role with the source's current credentials."""
+        assert self._source is not None  # noqa: S101 - only a role's provider calls this
         source = self._source.credentials()
         extra = {"RoleSessionName": "image-history"}
         if self.access.external_id is not None:
@@ -333,19 +335,19 @@ class Login:
         return credentials
 
     def _sts(self, service: str, **_: object) -> _Assuming:
-        """What assumes the role: botocore would hand it the source's credentials, which the source's client has."""
+        """The STS client for the fetcher. The source's client has the credentials, so arguments are ignored."""
         assert self._source is not None  # noqa: S101 - only a role is assumed
         return _Assuming(self._source.client(service, self.home_region, timeouts=Timeouts()))
 
 
 class _Assuming:
-    """STS as botocore's fetcher of a role's credentials knows it, over the connections of the role's source."""
+    """The part of an STS client that botocore's fetcher needs, over the connections of the role's source."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def assume_role(self, **parameters: object) -> Any:
-        """One request. Raises what botocore's client raises."""
+        """Send one request. Raises what botocore's client raises."""
         made = self._client.begin()
         with self._client.under_way(made) as api:
             answer = api.assume_role(**parameters)
@@ -354,14 +356,14 @@ class _Assuming:
 
 
 class Logins:
-    """One login for each way into an account, however many regions it is for; roles share their source's."""
+    """One login for each access, shared by all its regions. Roles with the same source share the source's login."""
 
     def __init__(self) -> None:
         self.common = Common()
         self._logins: dict[Access, Login] = {}
 
     def of(self, access: Access, *regions: str) -> Login:
-        """The login of an access; `regions` are those that it is read in, if any is known."""
+        """The login of an access; `regions` are the regions in which it is read, if any is known."""
         if access not in self._logins:
             self._logins[access] = Login(access, *regions, among=self)
         return self._logins[access]

@@ -1,4 +1,4 @@
-"""S3 with the credentials of one profile: botocore's own client, connections and retries, and errors that are ours.
+"""S3, accessed with one profile's credentials: botocore's own client, connections and retries, and our own errors.
 
 Must not know what is stored.
 """
@@ -27,11 +27,11 @@ class AbsentError(Exception):
 
 
 class OvertakenError(Exception):
-    """The object is not the one that was read, or another request writes it."""
+    """The object has changed since it was read, or another request is writing it."""
 
 
 def is_refused(error: ConnectorError) -> bool:
-    """Whether S3 has certainly not done what it was asked for: with a 5xx, or without an answer, it may have."""
+    """Whether S3 has certainly not carried out the request. After a 5xx, or without an answer, it may have."""
     answer = error.__cause__
     if not isinstance(answer, ClientError):
         return False
@@ -42,7 +42,7 @@ def is_refused(error: ConnectorError) -> bool:
 
 
 class Store:
-    """S3 as a profile leads to it; `api` is botocore's client. ConfigError if it leads nowhere."""
+    """S3 with the credentials of a profile; `api` is botocore's client. ConfigError if it cannot be made."""
 
     def __init__(self, profile: str | None) -> None:
         self._login = Login(Access(profile))
@@ -56,7 +56,7 @@ class Store:
 
     @contextmanager
     def translated(self, where: str) -> Iterator[None]:
-        """What is raised inside as our own error; AbsentError and OvertakenError say what became of an object."""
+        """Translate what is raised inside into our own errors; AbsentError and OvertakenError concern an object."""
         try:
             yield
         except RAISED as error:

@@ -1,4 +1,4 @@
-"""What botocore raises, in our own errors: one sentence that says what happened, where, and what to do.
+"""Translates botocore's exceptions into our own errors: one sentence that says what happened, where, and what to do.
 
 Must not know sessions, nor what a call is made for.
 """
@@ -33,7 +33,7 @@ from image_history.errors import (
     TransientError,
 )
 
-# All that a call can raise; ResponseParserError is for XML that is none, ValueError for an impossible date in it.
+# All that a call can raise; ResponseParserError is for invalid XML, ValueError for an impossible date in it.
 RAISED = (ClientError, BotoCoreError, ResponseParserError, ValueError)
 _STORE_OPERATIONS = frozenset({"DeleteObject", "GetObject", "ListObjectsV2", "PutObject"})
 _QUEUE_OPERATIONS = frozenset(
@@ -43,23 +43,23 @@ _ASKED_OPERATIONS = ACCOUNT_OPERATIONS | BODIES.keys()
 
 
 def is_expired(error: Exception) -> bool:
-    """Whether AWS says that the credentials are of no use any more, where new ones may be."""
+    """Whether AWS says that the credentials have expired, so that new ones may work."""
     return isinstance(error, ClientError) and code_of(error) in EXPIRED_CODES
 
 
 def is_from_aws(error: ClientError) -> bool:
-    """Whether an error is AWS's own, and not that of a proxy on the way."""
+    """Whether AWS itself sent the error, not a proxy on the way."""
     metadata = error.response.get("ResponseMetadata", {})
     return metadata.get("HTTPStatusCode", 0) >= HTTPStatus.BAD_REQUEST and bool(metadata.get("RequestId"))
 
 
 def code_of(error: ClientError) -> str:
-    """AWS's code of a refusal."""
+    """AWS's error code; empty if there is none."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def translate(error: Exception, place: str) -> ConnectorError:
-    """Our error for one of botocore's; its message says what happened, where, and what to do."""
+    """Our own error for a botocore error; its message says what happened, where, and what to do."""
     if isinstance(error, ClientError):
         return _translate_answer(error, place)
     if isinstance(error, ResponseParserError):
@@ -83,7 +83,7 @@ def _translate_answer(error: ClientError, place: str) -> ConnectorError:
     elif issubclass(kind, SkippableError) and error.operation_name in _QUEUE_OPERATIONS:
         kind = CredentialsError if kind is AccessDeniedError else SourceError
     elif issubclass(kind, SkippableError) and error.operation_name not in _ASKED_OPERATIONS:
-        # A role that cannot be assumed says nothing about an image.
+        # The operation, such as AssumeRole, fetches credentials: its failure says nothing about an image.
         kind = CredentialsError
     said = str(error.response.get("Error", {}).get("Message") or "")
     message = f"{place} failed: {code}{f': {said}' if said else ''} (HTTP {status})".rstrip(".")
@@ -97,7 +97,7 @@ def _translate_answer(error: ClientError, place: str) -> ConnectorError:
 
 
 def _not_found(message: str, code: str, date: str | None) -> ConnectorError:
-    """By when it was gone is part of the proof: an answer that does not say so is none."""
+    """An ImageNotFoundError with the answer's Date, a part of the proof; MalformedResponseError if it has none."""
     moment = http_date(date)
     if moment is None:
         return MalformedResponseError(f"{message} The answer has no valid Date.", code=code)

@@ -1,7 +1,7 @@
-"""How an account's requests go out and its answers come back: each answer bounded, and its connection judged.
+"""Sends an account's requests, limits the size of the answers, and decides which connections are reused.
 
-Hangs in botocore's clients by their `before-send` event and as their credentials, so botocore builds and signs every
-request. Must not know services, or what an answer means.
+Plugs into botocore's clients through their `before-send` event and as their credentials, so botocore builds and
+signs every request. Must not know services, or what an answer means.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MOST_BODY_BYTES = 16 << 20
 MOST_HEADER_BYTES = 256 << 10
 _READ_BYTES = 256 << 10
-# botocore renews credentials so long before they expire, and a signature may come that much later than the look.
+# How long before expiry botocore renews credentials, and how much later than our check the signature may come.
 _RENEWED_BEFORE_SECONDS = 15 * 60
 _MARGIN_SECONDS = 60
 _under_way = threading.local()
@@ -45,14 +45,14 @@ class Line:
         self.request_id: str | None = None
 
     def close(self) -> None:
-        """Close its connections. The next request makes another one."""
+        """Close its connections. The next request opens a new one."""
         self.http.close()
         self.known.clear()
         self.request_id = None
 
 
 class Exchange:
-    """One request and its answer, until it is known whether the answer is the one that was asked for."""
+    """One request and its answer, until it is known whether the answer belongs to the request."""
 
     def __init__(self, line: Line, credentials: Credentials | None, *, connected: bool) -> None:
         self.line = line
@@ -60,57 +60,57 @@ class Exchange:
         self._connected = connected
         self.answer: Any = None
         self.believed = False
-        # Whether the answer has the request id of the one before it on the connection: it is that once more.
+        # Whether the answer has the request id of the previous answer on the connection, so is a duplicate of it.
         self.repeated = False
 
     @property
     def has_connection(self) -> bool:
-        """Whether there was a connection after the last exchange, and credentials are not to be renewed now."""
-        # None but credentials that can be renewed have it.
+        """Whether the last exchange left a connection open, and the credentials need no renewal now."""
+        # Only renewable credentials have this method.
         renewable = getattr(self.credentials, "refresh_needed", None)
         fresh = renewable is None or not renewable(_RENEWED_BEFORE_SECONDS + _MARGIN_SECONDS)
         return self._connected and self.credentials is not None and fresh
 
     def answered(self, answer: Any) -> None:
-        """Take the answer whose head has come."""
+        """Record an answer whose headers have arrived."""
         self.answer = answer
         request_id = answer.headers.get("x-amzn-requestid")
         self.repeated = request_id is not None and request_id == self.line.request_id
-        # Without a socket the connection ends with this answer, so that nothing follows on it.
+        # Without a socket, the connection ends with this answer and is not used again.
         ends = answer.connection is None or answer.connection.sock is None
         self.line.request_id = None if ends else request_id
         if ends:
             self.line.known.clear()
 
     def end(self) -> None:
-        """Let the line serve again; unless its answer was believed, over another connection."""
+        """End the exchange. Unless its answer was believed, close the line, so that it opens a new connection."""
         if self.believed:
             return
         if self.answer is not None:
-            # The answer's part of the socket outlives the connection's.
+            # The answer holds the socket open, even if the connection is closed.
             self.answer.close()
         self.line.close()
 
 
 class Transport:
-    """The connections of one account, to whatever services and regions. Safe to share between threads.
+    """The connections of one account to all services and regions. Safe to share between threads.
 
-    A connection serves one exchange at a time, and another one only after its answer was believed. So a server, or
-    whatever stands between, that answers twice, late or in the place of another is never heard there again.
-    urllib3's own pool would give a connection to the next thread before anybody has judged the last answer:
-    each exchange under way has an HTTP session of its own.
+    A connection serves one exchange at a time. It is used again only if the answer was believed: checked to belong
+    to the request. So if a server or proxy answers twice, late or in place of another, its connection is not used
+    again. urllib3's own pool would give a connection to the next thread before the last answer is checked.
+    Therefore each exchange in progress has an HTTP session of its own.
     """
 
     def __init__(self) -> None:
-        # By what they were made with: the same proxies, authorities and timeouts.
+        # Keyed by what they were made with: proxies, certificate authorities and timeouts.
         self._idle: dict[object, list[Line]] = {}
         self._lock = threading.Lock()
 
     def begin(self, client: Sender, credentials: Credentials | None) -> Exchange:
-        """An exchange of the client, which is made inside `under_way`."""
+        """Begin an exchange of the client. Its request is sent inside `under_way`."""
         with self._lock:
             idle = self._idle.setdefault(client.ways, [])
-            # One that has a connection to this client's server, else the one that served last.
+            # Prefer a line with a connection to this client's server; else take the one that was used last.
             near = (at for at in range(len(idle) - 1, -1, -1) if client.server in idle[at].known)
             line = idle.pop(next(near, -1)) if idle else None
         if line is None:
@@ -121,9 +121,9 @@ class Transport:
 
     @contextmanager
     def under_way(self, client: Sender, made: Exchange) -> Iterator[None]:
-        """Whatever this thread sends inside is that exchange; unless it is `believed`, its line closes.
+        """The request that this thread sends inside is that exchange. Unless it is `believed`, its line is closed.
 
-        Within an exchange there may be another: one that fetches the credentials.
+        Exchanges may be nested: the inner one fetches the credentials.
         """
         outer = getattr(_under_way, "exchange", None)
         _under_way.exchange = made
@@ -138,10 +138,10 @@ class Transport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sender:
-    """A client of botocore whose requests go out by the exchange that its thread has under way, with its credentials.
+    """A botocore client that sends each request in its thread's current exchange, with the exchange's credentials.
 
-    `make` makes an HTTP session for it; clients with equal `ways` can share one, and those with the same `server` a
-    connection.
+    `make` makes an HTTP session for it. Clients with equal `ways` can share a session, and those with the same
+    `server` also a connection.
     """
 
     api: Any
@@ -151,9 +151,9 @@ class Sender:
 
 
 def send(request: Any, event_name: str, **_: object) -> AWSResponse:
-    """Answer botocore's `before-send` event: send the request, read the answer. Raises botocore's exceptions.
+    """Handle botocore's `before-send` event: send the request, read the answer. Raises botocore's exceptions.
 
-    MalformedResponseError for an answer without end, a cut one, and one that is none (an interim status).
+    MalformedResponseError for an answer that is too large, cut off, or has an interim status.
     """
     exchange: Exchange = _under_way.exchange
     request.stream_output = True
@@ -173,12 +173,12 @@ def send(request: Any, event_name: str, **_: object) -> AWSResponse:
 
 
 class CredentialsOfExchange(CredentialProvider):
-    """Credentials for a client that many accounts use: at each signature those of the exchange under way."""
+    """Credentials for a client that many accounts share: each signature uses those of the current exchange."""
 
     METHOD = "image-history-exchange"
 
     def load(self) -> Credentials:
-        """They are looked at when a request is signed, by the thread that makes it."""
+        """Credentials that are looked up when a request is signed, by the thread that sends it."""
         return _OfExchange("", "", method=self.METHOD)
 
 
@@ -193,22 +193,22 @@ class _OfExchange(Credentials):
 
 
 class _UnfitError(Exception):
-    """What an answer is that cannot be the one that was asked for."""
+    """An answer that is not acceptable; the message says what it is instead."""
 
 
 class _Body:
-    """What was read, as an AWSResponse takes it."""
+    """A body that has been read, in the form that AWSResponse takes."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
 
     def stream(self) -> tuple[bytes, ...]:
-        """All of it."""
+        """The whole body, as one part."""
         return (self._content,)
 
 
 def _read(answer: AWSResponse) -> bytes:
-    """The whole body of an answer that is one."""
+    """Read the whole body. _UnfitError if the answer is not acceptable."""
     if answer.status_code < HTTPStatus.OK:
         raise _UnfitError(f"HTTP status {answer.status_code}")
     if sum(len(name) + len(value) for name, value in answer.headers.items()) > MOST_HEADER_BYTES:

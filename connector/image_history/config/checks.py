@@ -20,7 +20,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def check(config: Config, root: Node) -> None:
-    """ConfigError for the first rule that is broken, with the place of the setting that is one too many."""
+    """Raise ConfigError for the first rule that is broken, with the place of the setting at fault."""
     _check_paths(config, root)
     _check_accounts(config, root)
     _check_organization(config, root)
@@ -30,14 +30,14 @@ def check(config: Config, root: Node) -> None:
 
 
 def _entries(values: Sequence[Entry], root: Node, name: str) -> Iterator[tuple[str, Entry, Node]]:
-    """Each entry of a list that is written, with what messages call it, such as accounts[0]."""
+    """Each written entry of a list, with its name in messages, such as accounts[0]."""
     items = root.members.get(name, Node(root.place)).items
     for index, item in enumerate(items):
         yield f"{name}[{index}]", values[index], item
 
 
 def _check_paths(config: Config, root: Node) -> None:
-    """The warehouse must be able to be a file, and the landing folder must be another path."""
+    """The warehouse's path must be possible for a file, and the landing folder must be another path."""
     if config.warehouse.name in {"", ".."}:
         raise root.at("warehouse").fault("warehouse names a folder; it must be the path of a file.")
     if config.landing_folder == config.warehouse:
@@ -73,7 +73,7 @@ def _check_accounts(config: Config, root: Node) -> None:
 
 
 def _check_organization(config: Config, root: Node) -> None:
-    """Nothing is said of an organization that is not read, and no account is both in and out."""
+    """No other setting of organization without a role_name, and no account or unit both included and excluded."""
     organization, written = config.organization, root.members.get("organization", root)
     if organization.role_name is None and organization != type(organization)():
         raise written.place.fault(
@@ -88,8 +88,8 @@ def _check_organization(config: Config, root: Node) -> None:
 
 
 def _check_publish(config: Config, root: Node) -> None:
-    """Each dataset and each lake has a place of its own, and only the settings that serve there."""
-    # What is published would be written over what a sync works with.
+    """Each dataset and each lake has its own destination, and only settings that apply there."""
+    # Publishing there would overwrite files that a sync works with.
     taken = {
         config.warehouse.absolute(): "the warehouse",
         config.landing_folder.absolute(): "the landing folder",
@@ -116,22 +116,22 @@ def _check_publish(config: Config, root: Node) -> None:
 
 
 def _check_serves(called: str, entry: Publish, to: str, item: Node) -> None:
-    """Each setting of an entry serves where the entry lies."""
+    """Each setting of an entry applies to the entry's destination."""
     in_s3, tables = scheme_of(to) == "s3", is_lake(to)
     for name in ("properties", "label", "keep"):
-        # Null too, which would say something of a table.
+        # Null is refused too, since it has a meaning for a table.
         if name in item.members and not tables:
             raise item.at(name).fault(
                 f"{called}.{name} is for Iceberg and Delta tables, and 'to' is a Parquet dataset."
             )
     of_s3 = in_s3, f"is for S3, and 'to' is a {'table' if tables else 'folder'}."
-    # Whether a setting serves there, and what is said if it does not.
+    # Whether a setting applies there, and the message if it does not.
     serving = {
         "profile": (in_s3 or to.startswith((ICEBERG, DELTA_S3)), "is for S3, and 'to' is a folder."),
         "grace": (not tables, "is for Parquet datasets; how long a table's versions last is 'keep'."),
         "sse": of_s3,
         "kms_key_id": of_s3,
-        "group": (not (in_s3 or tables or is_file(to)), "is for a dataset in a folder, and 'to' is none."),
+        "group": (not (in_s3 or tables or is_file(to)), "is for a dataset in a folder, and 'to' is not one."),
     }
     for name, (serves, sentence) in serving.items():
         if name in item.members and getattr(entry, name) is not None and not serves:
@@ -141,7 +141,7 @@ def _check_serves(called: str, entry: Publish, to: str, item: Node) -> None:
 
 
 def _check_hints(config: Config, root: Node) -> None:
-    """Hints have one source, or images' own times stand in for them; a profile is there only where it serves."""
+    """Hints have one source, or trust_image_time replaces them; a profile is allowed only for a queue."""
     hints, written = config.hints, root.members.get("hints", root)
     if hints.queue is not None and hints.folder is not None:
         raise written.at("folder").fault("hints has both queue and folder; keep one of them.")
@@ -149,12 +149,12 @@ def _check_hints(config: Config, root: Node) -> None:
         raise written.at("profile").fault("hints.profile is for a queue; name one, or remove it.")
     if hints.trust_image_time and (hints.queue is not None or hints.folder is not None):
         raise written.at("trust_image_time").fault(
-            "hints.trust_image_time is for where there are no hints; keep it, or the queue or folder."
+            "hints.trust_image_time is only for use without hints; keep it, or the queue or folder."
         )
 
 
 def _check_notify(config: Config, root: Node) -> None:
-    """Each receiver is a command or an address, under a name of its own. The address, a secret, is never repeated."""
+    """Each receiver is a command or an address, with a unique name. Messages never repeat the address, a secret."""
     seen: dict[str, str] = {}
     for index, (called, entry, item) in enumerate(_entries(config.notify, root, "notify")):
         if (entry.run is None) == (entry.webhook is None):

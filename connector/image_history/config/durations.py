@@ -18,10 +18,10 @@ _UNITS = {
     "s": timedelta(seconds=1),
     "ms": timedelta(milliseconds=1),
 }
-# For any dialect of regular expressions, the JSON Schema's too.
+# Valid in any dialect of regular expressions, including JSON Schema's.
 PATTERN = "(?=.)" + "".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS)
 _BARE_NUMBER = re.compile(r"[+-]?[0-9][0-9_]*(\.[0-9]*)?")
-# A start of a listing is computed as an instant minus a duration; ten years keep that far from year 1.
+# The start of a listing is an instant minus a duration; with ten years at most, it stays far from year 1.
 LONGEST = timedelta(days=3650)
 
 
@@ -56,9 +56,9 @@ def _suggestion(text: str) -> str:
 
 
 def format_duration(duration: timedelta) -> str:
-    """`duration`, which must not be negative, as `parse_duration` reads it; milliseconds are whole.
+    """Write a `duration` as `parse_duration` reads it. It must not be negative; milliseconds are whole.
 
-    Days are used from two days on, since 26h says more than 1d2h.
+    Days are used from two days on, since 26h is clearer than 1d2h.
     """
     if duration < timedelta(0):
         raise ValueError(f"a duration cannot be negative: {duration!r}")

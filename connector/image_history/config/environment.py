@@ -28,7 +28,7 @@ _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>.*))?", re
 def expand(root: Node, environ: Mapping[str, str]) -> None:
     """Replace `${VAR}` and `${VAR:-default}` in every value below `root`, and `$$` by `$`; names stay.
 
-    As in a shell, the default counts for an empty variable too. ConfigError names a variable that isn't set.
+    As in a shell, the default also replaces an empty variable. ConfigError names a variable that isn't set.
     """
     for node in root.walk():
         if "$" in node.text:
@@ -56,7 +56,7 @@ def _replacement(place: Position, environ: Mapping[str, str], found: re.Match[st
 
 
 def overlay(root: Node, environ: Mapping[str, str]) -> None:
-    """Put every IMAGE_HISTORY_* variable over `root`, groups before their members.
+    """Apply every IMAGE_HISTORY_* variable to `root`, groups before their members.
 
     ConfigError for an empty variable and for one that names no setting.
     """
@@ -67,7 +67,7 @@ def overlay(root: Node, environ: Mapping[str, str]) -> None:
         place = Position(shorten(name))
         if name not in known:
             refuse_secret_name(name, place)
-            # Of a list there is one variable for all of it.
+            # A list has one variable, for the whole list.
             above = [variable for variable in known if name.startswith(f"{variable}__")]
             likely = above or [*known, CONFIG_VARIABLE]
             raise place.fault(f"there is no such setting{nearest(name, likely, cutoff=0.0)}")
@@ -75,7 +75,7 @@ def overlay(root: Node, environ: Mapping[str, str]) -> None:
 
 
 def _override(setting: Setting, text: str, place: Position) -> Node:
-    """A list or a mapping is written as YAML; all else is taken as it stands, '#' and ':' too."""
+    """Parse a list or a mapping as YAML; take anything else literally, including '#' and ':', without its quotes."""
     if not text.strip():
         raise place.fault("the variable is set but empty; give it a value, or unset it.")
     if isinstance(setting.core, inspect.StructType | inspect.VarTupleType):
@@ -86,7 +86,7 @@ def _override(setting: Setting, text: str, place: Position) -> Node:
 
 
 def put(root: Node, path: Sequence[str], value: Node) -> None:
-    """Let the setting have this value, whatever it had."""
+    """Set the setting to this value, in place of any other."""
     *groups, name = path
     node = root
     for group in groups:
@@ -94,6 +94,6 @@ def put(root: Node, path: Sequence[str], value: Node) -> None:
         if below is None or below.kind == "null":
             below = node.members[group] = Node(value.place)
         if below.kind != "map":
-            return  # wrong already in the file, which is what the reader will complain about
+            return  # the group is already wrong in the file; `to_config` reports that
         node = below
     node.members[name] = value

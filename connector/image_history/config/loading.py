@@ -1,4 +1,4 @@
-"""File, environment and what a program was given -> `Config`. The only module of the configuration that reads a file.
+"""File, environment and given settings -> `Config`. The only module of the configuration that reads a file.
 
 Must not know what a setting means, nor AWS's own configuration.
 """
@@ -26,10 +26,10 @@ _PACKAGE = Path(__file__).parent.parent
 def load_config(path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
     """The configuration of `path`, else of the file that IMAGE_HISTORY_CONFIG names, else of ./config.yaml.
 
-    Without any of them everything has its default. IMAGE_HISTORY_* variables override the file.
-    Relative paths belong to the file's folder, those from variables and defaults to the working directory.
-    `~` is somebody's home. `environ` are the variables that count, by default those of this process.
-    ConfigError, one sentence with file and line, for whatever is wrong.
+    Without a file, every setting has its default. IMAGE_HISTORY_* variables override the file. Relative paths are
+    resolved against the file's folder, those from variables and defaults against the working directory. `~` is a
+    home directory. `environ` are the variables to use, by default those of this process. ConfigError, one sentence
+    with file and line, for any fault.
 
     >>> load_config(environ={"IMAGE_HISTORY_PAGE_SIZE": "50"}).page_size
     50
@@ -39,9 +39,9 @@ def load_config(path: str | Path | None = None, environ: Mapping[str, str] | Non
 
 
 def given_config(given: Mapping[tuple[str, ...], Node], path: Path | None = None) -> Config:
-    """The configuration with these settings, by their paths, over those of a file if one is named.
+    """The configuration with these settings, by their paths; they override those of a file if one is named.
 
-    ConfigError, one sentence with the place of the node, for whatever is wrong.
+    ConfigError, one sentence with the place of the node, for any fault.
     """
     root = Node(Position("what was given")) if path is None else _read(path, os.environ)
     for setting, value in given.items():
@@ -51,7 +51,7 @@ def given_config(given: Mapping[tuple[str, ...], Node], path: Path | None = None
 
 
 def config_path(path: Path | None, environ: Mapping[str, str]) -> Path:
-    """Which file is meant: `path`, else IMAGE_HISTORY_CONFIG, else ./config.yaml. It need not exist."""
+    """The path of the file: `path`, else IMAGE_HISTORY_CONFIG, else ./config.yaml. The file need not exist."""
     if path is not None:
         return path
     named = environ.get(CONFIG_VARIABLE)
@@ -69,7 +69,7 @@ def example_text() -> str:
 
 
 def _read(path: Path | None, environ: Mapping[str, str]) -> Node:
-    """The settings as they are written, with those of the environment."""
+    """The settings as written in the file, with those of the environment applied."""
     chosen = config_path(path, environ)
     implicit = path is None and CONFIG_VARIABLE not in environ
     if implicit and not os.path.lexists(chosen):

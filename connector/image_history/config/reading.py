@@ -1,4 +1,4 @@
-"""What is written -> `Config`: msgspec holds every value against the model, and this says in words what is wrong.
+"""Written values -> `Config`: msgspec checks every value against the model, and this puts its errors into words.
 
 Must not know YAML's syntax or the environment, nor read any file.
 """
@@ -21,16 +21,16 @@ from image_history.config.tree import Node
 from image_history.config.wording import nearest, shorten
 from image_history.errors import ConfigError
 
-# What is written, and what must be, by the path that msgspec gives it: `accounts[0].profile`, `` for all.
+# Each written node and its setting, by msgspec's path: `accounts[0].profile`; `` is the whole file.
 Written: TypeAlias = dict[str, tuple[Node, Setting]]
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9_]{0,17})")
 _NUMBER = re.compile(r"[+-]?([0-9][0-9_]{0,17}\.?[0-9]{0,17}|\.[0-9]{1,17})([eE][+-]?[0-9]{1,3})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LONGEST_PATH = 4096
-# Stands for what is none of what the model wants: msgspec refuses it, whatever that is.
+# Stands for a value that cannot be converted: msgspec refuses it for every type.
 _UNFIT = object()
-# As YAML has it.
+# As YAML reads them.
 _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _FOUND = {
     "seq": "a list",
@@ -50,14 +50,14 @@ def to_config(root: Node) -> Config:
         config = msgspec.convert(_prepared(root, ALL, "", written), Config)
     except msgspec.ValidationError as error:
         _, _, path = str(error).rpartition(" - at `$.")
-        name = path.removesuffix("`").removesuffix("[...]")  # which stands for any member of a mapping
+        name = path.removesuffix("`").removesuffix("[...]")  # [...] stands for any member of a mapping
         raise _refused(name, *written[name]) from None
     check(config, root)
     return config
 
 
 def _prepared(node: Node, wanted: Setting, name: str, written: Written) -> object:
-    """The value as msgspec takes it."""
+    """Convert a node to the value that msgspec takes."""
     written[name] = node, wanted
     if node.kind == "map":
         members = {}
@@ -117,23 +117,23 @@ def _text(node: Node, wanted: Setting, name: str) -> str | Path:
 
 
 def _location(node: Node, name: str) -> str:
-    """An address as it is; anything else is a path, also behind the word for Delta tables in a folder."""
+    """Return an address unchanged; anything else is a path, also after the prefix for Delta tables in a folder."""
     word, rest = node.text[: len(DELTA_FOLDER)].lower(), node.text[len(DELTA_FOLDER) :]
-    # In capitals it would be a folder of that name, and hold a dataset.
+    # Lower case, since in capitals it would be taken for a folder of that name, for a dataset.
     if word == DELTA_FOLDER:
         return f"{word}{_path(re.sub('^/+', '/', rest), node, name)}"
     return node.text if scheme_of(node.text) else str(_path(node.text, node, name))
 
 
 def _path(text: str, node: Node, name: str) -> Path:
-    """Relative to the folder of the file that it was written in; `~` is somebody's home."""
+    """Resolve a path against the folder of the file that it was written in; `~` is a home directory."""
     if not text.strip() or len(text) > _LONGEST_PATH:
         problem = f"longer than {_LONGEST_PATH} characters" if text.strip() else "empty"
         raise node.place.fault(f"{name} must be a path, but it is {problem}.")
     try:
         return node.place.folder / Path(text).expanduser()
     except RuntimeError:
-        raise node.place.fault(f"{name}: '{shorten(text)}' is nobody's home; write the path out.") from None
+        raise node.place.fault(f"{name}: '{shorten(text)}' is no user's home; write the path out.") from None
 
 
 def _unknown(key: str, value: Node, group: Setting, name: str) -> ConfigError:
@@ -144,7 +144,7 @@ def _unknown(key: str, value: Node, group: Setting, name: str) -> ConfigError:
 
 
 def _refused(name: str, node: Node, wanted: Setting) -> ConfigError:
-    """What msgspec refuses, a value of another kind or out of bounds, in words."""
+    """The error for a value that msgspec refuses: of the wrong type, or out of bounds."""
     if node.kind == "seq" and not node.items and isinstance(wanted.core, inspect.VarTupleType):
         return node.place.fault(f"{name} is an empty list; it must have at least 1 item.")
     if node.kind == "null" and not name.endswith("]"):

@@ -19,7 +19,7 @@ _ABOUT: JsonSchema = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Configuration of image-history",
 }
-# A text that a variable fills is checked after it has been filled.
+# A text with a variable is checked only after the variable has been replaced.
 _VARIABLE = r"\$\{"
 
 
@@ -32,7 +32,7 @@ def _member(setting: Setting) -> JsonSchema:
     schema = {"description": setting.meaning} | _value(setting)
     if not (setting.members or setting.default is None):
         schema["default"] = json.loads(setting.default_json)
-    # A group without content is one with all its members commented out.
+    # An empty group is one whose members are all commented out.
     if setting.members or setting.nullable:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         schema["type"] = [*types, "null"]
@@ -48,7 +48,7 @@ def _value(wanted: Setting) -> JsonSchema:
             return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
         case inspect.VarTupleType(min_length=least):
             array: JsonSchema = {"type": "array", "items": _value(wanted.item), "minItems": least or 0}
-            # A pattern holds for texts only, as `items` does for arrays and bounds do for numbers.
+            # A pattern applies to texts only, as `items` does to arrays and bounds do to numbers.
             word = {"type": ["array", "string"], "pattern": f"^{wanted.instead}$|{_VARIABLE}"}
             return array if wanted.instead is None else array | word
         case _:

@@ -1,4 +1,4 @@
-"""Keys and credentials have no place in a configuration: this refuses them, and never repeats one.
+"""Refuses keys and credentials in the configuration. Messages never repeat them.
 
 Must not know values' types.
 """

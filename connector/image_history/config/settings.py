@@ -1,4 +1,4 @@
-"""The settings, read off the model: their names, their environment variables, and what each allows in words.
+"""The settings, derived from the model: their names, environment variables, and allowed values in words.
 
 Must not know any value that a user gave.
 """
@@ -25,11 +25,11 @@ PREFIX = "IMAGE_HISTORY_"
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, a group of them, an item of a list, or the whole file: what may stand there.
+    """What is allowed for one setting, a group of them, an item of a list, or the whole file.
 
-    `core` is its type without what the model puts around that: `nullable`, a word that may stand `instead`, and
-    `notes`. The note `expected` replaces the general wording, a duration that is `positive` is longer than 0s, and
-    a `location` is a path unless it is an address.
+    `core` is the bare type. The model may add that null is allowed (`nullable`), a word that is allowed `instead`,
+    and `notes`. The note `expected` replaces the general wording. With `positive`, a duration must be longer than
+    0s. With `location`, a text is a path unless it is an address.
     """
 
     path: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """Such as `rate.list_per_second`, or `accounts[].regions` for what each item of a list has."""
+        """Such as `rate.list_per_second`, or `accounts[].regions` for a setting of each item of a list."""
         return ".".join(self.path)
 
     @property
@@ -52,18 +52,18 @@ class Setting:
 
     @property
     def default_json(self) -> str:
-        """The default as the file has it, in JSON."""
+        """The default as written in the file, in JSON."""
         plain = to_builtins(self.default, builtin_types=(timedelta,), enc_hook=str)
         return json.dumps(plain, default=format_duration)
 
     @property
     def default_text(self) -> str:
-        """The default as one writes it in the file; `null` where leaving it out has its own meaning."""
+        """The default as a user writes it in the file; `null` if leaving the setting out has a meaning of its own."""
         return self.default_json.strip('"').removesuffix(".0")
 
     @property
     def meaning(self) -> str:
-        """The text that stands below the setting in the model."""
+        """The text below the setting in the model."""
         return _meanings()[self.group, self.path[-1]]
 
     @cached_property
@@ -82,7 +82,7 @@ class Setting:
 
     @cached_property
     def item(self) -> Setting:
-        """What each item of a list must look like; anything, for what is no list."""
+        """What is allowed for each item of a list; for any other type, a setting that allows anything."""
         if not isinstance(self.core, inspect.VarTupleType):
             return Setting()
         return _declared(self.core.item_type, (*self.path[:-1], f"{self.path[-1]}[]"))
@@ -109,7 +109,7 @@ class Setting:
         return str(self.notes.get("expected", general))
 
     def fits(self, text: str) -> bool:
-        """Whether a text may stand there, as far as a pattern says."""
+        """Whether a text is allowed, judged by the pattern alone."""
         return isinstance(self.core, inspect.StrType) and bool(re.search(self.core.pattern or "", text))
 
     def below(self) -> Iterator[Setting]:
@@ -134,7 +134,7 @@ def _declared(declared: inspect.Type, path: tuple[str, ...]) -> Setting:
 
 @cache
 def _meanings() -> Mapping[tuple[str, str], str]:
-    """The texts below the settings, by group and name. They are in the model's source only: Python drops them."""
+    """The texts below the settings, by group and name. They are only in the model's source: Python drops them."""
     groups = [each for each in ast.parse(getsource(model)).body if isinstance(each, ast.ClassDef)]
     return {
         (group.name, ast.unparse(setting.target)): " ".join(ast.literal_eval(text.value).split())
@@ -144,7 +144,7 @@ def _meanings() -> Mapping[tuple[str, str], str]:
     }
 
 
-# What the whole file must look like.
+# The setting for the whole file.
 ALL = Setting(core=inspect.type_info(model.Config))
 
 

@@ -1,7 +1,7 @@
-"""YAML text -> a tree of `Node`s, each of which knows where it stands. The only module that knows PyYAML.
+"""YAML text -> a tree of `Node`s, each with its position. The only module that knows PyYAML.
 
-Must not know any setting. Refuses what a configuration has no use for: anchors and aliases (whose expansion
-has no bound), tags, several documents, repeated names, deep nesting.
+Must not know any setting. Refuses what a configuration does not need: anchors and aliases (whose expansion has no
+bound), tags, several documents, repeated names, deep nesting.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _RESOLVER = yaml.resolver.Resolver()
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where something is written: in a line of a file, or in a variable or an option, which have no lines.
+    """Where something is written: a line of a file, or a variable or an option, which have no lines.
 
-    Relative paths that are written there belong to `folder`.
+    Relative paths that are written there are resolved against `folder`.
     """
 
     source: str
@@ -32,12 +32,12 @@ class Position:
     folder: Path = Path()
 
     def fault(self, sentence: str) -> ConfigError:
-        """The error that says `sentence` about this place, as editors understand it: `config.yaml:3`."""
+        """An error with `sentence` about this place, which is written as editors understand it: `config.yaml:3`."""
         place = self.source if self.line is None else f"{self.source}:{self.line}"
         return ConfigError(f"{place}: {sentence}", place=place)
 
     def at(self, mark: object) -> Position:
-        """The line of one of PyYAML's marks, which count from 0; this itself where there are no lines."""
+        """The position of a PyYAML mark, whose lines count from 0; this position itself if there are no lines."""
         line = getattr(mark, "line", None)
         return self if self.line is None or line is None else replace(self, line=line + 1)
 
@@ -46,8 +46,8 @@ class Position:
 class Node:
     """One value as it is written: a text, the items of a list, or the members of a mapping.
 
-    `kind` is what YAML takes it for: str, int, float, bool, null, timestamp, seq or map. That does not count for
-    a text that was `filled` in from a variable or an option. A member's place is that of its name.
+    `kind` is its YAML type: str, int, float, bool, null, timestamp, seq or map. The type is ignored for a text that
+    was `filled` in from a variable or an option. A member's place is that of its name.
     """
 
     place: Position
@@ -60,11 +60,11 @@ class Node:
 
     @property
     def is_text(self) -> bool:
-        """Whether it may stand where a text is wanted."""
+        """Whether the node is allowed where a text is expected."""
         return self.kind == "str" or self.filled
 
     def at(self, name: str) -> Position:
-        """Where the member `name` stands, or else what it would belong to."""
+        """The place of the member `name`, or of this node if there is no such member."""
         return self.members.get(name, self).place
 
     def walk(self) -> Iterator[Node]:
@@ -75,7 +75,7 @@ class Node:
 
 
 def filled(text: str, place: Position) -> Node:
-    """A value that stands in no file."""
+    """A node for a value that is not from a file."""
     return Node(place, _kind(text), text, filled=True)
 
 
@@ -109,7 +109,7 @@ def _document(events: Iterator[yaml.Event], place: Position) -> Node:
 
 
 def _node(event: yaml.Event, events: Iterator[yaml.Event], file: Position, depth: int = 1) -> Node:
-    """What begins with `event`; takes from `events` all that belongs to it."""
+    """The node that begins with `event`; takes all of its events from `events`."""
     place = file.at(event.start_mark)
     if getattr(event, "anchor", None) is not None:
         raise place.fault(_NO_ALIAS)
@@ -142,7 +142,7 @@ def _require_new(name: Node, mapping: Node) -> None:
 
 
 def _kind(text: str) -> str:
-    """What YAML takes an unquoted text for."""
+    """The YAML type of an unquoted text."""
     tag: str = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return tag.removeprefix("tag:yaml.org,2002:")
 
@@ -153,7 +153,7 @@ _NO_ALIAS = (
 _NO_TAG = "YAML tags (!...) aren't supported; a value that begins with ! must stand in quotes."
 _GENERAL = "this isn't valid YAML; look at the indentation, colons, quotes and brackets here and just above."
 
-# What PyYAML's context or problem contains -> what the reader of the message can do about it.
+# A pattern in PyYAML's context or problem -> an explanation for the user.
 _EXPLANATIONS = (
     (r"character '\\t'", "there is a tab; YAML is indented with spaces."),
     (r"while scanning an (alias|anchor)", _NO_ALIAS),

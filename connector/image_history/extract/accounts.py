@@ -1,4 +1,4 @@
-"""What is asked of an account rather than of its images: who it is, its regions, its organization's accounts.
+"""Calls about an account rather than its images: its identity, its regions, its organization's accounts.
 
 Bounded and retried like every call; must not know images, nor what the answers are for.
 """
@@ -41,7 +41,7 @@ _SERVICES = {
     "ListOrganizationalUnitsForParent": "organizations",
 }
 _ENABLED = ["ENABLED", "ENABLED_BY_DEFAULT"]
-# Where there is another way to know, a service that doesn't answer isn't waited for as long as for an image.
+# Limits for calls that have a substitute: fewer attempts and shorter waits than for calls about images.
 _FEW_ATTEMPTS = 3
 _SHORT_WAIT_SECONDS = 2.0
 
@@ -56,7 +56,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long and how often a call is tried, and what ends the wait for another attempt."""
+    """How long and how often a call is tried, and the stop that ends the wait for another attempt."""
 
     policy: RetryPolicy
     timeouts: Timeouts
@@ -65,7 +65,7 @@ class Bounds:
 
     @property
     def brief(self) -> RetryPolicy:
-        """Of what can be done without."""
+        """The retry policy for calls that have a substitute."""
         return RetryPolicy(
             min(self.policy.attempts, _FEW_ATTEMPTS), min(self.policy.max_wait_seconds, _SHORT_WAIT_SECONDS)
         )
@@ -74,7 +74,8 @@ class Bounds:
 class AccountCalls:
     """The calls of one login. Safe to share between threads.
 
-    Beside what is said at each, all raise ConfigError and CredentialsError, and what the bounds' stop raises.
+    In addition to the errors named at each method, all raise ConfigError, CredentialsError, and what the bounds'
+    stop raises.
     """
 
     def __init__(self, login: Login, bounds: Bounds) -> None:
@@ -83,10 +84,10 @@ class AccountCalls:
         self._callers: dict[tuple[str, str], Caller] = {}
 
     def identity(self) -> Identity | None:
-        """Whose credentials they are, asked once for all regions. CredentialsError if AWS doesn't know them.
+        """The account of the credentials, looked up once for all regions. CredentialsError if AWS doesn't know them.
 
-        Where STS is denied or out of reach it is the account of the role, since only its credentials come
-        from assuming it; None without a role. The log says so once.
+        If STS is denied or out of reach, this is the account in the role's ARN, since assuming a role yields only
+        credentials of its account; None without a role. The log says so once.
         """
         told = self._login.remembered(self._ask_identity)
         access = self._login.access
@@ -106,13 +107,16 @@ class AccountCalls:
             logger.warning("account_not_told_by_sts", extra=reason)
             return None
         region = self._login.home_region
-        # A stand-in for STS may tell no ARN.
+        # A substitute for STS may return no ARN.
         told = str(body.get("Arn", "")).split(":")
         partition = told[1] if len(told) > 1 else partition_of(region) or "aws"
         return Identity(str(body["Account"]), partition)
 
     def _identity_somewhere(self) -> Mapping[str, Any]:
-        """What STS tells where the account is known: not in a region that it has not enabled."""
+        """Call STS in the home region and, if the keys are unknown there, in other regions.
+
+        STS does not know an account's keys in a region that the account has not enabled.
+        """
         try:
             return self._call("GetCallerIdentity", {}, policy=self._bounds.brief)
         except CredentialsError as error:
@@ -128,8 +132,8 @@ class AccountCalls:
     def enabled_regions(self) -> frozenset[str]:
         """The regions that the account has enabled.
 
-        From account:ListRegions, and where that is denied, out of reach or unknown from ec2:DescribeRegions.
-        Raises CredentialsError if neither is allowed, and a TransientError if none answers.
+        From account:ListRegions or, if that is denied, out of reach or unknown, from ec2:DescribeRegions. Raises
+        CredentialsError if neither is allowed, and a TransientError if neither answers.
         """
         try:
             return self._regions("ListRegions", {"RegionOptStatusContains": _ENABLED}, self._bounds.brief)
@@ -158,7 +162,7 @@ class AccountCalls:
         return tuple(map(_member, found))
 
     def members_of(self, unit: str) -> tuple[Member, ...]:
-        """All accounts of a root or organizational unit, those of the units below it included.
+        """All accounts of a root or organizational unit, including those of the units below it.
 
         Raises ConfigError if there is no such unit or no organization, CredentialsError if the call is
         denied, SourceError if AWS doesn't answer.
@@ -218,7 +222,7 @@ class AccountCalls:
         try:
             return (policy or self._bounds.policy).run(attempt, stop=stop.event, failed=failed)
         except TransientError:
-            # It is not tried again because the run is to end: that says nothing against what was asked for.
+            # If the run is stopping, the call was not retried: its failure then says nothing about AWS.
             stop.check()
             raise
 
@@ -243,7 +247,7 @@ class AccountCalls:
 
 
 def _member(account: Mapping[str, Any]) -> Member:
-    # State takes the place of Status, which AWS announced to remove.
+    # State replaces Status, which AWS has announced to remove.
     state = account.get("State") or account.get("Status")
     return Member(str(account["Id"]), active=state == "ACTIVE")
 
@@ -259,7 +263,7 @@ def _regions_untold(login: Login, first: ConnectorError, second: ConnectorError)
 def _organization_untold(
     error: ConnectorError, operation: str, parameters: Mapping[str, object]
 ) -> ConnectorError:
-    """An organization that cannot be read ends the run: nobody knows what would be missing."""
+    """The error for an organization that cannot be read. It ends the run, since the missing accounts are unknown."""
     code = error.context.get("code")
     if code == "AWSOrganizationsNotInUseException":
         return ConfigError(f"{error} The account of organization.profile is in no organization.")
@@ -268,7 +272,7 @@ def _organization_untold(
         return ConfigError(f"{error} There is no root or organizational unit {unit}; check organization.")
     if isinstance(error, AccessDeniedError):
         return CredentialsError(
-            f"{error} Allow organizations:{operation} to it; it must be of the organization's management "
+            f"{error} Allow organizations:{operation}, with credentials of the organization's management "
             "account or of a delegated administrator.",
             **error.context,
         )

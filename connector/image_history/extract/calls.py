@@ -36,9 +36,9 @@ class Source(Protocol):
     """Where answers come from: `aws.ImageApi`, or a plain object in a test."""
 
     where: str
-    # Whose every answer has to be, once it is known.
+    # The account to which every answer must belong, once it is known.
     account_id: str | None
-    # Hears of each request that a call makes again on its own.
+    # Called for each request that a call makes again on its own.
     repeated: Callable[[str], object]
 
     def call(self, operation: str, parameters: Mapping[str, object]) -> Answer[Any]:
@@ -54,29 +54,29 @@ class Meter:
         self._retries = self._throttles = self._bytes = 0
 
     def called(self, operation: str) -> None:
-        """A request is about to be made."""
+        """Count a request that is about to be made."""
         with self._lock:
             self._operations[operation] += 1
 
     def answered(self, size_bytes: int) -> None:
-        """A success came back."""
+        """Count a success."""
         with self._lock:
             self._bytes += size_bytes
 
     def repeated(self, operation: str) -> None:
-        """A request failed for its credentials, and is made once more with new ones."""
+        """Count a request that failed because of its credentials, and is made again with new ones."""
         with self._lock:
             self._operations[operation] += 1
             self._retries += 1
 
     def failed(self, *, throttled: bool) -> None:
-        """A request failed in a way that another attempt may cure, whether one is left or not."""
+        """Count a failure that another attempt may cure, whether or not an attempt is left."""
         with self._lock:
             self._retries += 1
             self._throttles += throttled
 
     def take(self) -> Calls:
-        """What was counted since the last take."""
+        """Return the counts since the last take, and reset them."""
         with self._lock:
             taken = Calls(dict(self._operations), self._retries, self._throttles, self._bytes)
             self._operations.clear()
@@ -86,7 +86,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The two rates of a scope: list calls and describe calls are throttled apart."""
+    """The two rates of a scope: AWS throttles list calls and describe calls separately."""
 
     lists: Pacer
     describes: Pacer
@@ -99,8 +99,8 @@ class Pace:
 class ScopeCalls:
     """The calls of one scope. Safe to share between threads.
 
-    Every method raises what `RetryPolicy.run` and `Source.call` raise, and SourceError once so many attempts
-    have failed that the policy's budget is spent; nothing is ever turned into an empty answer.
+    Every method raises what `RetryPolicy.run` and `Source.call` raise, and SourceError once the policy's budget of
+    failed attempts is spent. A failure never becomes an empty answer.
     """
 
     def __init__(self, source: Source, *, policy: RetryPolicy, pace: Pace, stop: Stop) -> None:
@@ -115,16 +115,16 @@ class ScopeCalls:
         source.repeated = self.meter.repeated
 
     def hold_to(self, account_id: str) -> None:
-        """From now on an answer of any other account is malformed."""
+        """From now on, treat an answer of any other account as malformed."""
         self._source.account_id = account_id
 
     @property
     def threads_of_use(self) -> int:
-        """How many threads make list calls as fast as can be: more are in each other's way, or wait for the rate."""
+        """How many threads list calls can use: more would hinder each other, or wait for the rate."""
         return self._lists.threads_of_use(self._pace.lists.per_second)
 
     def list_images(self, next_token: str | None) -> Answer[ImagesBody]:
-        """One page of the scope's images, oldest first: an order that no change disturbs."""
+        """One page of the scope's images, oldest first: no change disturbs this order."""
         parameters = {
             "MaxResults": IMAGES_PAGE_SIZE,
             "SortBy": "CREATION_TIME",
@@ -169,7 +169,7 @@ class ScopeCalls:
     def list_aliases(self, image_name: str, version: int, next_token: str | None) -> Answer[AliasesBody]:
         """One page of a version's aliases; ImageNotFoundError if there is no such version.
 
-        Paced with the list calls, whose rate AWS limits more than that of Describe.
+        Paced with the list calls, whose rate AWS limits more strictly than that of describe calls.
         """
         parameters = {
             "ImageName": image_name,
@@ -204,7 +204,7 @@ class ScopeCalls:
         try:
             answer = self._policy.run(attempt, stop=self._stop.event, failed=failed)
         except TransientError:
-            # It is not tried again because the run is to end: that says nothing against what was asked for.
+            # If the run is stopping, the call was not retried: its failure then says nothing about AWS.
             self._stop.check()
             raise
         finally:

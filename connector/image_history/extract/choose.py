@@ -1,4 +1,4 @@
-"""Which one account and region a single listing is for.
+"""Chooses the one account and region for a single listing.
 
 Must not know what is listed, nor make a call.
 """
@@ -21,7 +21,7 @@ _NAMED_AT_MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the user says about the scope; None where nothing is said. At most one of profile and role."""
+    """The user's options for the scope; None where none is given. At most one of profile and role is set."""
 
     profile: str | None = None
     role_arn: str | None = None
@@ -33,9 +33,9 @@ def choose_target(
 ) -> Target:
     """The only configured target that fits the choice.
 
-    A profile may be one that the configuration doesn't name, a role the organization's in any account, and a
-    region one that its account isn't read in. ConfigError if several targets fit, naming them, or if the role
-    isn't configured; the target's fault if it has one.
+    The profile need not be in the configuration. The role may be the organization's role in any account. The region
+    may be one in which the account isn't read. Raises ConfigError if several targets fit, naming them, or if the
+    role isn't configured; and the target's fault if it has one.
     """
     candidates = _candidates(accounts, choice, organization)
     if choice.region is not None:
@@ -49,15 +49,15 @@ def choose_target(
 
 def _candidates(accounts: Sequence[Account], choice: Choice, organization: Organization) -> list[Target]:
     chosen = [account for account in accounts if _fits(account, choice)] or [_beside(choice, organization)]
-    # With a region named, the profile's own must not be needed, nor all that the account has enabled.
+    # If a region is named, neither the profile's own region nor the account's enabled regions are needed.
     region = None if choice.region is None else (choice.region,)
-    # Which images a sync would read makes no difference here.
+    # The image filters of a sync make no difference here.
     plain = (replace(account, regions=_regions(account, region), images=Images()) for account in chosen)
     return list(dict.fromkeys(targets(plain)))
 
 
 def _beside(choice: Choice, organization: Organization) -> Account:
-    """What is meant by a choice that is not among the accounts."""
+    """The account for a choice that is not among the configured accounts."""
     if choice.profile is not None:
         return Account(profile=choice.profile)
     role = choice.role_arn or ""

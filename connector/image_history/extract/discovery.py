@@ -1,4 +1,4 @@
-"""Which images a scope has: its list of images, read whole or not at all.
+"""Reads a scope's list of images, completely or not at all.
 
 Must not know the warehouse, or what is done with an image.
 """
@@ -19,8 +19,8 @@ from image_history.model import Drift
 class Discovery:
     """A scope's images that pass its filter, sorted by name. Instants in UTC epoch milliseconds.
 
-    `names` are those of all images, whatever the filter. `t0_ms` is the server's Date of the first page less
-    one second, `now_ms` that of the last page.
+    `names` are the names of all images, including those that the filter excludes. `t0_ms` is the server's Date of
+    the first page less one second, `now_ms` that of the last page.
     """
 
     images: tuple[Image, ...]

@@ -1,4 +1,4 @@
-"""From the configuration to everything that is to be read: accounts, an organization's accounts, their regions.
+"""Expands the configuration to everything to be read: accounts, an organization's accounts, their regions.
 
 Makes calls only where the configuration says `all` or names an organization; must not know images.
 """
@@ -22,11 +22,11 @@ from image_history.model import Stop
 
 
 def find_targets(config: Config, stop: Stop) -> tuple[Target, ...]:
-    """Everything that is to be read: configured accounts in their order, then the organization's by id.
+    """All targets to be read: configured accounts in their order, then the organization's by id.
 
-    An account whose regions cannot be told becomes one target with that fault, which `open_scope` raises;
-    an organization that cannot be read raises, since nobody knows what would be missing: ConfigError,
-    CredentialsError where it is denied, SourceError where AWS doesn't answer.
+    An account whose regions cannot be determined becomes one target with that fault, which `open_scope` raises. If
+    an organization cannot be read, this raises, since the missing accounts would be unknown: CredentialsError if
+    access is denied, SourceError if AWS doesn't answer, else ConfigError.
     """
     logins, limits = Logins(), bounds(config, stop)
     found = organization_accounts(config.organization, logins, limits)
@@ -56,7 +56,7 @@ def _expanded(account: Account, logins: Logins, limits: Bounds) -> Sequence[Targ
 
 
 def _regions(calls: AccountCalls, login: Login) -> tuple[str, ...]:
-    """The regions that have SageMaker and that the account has enabled: others are not even tried."""
+    """The regions that have SageMaker and that the account has enabled: other regions are not tried."""
     identity = calls.identity()
     partition = identity.partition if identity is not None else partition_of(login.home_region)
     there = sagemaker_regions(partition) if partition is not None else ()
@@ -74,7 +74,7 @@ def _regions(calls: AccountCalls, login: Login) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The organization's active accounts that are wanted, by id, and those that it turns out not to have."""
+    """The organization's active accounts to be read, by id, and wanted accounts that are not active in it."""
 
     accounts: tuple[Account, ...] = ()
     lost: tuple[Account, ...] = ()
@@ -82,14 +82,14 @@ class Found:
 
 def _lost(account: Account) -> Target:
     fault = CredentialsError(
-        f"{account.identity} cannot be assumed: organization.include.accounts names an account that is no active "
-        "one of the organization. Remove it there."
+        f"{account.identity} cannot be assumed: organization.include.accounts names an account that is not "
+        "active in the organization. Remove it there."
     )
     return Target(access_of(account), EVERYWHERE, filter_of(account), fault=fault)
 
 
 def organization_accounts(wanted: Organization, logins: Logins, limits: Bounds) -> Found:
-    """The organization's accounts; none without a role name. Raises what `find_targets` says of organizations."""
+    """The organization's accounts; none without a role name. Raises as `find_targets` does for organizations."""
     if wanted.role_name is None:
         return Found()
     manager = logins.of(
@@ -106,7 +106,7 @@ def organization_accounts(wanted: Organization, logins: Logins, limits: Bounds) 
 
 
 def _chosen(calls: AccountCalls, wanted: Organization) -> tuple[list[str], list[str]]:
-    """The accounts to read, and those that are wanted by id but not active in the organization, if there at all."""
+    """The accounts to read, and those included by id that are not active accounts of the organization."""
     include, exclude = wanted.include, wanted.exclude
     named = set(include.accounts)
     active = _active(calls.members()) if named or not include.units else set()
@@ -121,7 +121,7 @@ def _active(members: Iterable[Member]) -> set[str]:
 
 
 def _account(account_id: str, *, wanted: Organization, identity: Identity | None, partition: str) -> Account:
-    """The account with the organization's role; the manager's own without one, which is rarely made there."""
+    """The account with the organization's role. The manager's own account is read without it: it rarely has one."""
     if identity is not None and identity.account_id == account_id:
         return Account(profile=wanted.profile, regions=wanted.regions, images=wanted.images)
     return Account(

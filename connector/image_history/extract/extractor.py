@@ -1,4 +1,4 @@
-"""Reads the streams of many scopes, each scope on threads of its own; the last of them help with a long listing.
+"""Reads the streams of many scopes, with separate threads for each scope.
 
 Hands each page with the checkpoint after it to a sink; must not know segments, Arrow or the warehouse.
 """
@@ -38,7 +38,7 @@ _LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """A stream whose last call was not answered, however often it was made."""
+    """A stream whose last call failed in every attempt."""
 
     checkpoint: Checkpoint
     error: TransientError
@@ -46,10 +46,11 @@ class _Lost:
 
 @dataclass(slots=True)
 class _ScopeState:
-    """A scope's streams that wait, and whether it still answers.
+    """A scope's pending streams, and whether AWS still answers for the scope.
 
-    A scope is given up when several streams in a row got no answer at all. Those streams stay as they are, for
-    the next sync to go on with: only in a scope that answers others does a stream fail that gets no answer.
+    A scope is given up when several streams in a row got no answer at all. Those streams stay as they are, and the
+    next sync continues them. A stream without an answer counts as failed only if other streams of its scope are
+    answered.
     """
 
     calls: ScopeCalls
@@ -67,14 +68,14 @@ class _ScopeState:
             return self.waiting.popleft() if self.waiting and self.error is None else None
 
     def enter(self, most: int) -> int:
-        """Threads come until there are so many, unless the last one has left; how many those are."""
+        """Raise the number of threads to `most`, and return how many to start; 0 if the last thread has ended."""
         with self.lock:
             coming = 0 if self.left else max(0, most - self.threads)
             self.threads += coming
             return coming
 
     def spare(self, of_use: int) -> bool:
-        """Whether the thread that asks is one too many; it then ends, and was not the last one."""
+        """Whether the calling thread is one too many. It then ends, without being the last one."""
         with self.lock:
             freed = self.threads > max(1, of_use)
             self.threads -= freed
@@ -88,23 +89,24 @@ class _ScopeState:
             return self.left
 
     def answered(self) -> Sequence[_Lost]:
-        """A stream was read; the streams that were lost before it, which now have failed."""
+        """Record that a stream was read. Return the streams lost before it, which now have failed."""
         with self.lock:
             self.ever_answered = True
             failed, self.lost = self.lost, []
             return failed
 
     def lose(self, lost: _Lost) -> None:
-        """A stream got no answer."""
+        """Record a stream without an answer; too many of them in a row give up the scope."""
         with self.lock:
             self.lost.append(lost)
             if len(self.lost) >= _STREAMS_LOST_BEFORE_SCOPE_IS_DOWN:
                 self._give_up()
 
     def over(self) -> Sequence[_Lost]:
-        """All streams were tried; those that have failed, none if the scope is given up.
+        """All streams were tried. Return those that have failed; none if the scope is given up.
 
-        Throttling is never about one stream, so a scope that throttles to the last is given up as well.
+        Throttling never concerns one stream only, so a scope that is still throttled at the end is given up as
+        well.
         """
         with self.lock:
             throttled = any(isinstance(each.error, ThrottledError) for each in self.lost)
@@ -129,9 +131,9 @@ class _ScopeState:
 class Extractor:
     """Reads streams concurrently into `sink`, which must be safe to call from many threads.
 
-    Each scope has `threads` threads of its own at the most, so that one which is slow, throttled or does not
-    answer keeps no other waiting. Scopes may come while others are read. A context manager: when its body
-    fails, no call is begun any more.
+    Each scope has at most `threads` threads of its own, so that a scope which is slow, throttled or without answers
+    does not delay others. Scopes may be added while others are read. A context manager: after its body has ended,
+    or failed, no new call is begun.
     """
 
     def __init__(self, sink: Sink, stop: Stop, *, threads: int) -> None:
@@ -155,14 +157,15 @@ class Extractor:
     def begin(self, scope: Scope, calls: ScopeCalls, checkpoints: Iterable[Checkpoint]) -> None:
         """Begin to read the scope's unfinished streams on from their checkpoints; return at once."""
         marks = list(checkpoints)
-        # Else a run whose one stream left is never answered could never be loaded.
+        # Streams that are already read count as answers. Otherwise a run whose only remaining stream gets no answer
+        # could never be loaded.
         answered = any(not mark.readable for mark in marks)
         state = _ScopeState(calls, deque(mark for mark in marks if mark.readable), ever_answered=answered)
         self._states[scope] = state
         self._come(state, min(self._of_use(state), len(state.waiting)))
 
     def finish(self) -> Mapping[Scope, FatalError]:
-        """Wait until all is read that was begun so far; return the scopes that had to be given up.
+        """Wait until everything begun so far is read; return the scopes that were given up.
 
         Returns soon after a stop, even if a call hangs. Raises what the sink raises.
         """
@@ -170,7 +173,7 @@ class Extractor:
         return {scope: state.error for scope, state in list(self._states.items()) if state.error is not None}
 
     def _watch(self) -> None:
-        """Let threads come for those whose call hangs, or that wait before they call again."""
+        """Start threads in place of those whose call hangs, or that wait before a retry."""
         while not self._left.wait(_LOOK_SECONDS):
             for state in list(self._states.values()):
                 if state.error is None and not self._workers.over:
@@ -204,7 +207,7 @@ class Extractor:
         except InterruptedRunError:
             return
         except LandingError:
-            # The sink's, not the scope's: what is read can no longer be kept.
+            # The sink has failed, not the scope: rows can no longer be kept.
             raise
         except FatalError as error:
             state.broke(error)
@@ -232,10 +235,10 @@ class Extractor:
 def resumed(
     planned: Iterable[PlannedStream], landed: Mapping[Stream, Checkpoint], *, tokens_live: bool
 ) -> Iterator[Checkpoint]:
-    """Where each planned stream goes on: from its landed checkpoint, or from its start.
+    """The checkpoint at which each planned stream continues: the one that was landed, or its start.
 
-    With `tokens_live` false (the run is older than `resume_within`) unfinished streams start over; what
-    they had landed stays, as true rows.
+    With `tokens_live` false (the run is older than `resume_within`) unfinished streams start over. Their landed
+    rows are kept, since they are true.
     """
     for stream in planned:
         checkpoint = landed.get(stream.stream)

@@ -1,4 +1,4 @@
-"""How fast a scope is asked: a steady rate, halved when AWS throttles and won back by calls that are answered.
+"""The rate of a scope's calls: steady, halved when AWS throttles, and raised again as calls are answered.
 
 A schedule of instants on a clock that is passed in; must not know what is called.
 """
@@ -11,19 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _SLOWEST = 1 / 16
-# So many answered calls lead back to the rate at which AWS began to throttle: most of the way in the first few, the
-# last of it in small steps. At a rate that AWS does not allow for long, one call in so many is throttled.
+# After this many answered calls, the rate is back where AWS began to throttle: first it rises fast, then in small
+# steps. If AWS does not allow that rate for long, one call in this many is throttled.
 _BACK = 16
-# Beyond that rate nothing is known: it is felt for, and left behind if so many more calls are answered.
+# Above that rate AWS's limit is unknown: the rate rises slowly, then faster once this many more calls are answered.
 _BEYOND = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """How the rate is won back after AWS has throttled: shares of the configured one, along a cubic curve.
+    """How the rate recovers after AWS has throttled: shares of the configured rate, along a cubic curve.
 
-    `ceiling` is the share at which AWS began to throttle, `lowest` what was left of it, `answered` how many calls
-    were answered since. In the manner of TCP's CUBIC, but by calls: a scope makes few a second.
+    `ceiling` is the share at which AWS began to throttle, `lowest` the share right after that, `answered` how many
+    calls were answered since. This is like TCP's CUBIC, but counts calls instead of time, since a scope makes few
+    calls a second.
     """
 
     ceiling: float = 1.0
@@ -39,13 +40,13 @@ class Recovery:
         return min(1.0, self.ceiling + depth * ((self.answered - _BACK) / _BEYOND) ** 3)
 
     def throttled(self) -> Recovery:
-        """Half the rate. Until a call is answered it is the same trouble: the rate before it stays the ceiling."""
+        """Halve the rate. The ceiling is kept until a call is answered: repeated throttling has the same cause."""
         lowest = max(_SLOWEST, self.factor / 2)
         met = self.factor if self.answered or self.lowest == self.ceiling else self.ceiling
         return Recovery(max(met, 2 * _SLOWEST), lowest)
 
     def succeeded(self) -> Recovery:
-        """One more call was answered."""
+        """The state after one more answered call."""
         return _WHOLE if self.factor >= 1 else Recovery(self.ceiling, self.lowest, self.answered + 1)
 
 
@@ -53,10 +54,10 @@ _WHOLE = Recovery()
 
 
 class Pacer:
-    """Hands out start times at most `per_second` a second, across threads.
+    """Hands out at most `per_second` start times a second, across threads.
 
-    `clock` gives monotonic seconds and `sleep` waits that long; both are replaced in tests. After a throttled answer
-    the rate is halved (to a sixteenth at the least), and won back as `Recovery` says.
+    `clock` gives monotonic seconds and `sleep` waits that long; both are replaced in tests. After a throttled
+    answer the rate is halved (to a sixteenth at the least), and recovers as `Recovery` describes.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Pacer:
     def wait(self) -> None:
         """Return when the next call may start.
 
-        One thread at a time has a start time: those behind it get theirs by the rate of then, which may be another.
+        Threads get their start times one after the other, each by the rate at that moment, which may have changed.
         """
         with self._turn:
             now = self._clock()
@@ -96,11 +97,11 @@ class Pacer:
                 self._sleep(self._newest - now)
 
     def throttled(self) -> None:
-        """AWS asked for a slower pace."""
+        """Record a throttled call."""
         with self._lock:
             self._recovery = self._recovery.throttled()
 
     def succeeded(self) -> None:
-        """A call was answered."""
+        """Record an answered call."""
         with self._lock:
             self._recovery = self._recovery.succeeded()

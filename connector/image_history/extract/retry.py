@@ -1,4 +1,4 @@
-"""How often a failed call is made again, and after what wait: a policy as a value, driven by tenacity.
+"""How often a failed call is retried, and after which wait: a policy as a value, executed by tenacity.
 
 Must not know what is called, nor read a clock of its own.
 """
@@ -25,7 +25,7 @@ _LONGEST_RETRY_AFTER_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """`attempts` is how many requests are made at most for one call, the first included; `budget` is of all.
+    """`attempts` limits the requests of one call, the first included; `budget` the failed attempts of all calls.
 
     Waits are full jitter (uniform between zero and a doubling bound), never longer than
     `max_wait_seconds` unless the server asks for more by Retry-After, which is honoured up to 5 minutes.
@@ -38,14 +38,14 @@ class RetryPolicy:
     def run(self, call: Callable[[], Result], *, stop: threading.Event, failed: Observer) -> Result:
         """Make the call until it succeeds, fails for good, or the attempts are used up.
 
-        `failed` hears of each transient failure. When `stop` is set no further wait is made. Raises the
-        last TransientError, or at once whatever else the call raises.
+        `failed` is called for each transient failure. Once `stop` is set, there is no further wait. Raises the last
+        TransientError; any other exception of the call is raised at once.
         """
         try:
             return call()
         except TransientError as error:
             begun = Begun(call, error)
-        # Setting this up costs as much as decoding a page.
+        # Imported only now: setting it up costs as much as decoding a page.
         import tenacity
 
         retrying = tenacity.Retrying(
@@ -68,10 +68,10 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """How often calls may fail, taken together: `allowed` times, then no more often than calls are answered.
+    """A limit on the failed attempts of all calls together: `allowed`, or the number of answered calls if larger.
 
-    Safe to share between threads. Attempts alone don't bound a run: a service that answers each call at its
-    last attempt costs every one of thousands of calls all its waits.
+    Safe to share between threads. A limit for each call alone does not limit a run: if a service answers only the
+    last attempt of each call, thousands of calls each take all their waits.
     """
 
     def __init__(self, allowed: int) -> None:
@@ -83,7 +83,7 @@ class RetryBudget:
         return f"{self._failed} attempts failed and {self._answered} were answered"
 
     def earn(self) -> None:
-        """A call was answered."""
+        """Count an answered call."""
         with self._lock:
             self._answered += 1
 

@@ -24,18 +24,18 @@ from image_history.extract.retry import RetryPolicy
 from image_history.listing.request import ImageFilter
 from image_history.model import Scope, Stop
 
-# In place of region names: all that the account has enabled; and how a target says so.
+# ALL is the configuration's word for every enabled region; the others stand in a target for its region's name.
 ALL = "all"
 EVERYWHERE = "all regions"
 NOWHERE = "an unknown region"
 
-# How often a server may use its time to read up before a call is given up; a page is a few reads long.
+# A call is given up after this many read timeouts altogether; a page takes a few reads.
 _READS_PER_CALL = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One region of one configured account, before it is known which account that is.
+    """One region of one configured account whose account id is not known yet.
 
     `region_from` says where the region comes from if the configuration names none. `login` is shared by all
     regions of the account. `fault` is why nothing can be read: `open_scope` raises it.
@@ -64,7 +64,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class OpenScope:
-    """A target with its calls and its account; `discovery` is there if it was needed to tell the account."""
+    """A target with its calls and its account; `discovery` is set if it was needed to find the account."""
 
     target: Target
     scope: Scope
@@ -88,16 +88,16 @@ class OpenScope:
             ) from error
 
 
-# A list call takes AWS longer than this but rarely.
+# AWS rarely takes longer than this for a list call.
 _CALL_SECONDS = 0.5
 
 
 def targets(accounts: Iterable[Account], logins: Logins | None = None) -> tuple[Target, ...]:
     """Every region of every configured account. No request is made.
 
-    What keeps an account's region from being known is the fault of its one target, so that it concerns no other.
-    ConfigError for a region of another partition than the role's, and for `regions: all`, which only
-    `expand.find_targets` can tell.
+    If an account's region cannot be determined, the error becomes the fault of its one target, so that no other
+    account is affected. ConfigError for a region of another partition than the role's, and for `regions: all`,
+    which only `expand.find_targets` can resolve.
     """
     shared = Logins() if logins is None else logins
     return tuple(target for account in accounts for target in _of_account(account, shared))
@@ -106,7 +106,7 @@ def targets(accounts: Iterable[Account], logins: Logins | None = None) -> tuple[
 def _of_account(account: Account, logins: Logins) -> Iterator[Target]:
     access, images = access_of(account), filter_of(account)
     if account.regions == ALL:
-        raise ConfigError(f"{access} is read in all its regions: name the one that is meant, with --region.")
+        raise ConfigError(f"{access} is read in all its regions: choose one with --region.")
     named = account.regions if isinstance(account.regions, tuple) else ()
     login = logins.of(access, *named)
     try:
@@ -145,16 +145,16 @@ def timeouts(config: Config) -> Timeouts:
 
 
 def threads_of_a_scope(config: Config, scopes: int) -> int:
-    """How many streams of each scope are read at the same time, if there are so many scopes.
+    """How many streams of each scope are read at the same time, given the number of scopes.
 
-    Together as many as calls may be under way; but each scope as many as it takes to keep its rate.
+    All scopes together get as many as calls may be in progress, but each scope gets as many as its rate needs.
     """
     keep_pace = math.ceil(config.rate.list_per_second * _CALL_SECONDS)
     return min(config.concurrency, max(keep_pace, math.ceil(config.concurrency / max(1, scopes))))
 
 
 def bounds(config: Config, stop: Stop, *, callers: Callers | None = None) -> Bounds:
-    """What bounds the calls that concern an account as a whole; `callers` bounds all calls together."""
+    """The limits of calls about a whole account; `callers` limits all calls together."""
     shared = Callers(config.concurrency) if callers is None else callers
     return Bounds(_policy(config), timeouts(config), shared, stop)
 
@@ -180,11 +180,11 @@ def scope_calls(target: Target, config: Config, stop: Stop, *, callers: Callers 
 
 
 def open_scope(target: Target, config: Config, stop: Stop, *, callers: Callers | None = None) -> OpenScope:
-    """Find out which account the target is: from STS, else from its role or the ARNs of its images.
+    """Find the account of the target: from STS, else from its role or the ARNs of its images.
 
-    STS is asked once for all regions of the account. `callers` bounds the calls of all scopes together;
-    without it the scope has its own bound. Raises the target's fault if it has one, CredentialsError if
-    nothing tells, and what discovery raises.
+    STS is called once for all regions of the account. `callers` limits the calls of all scopes together; without it
+    the scope has a limit of its own. Raises the target's fault if it has one, CredentialsError if the account
+    cannot be found, and what discovery raises.
     """
     target.require_sound()
     if target.login is None:
@@ -221,12 +221,12 @@ def require_distinct(scopes: Sequence[OpenScope]) -> None:
 def require_same_account(opened: OpenScope, accounts: Mapping[tuple[str, str], str]) -> None:
     """CredentialsError if a profile, a role or the default credentials lead to another account than before.
 
-    `accounts` holds, by identity and region, where they led. Nothing has been written when it is raised.
+    `accounts` holds the earlier account for each identity and region. Nothing has been written when it is raised.
     """
     identity, scope = opened.target.identity, opened.scope
     before = accounts.get((identity, scope.region))
     if before is not None and before != scope.account_id:
         raise CredentialsError(
             f"{opened.target} led to account {before} so far, and now leads to {scope.account_id}: nothing of "
-            "it was read. If that is meant, run sync --accept-account."
+            "it was read. If this is intended, run sync --accept-account."
         )

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class Seen:
-    """What one chain has met: a token or a version that comes again is a contradiction."""
+    """The tokens and versions of one chain so far: one that comes again is a contradiction."""
 
     def __init__(self) -> None:
         self._tokens: set[str] = set()
@@ -44,7 +44,7 @@ class Seen:
         self._empty = 0
 
     def require_end(self, checkpoint: Checkpoint) -> None:
-        """Raise ListingUnstableError for a list that goes on and on without a row."""
+        """Raise ListingUnstableError after too many empty pages in a row."""
         if checkpoint.readable and self._empty >= MOST_EMPTY_PAGES:
             raise ListingUnstableError(
                 f"ListImageVersions of {checkpoint.stream} gave {self._empty:,} empty pages in a row: its rows are "
@@ -52,7 +52,7 @@ class Seen:
             )
 
     def again(self, token: str | None, rows: Sequence[ImageVersion]) -> bool:
-        """Whether the token or one of the rows was met before."""
+        """Record the token and the rows; True if one of them was met before."""
         numbers = {row.Version for row in rows}
         repeated = token in self._tokens or not self._versions.isdisjoint(numbers)
         self._versions |= numbers
@@ -90,7 +90,7 @@ class StreamReading:
             logger.warning(
                 "token_refused", extra={"stream": str(current.stream), "action": "listing starts over"}
             )
-            # The newest checkpoint from now on: a refusal without a token must not be taken for the old one's.
+            # Set at once: if the request without a token is refused as well, that is no refusal of the old token.
             self.last = read_again(current)
             self.run(self.last)
         except ImageNotFoundError as error:
@@ -129,7 +129,7 @@ class StreamReading:
         return self.last
 
     def _missing(self, checkpoint: Checkpoint, error: ImageNotFoundError) -> None:
-        """The list says that there is no such image; DescribeImage has to say so as well."""
+        """ListImageVersions found no such image: accept that only if DescribeImage finds none either."""
         try:
             gone_ms = self.calls.image_gone_ms(checkpoint.stream.image_name)
         except AccessDeniedError:

@@ -10,22 +10,22 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-# The work that a page is, about.
+# About how long the processor works on a page.
 _PAGE_SECONDS = 0.001
 _SHARE_OF_THE_NEWEST = 0.25
-# How fast it is forgotten that calls were quick once.
+# The shortest time seen is raised by this factor with each call, so that old quick calls are forgotten.
 _FORGOTTEN = 1.01
-# A call that has taken so long may take any time.
+# A call that has taken this long may take any time.
 _LONG_SECONDS = 2.0
-# Calls take longer and shorter; so many times as many threads as they need on the average keep up the rate.
+# The duration of calls varies: this many times the threads needed on the average keep up the rate.
 _SPARE = 2.0
 
 
 class CallTimes:
-    """A context manager around each call, of as many threads at a time as there are. `clock` gives seconds.
+    """A context manager around each call, for any number of threads at a time. `clock` gives seconds.
 
-    How long AWS takes is told by the quickest of the late calls: the others waited for each other as well, for
-    Python runs one thread at a time. By all of them, threads would be a reason for more threads.
+    The quickest of the recent calls shows how long AWS takes: the others also waited for each other, since Python
+    runs one thread at a time. If all calls counted, more threads would make even more threads seem useful.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,28 +47,28 @@ class CallTimes:
             self.took(self._clock() - began)
 
     def away(self) -> None:
-        """The thread waits before it makes its call again, for as long as `back` is not called or a call begun."""
+        """Mark this thread as waiting before a retry, until it calls `back` or begins a call."""
         self._away.add(threading.get_ident())
 
     def back(self) -> None:
-        """The thread can make calls."""
+        """Mark this thread as able to make calls."""
         self._away.discard(threading.get_ident())
 
     def took(self, seconds: float) -> None:
-        """A call was answered after so many seconds."""
+        """Record how long an answered call took."""
         share = _SHARE_OF_THE_NEWEST if self.late_seconds else 1.0
         self.late_seconds += share * (seconds - self.late_seconds)
         self._least_seconds = min(seconds, _FORGOTTEN * self._least_seconds)
 
     def threads_of_use(self, per_second: float) -> int:
-        """How many threads make calls as fast as the rate, or one processor, lets them.
+        """How many threads are useful: as many as the rate and one processor allow.
 
-        Threads whose call takes very long, and those that are away, count for nothing: others are of use in their
-        place. Waiting for a turn, where `concurrency` is exhausted, is part of a call here.
+        Threads whose call takes very long, and those that are away, are not counted: others are useful in their
+        place. If `concurrency` is exhausted, the wait for a free slot counts as part of a call.
         """
         if not self.late_seconds:
             return 1 + self._absent()
-        # One more, which waits for its turn meanwhile.
+        # One additional thread waits for its start time meanwhile.
         paced = 2 + _SPARE * self.late_seconds * per_second
         return max(1, int(min(paced, self._least_seconds / _PAGE_SECONDS))) + self._absent()
 

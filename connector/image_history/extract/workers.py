@@ -1,6 +1,6 @@
-"""Threads that work side by side, and are waited for together.
+"""Threads that work in parallel, and are waited for together.
 
-All are daemons: one that hangs keeps no process alive. Must not know what they do.
+All are daemon threads: one that hangs does not keep the process alive. Must not know what they do.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Result = TypeVar("Result")
 
 _GRACE_SECONDS = 3.0
 _POLL_SECONDS = 0.5
-# A job that has taken so long waits for somebody, and will for longer.
+# A job that has taken this long is waiting for something, and will probably wait longer.
 _LONG_SECONDS = 2.0
 
 
 class Workers:
-    """Threads of which the first failure ends the wait for all."""
+    """A group of threads. The first failure ends the wait for all of them."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
@@ -36,15 +36,15 @@ class Workers:
 
     @property
     def over(self) -> bool:
-        """Whether no more work is to be begun: one has failed, the run was asked to end, or `close` was called."""
+        """Whether no more work may begin: a thread has failed, a stop was requested, or `close` was called."""
         return self._closed or self._failure is not None or self._stop.requested
 
     def close(self) -> None:
-        """Have the threads end after what they do now."""
+        """Let the threads end after their current work."""
         self._closed = True
 
     def start(self, job: Callable[[], None]) -> None:
-        """Do the job on a thread of its own."""
+        """Run the job on a new thread."""
         with self._changed:
             self._running += 1
         threading.Thread(target=copy_context().run, args=(self._run, job), name="worker", daemon=True).start()
@@ -75,9 +75,9 @@ class Workers:
 
 
 def together(jobs: Sequence[Callable[[], Result]], threads: int, stop: Stop) -> list[Result]:
-    """Run the jobs on so many threads; their results in order, or the first exception that one raises.
+    """Run the jobs on `threads` threads. Return their results in order, or raise the first exception of one.
 
-    Returns soon after `stop` is requested, with the results there are, even if a call hangs.
+    Returns soon after `stop` is requested, with the results available then, even if a call hangs.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="scope")
     futures = [pool.submit(copy_context().run, job) for job in jobs]
@@ -100,9 +100,9 @@ def _raise_first(done: Iterable[Future[Result]]) -> None:
 
 
 class Arrivals(Generic[Result]):
-    """The results of jobs as they come: `threads` do them, and others come in place of those that take long.
+    """The results of jobs as they arrive. `threads` threads run the jobs; slow threads are replaced by new ones.
 
-    So jobs that hang keep no other waiting for more than a moment, however many hang. One thread may wait.
+    So jobs that hang delay others only for a moment, however many hang. Only one thread may call `next`.
     """
 
     def __init__(self, jobs: Iterable[Callable[[], Result]], stop: Stop, *, threads: int) -> None:
@@ -115,7 +115,7 @@ class Arrivals(Generic[Result]):
         self._come(threads)
 
     def next(self, due: float) -> Result | None:
-        """The next result; None when `due` (monotonic seconds) has come. Raises what a job raised, and at a stop."""
+        """The next result; None once `due` (monotonic seconds) has come. Raises what a job raised, and at a stop."""
         while True:
             self._stop.check()
             self._replace()
@@ -133,7 +133,7 @@ class Arrivals(Generic[Result]):
             return arrived[0]
 
     def _replace(self) -> None:
-        """Let threads come for those that wait for somebody; looked after now and then."""
+        """Start threads in place of those whose job takes long; checked twice a second at most."""
         now = time.monotonic()
         if self._waiting and now - self._looked >= _POLL_SECONDS:
             self._looked = now
@@ -149,7 +149,7 @@ class Arrivals(Generic[Result]):
         while not self._stop.requested and (job := self._take()) is not None:
             self._begun[me] = time.monotonic()
             try:
-                # Each in a context of its own, as if it had a thread of its own.
+                # Each job runs in its own context, as if it had its own thread.
                 self._arrived.put((copy_context().run(job),))
             except BaseException as error:  # noqa: BLE001 - it is raised where the results are waited for
                 self._arrived.put(error)

@@ -1,4 +1,4 @@
-"""Hints: what AWS's events say may have changed, and which images may rest because nothing says so.
+"""Hints: AWS's events about images that may have changed, and which other images may rest.
 
 A hint is never data. Must not know the warehouse, or how a listing is read.
 """

@@ -1,4 +1,4 @@
-"""One message -> the image that it hints at. Pure; whatever it cannot make sense of is no hint.
+"""One message -> the image that it hints at. Pure; a message that cannot be interpreted is no hint.
 
 Must not know where messages come from, nor which images there are.
 """
@@ -13,7 +13,7 @@ import msgspec
 
 from image_history.model import Scope
 
-# AWS lets no event and no message of a queue be larger.
+# AWS's limit for the size of an event and of a queue's message.
 MOST_BYTES = 256 * 1024
 
 _STATE_CHANGES = frozenset({"sagemaker image state change", "sagemaker image version state change"})
@@ -22,7 +22,7 @@ _TRAIL_SOURCE = "sagemaker.amazonaws.com"
 _TRAIL_CALLS = frozenset(
     {"updateimageversion", "createimageversion", "deleteimageversion", "updateimage", "deleteimage"}
 )
-# Lower case: how AWS spells names in ARNs is not certain.
+# Lower case, since it is not certain how AWS writes names in ARNs.
 _IMAGE_ARN = re.compile(
     r"arn:aws[a-z-]*:sagemaker:(?P<region>[a-z0-9-]{1,32}):(?P<account>[0-9]{12}):image/(?P<name>[a-z0-9.-]{1,63})"
 )
@@ -34,10 +34,10 @@ _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """An image of which something may have changed. `image` is its name in lower case.
+    """An image that may have changed. `image` is its name in lower case.
 
-    `at_ms` (UTC epoch milliseconds) is no earlier than the change; None where the message does not say.
-    `deletes` says that a version, or the image, may be gone: an incremental listing would not show that.
+    `at_ms` (UTC epoch milliseconds) is no earlier than the change; None if the message has no time. `deletes` says
+    that a version, or the image, may be gone: an incremental listing would not show that.
     """
 
     scope: Scope
@@ -47,7 +47,7 @@ class Hint:
 
 
 class _Envelope(msgspec.Struct):
-    """An event as EventBridge sends it; what else it holds is left alone."""
+    """An event as EventBridge sends it; other members are ignored."""
 
     detail: msgspec.Raw
     kind: str = msgspec.field(name="detail-type")
@@ -55,7 +55,7 @@ class _Envelope(msgspec.Struct):
 
 
 class _Change(msgspec.Struct):
-    """The detail of a state change. AWS's own example has no number in ImageVersionArn, so that is not read."""
+    """The detail of a state change. ImageVersionArn is not read: in AWS's own example it has no number."""
 
     image_arn: str = msgspec.field(name="ImageArn")
     image_status: object = msgspec.field(name="ImageStatus", default=None)
@@ -63,7 +63,7 @@ class _Change(msgspec.Struct):
 
 
 class _Parameters(msgspec.Struct):
-    """What was asked of SageMaker."""
+    """The parameters of the call to SageMaker."""
 
     name: str = msgspec.field(name="imageName")
 
@@ -84,7 +84,7 @@ _CALLS = msgspec.json.Decoder(_Call)
 
 
 def parse_hint(message: str | bytes) -> Hint | None:
-    """The image that an event is about; None for a message that is no event of images.
+    """The image that an event is about; None for a message that is not an event about images.
 
     Account, region and name of a state change come from its ImageArn alone: in AWS's own example the envelope
     has another region. Names are compared without case.
@@ -121,7 +121,7 @@ def _of_call(call: _Call, at_ms: int | None) -> Hint | None:
 
 
 def _moment(text: str | None) -> int | None:
-    """UTC epoch milliseconds, rounded up: EventBridge gives whole seconds. None for what is no instant."""
+    """UTC epoch milliseconds, rounded up: EventBridge gives whole seconds. None for an invalid time."""
     if text is None:
         return None
     try:

@@ -1,7 +1,8 @@
-"""Hints out of a folder of JSON lines: each `*.jsonl` file is one message, of one event a line.
+"""Reads hints from a folder of JSON lines: each `*.jsonl` file is one message, with one event per line.
 
-A file counts once it is whole: its last line ends, and its name does not begin with a dot. What is acknowledged is
-moved into the folder `loaded` beside it; nothing is removed or written over. Must not know what a hint is good for.
+A file is read once it is complete: its last line has a line break, and its name does not begin with a dot. An
+acknowledged file is moved into the folder `loaded` beside it. No file is removed or overwritten. Must not know what
+a hint is good for.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class FolderMailbox:
         self._folder = folder
 
     def read(self) -> Mail:
-        """Every whole file. One that cannot be read, or is too large, makes the mail a problem."""
+        """Read every complete file. If one cannot be read, or is too large, the mail has a `problem`."""
         messages: list[Message] = []
         problem = None
         try:
@@ -48,7 +49,7 @@ class FolderMailbox:
         return Mail(tuple(messages), problem=problem)
 
     def _message(self, name: str) -> Message | None:
-        """What a file says; None for one that is still being written."""
+        """The message in a file; None if it is still being written."""
         with opened_to_read(self._folder / name) as file:
             found = os.fstat(file.fileno())
             if found.st_size > _MOST_BYTES:
@@ -58,7 +59,7 @@ class FolderMailbox:
             return None
         lines = [line for line in content.split(b"\n") if line.strip()]
         written_ms = found.st_mtime_ns // 1_000_000
-        # An event from further ahead is forged, or its writer has no clock: it must not stay for ever.
+        # An event from further ahead is forged, or its writer's clock is wrong: its hint must not stay for ever.
         return message_of(name, lines, sent_ms=written_ms + _SKEW_MS, undated_ms=written_ms)
 
     def acknowledge(self, messages: Collection[Message]) -> int:
@@ -67,7 +68,7 @@ class FolderMailbox:
             try:
                 self._move(message.receipt)
             except OSError as error:
-                # It is read again, and settles itself then.
+                # The next sync reads the file again, and moves it then.
                 extra = {"file": message.receipt, "reason": error.strerror or str(error)}
                 logger.warning("hints_not_settled", extra=extra)
         return 0
@@ -82,7 +83,7 @@ class FolderMailbox:
         rename(self._folder / name, target, File.HINTS)
 
     def release(self, _: Collection[Message]) -> int:
-        """They are where they were."""
+        """Do nothing: the files are still in the folder."""
         return 0
 
 

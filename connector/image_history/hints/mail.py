@@ -1,4 +1,4 @@
-"""What a reader of hints brings, and the seam to its readers. Pure.
+"""The messages with hints, and the interface of their sources. Pure.
 
 Must not know queues or folders.
 """
@@ -14,7 +14,7 @@ from image_history.hints.events import Hint, parse_hint
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: `receipt` is what acknowledges it, `hints` what it says; none if it is no event of images."""
+    """One message: `receipt` acknowledges it, `hints` are its contents; none if it is not an event about images."""
 
     receipt: str
     hints: tuple[Hint, ...]
@@ -23,9 +23,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """All messages that were there. `problem` says why they cannot be relied on, None if they can.
+    """All messages that were found. `problem` says why they cannot be relied on; None if they can.
 
-    `calls` counts the requests that were made for them.
+    `calls` counts the requests that read them.
     """
 
     messages: tuple[Message, ...] = ()
@@ -34,12 +34,12 @@ class Mail:
 
     @property
     def hints(self) -> tuple[Hint, ...]:
-        """What all messages say."""
+        """The hints of all messages."""
         return tuple(hint for message in self.messages for hint in message.hints)
 
     @property
     def junk(self) -> int:
-        """How many messages, or lines of them, are no events of images."""
+        """How many messages, or lines of messages, are not events about images."""
         return sum(message.junk for message in self.messages)
 
 
@@ -47,21 +47,21 @@ class Mailbox(Protocol):
     """Where hints come from. A message stays there until it is acknowledged."""
 
     def read(self) -> Mail:
-        """Everything that is there; a problem is told in the mail."""
+        """Read all messages; a problem is reported in the mail."""
 
     def acknowledge(self, messages: Collection[Message]) -> int:
-        """Have these messages not come again; how many requests that took. A failure is logged."""
+        """Settle these messages: they do not come again. Return the number of requests. A failure is logged."""
 
     def release(self, messages: Collection[Message]) -> int:
-        """Have these messages come again at once; how many requests that took. A failure is logged."""
+        """Have these messages come again at once. Return the number of requests. A failure is logged."""
 
 
 def message_of(
     receipt: str, bodies: Iterable[str | bytes], *, sent_ms: int | None = None, undated_ms: int | None = None
 ) -> Message:
-    """A message with what its bodies say.
+    """A message with the hints in its bodies.
 
-    `sent_ms` is when a queue took it: no change in it is later. `undated_ms` is for what has no time at all.
+    `sent_ms` is when a queue took it: no change in it is later. `undated_ms` is the time of a hint without one.
     """
     parsed = [parse_hint(body) for body in bodies]
     hints = tuple(_dated(hint, sent_ms, undated_ms) for hint in parsed if hint is not None)

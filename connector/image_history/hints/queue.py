@@ -1,4 +1,4 @@
-"""Hints out of an SQS queue: read to its end, acknowledged or released afterwards.
+"""Reads hints from an SQS queue to its end; they are acknowledged or released afterwards.
 
 Must not know botocore, nor what a hint is good for.
 """
@@ -16,27 +16,27 @@ from image_history.model import Stop
 
 logger = logging.getLogger(__name__)
 
-# SQS lends at most 120,000; a queue with so many tells little about who may rest.
+# SQS allows 120,000 received messages; a queue with this many says little about which images may rest.
 MOST_MESSAGES = 20_000
 _AT_ONCE = 10
 _DAY_MS = 86_400_000
 
 
 class Source(Protocol):
-    """An SQS queue. Each method is one request, and raises a ConnectorError."""
+    """An SQS queue. Each method sends one request, and raises a ConnectorError on failure."""
 
     def receive(self) -> Sequence[Received]:
-        """Up to ten messages; none only if the queue has none to lend."""
+        """Receive up to ten messages; none only if the queue has none to deliver."""
 
     def retention_ms(self) -> int:
         """How long the queue keeps a message."""
 
     def settle(self, receipts: Sequence[str], *, delete: bool) -> None:
-        """Delete up to ten messages, or let them come again at once."""
+        """Delete up to ten messages, or have them delivered again at once."""
 
 
 class QueueMailbox:
-    """A Mailbox in an SQS queue. What is read is lent to us for some minutes."""
+    """A Mailbox in an SQS queue. SQS hides received messages from others for some minutes."""
 
     def __init__(self, source: Source, stop: Stop, *, now_ms: Callable[[], int]) -> None:
         self._source = source
@@ -68,7 +68,7 @@ class QueueMailbox:
         return Mail(tuple(messages), calls, problem)
 
     def _expiring(self, found: Iterable[Received]) -> str | None:
-        """Why messages may have been lost before they were read; None if none were."""
+        """Why messages may have expired before they were read; None if none have."""
         limit_ms = self._source.retention_ms() - _DAY_MS
         sent = [each.sent_ms for each in found if each.sent_ms is not None]
         if not sent or self._now_ms() - min(sent) <= max(0, limit_ms):
@@ -76,11 +76,11 @@ class QueueMailbox:
         return "the oldest message of the queue is older than its retention less a day: some may have expired"
 
     def acknowledge(self, messages: Collection[Message]) -> int:
-        """Delete them."""
+        """Delete the messages."""
         return self._settle(messages, delete=True)
 
     def release(self, messages: Collection[Message]) -> int:
-        """Return them to the queue."""
+        """Return the messages to the queue at once."""
         return self._settle(messages, delete=False)
 
     def _settle(self, messages: Collection[Message], *, delete: bool) -> int:
@@ -91,6 +91,6 @@ class QueueMailbox:
                 calls += 1
                 self._source.settle(receipts[start : start + _AT_ONCE], delete=delete)
         except ConnectorError as error:
-            # They come again, and settle themselves then.
+            # The messages are delivered again later, and are settled then.
             logger.warning("hints_not_settled", extra={"reason": error.message})
         return calls
