@@ -80,10 +80,10 @@ class OpenScope:
         except CredentialsError as error:
             if error.context.get("code") not in UNKNOWN_KEY_CODES:
                 raise
-            # STS knows these keys, or there would be no scope.
+            # STS usually accepted these keys; it did not if the account is known from the role's ARN only.
             raise CredentialsError(
-                f"{error} STS knows the credentials: is the region {self.scope.region} enabled in account "
-                f"{self.scope.account_id}?",
+                f"{error} If these credentials work in another region: is the region {self.scope.region} enabled "
+                f"in account {self.scope.account_id}?",
                 **error.context,
             ) from error
 
