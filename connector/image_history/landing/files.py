@@ -160,6 +160,6 @@ def refused(action: str, path: Path, error: OSError) -> LandingError:
     """The error for a file operation that failed."""
     return LandingError(
         f"Cannot {action} {path}: {error.strerror or error}. "
-        "Check that the disk has room and that the path is writable; the next sync goes on from here.",
+        "Check that the disk has room and that the path is writable; the next sync continues from here.",
         path=str(path),
     )

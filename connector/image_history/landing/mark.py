@@ -160,7 +160,7 @@ def _require_adoptable(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if not _is_of_the_version_before(path):
             raise LandingError(
-                f"{folder} is no landing folder: it holds {path.name!r}, which is not ours. Nothing in "
+                f"{folder} is not a landing folder: it holds {path.name!r}, which is not ours. Nothing in "
                 "it was changed. Name another folder with the setting landing: a new one, or an empty one.",
                 path=str(folder),
             )

@@ -69,8 +69,8 @@ class _ScopeState:
         if closed is None:
             return self.denied.get((operation, stream))
         told = (
-            f"{operation} was not asked for {stream}: it had failed too often in {stream.scope} in this run, the "
-            f"last time with {closed.code}. The next sync asks again."
+            f"{operation} was not called for {stream}: it failed too often in {stream.scope} in this run, the "
+            f"last time with {closed.code}. The next sync tries again."
         )
         return replace(closed, stream=stream, message=told)
 
@@ -334,7 +334,7 @@ def _aliased(lookup: Lookup, calls: ScopeCalls) -> Lookup:
     owed = lookup.owed
     chain = Chain(
         f"ListAliases of version {owed.version} of {owed.stream}",
-        "its aliases stay as they were, and the next sync asks again.",
+        "its aliases stay as they were, and the next sync tries again.",
     )
     names: set[str] = set()
     drift, ended_ms = lookup.drift, 0

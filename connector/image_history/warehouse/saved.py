@@ -1,6 +1,6 @@
 """The saved queries, ours under sql/queries and the user's own: what their headers say, and how to run them.
 
-Must not know DuckDB: a header is text, and a test compares our headers with their queries.
+Must not know DuckDB: a header is text, and a test holds ours against the query below it.
 """
 
 from __future__ import annotations

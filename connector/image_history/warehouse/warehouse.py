@@ -348,8 +348,8 @@ def _failing(error: duckdb.Error, path: Path) -> WarehouseError:
             "loads them."
         )
     return WarehouseError(
-        f"The warehouse {path} is damaged: {_first_line(error)}. Nothing was loaded into it. Put a copy in its "
-        "place, or move it away (with its .wal file): the next sync makes a new one of what AWS still has."
+        f"The warehouse {path} is damaged: {_first_line(error)}. Nothing was loaded into it. Restore a "
+        "backup, or move it away (with its .wal file): the next sync makes a new one of what AWS still has."
     )
 
 
