@@ -1,6 +1,6 @@
 -- What: coverage with a row for every stream that a run read, also for streams without a row of their own in that run.
--- Columns: those of coverage except streams, others, t1 and the row counts of a scope. For a stream without a row of its
--- own, t0 is that of its scope's list of images, which is a lower bound.
+-- Columns: those of coverage except loaded_at, inserted, updated, unchanged, reappeared, streams, others and t1. For a
+-- stream without a row of its own, t0 is that of its scope's list of images, which is a lower bound.
 CREATE OR REPLACE VIEW coverage_in_full AS
 WITH streams AS (
     SELECT

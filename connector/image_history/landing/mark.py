@@ -74,7 +74,7 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 def require_usable(folder: Path) -> None:
-    """LandingError for a folder that somebody else may write to, or that holds something else.
+    """LandingError for a folder that others may write to, that is somebody else's, or that holds other files.
 
     A folder that does not exist yet is accepted.
     """

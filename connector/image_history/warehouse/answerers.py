@@ -74,7 +74,7 @@ class Answerer:
         self._until: float | None = None
 
     def ask(self, request: Request) -> Reply:
-        """Send a query and return the reply. QueryError if it takes too long, _DiedError if the process ended."""
+        """Send a query and return the reply. Raises QueryError, and _DiedError if the process ended without one."""
         said, self._until, began = _pickled(request), None, False
         try:
             send(self._to, said)

@@ -41,9 +41,9 @@ class Role(Enum):
 def turn(path: Path, opening: Callable[[], T], wait_seconds: float, role: Role) -> Iterator[T]:
     """Yield the result of `opening` while no other thread of this process uses the file.
 
-    WarehouseLockedError, also from `opening`, is raised after `wait_seconds` in all. A waiting writer announces
-    itself to all processes, a waiting reader to the queries of its own process. A reader waits for an announced
-    writer for half of `wait_seconds` at most, since that writer may be waiting for a program that keeps the file.
+    If the file is locked, retries for `wait_seconds` in all, then raises WarehouseLockedError. A waiting writer
+    announces itself to all processes, a waiting reader to the queries of its own process. Readers and queries wait for
+    an announced writer for half of `wait_seconds` at most: it may itself wait for a program that keeps the file.
     """
     until = time.monotonic() + wait_seconds
     with closing(_Announcement(path)) as announcement:
