@@ -42,8 +42,8 @@ def turn(path: Path, opening: Callable[[], T], wait_seconds: float, role: Role) 
     """Yield the result of `opening` while no other thread of this process uses the file.
 
     If the file is locked, retries for `wait_seconds` in all, then raises WarehouseLockedError. A waiting writer
-    announces itself to all processes, a waiting reader to the queries of its own process. Readers and queries wait for
-    an announced writer for half of `wait_seconds` at most: it may itself wait for a program that keeps the file.
+    announces itself to all processes, a waiting reader to the queries of its own process. Readers and queries wait
+    for an announced writer for half of `wait_seconds` at most: it may itself wait for a program that keeps the file.
     """
     until = time.monotonic() + wait_seconds
     with closing(_Announcement(path)) as announcement:
