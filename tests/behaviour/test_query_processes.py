@@ -367,7 +367,9 @@ def test_interpreter_that_is_none_is_named(warehouse: Warehouse, monkeypatch: py
     answerers.close()
     monkeypatch.delitem(sys.modules, "multiprocessing.spawn", raising=False)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(QueryError, match=r"cannot be started \(/nowhere/python: .*multiprocessing.set_executable"):
+    with pytest.raises(
+        QueryError, match=r"cannot be started \(/nowhere/python: .*multiprocessing.set_executable"
+    ):
         warehouse.query("SELECT 1")
 
 

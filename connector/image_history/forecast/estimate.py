@@ -73,9 +73,7 @@ class Reason(StrEnum):
 
     NEW = "the number of versions is unknown until they are listed: each page is a call"
     UNREAD = "they were never read whole: they may have more versions than are stored"
-    UNEXPLAINED = (
-        "version numbers are unaccounted for: DescribeImageVersion or a second reading settles them"
-    )
+    UNEXPLAINED = "version numbers are unaccounted for: DescribeImageVersion or a second reading settles them"
     LOCKED = "the warehouse is locked: how many versions changed lately is unknown"
     WAITING = (
         "rows of theirs wait in the landing folder; how they are listed is decided after these are loaded"
