@@ -226,7 +226,7 @@ BROKEN = {
     "lake-extra": Fault(
         to("delta+file:/there"), nothing, SYNC, 4, "needs deltalake", "lake", 4, no_deltalake
     ),
-    "landing-busy": Fault("", nothing, SYNC, 7, "is running in", "landing", 0),
+    "landing-busy": Fault("", nothing, SYNC, 7, "works", "landing", 0),
     "landing-damaged": Fault("", in_turn(cut_off, damaged), SYNC, 2, "is damaged", "landing", 2),
     "landing-foreign": Fault(
         "landing: mine\n", folder_there("mine", "a"), SYNC, 2, "holds 'a'", "landing", 2

@@ -290,7 +290,7 @@ def _take(handle: int, folder: Path) -> None:
         written = os.pread(handle, 32, 0).strip()
         holder = written.decode("ascii") if written.isdigit() else "unknown"
         raise SyncRunningError(
-            f"Another sync (process {holder}) is running in {folder}; this one did nothing. "
+            f"Another sync (process {holder}) works in {folder}; this one did nothing. "
             "Wait for it, or stop it: the next sync continues where it was.",
             holder=holder,
         ) from error
