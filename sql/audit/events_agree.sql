@@ -1,5 +1,5 @@
 -- What: stored versions that differ from their newest event.
--- Parameters: none. Reads every event, so that a load does not run it; the tests do, after each sync.
+-- Parameters: none. Reads every event, so a load does not run it; the tests do, after each sync.
 -- Returns: account_id, region, image_name, version; no row when healthy.
 SELECT target.account_id, target.region, target.image_name, target.version
 FROM image_versions AS target

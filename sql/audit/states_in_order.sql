@@ -1,6 +1,6 @@
--- What: states of versions whose instants are not in order: in the history, none ends before it begins, is of a version
--- that was not created yet, or began before it was last seen to be otherwise; within a life, no event goes back in time.
--- Parameters: none. Reads every event, so that a load does not run it; the tests do, after each sync.
+-- What: states of versions whose instants are not in order. In the history, no state ends before it begins, begins before
+-- its version was created, or begins before the previous state was last seen; the events of an incarnation are in order.
+-- Parameters: none. Reads every event, so a load does not run it; the tests do, after each sync.
 -- Returns: account_id, region, image_name, version; no row when healthy.
 SELECT account_id, region, image_name, version
 FROM image_version_history

@@ -1,8 +1,8 @@
 -- What: versions that are stored twice.
--- Parameters: none; within a load it looks at the streams in the temporary table `touched` only, within its bounds.
+-- Parameters: none; a load checks only the streams in the temporary table `touched`, within its bounds.
 -- Returns: account_id, region, image_name, version, copies; no row when healthy.
--- Hashes first, which are counted twice as fast; only what they point at is counted by its key. Mostly they point at
--- nothing, and the second scan ends before it begins.
+-- Counts hashes first, which is twice as fast, and counts by key only the versions whose hash occurs twice. Usually there
+-- are none, and the second scan reads nothing.
 WITH suspected AS (
     SELECT hash(account_id, region, image_name, version) AS key
     FROM stored_near(getvariable('touched_bounds'))

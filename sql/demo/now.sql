@@ -1,4 +1,4 @@
--- What: the versions that live, by status.
+-- What: the live versions, by status.
 -- Parameters: none.
 -- Returns: status, versions; one row a status.
 SELECT image_version_status AS status, count(*) AS versions

@@ -1,4 +1,4 @@
--- What: every state of one version, from when to when it held.
+-- What: every state of one version, with its interval.
 -- Parameters: $image, $version.
 -- Returns: status, change, valid_from, valid_to; one row a state.
 SELECT

@@ -1,4 +1,4 @@
--- What: the images that Warehouse.history may be asked for, to name the nearest one after a wrong name.
+-- What: all images, so that Warehouse.history can name the nearest one to a wrong name.
 -- Parameters: none.
 -- Returns: account_id, region, image_name.
 SELECT DISTINCT account_id, region, image_name

@@ -1,4 +1,4 @@
--- What: the values and members of AWS's answers that were new to us after an instant.
+-- What: the values and members of AWS's answers that were first seen after an instant.
 -- Grain: one row per value or member.
 -- Parameters: $since.
 -- Returns: operation, member, value, first_seen_at.

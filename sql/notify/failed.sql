@@ -1,4 +1,4 @@
--- What: the versions of which it was learned after an instant that building or deleting them failed.
+-- What: the versions whose creation or deletion failed, learned after an instant.
 -- Grain: one row per failure.
 -- Parameters: $since.
 -- Returns: account_id, region, image_name, version, learned_at, image_version_status, failure_reason.

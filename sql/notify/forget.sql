@@ -1,4 +1,4 @@
--- What: forgets what a receiver of news was told.
+-- What: removes the record of the news that a receiver got.
 -- Parameters: $receiver.
 -- Returns: nothing.
 DELETE FROM notified

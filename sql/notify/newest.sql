@@ -1,4 +1,4 @@
--- What: when the newest run was loaded, and the newest of the others.
+-- What: when the newest run was loaded, and when the newest run before that.
 -- Grain: one row.
 -- Parameters: $run_id (the run that has just been loaded; null for none).
 -- Returns: newest, before; null if there is no run.

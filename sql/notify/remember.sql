@@ -1,4 +1,4 @@
--- What: remembers what a receiver of news was told.
+-- What: records the news that a receiver got.
 -- Parameters: none; reads the Arrow table `told`.
 -- Returns: nothing; runs after forget.
 INSERT INTO notified BY NAME

@@ -1,11 +1,11 @@
--- What: what the last runs proved of each stream; what rest, and the end of a hint, are decided on.
+-- What: what the last runs proved about each stream; decides which images may rest, and which hints are settled.
 -- Grain: one row per stream that was ever accepted.
 -- Parameters: none.
--- Returns: account_id, region, image_name, t0_ms (T0 of the last complete listing; null if a later run read it without
--- accepting that), full_ms (that of the last complete full one), passing (whether the image or a live version is in a
--- state that will not last), creation_ms, modified_ms, image_status (what is stored of the image).
+-- Returns: account_id, region, image_name, t0_ms (T0 of the last complete listing; null if a later listing was not
+-- accepted), full_ms (T0 of the last complete full listing), passing (whether the image or a live version is in a
+-- temporary state), creation_ms, modified_ms, image_status (the stored times and status of the image).
 WITH told AS (
-    -- What each stream's own rows say; accepted_at is the newest of those that later runs may only repeat.
+    -- Each stream's own rows of coverage. accepted_at is the newest accepted row; later runs without a row may repeat it.
     SELECT
         account_id,
         region,
@@ -32,7 +32,7 @@ ended AS (
     GROUP BY told.account_id, told.region, told.image_name
 ),
 looked AS (
-    -- With the newest run that repeated the accepted row.
+    -- Adds the newest run that repeated the accepted row.
     SELECT
         told.account_id,
         told.region,

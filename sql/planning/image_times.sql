@@ -1,8 +1,9 @@
--- What: whether AWS moves an image's LastModifiedTime with each new version of it, as far as what is stored tells.
--- Grain: one row per scope whose list of images was read whole and that has an image.
+-- What: whether AWS moves an image's LastModifiedTime with each new version, judged by the stored times.
+-- Grain: one row per scope that has an image and whose list of images was read whole.
 -- Parameters: $lag_ms, by how many milliseconds lists and times may be late.
--- Returns: account_id, region, shown (live images whose time is that of their newest version, which was created later
--- than the image), contradicted (live images whose time is older than a version that was there when they were listed).
+-- Returns: account_id, region, shown (live images whose LastModifiedTime moved with their newest version, which was
+-- created later than the image), contradicted (live images whose LastModifiedTime is before the creation of a version
+-- that existed when the images were listed).
 WITH listed AS (
     SELECT account_id, region, max(t0) AS t0
     FROM coverage

@@ -1,6 +1,6 @@
--- What: what is stored of streams of more than one page that decides how many calls their listings take.
+-- What: the stored facts that decide how many calls the listings of streams of more than one page take.
 -- Parameters: none; reads the relation `large_streams_arrow` (account_id, region, image_name, since_ms).
--- Returns: account_id, region, image_name, recent (live versions changed since then; all if since_ms is null),
+-- Returns: account_id, region, image_name, recent (live versions changed since since_ms; all if it is null),
 -- unexplained (as in streams).
 SELECT
     account_id,

@@ -1,6 +1,6 @@
--- What: how many stored versions owe details, or have them from before an instant.
+-- What: how many stored versions have no details, or details from before an instant.
 -- Parameters: $before_ms, UTC epoch milliseconds.
--- Returns: account_id, region, image_name, descriptions, aliases (how many of each call are due); one row a stream.
+-- Returns: account_id, region, image_name, descriptions, aliases (how many of each call are due); one row per stream.
 SELECT
     account_id,
     region,

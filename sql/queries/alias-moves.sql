@@ -1,4 +1,4 @@
--- What: where an image's aliases pointed, move by move, the latest first; needs the setting `details`.
+-- What: the moves of an image's aliases between versions, the latest first; needs the setting `details`.
 -- Parameters: $image = '' (the image's name; empty for all).
 -- Columns: account_id, region, image_name, alias, from_version, to_version, moved_after, moved_by, learned_at,
 -- etl_run_id.

@@ -1,5 +1,5 @@
 -- What: how many versions were created, changed and deleted in each week (from Monday, UTC, AWS's time), the
--- latest first. Changes from before the first sync are not known, creations are.
+-- latest first. Changes before the first sync are unknown; creations are known.
 -- Parameters: $weeks = 12 (how many weeks).
 -- Columns: week, created, modified, deleted, recreated, reappeared, images.
 SELECT

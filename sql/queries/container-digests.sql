@@ -1,5 +1,5 @@
--- What: versions that are the same container image as another, bytes for bytes; needs the setting `details`.
--- Parameters: $copies = 2 (versions of one digest at the least; 1 for all).
+-- What: versions with the same container image as another, byte for byte; needs the setting `details`.
+-- Parameters: $copies = 2 (fewest versions of one digest; 1 for all).
 -- Columns: account_id, region, image_name, version, repository, digest, versions, container_image, creation_time.
 SELECT *
 FROM container_digests

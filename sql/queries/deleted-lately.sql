@@ -1,4 +1,4 @@
--- What: versions whose deletion was learned lately, when they went, and how that was proved, the latest first.
+-- What: recently learned deletions: since when the version is gone, and how that was proved, the latest first.
 -- Parameters: $days = 30 (how many days back).
 -- Columns: account_id, region, image_name, version, last_status, last_seen_at, gone_since, evidence, learned_at.
 SELECT

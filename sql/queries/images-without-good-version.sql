@@ -1,4 +1,4 @@
--- What: images of which no version is in status CREATED, so that nothing can be started from them.
+-- What: images without a version in status CREATED, from which nothing can be started.
 -- Parameters: none.
 -- Columns: account_id, region, image_name, image_status, versions, newest_version, newest_status,
 -- newest_failure_reason.

@@ -1,5 +1,5 @@
--- What: versions that have been CREATING or DELETING for long, the longest first.
--- Parameters: $hours = 24 (how many hours are long).
+-- What: versions that have been CREATING or DELETING for a long time, the longest first.
+-- Parameters: $hours = 24 (for at least how many hours).
 -- Columns: account_id, region, image_name, version, image_version_status, failure_reason, since, hours.
 SELECT
     account_id,

@@ -1,5 +1,5 @@
 -- What: how long versions took from their creation to the status CREATED, by image, the slowest first.
--- A version that was CREATED already when it was first seen took at most that long; `watched` counts the others.
+-- For a version that was already CREATED when first seen, the time is an upper bound; `watched` counts the others.
 -- Parameters: none.
 -- Columns: account_id, region, image_name, versions, watched, median_seconds, p90_seconds, longest_seconds,
 -- longest_version.

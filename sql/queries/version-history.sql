@@ -1,4 +1,4 @@
--- What: every state that each version of an image was in, from when to when it held at AWS.
+-- What: every state of each version of an image, with its interval at AWS.
 -- Parameters: $image (name of the image, in every account and region).
 -- Columns: account_id, region, image_name, version, image_version_status, failure_reason, valid_from, valid_to,
 -- learned_at, change.

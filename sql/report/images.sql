@@ -1,8 +1,9 @@
--- What: the images, those that changed last first: how much there is of each, and its newest version.
+-- What: the images, the last changed first: how many versions each has, and its newest version.
 -- Parameters: $scope, $image (globs), $limit (most rows).
--- Returns: total (of all images), without_good (of those that live, have versions, and none that is CREATED), account_id, region, image_name, live, deleted, failed, good (live ones that are
--- CREATED), newest_version, newest_status, newest_reason, newest_good (the highest that is CREATED), aliases (each as
--- in `latest 7`), changed_at, deleted_at (since when the whole image is gone).
+-- Returns: total (of all images), without_good (number of live images that have versions, but none that is CREATED),
+-- account_id, region, image_name, live, deleted, failed, good (live versions that are CREATED), newest_version,
+-- newest_status, newest_reason, newest_good (the highest version that is CREATED), aliases (each as in `latest 7`),
+-- changed_at, deleted_at (since when the whole image is gone).
 WITH counted AS (
     SELECT
         account_id,

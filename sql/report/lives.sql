@@ -1,8 +1,8 @@
--- What: the lives of the versions of the images that changed last, for a picture with a lane an image.
--- Parameters: $scope, $image (globs), $begin (versions that were gone by then are left out), $lanes (most images), $each
+-- What: the lifetimes of the versions of the last changed images, for a picture with one lane per image.
+-- Parameters: $scope, $image (globs), $begin (versions that were gone before are left out), $lanes (most images), $each
 -- (most versions of an image, the newest).
 -- Returns: account_id, region, image_name, version, image_version_status, creation_time, last_seen_at and gone_at (it
--- was deleted between the two; null while it lives), left_out (older versions of the image that are not here).
+-- was deleted between the two; null while it lives), left_out (how many older versions of the image are left out).
 WITH lanes AS (
     SELECT account_id, region, image_name
     FROM image_versions

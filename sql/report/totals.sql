@@ -1,6 +1,6 @@
--- What: how much there is, and how much of it is new since an instant.
--- Parameters: $scope and $image (globs of ACCOUNT/REGION and of names), $since, $stuck_since (a version that is CREATING
--- or DELETING since before it is stuck).
+-- What: how many versions there are, and how many of them are new since an instant.
+-- Parameters: $scope and $image (globs of ACCOUNT/REGION and of names), $since, $stuck_since (a version is
+-- stuck if it has been CREATING or DELETING since before this instant).
 -- Returns: live, failed, stuck, created_since, failed_since, deleted_since.
 SELECT
     count(*) FILTER (etl_deleted_at IS NULL) AS live,

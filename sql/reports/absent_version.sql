@@ -1,4 +1,4 @@
--- What: whether it is proved that a version number was never used, as far as can be known.
+-- What: the proof that a version number was never used, if there is one.
 -- Parameters: $image, $version; $account_id, $region (null for all).
 -- Returns: account_id, region, evidence, proved_at.
 SELECT account_id, region, evidence, proved_at

@@ -1,4 +1,4 @@
--- What: every version of which something else was known at one instant than at a later one.
+-- What: every version that changed between what was known at two instants.
 -- Parameters: $since, $until.
 -- Returns: the columns of image_version_changes.
 FROM image_version_changes($since, $until)

@@ -1,4 +1,4 @@
--- What: the images of one name, with their versions counted.
+-- What: the images of one name, with the number of their versions.
 -- Grain: one row per account and region.
 -- Parameters: $image; $account_id, $region (null for all).
 -- Returns: account_id, region, image_status, etl_deleted_at, live_versions, deleted_versions, lowest_version,

@@ -1,4 +1,4 @@
--- What: the images that are known, those that changed last first, with their versions counted.
+-- What: the known images, the last changed first, with the number of their versions.
 -- Grain: one row per account, region and image.
 -- Parameters: $limit (most rows).
 -- Returns: account_id, region, image_name, image_status, live_versions, deleted_versions, changed_at, deleted_at (since

@@ -1,4 +1,4 @@
--- What: the images whose name is nearest to one that is not there, the nearest first.
+-- What: the images whose names are nearest to an unknown name, the nearest first.
 -- Parameters: $image.
 -- Returns: account_id, region, image_name; at most three rows.
 SELECT account_id, region, image_name

@@ -1,7 +1,7 @@
--- What: the last runs, the latest first, with what they cost and what they could not read.
+-- What: the last runs, the latest first, with their cost and the number of streams that they could not read.
 -- Parameters: $run (a run's id, its beginning or its end; empty for all), $limit (most rows).
--- Returns: the columns of runs, seconds (from its start to its load), calls (of all operations), scopes (those
--- that it read), incomplete_streams, rested (images that were not listed, since nothing hinted at them).
+-- Returns: the columns of runs, seconds (from its start to its load), calls (of all operations), scopes (how
+-- many it read), incomplete_streams, rested (images that were not listed, since no hint was about them).
 SELECT
     runs.*,
     (epoch_ms(runs.finished_at) - epoch_ms(runs.started_at)) / 1000 AS seconds,

@@ -1,12 +1,12 @@
--- What: up to when each live stream, and each scope's list of images, is covered, and what became of it in the
--- last run that read it. Streams whose image is gone are left out: nothing of them changes any more.
+-- What: up to when each live stream, and each scope's list of images, is covered, with its outcome in the last run
+-- that read it. Streams whose image is gone are left out, since they do not change any more.
 -- Grain: one row per live stream, and one per scope with image_name null for its list of images.
 -- Parameters: none.
 -- Returns: account_id, region, image_name, covered_until (null if it never was read whole), outcome,
--- error_message, etl_run_id, finished_at, live_versions, hinted_until (the T0 of the list of images of the scope's
--- last run, if the image rested in that: up to then nothing hinted at a change; else covered_until).
+-- error_message, etl_run_id, finished_at, live_versions, hinted_until (if the image rested in the scope's
+-- last run, T0 of that run's list of images: up to then no hint was about a change; else covered_until).
 WITH told AS (
-    -- What each stream's own rows say; accepted_at is the newest of those that later runs may only repeat.
+    -- Each stream's own rows of coverage. accepted_at is the newest accepted row; later runs without a row may repeat it.
     SELECT
         account_id,
         region,
@@ -34,7 +34,7 @@ ended AS (
     GROUP BY told.account_id, told.region, told.image_name
 ),
 covered AS (
-    -- The newest run that repeated the accepted row, if there is one, in place of what is older.
+    -- Takes the newest run that repeated the accepted row, if there is one, instead of older rows.
     SELECT
         told.account_id,
         told.region,

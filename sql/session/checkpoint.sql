@@ -1,3 +1,3 @@
--- What: has everything that was committed in the file itself, and nothing in DuckDB's log beside it.
+-- What: writes all committed data into the file itself, so that DuckDB's log beside it is empty.
 -- Parameters: none. Returns: nothing.
 CHECKPOINT;

@@ -1,5 +1,5 @@
--- What: every function of this DuckDB that may do more than compute: it calls them volatile, or they stand where a table
--- stands, of which it tells nothing.
+-- What: every function of this DuckDB that may do more than compute: functions that it marks as volatile, and all table
+-- functions, which it does not mark.
 -- Parameters: none.
 -- Returns: function_name.
 SELECT DISTINCT function_name

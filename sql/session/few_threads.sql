@@ -1,5 +1,5 @@
--- What: few threads: for a run's rows two take up to twice the processor's time that one takes, and are no sooner; each
--- needs memory of its own. Scans of a large file are worth more of them.
--- Parameters: $threads, how many are worth it; there are no more than DuckDB would take.
+-- What: limits the number of threads. For a run's rows, two threads take up to twice the CPU time of one and are not
+-- faster, and each thread needs its own memory. Scans of a large file are faster with more threads.
+-- Parameters: $threads, the most threads; never more than DuckDB's default.
 -- Returns: nothing.
 SET threads = least($threads, current_setting('threads'));

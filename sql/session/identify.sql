@@ -1,4 +1,4 @@
--- What: gives an empty warehouse the id that its landing carries already.
+-- What: gives an empty warehouse the id of its landing.
 -- Parameters: $warehouse_id. Returns: nothing.
 UPDATE warehouse_identity
 SET warehouse_id = $warehouse_id;

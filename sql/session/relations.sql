@@ -1,4 +1,4 @@
--- What: every table, view and column that a query can name, for telling the nearest one after a wrong name.
+-- What: every table, view and column that a query can name, so that messages can name the nearest to a wrong name.
 -- Parameters: none.
 -- Returns: table_name, column_name.
 SELECT table_name, column_name

@@ -1,3 +1,3 @@
--- What: a sync stays small on the machines of others: what does not fit goes to disk, beside the file.
+-- What: limits a sync's memory; data that does not fit is spilled to disk, beside the file.
 -- Parameters: none. Returns: nothing.
 SET memory_limit = '160MiB';

@@ -1,4 +1,4 @@
--- What: the tables of the file; tells a warehouse from another program's database.
+-- What: the tables of the file; they distinguish a warehouse from another program's database.
 -- Parameters: none.
 -- Returns: table_name, sorted.
 SELECT table_name

@@ -1,3 +1,3 @@
--- What: instants are shown and parsed in UTC, whatever the machine's time zone.
+-- What: makes DuckDB show and parse instants in UTC, independent of the machine's time zone.
 -- Parameters: none. Returns: nothing.
 SET timezone = 'UTC';

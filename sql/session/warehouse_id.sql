@@ -1,4 +1,4 @@
--- What: which warehouse this file is.
+-- What: the id of this warehouse.
 -- Parameters: none.
 -- Returns: warehouse_id, one row.
 SELECT warehouse_id

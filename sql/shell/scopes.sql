@@ -1,4 +1,4 @@
--- What: the scopes that are known, for the completion of the command line.
+-- What: the known scopes, for the completion of the command line.
 -- Grain: one row per account and region.
 -- Parameters: none.
 -- Returns: scope, as ACCOUNT/REGION.

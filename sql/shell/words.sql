@@ -1,4 +1,4 @@
--- What: every word that a statement in the shell may be completed with, and the relation that a column is of.
+-- What: every word that completes a statement in the shell, and the relation of each column.
 -- Parameters: none.
 -- Returns: kind (column, relation or function), word, relation (null but for columns).
 SELECT 'column' AS kind, column_name AS word, table_name AS relation

@@ -1,4 +1,4 @@
--- What: how many events of each region were learned up to an instant, and how many since.
+-- What: how many events of each region were learned up to an instant, and how many after it.
 -- Parameters: $as_of_ms, UTC epoch milliseconds.
 -- Returns: region, before, after; sorted by region.
 SELECT

@@ -1,6 +1,6 @@
 -- What: the events of one region that were learned after an instant, in the order of their key.
 -- Parameters: $region; $as_of_ms, UTC epoch milliseconds.
--- Returns: the columns of image_version_events but for the region.
+-- Returns: the columns of image_version_events except the region.
 SELECT * EXCLUDE (region)
 FROM image_version_events
 WHERE region = $region AND etl_observed_at > TIMESTAMPTZ '1970-01-01 00:00:00Z' + to_milliseconds($as_of_ms)

@@ -1,11 +1,11 @@
--- What: what became of each alias of each image: which version it left and which it came to, in the order learned.
--- Columns: account_id, region, image_name, alias, from_version (null where no version is known to have had it),
--- to_version (null where none has it any more), moved_after, moved_by (AWS does not tell when an alias moves: it came to
--- to_version between these two, or left from_version where it came to none; moved_after is null where nobody had asked
--- before), learned_at, etl_run_id.
--- Filled by syncs with the setting `details`. A version that is deleted leaves its aliases. An alias has one version:
--- what lost it and what has it next are one move, also if two runs learned of them, unless it was seen to have none
--- in between.
+-- What: the moves of each alias of each image from one version to another, in the order in which they were learned.
+-- Columns: account_id, region, image_name, alias, from_version (null if no version is known to have had the alias),
+-- to_version (null if no version has the alias any more), moved_after, moved_by (AWS does not say when an alias moves: it
+-- moved between these two instants; moved_after is null if the aliases had not been read before), learned_at,
+-- etl_run_id.
+-- Filled by syncs with the setting `details`. A deleted version loses its aliases. An alias belongs to one version at a
+-- time: a loss and the next gain are one move, even if two runs learned of them, unless the alias was seen without a
+-- version in between.
 CREATE OR REPLACE VIEW alias_moves AS
 WITH states AS (
     SELECT
@@ -21,7 +21,7 @@ WITH states AS (
             WHEN etl_change IN ('created', 'recreated') THEN coalesce(etl_aliases_before, creation_time)
             ELSE coalesce(etl_aliases_before, etl_last_seen_at)
         END AS moved_after,
-        -- A version may be made with an alias: its first instant is one at which the alias can have moved.
+        -- A version may be created with an alias, so the alias may have moved at the instant of the creation.
         moved_after - to_milliseconds((etl_change IN ('created', 'recreated') AND etl_aliases_before IS NULL)::INTEGER)
             AS nobody_had_it_at,
         CASE

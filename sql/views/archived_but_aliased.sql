@@ -1,4 +1,4 @@
--- What: versions that people reach by an alias although their maintainer has archived them, or is about to.
+-- What: versions that still have an alias although their maintainer has archived them, or is about to.
 -- Columns: account_id, region, image_name, version, aliases, vendor_guidance (ARCHIVED or TO_BE_ARCHIVED),
 -- container_image, release_notes, creation_time, last_modified_time.
 -- Filled by syncs with the setting `details`.

@@ -1,6 +1,6 @@
 -- What: which of AWS's columns differ between two states of a version, each a row of image_version_events.
 -- Parameters: before, after, two rows as structs.
--- Columns: none; it is a list of structs: name, before, after, all text, in the order of the columns.
+-- Columns: none; returns a list of structs (name, before, after, all text) in the order of the columns.
 CREATE OR REPLACE MACRO changes_between(before, after) AS list_filter(
     [
         struct_pack(

@@ -1,6 +1,6 @@
--- What: the container image of each version taken apart, and how many versions are the same bytes.
+-- What: the parts of each version's container image, and how many versions have the same bytes.
 -- Columns: account_id, region, image_name, version, repository (registry and path), digest (sha256 in hexadecimal, null
--- where AWS tells none), versions (how many of all accounts and regions have that digest, this one included),
+-- if AWS gives none), versions (how many versions in all accounts and regions have that digest, with this one),
 -- container_image, creation_time.
 -- Filled by syncs with the setting `details`. A version whose creation failed has no container image.
 CREATE OR REPLACE VIEW container_digests AS

@@ -1,6 +1,6 @@
--- What: coverage with a row for every stream that a run read, those too of which the run had nothing to say.
--- Columns: those of coverage but for streams, others and t1, and for what was done in a scope. The t0 of a stream that has no row of its
--- own is that of its scope's list of images, and so a lower bound.
+-- What: coverage with a row for every stream that a run read, also for streams without a row of their own in that run.
+-- Columns: those of coverage except loaded_at, inserted, updated, unchanged, reappeared, streams, others and t1. For a
+-- stream without a row of its own, t0 is that of its scope's list of images, which is a lower bound.
 CREATE OR REPLACE VIEW coverage_in_full AS
 WITH streams AS (
     SELECT

@@ -1,7 +1,7 @@
--- What: a change of a version in words, as in: CREATING -> CREATED. Instants in it are UTC.
--- Parameters: change, as etl_change says it, or transient; before, after, two rows of image_version_events as
--- structs, the first one null where there was none.
--- Columns: none; it is a text.
+-- What: a change of a version in words, as in: CREATING -> CREATED. Instants in the text are UTC.
+-- Parameters: change, a value of etl_change, or transient; before, after, two rows of image_version_events as
+-- structs; before is null if there was no row.
+-- Columns: none; returns a text.
 CREATE OR REPLACE MACRO described_change(change, before, after) AS CASE change
     WHEN 'created' THEN concat(
         'created',

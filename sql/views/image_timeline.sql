@@ -1,6 +1,6 @@
--- What: what happened to each version of each image, a row an event, in words.
--- Columns: account_id, region, image_name, version, happened_at (AWS's time; of a deletion, when it was first
--- missing), learned_at, change, description, image_version_status, failure_reason, changes (name, before and
+-- What: what happened to each version of each image, in words, one row per event.
+-- Columns: account_id, region, image_name, version, happened_at (AWS's time; for a deletion, when the version
+-- was first missing), learned_at, change, description, image_version_status, failure_reason, changes (name, before and
 -- after of each column that differs), etl_last_seen_at, etl_delete_evidence, etl_run_id.
 -- Partitioned by the composite key, so that a filter on an image reads that image only.
 CREATE OR REPLACE VIEW image_timeline AS

@@ -1,8 +1,8 @@
--- What: the versions of which something else was known at one instant than at a later one, with the difference.
--- Parameters: since, until, two instants; what was learned after the first and up to the second counts.
+-- What: the versions that changed between what was known at two instants, with the difference.
+-- Parameters: since, until, two instants; changes that were learned after since and up to until count.
 -- Columns: account_id, region, image_name, version, change (created, modified, deleted, recreated, reappeared, or
--- transient: what came and went, or changed and changed back, in between), description, status_before,
--- status_after (null where the version was not known to exist), failure_reason, changes (name, before and after
+-- transient: created and deleted, or changed and changed back, in between), description, status_before,
+-- status_after (null if the version was not known to exist), failure_reason, changes (name, before and after
 -- of each column that differs), events, happened_at, learned_at, etl_last_seen_at, etl_delete_evidence.
 CREATE OR REPLACE MACRO image_version_changes(since, until) AS TABLE
 WITH newest AS (

@@ -1,7 +1,7 @@
 -- What: every state that a version was in, with the interval in which it held at AWS (SCD type 2).
 -- Columns: those of image_version_events, and etl_valid_to: the next state's etl_valid_from, null while open.
--- A state is found after it began, at times by an upper bound only (a deletion, what reappears, a change of details), or
--- has a time that AWS set ahead: if a later life had begun by then, it began and ended no later than that one did.
+-- For some states only an upper bound of their beginning is known (a deletion, a reappearance, a change of details), or AWS
+-- gave a time in the future: such a state begins and ends no later than a later state of the version begins.
 -- Partitioned by the composite key, so that a filter on an image reads that image only.
 CREATE OR REPLACE VIEW image_version_history AS
 SELECT

@@ -1,6 +1,6 @@
 -- What: how fresh each scope is: the newest run that read it, and what that run could not read.
--- Columns: account_id, region, etl_run_id, finished_at (when the scope was loaded), streams, incomplete_streams, covered_until (the
--- earliest t0 among the scope's complete listings of that run).
+-- Columns: account_id, region, etl_run_id, finished_at (when the scope was loaded), streams, incomplete_streams,
+-- covered_until (the earliest t0 among the scope's complete listings of that run).
 CREATE OR REPLACE VIEW scope_freshness AS
 SELECT
     coverage.account_id,

@@ -1,7 +1,7 @@
--- What: images that had no new version for 180 days: their newest one that is left, or the image itself where
--- none is left, was created before that.
+-- What: images without a new version for 180 days: the newest version that is left, or the image itself if no
+-- version is left, is older than that.
 -- Columns: account_id, region, image_name, newest_version, newest_status, newest_at (when the newest version, or
--- else the image, was created), days (whole ones since then), live_versions.
+-- else the image, was created), days (full days since then), live_versions.
 CREATE OR REPLACE VIEW stale_images AS
 SELECT
     images.account_id,

@@ -1,7 +1,7 @@
 -- What: how many versions there are of each machine learning framework, language and processor.
--- Columns: ml_framework, programming_lang, processor (each null where the maintainer did not say), versions, images,
+-- Columns: ml_framework, programming_lang, processor (each null if the maintainer gave none), versions, images,
 -- horovod_versions, newest_at (when the newest of them was created).
--- Filled by syncs with the setting `details`; versions whose details are not known are left out.
+-- Filled by syncs with the setting `details`; versions with unknown details are left out.
 CREATE OR REPLACE VIEW versions_by_framework AS
 SELECT
     ml_framework,

@@ -323,7 +323,9 @@ BROKEN = {
     ),
     "twice": Fault(TWICE, nothing, SYNC, 2, "are both account", "account", 2, another_profile),
     "warehouse-cut": Fault("", in_turn(synced, cut_warehouse), SYNC, 2, "is damaged", "warehouse", 2),
-    "warehouse-log": Fault("", in_turn(synced, foreign_log), SYNC, 2, "is not of the file", "warehouse", 2),
+    "warehouse-log": Fault(
+        "", in_turn(synced, foreign_log), SYNC, 2, "does not belong to the file", "warehouse", 2
+    ),
     "warehouse-newer": Fault(
         "",
         in_turn(synced, duck("UPDATE schema_migrations SET number = 99 WHERE number = 7")),

@@ -61,7 +61,7 @@ def test_denied_call_leaves_nulls_and_says_so(served: ServeWorld, operation: str
     assert [row[1] for row in told] == ["denied"] * 4
     asked_for = [str(row[2]) for row in told if "not authorized" in str(row[2])]
     (stopped,) = [str(row[2]) for row in told if str(row[2]) not in asked_for]
-    assert f"{operation} was not asked for" in stopped
+    assert f"{operation} was not called for" in stopped
     assert "AccessDeniedException" in stopped
     names = {str(row[0]) for row in told}
     for name, _, error in told:

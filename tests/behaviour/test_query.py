@@ -116,7 +116,7 @@ def test_query_names_the_parameter_that_is_wrong(ask: Desk, arguments: list[str]
         pytest.param("/* nothing */ -- at all", "The query is empty", id="comment"),
         pytest.param("SELECT 1; SELECT 2", "A query is one statement; these are 2", id="two"),
         pytest.param("@nosuch", "no saved query @nosuch; there are: alias-moves, ", id="no-saved-query"),
-        pytest.param("PIVOT runs ON outcome USING count(*)", "PIVOT must be told its columns", id="pivot"),
+        pytest.param("PIVOT runs ON outcome USING count(*)", "PIVOT must name its columns", id="pivot"),
     ],
 )
 def test_query_explains_what_is_wrong_in_one_line(ask: Desk, sql: str, sentence: str) -> None:

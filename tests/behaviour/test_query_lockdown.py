@@ -173,7 +173,7 @@ def test_function_that_does_something_is_refused(ask: Desk, filled: dict[str, st
     answered = ask("query", sql.format(**filled))
     assert answered.code == 2
     assert re.fullmatch(
-        r"image-history: The function \w+ is refused: a query calls only what computes or reads\.\n",
+        r"image-history: The function \w+ is refused: a query may only compute and read\.\n",
         answered.err,
     )
     assert os.listdir(filled["folder"]) == os.listdir(filled["home"]) == []  # noqa: PTH208

@@ -1,4 +1,4 @@
-"""Files and folders that survive a power cut, private to their owner; each step is a point for a fault.
+"""Files and folders that survive a power cut, private to their owner; tests can put a fault at each step.
 
 Everything here raises OSError. Must not know what a file holds, nor what its reader is told.
 """
@@ -19,7 +19,7 @@ from image_history.durable.guard import is_folder, ordinary
 
 _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
-# In a folder whose owner gives what is made there to its group.
+# In a folder whose files belong to its group, see `is_groups`.
 _GROUPS_FILE = 0o660
 _GROUPS_FOLDER = 0o2770
 _SHARED_FILE = 0o640
@@ -28,7 +28,7 @@ NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
 
 
 def unwritable(place: Path) -> str | None:
-    """Why this user cannot write to a folder or a file that is there; None if nothing speaks against it."""
+    """Why this user cannot write to an existing folder or file; None if no reason was found."""
     if os.statvfs(place).f_flag & os.ST_RDONLY:
         return "its file system is read-only"
     needed = os.W_OK | os.X_OK if place.is_dir() else os.W_OK
@@ -36,9 +36,10 @@ def unwritable(place: Path) -> str | None:
 
 
 def is_groups(folder: Path) -> bool:
-    """Whether what is made in a folder is for its group: it has the setgid bit, and the group may write.
+    """Whether new files in a folder are for its group: the folder has the setgid bit, and the group may write.
 
-    Kubernetes' fsGroup and OpenShift give a volume to changing users so; elsewhere files are their owner's.
+    Kubernetes (fsGroup) and OpenShift set volumes up like this for containers with changing users. Files in any
+    other folder are private to their owner.
     """
     try:
         mode = folder.stat().st_mode
@@ -48,17 +49,17 @@ def is_groups(folder: Path) -> bool:
 
 
 def _give_to_group(descriptor: int, folder: Path) -> None:
-    """Let the group of such a folder use a file of ours in it."""
+    """Give the folder's group access to one of our files in it, if the folder is for its group."""
     if is_groups(folder) and os.fstat(descriptor).st_uid == os.geteuid():
         os.fchmod(descriptor, _GROUPS_FILE)
 
 
 @contextmanager
 def synced_file(path: Path, what: File, *, over: bool = False) -> Iterator[BinaryIO]:
-    """Open a file to write and read; it is on disk when the block ends. Its name is not, see `sync_folder`.
+    """Open a new file to write and read; its content is on disk when the block ends, its name after `sync_folder`.
 
-    FileExistsError if it is there, unless `over` lets it be removed first: what a killed process left. It is always
-    made anew, so that no link, and no file that somebody else put there and can read, is written into.
+    FileExistsError if the file exists, unless `over` is set: then the file, which a killed process left, is removed
+    first. The file is always created, so that nothing is written into a link or into somebody else's file.
     """
     reach(Effect.CREATE, what)
     if over:
@@ -74,25 +75,25 @@ def synced_file(path: Path, what: File, *, over: bool = False) -> Iterator[Binar
 
 
 def rename(path: Path, target: Path, what: File) -> None:
-    """Let a synced file take the place of `target`. The name is on disk after `sync_folder`."""
+    """Rename a synced file to `target`, replacing it. The new name is on disk after `sync_folder`."""
     reach(Effect.RENAME, what)
     path.replace(target)
 
 
 def link(path: Path, target: Path, what: File) -> None:
-    """Give a synced file the name `target` as well; FileExistsError if that is taken."""
+    """Give a synced file `target` as a second name; FileExistsError if `target` exists."""
     reach(Effect.LINK, what)
     os.link(path, target)
 
 
 def symlink(target: str, path: Path, what: File) -> None:
-    """Make a symbolic link at `path`; FileExistsError if that is taken."""
+    """Make a symbolic link at `path`; FileExistsError if `path` exists."""
     reach(Effect.SYMLINK, what)
     path.symlink_to(target)
 
 
 def take_name(path: Path, target: Path, what: File) -> None:
-    """Let a file that is complete have the name `target`; FileExistsError if that is taken."""
+    """Rename a complete file to `target`, without replacing anything; FileExistsError if `target` exists."""
     try:
         link(path, target, what)
     except OSError as error:
@@ -106,7 +107,7 @@ def take_name(path: Path, target: Path, what: File) -> None:
 
 
 def sync_folder(folder: Path, what: File) -> None:
-    """Have the names in a folder on disk."""
+    """Write the names in a folder to disk (fsync)."""
     reach(Effect.FSYNC_FOLDER, what)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -116,7 +117,7 @@ def sync_folder(folder: Path, what: File) -> None:
 
 
 def make_folder(folder: Path, what: File, *, exist_ok: bool = False, parents: bool = False) -> None:
-    """Make a folder; FileExistsError if it is there, unless `exist_ok`."""
+    """Make a folder; FileExistsError if it exists, unless `exist_ok`."""
     reach(Effect.MAKE_FOLDER, what)
     made = not folder.exists()
     folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=exist_ok, parents=parents)
@@ -125,7 +126,7 @@ def make_folder(folder: Path, what: File, *, exist_ok: bool = False, parents: bo
 
 
 def share(path: Path, group: int, what: File) -> None:
-    """Let a group read a file of ours, or look into a folder; no link is followed."""
+    """Let a group read one of our files, or list a folder; links are not followed."""
     reach(Effect.SHARE, what)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -137,22 +138,22 @@ def share(path: Path, group: int, what: File) -> None:
 
 
 def unlink(path: Path, what: File) -> None:
-    """Remove a file, if it is there."""
+    """Remove a file, if it exists."""
     reach(Effect.UNLINK, what)
     path.unlink(missing_ok=True)
 
 
 def remove_tree(folder: Path, what: File, *, ignore_errors: bool = False) -> None:
-    """Remove a folder and all in it; `ignore_errors` leaves what cannot be removed."""
+    """Remove a folder and everything in it; `ignore_errors` leaves files that cannot be removed."""
     reach(Effect.REMOVE_TREE, what)
     shutil.rmtree(folder, ignore_errors=ignore_errors)
 
 
 def remove_named(folder: Path, is_ours: Callable[[str], bool], what: File) -> bool:
-    """Remove from a folder what `is_ours`, then the folder itself if that left it empty. Whether it is gone.
+    """Remove the files and folders that `is_ours` accepts, then the folder if it is empty; return whether it is gone.
 
-    `is_ours` is given the path below the folder, with a slash at the end for folders; those that are not ours are
-    not entered. No link is followed or removed, and everything else stays as it is.
+    `is_ours` gets the path below the folder, with a slash at the end for folders; a folder that it does not accept
+    is not entered. Links are neither followed nor removed, and everything else stays as it is.
     """
     reach(Effect.REMOVE_TREE, what)
     return is_folder(folder) and _emptied(folder, "", is_ours)
@@ -175,7 +176,7 @@ def _emptied(folder: Path, below: str, is_ours: Callable[[str], bool]) -> bool:
 
 
 def open_lock(path: Path) -> int:
-    """The descriptor of a file that is there to be locked, made if need be."""
+    """Open a file that serves as a lock, and create it if it is missing; returns its descriptor."""
     reach(Effect.CREATE, File.LOCK)
     descriptor = ordinary(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
     _give_to_group(descriptor, path.parent)
@@ -183,7 +184,7 @@ def open_lock(path: Path) -> int:
 
 
 def write_holder(descriptor: int, holder: str) -> None:
-    """Write into a locked file who holds it. It needs no fsync: it tells of a process that lives."""
+    """Write the lock's holder into the locked file. No fsync: it matters only while the process lives."""
     reach(Effect.WRITE, File.LOCK)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, holder.encode(), 0)

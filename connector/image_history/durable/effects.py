@@ -1,4 +1,4 @@
-"""The effects that a run has outside its own memory, by name: a fault can be put at any of them.
+"""The effects that a run has outside its own memory, by name: tests can put a fault at each of them.
 
 Must not know what an effect is for, nor how it is carried out.
 """
@@ -10,9 +10,9 @@ from enum import StrEnum
 
 
 class Effect(StrEnum):
-    """What is about to happen when a point is reached; a fault there takes its place."""
+    """What is about to happen at a fault point; a fault there happens instead."""
 
-    FETCHED = "fetched"  # a page has come, and nothing of it is kept yet
+    FETCHED = "fetched"  # a page was received, and nothing of it is stored yet
     MAKE_FOLDER = "make folder"
     CREATE = "create"
     WRITE = "write"
@@ -39,7 +39,7 @@ class File(StrEnum):
     """What an effect on a file or a folder is about."""
 
     LANDING = "landing"
-    MARK = "mark"  # what says that a folder is ours
+    MARK = "mark"  # the file that marks a folder as ours
     LOCK = "lock"
     RUN = "run"
     IMAGES = "images"
@@ -62,7 +62,7 @@ class File(StrEnum):
     SPOOL = "spool"
     TABLE = "table"  # of a lake
     TABLE_FILE = "table file"
-    UPKEEP = "upkeep"  # of such a table
+    UPKEEP = "upkeep"  # of a table of a lake
 
 
 Hook = Callable[[Effect, str], None]
@@ -71,12 +71,12 @@ _hooks: list[Hook] = []
 
 
 def reach(effect: Effect, subject: str) -> None:
-    """Say that `effect` is about to happen to `subject`: a File, a statement's name, or a call's."""
+    """Call the hooks: `effect` is about to happen to `subject` (a File, or the name of a statement or a call)."""
     for hook in _hooks:
         hook(effect, subject)
 
 
 def install(hook: Hook) -> Callable[[], None]:
-    """Have `hook` called, on any thread, at every point; returns what takes it out again. For tests only."""
+    """Call `hook` at every fault point, on any thread; returns a function that removes it. For tests only."""
     _hooks.append(hook)
     return lambda: _hooks.remove(hook)

@@ -1,4 +1,4 @@
-"""Whether a folder may be trusted, and files opened without following a link that somebody put in their place.
+"""Checks whether a folder may be trusted, and opens files without following a link put in their place.
 
 Must not know what a folder or a file is for.
 """
@@ -13,10 +13,10 @@ from typing import BinaryIO
 
 
 def distrust(folder: Path) -> str | None:
-    """Why what lies in a folder may be somebody else's; None if it is ours, or a group's that we are in.
+    """Why somebody else may have written into a folder; None if it belongs to our user or to one of our groups.
 
-    Volumes of Kubernetes belong to root and to a group of the process (fsGroup; group 0 in OpenShift), whose user
-    may be another one in each container: that is trusted.
+    A Kubernetes volume belongs to root and to a group of the process (fsGroup; group 0 in OpenShift), and the user
+    may differ from container to container: such a folder is trusted.
     """
     found = folder.stat()
     if found.st_mode & stat.S_IWOTH:
@@ -27,7 +27,7 @@ def distrust(folder: Path) -> str | None:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder itself, and no link to one."""
+    """Whether a path is a folder, and not a link to one."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except OSError:
@@ -35,14 +35,14 @@ def is_folder(path: Path) -> bool:
 
 
 def opened_to_read(path: Path) -> BinaryIO:
-    """An ordinary file, opened to read. OSError for a link, and for what is neither."""
+    """An ordinary file, opened to read. OSError for a link, a folder, a device or a pipe."""
     return os.fdopen(ordinary(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
 
 def ordinary(path: Path, flags: int, mode: int = 0) -> int:
     """The descriptor of an ordinary file that has no second name. OSError for a link, a folder, a device, a pipe.
 
-    A second name (a hard link) could be that of a file of the user's, which writing would destroy.
+    A second name (a hard link) could belong to a user's file, which writing would destroy.
     """
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)

@@ -1,4 +1,4 @@
-"""What a sync would cost, without one: calls and time.
+"""Estimates the calls and the time of a sync, without running one.
 
 Must not know how it is shown.
 """

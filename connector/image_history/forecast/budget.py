@@ -1,4 +1,4 @@
-"""What of the details that are owed a sync reads within `details_budget`, and how many syncs the rest takes.
+"""How many of the owed details one sync reads within `details_budget`, and how many syncs all of them take.
 
 Pure; must not know where the numbers come from.
 """
@@ -13,7 +13,7 @@ from image_history.model import Scope
 
 
 def within(owed: Mapping[Scope, DetailCalls], budget: int | None) -> Mapping[Scope, DetailCalls]:
-    """What a sync asks of each scope, by what it owes."""
+    """The calls for details that one sync makes in each scope, from the calls that are owed."""
     if budget is None or _fits(owed, budget):
         return owed
     lows = {scope: calls.total.low for scope, calls in owed.items()}
@@ -36,7 +36,10 @@ def _fits(owed: Mapping[Scope, DetailCalls], budget: int) -> bool:
 
 
 def _cut(owed: DetailCalls, least: int, most: int) -> DetailCalls:
-    """So many calls of those. A version that owes both is asked both: as many of each, where as many are owed."""
+    """Between `least` and `most` of the owed calls.
+
+    A version that owes both details gets both calls, so that equal numbers of owed calls are cut equally.
+    """
     if owed.total == Span.of(most):
         return owed
     if owed.descriptions.exact and owed.descriptions == owed.aliases and least == most:
@@ -54,11 +57,11 @@ def _part(of: Span, other: Span, least: int, most: int) -> Span:
 
 
 def syncs_for(owed: Span, budget: int | None) -> Span:
-    """How many syncs it takes to make so many calls."""
+    """How many syncs it takes to make the owed calls."""
     high = None if owed.high is None else syncs_of(owed.high, budget)
     return Span(syncs_of(owed.low, budget), high)
 
 
 def syncs_of(calls: int, budget: int | None) -> int:
-    """How many syncs so many calls take."""
+    """How many syncs it takes to make that number of calls."""
     return min(calls, 1) if budget is None else -(-calls // budget)

@@ -1,8 +1,8 @@
-"""How many calls a planned run takes on a quiet world, and how long they last at the configured pace.
+"""How many calls a planned run takes if nothing changed, and how long they take at the configured rates.
 
-Pure; must not know AWS clients, files, SQL, or how it is shown. Quiet means that nothing changed at AWS since
-each image was last listed in the same way, but for what the lists of images say. What is not known even then is
-a range, with its reason; what may come on top of a number is its caveat.
+Pure; must not know AWS clients, files, SQL, or how it is shown. The estimate assumes that nothing changed at AWS
+since each image was last listed in the same way, except what the lists of images show. A number that is unknown
+even so is a range with a reason; a caveat says why a number may turn out higher.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from image_history.model import (
 )
 
 OPERATIONS = ("ListImages", "ListImageVersions", "DescribeImage", "DescribeImageVersion")
-# Asked for with `details` only.
+# Called only with `details`.
 ALIASES = "ListAliases"
-# What one answer takes; AWS was seen to answer lists in about that.
+# How long one call takes; measured for AWS's list calls.
 LATENCY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From `low` to `high` calls, both possible; `high` None where nothing is known that bounds them."""
+    """From `low` to `high` calls, both inclusive; `high` is None if there is no known bound."""
 
     low: int
     high: int | None
 
     @classmethod
     def of(cls, number: int) -> Span:
-        """Exactly so many."""
+        """Exactly this number."""
         return cls(number, number)
 
     def __add__(self, other: Span) -> Span:
@@ -71,16 +71,14 @@ class Listing(StrEnum):
 class Reason(StrEnum):
     """Why a number of calls is a range, or may turn out higher."""
 
-    NEW = "nobody knows before they are read how many versions they have: each page of them is a call"
-    UNREAD = "they were never read whole: what is stored may be less than they have"
-    UNEXPLAINED = (
-        "version numbers are unaccounted for: either DescribeImageVersion settles them, or a second reading"
-    )
-    LOCKED = "the warehouse is locked: how much of them changed lately is not known"
+    NEW = "the number of versions is unknown until they are listed: each page is a call"
+    UNREAD = "they were never read whole: they may have more versions than are stored"
+    UNEXPLAINED = "version numbers are unaccounted for: DescribeImageVersion or a second reading settles them"
+    LOCKED = "the warehouse is locked: how many versions changed lately is unknown"
     WAITING = (
-        "rows of them wait in the landing folder; what they are listed for is decided after these are loaded"
+        "rows of theirs wait in the landing folder; how they are listed is decided after these are loaded"
     )
-    UNSETTLED = "they have been read, but not yet held against what is stored"
+    UNSETTLED = "they have been read, but not yet compared with the warehouse"
     DELETIONS = (
         "versions that were deleted since they were last listed whole cost a DescribeImageVersion each, and many "
         "of them a second reading"
@@ -91,9 +89,9 @@ class Reason(StrEnum):
 class Facts:
     """What is known of one stream beyond its plan.
 
-    `listed`: its scope's list of images has it. `waiting`: rows of it wait to be loaded. `recent` and
-    `unexplained` as in `LargeStream`, None where they could not be looked up. `mark` is how far an unfinished
-    run has read it; `tokens_live` says that the run may go on there.
+    `listed`: the stream is in its scope's list of images. `waiting`: rows of the stream wait to be loaded. `recent`
+    and `unexplained` are as in `LargeStream`, None if they could not be looked up. `mark` is how far an unfinished
+    run has read the stream; `tokens_live` says that the run may continue from there.
     """
 
     known: StreamKnowledge | None
@@ -109,7 +107,7 @@ class Facts:
 class StreamEstimate:
     """The calls that one stream takes: `reason` says why they are a range, `caveat` why they may be more.
 
-    `descriptions` and `aliases` are the calls for details that it owes.
+    `descriptions` and `aliases` are the calls for the details that the stream owes.
     """
 
     stream: Stream
@@ -125,7 +123,7 @@ class StreamEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The configured pace: calls a second in one scope, and how many streams are read at a time."""
+    """The configured pace: calls per second in one scope, and how many streams are read at a time."""
 
     list_per_second: float
     describe_per_second: float
@@ -134,7 +132,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """How long it takes at least, and at most; `high` None where nothing bounds it."""
+    """The shortest and the longest duration; `high` is None if there is no known bound."""
 
     low: float
     high: float | None
@@ -155,7 +153,7 @@ class DetailCalls:
 
 @dataclass(frozen=True, slots=True)
 class ScopeFacts:
-    """What concerns a scope as a whole: calls for its list of images and for details, and how many images rest."""
+    """The facts about a scope as a whole: calls for its list of images and for details, and how many images rest."""
 
     list_images: int
     rested: int = 0
@@ -175,15 +173,15 @@ class ScopeEstimate:
 
 
 def estimate_stream(planned: PlannedStream, facts: Facts, *, full: bool = False) -> StreamEstimate:
-    """The calls of one planned stream. `full` says that everything was asked to be listed whole."""
+    """The calls of one planned stream. `full` says that the sync lists every image in full."""
     whole = _whole(planned, facts, full=full)
     return whole if facts.mark is None else _left(whole, facts.mark, tokens_live=facts.tokens_live)
 
 
 def with_details(estimate: StreamEstimate, owed: tuple[int, int] | None) -> StreamEstimate:
-    """The calls of one stream of which details are read too; `owed` as `count_owed` tells, None if it is unknown.
+    """The estimate with the calls for details; `owed` is from `count_owed`, None if unknown.
 
-    A version that is new or changed costs one call of each more.
+    A version that is new or changed costs one more call of each kind.
     """
     descriptions, aliases = (Span(0, None), Span(0, None)) if owed is None else map(Span.of, owed)
     return replace(estimate, descriptions=descriptions, aliases=aliases)
@@ -196,7 +194,7 @@ def _whole(planned: PlannedStream, facts: Facts, *, full: bool) -> StreamEstimat
     if known is None:
         return StreamEstimate(stream, Listing.NEW, *_ANYTHING, Reason.NEW)
     if not facts.listed:
-        # AWS says that it is gone, and DescribeImage confirms it.
+        # ListImageVersions finds no image, and DescribeImage confirms that it is gone.
         return StreamEstimate(stream, Listing.VANISHED, Span.of(1), Span.of(1))
     if planned.request.kind is ListingKind.INCREMENTAL:
         return _incremental(planned, known, facts)
@@ -237,7 +235,7 @@ def _full(planned: PlannedStream, known: StreamKnowledge, facts: Facts, *, full:
 
 
 def _incremental(planned: PlannedStream, known: StreamKnowledge, facts: Facts) -> StreamEstimate:
-    """One page, unless so much changed since its start; several pages are read twice, see verdict.py."""
+    """One page, unless more changed since the listing's start; several pages are read twice, see verdict.py."""
     all_pages = _pages(planned, known)
     if facts.recent is None:
         span = Span(1, 1 if all_pages == 1 else 2 * all_pages)
@@ -254,7 +252,7 @@ def _incremental(planned: PlannedStream, known: StreamKnowledge, facts: Facts) -
 
 
 def _left(whole: StreamEstimate, mark: Checkpoint, *, tokens_live: bool) -> StreamEstimate:
-    """What is left of a stream that an unfinished run has begun."""
+    """The calls that are left for a stream that an unfinished run has begun."""
     if mark.finished:
         return StreamEstimate(whole.stream, Listing.DONE, NONE)
     high = whole.list_versions.high
@@ -277,7 +275,7 @@ def _left(whole: StreamEstimate, mark: Checkpoint, *, tokens_live: bool) -> Stre
 def estimate_scope(
     scope: Scope, facts: ScopeFacts, streams: Sequence[StreamEstimate], pace: Pace
 ) -> ScopeEstimate:
-    """The sums of one scope's streams, and what concerns it as a whole."""
+    """The estimate of one scope: the sums of its streams, and the calls for the scope as a whole."""
     details = facts.details
     calls = dict(
         zip(
@@ -327,7 +325,7 @@ def total_calls(scopes: Iterable[ScopeEstimate]) -> Mapping[str, Span]:
 
 
 def total_seconds(scopes: Sequence[ScopeEstimate], pace: Pace) -> Seconds:
-    """Scopes run side by side: the slowest decides, or how many calls can be under way at a time."""
+    """Scopes are read in parallel: the slowest scope decides, or the number of calls that can run at a time."""
     calls = sum(total_calls(scopes).values(), start=NONE)
     low = max([calls.low * LATENCY_SECONDS / pace.concurrency, *(scope.seconds.low for scope in scopes)])
     highs = [scope.seconds.high for scope in scopes if scope.seconds.high is not None]

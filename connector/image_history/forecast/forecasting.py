@@ -1,4 +1,4 @@
-"""What a sync would do now: reads the lists of images, the warehouse and the landing, and writes nothing.
+"""Forecasts what a sync would do now: reads the lists of images, the warehouse and the landing; writes nothing.
 
 Must not know how it is shown, nor SQL or boto3.
 """
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 1.0
-# A sync at work renames and removes what is being looked at.
+# A running sync renames and removes files while they are read here.
 _LOOKS = 3
 
 
@@ -66,13 +66,13 @@ class Unloaded:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a sync would do now, if nothing changed at AWS since the one before.
+    """What a sync would do now, if nothing changed at AWS since the previous sync.
 
-    `unreadable` are scopes whose images cannot be listed. `continued` is the unfinished run that it would go
-    on with instead of beginning one, `waiting` are runs that it would load first. `locked` says who holds the
-    warehouse, None if nobody does: then this is from memory, and from ranges. `regions_from` says where regions
-    come from that the configuration does not name. `hinted` images are listed first; with `hints_problem` none
-    rests. `details_owed` are all calls for details that are owed, and `details_syncs` how many syncs they take.
+    `unreadable` are scopes whose images cannot be listed. `continued` is the unfinished run that the sync would
+    continue instead of beginning one; `waiting` are runs that it would load first. `locked` names the holder of a
+    locked warehouse: then the forecast is made from the landing's copy, and has ranges. `regions_from` says where
+    regions come from that the configuration does not name. `hinted` images are listed first; with a `hints_problem`
+    no image rests. `details_owed` counts all owed calls for details, `details_syncs` the syncs that they take.
     """
 
     scopes: tuple[ScopeEstimate, ...]
@@ -89,16 +89,16 @@ class Forecast:
 
 
 def pace_of(config: Config) -> Pace:
-    """The pace that an estimate goes by."""
+    """The configured pace."""
     return Pace(config.rate.list_per_second, config.rate.describe_per_second, config.concurrency)
 
 
 def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop | None = None) -> Forecast:
     """Plan as a sync would, with calls of STS and ListImages only; nothing is written.
 
-    Where the configuration says `all` regions or an organization, these are asked for too. Raises what a sync
-    would raise before it lists versions. An unfinished run is planned from what it has left; images are listed
-    only for the scopes that it had not got to.
+    If the configuration says `all` regions or names an organization, these are looked up too. Raises what a sync
+    would raise before it lists versions. For an unfinished run, the work that is left is planned; images are listed
+    only for the scopes that are not in its plan yet.
     """
     asked = options or SyncOptions()
     halt = stop or Stop()
@@ -114,7 +114,7 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     current = unfinished[-1] if unfinished else None
     waiting = tuple(run for run in left if run is not current)
     hearing = Hearing.of(config, asked, halt)
-    # A plan takes nothing from the queue.
+    # A forecast must leave all messages in the queue.
     hearing.release()
     rest = hearing.rest(stored.knowledge.confirmed)
     looked = _Looked(config, asked, stored, waiting, rest, hearing.mail.problem)
@@ -125,7 +125,7 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What the warehouse and the landing say; `locked` names who holds the warehouse."""
+    """The data of the warehouse and of the landing; `locked` names the holder of a locked warehouse."""
 
     knowledge: Knowledge
     unloaded: tuple[LandedRun, ...]
@@ -158,14 +158,14 @@ def _stored(config: Config) -> _Stored:
 
 
 def _remembered(config: Config, landing: Landing) -> Load | None:
-    """The newest load that the landing saw, where hints are heard."""
+    """The newest load that the landing saw; None if the configuration uses no hints."""
     mark = landing.mark() if config.hints.rests_for is not None else None
     found = None if mark is None else landing.remembered(mark)
     return None if found is None else found[1].newest
 
 
 def _runs(landing: Landing) -> tuple[LandedRun, ...]:
-    """The runs in the landing, looked at without its lock."""
+    """The runs in the landing, read without its lock."""
     for _ in range(_LOOKS - 1):
         try:
             return landing.runs()
@@ -179,9 +179,9 @@ _Owed = Mapping[Stream, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """What is to be listed: streams, the images that AWS still lists, and what each list of images took.
+    """The streams to list, the images that AWS still has, and the calls for each scope's list of images.
 
-    `resting` need not be listed.
+    `resting` are images that need not be listed.
     """
 
     streams: Sequence[PlannedStream]
@@ -193,7 +193,7 @@ class _Planned:
     run: LandedRun | None = None
 
     def joined(self, more: _Planned) -> _Planned:
-        """This and what scopes that come later add to it."""
+        """This plan, with that of scopes that come later."""
         return _Planned(
             streams=(*self.streams, *more.streams),
             listed=self.listed | more.listed,
@@ -207,7 +207,7 @@ class _Planned:
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """Everything that a forecast is made of, but for what is to be listed."""
+    """The data that a forecast is made from, except the streams to list."""
 
     config: Config
     options: SyncOptions
@@ -223,7 +223,7 @@ class _Looked:
         return self._forecast(self._planned(opened, selection))
 
     def rest_of(self, run: LandedRun, wanted: Sequence[Target], stop: Stop) -> Forecast:
-        """The forecast of a sync that goes on with this run; its plan knows the images of its scopes already."""
+        """The forecast of a sync that continues this run; the plan has the images of its scopes already."""
         begun = _Planned(
             streams=run.plan.streams,
             listed=_listed(run),
@@ -313,7 +313,7 @@ class _Looked:
         return self._with_details(found, owed) if self.config.details else found
 
     def _owed(self) -> _Owed | None:
-        """What is owed by what is stored, for a sync with details; None where it is not known."""
+        """The calls for details that stored versions owe; None if unknown, or if the sync reads no details."""
         before_ms = now_ms() - round(self.config.details_every.total_seconds() * 1000)
         if not self.config.details or not self.stored.knowledge.streams or self.stored.locked is not None:
             return None
@@ -326,7 +326,10 @@ class _Looked:
     def _with_details(
         self, streams: Sequence[StreamEstimate], owed: _Owed | None
     ) -> Sequence[StreamEstimate]:
-        """With the calls for details that what is stored owes; unknown of new images, and of all while locked."""
+        """The estimates with the calls for details that stored versions owe.
+
+        They are unknown for new images, and for all images while the warehouse is locked.
+        """
         known = self.stored.knowledge.streams
         return [
             with_details(
@@ -336,7 +339,7 @@ class _Looked:
         ]
 
     def _large(self, streams: Sequence[PlannedStream]) -> Mapping[Stream, LargeStream]:
-        """What is stored of the streams that don't fit one page; nothing while the warehouse is locked."""
+        """The stored facts about streams of more than one page; none while the warehouse is locked."""
         known_streams = self.stored.knowledge.streams
         asked = [
             planned
@@ -357,7 +360,7 @@ class _Looked:
 def _owed_calls(
     streams: Sequence[StreamEstimate], resting: Sequence[Stream], owed: _Owed | None
 ) -> DetailCalls:
-    """The calls for details that the images of a scope owe, listed or at rest."""
+    """The calls for details that the images of a scope owe, both listed and resting."""
     found = {} if owed is None else owed
     described, aliased = zip((0, 0), *(found.get(stream, (0, 0)) for stream in resting), strict=True)
     return DetailCalls(
@@ -367,7 +370,7 @@ def _owed_calls(
 
 
 def _streams_of(images: pa.Table) -> frozenset[Stream]:
-    """The images of a table of them."""
+    """The streams of a table of images."""
     columns = (images[name].to_pylist() for name in ("account_id", "region", "image_name"))
     return frozenset(
         Stream(Scope(account_id, region), name) for account_id, region, name in zip(*columns, strict=True)

@@ -1,6 +1,6 @@
-"""A thread that cuts what many threads hand over into files, one after the other.
+"""A thread that writes the items of many threads into files, one after the other.
 
-Order matters: what a later file says must never be visible before what an earlier one holds. Must not know what is
+Order matters: a file must never be visible before the files with earlier items. Must not know what is
 collected, nor how a file is written.
 """
 
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """When a file is cut: at so many rows, or so many seconds after its first item."""
+    """When a file is written: at so many rows, or so many seconds after its first item."""
 
     rows: int = 10_000
     seconds: float = 5.0
@@ -25,7 +25,7 @@ class Cut:
 
 @dataclass(slots=True)
 class _Collected(Generic[Item]):
-    """What the next file will hold; `due` (monotonic seconds) is when it is cut at the latest."""
+    """The items of the next file; `due` (monotonic seconds) is when it is written at the latest."""
 
     items: list[Item] = field(default_factory=list)
     rows: int = 0
@@ -35,10 +35,10 @@ class _Collected(Generic[Item]):
 class BatchWriter(Generic[Item]):
     """A context manager around the writing thread.
 
-    `put` may be called from any thread, and blocks while a file is being written and another one is full, which
-    bounds memory. `write` gets the items of a file in the order of their coming, and none at the end if none is
-    left; `rows_of` weighs one. Leaving the context cuts the last file, also after an exception in the body;
-    whatever `write` raised is raised again there, and by `put`.
+    `put` may be called from any thread. It blocks while one file is being written and the next one is full, which
+    bounds memory. `write` gets the items of a file in the order in which they were put, and an empty list at the end
+    if no item is left. `rows_of` returns the number of rows of an item. Leaving the context writes the last file,
+    also after an exception in the body; an exception from `write` is raised again there, and by `put`.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class BatchWriter(Generic[Item]):
             raise self._failure
 
     def put(self, item: Item) -> None:
-        """Hand over one item. Raises what ended writing, if something did."""
+        """Add one item. Raises the exception that ended writing, if there was one."""
         with self._changed:
             while self._full and self._failure is None:
                 self._changed.wait()
@@ -77,7 +77,7 @@ class BatchWriter(Generic[Item]):
             collected.items.append(item)
             self._handed += 1
             collected.rows += self._rows_of(item)
-            # Waking the thread costs as much as decoding a page: for a file's first item, and its last.
+            # Waking the thread costs as much as decoding a page, so only a file's first and last item do it.
             if len(collected.items) == 1:
                 collected.due = time.monotonic() + self._cut.seconds
                 self._changed.notify_all()
@@ -85,7 +85,7 @@ class BatchWriter(Generic[Item]):
                 self._changed.notify_all()
 
     def cut(self) -> None:
-        """Return when all that was handed over before is written. Raises what ended writing, if something did."""
+        """Return when all items that were put before are written. Raises the exception that ended writing, if any."""
         with self._changed:
             handed = self._handed
             self._collected.due = float("-inf") if self._collected.items else self._collected.due
@@ -119,7 +119,7 @@ class BatchWriter(Generic[Item]):
         failure: BaseException | None = None
         try:
             self._write(items)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may wait for a thread that died
+        except BaseException as error:  # noqa: BLE001 - callers must not wait for a thread that died
             failure = error
         with self._changed:
             self._failure = failure

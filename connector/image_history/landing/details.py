@@ -1,8 +1,8 @@
-"""The landing's files of details: what lookups of versions brought, and what they cost, in one file each.
+"""The landing's files of details: the results of lookups of versions, and the cost of these lookups.
 
     <landing>/<run id>/details-000001-0badcafe.parquet ...      its number and its checksum
 
-A file appears whole by one rename; its rows say themselves what is no longer owed. Must not know AWS or the
+A file appears whole by one rename; its rows alone show which details are no longer owed. Must not know AWS or the
 warehouse.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScopeCost:
-    """What a scope's calls cost since the file before."""
+    """What a scope's calls cost since the previous file."""
 
     scope: Scope
     calls: Calls
@@ -34,7 +34,7 @@ CostsTaken = Callable[[], Mapping[Scope, Calls]]
 
 
 def costs_since(taken: CostsTaken) -> tuple[ScopeCost, ...]:
-    """What scopes have cost since `taken` was called the last time; those that cost nothing are left out."""
+    """What each scope's calls cost since `taken` was called last; scopes without calls are left out."""
     return tuple(ScopeCost(scope, calls) for scope, calls in taken().items() if calls != Calls())
 
 
@@ -48,7 +48,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class DetailsHeader:
-    """What a file of details says beside its rows."""
+    """The metadata of a file of details."""
 
     run_id: str
     number: int
@@ -60,7 +60,7 @@ class DetailsHeader:
 
 @dataclass(frozen=True, slots=True)
 class LandedDetails:
-    """All files of details of a run, in their order, and the sums of what they say."""
+    """All files of details of a run, in their order, and their metadata together."""
 
     files: tuple[Path, ...] = ()
     costs: tuple[ScopeCost, ...] = ()
@@ -70,11 +70,11 @@ class LandedDetails:
 
     @property
     def streams(self) -> Mapping[Stream, StreamDetails]:
-        """What became of the details of each stream of which some were asked for."""
+        """How the details of each stream were read, for streams with at least one lookup."""
         return by_stream(self.answered, self.troubles)
 
     def of(self, scopes: Collection[Scope]) -> LandedDetails:
-        """What they say of some scopes; the files have more."""
+        """The metadata for some scopes only; the files still hold rows of all scopes."""
         return replace(
             self,
             answered={stream: looks for stream, looks in self.answered.items() if stream.scope in scopes},
@@ -83,7 +83,7 @@ class LandedDetails:
 
 
 def write_details(folder: Path, header: DetailsHeader, rows: pa.Table) -> Path:
-    """Write one file; it is on disk and visible when this returns. After a LandingError: whole, or not at all."""
+    """Write one file; it is on disk and visible when this returns. After a LandingError it is whole or missing."""
     content = parquet(rows, header)
     path = folder / f"details-{header.number:06d}-{checksum(content)}.parquet"
     write_whole(path, content, File.DETAILS)
@@ -91,7 +91,7 @@ def write_details(folder: Path, header: DetailsHeader, rows: pa.Table) -> Path:
 
 
 def read_details(folder: Path, run_id: str, before: LandedDetails) -> LandedDetails:
-    """The details in a run's folder, with those that were read before. LandingError names a file that is damaged."""
+    """The details in a run's folder, added to those that were read `before`. LandingError names a damaged file."""
     files = tuple(sorted(folder.glob("details-*.parquet")))
     read = len(before.files)
     headers = [_header(path, run_id, number) for number, path in enumerate(files[read:], start=read + 1)]

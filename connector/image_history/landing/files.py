@@ -1,6 +1,6 @@
-"""The files of the landing as bytes: written whole, sealed by a checksum, and refused when it doesn't match.
+"""The files of the landing as bytes: written whole, protected by a checksum, and refused if it doesn't match.
 
-Whatever cannot be written or read is a LandingError that says what to do. Must not know what a file means.
+A file that cannot be written or read raises a LandingError that says what to do. Must not know what a file means.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from image_history.errors import LandingError
 _SEALED_NAME = re.compile(r"-(?P<checksum>[0-9a-f]{8})\.parquet")
 _METADATA_KEY = b"image-history"
 _FAST = 1
-# ARNs and instants hardly repeat: half the bytes and a fifth of the time where they are given up soon.
+# ARNs and instants hardly repeat. With a small dictionary Parquet soon stores them plainly: half the bytes and a
+# fifth of the time.
 _DICTIONARY_BYTES = 16 * 1024
 
 Value = TypeVar("Value")
 
 
 class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
-    """A JSON document with the checksum of its bytes; packed it is a text, in base64."""
+    """A JSON document with the checksum of its bytes; a compressed document is a base64 string."""
 
     crc32: int
     document: msgspec.Raw
 
 
 def seal(document: object) -> bytes:
-    """A value as JSON that `unsealed` reads, and takes for damaged if a byte of it changes.
+    """A value as JSON for `unsealed`, which detects a changed byte.
 
-    Packed, for the reason that `parquet` gives.
+    Compressed, for the reason that `parquet` gives.
     """
     encoded = msgspec.json.encode(document)
     packed = msgspec.json.encode(zlib.compress(encoded, _FAST))
@@ -46,7 +47,7 @@ def seal(document: object) -> bytes:
 
 
 def unsealed(path: Path, kind: type[Value]) -> Value:
-    """The value in a file that `seal` made, also as the version before wrote it: not packed."""
+    """The value in a file that `seal` made, or that the previous version wrote without compression."""
     sealed = decoded(read_whole(path), _Sealed, path)
     written = bytes(sealed.document)
     document = _unpacked(decoded(written, bytes, path), path) if written.startswith(b'"') else written
@@ -71,12 +72,13 @@ def decoded(content: bytes, kind: type[Value], path: Path) -> Value:
 
 
 def parquet(table: pa.Table, note: object = None) -> pa.Buffer:
-    """A table as the bytes of a Parquet file, with a value that `noted` finds in it.
+    """A table as the bytes of a Parquet file, with a value in its metadata that `noted` reads.
 
-    Packed, for Parquet does not: a quiet run of many images writes little else than their checkpoints.
+    The value is compressed here, since Parquet does not compress metadata: a run that finds no change in many images
+    writes little else than their checkpoints.
     """
     buffer = pa.BufferOutputStream()
-    # Without Arrow's copy of the schema: the value would be in the file a second time, and longer.
+    # Without Arrow's copy of the schema, which would hold the value a second time, and longer.
     with pq.ParquetWriter(
         buffer,
         table.schema,
@@ -91,7 +93,7 @@ def parquet(table: pa.Table, note: object = None) -> pa.Buffer:
 
 
 def noted(content: bytes, kind: type[Value], path: Path) -> Value:
-    """The value that `parquet` put beside the rows of a file with this content."""
+    """The value that `parquet` put into the metadata of a file with this content."""
     try:
         metadata = pq.read_metadata(pa.BufferReader(content)).metadata or {}
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -102,12 +104,12 @@ def noted(content: bytes, kind: type[Value], path: Path) -> Value:
 
 
 def checksum(content: bytes | pa.Buffer) -> str:
-    """The seal of a file that bears it in its name, as in segment-000001-0badcafe.parquet."""
+    """The checksum that a file has in its name, as in segment-000001-0badcafe.parquet."""
     return f"{zlib.crc32(content):08x}"
 
 
 def read_checked(path: Path) -> bytes:
-    """The content of a file that bears its checksum in its name."""
+    """The content of a file that has its checksum in its name. LandingError if they differ."""
     content = read_whole(path)
     named = _SEALED_NAME.search(path.name)
     if named is None or named["checksum"] != checksum(content):
@@ -131,9 +133,9 @@ def read_whole(path: Path) -> bytes:
 
 
 def write_whole(path: Path, content: bytes | pa.Buffer, what: File) -> None:
-    """Let a file appear whole, on disk when this returns. What a killed writer left of it is written over.
+    """Write a file so that it appears whole; it is on disk when this returns.
 
-    After a LandingError it is there whole, or not at all.
+    A temporary file that a killed process left is replaced. After a LandingError the file is whole or missing.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -146,7 +148,7 @@ def write_whole(path: Path, content: bytes | pa.Buffer, what: File) -> None:
 
 
 def damaged(path: Path, problem: str) -> LandingError:
-    """The error of a file that is not what was written."""
+    """The error for a file whose content is not what was written."""
     return LandingError(
         f"{path} is damaged ({problem}); nothing of its run was loaded. "
         "Drop that run with sync --fresh: what it had read is read again.",
@@ -155,9 +157,9 @@ def damaged(path: Path, problem: str) -> LandingError:
 
 
 def refused(action: str, path: Path, error: OSError) -> LandingError:
-    """The error of what the disk refuses."""
+    """The error for a file operation that failed."""
     return LandingError(
         f"Cannot {action} {path}: {error.strerror or error}. "
-        "Check that the disk has room and that the path is writable; the next sync goes on from here.",
+        "Check that the disk has room and that the path is writable; the next sync continues from here.",
         path=str(path),
     )

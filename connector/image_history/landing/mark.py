@@ -1,8 +1,8 @@
-"""What says that a folder is a landing, and whose: the warehouse whose rows are on their way in it.
+"""The mark: a file that makes a folder the landing of one warehouse.
 
     <landing>/image-history-landing.json
 
-A folder without it is taken only where nothing is in it, or nothing but what the version before made. Must not know
+A folder without a mark is accepted only if it is empty, or holds only files of the previous version. Must not know
 what a run consists of, nor the warehouse.
 """
 
@@ -31,7 +31,7 @@ _OF_A_RUN = re.compile(
     r"(images(-[0-9]{6})?\.parquet|plan(-[0-9]{6})?\.json|segment-[0-9]{6,}-[0-9a-f]{8}\.parquet"
     r"|details-[0-9]{6,}-[0-9a-f]{8}\.parquet|closed|follows\.json)"
 )
-# What mkfs puts at the root of a volume: nobody's, and no reason to refuse the volume.
+# mkfs makes this folder at the root of a volume: no reason to refuse the volume.
 _OF_THE_DISK = "lost+found"
 _HOLDER_BYTES = 32
 _PARQUET = b"PAR1"
@@ -39,9 +39,10 @@ _PARQUET = b"PAR1"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Whose a landing is. `warehouse` is the path of the file from the landing, when the landing was made.
+    """Which warehouse a landing belongs to. `warehouse` is the path of its file when the landing was made.
 
-    `adopted` are the runs that the version before left, whose plans name no warehouse.
+    The path is relative to the landing. `adopted` are the runs of the previous version, whose plans name no
+    warehouse.
     """
 
     warehouse_id: str
@@ -51,18 +52,18 @@ class Mark:
     format: int = FORMAT
 
     def owns(self, run_id: str, warehouse_id: str | None) -> bool:
-        """Whether a run of this landing that names that warehouse was made for it."""
+        """Whether a run belongs to this landing's warehouse; `warehouse_id` is the one that the run's plan names."""
         return warehouse_id == self.warehouse_id or (warehouse_id is None and run_id in self.adopted)
 
 
 def is_of_a_run(name: str) -> bool:
-    """Whether a run's folder holds a file of ours by that name; also what a kill left of it."""
+    """Whether a file of that name in a run's folder is ours, or the temporary file that a kill left."""
     whole = name.removeprefix(".").removesuffix(".part") if name.endswith(".part") else name
     return _OF_A_RUN.fullmatch(whole) is not None
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The folders of runs, oldest first; no links to any."""
+    """The folders of runs, oldest first, without links."""
     try:
         found = sorted(path for path in folder.iterdir() if _RUN.fullmatch(path.name))
     except FileNotFoundError:
@@ -73,9 +74,9 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 def require_usable(folder: Path) -> None:
-    """LandingError for a folder that we may not work in: of somebody else, or with something else in it.
+    """LandingError for a folder that others may write to, that is somebody else's, or that holds other files.
 
-    A folder that is not there yet is fine.
+    A folder that does not exist yet is accepted.
     """
     try:
         if not folder.exists():
@@ -104,8 +105,9 @@ def read_mark(folder: Path) -> Mark | None:
 def bound(folder: Path, warehouse_id: str | None, warehouse: Path) -> Mark:
     """The mark of a locked landing, made if there is none.
 
-    For a warehouse that is empty or not there yet the id is None: it gets that of the mark, if the mark was made for
-    the same path. A landing without runs follows what is at its path. LandingError if it is another warehouse's.
+    `warehouse_id` is None for a warehouse that is empty or does not exist yet: it gets the id of the mark, if the
+    mark was made for the same path. A landing without runs gets a new mark if another warehouse is at its path now.
+    LandingError if the landing belongs to another warehouse.
     """
     mark = owner(folder, warehouse_id, warehouse)
     if mark is not None:
@@ -118,9 +120,9 @@ def bound(folder: Path, warehouse_id: str | None, warehouse: Path) -> Mark:
 
 
 def owner(folder: Path, warehouse_id: str | None, warehouse: Path) -> Mark | None:
-    """The mark that says the folder is that warehouse's; None if the folder may become its. Nothing is written.
+    """The mark of a folder that belongs to the warehouse; None if the folder may be marked for it. Writes nothing.
 
-    LandingError if it is another warehouse's, as from `bound`.
+    LandingError if the folder belongs to another warehouse, as from `bound`.
     """
     mark, place = read_mark(folder), os.path.relpath(warehouse, folder)
     if mark is None or warehouse_id == mark.warehouse_id:
@@ -139,7 +141,7 @@ def owner(folder: Path, warehouse_id: str | None, warehouse: Path) -> Mark | Non
 
 
 def foreign_run(path: Path) -> LandingError:
-    """The error of a run that was not made for this landing's warehouse."""
+    """The error for a run that was not made for this landing's warehouse."""
     return LandingError(
         f"{path} was not made for the warehouse of this landing folder: nothing of it is loaded, and it is not "
         "removed. Move it away, then run sync again.",
@@ -158,14 +160,14 @@ def _require_adoptable(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if not _is_of_the_version_before(path):
             raise LandingError(
-                f"{folder} is no landing folder: it holds {path.name!r}, which is not ours. Nothing in "
+                f"{folder} is not a landing folder: it holds {path.name!r}, which is not ours. Nothing in "
                 "it was changed. Name another folder with the setting landing: a new one, or an empty one.",
                 path=str(folder),
             )
 
 
 def _is_of_the_version_before(path: Path) -> bool:
-    """Whether it is what a landing without a mark holds, or what a kill before the mark left."""
+    """Whether a path is one that the previous version made, or that a kill left before the mark was written."""
     if path.name == _OF_THE_DISK:
         return True
     if is_folder(path):
@@ -176,7 +178,7 @@ def _is_of_the_version_before(path: Path) -> bool:
 
 
 def _is_written_by_us(path: Path) -> bool:
-    """Whether a file with one of the two plain names holds what we write under it: these a user may have too."""
+    """Whether a `lock` or `known-streams.parquet` has our content: a user may have files of these names too."""
     if path.name not in {LOCK, KNOWN}:
         return False
     with opened_to_read(path) as file:

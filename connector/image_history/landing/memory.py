@@ -1,7 +1,7 @@
-"""A copy of what the warehouse knows of its streams, for planning while another program holds it.
+"""A copy of what the warehouse knows of its streams, for planning while another program holds the warehouse.
 
-It may lag behind the warehouse, or be missing where the disk refused it; that only makes a listing read more than it
-must. Must not know the warehouse.
+The copy may be older than the warehouse, or missing if it could not be written; then listings only read more than
+necessary. Must not know the warehouse.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class LedTo:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of which warehouse something is remembered, after which run's load, and where its credentials led.
+    """What the copy was made from: the warehouse, the newest loaded run, and the account of each identity.
 
-    `loaded_ms` is UTC epoch milliseconds; what an earlier version remembered lacks it.
+    `loaded_ms` is UTC epoch milliseconds; a copy of an earlier version lacks it.
     """
 
     warehouse_id: str
@@ -52,14 +52,14 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    """What known-streams.parquet says beside its rows: their checksum, and of what they are a copy."""
+    """The metadata of known-streams.parquet: the checksum of its rows, and what they are a copy of."""
 
     rows: str
     memory: Memory
 
 
 def remember(folder: Path, streams: pa.Table, memory: Memory) -> None:
-    """Write the copy; what the disk refuses is logged."""
+    """Write the copy; an error is only logged."""
     note = _Remembered(_rows_checksum(streams), memory)
     try:
         write_whole(folder / KNOWN, parquet(streams, note), File.KNOWN)
@@ -68,13 +68,13 @@ def remember(folder: Path, streams: pa.Table, memory: Memory) -> None:
 
 
 def remembered(folder: Path, mark: Mark) -> tuple[pa.Table, Memory] | None:
-    """The copy, if it is of this warehouse; None if there is none, or if it is damaged."""
+    """The copy, if it belongs to this warehouse; None if it is missing or damaged."""
     path = folder / KNOWN
     try:
         content = read_whole(path)
         streams = pq.read_table(pa.BufferReader(content))
         note = noted(content, _Remembered, path)
-        # A name that is no UTF-8 any more shows here at the earliest.
+        # A damaged name, which is not UTF-8 any more, raises here at the earliest.
         rows = _rows_checksum(streams)
     except (LandingError, OSError, ValueError, pa.ArrowException):
         return None

@@ -1,4 +1,4 @@
-"""What a run is going to read, as its plan.json says it, and what that rests on.
+"""What a run is going to read, as written in plan.json, and the state of the warehouse that the plan rests on.
 
 Pure values; must not know how they are written.
 """
@@ -17,9 +17,9 @@ FORMAT = 2
 class ScopePlan:
     """What discovery found in one scope. Instants in UTC epoch milliseconds.
 
-    `identity` names the configured profile or role, or AWS's default chain; the version before left that out.
-    `rested` images need not be listed, the oldest confirmation of them is of `confirmed_ms`; hints are about
-    `hinted` images.
+    `identity` names the configured profile or role, or AWS's default chain; None in a plan of the previous version.
+    `rested` images need not be listed, and the oldest of their confirmations is of `confirmed_ms`; `hinted` images
+    are listed because of hints.
     """
 
     scope: Scope
@@ -35,7 +35,7 @@ class ScopePlan:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A load of a run, or of a part of it. `loaded_ms` is UTC epoch milliseconds, and grows from load to load."""
+    """A load of a run, or of a part of one. `loaded_ms` is UTC epoch milliseconds, and grows from load to load."""
 
     run_id: str
     loaded_ms: int
@@ -43,15 +43,15 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run is going to read; or a part of it, for scopes that answer late must not delay the others.
+    """What a run is going to read, or a part of that: scopes that answer late must not delay the others.
 
-    The first part is written before the first segment, and `last` says that no more will come.
-    `selection` identifies what was asked for (mode, scopes, images): only a sync that asks for the same
+    The first part is written before the first segment; `last` says that no more parts follow.
+    `selection` identifies the options of the sync (mode, scopes, images): only a sync with the same options
     continues the run. `started_at_ms` is UTC epoch milliseconds of the local clock. `accept_account` lets a
-    profile or role lead to another account from now on. `warehouse_id` is the warehouse that it is for, and
-    `base_run` the newest run that this one held when the plan was made, by its last load at `base_loaded_ms` (UTC
-    epoch milliseconds; a plan of an earlier version lacks that): None for an empty one. `narrowed` says that not all
-    configured images were asked for.
+    profile or role lead to another account from now on. `warehouse_id` is the warehouse that the run is for.
+    `base_run` is the newest run that this warehouse held when the plan was made, None if it was empty;
+    `base_loaded_ms` is when that run was loaded last (UTC epoch milliseconds; a plan of an earlier version lacks it).
+    `narrowed` says that the run was limited to some of the configured images.
     """
 
     run_id: str
@@ -73,7 +73,7 @@ class RunPlan:
 
     @property
     def t0_ms(self) -> int:
-        """When it began to read by AWS's clock; runs are loaded in this order. Of one that read nothing, 0."""
+        """When the run began to read, by AWS's clock; runs are loaded in this order. 0 if it has no scope."""
         return min((scope.t0_ms for scope in self.scopes), default=0)
 
     @property
@@ -86,11 +86,11 @@ class RunPlan:
         }
 
     def rests_on(self, newest_run: str | None, loaded: Mapping[str, int]) -> bool:
-        """Whether the warehouse went on from what this plan was made of.
+        """Whether the warehouse still contains the state that this plan was made from.
 
-        `newest_run` is the newest one but for this plan's own, `loaded` when each was loaded last. After a backup
-        was put back it did not, and what was planned, or proved against it, means nothing: the backup may also have
-        only the first parts of a run.
+        `newest_run` is the newest run without this plan's own; `loaded` has, by run, when it was loaded last. The
+        answer is False after the file was replaced by a backup: then the plan and its proofs are void. The backup may
+        also hold only the first parts of a run.
         """
         if self.warehouse_id is None:
             return False
@@ -99,9 +99,9 @@ class RunPlan:
         return self.base_run in loaded and loaded[self.base_run] >= (self.base_loaded_ms or 0)
 
     def has_rested_out(self, trust_ms: int, now_ms: int) -> bool:
-        """Whether an image that rests in it would, if the run went on at `now_ms`, rest for longer than `trust_ms`.
+        """Whether a resting image would rest for longer than `trust_ms` if the run was continued at `now_ms`.
 
-        AWS's clock and the local one are not compared: each tells how much time went by.
+        AWS's clock and the local clock are not compared with each other: each only measures elapsed time.
         """
         spent_ms = now_ms - self.started_at_ms
         return any(
@@ -110,7 +110,7 @@ class RunPlan:
         )
 
     def with_part(self, part: RunPlan) -> RunPlan:
-        """This plan and what another part adds to it."""
+        """This plan with another part added."""
         return replace(
             self,
             scopes=self.scopes + part.scopes,

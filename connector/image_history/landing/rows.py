@@ -1,4 +1,4 @@
-"""A page becomes Arrow: rows of the one schema, milliseconds exact, UTC.
+"""Turns pages into Arrow tables: rows of one schema, instants in UTC, exact to the millisecond.
 
 Pure; must not know I/O, a clock, or a log.
 """
@@ -22,14 +22,14 @@ from image_history.schema import LANDED_DETAILS, LANDED_IMAGES, LANDED_VERSIONS,
 VERSIONS_SCHEMA = arrow_schema(LANDED_VERSIONS)
 IMAGES_SCHEMA = arrow_schema(LANDED_IMAGES)
 DETAILS_SCHEMA = arrow_schema(LANDED_DETAILS)
-# From so many on it pays to import what Arrow computes with, which takes longer than the rows of a quiet run.
+# From so many rows on, importing pyarrow.compute pays; for fewer, the import takes longer than the rows.
 _MANY_ROWS = 5_000
 _TYPES = {field.name: field.type for schema in (VERSIONS_SCHEMA, IMAGES_SCHEMA) for field in schema}
 
 
 @dataclass(frozen=True, slots=True)
 class VersionPage:
-    """The rows of one page with what AWS's items don't say: their stream, and the order and T0 of the reading."""
+    """The rows of one page, with what AWS's items lack: the stream, and the reading's number, page and T0."""
 
     stream: Stream
     rows: Sequence[ImageVersion]
@@ -72,7 +72,7 @@ def image_table(scope: Scope, images: Sequence[Image]) -> pa.Table:
 
 
 def detail_table(lookups: Sequence[Lookup]) -> pa.Table:
-    """What lookups brought as a table of DETAILS_SCHEMA, a row a lookup; what was not answered is null."""
+    """The results of lookups as a table of DETAILS_SCHEMA, one row per lookup; columns without an answer are null."""
     ours: dict[str, Callable[[Lookup], object]] = {
         "account_id": lambda lookup: lookup.owed.stream.scope.account_id,
         "region": lambda lookup: lookup.owed.stream.scope.region,
@@ -98,12 +98,12 @@ def _described(column: Column) -> Callable[[Lookup], object]:
 
 
 def empty_images() -> pa.Table:
-    """No images."""
+    """A table of IMAGES_SCHEMA without rows."""
     return IMAGES_SCHEMA.empty_table()
 
 
 def _spread(column: Column, pages: Sequence[VersionPage], of: Callable[[VersionPage], object]) -> pa.Array:
-    """One value a page, repeated for each of its rows; runs are expanded in Arrow, not in Python."""
+    """One value per page, repeated for each of its rows; the repetition is done in Arrow, not in Python."""
     kind = _TYPES[column.name]
     runs = [
         pa.repeat(pa.scalar(value, kind), sum(len(page.rows) for page in alike))
@@ -125,7 +125,7 @@ def _milliseconds(values: Sequence[float]) -> pa.Buffer:
 
 
 def _many_milliseconds(values: Sequence[float]) -> pa.Buffer:
-    """The same, rounded to even as Python does, in a fifth of the time."""
+    """The same as `_milliseconds` (rounded half to even, as Python does), in a fifth of the time."""
     import pyarrow.compute as pc
 
     rounded = pc.round(pc.multiply(pa.array(values, pa.float64()), 1000.0), round_mode="half_to_even")

@@ -1,17 +1,17 @@
-"""The landing: segments of rows with the tokens that continue after them, one folder a run.
+"""The landing: one folder per run, with segments of rows and the tokens to continue after them.
 
-A segment becomes visible by one rename, after an fsync, so that rows and checkpoint are there together or
+A segment becomes visible by one rename, after an fsync, so that its rows and checkpoints are there together or
 not at all. Must not know AWS or the warehouse.
 
     <landing>/image-history-landing.json    the mark, see mark
     <landing>/lock                          held by the sync that works here
     <landing>/known-streams.parquet         what the warehouse knew after the last load
-    <landing>/<run id>/images.parquet       what the scopes' lists of images said
-    <landing>/<run id>/plan.json            written last: a folder without it is an unborn run
+    <landing>/<run id>/images.parquet       the scopes' lists of images
+    <landing>/<run id>/plan.json            written last: a folder without it is no run yet
     <landing>/<run id>/images-000002.parquet, plan-000002.json ...    scopes that came later
     <landing>/<run id>/segment-000001-0badcafe.parquet ...     its number and its checksum
     <landing>/<run id>/details-000001-0badcafe.parquet ...     see landing/details.py
-    <landing>/<run id>/closed               handed to the loader: takes no more segments
+    <landing>/<run id>/closed               handed to the loader: no more segments are added
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class SegmentHeader:
-    """What a segment says beside its rows: how far each stream in it has been read, and at what cost."""
+    """The metadata of a segment: how far each of its streams has been read, and at what cost."""
 
     run_id: str
     number: int
@@ -101,7 +101,7 @@ class SegmentHeader:
 class LandedRun:
     """A run's folder, read back: each stream's newest checkpoint, and the sums of all segments.
 
-    `holds` says of each segment which scopes it has rows or checkpoints of.
+    `holds` has, for each segment, the scopes of its rows and checkpoints.
     """
 
     folder: Path
@@ -118,13 +118,13 @@ class LandedRun:
 
     @property
     def scopes(self) -> frozenset[Scope]:
-        """The scopes that it reads, and those that it could not and whose account is known."""
+        """The scopes that the run reads, and those that could not be read if their account is known."""
         unreadable = (failure.scope for failure in self.plan.unreadable if failure.scope is not None)
         return frozenset((*(plan.scope for plan in self.plan.scopes), *unreadable))
 
     @property
     def is_mixed(self) -> bool:
-        """Whether its segments hold rows of scopes that are not its own: of a part of a run they may."""
+        """Whether the segments hold rows of other scopes too, as the segments of a part of a run may."""
         return not frozenset().union(*self.holds) <= self.scopes
 
     @property
@@ -136,7 +136,7 @@ class LandedRun:
     def finished(self) -> bool:
         """Nothing will be added: every planned stream has an outcome, or the run was handed to the loader.
 
-        Whether all details were read that can be, only who reads them knows.
+        A run with details is finished only when it is closed: its files don't show whether all details were read.
         """
         known = self.checkpoints
         return self.closed or (
@@ -180,15 +180,15 @@ class Landing:
             os.close(handle)
 
     def mark(self) -> Mark | None:
-        """Whose the folder is; None if nothing says so yet."""
+        """The mark of the folder; None if it has none yet."""
         return read_mark(self.folder)
 
     def bind(self, warehouse_id: str | None, warehouse: Path) -> Mark:
-        """Whose the locked folder is, from now on if it had no mark; see `bound`."""
+        """The mark of the locked folder, written now if there was none; see `bound`."""
         return bound(self.folder, warehouse_id, warehouse)
 
     def own_runs(self, mark: Mark) -> tuple[LandedRun, ...]:
-        """As `runs`; LandingError names one that was made for another warehouse, or by somebody else."""
+        """As `runs`; LandingError names a run that was made for another warehouse, or by another user."""
         runs = self.runs()
         for run in runs:
             require_own(run.folder)
@@ -197,7 +197,7 @@ class Landing:
         return runs
 
     def create(self, plan: RunPlan, images: pa.Table) -> LandedRun:
-        """Write a run's images and, last, its plan; a kill in between leaves no run."""
+        """Write a run's images and, last, its plan; after a kill in between there is no run."""
         folder = self.folder / plan.run_id
         try:
             make_folder(folder, File.RUN)
@@ -208,7 +208,7 @@ class Landing:
         return _begun(folder, plan)
 
     def extend(self, run: LandedRun, part: RunPlan, images: pa.Table) -> LandedRun:
-        """Add scopes to a run's plan; after a kill the part is there whole, or not at all."""
+        """Add scopes to a run's plan; after a kill the part is there whole or not at all."""
         number = run.parts + 1
         _write_part(run.folder, number, part, images)
         return replace(run, plan=run.plan.with_part(part), parts=number, drift=run.drift + part.drift)
@@ -218,16 +218,16 @@ class Landing:
         return tuple(map(read_run, self._born()))
 
     def run_ids(self) -> tuple[str, ...]:
-        """The runs of which something is here."""
+        """The ids of all runs that have a folder here."""
         return tuple(folder.name for folder in run_folders(self.folder))
 
     def close(self, run: LandedRun) -> LandedRun:
-        """Mark the run as handed to the loader: a later sync never continues it."""
+        """Mark the run as handed to the loader: later syncs do not continue it."""
         write_whole(run.folder / _CLOSED, b"", File.CLOSED)
         return read_run(run.folder)
 
     def forget_unfinished(self, mark: Mark) -> tuple[str, ...]:
-        """Remove every run of ours that was not read to its end, or that cannot be read; return their ids."""
+        """Remove our runs that are not finished, and runs whose files cannot be read; return their ids."""
         forgotten = [folder for folder in self._born() if _is_forgettable(folder, mark)]
         for folder in forgotten:
             self._remove(folder)
@@ -237,9 +237,9 @@ class Landing:
         return [folder for folder in run_folders(self.folder) if os.path.lexists(folder / _PLAN)]
 
     def remove(self, run: LandedRun) -> None:
-        """Remove a loaded run's folder; the plan goes first, so that a kill leaves no half of a run.
+        """Remove a loaded run's folder; the plan is removed first, so that a kill leaves no half of a run.
 
-        What the disk refuses is logged: the next sync finds that the run is loaded, and removes it.
+        An error is only logged: the next sync finds that the run is loaded, and removes it.
         """
         try:
             self._remove(run.folder)
@@ -263,11 +263,11 @@ class Landing:
         remember(self.folder, streams, memory)
 
     def remembered(self, mark: Mark) -> tuple[pa.Table, Memory] | None:
-        """The copy that `remember` kept of this warehouse; None without a sound one."""
+        """The copy that `remember` kept of this warehouse; None if it is missing or damaged."""
         return remembered(self.folder, mark)
 
     def sweep(self) -> None:
-        """Remove folders of runs that were never born or only half removed (no plan), as far as they are ours."""
+        """Remove our files in run folders without a plan: these runs were never created, or only half removed."""
         for folder in run_folders(self.folder):
             if not os.path.lexists(folder / _PLAN):
                 with suppress(OSError):
@@ -291,7 +291,7 @@ def _take(handle: int, folder: Path) -> None:
         holder = written.decode("ascii") if written.isdigit() else "unknown"
         raise SyncRunningError(
             f"Another sync (process {holder}) works in {folder}; this one did nothing. "
-            "Wait for it, or stop it: the next sync goes on where it was.",
+            "Wait for it, or stop it: the next sync continues where it was.",
             holder=holder,
         ) from error
     try:
@@ -301,7 +301,7 @@ def _take(handle: int, folder: Path) -> None:
 
 
 def _is_forgettable(folder: Path, mark: Mark) -> bool:
-    """Whether it is no run, or one of ours that is not finished; what is another's is never removed."""
+    """Whether a run cannot be read, or is ours and not finished; another warehouse's run is never removed."""
     try:
         run = read_run(folder)
     except LandingError:
@@ -310,7 +310,7 @@ def _is_forgettable(folder: Path, mark: Mark) -> bool:
 
 
 def read_run(folder: Path) -> LandedRun:
-    """Read a run's plan and fold the checkpoints of its segments in their order.
+    """Read a run's plan, and the checkpoints of its segments in their order; the newest one of a stream counts.
 
     LandingError names a file that is damaged, missing, or of another version.
     """
@@ -322,7 +322,7 @@ def _begun(folder: Path, plan: RunPlan) -> LandedRun:
 
 
 def read_on(run: LandedRun) -> LandedRun:
-    """The run with what was landed since it was read; of what was read before, nothing is read again.
+    """The run with everything that was landed since it was read; only new files are read.
 
     Raises as `read_run`.
     """
@@ -364,7 +364,7 @@ def read_on(run: LandedRun) -> LandedRun:
 
 
 def part_of(run: LandedRun, scopes: Collection[Scope]) -> LandedRun:
-    """What of the run is about some of its scopes. Drift says of no scope where it was met: a part has none."""
+    """The part of a run about some of its scopes. Without drift, which is not recorded by scope."""
     chosen = frozenset(scopes)
     plan = replace(
         run.plan,
@@ -403,7 +403,7 @@ def _header(path: Path, run_id: str, number: int) -> SegmentHeader:
 
 
 def proved_deletions(run: LandedRun) -> Mapping[Checkpoint, int]:
-    """The accepted listings of a run that prove live versions gone, with how many."""
+    """The accepted listings of a run that prove live versions gone, with the number of these versions."""
     lives: Counter[Stream] = Counter()
     for absence in run.absences:
         lives[absence.stream] += absence.lives
@@ -414,7 +414,7 @@ def proved_deletions(run: LandedRun) -> Mapping[Checkpoint, int]:
 def write_segment(folder: Path, header: SegmentHeader, rows: pa.Table) -> Path:
     """Write one segment; it is on disk and visible when this returns.
 
-    After a LandingError it is there whole, or not at all.
+    After a LandingError the segment is whole or missing.
     """
     content = parquet(rows, header)
     path = folder / f"segment-{header.number:06d}-{checksum(content)}.parquet"

@@ -1,4 +1,4 @@
-"""What of a landed run one load takes: a run that takes long is loaded in parts.
+"""The share of a landed run that one load takes: a long run is loaded in parts.
 
 Pure values; must not know how anything is loaded, nor when.
 """
@@ -14,11 +14,11 @@ from image_history.model import Scope
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """These `scopes`, and what is new of the details of scopes that are loaded already.
+    """Some `scopes` of a run, and the new details of scopes that are loaded already.
 
-    New are the files of details from the `first_file` on, if the run's load before was the one at `after_ms` (UTC
-    epoch milliseconds); else all of them may be. With `ends` it is whatever is left, and the run is over.
-    `going_on` are other runs of which parts may still come.
+    The files of details from `first_file` on are new if the run's previous load was at `after_ms` (UTC epoch
+    milliseconds); otherwise all files may be. With `ends`, everything that is left is loaded and the run is over.
+    `going_on` are other runs that may still load parts.
     """
 
     scopes: frozenset[Scope] = frozenset()
@@ -28,7 +28,7 @@ class Share:
     ends: bool = False
 
     def details_of(self, run: LandedRun, before_ms: int | None) -> tuple[Path, ...]:
-        """The files of details that may hold something new, if the run's load before was at `before_ms`."""
+        """The files of details that may be new, if the run's previous load was at `before_ms`."""
         return run.details.files[self.first_file if before_ms == self.after_ms else 0 :]
 
 

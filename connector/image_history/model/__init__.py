@@ -1,6 +1,6 @@
 """The values that travel between the stages and that a run reports.
 
-Made of the standard library only; must not know AWS's wire, files, or SQL.
+Uses the standard library only; must not know AWS's wire, files, or SQL.
 """
 
 from image_history.model.report import (

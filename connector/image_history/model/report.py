@@ -1,6 +1,6 @@
 """What a run reports: calls, rows, failures, publications.
 
-Frozen, made of the standard library only; must not know how a report is printed.
+Frozen values, with the standard library only; must not know how a report is printed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from image_history.model.values import Drift, Outcome, Scope
 class Calls:
     """What a scope's calls cost. `by_operation` counts HTTP requests, retries included; `bytes` are of bodies.
 
-    `retries` counts the requests that failed in a way that another attempt may cure, `throttles` those of
-    them that AWS throttled. Each was made again, but for those that were the last attempt of their call.
+    `retries` counts the requests that failed with an error that may be retried; `throttles` counts those among them
+    that AWS throttled. Each was sent again, unless it was the last attempt of its call.
     """
 
     by_operation: Mapping[str, int] = field(default_factory=dict)
@@ -36,12 +36,12 @@ class Calls:
         )
 
     def of(self, operation: str) -> int:
-        """Requests made of one operation."""
+        """Number of requests of one operation."""
         return self.by_operation.get(operation, 0)
 
     @property
     def total(self) -> int:
-        """Requests made of all operations."""
+        """Number of requests of all operations."""
         return sum(self.by_operation.values())
 
 
@@ -66,7 +66,7 @@ class RowCounts:
         )
 
     def by_change(self) -> Mapping[str, int]:
-        """The counts by name, without that of deletions where they were not evaluated."""
+        """The counts by name; `deleted` is left out if deletions were not evaluated."""
         counts = {
             "inserted": self.inserted,
             "updated": self.updated,
@@ -80,7 +80,7 @@ class RowCounts:
 class Failure:
     """One stream, or one scope's list of images (`image_name` None), that a run could not read whole.
 
-    `scope` is None where not even the account became known; `where` names it in words then as well.
+    `scope` is None if its account is unknown; `where` then names it as it is configured.
     """
 
     where: str
@@ -95,8 +95,8 @@ class Failure:
 class ScopeReport:
     """What one run did in one scope.
 
-    `held_back` counts the deletions that the mass-delete breaker holds back, of this run or an earlier one. `rested`
-    images were not listed, since nothing hinted at them; `hinted` were listed because something did.
+    `held_back` counts the deletions of this run or an earlier one that the mass-delete breaker holds back. `rested`
+    images were not listed, since no hint was about them; `hinted` images were listed because of a hint.
     """
 
     scope: Scope
@@ -111,12 +111,12 @@ class ScopeReport:
 
 @dataclass(frozen=True, slots=True)
 class HintsReport:
-    """What hints did for one run, and what became of them; `by_image_time`, images' own times stood in for them.
+    """How one run used hints. With `by_image_time`, the images' LastModifiedTime was used instead of hints.
 
-    `messages` were there, and `acknowledged` of them will not come again; `junk` counts messages, or lines of
-    them, that are no events of images. `rested` images were not listed; the one that was confirmed longest ago was
-    so at `confirmed_until` (aware, UTC). `hinted` images were listed first. `calls` are requests to the queue. With a
-    `problem` hints were not relied on, and every image was listed.
+    `messages` were waiting, and `acknowledged` of them will not come again; `junk` counts messages, or lines of
+    messages, that are no events of images. `rested` images were not listed; the oldest confirmation among them is of
+    `confirmed_until` (aware, UTC). `hinted` images were listed first. `calls` counts requests to the queue. With a
+    `problem`, hints were not relied on, and every image was listed.
     """
 
     messages: int = 0
@@ -132,11 +132,11 @@ class HintsReport:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What became of one dataset, or of one lake table: its rows and files, and how many were written anew.
+    """The publication of one dataset or lake table: its rows and files, and how many files were written.
 
-    Of a table, `table` is its name, `partitions` those that its commit changed, `files` those that it added, and
-    `version` its snapshot or version. With an `error` readers see what was published before, and the next sync
-    makes up for it.
+    For a lake table, `table` is its name, `partitions` counts the partitions that the commit changed, `files` the
+    files that it added, and `version` is its snapshot or version. With an `error`, readers still see the previous
+    publication, and the next sync publishes again.
     """
 
     to: str
@@ -153,7 +153,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """How one receiver was told of `news` changes; with an `error` it was not, and the next sync tells it of them."""
+    """A notification of one receiver about `news` changes; with an `error`, it failed and the next sync retries."""
 
     receiver: str
     news: int = 0
@@ -166,9 +166,9 @@ class RunReport:
     """One `sync`, as printed and as `--json` gives it. Instants are aware, UTC.
 
     `lock_seconds` is how long the warehouse was open for writing; `resumed` says that an unfinished run was
-    continued; `pending_runs` counts earlier runs whose landed rows this sync loaded too; `drift` is what AWS
-    sent for the first time and this version doesn't know; `details_left` counts calls for details that the budget
-    leaves to later syncs.
+    continued; `pending_runs` counts earlier runs whose landed rows this sync loaded too; `drift` lists members and
+    values that AWS sent for the first time and that this version doesn't know; `details_left` counts calls for
+    details that the budget leaves to later syncs.
     """
 
     run_id: str

@@ -1,6 +1,6 @@
 """The values that travel between the stages: scope, stream, listing request, checkpoint.
 
-Frozen but for `Stop`, made of the standard library only; must not know AWS's wire, files, or SQL.
+All frozen except `Stop`, with the standard library only; must not know AWS's wire, files, or SQL.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class ListingKind(StrEnum):
 class Outcome(StrEnum):
     """What a run proved about one stream.
 
-    READING has pages left; READ was read to its end, and MISSING has no image any more, but neither is settled
-    against what is stored; a later sync goes on with these three. Only a COMPLETE listing moves a watermark;
-    it and GONE prove absences. HELD_BACK lacks so much that the mass-delete breaker does not accept it.
+    READING: pages are left to read. READ: the listing was read to its end. MISSING: AWS has no such image. These
+    three are not settled against the stored data yet, and a later sync continues them. Only a COMPLETE listing
+    moves a watermark; COMPLETE and GONE prove absences. HELD_BACK: the listing lacks so many versions that the
+    mass-delete breaker does not accept it.
     """
 
     READING = "reading"
@@ -49,8 +50,8 @@ class Outcome(StrEnum):
 class Evidence(StrEnum):
     """How it was proved that a version number has no version.
 
-    SINGLE_PAGE is for numbers that never were seen: the one answer that held the whole listing lacked them.
-    The others are for versions that lived as well; IMAGE_RECREATED is for those that are older than their image.
+    SINGLE_PAGE is for numbers that never were seen: the single page with the whole listing lacked them. The others
+    are also for versions that existed; IMAGE_RECREATED is for versions that are older than their image.
     """
 
     DESCRIBE_NOT_FOUND = "describe_not_found"
@@ -60,7 +61,7 @@ class Evidence(StrEnum):
     SINGLE_PAGE = "single_page"
 
 
-# How soon a thread that waits sees that the run is to end.
+# How soon a waiting thread notices that the run was asked to end.
 _NOTICED_SECONDS = 0.25
 _UNSETTLED = frozenset({Outcome.READING, Outcome.READ, Outcome.MISSING})
 
@@ -73,14 +74,14 @@ class Stop:
     signal_number: int = signal.SIGINT
 
     def request(self, signal_number: int) -> None:
-        """Ask the run to end: no new call is begun, what was read is written."""
+        """Ask the run to end: no new call is made, and everything that was read is written."""
         self.signal_number = signal_number
         self.event.set()
 
     def sleep(self, seconds: float) -> None:
         """Return after so many seconds, or soon after the run was asked to end.
 
-        To wait for the event would take a lock that hundreds of threads share, each for every call.
+        Does not wait for the event: that would take a lock which hundreds of threads share, for every call.
         """
         until = time.monotonic() + seconds
         while not self.requested and (left := until - time.monotonic()) > 0:
@@ -103,7 +104,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:
-    """One AWS account in one region: what credentials, rate limit and permission belong to."""
+    """One AWS account in one region: credentials, rate limits and permissions belong to it."""
 
     account_id: str
     region: str
@@ -146,7 +147,7 @@ class ListingRequest:
         return "ASCENDING" if self.kind is ListingKind.FULL else "DESCENDING"
 
     def fingerprint(self, stream: Stream) -> str:
-        """Identifies the request that a token belongs to; a token is never sent with another one."""
+        """Identifies the request that a token belongs to; a token is never sent with another request."""
         parts = (str(stream), self.sort_by, self.sort_order, str(self.page_size))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
@@ -155,7 +156,8 @@ class ListingRequest:
 class StreamKnowledge:
     """What the warehouse knows of a stream before a run. Instants in UTC epoch milliseconds.
 
-    `image_created_ms` is the image's CreationTime when it was last listed whole: another one is another life.
+    `image_created_ms` is the image's CreationTime when it was last listed whole; if it differs now, the image was
+    deleted and created again.
     `held_back` counts the deletions that the mass-delete breaker holds back.
     """
 
@@ -179,17 +181,17 @@ class PlannedStream:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far one stream of a run has been read. Lands in the same file as the rows it speaks of.
+    """How far one stream of a run has been read. Written to the same file as the rows that it covers.
 
     `reading` counts the times that the listing was begun; pages and rows are of the current reading.
     Instants in UTC epoch milliseconds; `t0_ms` is the server's Date of the reading's first response minus
-    one second, `t1_ms` that of its last answer plus one second: the one is a lower bound, the other an upper;
+    one second (a lower bound), `t1_ms` that of its last response plus one second (an upper bound);
     `held_ms` is the LastModifiedTime of the oldest version still in a passing state, `oldest_ms` the CreationTime of
     the oldest version that the reading shows;
     `t0_before_ms` is the T0 of the reading before, if that was read to its end without a contradiction;
-    `empty_tail` says that the last page held nothing although pages before it did; `phantoms` counts
+    `empty_tail` says that the last page was empty although pages before it were not; `phantoms` counts
     versions that the listing lacked and Describe found; `held_back` counts the deletions that the mass-delete
-    breaker did not believe.
+    breaker did not accept.
     """
 
     stream: Stream
@@ -217,18 +219,18 @@ class Checkpoint:
 
     @property
     def readable(self) -> bool:
-        """Pages of this stream are left to read."""
+        """Whether pages of this stream are left to read."""
         return self.outcome is Outcome.READING
 
     @property
     def finished(self) -> bool:
-        """Nothing of this stream is left to do in this run."""
+        """Whether this stream needs no more work in this run."""
         return self.outcome not in _UNSETTLED
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A member (`value` None) or a value of an answer that this version doesn't know, and how often it came."""
+    """A member (`value` None) or a value of an answer that this version doesn't know, and how often it occurred."""
 
     operation: str
     member: str
@@ -243,9 +245,9 @@ Numbers = tuple[int, int]
 class Absence:
     """Proof that the version numbers `first` to `last` of a stream have no version.
 
-    `t0_ms` is the T0 of the listing that lacked them; by `t1_ms` they were gone. A proof that ends lives names
-    them: it is about versions created no later than `created_until_ms`, of which `lives` were known. Without
-    it, it is about numbers that never were seen. Instants in UTC epoch milliseconds.
+    `t0_ms` is the T0 of the listing that lacked them; by `t1_ms` they were gone. With `created_until_ms`, the proof
+    ends versions that were created no later than that, of which `lives` were known; without, it is about numbers that
+    never were seen. Instants in UTC epoch milliseconds.
     """
 
     stream: Stream

@@ -1,6 +1,6 @@
-"""Reads the details of the versions that owe them, each scope on threads of its own, and lands what it gets.
+"""Reads the details that versions owe, each scope on threads of its own, and writes them to the landing folder.
 
-Details are optional: nothing here keeps a run from being loaded but a stop, or a disk that refuses. Must not know
+Details are optional: only a stop or a disk error here can keep a run from being loaded. Must not know
 SQL, boto3, or how details are stored.
 """
 
@@ -40,15 +40,19 @@ logger = logging.getLogger(__name__)
 
 _Call = Callable[[Lookup, ScopeCalls], Lookup | None]
 
-# An alias that moves while it is read makes for another round.
+# An alias that moves while aliases are read makes another round necessary.
 _MOST_ROUNDS = 4
-# Images that refuse, and calls that fail, in a row before a scope is not asked any more in this run.
+# After so many denied images or failed calls in a row, a run makes no more of these calls in the scope.
 _ENOUGH = 3
 
 
 @dataclass(slots=True)
 class _ScopeState:
-    """What a scope still lets be asked: by operation why not any more, by image why not there."""
+    """Which calls for details are still worth making in one scope.
+
+    `closed` says why an operation is not called any more, `denied` why not for an image. `told` are the troubles that
+    were reported, `missed` the lookups that failed, `answered` the operations that succeeded at least once.
+    """
 
     calls: ScopeCalls
     closed: dict[str, Trouble] = field(default_factory=dict)
@@ -60,34 +64,34 @@ class _ScopeState:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def refusal(self, operation: str, stream: Stream) -> Trouble | None:
-        """Why this is not to be asked; None if it is."""
+        """Why the operation is not to be called for a stream; None if it may be called."""
         closed = self.closed.get(operation)
         if closed is None:
             return self.denied.get((operation, stream))
         told = (
-            f"{operation} was not asked for {stream}: it had failed too often in {stream.scope} in this run, the "
-            f"last time with {closed.code}. The next sync asks again."
+            f"{operation} was not called for {stream}: it failed too often in {stream.scope} in this run, the "
+            f"last time with {closed.code}. The next sync tries again."
         )
         return replace(closed, stream=stream, message=told)
 
     def calls_of(self, owed: Owed) -> int:
-        """How many calls a lookup of it makes: none for what is refused already."""
+        """How many calls a lookup of this version makes, without the operations that were refused already."""
         wanted = ((DESCRIBE, owed.describe), (ALIASES, owed.aliases))
         return sum(due and self.refusal(operation, owed.stream) is None for operation, due in wanted)
 
     def may_try(self, owed: Owed, operation: str) -> bool:
-        """Whether it may be answered, or at least has to be told why not."""
+        """Whether the call may succeed, or its refusal still has to be reported."""
         if (owed.stream, owed.version, operation) in self.missed:
             return False
         return self.refusal(operation, owed.stream) is None or (operation, owed.stream) not in self.told
 
     def miss(self, owed: Owed, *operations: str) -> None:
-        """A version was not answered for, and is not asked for again in this run."""
+        """Note that these operations gave no answer for a version, and are not called for it again in this run."""
         with self.lock:
             self.missed |= {(owed.stream, owed.version, operation) for operation in operations}
 
     def untold(self, trouble: Trouble) -> tuple[Trouble, ...]:
-        """The trouble, if it is the first of its operation and stream to be told."""
+        """The trouble, if none was reported for its operation and stream before."""
         with self.lock:
             key = (trouble.operation, trouble.stream)
             first = key not in self.told
@@ -95,13 +99,13 @@ class _ScopeState:
             return (trouble,) if first else ()
 
     def succeeded(self, operation: str) -> None:
-        """A call was answered."""
+        """Note that a call succeeded."""
         with self.lock:
             self.answered.add(operation)
             self.failed = 0
 
     def met(self, trouble: Trouble, error: ConnectorError) -> None:
-        """A call was refused or failed for good; decides what else is not to be asked."""
+        """Note that a call was denied or failed for good, and decide which other calls to leave out."""
         with self.lock:
             if trouble.outcome is Outcome.DENIED:
                 self.denied[trouble.operation, trouble.stream] = trouble
@@ -119,9 +123,9 @@ class _ScopeState:
 class Detailing:
     """Reads the details of one run. `owed` compares what is landed with the warehouse.
 
-    Each scope is asked on `threads` threads of its own at the most. ListAliases is paced as a list,
-    DescribeImageVersion as a describe call. `visible` has what was read loaded while more is read.
-    `left` are the calls that `details_budget` leaves to later runs.
+    Each scope is read on at most `threads` threads of its own. ListAliases is paced as a list call,
+    DescribeImageVersion as a describe call. `visible` loads what was read while more is read.
+    `left` is the number of calls that `details_budget` leaves to later runs.
     """
 
     config: Config
@@ -134,9 +138,9 @@ class Detailing:
     _states: dict[Scope, _ScopeState] = field(default_factory=dict)
 
     def run(self, run: LandedRun) -> LandedRun:
-        """Read what is owed and can be read, as far as the budget goes; return what is landed then.
+        """Read the owed details, as many as the budget allows; return the run with what is landed then.
 
-        What is denied or fails is landed as trouble, and stays owed: a later run asks again. Raises
+        A denied or failed call is landed as trouble, and its details stay owed: a later run tries again. Raises
         InterruptedRunError, LandingError, and what `owed` raises; what was read by then is landed.
         """
         current, spent, budget = run, _calls_made(run), self.config.details_budget
@@ -159,7 +163,7 @@ class Detailing:
         return current
 
     def _asked(self, due: Mapping[Scope, OwedRows]) -> Mapping[Scope, Iterator[Owed]]:
-        """What of it was not asked in vain before, by scope; scopes of which nothing is left are left out."""
+        """The owed versions that are still worth a call, by scope; scopes without any are left out."""
         found = {}
         for scope, rows in due.items():
             state = self._states.setdefault(scope, _ScopeState(self.calls[scope]))
@@ -170,7 +174,7 @@ class Detailing:
     def _round(
         self, run: LandedRun, asked: Mapping[Scope, Iterator[Owed]], allowed: Mapping[Scope, int]
     ) -> int:
-        """Ask each scope for so many calls; how many were made."""
+        """Make the allowed number of calls in each scope; return how many were made in all."""
         queues = {
             scope: _Shared(versions, self._states[scope], allowed[scope]) for scope, versions in asked.items()
         }
@@ -210,7 +214,7 @@ def _calls_made(run: LandedRun) -> int:
 
 @dataclass(slots=True)
 class _Slices:
-    """Has details loaded while others are read, now and then."""
+    """Loads the details that were read, at intervals, while others are read."""
 
     visible: Visible
     writer: DetailsWriter
@@ -229,7 +233,7 @@ class _Slices:
 
 
 class _Shared:
-    """Versions that several threads take one by one, as long as there are calls left for them."""
+    """Versions that several threads take one by one, until the allowed calls are used up."""
 
     def __init__(self, versions: Iterator[Owed], state: _ScopeState, left: int) -> None:
         self._versions = versions
@@ -238,7 +242,7 @@ class _Shared:
         self._lock = threading.Lock()
 
     def next(self) -> Owed | None:
-        """The next version; None when all are taken, or when it would take more calls than are left."""
+        """The next version; None when all are taken, or when the next one needs more calls than are left."""
         with self._lock:
             owed = next(self._versions, None)
             if owed is None:
@@ -252,7 +256,7 @@ class _Shared:
 
 
 def _fresh(rows: Iterable[Owed], state: _ScopeState) -> Iterator[Owed]:
-    """Those that are worth asking for, as far as they are."""
+    """The versions that are still worth a call, each with only the operations that are."""
     for owed in rows:
         left = replace(
             owed,
@@ -264,7 +268,7 @@ def _fresh(rows: Iterable[Owed], state: _ScopeState) -> Iterator[Owed]:
 
 
 def _lookup(owed: Owed, state: _ScopeState) -> Lookup:
-    """Ask for what is owed of one version."""
+    """Make the calls for the owed details of one version."""
     lookup, is_there = Lookup(owed), True
     if owed.describe:
         lookup, is_there = _ask(lookup, DESCRIBE, state, _described)
@@ -274,9 +278,9 @@ def _lookup(owed: Owed, state: _ScopeState) -> Lookup:
 
 
 def _ask(lookup: Lookup, operation: str, state: _ScopeState, call: _Call) -> tuple[Lookup, bool]:
-    """The lookup with the answer or the trouble added; False if there is no such version any more.
+    """The lookup with the answer or the trouble added; False if the version does not exist any more.
 
-    A listing may show a version for a while that is gone: that is no trouble.
+    A listing may show a deleted version for a while: this counts as no trouble.
     """
     stream = lookup.owed.stream
     refusal = state.refusal(operation, stream)
@@ -315,7 +319,7 @@ def _trouble(stream: Stream, operation: str, error: ConnectorError) -> Trouble:
 
 
 def _described(lookup: Lookup, calls: ScopeCalls) -> Lookup | None:
-    """The lookup with what DescribeImageVersion says; None if that is about another incarnation."""
+    """The lookup with the answer of DescribeImageVersion; None if the answer has another CreationTime than owed."""
     owed = lookup.owed
     answer = calls.describe_image_version(owed.stream.image_name, owed.version)
     reach(Effect.FETCHED, DESCRIBE)
@@ -330,7 +334,7 @@ def _aliased(lookup: Lookup, calls: ScopeCalls) -> Lookup:
     owed = lookup.owed
     chain = Chain(
         f"ListAliases of version {owed.version} of {owed.stream}",
-        "its aliases stay as they were, and the next sync asks again.",
+        "its aliases stay as they were, and the next sync tries again.",
     )
     names: set[str] = set()
     drift, ended_ms = lookup.drift, 0

@@ -1,4 +1,4 @@
-"""Hears hints at the start of a run, and acknowledges them once the run is loaded.
+"""Reads hints at the start of a run, and acknowledges them once the run is loaded.
 
 Must not know queues, folders, or SQL.
 """
@@ -28,7 +28,7 @@ Accepts = Callable[[str], bool]
 
 
 def mailbox_of(config: Config, stop: Stop) -> Mailbox | None:
-    """Where the configuration has its hints from; None if there are none. Raises ConfigError."""
+    """The mailbox that the configuration names; None if it names none. Raises ConfigError."""
     hints = config.hints
     if hints.queue is not None:
         return QueueMailbox(Queue(hints.queue, hints.profile), stop, now_ms=now_ms)
@@ -36,16 +36,16 @@ def mailbox_of(config: Config, stop: Stop) -> Mailbox | None:
 
 
 def may_go_on(plan: RunPlan, config: Config) -> bool:
-    """Whether an unfinished run may be continued: not if an image would rest in it for longer than it may."""
+    """Whether an unfinished run may be continued: not if an image would rest in the run for longer than allowed."""
     trust = config.hints.rests_for
     return not plan.has_rested_out(0 if trust is None else round(trust.total_seconds() * 1000), now_ms())
 
 
 @dataclass(slots=True)
 class Hearing:
-    """The hints of one run. `wanted` tells, of each scope that was opened, which images are read.
+    """The hints of one run. `wanted` has a filter for each scope that was opened: which of its images are read.
 
-    `unopened` says that some scope could not be opened, whichever that is.
+    `unopened` says that at least one scope could not be opened.
     """
 
     config: Config
@@ -57,7 +57,7 @@ class Hearing:
 
     @classmethod
     def of(cls, config: Config, options: SyncOptions, stop: Stop) -> Hearing:
-        """Read all hints that are there; those of other parts are returned at once. Raises ConfigError."""
+        """Read all waiting hints; those about scopes of other parts are returned at once. Raises ConfigError."""
         mailbox = mailbox_of(config, stop)
         mail = Mail() if mailbox is None else mailbox.read()
         if mail.problem is not None:
@@ -74,9 +74,10 @@ class Hearing:
         self.unopened = self.unopened or bool(wave.unreadable)
 
     def rest(self, confirmations: Confirmations | None) -> Rest:
-        """Which images may rest. None may if hints cannot be relied on, or if it is not known what is stored (None).
+        """Which images may rest.
 
-        An image that is asked for by name does not rest either.
+        No image may if hints are not reliable, if `confirmations` is None (what is stored is unknown), if the run
+        lists everything in full, or if it was limited to named images.
         """
         named = self.options.full or bool(self.options.images)
         by_image_time = self.config.hints.trust_image_time
@@ -97,9 +98,10 @@ class Hearing:
         known: Mapping[Stream, StreamKnowledge],
         plan: RunPlan,
     ) -> HintsReport | None:
-        """Acknowledge what the loaded run has settled, return the rest, and say so; None where no image may rest.
+        """Acknowledge the hints that the loaded run has settled, return the others, and report on both.
 
-        To be called after the commit. Without `confirmations` nothing is acknowledged: the run proved nothing.
+        None if the configuration lets no image rest. To be called after the commit. Without `confirmations` nothing
+        is acknowledged: the run proved nothing.
         """
         if self.config.hints.rests_for is None:
             return None
@@ -126,7 +128,7 @@ class Hearing:
         known: Mapping[Stream, StreamKnowledge],
         plan: RunPlan,
     ) -> tuple[list[Message], list[Message]]:
-        """The messages that are done with, and those that are not."""
+        """The messages whose hints are all settled, and the others."""
         if confirmations is None:
             return [], list(self.mail.messages)
         narrowed = bool(self.options.scopes or self.options.images)
@@ -145,13 +147,13 @@ class Hearing:
         return done, left
 
     def release(self) -> None:
-        """Have all messages come again: what read them changed nothing."""
+        """Return all messages to the mailbox, for the next run: this one changed nothing."""
         if self.mailbox is not None:
             self.mailbox.release(self.mail.messages)
 
 
 def _concerns_others(message: Message, options: SyncOptions) -> bool:
-    """Whether another part reads an image that a message is about."""
+    """Whether a message is about an image that another part reads."""
     return any(not options.part.has(hint.scope) for hint in message.hints)
 
 

@@ -1,6 +1,6 @@
-"""Reads a run's listings to their end and has them settled, as often as it takes.
+"""Reads and settles a run's listings, and reads some of them again, until all are settled.
 
-Lands everything on its way; must not know SQL, boto3, or how a run is planned or loaded.
+Everything that is read goes to the landing folder; must not know SQL, boto3, or how a run is planned or loaded.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from image_history.warehouse.findings import Held
 
 
 class Progress(Protocol):
-    """Hears how a run gets on; called from many threads."""
+    """Receives the progress of a run; called from many threads."""
 
     def stage(self, name: str) -> None:
         """A stage begins: scopes, listing, loading."""
 
     def planned(self, streams: int) -> None:
-        """So many more streams are left to read."""
+        """The number of streams to read grows by `streams`."""
 
     def page(self, page: PageRead) -> None:
         """A page was read."""
@@ -54,7 +54,7 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Scopes that can be read from now on: the run, whose plan has them, and the calls of each."""
+    """Scopes that can be read from now on: the run whose plan contains them, and the calls of each scope."""
 
     run: LandedRun
     calls: Mapping[Scope, ScopeCalls]
@@ -64,9 +64,9 @@ class Arrival:
 class Reading:
     """Reads one run. `hold_against` compares what is landed with the warehouse; `try_against` does so for a part.
 
-    `visible` has scopes loaded while others are read. Each scope is read on `threads` threads of its own at the most.
-    `now_ms` is the local clock, UTC epoch milliseconds: a run older than `resume_within` uses none of its tokens.
-    `lost` are the scopes that had to be given up.
+    `visible` loads finished scopes while others are read. Each scope is read on at most `threads` threads of its own.
+    `now_ms` is the local clock, UTC epoch milliseconds: the tokens of a run older than `resume_within` are not used.
+    `lost` are the scopes that were given up.
     """
 
     config: Config
@@ -83,7 +83,7 @@ class Reading:
     _landed: LandedRun | None = None
 
     def run(self, arrivals: Iterator[Arrival]) -> LandedRun:
-        """Read and settle everything that the run has left; return what is landed then.
+        """Read and settle everything that is left of the run; return the run with what is landed then.
 
         Scopes are read as they arrive. Raises InterruptedRunError, the FatalError of the last scope that was
         given up, or what `arrivals` and `hold_against` raise; what was read by then is landed.
@@ -100,7 +100,7 @@ class Reading:
         return current
 
     def _begun(self, arrivals: Iterable[Arrival]) -> Iterator[tuple[Scope, Sequence[Checkpoint]]]:
-        """Where each scope that arrives goes on."""
+        """Each scope that arrives, with the checkpoints from which its streams are read."""
         for arrival in arrivals:
             self.calls.update(arrival.calls)
             run = arrival.run
@@ -114,12 +114,12 @@ class Reading:
             yield from _by_scope(marks)
 
     def _judged_anew(self, mark: Checkpoint) -> Checkpoint:
-        """What an interrupted run held back is read again once it is allowed."""
+        """The checkpoint; one that was held back is read again if mass deletion is allowed now."""
         allowed = mark.outcome is Outcome.HELD_BACK and self.allow_mass_delete
         return read_again(mark) if allowed else mark
 
     def _extract(self, run: LandedRun, scopes: Iterable[tuple[Scope, Sequence[Checkpoint]]]) -> LandedRun:
-        """Read the streams that have pages left. Raises if no scope answers any more."""
+        """Read the streams that have pages left. Raises if every scope was given up."""
         self._landed = run
         with (
             self._writer(run) as writer,
@@ -130,7 +130,7 @@ class Reading:
                 extractor.begin(scope, self.calls[scope], marks)
             extractor.finish()
             meanwhile.end()
-            # Settling may have begun to read some of it again.
+            # Settling may have started second readings of some streams.
             self.lost.update(extractor.finish())
         return self._gone_on()
 
@@ -141,14 +141,14 @@ class Reading:
         return self._read_on()
 
     def _read_on(self) -> LandedRun:
-        """What is landed by now; called by one thread at a time."""
+        """The run with all that is landed so far; called by one thread at a time."""
         if self._landed is None:
             raise ValueError("nothing has been read yet")
         self._landed = read_on(self._landed)
         return self._landed
 
     def _look(self, writer: SegmentWriter, extractor: Extractor | None) -> None:
-        """Have the scopes loaded that were read, if it is time for that."""
+        """Settle and load the scopes that were read, if a part is due."""
         if self.visible.is_due():
             self.visible.attempt(partial(self._part, writer, extractor))
 
@@ -160,7 +160,7 @@ class Reading:
             self.visible.part(self._read_on(), whole)
 
     def _settle_part(self, scopes: frozenset[Scope], writer: SegmentWriter, extractor: Extractor) -> None:
-        """Settle scopes that were read while others are read; what contradicts itself is read again at once."""
+        """Settle scopes that were read, while others are read; contradictory listings are read again at once."""
         writer.cut()
         run = part_of(self._read_on(), scopes)
         with span("settle", streams=len(run.plan.streams)):
@@ -169,7 +169,7 @@ class Reading:
             extractor.begin(scope, self.calls[scope], marks)
 
     def _waiting(self, run: LandedRun) -> Sequence[Checkpoint]:
-        """The listings that were read, or have no image, and can be settled."""
+        """The listings in outcome READ or MISSING whose scopes were not given up."""
         answering = dict(self.calls).keys() - self.lost.keys()
         read = (mark for mark in run.checkpoints.values() if mark.outcome in {Outcome.READ, Outcome.MISSING})
         return [mark for mark in read if mark.stream.scope in answering]
@@ -177,7 +177,7 @@ class Reading:
     def _settle(
         self, run: LandedRun, waiting: Sequence[Checkpoint]
     ) -> tuple[LandedRun, Sequence[Checkpoint]]:
-        """One round of verdicts; returns the run with them, and the listings to read again."""
+        """Settle one round; return the run with its verdicts, and the listings to read again."""
         held = self.hold_against(run)
         with (
             self._writer(run) as writer,
@@ -191,7 +191,7 @@ class Reading:
     ) -> Sequence[Checkpoint]:
         settler = Settler(dict(self.calls), sink, self.stop, self.config.concurrency, self.allow_mass_delete)
         asked = {mark.stream.scope for mark in waiting}
-        # What a whole scope loses was judged, and may be loaded: its versions live no longer then.
+        # Scopes without a waiting listing were judged before, and may be loaded: their deletions no longer count.
         settled = {mark: count for mark, count in proved_deletions(run).items() if mark.stream.scope in asked}
         again = settler.settle(waiting, held.findings, held.live, settled)
         self.lost.update(settler.lost)

@@ -1,6 +1,6 @@
-"""Wires a run: leftovers, scopes and plan, reading, load, publication, report.
+"""Runs the stages of a sync: leftover runs, scopes and plan, reading, load, publication, report.
 
-Decides the order of the stages and nothing else; must not know boto3, SQL, or how a report is printed.
+Only decides the order of the stages; must not know boto3, SQL, or how a report is printed.
 """
 
 from __future__ import annotations
@@ -65,15 +65,15 @@ def sync(
 ) -> RunReport:
     """Read what changed at AWS and load it; continue an unfinished run if there is one.
 
-    A run that takes long is loaded in parts, as often as `rhythm` says: scopes that were read, details so far. Each
-    part becomes visible in one transaction with its rows, watermarks, coverage and the run's record up to there.
-    Raises a ConnectorError whose `exit_code` says what to do; whatever had been fetched by then is in the landing
-    folder and is used by the next sync.
+    A long run is loaded in parts, as often as `rhythm` says: the scopes that were read, and the details so far. Each
+    part becomes visible in one transaction with its rows, watermarks, coverage and the run's record so far.
+    Raises a ConnectorError with an `exit_code`; everything that was fetched by then is in the landing folder and is
+    used by the next sync.
     """
     landing = Landing(config.landing_folder)
     WarehouseFile(config.warehouse).require_writable()
     if not landing.folder.exists():
-        # A warehouse that is refused leaves no landing folder beside it.
+        # If the warehouse is refused, no landing folder is made beside it.
         _stored_id(config, landing)
     with landing.locked():
         asked = options or SyncOptions()
@@ -85,10 +85,10 @@ def sync(
 
 
 def _stored_id(config: Config, landing: Landing) -> str | None:
-    """Which warehouse it is; None if there is none yet, or an empty one.
+    """The id of the warehouse; None if there is no file yet, if it is empty, or if another program holds it.
 
-    While another program holds it, the landing's mark is believed, and the load compares. Without a mark nothing
-    says whose the landing is: WarehouseLockedError.
+    In the last case the id in the landing's mark is used, and the load compares it with the file. A landing without a
+    mark has no such id: WarehouseLockedError.
     """
     if not config.warehouse.exists():
         return None
@@ -120,7 +120,7 @@ class _Sync:
     stored: Knowledge = field(default_factory=Knowledge)
     details_left: int = 0
     visible: Visible = field(init=False)
-    # A part is loaded on a thread of its own, and the file is opened once in a process.
+    # A part is loaded on a thread of its own, and a process can open the file only once at a time.
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -139,7 +139,7 @@ class _Sync:
         try:
             done = self._read_and_load(wanted, selection, unfinished, knowledge, hearing)
         except ConnectorError:
-            # The next sync is to hear them too, at once.
+            # Make the hints available to the next sync at once.
             hearing.release()
             raise
         self.progress.stage("publishing")
@@ -174,7 +174,7 @@ class _Sync:
         return self._finish(current, hearing, resumed=unfinished is not None)
 
     def _leftovers(self, selection: str) -> tuple[LandedRun | None, tuple[LandedRun, ...]]:
-        """The unfinished run to continue, if any, and the runs whose rows wait to be loaded."""
+        """The unfinished run to continue, if any, and the other runs, whose rows are still to be loaded."""
         self.landing.sweep()
         if self.options.fresh:
             for run_id in self.landing.forget_unfinished(self.mark):
@@ -189,10 +189,11 @@ class _Sync:
         return current, tuple(run for run in runs if run is not current)
 
     def _without_loaded(self, runs: Sequence[LandedRun]) -> Sequence[LandedRun]:
-        """Remove the folders of runs that the warehouse holds: a kill came between commit and clean-up.
+        """Remove the folders of runs that the warehouse holds: a sync was killed between commit and clean-up.
 
-        Of the others, those that rest on what the warehouse lacks are never continued: the load voids their proofs.
-        Nor are those that held back, in a scope that is loaded, what is allowed now.
+        The others are returned. Two kinds are marked as closed, so that they are loaded but not continued: runs
+        planned on a state that the warehouse lacks (the load voids their proofs), and runs that held back deletions
+        in a loaded scope which are allowed now.
         """
         if not self.config.warehouse.exists():
             return [run if run.plan.rests_on(None, {}) else replace(run, closed=True) for run in runs]
@@ -215,9 +216,9 @@ class _Sync:
         return [replace(run, closed=True) if run.plan.run_id in void else run for run in left]
 
     def _is_held_back(self, run: LandedRun, connection: Connection | None = None) -> bool:
-        """Whether deletions that are allowed now are held back in a scope that is loaded: another run lists it anew.
+        """Whether the run held back deletions, allowed now, in a loaded scope: a new run lists the scope again.
 
-        While the warehouse is locked nobody knows which scopes are loaded, and any may be.
+        While the warehouse is locked it is unknown which scopes are loaded; all are assumed to be.
         """
         marks = run.checkpoints.values() if self.options.allow_mass_delete else ()
         held = {mark.stream.scope for mark in marks if mark.outcome is Outcome.HELD_BACK}
@@ -226,7 +227,10 @@ class _Sync:
         return not held.isdisjoint(loaded_scopes(connection, run.plan.run_id))
 
     def _knowledge(self) -> Knowledge:
-        """What is known of the streams, after loading what waits; while locked, what was known lately."""
+        """What is known of the streams, after the waiting runs are loaded.
+
+        While the warehouse is locked, the copy in the landing folder is used.
+        """
         try:
             if self.waiting:
                 self._load(self.waiting, patient=False)
@@ -249,7 +253,7 @@ class _Sync:
             return Knowledge(known_streams(streams), accounts, memory.newest)
 
     def _remembered(self) -> Load | None:
-        """The newest load that this landing saw, where hints are heard."""
+        """The newest load that this landing saw; None if the configuration uses no hints."""
         found = None if self.config.hints.rests_for is None else self.landing.remembered(self.mark)
         return None if found is None else found[1].newest
 
@@ -261,7 +265,7 @@ class _Sync:
         knowledge: Knowledge,
         hearing: Hearing,
     ) -> Iterator[Arrival]:
-        """Open the scopes; as they answer, decide what to read of them, and write it down before it is read."""
+        """Open the scopes; as they answer, plan what to read of them, and write the plan before anything is read."""
         run = unfinished
         planned = frozenset(plan.scope for plan in run.plan.scopes) if run is not None else frozenset()
         accounts = {**knowledge.accounts, **({} if run is None else run.plan.accounts)}
@@ -285,7 +289,10 @@ class _Sync:
             yield Arrival(run, {each.scope: each.calls for each in opened.scopes})
 
     def _detailed(self, run: LandedRun, reading: Reading) -> LandedRun:
-        """Read the details that are due in the scopes that answer; a long listing is loaded before."""
+        """Read the details that are due in the scopes that were not given up.
+
+        If a load is due, the scopes that were read are loaded first.
+        """
         self.progress.stage("details")
         if self.visible.details_are_due() and (whole := self.visible.whole()):
             self.visible.attempt(lambda: self.visible.part(run, whole))
@@ -306,14 +313,14 @@ class _Sync:
         return self._ask_warehouse(run, lambda connection: hold_against(connection, run))
 
     def _try_against(self, run: LandedRun) -> Held:
-        """As `_hold_against`, for a part of the run: a warehouse that is locked is not waited for."""
+        """As `_hold_against`, for a part of the run: waits one second at most for a locked warehouse."""
         with self._opening:
             return self._compare(
                 self._with_patience(_PLANNING_WAIT_SECONDS), lambda connection: hold_against(connection, run)
             )
 
     def _ask_warehouse(self, run: LandedRun, ask: Callable[[Connection], Result]) -> Result:
-        """Compare with the warehouse. While another process holds it, the run is closed as it is."""
+        """Query the warehouse. If another process holds it, close the run as it is and raise WarehouseLockedError."""
         self._load_what_waits()
         try:
             with self._opening:
@@ -334,9 +341,9 @@ class _Sync:
         return replace(self.warehouse, lock_wait_seconds=min(seconds, self.warehouse.lock_wait_seconds))
 
     def _load_what_waits(self) -> None:
-        """Have the warehouse hold what earlier runs have seen; where it can only be read, it is compared without.
+        """Load the earlier runs that wait. If the warehouse is locked, go on without.
 
-        What this run then lacks, and one of those has seen, the load finds.
+        The load later finds versions that this run lacks and an earlier one has seen.
         """
         try:
             if left := self._left():
@@ -366,12 +373,12 @@ class _Sync:
         )
 
     def _settle_hints(self, hearing: Hearing, loaded: Loaded) -> HintsReport | None:
-        """Acknowledge what the loaded run has settled: nothing where it rests on what the warehouse lacks."""
+        """Acknowledge the hints that the run settled: none if its plan rests on a state that the warehouse lacks."""
         confirmed = self.stored.confirmed if loaded.founded else None
         return hearing.settle(confirmed, self.stored.streams, loaded.run.plan)
 
     def _load_part(self, run: LandedRun, share: Share) -> int:
-        """Load a part of the run, after the earlier runs that wait; when that was, UTC epoch milliseconds."""
+        """Load a part of the run, after the earlier runs that wait; return when, UTC epoch milliseconds."""
         self._load_what_waits()
         with span("load", runs=1), self._writing(_PLANNING_WAIT_SECONDS) as connection:
             return load_run(connection, run, replace(share, going_on=self.landing.run_ids())).loaded_ms
@@ -379,9 +386,9 @@ class _Sync:
     def _load(
         self, runs: Sequence[LandedRun], share: Share = EVERYTHING, *, patient: bool = True
     ) -> list[Loaded]:
-        """Load the runs in the order in which they read, each in its own transaction, and remove their folders.
+        """Load the runs in the given order, each in its own transaction, and remove their folders.
 
-        Of the last one `share` says what is new. Returns those that were not loaded before. A run that an earlier
+        `share` says what of the last run is new. Returns the runs that were not loaded before. A run that an earlier
         process loaded and could not remove is only removed.
         """
         wait_seconds = math.inf if patient else _PLANNING_WAIT_SECONDS
@@ -411,7 +418,7 @@ class _Sync:
 
     @contextmanager
     def _writing(self, wait_seconds: float) -> Iterator[Connection]:
-        """The warehouse, open for writing, if it is this landing's."""
+        """The warehouse, open for writing. LandingError if it is not the landing's warehouse."""
         with self._opening, self._with_patience(wait_seconds).writing() as connection:
             opened = time.monotonic()
             self._require_same(connection)
@@ -419,7 +426,7 @@ class _Sync:
             self.lock_seconds += time.monotonic() - opened
 
     def _require_same(self, connection: Connection) -> None:
-        """LandingError if the file is another warehouse than the landing's: it was put there meanwhile."""
+        """LandingError if the file is not the landing's warehouse: the file was replaced meanwhile."""
         stored = warehouse_id(connection)
         if stored is None:
             identify(connection, self.mark.warehouse_id)

@@ -1,4 +1,4 @@
-"""What a new run is going to read: opens the configured scopes, finds their images, and decides the listings.
+"""Plans what a new run reads: opens the configured scopes, finds their images, and decides the listings.
 
 Must not know the warehouse's SQL, segments, or how pages are read.
 """
@@ -45,18 +45,18 @@ from image_history.telemetry import note, span
 
 Accounts = Mapping[tuple[str, str], str]
 
-# No longer than a scope at AWS's own pace waits between its list of images and the first listing.
+# Not longer than the rate limit makes a scope wait between its list of images and the first listing.
 _PATIENCE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """What one sync is asked for beside its configuration.
+    """The options of one sync, beside its configuration.
 
     `images` are globs over image names, `scopes` are ACCOUNT/REGION; empty means all. `fresh` drops
-    unfinished runs instead of continuing one. `allow_mass_delete` lets deletions through the breaker,
-    `accept_account` a profile that leads to another account than it did. `part` are the scopes to read, if
-    other machines read the others.
+    unfinished runs instead of continuing one. `allow_mass_delete` lets deletions through the breaker;
+    `accept_account` accepts a profile that leads to another account than before. `part` limits the scopes to
+    this machine's part, if other machines read the others.
     """
 
     full: bool = False
@@ -68,7 +68,7 @@ class SyncOptions:
     part: Part = WHOLE
 
     def selection(self, wanted: Sequence[Target]) -> str:
-        """Identifies what is asked for: only an unfinished run that asked for the same is continued."""
+        """A hash of the options and targets: only an unfinished run with the same hash is continued."""
         asked = (self.full, sorted(self.images), sorted(self.scopes), str(self.part))
         parts = [repr(asked), *sorted(map(repr, wanted))]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -78,7 +78,7 @@ class SyncOptions:
 class Opened:
     """The scopes that can be read, each with its list of images, and those that cannot.
 
-    `last` is False while others are still to come; what cannot be read is told with the last ones.
+    `last` is False while more scopes are still to come; `unreadable` is filled only in the last wave.
     """
 
     scopes: tuple[OpenScope, ...]
@@ -89,10 +89,10 @@ class Opened:
 def open_scopes(
     wanted: Sequence[Target], config: Config, options: SyncOptions, *, accounts: Accounts, stop: Stop
 ) -> Opened:
-    """Open every wanted scope and read its list of images; return when all are there.
+    """Open every wanted scope and read its list of images; return when all have answered.
 
-    A scope that fails, for whatever reason, is reported in `unreadable`. If all fail, the first one's error is
-    raised. `accounts` is where profiles and roles led before.
+    A scope that fails is reported in `unreadable`. If all fail, the error of the first is raised. `accounts` has the
+    account that each profile or role led to before.
     """
     opening = Opening(wanted, config, options, accounts=accounts, stop=stop)
     *_, last = opening.waves(patience_seconds=math.inf)
@@ -101,9 +101,9 @@ def open_scopes(
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Opens the wanted scopes side by side. `planned` are those whose list of images is not needed again.
+    """Opens the wanted scopes in parallel. `planned` are the scopes whose list of images is not needed again.
 
-    `accounts` is where profiles and roles led before.
+    `accounts` has the account that each profile or role led to before.
     """
 
     wanted: Sequence[Target]
@@ -114,15 +114,15 @@ class Opening:
     planned: frozenset[Scope] = frozenset()
 
     def waves(self, *, patience_seconds: float = _PATIENCE_SECONDS) -> Iterator[Opened]:
-        """The scopes as they answer, `patience_seconds` after the first of each wave, the last one marked so.
+        """The scopes in waves, as they answer. A wave ends `patience_seconds` after its first scope.
 
-        One that answers late, is throttled or cannot be reached keeps no other waiting, unless the options name
+        A scope that answers late, is throttled or cannot be reached delays no other, unless the options name
         scopes or images: those must be known to exist before anything is read. Raises as `open_scopes`.
         """
         patient = self.options.scopes or self.options.images
         callers = Callers(self.config.concurrency)
         jobs = [partial(self._try_open, target, callers) for target in self.wanted]
-        # Each makes one call at a time; some wait for what another one asks for both.
+        # Each job makes one call at a time; some jobs wait for a call that another one makes for both.
         threads = 2 * self.config.concurrency
         arrivals: Arrivals[_Attempt] = Arrivals(jobs, self.stop, threads=threads)
         everything: list[OpenScope] = []
@@ -143,7 +143,7 @@ class Opening:
     def _batches(
         self, arrivals: Arrivals[_Attempt], patience_seconds: float
     ) -> Iterator[tuple[list[_Attempt], bool]]:
-        """What has arrived so far, each once, in the order of the configuration within a batch."""
+        """Batches of the attempts that have arrived, in the configured order, and whether a batch is the last."""
         batch: list[_Attempt] = []
         due = math.inf
         for left in range(len(self.wanted) - 1, -1, -1):
@@ -181,7 +181,7 @@ class Opening:
             return _Lost(target, scope or _named(target), error)
 
     def _unreadable(self, lost: Iterable[_Lost]) -> tuple[Failure, ...]:
-        """The failures of scopes that were asked for."""
+        """The failures of the wanted scopes."""
         return tuple(
             each.failure()
             for each in lost
@@ -191,14 +191,14 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """A target that could not be opened; `scope` None where not even its account became known."""
+    """A target that could not be opened; `scope` is None if its account is unknown."""
 
     target: Target
     scope: Scope | None
     error: ConnectorError
 
     def failure(self) -> Failure:
-        """What the run reports of it."""
+        """The failure as the run reports it."""
         denied = isinstance(self.error, AccessDeniedError | CredentialsError)
         return Failure(
             where=str(self.scope or self.target),
@@ -212,7 +212,7 @@ class _Lost:
 
 @dataclass(frozen=True, slots=True)
 class _Elsewhere:
-    """A target that is in another part."""
+    """A target whose scope is in another part."""
 
     target: Target
     scope: Scope
@@ -222,7 +222,7 @@ _Attempt = OpenScope | _Lost | _Elsewhere
 
 
 def _named(target: Target) -> Scope | None:
-    """The scope that a role names; a profile tells its account only when STS does."""
+    """The scope, if a role's ARN names the account; None for a profile, whose account only STS knows."""
     account_id = target.access.role_account
     return None if account_id is None else Scope(account_id, target.region)
 
@@ -234,7 +234,10 @@ def _selected(
     asked: frozenset[str],
     elsewhere: Iterable[_Elsewhere],
 ) -> tuple[OpenScope, ...]:
-    """The scopes that were asked for. ConfigError for one that is not configured; their error if none opened."""
+    """The scopes that `asked` names, or all.
+
+    ConfigError for a scope that is not configured; if none of the named ones opened, the error of the first.
+    """
     if not asked:
         return tuple(opened)
     chosen = tuple(scope for scope in opened if str(scope.scope) in asked)
@@ -250,7 +253,7 @@ def _selected(
 
 
 def _fatal(error: ConnectorError) -> ConnectorError:
-    """The error that ends a run of which no scope could be read."""
+    """The error that ends a run in which no scope could be read."""
     if isinstance(error, TransientError):
         return SourceError(f"{error} Nothing was read; run sync again later.", **error.context)
     if isinstance(error, AccessDeniedError):
@@ -259,7 +262,7 @@ def _fatal(error: ConnectorError) -> ConnectorError:
 
 
 def _nearest(glob: str, names: Collection[str]) -> str:
-    """The end of a sentence about a pattern that nothing matches."""
+    """The end of a message about a pattern that matches nothing: the nearest names, or how many there are."""
     near = difflib.get_close_matches(glob.strip("*"), names, 3)
     if near:
         return f"; the nearest: {', '.join(near)}"
@@ -268,7 +271,7 @@ def _nearest(glob: str, names: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Planning:
-    """Decides a new run from the opened scopes and from what is known of their streams."""
+    """Plans a new run from the opened scopes and from what is known of their streams."""
 
     config: Config
     options: SyncOptions
@@ -278,13 +281,13 @@ class Planning:
     rest: Rest = field(default_factory=Rest)
 
     def plan(self, opened: Opened, selection: str, *, now_ms: int) -> tuple[RunPlan, pa.Table]:
-        """The plan of a run, or of the scopes that it begins with, and their images.
+        """The plan of a run, or of its first scopes, and their images.
 
         `now_ms` is the local clock, UTC epoch milliseconds. Raises ConfigError if --image matches nothing.
         """
         listed = [(scope, scope.images()) for scope in opened.scopes]
         found = [(scope, self._narrowed(discovery)) for scope, discovery in listed]
-        # Another part may have the images that are meant.
+        # The images may be in another part.
         whole = self.options.part == WHOLE
         if self.options.images and whole and not any(discovery.images for _, discovery in found):
             globs = ", ".join(self.options.images)
@@ -323,7 +326,7 @@ class Planning:
         return plan, pa.concat_tables([empty_images(), *tables])
 
     def part(self, opened: Opened, run: RunPlan) -> tuple[RunPlan, pa.Table]:
-        """What scopes that came later add to the plan of a run, and their images."""
+        """The addition to the plan of a run for scopes that came later, and their images."""
         plan, images = self.plan(opened, run.selection, now_ms=run.started_at_ms)
         return replace(plan, run_id=run.run_id, mode=run.mode), images
 
@@ -344,7 +347,7 @@ class Planning:
         return replace(found, images=tuple(image for image in found.images if self._matches(image.ImageName)))
 
     def _live_by_scope(self) -> Mapping[Scope, Sequence[Stream]]:
-        """The streams that are stored as live, each scope's together: there may be hundreds of scopes."""
+        """The streams that are stored as live, grouped by scope, since there may be hundreds of scopes."""
         found: dict[Scope, list[Stream]] = {}
         for stream, knowledge in self.known.items():
             if knowledge.image_live:
@@ -352,7 +355,7 @@ class Planning:
         return found
 
     def _vanished(self, opened: OpenScope, found: Discovery, live: Iterable[Stream]) -> Iterable[Stream]:
-        """The images of a scope that are stored as live and wanted, but that its list lacks."""
+        """The images of a scope that are stored as live and wanted, but missing from its list of images."""
         for stream in live:
             name = stream.image_name
             if name not in found.names and self._matches(name) and opened.target.images.accepts(name):
@@ -360,7 +363,7 @@ class Planning:
 
 
 def _run_id(started_at_ms: int) -> str:
-    """Sorts by start, to the millisecond; the random part tells machines apart."""
+    """A run id that sorts by start, to the millisecond; a random part makes it unique across machines."""
     moment = datetime.fromtimestamp(started_at_ms / 1000, tz=UTC)
     return f"{moment:%Y%m%dT%H%M%S}.{started_at_ms % 1000:03d}Z-{secrets.token_hex(4)}"
 

@@ -1,4 +1,4 @@
-"""Lets what was read be seen while more is read: when a part of a run is loaded, and of which scopes it is.
+"""Makes a long run visible in parts while it reads: decides when a part is loaded, and with which scopes.
 
 Must not know the warehouse's SQL, segments, or how anything is read.
 """
@@ -21,19 +21,20 @@ from image_history.model import Checkpoint, Scope, Stream
 
 logger = logging.getLogger(__name__)
 
-# A run that fails waits no longer for what it does meanwhile.
+# A run that fails waits at most so long for a part that is being loaded.
 _GRACE_SECONDS = 5.0
-# So many streams of one page take a second at AWS's pace.
+# At AWS's rate limit, so many streams of one page take a second.
 _FEW_STREAMS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How often parts are loaded while a run goes on; in seconds of `clock`, which only ever grows.
+    """How often parts are loaded while a run goes on; in seconds of `clock`, which must be monotonic.
 
-    `part` lies between two loads at least. While scopes become ready, each within `quiet` of the one before, those
-    that are nearly read are waited for until `most`: what is read at about the same time is loaded together. Of
-    details there is a load every `slices`. It is looked every `look`.
+    Between two loads are at least `part` seconds. If a scope became ready less than `quiet` ago, and an almost read
+    scope had an answer less than `quiet` ago, the load waits for it, until `most` at the longest: scopes that are
+    read at about the same time are loaded together. Details are loaded every `slices`. A thread checks every `look`
+    whether a load is due.
     """
 
     part: float = 10.0
@@ -47,7 +48,7 @@ class Rhythm:
 class Meanwhile:
     """Calls `look` every so many seconds, on a thread of its own, while its `with` block runs.
 
-    What it raises is raised at the end of the block.
+    An exception from `look` is raised at the end of the block.
     """
 
     def __init__(self, look: Callable[[], None], seconds: float) -> None:
@@ -71,7 +72,7 @@ class Meanwhile:
             raise self._failure
 
     def end(self) -> None:
-        """Return when the last look is over."""
+        """Stop the calls; return when the last one is over."""
         self.__exit__(None, None, None)
 
     def _work(self) -> None:
@@ -79,22 +80,22 @@ class Meanwhile:
             while not self._ended.wait(self._seconds):
                 self._look()
         except InterruptedRunError:
-            # The run itself ends with it as well.
+            # The run itself raises this error as well.
             return
-        except BaseException as error:  # noqa: BLE001 - it is raised where the thread is waited for
+        except BaseException as error:  # noqa: BLE001 - it is raised where the thread is joined
             self._failure = error
 
 
 @dataclass(slots=True)
 class Standing:
-    """How far each scope is: which of its streams have pages left, and which no final outcome."""
+    """How far each scope is: which of its streams have pages left, and which have no final outcome."""
 
     _open: dict[Scope, set[Stream]] = field(default_factory=dict)
     _unsettled: dict[Scope, set[Stream]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def arrived(self, scopes: Iterable[Scope], marks: Iterable[Checkpoint]) -> None:
-        """Scopes are read from now on, each stream from its mark."""
+        """Note that scopes are read from now on, each stream from its checkpoint."""
         with self._lock:
             for scope in scopes:
                 self._open[scope], self._unsettled[scope] = set(), set()
@@ -102,7 +103,7 @@ class Standing:
                 self._put(mark)
 
     def put(self, mark: Checkpoint) -> bool:
-        """A stream is so far; whether its scope has no pages left by that."""
+        """Note how far a stream is; return whether its scope has no pages left."""
         with self._lock:
             return self._put(mark)
 
@@ -113,7 +114,7 @@ class Standing:
         return not unread
 
     def unsettled(self) -> frozenset[Scope]:
-        """The scopes that are read and can be settled."""
+        """The scopes that have no pages left, but listings that are not settled."""
         with self._lock:
             return frozenset(
                 scope for scope, unread in self._open.items() if not unread and self._unsettled[scope]
@@ -125,7 +126,7 @@ class Standing:
             return frozenset(scope for scope, streams in self._unsettled.items() if not streams)
 
     def nearly_read(self) -> Sequence[Scope]:
-        """The scopes of which few streams have pages left."""
+        """The scopes in which only a few streams have pages left."""
         with self._lock:
             return [scope for scope, unread in self._open.items() if 0 < len(unread) <= _FEW_STREAMS]
 
@@ -139,10 +140,10 @@ def _keep(streams: set[Stream], stream: Stream, there: bool) -> None:  # noqa: F
 
 @dataclass(slots=True)
 class Visible:
-    """The parts of one run that this sync loads. `load` loads a share of the run.
+    """Loads parts of one run. `load` loads a share of the run and returns when, UTC epoch milliseconds.
 
-    It returns when that was, UTC epoch milliseconds. What it raises only means that the next part, or the end of the
-    run, has to do it. One thread at a time.
+    After an error in `load`, the next part or the end of the run loads the share. Parts are loaded by one thread at
+    a time.
     """
 
     load: Callable[[LandedRun, Share], int]
@@ -158,21 +159,21 @@ class Visible:
         self._looked = self._moved = self.rhythm.clock()
 
     def put(self, mark: Checkpoint) -> None:
-        """A stream is so far; called from many threads."""
+        """Note how far a stream is; called from many threads."""
         now = self._answered[mark.stream.scope] = self.rhythm.clock()
         if self.standing.put(mark):
             self._moved = now
 
     def unsettled(self) -> frozenset[Scope]:
-        """The scopes that were read and are not settled."""
+        """The scopes that were read and are neither settled nor loaded."""
         return self.standing.unsettled() - self.loaded
 
     def whole(self) -> frozenset[Scope]:
-        """The scopes that can be loaded."""
+        """The scopes that are settled and not loaded yet."""
         return self.standing.whole() - self.loaded
 
     def is_due(self) -> bool:
-        """Whether scopes are to be loaded now, or settled for it."""
+        """Whether scopes are to be settled and loaded now."""
         now = self.rhythm.clock()
         waited = now - self._looked
         if waited < self.rhythm.part or not (self.unsettled() or self.whole()):
@@ -180,19 +181,22 @@ class Visible:
         return waited >= self.rhythm.most or not self._others_follow(now - self.rhythm.quiet)
 
     def _others_follow(self, since: float) -> bool:
-        """Whether a scope became ready since then, and another one that was answered since then soon will be."""
+        """Whether a scope became ready since then, and an almost read scope had an answer since then."""
         return self._moved > since and any(
             self._answered.get(scope, since) > since for scope in self.standing.nearly_read()
         )
 
     def details_are_due(self) -> bool:
-        """Whether details are to be loaded now: sooner where scopes wait for the same load."""
+        """Whether details are to be loaded now; sooner if scopes wait for the same load."""
         return self.rhythm.clock() - self._looked >= (
             self.rhythm.part if self.whole() else self.rhythm.slices
         )
 
     def attempt(self, work: Callable[[], None]) -> None:
-        """Do what a part takes. What fails is left to the next one, but for what ends the run as well."""
+        """Do the work of a part. An error is only logged, and the next part tries again.
+
+        InterruptedRunError and LandingError are raised: they end the run as well.
+        """
         try:
             work()
         except (InterruptedRunError, LandingError):
@@ -204,7 +208,7 @@ class Visible:
             self._looked = self.rhythm.clock()
 
     def part(self, run: LandedRun, scopes: frozenset[Scope]) -> None:
-        """Load some scopes of the run, and its details so far."""
+        """Load some scopes of the run, and the details that it has so far."""
         loaded_ms = self.load(run, replace(self.last, scopes=scopes))
         self.last = Share(first_file=len(run.details.files), after_ms=loaded_ms)
         self.loaded |= scopes

@@ -1,6 +1,6 @@
-"""The processes that answer questions, as seen by who asks: started, kept between questions, and ended.
+"""Starts, keeps and ends the processes that answer queries, for the process that asks.
 
-DuckDB cannot stop some functions and dies of others, so that no question runs where somebody else's work is. Must not
+DuckDB cannot stop some functions, and others crash it, so every query runs in a process of its own. Must not
 know DuckDB, nor what is asked.
 """
 
@@ -41,9 +41,9 @@ logger = logging.getLogger(__name__)
 
 Reply = tuple[Answered | Failed, bytearray]
 
-# Beyond the time in which the process gives up on its own.
+# Added to the time after which the process gives up on its own.
 _MARGIN_SECONDS = 2.0
-# Isolated from the environment, and then given the paths of this process: it imports what this one would.
+# The process is isolated from the environment, and gets this process's import paths: both import the same code.
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from image_history.warehouse.trimming import trim_process; trim_process(); "
@@ -52,11 +52,11 @@ _BOOT = (
 
 
 class _OverdueError(Exception):
-    """The process did not even give up in time."""
+    """The process did not answer, or give up, in time."""
 
 
 class _DiedError(Exception):
-    """The process ended in a question; `began` says whether DuckDB had begun with it."""
+    """The process ended during a query; `began` says whether DuckDB had begun with the query."""
 
     def __init__(self, code: int, *, began: bool) -> None:
         super().__init__(code)
@@ -74,7 +74,7 @@ class Answerer:
         self._until: float | None = None
 
     def ask(self, request: Request) -> Reply:
-        """What it says to a question. Raises QueryError, and _DiedError if it ended before it said anything."""
+        """Send a query and return the reply. Raises QueryError, and _DiedError if the process ended without one."""
         said, self._until, began = _pickled(request), None, False
         try:
             send(self._to, said)
@@ -96,7 +96,7 @@ class Answerer:
             raise overtime(request.limits.timeout) from error
 
     def close(self, *, kill: bool = True) -> int:
-        """End the process, whatever it does; returns its exit code."""
+        """End the process, killing it unless `kill` is false; returns its exit code."""
         if kill:
             self._process.kill()
         code = self._process.wait()
@@ -104,12 +104,12 @@ class Answerer:
             try:
                 pipe.close()
             except OSError:
-                # What it was still to be told goes nowhere.
+                # Data for the ended process is dropped.
                 continue
         return code
 
     def forget(self) -> None:
-        """Let go of it in a fork of the process that started it, whose it stays."""
+        """Close the pipes in a fork; the process itself stays with the parent, which started it."""
         for pipe in (self._to, self._from):
             os.close(pipe.fileno())
 
@@ -120,10 +120,11 @@ class Answerer:
 
 
 def answered(request: Request) -> Reply:
-    """What a process says to the question, one that is idle or a new one.
+    """The reply to a query, from an idle process or a new one.
 
-    Questions to the same file take turns in this process: each may take all the memory that a question may. Raises
-    QueryError if the process dies of it or has to be ended, and WarehouseLockedError if its turn does not come.
+    In this process, queries of the same file run one at a time, since each may use the whole memory limit of a query.
+    Raises QueryError if the answering process dies or has to be ended, and WarehouseLockedError if other queries took
+    too long.
     """
     with _turn(request.path.resolve(), request.lock_wait_seconds):
         kept = _POOL.take()
@@ -133,7 +134,7 @@ def answered(request: Request) -> Reply:
             except _DiedError as error:
                 if error.began:
                     raise died(error.code) from error
-        # One that was idle may have ended meanwhile.
+        # The idle process may have ended before the query began.
         try:
             return _said(Answerer(), request)
         except _DiedError as error:
@@ -154,12 +155,12 @@ def _said(answerer: Answerer, request: Request) -> Reply:
 
 
 def prepare() -> None:
-    """Have the first process start while other things are done, for a question that is sure to come."""
+    """Start the first process in the background, for a query that is sure to come."""
     _POOL.prepare()
 
 
 class _Pool:
-    """The process that has nothing to do, one at the most."""
+    """The idle process, at most one."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -167,20 +168,20 @@ class _Pool:
         self._used = False
 
     def prepare(self) -> None:
-        """Start a process, unless there was one before."""
+        """Start a process, unless one was started before."""
         with self._guard:
             if not self._used:
                 self._used = True
                 self._idle.append(Answerer())
 
     def take(self) -> Answerer | None:
-        """The idle process, if there is one; it is the caller's from now on."""
+        """The idle process, if there is one; it belongs to the caller from now on."""
         with self._guard:
             self._used = True
             return self._idle.pop() if self._idle else None
 
     def keep(self, answerer: Answerer) -> None:
-        """Keep a process for the next question; a second one is ended."""
+        """Keep a process for the next query; an idle process from before is ended."""
         with self._guard:
             surplus = list(self._idle)
             self._idle = [answerer]
@@ -188,12 +189,12 @@ class _Pool:
             one.close()
 
     def close(self) -> None:
-        """End what is idle."""
+        """End the idle process."""
         while one := self.take():
             one.close()
 
     def forget(self) -> None:
-        """Start anew in a fork, which must not talk to its parent's processes."""
+        """Forget the idle process in a fork, which must not talk to its parent's processes."""
         self._guard = threading.Lock()
         idle, self._idle = self._idle, []
         for one in idle:
@@ -213,8 +214,8 @@ def _turn(path: Path, wait_seconds: float) -> Iterator[None]:
     lock = _TURNS.setdefault(path, threading.Lock())
     if not lock.acquire(timeout=wait_seconds):
         raise WarehouseLockedError(
-            f"The warehouse {path} is in use elsewhere in this process: another thread asks it something. Let that "
-            "end first.",
+            f"The warehouse {path} is in use elsewhere in this process: another thread runs a query. Wait until it "
+            "has ended.",
             holder="this process",
         )
     try:
@@ -224,13 +225,13 @@ def _turn(path: Path, wait_seconds: float) -> Iterator[None]:
 
 
 def _started() -> tuple[subprocess.Popen[bytes], BinaryIO, BinaryIO]:
-    """A process, what it hears and what it says."""
+    """A new process, the pipe to its input and the pipe from its output."""
     flags = ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
     command = [_interpreter(), *flags, "-c", _BOOT, json.dumps(sys.path)]
-    # Arrow's other allocators reserve a gibibyte at once, which would count as the question's.
+    # Arrow's other allocators reserve 1 GiB at once, which would count as memory of the query.
     environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}
     (heard, to), (said, tell) = os.pipe(), os.pipe()
-    # In a session of its own, so that Ctrl-C in a terminal is for this process, which then ends it.
+    # In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the other.
     try:
         process = subprocess.Popen(  # noqa: S603 - us
             command, env=environment, stdin=heard, stdout=tell, start_new_session=True
@@ -239,8 +240,8 @@ def _started() -> tuple[subprocess.Popen[bytes], BinaryIO, BinaryIO]:
         os.close(to)
         os.close(said)
         raise QueryError(
-            f"The process that answers questions cannot be started ({command[0]}: {error.strerror}). In a program "
-            "that is no Python interpreter, multiprocessing.set_executable names one."
+            f"The query process cannot be started ({command[0]}: {error.strerror}). In a program that embeds "
+            "Python, name an interpreter with multiprocessing.set_executable."
         ) from error
     finally:
         os.close(heard)
@@ -249,7 +250,7 @@ def _started() -> tuple[subprocess.Popen[bytes], BinaryIO, BinaryIO]:
 
 
 def _interpreter() -> str:
-    """Where Python is. A program that embeds it tells multiprocessing."""
+    """The path of the Python interpreter. A program that embeds Python sets it in multiprocessing."""
     spawning = sys.modules.get("multiprocessing.spawn")
     told = None if spawning is None else spawning.get_executable()
     return os.fsdecode(told or sys.executable or "python3")
@@ -259,4 +260,4 @@ def _pickled(request: Request) -> bytes:
     try:
         return pickle.dumps(request)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise QueryError(f"A parameter's value is of no type that SQL knows: {error}.") from error
+        raise QueryError(f"A parameter's value has a type that SQL does not know: {error}.") from error

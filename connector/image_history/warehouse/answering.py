@@ -1,7 +1,7 @@
-"""The process that answers questions: one after another, each with the warehouse open for itself alone.
+"""The process that answers queries: one after another, each with the warehouse opened for it alone.
 
-It is started by `answerers`, and ends when nobody can ask any more, or a question made it too large. Must not know
-the command line, nor how an answer is printed. The warehouse's own statements don't pass here.
+Started by `answerers`; ends when the asking process ends, after ten idle minutes, or when a query made it too large.
+Must not know the command line, nor how an answer is printed. The program's own statements are not run here.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ _BATCH_ROWS = 10_000
 _POLL_SECONDS = 0.05
 _IDLE_SECONDS = 600.0
 _STATUS = Path("/proc/self/status")
-# A process that a question has made larger by so much is not kept.
+# A process that grew by more than this during a query is not kept.
 _MOST_GROWN_BYTES = 512 << 20
-# An error inside a stream reaches us as one of pyarrow's, with DuckDB's text.
+# An error inside a stream is raised as one of pyarrow's, with DuckDB's text.
 _FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
 
 
 def main() -> None:
-    """Answer what comes through stdin, until that is closed or nothing has come for a while."""
+    """Answer the queries from stdin, until it is closed or no query comes for `_IDLE_SECONDS`."""
     # A core file would hold the warehouse's rows.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     requests, say = _requests(0), _voice()
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def _requests(descriptor: int) -> queue.SimpleQueue[bytearray]:
-    """What is asked. This process ends as soon as who asks does, even in the middle of a question."""
+    """A queue of the requests. This process ends as soon as the asking process does, even during a query."""
     requests: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
 
     def listen() -> None:
@@ -97,7 +97,11 @@ def _requests(descriptor: int) -> queue.SimpleQueue[bytearray]:
 
 
 def _voice() -> Say:
-    """What tells the asker. What DuckDB prints comes neither among it nor to the asker's terminal; tracebacks do."""
+    """The function that sends messages to the asking process.
+
+    Stdout and stderr go to /dev/null, so that output of DuckDB reaches neither the pipe nor the terminal; tracebacks
+    still reach the terminal.
+    """
     pipe, sys.stderr = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(2), "w")
     nothing = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
@@ -133,10 +137,10 @@ def _answer(said: bytearray, say: Say) -> None:
 
 def _request(said: bytearray) -> Request:
     try:
-        # From the process that started this one, and from no other.
+        # The data comes only from the process that started this one.
         request: Request = pickle.loads(said)  # noqa: S301
     except (AttributeError, ImportError, pickle.UnpicklingError) as error:
-        raise QueryError(f"A parameter's value is of no type that SQL knows: {error}.") from error
+        raise QueryError(f"A parameter's value has a type that SQL does not know: {error}.") from error
     return request
 
 
@@ -146,9 +150,9 @@ def _failed(error: ConnectorError, *, ends: bool = False) -> Failed:
 
 
 def _bound_memory(more_bytes: int | None = None) -> int:
-    """Let this process grow by so much at most, by any amount if None; returns its size, 0 where nobody knows that.
+    """Let this process grow by `more_bytes` at most, without a limit if None; returns its size, 0 if unknown.
 
-    DuckDB's own limit leaves out what a single value takes. Only Linux tells the size, and bounds it so.
+    DuckDB's own limit leaves out the memory of a single value. The size is known, and limited, only on Linux.
     """
     if not _STATUS.exists():
         return 0
@@ -185,7 +189,7 @@ def _answered(request: Request, say: Say) -> Spool:
 
 
 class _Asked:
-    """One question while it is answered: DuckDB works on a thread, so that waiting for it can end."""
+    """One query while it is answered: DuckDB works on a thread, so that the wait for it can be ended."""
 
     def __init__(
         self,
@@ -206,9 +210,9 @@ class _Asked:
         self._sql = ""
 
     def collected(self, question: Question, folder: str) -> Spool:
-        """The whole answer; nothing runs any more afterwards, whatever happens.
+        """The whole answer; DuckDB has stopped when this returns or raises.
 
-        WarehouseLockedError if a writer wanted the file before it was complete.
+        WarehouseLockedError if a writer waited for the file before the answer was complete.
         """
         self._sql = question.sql
         parameters = self._checked(question)
@@ -234,14 +238,14 @@ class _Asked:
                 left = None if left is None else left - batch.num_rows
 
     def _checked(self, question: Question) -> Mapping[str, object]:
-        """The values to bind. Raises QueryError for what is not one statement that reads."""
+        """The values to bind. Raises QueryError unless the query is one statement that only reads."""
         try:
             question.sql.encode()
             statements = self._connection.duck.extract_statements(question.sql)
         except UnicodeEncodeError as error:
-            raise QueryError("The query is no text: one of its characters is only half of one.") from error
+            raise QueryError("The query is not valid text: it has half of a surrogate pair.") from error
         except EngineError as error:
-            # To look at some statements DuckDB 1.5 already runs a part of them.
+            # DuckDB 1.5 runs a part of some statements while it parses them.
             if "Parser Error" not in str(error) and first_word(question.sql) not in READING:
                 raise refusal(first_word(question.sql)) from error
             raise explained(str(error), {}) from error
@@ -266,7 +270,7 @@ class _Asked:
             raise explained(str(error) or "Out of Memory", self._relations(), self._sql) from error
 
     def _require_time(self) -> None:
-        """QueryError if the time is over, WarehouseLockedError if a writer has been waiting for long enough."""
+        """QueryError after `timeout`, WarehouseLockedError if a writer has waited for `courtesy_seconds`."""
         now = time.monotonic()
         if now > self._until:
             raise overtime(self._limits.timeout)
@@ -276,13 +280,13 @@ class _Asked:
             self._courtesy_until = now + self._limits.courtesy_seconds
         elif now > self._courtesy_until:
             raise WarehouseLockedError(
-                "The query was stopped for a sync that had to load, and asking again did not help: ask for less, "
-                "or when no sync runs.",
+                "The query was stopped for a sync that had to load, and its retries too: ask for less, or query when "
+                "no sync runs.",
                 holder="a sync",
             )
 
     def _relations(self) -> Mapping[str, list[str]]:
-        """Tables and views with their columns; none if the failure took the connection with it."""
+        """Tables and views with their columns; empty if the connection does not work any more."""
         relations: dict[str, list[str]] = {}
         try:
             for row in self._connection.table("session/relations").to_pylist():
@@ -292,7 +296,7 @@ class _Asked:
         return relations
 
     def _end(self, error: BaseException | None) -> None:
-        """Stop DuckDB if it still works; closing the connection would wait for it."""
+        """Stop DuckDB if it is still working: closing the connection would wait for it."""
         if not self._stopped():
             self._abandon(error or QueryError("The query does not end."))
         self._worker.shutdown()
@@ -300,7 +304,10 @@ class _Asked:
             self._reader.close()
 
     def _stopped(self) -> bool:
-        """Interrupt until nothing runs: an interrupt that comes before the work it is for is lost."""
+        """Interrupt DuckDB until it stops; False if it does not.
+
+        One interrupt is not enough: it has no effect before the work has begun.
+        """
         work, until = self._ahead, time.monotonic() + GRACE_SECONDS
         while work is not None and not (work.cancel() or work.done()):
             if time.monotonic() > until:
@@ -310,7 +317,7 @@ class _Asked:
         return True
 
 
-# The same for every question, and dear to list.
+# The same for every query, and slow to list.
 _DOERS: set[str] = set()
 
 
@@ -321,7 +328,7 @@ def _doers(connection: Connection) -> set[str]:
 
 
 def reader(connection: Connection, sql: str, parameters: Mapping[str, object]) -> pa.RecordBatchReader:
-    """Start the query by the one call that streams it: that differs between DuckDB's lines."""
+    """Start a query with the call that streams its rows, which differs between DuckDB 1 and 2."""
     reach(Effect.STATEMENT, "question")
     if DUCKDB_VERSION.startswith("1."):
         return connection.duck.execute(sql, parameters).to_arrow_reader(_BATCH_ROWS)

@@ -1,6 +1,6 @@
-"""Asks a stranger's SQL: read-only, locked down, bounded in time and memory, out of a writer's way.
+"""Runs a user's SQL: read-only, locked down, limited in time and memory, and stopped when a writer waits.
 
-The question runs in a process of its own. Must not know the command line, nor how an answer is printed.
+The query runs in a process of its own. Must not know the command line, nor how an answer is printed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Answer", "Askable", "Asked", "Limits", "asking", "spill_folder"]
 
 
 class Askable(Protocol):
-    """Where a warehouse is; `lock_wait_seconds` bounds the wait for other users of it."""
+    """Where a warehouse is; `lock_wait_seconds` limits the wait for its other users."""
 
     @property
     def path(self) -> Path:
@@ -37,12 +37,12 @@ class Askable(Protocol):
 
     @property
     def lock_wait_seconds(self) -> float:
-        """At the longest."""
+        """The longest wait for the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A place, for those who have no use for DuckDB in their own process. A process to answer starts at once."""
+    """A warehouse to query without DuckDB in this process. Making one starts the answering process at once."""
 
     path: Path
     lock_wait_seconds: float = 30.0
@@ -52,7 +52,7 @@ class Asked:
 
 
 class Answer:
-    """The rows of a query, readable once; instants are UTC. The warehouse is closed already."""
+    """The rows of a query, readable once; instants are in UTC. The warehouse is closed already."""
 
     def __init__(self, rows: Spooled) -> None:
         self.schema = rows.schema
@@ -64,11 +64,11 @@ class Answer:
 
 @contextmanager
 def asking(warehouse: Askable, question: Question, limits: Limits | None = None) -> Iterator[Answer]:
-    """Ask one question that only reads; its answer can be read inside the block.
+    """Run one query that only reads; its answer can be read inside the block.
 
-    The warehouse is open only while DuckDB works, in another process. A sync that waits for it is let in: the query
-    is stopped and repeated afterwards, a few times at most. Raises QueryError for what is refused, wrong, too long
-    or too large, or what DuckDB dies of, and WarehouseError as `reading` does.
+    The warehouse is open only while DuckDB works, in another process. If a sync waits for the file, the query is
+    stopped and repeated after the load, a few times at most. Raises QueryError for a query that is refused, wrong,
+    too long, too large or crashes DuckDB, and WarehouseError as `reading` does.
     """
     with spill_folder() as folder:
         request = Request(
@@ -96,7 +96,7 @@ def _here() -> str | None:
 
 
 def _error(failed: Failed) -> ConnectorError:
-    """What the process raised, once more."""
+    """The error that the answering process raised."""
     context = {} if failed.holder is None else {"holder": failed.holder}
     raised: ConnectorError = getattr(errors, failed.kind)(failed.message, **context)
     return raised
@@ -104,7 +104,7 @@ def _error(failed: Failed) -> ConnectorError:
 
 @contextmanager
 def spill_folder() -> Iterator[str]:
-    """A folder for what doesn't fit into memory. OutputError if there can be none."""
+    """A temporary folder for rows that don't fit into memory. OutputError if it cannot be made."""
     try:
         reach(Effect.MAKE_FOLDER, File.SPILL)
         folder = tempfile.TemporaryDirectory(prefix="image-history-", ignore_cleanup_errors=True)

@@ -1,4 +1,4 @@
-"""What the last runs proved of each stream: what decides who may rest, and which hints are settled.
+"""What the last runs proved of each stream; it decides which images may rest, and which hints are settled.
 
 Only reads; must not know AWS, or where hints come from.
 """
@@ -26,7 +26,7 @@ def confirmations(connection: Connection, *, image_times: bool = False) -> Confi
 
 
 def stored_image_times(connection: Connection) -> Mapping[Scope, ImageTimes]:
-    """Whether a new version moves its image's LastModifiedTime, told by what is stored of each scope."""
+    """Whether a new version moves its image's LastModifiedTime, judged by the stored times of each scope."""
     rows = connection.table("planning/image_times", {"lag_ms": LAG_MS}).to_pylist()
     return {
         Scope(row["account_id"], row["region"]): ImageTimes(row["shown"], row["contradicted"]) for row in rows

@@ -17,14 +17,14 @@ _PIECE_BYTES = 8 << 20
 def copy_warehouse(warehouse: WarehouseFile, sink: BinaryIO) -> None:
     """Write the file's bytes while it is open for reading, so that no load changes them.
 
-    What a killed load left in DuckDB's log is folded into the file first. Raises what opening it raises.
+    Data that a killed load left in DuckDB's log is written into the file first. Raises what opening the file raises.
     """
     log = warehouse.file.with_name(f"{warehouse.file.name}.wal")
     if log.exists():
         with warehouse.writing():
             pass
-    # The log is looked at while nobody can write it. Closing the file here lets go of this process's locks on it, as
-    # POSIX has it: nothing is read afterwards.
+    # While the file is open for reading, no process can write the log. With POSIX locks, closing `file` here releases
+    # this process's locks on the file, so nothing is read afterwards.
     with warehouse.reading():
         if log.exists():
             raise WarehouseError(

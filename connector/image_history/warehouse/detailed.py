@@ -1,4 +1,4 @@
-"""Brings what a run landed of versions into the warehouse, with the details that it read or that are stored.
+"""Loads the versions that a run landed into the warehouse, with their details: landed ones, or stored ones.
 
 Must not know what makes a version changed, nor how details are read.
 """
@@ -15,7 +15,7 @@ from image_history.warehouse.warehouse import Connection
 
 
 def land_listed(connection: Connection, run: LandedRun, marks: Iterable[Checkpoint]) -> None:
-    """Make the temporary table `listed` of some of the run's checkpoints: what else is stored is far from these."""
+    """Make the temporary table `listed` of checkpoints, and the bounds by which statements skip other rows."""
     connection.offer("listed_arrow", listed_table(marks, run.details.streams))
     connection.run("load/listed", {"images": [str(path) for path in run.images]})
     connection.run("load/bounds_of")
@@ -25,20 +25,20 @@ def land_listed(connection: Connection, run: LandedRun, marks: Iterable[Checkpoi
 
 
 def land_versions(connection: Connection, run: LandedRun) -> None:
-    """Make the temporary view `landed` of the run's segments, without what they hold of other scopes."""
+    """Make the temporary view `landed` from the run's segments, without rows of other scopes."""
     if run.segments:
         connection.run("load/segments", {"segments": [str(path) for path in run.segments]})
         connection.run("load/repeated")
         connection.run("load/landed_part" if run.is_mixed else "load/landed")
         connection.run("load/landed_bounds")
     else:
-        # Whatever the bounds are: nothing is looked for.
+        # Without rows, the bounds do not matter.
         connection.offer("landed_arrow", VERSIONS_SCHEMA.empty_table())
         connection.run("load/nothing_landed")
 
 
 def land_proofs(connection: Connection, run: LandedRun) -> int:
-    """Make the temporary table `proofs` of what the run proved absent; how many ranges that are."""
+    """Make the temporary table `proofs` of the numbers that the run proved absent; return its number of ranges."""
     proofs = proofs_table(run)
     connection.offer("proofs_arrow", proofs)
     connection.run("load/proofs")
@@ -47,7 +47,7 @@ def land_proofs(connection: Connection, run: LandedRun) -> int:
 
 
 def land_details(connection: Connection, run: LandedRun) -> None:
-    """Make the temporary table `details` of the run's files of details."""
+    """Make the temporary table `details` from the run's files of details."""
     if run.details.files:
         files = {"details": [str(path) for path in run.details.files]}
         connection.run("load/details_bounds", files)
@@ -58,9 +58,9 @@ def land_details(connection: Connection, run: LandedRun) -> None:
 
 
 def write_versions(connection: Connection, run: LandedRun, stamp: Mapping[str, object]) -> None:
-    """Write events and newest states of what is in `changed`, and of versions whose details changed.
+    """Write events and newest states of the versions in `changed`, and of versions whose details changed.
 
-    Where no details are concerned, nothing is done for them.
+    If no details are landed or stored, the statements for details are left out.
     """
     connection.run("load/changed_bounds")
     if not run.details.files and not _stored_details(connection):
@@ -83,7 +83,7 @@ def _stored_details(connection: Connection) -> bool:
 
 
 def unread_details(run: LandedRun) -> tuple[Failure, ...]:
-    """The streams whose details could not be read, but for those that are denied: that is what was configured."""
+    """The streams whose details could not be read. Denied streams are not among them: denial is a user's choice."""
     return tuple(
         Failure(
             where=f"details of {stream}",

@@ -1,4 +1,4 @@
-"""Holds what a run has read against what is stored: the oddities that decide whether a listing is accepted.
+"""Compares what a run has read with what is stored: the findings decide whether a listing is accepted.
 
 Only reads; must not know AWS, or what is done about a finding.
 """
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The findings of every stream that has any, and how many versions live in each scope."""
+    """The findings about each stream that has some, and the number of live versions in each scope."""
 
     findings: Mapping[Stream, Findings]
     live: Mapping[Scope, int]
 
 
 def hold_against(connection: Connection, run: LandedRun) -> Held:
-    """Compare the run's listings in outcome READ or MISSING, of which there is one, with the warehouse.
+    """Compare the run's listings in outcome READ or MISSING with the warehouse; there must be at least one.
 
     Nothing is written to the file.
     """

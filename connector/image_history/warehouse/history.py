@@ -1,4 +1,4 @@
-"""The warehouse for Python programs: questions in, frames, Arrow tables or rows out.
+"""The warehouse for Python programs: runs queries, returns data frames, Arrow tables or rows.
 
 Must not know the command line, nor how a question is kept from doing harm.
 """
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-# What a $parameter may be. A datetime has to know its zone.
+# The type of a $parameter's value. A datetime must have a time zone.
 Value = str | bytes | bool | int | float | Decimal | date | datetime | timedelta | list[Any] | None
 
-# What makes a value of a subclass, as of an enumeration, one of the type itself; bool is a kind of int.
+# Converts a value of a subclass (such as an enumeration) to the type itself; bool comes first, since it is an int.
 _PLAIN: Mapping[type, Callable[[Any], Value]] = {
     bool: bool,
     str: str.__str__,
@@ -39,7 +39,7 @@ _MOST_IN_NOTEBOOK = 50
 
 
 class Result:
-    """The rows of an answer, all in memory, in the order of the query; read as often as you like."""
+    """The rows of an answer, all in memory, in the order of the query; may be read several times."""
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
@@ -80,7 +80,7 @@ class Result:
         return pl.DataFrame(pl.from_arrow(self._table))
 
     def batches(self, rows: int = 10_000) -> Iterator[pa.RecordBatch]:
-        """The rows as Arrow batches of at most so many rows, for what takes them a piece at a time.
+        """The rows as Arrow batches of at most `rows` rows.
 
         >>> [batch.num_rows for batch in Result(pa.table({"version": [1, 2, 3]})).batches(2)]
         [2, 1]
@@ -88,7 +88,7 @@ class Result:
         yield from self._table.combine_chunks().to_batches(max_chunksize=rows)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A dict for each row, by column; a name that comes again is numbered, as in `n_1`.
+        """A dict for each row, by column; a repeated column name gets a number, as in `n_1`.
 
         Instants are datetimes in `datetime.UTC`, to the microsecond.
 
@@ -118,17 +118,17 @@ class Result:
 
 
 class Warehouse:
-    """A warehouse to be asked from Python: read-only, locked down as `image-history query` is.
+    """A warehouse to query from Python: read-only, locked down as `image-history query` is.
 
-    A question is worked on in a process of its own, which is kept for the next one: what DuckDB cannot stop, or dies
-    of, ends there.
-    The file is open while a question is worked on and no longer, so that an object that lives on is in no sync's
-    way; questions from several threads take turns. `wait` is how long to wait for a load that is under way,
-    `timeout` how long DuckDB may work on one question, `queries` a folder with saved queries of your own, as the
-    setting of that name. Nothing is opened before the first question.
+    Queries run in a process of their own, which is kept for the next query: a query that DuckDB cannot stop, or that
+    crashes DuckDB, ends only that process.
+    The file is open only while a query runs, so that an object of this class never blocks a sync for long; queries
+    from several threads take turns. `wait` is how long to wait for a load that is under way, `timeout` how long
+    DuckDB may work on one query, `queries` a folder with your own saved queries, as the setting of that name. Nothing
+    is opened before the first query.
 
-    Every question raises WarehouseError for a file that is missing, foreign or newer than this program
-    (WarehouseLockedError if it stays locked), and QueryError for one that is wrong, refused, too long or too
+    Every query raises WarehouseError for a file that is missing, foreign or newer than this program
+    (WarehouseLockedError if it stays locked), and QueryError for a query that is wrong, refused, too long or too
     large. The file is never changed.
     """
 
@@ -146,10 +146,10 @@ class Warehouse:
         self._timeout = timeout
 
     def query(self, sql: str, /, **parameters: Value) -> Result:
-        """Ask one statement that only reads, or the saved query `@name`; ConfigError if there is none.
+        """Run one statement that only reads, or the saved query `@name`; ConfigError if there is none.
 
-        The parameters are the values of its `$names`. A datetime without a zone is a QueryError: it could mean
-        any of two dozen instants.
+        The parameters are the values of its `$names`. A datetime without a time zone is a QueryError: it could mean
+        many instants.
 
         >>> warehouse.query("SELECT count(*) AS n FROM images WHERE image_name <> $name", name="x").rows()
         [{'n': 6}]
@@ -164,7 +164,7 @@ class Warehouse:
         return self._asked(question.sql, question.parameters)
 
     def tables(self) -> tuple[str, ...]:
-        """The names of all tables and views, as `query` knows them.
+        """The names of all tables and views that `query` can read.
 
         >>> "image_versions" in warehouse.tables()
         True
@@ -172,7 +172,7 @@ class Warehouse:
         return tuple(dict.fromkeys(row["table_name"] for row in self._relations()))
 
     def columns(self, table: str) -> tuple[str, ...]:
-        """The names of a table's or view's columns, in order. QueryError if there is none of that name.
+        """The names of a table's or view's columns, in order. QueryError if there is no such table or view.
 
         >>> warehouse.columns("images")[:3]
         ('account_id', 'region', 'image_name')
@@ -185,7 +185,7 @@ class Warehouse:
         return found
 
     def queries(self) -> tuple[str, ...]:
-        """The names of the saved queries, yours among them; each is asked as `query("@NAME")`.
+        """The names of all saved queries, ours and yours; run one with `query("@NAME")`.
 
         >>> "newest-versions" in warehouse.queries()
         True
@@ -216,7 +216,7 @@ class Warehouse:
         return self._asked(statement("library/as_of"), {"ts": _value("instant", instant)})
 
     def known_at(self, instant: datetime) -> Result:
-        """The versions that this warehouse knew at that instant: `image_versions_known_at`. It never changes.
+        """The versions that this warehouse knew at that instant: `image_versions_known_at`. The answer never changes.
 
         QueryError for an instant without a zone.
 
@@ -228,8 +228,8 @@ class Warehouse:
     def history(self, image: str, *, account_id: str | None = None, region: str | None = None) -> Result:
         """Every state of each version of an image, with its interval at AWS: `image_version_history`.
 
-        By account, region, version and time. An image of that name in several accounts or regions comes with
-        all of them, unless `account_id` or `region` choose. QueryError if there is none, with the nearest.
+        Sorted by account, region, version and time. If several accounts or regions have an image of that name, all
+        are returned, unless `account_id` or `region` selects some. QueryError names the nearest if there is none.
 
         >>> {row["image_name"] for row in warehouse.history(image, region="us-east-1")} == {image}
         True
@@ -269,7 +269,7 @@ def _cell(cell: str | None) -> str:
 
 
 def _html(table: pa.Table, total: int) -> str:
-    """A table of HTML, with a line below it if these are not all rows."""
+    """The table as HTML, with a line below if it does not show all rows."""
     from image_history.formats.plain import cells
 
     head = "".join(f"<th>{escape(name)}</th>" for name in table.column_names)
@@ -281,7 +281,7 @@ def _html(table: pa.Table, total: int) -> str:
 
 
 def _value(name: str, value: Value) -> Value:
-    """The value as it is bound: an instant in UTC. QueryError for one without a zone, also inside a list."""
+    """The value to bind; an instant in UTC. QueryError for an instant without a time zone, also inside a list."""
     if isinstance(value, list):
         return [_value(name, one) for one in value]
     if value is not None and type(value).__module__ == "numpy" and hasattr(value, "item"):
@@ -298,7 +298,7 @@ def _value(name: str, value: Value) -> Value:
 
 
 def _plain(value: Value) -> Value:
-    """The value as one of Python's own types: those of the caller's program are unknown to who answers."""
+    """The value as one of Python's own types: the answering process does not have the caller's types."""
     made = next((made for kind, made in _PLAIN.items() if isinstance(value, kind)), None)
     return value if made is None else made(value)
 

@@ -1,4 +1,4 @@
-"""Which warehouse a file is, and whether it went on from what a plan rests on.
+"""The id of a warehouse file, and whether the file still contains the state that a plan rests on.
 
 Must not know how a run is loaded.
 """
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 
 
 def warehouse_id(connection: Connection) -> str | None:
-    """Which warehouse the file is; None for one that nothing was loaded into: it may still become any."""
+    """The id of the warehouse; None if nothing was loaded into the file yet: its id may still be changed."""
     if newest_load(connection) is None:
         return None
     return str(connection.table("session/warehouse_id")["warehouse_id"][0].as_py())
 
 
 def identify(connection: Connection, chosen: str) -> None:
-    """Let an empty warehouse have the id that its landing carries already."""
+    """Give an empty warehouse the id of its landing."""
     connection.run("session/identify", {"warehouse_id": chosen})
 
 
 def newest_load(connection: Connection, *, besides: str | None = None) -> Load | None:
-    """The newest load, `besides` those of one run; None if there is none."""
+    """The newest load, without the loads of the run `besides`; None if there is none."""
     found = connection.table("load/newest_run", {"besides": besides}).to_pylist()
     return Load(found[0]["etl_run_id"], found[0]["finished_ms"]) if found else None
 
 
 def last_loads(connection: Connection, run_ids: Iterable[str]) -> Mapping[str, int]:
-    """When each of these runs was loaded last, whole or in part; those that were not are left out."""
+    """When each of these runs was loaded last, whole or in part; runs that were not loaded are left out."""
     found = connection.table("load/is_loaded", {"run_ids": list(run_ids)}).to_pylist()
     return {row["etl_run_id"]: row["finished_ms"] for row in found}
 
 
 def rests_on_this(connection: Connection, plan: RunPlan) -> bool:
-    """Whether the warehouse went on from what a plan was made of, so that what it proves means something here."""
+    """Whether the warehouse still contains the state that a plan was made from, so that its proofs are valid here."""
     newest = newest_load(connection, besides=plan.run_id)
     loaded = last_loads(connection, [] if plan.base_run is None else [plan.base_run])
     return plan.rests_on(None if newest is None else newest.run_id, loaded)

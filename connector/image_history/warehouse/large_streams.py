@@ -1,4 +1,4 @@
-"""What the warehouse holds of streams of more than one page that decides how many calls their listings take.
+"""Reads the stored facts that decide how many calls the listings of streams of more than one page take.
 
 Only reads; must not know AWS, or what is made of these figures.
 """
@@ -25,11 +25,11 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class LargeStream:
-    """What is stored of one stream.
+    """The stored facts about one stream.
 
-    `recent` are the live versions that changed since an incremental listing's start; `unexplained` counts the
-    version numbers, between the first and the highest of the image's present life, that are neither stored nor proved
-    absent.
+    `recent` counts the live versions that changed since an incremental listing's start; `unexplained` counts the
+    version numbers that are neither stored nor proved absent, between the first and the highest since the image was
+    created.
     """
 
     recent: int
@@ -37,7 +37,7 @@ class LargeStream:
 
 
 def large_streams(connection: Connection, planned: Iterable[PlannedStream]) -> Mapping[Stream, LargeStream]:
-    """What is stored of these streams; those of which nothing is stored are left out."""
+    """The stored facts about these streams; streams without stored data are left out."""
     connection.offer("large_streams_arrow", pa.Table.from_pylist(list(map(_record, planned)), _SCHEMA))
     return {
         Stream(Scope(row["account_id"], row["region"]), row["image_name"]): LargeStream(

@@ -1,4 +1,4 @@
-"""What one question may cost: DuckDB's settings for it, and the bounds of the process that answers it.
+"""The limits of one query: DuckDB's settings for it, and the limits of the process that answers it.
 
 Must not know how a question is asked, nor what is asked.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 _MEBIBYTE = 1 << 20
-# What a query that is nearly done gets from who waits; well below lock_wait and the patience of planning.
+# A waiting writer gives a running query so long to finish; well below lock_wait and the wait of planning.
 _COURTESY_SECONDS = 0.5
 _ATTEMPTS = 5
 _SWITCHED_OFF = dict.fromkeys(
@@ -29,11 +29,12 @@ _SWITCHED_OFF = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one query may cost. `timeout` counts DuckDB's time, anew when it is repeated after a load.
+    """The limits of one query. `timeout` limits DuckDB's time; it starts again when the query is retried.
 
-    Reading ends once `rows` are there; None is all. `memory_bytes` is what DuckDB counts, and its process has as much
-    again for what DuckDB does not count. `spill_bytes` bounds DuckDB's files and, apart, the answer. A writer waits
-    for the query `courtesy_seconds`; after `attempts` that were stopped for one, the query fails.
+    Reading stops after `rows` rows; None reads all. `memory_bytes` limits the memory that DuckDB counts; its process
+    may use as much again for memory that DuckDB does not count. `spill_bytes` limits DuckDB's temporary files, and
+    separately the answer. When a writer waits, the query gets `courtesy_seconds` to finish, then it is cancelled and
+    retried after the load; it fails after `attempts` attempts.
     """
 
     timeout: timedelta = timedelta(minutes=5)

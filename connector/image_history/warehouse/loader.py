@@ -1,6 +1,6 @@
 """Loads one landed run: rows, events, deletions, streams, coverage and the run's record in one transaction.
 
-Wires the statements of sql/load in their order; must not know AWS, threads, or the command line.
+Runs the statements of sql/load in their order; must not know AWS, threads, or the command line.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-# What a run has read to its end, settled or not.
+# The outcomes of listings that were read to their end, settled or not.
 _PROVED = frozenset({Outcome.READ, Outcome.COMPLETE, Outcome.GONE})
 _NOT_A_FAILURE = frozenset({Outcome.COMPLETE, Outcome.GONE})
 
-# What the runs table says of a run of which parts are still to come.
+# The outcome in the table runs of a run that is loaded in parts and goes on.
 RUNNING = "running"
 
 logger = logging.getLogger(__name__)
@@ -75,10 +75,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One run as it was loaded: its rows scope by scope, the deletions that the breaker holds back, and when.
+    """One run as it was loaded: its row counts by scope, the deletions that the breaker holds back, and the time.
 
-    `drift` is what this run was the first to meet; `observed_ms` is UTC epoch milliseconds. `founded`: the warehouse
-    went on from what the run was planned on.
+    `drift` is the drift that no earlier run had; `observed_ms` is UTC epoch milliseconds. `founded` says that the
+    warehouse contained the state that the run was planned on.
     """
 
     run: LandedRun
@@ -90,15 +90,16 @@ class Loaded:
 
     @property
     def loaded_ms(self) -> int:
-        """When it was loaded, as `runs` has it; UTC epoch milliseconds."""
+        """When it was loaded, as in the table runs; UTC epoch milliseconds."""
         return self.observed_ms + 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What the warehouse holds of a run: its scopes, and when its last part was loaded (UTC epoch milliseconds).
+    """What the warehouse held of a run before this load: its scopes, and when its last part was loaded.
 
-    `running` counts other runs of which parts are loaded, `observed_ms` is the instant of this load.
+    `running` counts other runs that are loaded in parts and go on; `observed_ms` is the instant of this load.
+    Instants in UTC epoch milliseconds.
     """
 
     observed_ms: int
@@ -108,17 +109,17 @@ class _Before:
 
 
 def loaded_runs(connection: Connection, run_ids: Iterable[str]) -> frozenset[str]:
-    """Which of these runs the warehouse holds already, with nothing of them left to load."""
+    """Which of these runs are loaded completely."""
     found = connection.table("load/is_loaded", {"run_ids": list(run_ids)}).to_pylist()
     return frozenset(row["etl_run_id"] for row in found if row["is_whole"])
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What planning needs to know: every stream, and which account each profile or role and region led to.
+    """What planning needs: every stream, and the account that each profile or role and region led to.
 
-    `newest` is the load after which all this was so; None for an empty warehouse. `confirmed` is what decides
-    who may rest; None where nobody may.
+    `newest` is the newest load; None for an empty warehouse. `confirmed` decides which images may rest; with None
+    no image may.
     """
 
     streams: Mapping[Stream, StreamKnowledge] = field(default_factory=dict)
@@ -135,12 +136,12 @@ def known(
     after: Load | None = None,
     streams: pa.Table | None = None,
 ) -> Knowledge:
-    """What the warehouse knows; what is confirmed of its streams, and by images' times, if that is asked for.
+    """What planning needs of the warehouse; with `confirmed` and `image_times`, what allows images to rest too.
 
-    `streams` are the rows of sql/load/known_streams.sql, where they are at hand.
+    `streams` are the rows of sql/load/known_streams.sql, if the caller has read them already.
 
-    Where it lacks `after`, a load that somebody remembers, a backup was put in its place, and hints at what it lacks
-    are gone: then nothing is confirmed.
+    `after` is a load that the landing folder remembers. If the warehouse lacks it, the file was replaced by a backup,
+    and hints about what it lacks were acknowledged already: then nothing is confirmed.
     """
     accounts = connection.table("load/known_accounts").to_pylist()
     return Knowledge(
@@ -175,11 +176,12 @@ def known_streams(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
 
 
 def load_run(connection: Connection, run: LandedRun, share: Share = EVERYTHING) -> Loaded:
-    """Load what the run landed and the warehouse lacks: all of it, whether it was read to its end or not, or a share.
+    """Load a share of the run, by default everything that is not loaded yet, whether it was read to its end or not.
 
     One transaction: after an exception (LoadError) nothing of it is stored. Streams that were not settled are covered
-    as `partial`, keep their watermark, and have nothing deleted. So are all of a run that rests on a state which this
-    warehouse lacks, as after a backup was put in its place: its rows are what AWS said, its proofs are void.
+    as `partial`, keep their watermark, and have nothing deleted. The same holds for all streams of a run that was
+    planned on a state which this warehouse lacks, as after it was replaced by a backup: the rows are valid, the
+    proofs are void.
     """
     return connection.with_memory_enough(lambda: _loaded(connection, run, share))
 
@@ -205,7 +207,7 @@ def _loaded(connection: Connection, landed: LandedRun, share: Share) -> Loaded:
 
 
 def _before(connection: Connection, run_id: str) -> _Before:
-    """What is there already. Now is later than every earlier load: what was known at an instant never changes."""
+    """What is loaded already. `observed_ms` is after every earlier load, so that known_at never changes."""
     found = connection.table("load/newest_observation", {"run_id": run_id}).to_pylist()[0]
     newest = found["finished_ms"]
     observed_ms = now_ms() if newest is None else max(now_ms(), int(newest) + 1)
@@ -215,7 +217,7 @@ def _before(connection: Connection, run_id: str) -> _Before:
 
 
 def loaded_scopes(connection: Connection, run_id: str) -> dict[Scope, RowCounts]:
-    """The scopes of a run that the warehouse holds already, and what loading them did."""
+    """The scopes of a run that are loaded already, with their row counts."""
     return {
         Scope(row["account_id"], row["region"]): RowCounts(
             row["inserted"] or 0,
@@ -229,7 +231,7 @@ def loaded_scopes(connection: Connection, run_id: str) -> dict[Scope, RowCounts]
 
 
 def _as_loaded(connection: Connection, run: LandedRun, before: _Before) -> LandedRun:
-    """The run, with those of its listings void whose proofs a part before found void."""
+    """The run; listings whose proofs were void in an earlier part are void here too."""
     if not before.rows:
         return run
     found = connection.table("reports/incomplete_coverage", {"run_id": run.plan.run_id}).to_pylist()
@@ -250,7 +252,10 @@ def _as_loaded(connection: Connection, run: LandedRun, before: _Before) -> Lande
 def _new_scopes(
     connection: Connection, run: LandedRun, wanted: frozenset[Scope], before: _Before
 ) -> LandedRun:
-    """Load the scopes that the warehouse lacks; the run, with their proofs void that don't fit this warehouse."""
+    """Load the scopes that the warehouse lacks.
+
+    Returns the run; listings whose proofs don't fit this warehouse are void in it.
+    """
     new = wanted.difference(before.rows)
     part = _prepared(connection, run if new == run.scopes else part_of(run, new))
     load = _Load(connection, part, before.observed_ms)
@@ -265,7 +270,7 @@ def _new_scopes(
 
 
 def _late_details(connection: Connection, run: LandedRun, files: tuple[Path, ...], before: _Before) -> None:
-    """Load the details of scopes that are loaded already: as often as one likes, for a kill may come after it."""
+    """Load the details of scopes that are loaded already. May be repeated, since a kill may come after it."""
     part = part_of(run, before.rows.keys())
     detailed = part.details.streams.keys()
     part = replace(
@@ -285,7 +290,7 @@ def _late_details(connection: Connection, run: LandedRun, files: tuple[Path, ...
 
 
 def _held_back(connection: Connection, run: LandedRun) -> dict[Scope, int]:
-    """How many deletions the breaker holds back in streams that the run planned to read, by it or an earlier one."""
+    """The number of deletions by scope that the breaker holds back in the run's streams, also since earlier runs."""
     planned = {each.stream for each in run.plan.streams}
     found: Counter[Scope] = Counter()
     for row in connection.table("load/held_back").to_pylist():
@@ -301,7 +306,7 @@ def _voided(run: LandedRun) -> LandedRun:
 
 
 def _offered(connection: Connection, run: LandedRun) -> None:
-    """Offer what the run says of scopes and streams."""
+    """Make the run's scopes, listings and rows readable for the statements of the load."""
     connection.offer("scopes_arrow", scopes_table(run))
     land_listed(connection, run, checkpoints(run))
     connection.run("load/read_since", {"run_id": run.plan.run_id})
@@ -310,7 +315,7 @@ def _offered(connection: Connection, run: LandedRun) -> None:
 
 
 def _prepared(connection: Connection, run: LandedRun) -> LandedRun:
-    """Offer the run; what is returned is without the proofs that don't fit this warehouse."""
+    """Offer the run, and return it without the proofs that don't fit this warehouse."""
     _offered(connection, run)
     void = {mark.stream: mark for mark in (*_unsettled(connection, run), *_unfounded_here(connection, run))}
     if not void:
@@ -328,9 +333,9 @@ def _unfounded_here(connection: Connection, run: LandedRun) -> Iterable[Checkpoi
 
 
 def _unsettled(connection: Connection, run: LandedRun) -> Iterable[Checkpoint]:
-    """The listings that lack what another run has stored since this one was held against the warehouse.
+    """The listings that lack versions which another run stored after this run was compared with the warehouse.
 
-    There are none where the warehouse is as it was when the run was planned.
+    There are none if nothing was loaded since the run was planned.
     """
     newest = newest_load(connection, besides=run.plan.run_id)
     if newest is not None and newest == Load(run.plan.base_run or "", run.plan.base_loaded_ms or 0):
@@ -343,7 +348,7 @@ def _unsettled(connection: Connection, run: LandedRun) -> Iterable[Checkpoint]:
             run.checkpoints[stream_of(row)],
             outcome=Outcome.PARTIAL,
             error_code="UnsettledListing",
-            error_message=f"{stream_of(row)} was settled before another run had stored what this one lacks: its rows "
+            error_message=f"{stream_of(row)} lacks versions that another run stored after it was settled: its rows "
             "are kept, its watermark stays, nothing of it is deleted, and the next sync reads it again.",
         )
 
@@ -353,7 +358,7 @@ def _void(mark: Checkpoint) -> Checkpoint:
         mark,
         outcome=Outcome.PARTIAL,
         error_code="UnfoundedListing",
-        error_message=f"{mark.stream} was listed from where another state of this warehouse ended: its rows are "
+        error_message=f"{mark.stream} was listed by a plan for another state of this warehouse: its rows are "
         "kept, its watermark stays, and the next sync lists it from there.",
     )
 
@@ -362,8 +367,8 @@ def _void(mark: Checkpoint) -> Checkpoint:
 class _Load:
     """The steps of one load, inside its transaction. A statement that would change nothing is left out.
 
-    Deletions are observed a millisecond after everything else, so that a version that was still listed when
-    a run began, and was gone when it ended, has both events in their order.
+    Deletions are observed a millisecond after everything else: a version that was listed when the run began, and
+    gone when it ended, gets both events in order.
     """
 
     connection: Connection
@@ -419,7 +424,7 @@ class _Load:
         }
 
     def cover(self, rows: Mapping[Scope, RowCounts]) -> None:
-        """Write what the run proved of each scope, and what was done in it."""
+        """Write the coverage: what the run proved about each scope, and the row counts of the load."""
         run_id = self.run.plan.run_id
         self.connection.offer("accounts_arrow", accounts_table(self.run))
         if self.run.plan.accept_account:
@@ -445,13 +450,13 @@ class _Load:
         self.connection.run("load/touched_bounds")
 
     def no_deletions(self) -> None:
-        """Nothing is deleted, and nobody is touched but by `changed`."""
+        """Prepare a load without deletions: only versions in `changed` are touched."""
         land_proofs(self.connection, self.run)
         self.connection.run("load/deleted")
         self._touched()
 
     def cover_details(self, rows: Mapping[Scope, RowCounts]) -> None:
-        """Add what was learned of details to what is said of scopes that are loaded already."""
+        """Add the results of details to the coverage and row counts of scopes that are loaded already."""
         run_id = {"run_id": self.run.plan.run_id}
         self._told()
         self.connection.run("load/update_detailed_coverage", run_id)
@@ -460,7 +465,7 @@ class _Load:
         self.connection.run("load/add_counts", run_id)
 
     def check(self) -> None:
-        """Run every check of sql/checks on what was touched; a row that one returns undoes the load."""
+        """Run every check of sql/checks on the touched rows. LoadError if one returns a row."""
         for name in names("checks"):
             wrong = self.connection.table(name)
             if wrong.num_rows:
@@ -474,14 +479,14 @@ class _Load:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """Writes the run's own record, and what is told of the run as a whole."""
+    """Writes the run's record in the table runs, and its schema drift."""
 
     connection: Connection
     run: LandedRun
     before: _Before
 
     def drift(self, *, ends: bool) -> tuple[Drift, ...]:
-        """Write what the run met that is not known here. It is counted, and new, when the run ends."""
+        """Write the run's schema drift. When the run ends, count the occurrences and return the new drift."""
         if not self.run.drift:
             return ()
         stamp = {"run_id": self.run.plan.run_id, "observed_at": _iso(self.before.observed_ms)}
@@ -493,7 +498,7 @@ class _Record:
         return tuple(Drift(**row) for row in found)
 
     def write(self, ending: str) -> Mapping[Scope, RowCounts]:
-        """Write the record in place of the one of the part before; returns what was done in each scope so far."""
+        """Replace the run's record of the previous part; returns the row counts of each scope so far."""
         run_id = self.run.plan.run_id
         rows = loaded_scopes(self.connection, run_id)
         if self.before.own_ms is not None:
@@ -513,7 +518,7 @@ def _instant(milliseconds: int) -> datetime:
 
 
 def _evaluated(run: LandedRun) -> frozenset[Scope]:
-    """The scopes in which some listing could have proved a deletion."""
+    """The scopes in which at least one listing could prove deletions."""
     return frozenset(
         mark.stream.scope
         for mark in checkpoints(run)
@@ -523,7 +528,7 @@ def _evaluated(run: LandedRun) -> frozenset[Scope]:
 
 
 def run_outcome(run: LandedRun, held_back: Mapping[Scope, int]) -> Outcome:
-    """HELD_BACK if deletions are, COMPLETE if every scope and every stream was read whole, else PARTIAL."""
+    """HELD_BACK if deletions are held back, COMPLETE if every scope and stream was read whole, else PARTIAL."""
     if held_back:
         return Outcome.HELD_BACK
     whole = not run.plan.unreadable and all(mark.outcome in _NOT_A_FAILURE for mark in checkpoints(run))

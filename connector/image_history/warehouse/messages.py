@@ -1,4 +1,4 @@
-"""What the process that asks and the process that answers tell each other, and how it goes through a pipe.
+"""The messages between the asking and the answering process, and their format in a pipe.
 
 Must not know DuckDB, nor who starts which process.
 """
@@ -17,14 +17,14 @@ import msgspec
 from image_history.warehouse.limits import Limits
 from image_history.warehouse.saved import Question
 
-# How long DuckDB is interrupted before its process is given up.
+# How long DuckDB is interrupted before its process is ended.
 GRACE_SECONDS = 5.0
 _LENGTHS = struct.Struct("!QQ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One question to a warehouse. `path` is seen from `here`; `spill_folder` is the asker's, who removes it."""
+    """One query to a warehouse. `path` is relative to `here`; the asking process removes `spill_folder`."""
 
     path: Path
     here: str | None
@@ -35,7 +35,7 @@ class Request:
 
 
 class Began(msgspec.Struct, frozen=True, tag=True):
-    """DuckDB works on the question from now on."""
+    """DuckDB has begun to work on the query."""
 
 
 class GaveWay(msgspec.Struct, frozen=True, tag=True):
@@ -45,9 +45,9 @@ class GaveWay(msgspec.Struct, frozen=True, tag=True):
 
 
 class Answered(msgspec.Struct, frozen=True, tag=True):
-    """All rows are there, as a stream of Arrow: behind this message, or `in_file` of the spill folder.
+    """The query was answered; its rows are an Arrow stream: in the body, or in the spill folder if `in_file`.
 
-    With `ends` the process has grown too large for another query.
+    `ends` says that the process has grown too large for another query, and exits.
     """
 
     in_file: bool
@@ -55,9 +55,9 @@ class Answered(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The question was not answered: `kind` is an error's name in image_history.errors.
+    """The query was not answered: `kind` is the name of an error class in image_history.errors.
 
-    `holder` is who has a locked warehouse. With `ends` DuckDB could not be stopped, and its process ends.
+    `holder` is the holder of a locked warehouse. `ends` says that DuckDB could not be stopped, and the process exits.
     """
 
     kind: str
@@ -71,7 +71,7 @@ _DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 def send(pipe: BinaryIO, head: bytes, body: bytes | memoryview = b"") -> None:
-    """Write one message, whole. Raises OSError if nobody reads any more."""
+    """Write one whole message. Raises OSError if the other process has ended."""
     pipe.write(_LENGTHS.pack(len(head), len(body)))
     pipe.write(head)
     pipe.write(body)
@@ -85,12 +85,12 @@ def receive(descriptor: int, wait: Callable[[], None]) -> tuple[bytearray, bytea
 
 
 def encoded(message: Message) -> bytes:
-    """A message's head."""
+    """The head of a message."""
     return msgspec.json.encode(message)
 
 
 def decoded(head: bytearray) -> Message:
-    """The message of a head. Raises msgspec.DecodeError if it is none."""
+    """The message in a head. Raises msgspec.DecodeError if the head is not a message."""
     return _DECODER.decode(head)
 
 

@@ -1,4 +1,4 @@
-"""Which versions a run owes details, by what it has landed and what is stored.
+"""Which versions a run still has to read details of, from what it has landed and what is stored.
 
 Only reads; must not know AWS, or how details are asked for.
 """
@@ -25,7 +25,7 @@ _BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class OwedRows:
-    """The owed versions of one scope, the most wanted first. As rows of Arrow: there may be a million."""
+    """The owed versions of one scope, the most urgent first. Kept as Arrow rows: there may be a million."""
 
     rows: pa.Table
 
@@ -34,7 +34,7 @@ class OwedRows:
 
     @property
     def calls(self) -> int:
-        """How many calls they owe: those that a second page of aliases takes are not known before."""
+        """How many calls they owe, without the calls for further pages of aliases, which are unknown before."""
         wanted = ("wants_description", "wants_aliases")
         return sum(self.rows[name].to_pylist().count(True) for name in wanted)
 
@@ -55,9 +55,9 @@ def _owed(row: Mapping[str, Any]) -> Owed:
 
 
 def owed_details(connection: Connection, run: LandedRun, every: timedelta) -> Mapping[Scope, OwedRows]:
-    """The versions that are new or changed, that were never answered for, or last before `every`.
+    """The versions that are new or changed, or whose details were never read, or last read longer ago than `every`.
 
-    Those of which this run has landed details are not among them, unless their aliases contradict each other.
+    Versions with details that this run has landed are left out, unless their aliases contradict each other.
     Nothing is written to the file.
     """
     rows = connection.with_memory_enough(lambda: _rows(connection, run, every))
@@ -65,9 +65,9 @@ def owed_details(connection: Connection, run: LandedRun, every: timedelta) -> Ma
 
 
 def count_owed(connection: Connection, before_ms: int) -> Mapping[Stream, tuple[int, int]]:
-    """How many versions of each stream owe a description, and how many aliases, by what is stored.
+    """How many stored versions of each stream owe a description, and how many owe aliases.
 
-    Those answered for before `before_ms` (UTC epoch milliseconds) owe both again.
+    Versions whose details were last read before `before_ms` (UTC epoch milliseconds) owe both again.
     """
     rows = connection.table("planning/owed_details", {"before_ms": before_ms}).to_pylist()
     return {
@@ -95,7 +95,7 @@ def _rows(connection: Connection, run: LandedRun, every: timedelta) -> pa.Table:
 
 
 def _by_scope(rows: pa.Table) -> Iterator[tuple[Scope, pa.Table]]:
-    """The parts of a table that is sorted by scope."""
+    """The part of each scope in a table that is sorted by scope."""
     accounts, regions = rows["account_id"].to_pylist(), rows["region"].to_pylist()
     scopes: Sequence[Scope] = [Scope(*pair) for pair in zip(accounts, regions, strict=True)]
     first = 0

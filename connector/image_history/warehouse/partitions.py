@@ -1,6 +1,6 @@
-"""The warehouse as a dataset is made of it: relations, their partitions with a fingerprint each, and their rows.
+"""The warehouse as the source of a dataset: relations, their partitions with fingerprints, and their rows.
 
-Everything that one `Source` tells is of one state of the warehouse. Must not know where the rows go, nor files.
+Everything read through one `Source` is of one state of the warehouse. Must not know where the rows go, nor files.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from image_history.warehouse.statements import names, statement
 from image_history.warehouse.warehouse import Connection, EngineError, WarehouseFile
 
 PARTITION_COLUMN = "region"
-# What is written differently from before has to be written anew: raise this with the writer's settings.
+# Part of each fingerprint. Raise it when the writer's settings change, so that all files are written again.
 _WRITER = 4
-# How sql/views makes what may be published; a macro may not.
+# The statements in sql/views that make a view; only views may be published, not macros.
 _VIEW = "CREATE OR REPLACE VIEW"
-# A sync that holds the file is not waited for.
+# So short that it does not wait for a sync that holds the file.
 LOOK_SECONDS = 0.5
 _FAILURES = (EngineError, pa.ArrowException, OSError, MemoryError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A sync that the warehouse holds; `finished_ms` is UTC epoch milliseconds."""
+    """A sync that is stored in the warehouse; `finished_ms` is UTC epoch milliseconds."""
 
     run_id: str
     finished_ms: int
@@ -43,7 +43,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table or view. `columns` are as they leave the warehouse; rows are sorted by `order`."""
+    """A table or view. `columns` is the schema for readers outside the warehouse; rows are sorted by `order`."""
 
     name: str
     columns: pa.Schema
@@ -51,12 +51,12 @@ class Relation:
 
     @property
     def partitioned(self) -> bool:
-        """Whether it is cut by region."""
+        """Whether it is partitioned by region."""
         return bool(PARTITION_COLUMN in self.columns.names)
 
     @property
     def stored(self) -> pa.Schema:
-        """The columns inside the files of a partition: the one that it is cut by is in their path."""
+        """The columns inside the files of a partition, without the partition column, which is in their path."""
         if not self.partitioned:
             return self.columns
         return self.columns.remove(self.columns.get_field_index(PARTITION_COLUMN))
@@ -64,9 +64,9 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """The rows of a relation in one region; `value` None is no region. Equal content has an equal fingerprint.
+    """The rows of a relation in one region (`value` None: region is null). Equal content has an equal fingerprint.
 
-    With `cut` false they are all rows of the relation, with all its columns.
+    If `cut` is false, the partition has all rows of the relation, with all its columns.
     """
 
     cut: bool
@@ -77,7 +77,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How many events of one region were learned up to an instant, and how many since."""
+    """How many events of one region were learned up to an instant (`before`), and since then (`after`)."""
 
     region: str
     before: int
@@ -86,7 +86,7 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An open warehouse. Whatever cannot be read is a WarehouseError."""
+    """An open warehouse. Rows that cannot be read raise WarehouseError."""
 
     connection: Connection
 
@@ -96,13 +96,13 @@ class Source:
         return Run(found[0]["etl_run_id"], found[0]["finished_ms"]) if found else None
 
     def warehouse_id(self) -> str | None:
-        """Which warehouse it is; None before the first sync."""
+        """The id of the warehouse; None before the first sync."""
         return warehouse_id(self.connection)
 
     def has_run(self, run_id: str, loaded_ms: int = 0) -> bool:
-        """Whether the warehouse holds that sync as it was after its load at `loaded_ms` (UTC epoch milliseconds).
+        """Whether the warehouse contains that sync's load at `loaded_ms` (UTC epoch milliseconds), or a later one.
 
-        If so, it holds everything that it held then: a sync may be loaded in parts.
+        If so, it contains everything from that time: a sync may be loaded in parts.
         """
         return last_loads(self.connection, [run_id]).get(run_id, -1) >= loaded_ms
 
@@ -110,7 +110,7 @@ class Source:
         """A table or view by its name; ConfigError names the nearest if there is none."""
         tables = {table.name for table in TABLES}
         if name not in tables:
-            # Only then, for it looks at every column that there is.
+            # Only for other names, since this lists every column of the warehouse.
             shown = self.connection.table("session/relations")["table_name"].to_pylist()
             _require_known(name, {*shown, *tables})
         found = self._open(f'FROM "{name}" LIMIT 0', {}).schema
@@ -119,7 +119,7 @@ class Source:
         return Relation(name, columns, tuple(column for column in key if column != PARTITION_COLUMN))
 
     def partitions(self, relation: Relation) -> list[Partition]:
-        """What the relation is cut into, by region; one partition without rows if it has none."""
+        """The partitions of the relation, by region; one partition without rows if the relation is empty."""
         shape = f"{_WRITER} {relation.order} {relation.columns.to_string(show_field_metadata=True)}"
         kept = [
             Partition(
@@ -136,29 +136,29 @@ class Source:
         return kept or [empty]
 
     def rows(self, relation: Relation, partition: Partition) -> Stream:
-        """The rows of a partition in their order, in the schema of its files. Nothing else can be read meanwhile."""
+        """The sorted rows of a partition, in the schema of its files. Close them before reading anything else."""
         columns = "* EXCLUDE (region)" if partition.cut else "*"
         where, parameters = _condition(partition)
         order = ", ".join(self._order(relation, where, parameters))
         sql = f'SELECT {columns} FROM "{relation.name}"{where} ORDER BY {order}'  # noqa: S608 - a known name
         schema = relation.stored if partition.cut else relation.columns
         if partition.cut and partition.value is not None:
-            # For readers that take no notice of names of folders.
+            # For readers that do not take the region from the folder's name.
             schema = schema.with_metadata({PARTITION_COLUMN: partition.value})
         return Stream(self._open(sql, parameters), schema, relation.name)
 
     def growth(self, since_ms: int) -> list[Growth]:
-        """The events of each region up to an instant (UTC epoch milliseconds), and those since."""
+        """The number of events of each region up to an instant (UTC epoch milliseconds), and since."""
         found = self.connection.table("tables/event_growth", {"as_of_ms": since_ms}).to_pylist()
         return [Growth(row["region"], row["before"], row["after"]) for row in found]
 
     def rows_since(self, relation: Relation, partition: Partition, since_ms: int) -> Stream:
-        """As `rows`, of the events that were learned after an instant."""
+        """As `rows`, but only the events that were learned after an instant."""
         parameters = {"region": partition.value or "", "as_of_ms": since_ms}
         return Stream(self._open(statement("tables/new_events"), parameters), relation.stored, relation.name)
 
     def _order(self, relation: Relation, where: str, parameters: dict[str, str]) -> Sequence[str]:
-        """What to sort by, without a first column of one value: DuckDB sorts twice as long where keys begin alike."""
+        """The sort columns, without the first if all its values are equal: DuckDB takes twice as long with it."""
         if len(relation.order) == len(relation.stored):
             return ("ALL",)
         first, *others = relation.order
@@ -179,7 +179,7 @@ class Source:
 
 
 class Stream:
-    """Rows that DuckDB gives, exactly in another schema of the same columns; a context manager that closes it."""
+    """Rows of DuckDB, cast to a schema with the same columns; a context manager that closes the reader."""
 
     def __init__(self, source: pa.RecordBatchReader, schema: pa.Schema, name: str) -> None:
         self.schema = schema
@@ -193,11 +193,11 @@ class Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Whoever failed half-way would keep the connection busy for as long as its error is looked at.
+        # Otherwise a reader that failed would keep the connection busy as long as its exception is referenced.
         self._source.close()
 
 
-# A sync publishes in its own process, and stays as small as it was while it loaded; half of that is Parquet's.
+# A sync publishes in its own process, with no more memory than the load used; half of that is for Parquet.
 _FRUGAL = Limits(memory_bytes=64 * 1024**2, threads=1)
 
 
@@ -215,7 +215,7 @@ def source(warehouse: WarehouseFile, *, wait_seconds: float | None = None) -> It
 
 
 def require_relations(warehouse: WarehouseFile, wanted: Iterable[str]) -> None:
-    """ConfigError for a name that is no table or view of the warehouse; before the first sync, of any warehouse."""
+    """ConfigError for a name that is no table or view of the warehouse, or before the first sync, of a new one."""
     if warehouse.file.exists():
         with source(warehouse, wait_seconds=LOOK_SECONDS) as rows:
             for name in wanted:
@@ -233,7 +233,7 @@ def _require_known(name: str, known: Collection[str]) -> None:
 
 
 def _contents(relation: Relation) -> str:
-    """Rows and a sum over their hashes for each partition: neither depends on the order in which they lie."""
+    """The query for each partition's row count and sum of row hashes; neither depends on the rows' order."""
     if not relation.partitioned:
         return (
             "SELECT false AS cut, NULL::VARCHAR AS value, count(*) AS rows, "  # noqa: S608 - a known name
@@ -255,7 +255,7 @@ def _condition(partition: Partition) -> tuple[str, dict[str, str]]:
 
 
 def _guarded(batches: pa.RecordBatchReader, what: str) -> Iterator[pa.RecordBatch]:
-    """The batches; an error inside of the stream reaches us as one of pyarrow's, with DuckDB's text."""
+    """The batches. WarehouseError for an error in the stream, which may be one of pyarrow's with DuckDB's text."""
     while True:
         try:
             batch = next(batches, None)

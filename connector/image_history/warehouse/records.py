@@ -29,7 +29,7 @@ from image_history.model import (
 from image_history.schema import COVERAGE, SCHEMA_DRIFT, SCOPE_ACCOUNTS, Column, Kind, Table, arrow_schema
 
 _DONE = ("inserted", "updated", "unchanged", "reappeared", "deleted")
-# What a row of coverage says that is not known before the load.
+# Columns of coverage that are unknown before the load.
 _TOLD_LATER = {"etl_run_id", "loaded_at", *_DONE}
 _LISTED = Table(
     "listed",
@@ -110,7 +110,7 @@ def _array(column: Column, values: list[Any]) -> pa.Array:
 
 
 def drift_table(run: LandedRun, *, counted: bool) -> pa.Table:
-    """One row an unknown value or member that the run met, with how often; 0 where that is not counted yet."""
+    """One row per unknown value or member in the run's answers, with its count; 0 if not `counted`."""
     met: Counter[tuple[str, str, str | None]] = Counter()
     for drift in run.drift:
         met[drift.operation, drift.member, drift.value] += drift.occurrences if counted else 0
@@ -122,7 +122,7 @@ def drift_table(run: LandedRun, *, counted: bool) -> pa.Table:
 
 
 def outcome(checkpoint: Checkpoint) -> Outcome:
-    """What the run proved of the stream; one that is not done with is PARTIAL."""
+    """What the run proved about the stream; PARTIAL if the stream is not finished."""
     return checkpoint.outcome if checkpoint.finished else Outcome.PARTIAL
 
 
@@ -135,7 +135,7 @@ def checkpoints(run: LandedRun) -> list[Checkpoint]:
 
 
 def calls_by_scope(run: LandedRun) -> dict[Scope, Calls]:
-    """What each scope of the run cost: discovery and segments together."""
+    """The calls of each scope of the run: discovery and segments together."""
     return {plan.scope: plan.calls + run.costs.get(plan.scope, Calls()) for plan in run.plan.scopes}
 
 
@@ -152,13 +152,13 @@ def stream_of(row: Mapping[str, str]) -> Stream:
 def listed_table(
     marks: Iterable[Checkpoint], details: Mapping[Stream, StreamDetails] | None = None
 ) -> pa.Table:
-    """One row a stream: what its checkpoint says, and what was learned of its details."""
+    """One row per stream: its checkpoint, and the outcome of its details."""
     found = {} if details is None else details
     return table_of(_LISTED, [{**_listed(mark), **_detailed(found.get(mark.stream))} for mark in marks])
 
 
 def detailed_table(run: LandedRun) -> pa.Table:
-    """One row a stream of which details were asked for, at rest or not."""
+    """One row per stream with a lookup of details, resting or not."""
     records = [{**_key(stream), **_detailed(found)} for stream, found in run.details.streams.items()]
     return table_of(_DETAILED, records)
 
@@ -192,9 +192,9 @@ def _listed(mark: Checkpoint) -> Record:
 
 
 def scopes_table(run: LandedRun) -> pa.Table:
-    """One row a scope whose account is known: whether its list of images was read whole.
+    """One row per scope whose account is known: whether its list of images was read whole.
 
-    One that could not be opened any more when the run went on had its list read before.
+    A scope that could not be opened when the run was continued had its list read before.
     """
     read = [_scope_listed(plan) for plan in run.plan.scopes]
     planned = {plan.scope for plan in run.plan.scopes}
@@ -240,7 +240,7 @@ def _scope_unread(scope: Scope, failure: Failure) -> Record:
 
 
 def counts_table(rows: Mapping[Scope, RowCounts]) -> pa.Table:
-    """One row a scope: what the load does to its versions."""
+    """One row per scope: the row counts of the load."""
     records = [
         {
             "account_id": scope.account_id,
@@ -253,7 +253,7 @@ def counts_table(rows: Mapping[Scope, RowCounts]) -> pa.Table:
 
 
 def accounts_table(run: LandedRun) -> pa.Table:
-    """One row a configured profile or role and region: the account that it led to."""
+    """One row per configured profile or role and region: the account that it led to."""
     records = [
         {"access": plan.identity, "region": plan.scope.region, "account_id": plan.scope.account_id}
         for plan in run.plan.scopes
@@ -263,7 +263,7 @@ def accounts_table(run: LandedRun) -> pa.Table:
 
 
 def proofs_table(run: LandedRun) -> pa.Table:
-    """One row a proved absence of what the run accepted."""
+    """One row per proved absence, from listings that the run accepted."""
     settled = {mark.stream for mark in checkpoints(run) if mark.outcome in {Outcome.COMPLETE, Outcome.GONE}}
     return table_of(_PROOFS, [_proof(absence) for absence in run.absences if absence.stream in settled])
 

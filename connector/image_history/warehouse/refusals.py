@@ -1,6 +1,6 @@
-"""What is no question, and what DuckDB's complaints mean: each becomes one sentence of a QueryError.
+"""Which statements are refused, and what DuckDB's error messages mean: each becomes one sentence of a QueryError.
 
-Pure: takes statements and messages as they are. Must not know how a query is run.
+Pure: takes statements and messages as arguments. Must not know how a query is run.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ _EXPLAIN = re.compile(
 _NEAR = 3
 _CALLABLE = {"identifier", "keyword"}
 _CALLED = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
-# What DuckDB has besides, and may have tomorrow, logs, checkpoints, profiles, runs SQL of its own, or takes pointers.
+# Table functions that only read. DuckDB's other ones, also future ones, may log, checkpoint, profile, run SQL or
+# take pointers.
 _READERS = re.compile(
     "(?:duckdb|pragma|read|parquet)_\\w+|sniff_csv|glob|which_secret|query_table|unnest|generate_series|range|repeat"
     "|repeat_row|json_each|json_tree|summary|test_all_types|test_vector_types|icu_calendar_names|pg_timezone_names"
 )
-# Different at each call, as DuckDB says, but nothing is left behind.
+# DuckDB calls them volatile, since each call returns another value, but they change nothing.
 _FLEETING = frozenset(
     {
         "current_connection_id",
@@ -60,15 +61,15 @@ _MOST_NAMED = 8
 
 
 class Statement(Protocol):
-    """What DuckDB's parser tells about a statement."""
+    """A statement as DuckDB's parser describes it."""
 
     @property
     def type(self) -> object:
-        """An enumeration's member; its name says the kind."""
+        """A member of an enumeration, named after the kind of statement."""
 
     @property
     def named_parameters(self) -> set[str]:
-        """Names without the dollar sign."""
+        """The parameters' names, without the dollar sign."""
 
 
 def require_reading(sql: str, statements: Sequence[Statement]) -> None:
@@ -77,12 +78,12 @@ def require_reading(sql: str, statements: Sequence[Statement]) -> None:
         raise QueryError("The query is empty; ask for example: FROM image_versions LIMIT 10.")
     kinds = list(map(_kind, statements))
     if kinds[0] in _PIVOTED and kinds[1:] in ([], ["SELECT"]) and re.search(r"(?i)\bpivot\b", sql):
-        raise QueryError("PIVOT must be told its columns here: PIVOT ... ON column IN ('a', 'b') USING ...")
+        raise QueryError("PIVOT must name its columns here: PIVOT ... ON column IN ('a', 'b') USING ...")
     if len(statements) > 1:
         raise QueryError(f"A query is one statement; these are {len(statements)}.")
     word = first_word(sql)
     if kinds[0] not in _READING_TYPES:
-        # WITH may stand before an INSERT, so that the kind says more than the word.
+        # WITH may stand before an INSERT, so the kind is more precise than the first word.
         raise refusal(kinds[0] if word in READING else word)
     if word not in READING:
         raise refusal(word)
@@ -94,7 +95,7 @@ def _kind(statement: Statement) -> str:
     try:
         return str(getattr(statement.type, "name", statement.type))
     except ValueError:
-        # DuckDB 2.0 has statements that its Python package has no name for, as UPDATE EXTENSIONS.
+        # The Python package of DuckDB 2.0 has no name for some statements, such as UPDATE EXTENSIONS.
         return "This statement"
 
 
@@ -113,7 +114,7 @@ def first_word(sql: str) -> str:
 
 
 def called(sql: str, tokens: Sequence[tuple[int, str]]) -> frozenset[str]:
-    """Every name that stands before a parenthesis, in small letters. `tokens` are offsets in UTF-8, and kinds."""
+    """Every name before an opening parenthesis, in lower case. `tokens` are byte offsets in UTF-8, and kinds."""
     text = sql.encode()
     ends = [*(at for at, _ in tokens[1:]), len(text)]
     pieces = [(kind, text[at:end].decode()) for (at, kind), end in zip(tokens, ends, strict=True)]
@@ -128,15 +129,15 @@ def called(sql: str, tokens: Sequence[tuple[int, str]]) -> frozenset[str]:
 def require_harmless(names: Collection[str], doers: Collection[str]) -> None:
     """QueryError if a function is called that may do more than compute or read.
 
-    `doers` are all of this DuckDB that may: what it calls volatile, and what stands where a table stands.
+    `doers` are all functions of this DuckDB that may: volatile functions, and functions used like a table.
     """
     for name in sorted(names):
         if name in doers and name not in _FLEETING and not _READERS.fullmatch(name):
-            raise QueryError(f"The function {name} is refused: a query calls only what computes or reads.")
+            raise QueryError(f"The function {name} is refused: a query may only compute and read.")
 
 
 def overtime(allowed: timedelta) -> QueryError:
-    """The error for a query that took longer than that."""
+    """The error for a query that took longer than `allowed`."""
     from image_history.config.durations import format_duration
 
     return QueryError(
@@ -146,27 +147,27 @@ def overtime(allowed: timedelta) -> QueryError:
 
 
 def greedy() -> QueryError:
-    """The error for a query that the process has no more memory for."""
+    """The error for a query for which the process has not enough memory."""
     return QueryError("The query needs more memory than a query may use; ask for less.")
 
 
 def died(code: int) -> QueryError:
-    """The error for a query in which DuckDB's process ended with that code, a signal's if it is negative."""
+    """The error for a query during which DuckDB's process ended with exit code `code`; a negative one is a signal."""
     if code == -signal.SIGKILL:
         return QueryError(
             "The query's process was killed, most likely because the machine ran out of memory; ask for less."
         )
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return QueryError(
-        f"DuckDB's process ended over the query ({name}): it met a fault of DuckDB's, or needs more memory than a "
-        "query may use. Ask for less, or in another way; the warehouse is as it was."
+        f"DuckDB's process ended during the query ({name}): a fault in DuckDB, or more memory than a query may "
+        "use. Ask for less, or write the query in another way; the warehouse was not changed."
     )
 
 
 def bound(parameters: Mapping[str, object], wanted: Collection[str]) -> dict[str, object]:
-    """The values by the names that the query uses; names are the same in any case, as in DuckDB.
+    """The values by the parameter names of the query; case is ignored, as in DuckDB.
 
-    QueryError names a parameter without a value, or a value that no parameter takes.
+    QueryError names a parameter without a value, or a value without a parameter.
     """
     names = {name.casefold(): name for name in wanted}
     for name in parameters:
@@ -185,7 +186,7 @@ def bound(parameters: Mapping[str, object], wanted: Collection[str]) -> dict[str
 
 
 def explained(complaint: str, relations: Mapping[str, Sequence[str]], sql: str = "") -> QueryError:
-    """DuckDB's message as an error of ours. `relations` are tables and views with their columns, `sql` the query."""
+    """DuckDB's message as a QueryError. `relations` are tables and views with their columns, `sql` the query."""
     message = re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", complaint.strip())
     headline = message.splitlines()[0].rstrip(" .!")
     for pattern, sentence in _SENTENCES.items():
@@ -231,7 +232,7 @@ def _unknown_column(message: str, relations: Mapping[str, Sequence[str]], sql: s
     if not found:
         return None
     name = found[1]
-    # DuckDB names one or two candidates of many columns; the tables of the query have all of them.
+    # DuckDB's message names only one or two similar columns; the query's tables have all columns.
     words = {word.casefold() for word in re.findall(r"\w+", sql)}
     asked = [column for relation, columns in relations.items() if relation in words for column in columns]
     candidates = list(dict.fromkeys(asked)) or _quoted_names(re.search(r"Candidate bindings: (.*)", message))
@@ -262,13 +263,13 @@ def _suggestion(message: str) -> str:
 
 
 def _cast(message: str) -> str:
-    """What DuckDB's request for a cast means to who gave a parameter: text takes the type that it meets."""
+    """A hint if DuckDB requests a cast: a parameter's value is text, and is not always converted."""
     wanted = "explicit type cast" in message
     return "; a parameter's value is text until it is cast, as in $n::BIGINT" if wanted else ""
 
 
 def _position(message: str) -> str:
-    """Where DuckDB's arrow points: line and, unless the excerpt is cut, column, with the line itself."""
+    """The position of DuckDB's arrow: line, column (unless the excerpt is cut), and the line itself."""
     found = re.search(r"^(LINE (\d+): )(.*)\n( *)\^", message, re.MULTILINE)
     if not found:
         return ""

@@ -1,4 +1,4 @@
-"""A table or view as a whole: the query that reads it in the order of its key, and its schema outside.
+"""A table or view as a whole: the query that reads it in the order of its key, and its schema for readers.
 
 Must not know how rows are read or written.
 """
@@ -17,25 +17,25 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def is_name(text: str) -> bool:
-    """Whether the text can be the name of a table or view, and so is no SQL."""
+    """Whether the text may be the name of a table or view, and not SQL."""
     return _NAME.fullmatch(text) is not None
 
 
 def whole(name: str) -> Question:
-    """All rows of a table or view, by its key, so that equal rows come in an equal order."""
+    """The query for all rows of a table or view, sorted by its key so that equal content has equal order."""
     table = _table(name)
     order = ", ".join(table.key) if table else "ALL"
-    return Question(f'FROM "{name}" ORDER BY {order}')  # the name is one, see is_name
+    return Question(f'FROM "{name}" ORDER BY {order}')  # the name was checked, see is_name
 
 
 def key_of(name: str) -> tuple[str, ...]:
-    """The columns that a table's rows are sorted by; none for a view."""
+    """The columns by which a table's rows are sorted; empty for a view."""
     table = _table(name)
     return table.key if table else ()
 
 
 def outside(name: str, found: pa.Schema) -> pa.Schema:
-    """The schema in which a relation leaves the warehouse: milliseconds, and each column's meaning.
+    """The schema of a relation outside the warehouse: instants in milliseconds, and each column's meaning.
 
     A relation that is not ours keeps the schema that was `found`.
     """
@@ -48,7 +48,7 @@ def outside(name: str, found: pa.Schema) -> pa.Schema:
 
 
 def _meanings(columns: list[str]) -> dict[str, str]:
-    """What columns of a view mean: it is made of the table with which it shares most of them."""
+    """The meaning of a view's columns, taken from the table with which it shares the most columns."""
     origin = max(TABLES, key=lambda table: len({column.name for column in table.columns} & set(columns)))
     return {column.name: column.meaning for column in origin.columns}
 
@@ -58,7 +58,7 @@ def _table(name: str) -> Table | None:
 
 
 def _viewed(field: pa.Field, meaning: str | None) -> pa.Field:
-    """A column of a view: it may be null whatever its table says, as after an outer join."""
+    """A column of a view: always nullable, since an outer join may make nulls."""
     instant = pa.types.is_timestamp(field.type) and field.type.tz is not None
     kind = pa.timestamp("ms", tz="UTC") if instant else field.type
     return pa.field(field.name, kind, metadata=None if meaning is None else {"comment": meaning})

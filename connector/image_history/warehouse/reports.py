@@ -1,4 +1,4 @@
-"""Reads the warehouse for the verbs that report on it: the statements of sql/reports, as Arrow tables.
+"""Reads the warehouse for the commands that report on it: the statements of sql/reports, as Arrow tables.
 
 Must not know what a report is for, nor how it is shown.
 """
@@ -31,7 +31,7 @@ class Reports:
         return self._answer(f"reports/{name}", parameters)
 
     def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
-        """All rows of a statement, which is named with its folder. Raises as `table` does."""
+        """All rows of a statement, named with its folder as in `shell/images`. Raises as `table` does."""
         rows: list[dict[str, Any]] = self._answer(name, parameters).to_pylist()
         return rows
 
@@ -41,7 +41,7 @@ class Reports:
         except EngineError as error:
             reason = str(error).strip().splitlines()[0].rstrip(".")
             raise WarehouseError(
-                f"The warehouse cannot tell ({reason}). If another version of image-history wrote it, run "
+                f"The warehouse cannot answer ({reason}). If another version of image-history wrote it, run "
                 "image-history sync: that brings its views up to date."
             ) from error
 

@@ -1,4 +1,4 @@
-"""The saved queries, ours under sql/queries and a user's own: what each says about itself, and needs to be asked.
+"""The saved queries, ours under sql/queries and the user's own: what their headers say, and how to run them.
 
 Must not know DuckDB: a header is text, and a test holds ours against the query below it.
 """
@@ -16,7 +16,7 @@ from image_history.warehouse.statements import folder
 
 _ENTRY = re.compile(r"([A-Z][a-z]+): (.*)")
 _ENTRIES = ("What", "Parameters", "Columns")
-# A default is a word, or SQL's text in quotes, in which two quotes stand for one: '' is the empty text.
+# A default is a word, or an SQL string in single quotes, in which two quotes stand for one: '' is the empty text.
 _PARAMETER = re.compile(
     r"\$(?P<name>\w+)(?: = (?P<default>'(?:[^']|'')*'|[^\s']\S*))? \((?P<meaning>[^)]*)\)"
 )
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query as somebody asks it. `parameters` are values of $names; text takes the type that it meets."""
+    """A query to run. `parameters` are the values of its $names; DuckDB casts text to the type that it is used as."""
 
     sql: str
     parameters: Mapping[str, object] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class SavedQuery:
-    """A file of a folder of queries. `columns` are those of its result, in order."""
+    """One saved query, from its file. `columns` are the columns of its result, in order."""
 
     name: str
     what: str
@@ -52,7 +52,7 @@ class SavedQuery:
     sql: str
 
     def question(self, given: Mapping[str, object]) -> Question:
-        """The query with its defaults where nothing is given. QueryError names what is missing or wrong."""
+        """The query with the given values and its defaults. QueryError names a missing or wrong parameter."""
         for name, value in given.items():
             self._require_fit(name, value)
         for parameter in self.parameters:
@@ -67,7 +67,10 @@ class SavedQuery:
         return Question(self.sql, defaults | dict(given))
 
     def _require_fit(self, name: str, value: object) -> None:
-        """A number has to be one: DuckDB would notice only where there is a row to compare it with."""
+        """QueryError unless the parameter exists and its value fits.
+
+        A number is checked here: DuckDB would notice a wrong one only when it compares the value with a row.
+        """
         known = {parameter.name: parameter for parameter in self.parameters}
         if name not in known:
             there = ", ".join(f"${each}" for each in known)
@@ -81,9 +84,9 @@ class SavedQuery:
 
 
 def saved(name: str, own: Path | None = None) -> SavedQuery:
-    """The saved query of that name, ours or of the folder `own`. Only that one is read.
+    """The saved query of that name, ours or one of the folder `own`. Only its file is read.
 
-    ConfigError names the nearest if there is none, and says what is wrong with the folder or with the file.
+    ConfigError names the nearest if there is none, or says what is wrong with the folder or the file.
     """
     known = _files(own)
     if name not in known:
@@ -100,14 +103,14 @@ def saved_queries(own: Path | None = None) -> tuple[SavedQuery, ...]:
 
 
 def saved_names(own: Path | None = None) -> list[str]:
-    """Their names alone; no file is read. ConfigError for a folder that is none."""
+    """The names of all saved queries; no file is read. ConfigError if the folder cannot be read."""
     return list(_files(own))
 
 
 def own_queries(own: Path) -> list[SavedQuery | ConfigError]:
-    """The queries of a folder of one's own, by name, and what is wrong with those that cannot be asked.
+    """The user's own queries, by name; for a query that cannot be run, the error that says why.
 
-    ConfigError for a folder that is none.
+    ConfigError if the folder cannot be read.
     """
     mine = {path.stem for path in _listed(own)}
     return [_or_why(files) for name, files in _files(own).items() if name in mine]
@@ -121,7 +124,7 @@ def _or_why(files: list[Path]) -> SavedQuery | ConfigError:
 
 
 def _files(own: Path | None) -> dict[str, list[Path]]:
-    """The file of each name, ours before the user's where a name stands for both."""
+    """The files of each name; if a name is used twice, our file comes before the user's."""
     found: dict[str, list[Path]] = {}
     for path in [*_listed(folder() / "queries"), *([] if own is None else _listed(own))]:
         found.setdefault(path.stem, []).append(path)
@@ -129,7 +132,7 @@ def _files(own: Path | None) -> dict[str, list[Path]]:
 
 
 def _only(files: list[Path]) -> Path:
-    """The file that a name stands for. Judged only when it is asked: one that we add must not stop all of theirs."""
+    """The file of a name. Checked only when it is used: a new query of ours must not stop all of the user's."""
     *ours, path = files
     if ours:
         raise ConfigError(f"{path}: @{path.stem} is a query of image-history; give yours another name.")
@@ -150,7 +153,7 @@ def _listed(own: Path) -> list[Path]:
 
 
 def _read(path: Path) -> SavedQuery:
-    """What a file says about itself. ConfigError if that is less than is needed to ask it."""
+    """The saved query of a file. ConfigError if its header is incomplete."""
     sql = _text(path)
     entries = header(sql)
     for name in _ENTRIES:
@@ -180,14 +183,14 @@ def _is_number(text: str | None) -> bool:
 
 
 def _default(written: str | None) -> str | None:
-    """The value that a header's default stands for."""
+    """The value of a default as it is written in a header."""
     if written is None or not written.startswith("'"):
         return written
     return written[1:-1].replace("''", "'")
 
 
 def _text(path: Path) -> str:
-    """The text of a file, fit for a terminal."""
+    """The text of a file. ConfigError if it is not UTF-8, or has a character that is not printable."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -197,12 +200,12 @@ def _text(path: Path) -> str:
     for number, line in enumerate(text.split("\n"), start=1):
         for character in line.replace("\t", ""):
             if not character.isprintable():
-                raise ConfigError(f"{path}:{number}: U+{ord(character):04X} is no character of a query.")
+                raise ConfigError(f"{path}:{number}: U+{ord(character):04X} is not allowed in a query.")
     return text
 
 
 def header(sql: str) -> dict[str, str]:
-    """The entries of the comment at the top of a statement, as in `What`; their lines are joined."""
+    """The entries (such as `What`) of the comment at the top of a statement; the lines of an entry are joined."""
     entries: dict[str, str] = {}
     key = ""
     for line in sql.splitlines():

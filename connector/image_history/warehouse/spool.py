@@ -1,4 +1,4 @@
-"""Rows that were read, kept until they are delivered: in memory while they are few, then in a private file.
+"""Keeps rows until they are delivered: in memory while they are few, then in a private file.
 
 Must not know where rows come from, nor who reads them.
 """
@@ -22,7 +22,7 @@ _NAME = "rows.arrows"
 
 
 class Spool:
-    """Batches of one schema, in their order: all in memory, or all in a file of `folder`, its owner's to remove."""
+    """Batches of one schema, in order: all in memory, or all in a file of `folder`, which the caller removes."""
 
     def __init__(
         self, schema: pa.Schema, folder: str, *, most_bytes: int, memory_bytes: int = _MEMORY_BYTES
@@ -38,11 +38,11 @@ class Spool:
 
     @property
     def in_file(self) -> bool:
-        """Whether the rows have become too many for memory."""
+        """Whether the rows are in the file, since they became too many for memory."""
         return self._writer is not None
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Keep a batch. QueryError beyond the most that may be kept, OutputError if the disk refuses."""
+        """Keep a batch. QueryError if the file exceeds `most_bytes`, OutputError if it cannot be written."""
         self._batches.append(batch)
         self._in_memory += batch.nbytes
         if self._writer is None and self._in_memory <= self._memory_bytes:
@@ -61,13 +61,13 @@ class Spool:
             )
 
     def close(self) -> None:
-        """No more is added; what is in the file can be read."""
+        """End adding: the file, if there is one, can be read from now on."""
         if self._writer is not None and self._file is not None:
             self._writer.close()
             self._file.close()
 
     def body(self) -> memoryview:
-        """The rows in memory as a stream of Arrow; nothing if they are in the file."""
+        """The rows in memory as an Arrow stream; empty if the rows are in the file."""
         if self.in_file:
             return memoryview(b"")
         sink = pa.BufferOutputStream()
@@ -77,7 +77,7 @@ class Spool:
         return memoryview(sink.getvalue())
 
     def _write(self) -> int:
-        """Write what is in memory, compressed; returns the size of the file so far."""
+        """Write the batches in memory to the file, compressed; returns the size of the file so far."""
         reach(Effect.WRITE, File.SPILL)
         if self._writer is None or self._file is None:
             self._file = self._path.open("wb")
@@ -89,7 +89,7 @@ class Spool:
 
 
 class Spooled:
-    """What a spool held, read once: from the `body` of its rows, or if there is a folder from the file in it."""
+    """The rows of a spool, readable once: from its `body`, or from the file in `folder` if that is given."""
 
     def __init__(self, body: bytes | bytearray | memoryview, folder: str | None) -> None:
         source = pa.py_buffer(body) if folder is None else pa.OSFile(str(Path(folder, _NAME)))

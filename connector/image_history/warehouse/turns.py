@@ -1,4 +1,4 @@
-"""Whose turn it is at the warehouse file: one at a time in a process, and writers before readers before questions.
+"""Turns at the warehouse file: one at a time in a process; writers go before readers, readers before queries.
 
 Must not know DuckDB, nor what is done in a turn.
 """
@@ -24,7 +24,7 @@ from image_history.errors import WarehouseLockedError
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
-# DuckDB keeps one open database for a file in a process, and refuses a second with other settings.
+# A process has one open DuckDB database per file; DuckDB refuses to open it again with other settings.
 _TURNS: dict[Path, threading.Lock] = {}
 os.register_at_fork(after_in_child=_TURNS.clear)
 
@@ -39,11 +39,11 @@ class Role(Enum):
 
 @contextmanager
 def turn(path: Path, opening: Callable[[], T], wait_seconds: float, role: Role) -> Iterator[T]:
-    """What `opening` returns, and the file to ourselves as far as this process goes.
+    """Yield the result of `opening` while no other thread of this process uses the file.
 
-    WarehouseLockedError, also from `opening`, is retried for `wait_seconds` in all. A waiting writer announces
-    itself to all processes, a waiting reader to the queries of its own process. A reader lets an announced writer go
-    first for half of its time at most: that writer may itself wait for a program that lets nobody in.
+    If the file is locked, retries for `wait_seconds` in all, then raises WarehouseLockedError. A waiting writer
+    announces itself to all processes, a waiting reader to the queries of its own process. Readers and queries wait
+    for an announced writer for half of `wait_seconds` at most: it may itself wait for a program that keeps the file.
     """
     until = time.monotonic() + wait_seconds
     with closing(_Announcement(path)) as announcement:
@@ -56,7 +56,7 @@ def turn(path: Path, opening: Callable[[], T], wait_seconds: float, role: Role) 
 
 
 def is_wanted(path: Path) -> bool:
-    """Whether somebody waits for the file who should not have to, so that a question should end its turn."""
+    """Whether a writer or reader waits for the file, so that a query should end its turn."""
     try:
         with opened_to_read(_wish_path(path)) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -68,9 +68,9 @@ def is_wanted(path: Path) -> bool:
 
 
 class _Announcement:
-    """What announces a writer: a locked file beside the warehouse, void when its process is gone.
+    """Announces a waiting process with a locked file beside the warehouse; the lock ends with the process.
 
-    Where it cannot be made, one waits without it.
+    If the file cannot be made, the process waits without an announcement.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,7 +78,7 @@ class _Announcement:
         self._descriptor: int | None = None
 
     def make(self) -> None:
-        """Lock the file, unless another has; one that just ended may have removed ours with its own."""
+        """Make and lock the file, unless another process holds it; again if it was removed meanwhile."""
         if self._descriptor is not None and self._is_in_place(self._descriptor):
             return
         self._forget()
@@ -90,7 +90,7 @@ class _Announcement:
         self._forget()
 
     def close(self) -> None:
-        """Take the announcement back, if it was made."""
+        """Remove the announcement, if it was made."""
         if self._descriptor is not None:
             with suppress(OSError):
                 unlink(self._path, File.LOCK)
@@ -113,12 +113,12 @@ def _wish_path(path: Path) -> Path:
 
 
 def _say_nothing() -> None:
-    """Who may be made to wait asks nobody to make room."""
+    """Announce nothing."""
 
 
 def _let_in(path: Path, until: float) -> None:
     while is_wanted(path) and time.monotonic() < until:
-        # A lock that is waited for knows no time limit, so it is looked at again and again.
+        # flock has no time limit for waiting, so the lock is checked again and again.
         time.sleep(_POLL_SECONDS / 4)
 
 
@@ -129,7 +129,7 @@ def _among_threads(path: Path, until: float, tell: Callable[[], None]) -> Iterat
         if time.monotonic() >= until:
             raise WarehouseLockedError(
                 f"The warehouse {path} is in use elsewhere in this process: by another thread, or by a block "
-                "around this one. Let that end first.",
+                "around this one. Wait until it has ended.",
                 holder="this process",
             )
         tell()

@@ -1,4 +1,4 @@
-"""Opens, locks, migrates and asks the warehouse: the only module that knows duckdb.
+"""Opens, locks, migrates and queries the warehouse: the only module that imports duckdb.
 
 The file is open for writing only inside `writing`. Must not know what a load consists of.
 """
@@ -35,16 +35,17 @@ if TYPE_CHECKING:
 
 DUCKDB_VERSION = duckdb.__version__
 
-# Files are written so that the DuckDB 1.5 line can open what the 2.0 line wrote.
-# A run writes at least one block for each table that it changes. With blocks of 256 kB, DuckDB's default, a quiet run
-# writes three times as much, and a file of three million rows is as large. A file keeps the blocks it was made with.
+# Files are written so that DuckDB 1.5 can open a file that DuckDB 2.0 wrote.
+# A run writes at least one block for each table that it changes. With DuckDB's default of 256 kB per block, a run
+# without changes writes three times as much, and a file of three million rows is not smaller. The block size of a
+# file is fixed when the file is made.
 _WRITING = {
     "storage_compatibility_version": "v1.5.0",
     "autoinstall_known_extensions": "false",
     "default_block_size": "65536",
 }
 _READING = {"autoinstall_known_extensions": "false"}
-# A disk that is full at the very commit makes it an error of the transaction.
+# If the disk is full during the commit, DuckDB raises an error of the transaction.
 _FULL = os.strerror(errno.ENOSPC)
 _REFUSED = re.compile("Failed to commit: Could not")
 _DAMAGE = re.compile(r"(?i)corrupt|checksum|enough bytes|replay")
@@ -56,7 +57,7 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
-# What anything run on a `Connection` raises, for those that may not import duckdb.
+# What statements on a `Connection` raise, for modules that may not import duckdb.
 EngineError = duckdb.Error
 
 
@@ -72,7 +73,7 @@ class Connection:
         self.duck.execute(statement(name), parameters or {}).fetchall()
 
     def count(self, name: str, parameters: Parameters | None = None) -> int:
-        """Run one statement that makes a table or changes one; how many rows it made or changed."""
+        """Run one statement that makes or changes a table; return the number of rows that it made or changed."""
         reach(Effect.STATEMENT, name)
         [(rows,)] = self.duck.execute(statement(name), parameters or {}).fetchall()
         return int(rows)
@@ -87,9 +88,9 @@ class Connection:
         self.duck.register(name, rows)
 
     def with_memory_enough(self, work: Callable[[], Result]) -> Result:
-        """What `work` returns; done once more with all of the machine's memory if ours does not do.
+        """Return what `work` returns; retries once with DuckDB's default memory limit if ours is not enough.
 
-        By then it must have undone what it had begun.
+        When `work` raises, it must have rolled back its changes.
         """
         try:
             return work()
@@ -97,8 +98,8 @@ class Connection:
             if not isinstance(error.__cause__ or error, duckdb.OutOfMemoryException):
                 raise
             logger.warning("more_memory_needed", extra={"reason": _first_line(error.__cause__ or error)})
-        # No files of sql/, whose every statement is a fault point of ordinary runs. RESET says that it has worked,
-        # and changes nothing (DuckDB 1.5.6).
+        # Not statements of sql/, since tests expect each of these in an ordinary run. RESET memory_limit succeeds
+        # without an effect (DuckDB 1.5.6), so the default is read from a new connection.
         with duckdb.connect() as unlimited:
             [(ample,)] = unlimited.execute("SELECT current_setting('memory_limit')").fetchall()
         self.duck.execute("SET memory_limit = $ample", {"ample": ample}).fetchall()
@@ -106,9 +107,9 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing: commits at the end, rolls back whatever is raised.
+        """A transaction: commits at the end, rolls back if anything is raised.
 
-        What DuckDB refuses is raised as LoadError, unless the file is to blame: see `_is_of_the_file`.
+        An error of DuckDB is raised as LoadError, unless the file or disk caused it: see `_is_of_the_file`.
         """
         try:
             reach(Effect.BEGIN, "transaction")
@@ -139,24 +140,24 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class WarehouseFile:
-    """The DuckDB file of a warehouse. `lock_wait_seconds` bounds the wait for other users of it, see `turn`."""
+    """The DuckDB file of a warehouse. `lock_wait_seconds` limits the wait for its other users, see `turn`."""
 
     path: Path
     lock_wait_seconds: float = 30.0
-    # What messages call it, where that is not its path.
+    # The path that messages name, if it is not `path`.
     called: Path | None = None
 
     @property
     def file(self) -> Path:
-        """Where the file is, or is to be, behind all links: an absolute path.
+        """The absolute path of the file, with all links resolved; the file need not exist.
 
-        DuckDB takes a relative one for more than a path (`:memory:`, `md:x`, `sqlite:x`), and keeps its log beside
-        the name that it is given.
+        DuckDB gives some relative names another meaning (`:memory:`, `md:x`, `sqlite:x`), and keeps its log beside
+        the path that it is given.
         """
         return Path(os.path.realpath(self.path))
 
     def require_writable(self) -> None:
-        """Raise WarehouseError if the file could not be written; nothing is opened."""
+        """Raise WarehouseError if the file cannot be written; nothing is opened."""
         folder = self.file.parent
         problem: str | None
         if not folder.is_dir():
@@ -172,10 +173,10 @@ class WarehouseFile:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Open for writing, making or migrating the file if need be; private to its owner.
+        """Open for writing; makes or migrates the file if necessary. New files are private to their owner.
 
         Raises WarehouseLockedError when the wait is over, and WarehouseError for a file that is not ours,
-        is newer than this program, or cannot be written. Until then nothing has been changed.
+        is newer than this program, or cannot be written. After such an error nothing has been changed.
         """
         with _private_files(self.file.parent):
             if not self.path.exists():
@@ -186,10 +187,10 @@ class WarehouseFile:
                 _write_back(connection, self.path)
 
     def _make(self) -> None:
-        """Make the file with all its tables under another name, so that a kill leaves none of half of them.
+        """Make the file with all its tables under another name, so that a kill leaves no half-made warehouse.
 
-        It has its name only when all of it is in the file and nothing in DuckDB's log: closing says nothing of a disk
-        that is full.
+        It is renamed only when everything is in the file and nothing is left in DuckDB's log: closing a connection
+        raises nothing if the disk is full.
         """
         name = self.file.with_name(f".{self.file.name}.unborn")
         unborn = WarehouseFile(name, self.lock_wait_seconds, called=self.path)
@@ -214,7 +215,7 @@ class WarehouseFile:
     def reading(
         self, *, wait_seconds: float | None = None, settings: Mapping[str, str] | None = None
     ) -> Iterator[Connection]:
-        """Open read-only; `settings` of DuckDB are for a question, which makes room for everybody else.
+        """Open read-only. `settings` of DuckDB mark a query, which gives way to writers and readers.
 
         Raises as `writing` does, and WarehouseError if there is no file yet.
         """
@@ -225,7 +226,7 @@ class WarehouseFile:
     def _reading(
         self, wait_seconds: float | None, settings: Mapping[str, str] | None = None
     ) -> Iterator[tuple[Connection, int]]:
-        """As `reading`, with the newest migration of the file."""
+        """As `reading`, and yields the number of the file's newest migration too."""
         if not self.path.exists():
             raise WarehouseError(
                 f"There is no warehouse at {self.path} yet: run image-history sync first, or name "
@@ -242,7 +243,7 @@ class WarehouseFile:
                     raise
                 raise WarehouseError(
                     f"{self.path} was last written by an earlier version (schema {newest}; this image-history "
-                    f"{__version__} asks for {SCHEMA_VERSION}): the next image-history sync brings it up to date."
+                    f"{__version__} needs {SCHEMA_VERSION}): the next image-history sync brings it up to date."
                 ) from error
 
     @contextmanager
@@ -278,7 +279,7 @@ class WarehouseFile:
 
 
 def tokens(sql: str) -> list[tuple[int, str]]:
-    """The tokens of a statement: where each begins, in bytes of UTF-8, and its kind."""
+    """The tokens of a statement: the byte offset of each in UTF-8, and its kind."""
     return [(at, kind.name) for at, kind in duckdb.tokenize(sql)]
 
 
@@ -293,7 +294,7 @@ def _without_log(folder: Path) -> str | None:
 
 
 def _threads_for(path: Path) -> int:
-    """One thread for what it has to scan, and more for a large file: four at the most."""
+    """The number of threads for a file: one, and more for a large file, four at most."""
     try:
         return min(4, 1 + path.stat().st_size // _BYTES_A_THREAD)
     except OSError:
@@ -309,7 +310,7 @@ def _open(
     warehouse: WarehouseFile, config: Mapping[str, str], *, read_only: bool
 ) -> duckdb.DuckDBPyConnection:
     if warehouse.path.exists() and not warehouse.path.is_file():
-        # Opening a pipe would wait for its other end.
+        # Opening a pipe would block until another process opens it.
         raise unusable(warehouse.path, "it is no ordinary file")
     try:
         reach(Effect.CONNECT, "reading" if read_only else "writing")
@@ -323,7 +324,7 @@ def _opening(error: duckdb.Error, path: Path) -> WarehouseError:
 
 
 def _is_of_the_file(error: duckdb.Error) -> bool:
-    """Whether the disk refuses, or what is on it is damaged, rather than a statement being wrong."""
+    """Whether the disk or a damaged file caused the error, and not a wrong statement."""
     kinds = (
         duckdb.IOException,
         duckdb.FatalException,
@@ -347,8 +348,8 @@ def _failing(error: duckdb.Error, path: Path) -> WarehouseError:
             "loads them."
         )
     return WarehouseError(
-        f"The warehouse {path} is damaged: {_first_line(error)}. Nothing was loaded into it. Put a copy in its "
-        "place, or move it away (with its .wal file): the next sync makes a new one of what AWS still has."
+        f"The warehouse {path} is damaged: {_first_line(error)}. Nothing was loaded into it. Restore a "
+        "backup, or move it away (with its .wal file): the next sync makes a new one of what AWS still has."
     )
 
 
@@ -369,7 +370,10 @@ def _closing(duck: duckdb.DuckDBPyConnection) -> Iterator[Connection]:
 
 @contextmanager
 def _private_files(folder: Path) -> Iterator[None]:
-    """DuckDB makes its file and its log readable by all; ours are not, but for the group whose folder it is."""
+    """Make new files private while the block runs: DuckDB makes its file and log readable by all.
+
+    In a folder for a group, see `is_groups`, the group keeps access.
+    """
     before = os.umask(stat.S_IRWXO if is_groups(folder) else stat.S_IRWXG | stat.S_IRWXO)
     try:
         yield
@@ -378,7 +382,7 @@ def _private_files(folder: Path) -> Iterator[None]:
 
 
 def _write_back(connection: Connection, path: Path) -> None:
-    """Have everything in the file itself. What was committed is safe in DuckDB's log where the disk refuses that."""
+    """Write everything from DuckDB's log into the file. If that fails, committed data is safe in the log."""
     try:
         connection.run("session/checkpoint")
     except duckdb.Error as error:
@@ -391,7 +395,7 @@ def _tables(connection: Connection) -> list[str]:
 
 
 def _require_ours(connection: Connection, path: Path) -> int:
-    """The newest migration of the file."""
+    """The number of the file's newest migration. WarehouseError if another program made the file."""
     try:
         return _newest_migration(connection, path)
     except duckdb.CatalogException as error:
@@ -401,7 +405,7 @@ def _require_ours(connection: Connection, path: Path) -> int:
 
 
 def _newest_migration(connection: Connection, path: Path) -> int:
-    """The newest migration of the file, -1 if its record is empty; CatalogException if it has no such table."""
+    """The number of the newest migration, -1 if none is recorded; CatalogException if there is no such table."""
     newest = connection.table("session/applied_migrations")["newest"][0].as_py()
     if newest is not None and newest > SCHEMA_VERSION:
         raise WarehouseError(
@@ -430,7 +434,7 @@ def _migrate(connection: Connection, path: Path) -> None:
 
 
 def _refresh_objects(connection: Connection) -> None:
-    """Make views, macros and comments anew where they differ from this program's."""
+    """Make views, macros and comments again if they differ from this program's."""
     objects = (*names("views"), *names("comments"))
     fingerprint = hashlib.sha256("\n".join(map(statement, objects)).encode()).hexdigest()
     if connection.table("session/objects_fingerprint")["fingerprint"].to_pylist() == [fingerprint]:
@@ -443,5 +447,5 @@ def _refresh_objects(connection: Connection) -> None:
 
 
 def now_ms() -> int:
-    """The local clock, UTC epoch milliseconds; only for when we learned something, never for data."""
+    """The local clock, UTC epoch milliseconds; only for when something was learned, never for data of AWS."""
     return time.time_ns() // 1_000_000
