@@ -182,7 +182,7 @@ def _counted(count: Callable[[Meter], None]) -> None:
 
 
 def _count_run(meter: Meter, outcome: str) -> None:
-    runs = meter.create_counter(f"{_PREFIX}runs", description="Syncs that ended, by what became of them.")
+    runs = meter.create_counter(f"{_PREFIX}runs", description="Syncs that ended, by outcome.")
     runs.add(1, {"outcome": outcome})
 
 
@@ -202,11 +202,11 @@ def _measure_scope(meter: Meter, report: ScopeReport) -> None:
     calls = meter.create_counter(f"{_PREFIX}calls", description="Requests to AWS, repeated ones included.")
     for operation, count in report.calls.by_operation.items():
         calls.add(count, {**where, "operation": operation})
-    rows = meter.create_counter(f"{_PREFIX}rows", description="Rows of image_versions, by what was done.")
+    rows = meter.create_counter(f"{_PREFIX}rows", description="Rows of image_versions, by change.")
     for change, count in report.rows.by_change().items():
         rows.add(count, {**where, "change": change})
     for name, count, meaning in (
-        ("retries", report.calls.retries, "Requests that failed and may be made again."),
+        ("retries", report.calls.retries, "Requests that failed and may be retried."),
         ("throttles", report.calls.throttles, "Requests that AWS throttled."),
         ("failures", len(report.failures), "Images that could not be read whole."),
     ):
@@ -279,7 +279,7 @@ def _exporter(signal: str, environment: Mapping[str, str]) -> tuple[str, str | N
     if chosen not in _EXPORTERS:
         return "none", f"{name} may be otlp, console or none, and is {chosen}"
     if chosen == "otlp" and protocol not in _PROTOCOLS:
-        return "none", f"OTLP is spoken over http/protobuf, and {protocol} is asked for"
+        return "none", f"OTLP is sent over http/protobuf only, not over {protocol}"
     return chosen, None
 
 

@@ -60,8 +60,8 @@ def _finer(schema: pa.Schema) -> dict[str, Any]:
     """Settings for instants in microseconds, as in lake tables: otherwise a sixth more bytes than in milliseconds.
 
     AWS gives milliseconds, so each value is a multiple of 1,000. zstd cannot use that with a dictionary that fills
-    up half-way, nor at its lowest level. DELTA_BINARY_PACKED would be smaller still, but Iceberg's own reader in Spark
-    refused it for years (apache/iceberg#7162).
+    up half-way, nor at its lowest level. DELTA_BINARY_PACKED would be smaller still, but Iceberg's own reader in
+    Spark refused it for years (apache/iceberg#7162).
     """
     fine = {field.name for field in schema if field.type in _FINE}
     if not fine:

@@ -141,7 +141,7 @@ class DeltaTarget(Target[DeltaTable]):
                 if unquote(str(folder)) != str(folder):
                     raise refusal(
                         self._where,
-                        f"deltalake takes a % and two digits in {folder} for another sign",
+                        f"deltalake reads a % and two digits in {folder} as another character",
                         "Name another folder.",
                     )
             if self._table is None and (others := self._others(folder)):
@@ -253,7 +253,7 @@ class DeltaTarget(Target[DeltaTable]):
         if _WRITTEN_VERSION < asked.min_writer_version < _NAMED_VERSION:
             lacking.append("identityColumns")
         if lacking:
-            raise self._beyond(f"it asks writers for {', '.join(lacking)}")
+            raise self._beyond(f"it requires the writer features {', '.join(lacking)}")
         metadata = table.metadata()
         if metadata.configuration.get("delta.columnMapping.mode", "none") != "none":
             raise self._beyond("its columns have other names in its files, by delta.columnMapping.mode")

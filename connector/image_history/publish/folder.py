@@ -220,8 +220,8 @@ def group_number(name: str) -> int:
         ) from error
     if os.geteuid() and number not in {os.getegid(), *os.getgroups()}:
         raise OutputError(
-            f"This user is not in the group {name!r}, and so cannot let it read a dataset: have it added, or name "
-            "another one in publish.group."
+            f"This user is not in the group {name!r}, and so cannot let it read a dataset: add the user to it, or "
+            "name another one in publish.group."
         )
     return number
 

@@ -278,7 +278,7 @@ def _spool(where: str) -> Iterator[BinaryIO]:
             yield file  # type: ignore[misc]  # it is one in all but its class
     except OSError as error:
         raise OutputError(
-            f"Cannot gather what belongs to {where}: {error.strerror or error}. Name a folder with room in the "
+            f"Cannot buffer the data for {where}: {error.strerror or error}. Name a folder with room in the "
             "environment variable TMPDIR. What readers see is unchanged."
         ) from error
 
@@ -296,7 +296,7 @@ def _upload(store: Store, bucket: str, key: str, file: BinaryIO, told: Mapping[s
     where = f"s3://{bucket}/{key}"
     if file.seek(0, os.SEEK_END) > _LARGEST_BYTES:
         raise OutputError(
-            f"{where} would have more than 5 GiB, which S3 takes no file of: publish less, or elsewhere."
+            f"{where} is larger than 5 GiB, the most that S3 takes in one request: publish less, or elsewhere."
         )
     file.seek(0)
     with store.translated(where):

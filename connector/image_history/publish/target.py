@@ -98,7 +98,7 @@ class Target(Generic[Native]):
     def _loaded(self) -> Native:
         if self._table is None:
             raise OutputError(
-                f"{self._where} was not read before it was to be changed: a fault of image-history."
+                f"{self._where} is to be changed but was not read: this is a bug in image-history."
             )
         return self._table
 
@@ -145,7 +145,7 @@ class Target(Generic[Native]):
         if others:
             raise refusal(
                 self._where,
-                f"it is partitioned by {', '.join(others)}, and what image-history publishes by region",
+                f"it is partitioned by {', '.join(others)}, but image-history publishes by region",
                 "Publish to another namespace or folder.",
             )
         if (SOURCE_COLUMN in found) != (self._label is not None):
