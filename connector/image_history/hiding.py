@@ -54,7 +54,7 @@ class Hidden:
 # Every request adds a signature, but few messages are printed: the forms are computed only for a message.
 @lru_cache(maxsize=2 * _MOST)
 def _forms(value: str) -> tuple[str, ...]:
-    """The value as it may stand in a message, a log line, a URL or a page."""
+    """The forms in which the value may appear in a message, a log line, a URL or a page."""
     encoded = base64.b64encode(value.encode()).decode().rstrip("=")
     written = (value, json.dumps(value)[1:-1], quote(value, safe=""), quote_plus(value), html.escape(value))
     return tuple(dict.fromkeys((*written, encoded)))

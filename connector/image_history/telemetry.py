@@ -156,7 +156,7 @@ def _traced(name: str, known: Mapping[str, Attribute]) -> AbstractContextManager
 
 @contextmanager
 def _open_span(tracer: Tracer, name: str, known: Mapping[str, Attribute]) -> Iterator[None]:
-    """A span that records an error's type and message, but no traceback, which may quote secrets."""
+    """A span that records the type of an error and the message of a ConnectorError; a traceback may quote secrets."""
     with tracer.start_as_current_span(
         name, attributes=_prefixed(known), record_exception=False, set_status_on_exception=False
     ) as opened:
@@ -340,7 +340,7 @@ def _metrics(exporter: str, resource: Resource, timeout_seconds: float | None) -
 def _shut_down(providers: Providers) -> None:
     for provider in (providers.traces, providers.metrics):
         if provider is not None:
-            # Only the SDK's own providers come here; the API's have no such method.
+            # Only providers of the SDK get here; those of the API have no such method.
             provider.shutdown()  # type: ignore[union-attr]
 
 
