@@ -126,7 +126,9 @@ _DETAILS = (
 )
 _LOOKED_AT = (
     _instant(
-        "etl_described_at", "When DescribeImageVersion answered for this state; null if not yet", nullable=True
+        "etl_described_at",
+        "When DescribeImageVersion answered for this state; null if not yet",
+        nullable=True,
     ),
     _instant("etl_aliases_at", "When ListAliases answered for this state; null if not yet", nullable=True),
 )
@@ -267,7 +269,10 @@ RUNS = Table(
 )
 
 _DONE_IN_A_SCOPE = (
-    ("inserted", "For a scope: versions seen for the first time, re-created ones included; null for an image"),
+    (
+        "inserted",
+        "For a scope: versions seen for the first time, re-created ones included; null for an image",
+    ),
     ("updated", "For a scope: versions whose attributes changed; null for an image"),
     ("unchanged", "For a scope: versions read again and found as stored; null for an image"),
     (
@@ -300,7 +305,9 @@ COVERAGE = Table(
             nullable=True,
         ),
         _instant(
-            "t0", "Every change at AWS before this instant is covered; null if nothing was read", nullable=True
+            "t0",
+            "Every change at AWS before this instant is covered; null if nothing was read",
+            nullable=True,
         ),
         _instant("watermark", "Watermark of the stream after the run", nullable=True),
         _text("error_code", "Error code, AWS's or our own", nullable=True),
@@ -438,9 +445,7 @@ NOTIFIED = Table(
         _text("receiver", "The receiver, by its name in the setting notify"),
         _text("news", "The kind of news, as in notify[].on"),
         _text("subject", "What the ongoing trouble is about; empty in the row of a kind of news"),
-        _instant(
-            "told_up_to", "News found up to then have been sent; for a trouble, since when it is known"
-        ),
+        _instant("told_up_to", "News found up to then have been sent; for a trouble, since when it is known"),
     ),
 )
 

@@ -134,11 +134,15 @@ def with_column(kind: str) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        pytest.param(asking(1, 7, "identityColumns"), "requires the writer features identityColumns", id="identity"),
+        pytest.param(
+            asking(1, 7, "identityColumns"), "requires the writer features identityColumns", id="identity"
+        ),
         pytest.param(asking(1, 6), "requires the writer features identityColumns", id="version-6"),
         pytest.param(asking(1, 7, "rowTracking", "domainMetadata"), "domainMetadata, rowTracking", id="rows"),
         pytest.param(asking(1, 7, "invented"), "requires the writer features invented", id="invented"),
-        pytest.param(asking(3, 7, "deletionVectors"), "requires the writer features deletionVectors", id="vectors"),
+        pytest.param(
+            asking(3, 7, "deletionVectors"), "requires the writer features deletionVectors", id="vectors"
+        ),
         pytest.param(asking(3, 7, "invented"), "'invented' is not supported", id="unreadable"),
         pytest.param(having(constraints_few="version < 9"), "delta.constraints.few", id="constraint"),
         pytest.param(having(appendOnly="true"), "delta.appendOnly lets no row be replaced", id="append-only"),
