@@ -105,7 +105,7 @@ _DETAILS = (
     Column(
         "horovod",
         Kind.BOOLEAN,
-        "Support for Horovod; AWS returns false if it was never set",
+        "Support for Horovod; AWS returns false if it was not set",
         "Horovod",
         nullable=True,
     ),

@@ -24,7 +24,7 @@ COMMENT ON COLUMN image_versions.job_type IS 'TRAINING, INFERENCE, NOTEBOOK_KERN
 COMMENT ON COLUMN image_versions.ml_framework IS 'Machine learning framework and its version';
 COMMENT ON COLUMN image_versions.programming_lang IS 'Programming language and its version';
 COMMENT ON COLUMN image_versions.processor IS 'CPU, GPU, or what AWS adds later';
-COMMENT ON COLUMN image_versions.horovod IS 'Support for Horovod; AWS returns false if it was never set';
+COMMENT ON COLUMN image_versions.horovod IS 'Support for Horovod; AWS returns false if it was not set';
 COMMENT ON COLUMN image_versions.vendor_guidance IS 'NOT_PROVIDED, STABLE, TO_BE_ARCHIVED, ARCHIVED, or what AWS adds later';
 COMMENT ON COLUMN image_versions.release_notes IS 'The maintainer''s notes';
 COMMENT ON COLUMN image_versions.aliases IS 'The version''s aliases by ListAliases, sorted; empty if it has none, null if they are not known';
@@ -60,7 +60,7 @@ COMMENT ON COLUMN image_version_events.job_type IS 'TRAINING, INFERENCE, NOTEBOO
 COMMENT ON COLUMN image_version_events.ml_framework IS 'Machine learning framework and its version';
 COMMENT ON COLUMN image_version_events.programming_lang IS 'Programming language and its version';
 COMMENT ON COLUMN image_version_events.processor IS 'CPU, GPU, or what AWS adds later';
-COMMENT ON COLUMN image_version_events.horovod IS 'Support for Horovod; AWS returns false if it was never set';
+COMMENT ON COLUMN image_version_events.horovod IS 'Support for Horovod; AWS returns false if it was not set';
 COMMENT ON COLUMN image_version_events.vendor_guidance IS 'NOT_PROVIDED, STABLE, TO_BE_ARCHIVED, ARCHIVED, or what AWS adds later';
 COMMENT ON COLUMN image_version_events.release_notes IS 'The maintainer''s notes';
 COMMENT ON COLUMN image_version_events.aliases IS 'The version''s aliases by ListAliases, sorted; empty if it has none, null if they are not known';
