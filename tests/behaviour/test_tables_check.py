@@ -397,7 +397,7 @@ def test_folder_of_any_name_is_the_one_that_is_named(kind: str, stock: Stock, tm
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "reason"), [("iceberg", "a#b", "cuts"), ("delta", "a%20b", "takes")]
+    ("kind", "name", "reason"), [("iceberg", "a#b", "cuts"), ("delta", "a%20b", "reads")]
 )
 def test_folder_whose_name_a_library_changes_is_refused(
     kind: str, name: str, reason: str, stock: Stock, tmp_path: Path
