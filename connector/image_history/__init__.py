@@ -1,6 +1,6 @@
 """image-history: Amazon SageMaker image versions as a warehouse table with a history.
 
-The library's face: what is named here stays. Everything but the version is imported when it is first used.
+The public API of the library: the names here are stable. Everything but the version is imported at its first use.
 """
 
 from __future__ import annotations

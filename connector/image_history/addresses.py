@@ -13,7 +13,7 @@ DELTA_FOLDER = "delta+file:"
 _REPORT = (".html", ".htm")
 _COPY = ".duckdb"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
-# How the address of a lake goes on, and an example.
+# What follows the scheme in the address of a lake, as a regular expression, and an example.
 _LAKES = {
     ICEBERG: (r"[A-Za-z0-9_.-]+/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", "iceberg://glue/ml_inventory"),
     DELTA_S3: (r"[a-z0-9.-]+(/.*)?", "delta+s3://bucket/folder"),
@@ -22,18 +22,18 @@ _LAKES = {
 
 
 def scheme_of(address: str) -> str | None:
-    """Such as `s3`, as it is written; None for the path of a folder or a file."""
+    """The scheme of an address as written, such as `s3`; None for the path of a folder or a file."""
     found = _SCHEME.match(address)
     return None if found is None else found[1]
 
 
 def is_lake(address: str) -> bool:
-    """Whether an address is of lake tables, and not of a Parquet dataset."""
+    """Whether an address names lake tables, not a Parquet dataset."""
     return address.startswith(tuple(_LAKES))
 
 
 def right_lake(address: str) -> str | None:
-    """An example of how the address of a lake is written, where this one is written otherwise."""
+    """An example of a valid lake address if this lake address is malformed; None otherwise."""
     for word, (rest, example) in _LAKES.items():
         if address.startswith(word) and not re.fullmatch(rest, address.removeprefix(word)):
             return example
@@ -41,15 +41,15 @@ def right_lake(address: str) -> str | None:
 
 
 def is_report(address: str) -> bool:
-    """Whether a name stands for the report."""
+    """Whether an address is that of a report."""
     return address.lower().endswith(_REPORT)
 
 
 def is_copy(address: str) -> bool:
-    """Whether a name stands for a copy of the warehouse."""
+    """Whether an address is that of a copy of the warehouse."""
     return address.lower().endswith(_COPY)
 
 
 def is_file(address: str) -> bool:
-    """Whether one file is published there, the report or a copy, and no dataset."""
+    """Whether a single file is published there (the report or a copy), not a dataset."""
     return is_report(address) or is_copy(address)

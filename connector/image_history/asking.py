@@ -1,4 +1,4 @@
-"""One question at a time on the terminal, and nothing else drawn meanwhile.
+"""Gives the terminal to one prompt at a time, and pauses everything else that is drawn there.
 
 Imports nothing of ours, and must not know who asks, or what is drawn.
 """
@@ -15,7 +15,7 @@ _drawn: list[tuple[Callable[[], object], Callable[[], object]]] = []
 
 @contextmanager
 def drawing(stop: Callable[[], object], start: Callable[[], object]) -> Iterator[None]:
-    """Something is drawn inside, but for the time of a question."""
+    """Something is drawn inside the block; `stop` and `start` pause it while a prompt is shown."""
     _drawn.append((stop, start))
     try:
         yield
@@ -25,7 +25,7 @@ def drawing(stop: Callable[[], object], start: Callable[[], object]) -> Iterator
 
 @contextmanager
 def asked() -> Iterator[None]:
-    """The terminal belongs to whoever asks inside."""
+    """The block has the terminal to itself: drawings are stopped before it and started again after it."""
     with _turn:
         halted = [*_drawn]
         for stop, _ in halted:

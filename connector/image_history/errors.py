@@ -7,7 +7,7 @@ Imports nothing of ours but what hides secrets, and must not know AWS, DuckDB, o
     |- TransientError                        the same call is made again, after a wait
     |  |- ThrottledError                     ... and the scope's pace is halved
     |  |- ServiceUnavailableError            5xx, connection refused, cut, timed out
-    |  `- MalformedResponseError             a 200 whose body is no valid answer
+    |  `- MalformedResponseError             a 200 whose body is not a valid answer
     |- SkippableError                     4  this stream ends here, the others go on
     |  |- AccessDeniedError                  coverage `denied`
     |  |- ImageNotFoundError                 coverage `gone`
@@ -32,8 +32,8 @@ from collections.abc import Mapping
 
 from image_history.hiding import without_secrets
 
-# What the reading of odd settings raises in botocore, pyiceberg or deltalake, and what a program, file or prompt that
-# credentials come from may raise.
+# Errors that botocore, pyiceberg or deltalake may raise for unusual settings, and that may come from the program, the
+# file or the prompt that supplies credentials.
 UNFORESEEN = (
     ArithmeticError,
     AttributeError,
@@ -72,7 +72,7 @@ class ConfigError(ConnectorError):
 
 
 class TransientError(ConnectorError):
-    """The same call may succeed a moment later. `retry_after_seconds` is what the server asked for, if it did."""
+    """The same call may succeed a moment later. `retry_after_seconds`: the wait that the server asked for, if any."""
 
     exit_code = 6
 
@@ -90,7 +90,7 @@ class ServiceUnavailableError(TransientError):
 
 
 class MalformedResponseError(TransientError):
-    """A success whose body is not a valid answer. Never the end of a list, never an empty one."""
+    """A success whose body is not a valid answer. It never counts as the end of a list, nor as an empty list."""
 
 
 class SkippableError(ConnectorError):
@@ -136,7 +136,7 @@ class SourceError(FatalError):
 
 
 class WarehouseError(FatalError):
-    """The warehouse file cannot be used: missing, not DuckDB, of a newer schema, not writable. Unchanged."""
+    """The warehouse file cannot be used: missing, not DuckDB, of a newer schema, not writable. It is unchanged."""
 
     exit_code = 2
 
@@ -148,7 +148,7 @@ class WarehouseLockedError(WarehouseError):
 
 
 class QueryError(FatalError):
-    """A query is not answered: not one that only reads, wrong, or beyond its limits of time and memory."""
+    """A query is refused or fails: it does more than read, is wrong, or exceeds its limits of time or memory."""
 
     exit_code = 2
 
@@ -170,7 +170,7 @@ class HeldBackError(FatalError):
 
 
 class OutputError(FatalError):
-    """A report or an export cannot be written. The destination holds what it held before."""
+    """A report or an export cannot be written. The destination keeps its earlier content."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""What nobody is told: the credentials, signatures and pagination tokens that are in use, in any form.
+"""Hides secrets in texts: the credentials, signatures and pagination tokens in use, in any form.
 
 Imports nothing of ours, and must not know what a value is for.
 """
@@ -12,17 +12,17 @@ import threading
 from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-# Of what is kept the latest: credentials are kept again at each signature, a token is of one call.
+# So many of the latest values are kept: credentials are added again at each signature, a token serves one call.
 _MOST = 2048
-# Shorter values may be words of a sentence.
+# Shorter values could be ordinary words of a sentence.
 _LEAST = 8
-# Services quote the beginning of what they refuse.
+# Services may quote only the beginning of a value that they refuse.
 _QUOTED = 12
 _MASK = "(hidden)"
 
 
 class Hidden:
-    """Values in use, and texts without them. Safe to share between threads."""
+    """The secret values in use; removes them from texts. Safe to share between threads."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
@@ -30,11 +30,11 @@ class Hidden:
         self._lock = threading.Lock()
 
     def keep(self, *values: str | None) -> None:
-        """Hide these from now on, each until so many others were kept after it."""
+        """Hide these values from now on; only the latest `most` values are kept."""
         with self._lock:
             for value in values:
                 if value is not None and len(value) >= _LEAST:
-                    # The latest stand last.
+                    # The latest values are last.
                     self._kept.pop(value, None)
                     self._kept[value] = None
             while len(self._kept) > self._most:
@@ -43,7 +43,7 @@ class Hidden:
     def without(self, text: str) -> str:
         """The text with a mask in place of every value, or of the beginning of one, in any of its forms."""
         with self._lock:
-            # The longest first: one value may stand in another.
+            # The longest first: one value may be part of another.
             kept = sorted(map(_forms, self._kept), key=lambda forms: -len(forms[0]))
         told = text
         for forms in kept:
@@ -51,17 +51,17 @@ class Hidden:
         return told
 
 
-# Every request keeps a signature, few messages are printed: forms are made once one is.
+# Every request adds a signature, but few messages are printed: the forms are computed only for a message.
 @lru_cache(maxsize=2 * _MOST)
 def _forms(value: str) -> tuple[str, ...]:
-    """The value as it may stand in a message, a log line, a URL or a page."""
+    """The forms in which the value may appear in a message, a log line, a URL or a page."""
     encoded = base64.b64encode(value.encode()).decode().rstrip("=")
     written = (value, json.dumps(value)[1:-1], quote(value, safe=""), quote_plus(value), html.escape(value))
     return tuple(dict.fromkeys((*written, encoded)))
 
 
 def _masked(text: str, forms: tuple[str, ...]) -> str:
-    """The text without one value, from its left to its right; of two forms that begin alike the longer one counts."""
+    """The text without one value, from left to right; where several forms match, the longest match is masked."""
     told, start = text, 0
     while found := [(at, form) for form in forms if (at := told.find(_begin(form), start)) >= 0]:
         at = min(found)[0]
@@ -76,7 +76,7 @@ def _begin(form: str) -> str:
 
 
 def _common(text: str, form: str) -> int:
-    """How many characters from the left are the same."""
+    """The length of the common prefix."""
     pairs = zip(text, form, strict=False)
     return next((number for number, (one, two) in enumerate(pairs) if one != two), len(text))
 
@@ -87,9 +87,9 @@ without_secrets = _HIDDEN.without
 
 
 def keep_hidden_in_url(address: str, *, path: bool = False) -> None:
-    """Hide what is secret in an address: its password, alone and beside the user, its query, and its path if wanted.
+    """Hide the secret parts of a URL: its password, alone and with the user, its query, and with `path` its path too.
 
-    An address that is none has no secret in it.
+    A text that is not a valid URL is ignored.
     """
     try:
         parts = urlsplit(address)

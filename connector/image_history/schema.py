@@ -1,4 +1,4 @@
-"""The one table of columns: name, AWS's member, type, null, key and meaning of everything that is stored.
+"""Defines all stored tables: the name, AWS member, type, nullability and meaning of each column, and the keys.
 
 Plain values; must not know how any of it is read, written or queried. `Kind` maps to Arrow and to SQL.
 """
@@ -33,7 +33,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `member` is the AWS response member it holds, None for what we add."""
+    """One column. `member` is the AWS response member that it holds, None for a column that we add."""
 
     name: str
     kind: Kind
@@ -105,7 +105,7 @@ _DETAILS = (
     Column(
         "horovod",
         Kind.BOOLEAN,
-        "Support for Horovod; AWS says false where nobody said",
+        "Support for Horovod; AWS returns false if it was not set",
         "Horovod",
         nullable=True,
     ),
@@ -125,21 +125,25 @@ _DETAILS = (
     _said("etl_details_raw", "JSON of members that DescribeImageVersion sent and that have no column here"),
 )
 _LOOKED_AT = (
-    _instant("etl_described_at", "When DescribeImageVersion told this; null if it is owed", nullable=True),
-    _instant("etl_aliases_at", "When ListAliases told this; null if it is owed", nullable=True),
+    _instant(
+        "etl_described_at",
+        "When DescribeImageVersion answered for this state; null if not yet",
+        nullable=True,
+    ),
+    _instant("etl_aliases_at", "When ListAliases answered for this state; null if not yet", nullable=True),
 )
 _GONE = (
     _instant("etl_deleted_at", "Since when it is known to be gone; null while it lives", nullable=True),
     _text(
         "etl_delete_evidence",
-        "How that was proved: describe_not_found, image_not_found, image_recreated or absent_twice; null while it "
-        "lives",
+        "How the deletion was proved: describe_not_found, image_not_found, image_recreated or absent_twice; null "
+        "while it lives",
         nullable=True,
     ),
 )
 _READ_AT = _instant(
     "etl_read_at",
-    "T0 of the listing that told this state, or the end of it: it was read after that; null if not known",
+    "T0 of the listing that showed this state or proved its deletion; it was read after that; null if unknown",
     nullable=True,
 )
 _RUN_ID = _text("etl_run_id", "The sync that wrote this row (runs.etl_run_id)")
@@ -151,7 +155,7 @@ IMAGE_VERSIONS = Table(
     (
         *_VERSION_KEY,
         *_VERSION_MEMBERS,
-        _instant("etl_valid_from", "From when this state held at AWS; its event has the same"),
+        _instant("etl_valid_from", "When this state began at AWS; the same as in its event"),
         _instant("etl_first_seen_at", "When this incarnation was first loaded"),
         _instant("etl_changed_at", "When the row last changed here"),
         *_GONE,
@@ -162,7 +166,7 @@ IMAGE_VERSIONS = Table(
         _READ_AT,
         _instant(
             "etl_aliases_known_at",
-            "When ListAliases last told its aliases, of this state or an earlier one",
+            "When ListAliases last returned its aliases, for this state or an earlier one",
             nullable=True,
         ),
     ),
@@ -175,27 +179,27 @@ IMAGE_VERSION_EVENTS = Table(
     (
         *_VERSION_KEY,
         *_VERSION_MEMBERS,
-        _instant("etl_valid_from", "From when this state held at AWS: creation, then each change"),
-        _instant("etl_certain_from", "Since when exactly these attributes are certain at AWS"),
-        _instant("etl_observed_at", "When we learned it: the time of the load, growing from run to run"),
+        _instant("etl_valid_from", "When this state began at AWS: at creation, then at each change"),
+        _instant("etl_certain_from", "From this instant on, AWS certainly had exactly these attributes"),
+        _instant("etl_observed_at", "When the event was loaded; increases from run to run"),
         _text("etl_change", "created, modified, deleted, recreated or reappeared"),
         Column("etl_changed_columns", Kind.TEXTS, "Columns that differ from the state before, sorted"),
         _instant(
             "etl_last_seen_at",
-            "Of a deletion, or a change of details alone: when AWS last said otherwise; it was between then and "
-            "etl_valid_from",
+            "For a deletion, or a change of details alone: when the state before was last seen at AWS; the change "
+            "came between then and etl_valid_from",
             nullable=True,
         ),
-        _text("etl_delete_evidence", "Of a deletion: how it was proved", nullable=True),
+        _text("etl_delete_evidence", "For a deletion: how it was proved", nullable=True),
         _RAW,
         _RUN_ID,
         *_DETAILS,
         _instant(
-            "etl_aliases_at", "When ListAliases told the aliases of this state; null if owed", nullable=True
+            "etl_aliases_at", "When ListAliases answered for this state; null if not yet", nullable=True
         ),
         _instant(
             "etl_aliases_before",
-            "When ListAliases had told the aliases before; null if it had not been asked",
+            "When ListAliases had last returned the aliases before that; null if it had not been called",
             nullable=True,
         ),
     ),
@@ -224,23 +228,23 @@ IMAGES = Table(
 
 RUNS = Table(
     "runs",
-    "one row per sync, written in the transactions that load its rows: running until the last one",
+    "one row per sync, updated by each transaction that loads its rows; running until the last one",
     ("etl_run_id",),
     (
         _text("etl_run_id", "Identifies the sync; sorts by its start"),
         _instant("started_at", "When the sync began, by the local clock"),
         _instant(
             "finished_at",
-            "When its rows were loaded, the last ones so far: etl_observed_at of deletions, a millisecond after the "
+            "When its last rows so far were loaded: etl_observed_at of deletions, a millisecond after that of the "
             "other events",
         ),
         _text(
             "outcome",
             "complete, held_back when the mass-delete breaker held back deletions, or partial when a stream could "
-            "not be read whole; running while parts of it are still to be loaded, and interrupted when they cannot "
-            "be any more",
+            "not be read in full; running while parts of it are still to be loaded, and interrupted when these can "
+            "no longer be loaded",
         ),
-        _text("mode", "incremental, or full when every image was listed whole"),
+        _text("mode", "incremental, or full when every image was listed in full"),
         _count("streams", "Images that the run planned to list"),
         _count("inserted", "Versions seen for the first time, re-created ones included"),
         _count("updated", "Versions whose attributes changed"),
@@ -251,8 +255,11 @@ RUNS = Table(
         _count("list_image_versions_calls", "ListImageVersions requests, retries included"),
         _count("describe_image_calls", "DescribeImage requests, retries included"),
         _count("describe_image_version_calls", "DescribeImageVersion requests, retries included"),
-        _count("retries", "Requests that failed for the moment; all but a call's last attempt were repeated"),
-        _count("throttles", "Answers that asked for a slower pace"),
+        _count(
+            "retries",
+            "Requests that failed with a transient error; all but the last attempt of a call were retried",
+        ),
+        _count("throttles", "Requests that AWS throttled"),
         _count("bytes_received", "Bytes of response bodies"),
         _text("connector_version", "Version of image-history that wrote the run"),
         _text("duckdb_version", "Version of DuckDB that wrote the run"),
@@ -262,68 +269,77 @@ RUNS = Table(
 )
 
 _DONE_IN_A_SCOPE = (
-    ("inserted", "Of a scope: versions seen for the first time, re-created ones included; null for an image"),
-    ("updated", "Of a scope: versions whose attributes changed; null for an image"),
-    ("unchanged", "Of a scope: versions read again and found as stored; null for an image"),
+    (
+        "inserted",
+        "For a scope: versions seen for the first time, re-created ones included; null for an image",
+    ),
+    ("updated", "For a scope: versions whose attributes changed; null for an image"),
+    ("unchanged", "For a scope: versions read again and found as stored; null for an image"),
     (
         "reappeared",
-        "Of a scope: versions that had been marked deleted and were listed again; null for an image",
+        "For a scope: versions that had been marked deleted and were listed again; null for an image",
     ),
 )
 
 COVERAGE = Table(
     "coverage",
-    "one row per run and scope (image_name null), and one per stream that the run says something new of",
+    "one row per run and scope (image_name null), and one per stream for which the run has something new",
     ("etl_run_id", "account_id", "region", "image_name"),
     (
         _text("etl_run_id", "The sync (runs.etl_run_id)"),
         *_SCOPE,
         _text("image_name", "The image; null for the scope's list of images", nullable=True),
-        _text("listing", "images, full or incremental; none where it was not listed"),
+        _text("listing", "images, full or incremental; none if it was not listed"),
         _text(
             "outcome",
-            "complete, partial, denied, gone, failed, unstable or held_back; of an image that was not listed: "
-            "rested, or skipped where the configuration leaves it out",
+            "complete, partial, denied, gone, failed, unstable or held_back; for an image that was not listed: "
+            "rested, or skipped if the configuration excludes it",
         ),
         _count("pages", "Pages of the accepted reading"),
         _count("rows", "Rows of the accepted reading"),
-        _count("readings", "How often the listing was read until it agreed with itself"),
+        _count("readings", "How many times the listing was read"),
         _count("phantoms", "Versions that the listing lacked and Describe found alive"),
         _count(
-            "deleted", "Versions marked deleted, of a scope in all; null where not evaluated", nullable=True
+            "deleted",
+            "Versions marked deleted, for a scope in total; null if deletions were not evaluated",
+            nullable=True,
         ),
-        _instant("t0", "Everything changed at AWS before this is covered; null if unread", nullable=True),
+        _instant(
+            "t0",
+            "Every change at AWS before this instant is covered; null if nothing was read",
+            nullable=True,
+        ),
         _instant("watermark", "Watermark of the stream after the run", nullable=True),
-        _text("error_code", "AWS's or our code of what went wrong", nullable=True),
+        _text("error_code", "Error code, AWS's or our own", nullable=True),
         _text("error_message", "What went wrong, in a sentence", nullable=True),
         _text(
             "details",
-            "Of the versions whose details were due: complete, denied or failed; null where none were",
+            "Result for the versions whose details were due: complete, denied or failed; null if none were due",
             nullable=True,
         ),
         _count(
-            "detailed", "Times that a version's details were read; null where none were due", nullable=True
+            "detailed", "How many times details of a version were read; null if none were due", nullable=True
         ),
         _text("details_error", "Why details are missing, in a sentence", nullable=True),
         _count(
             "rested",
-            "Of a scope: images that were not listed, since nothing hinted at a change; null for an image",
+            "For a scope: images that were not listed because nothing hinted at a change; null for an image",
             nullable=True,
         ),
-        _count("hinted", "Of a scope: images that hints are about; null for an image", nullable=True),
-        _count("streams", "Of a scope: images whose versions were listed; null for an image", nullable=True),
+        _count("hinted", "For a scope: images that hints refer to; null for an image", nullable=True),
+        _count("streams", "For a scope: images whose versions were listed; null for an image", nullable=True),
         _text(
             "others",
-            "Of a scope: what became of images without a row in this run whose row before is complete, or rested: "
-            "complete (read, with nothing new to say) or rested; null where each has a row",
+            "For a scope: the outcome of images that have no row in this run and whose last row is complete or "
+            "rested: complete (read, with nothing new) or rested; null if each image has a row",
             nullable=True,
         ),
         _instant(
             "t1",
-            "Of a scope: the latest T0 among images that were read and have no row of their own",
+            "For a scope: the latest T0 among images that were read and have no row of their own",
             nullable=True,
         ),
-        _instant("loaded_at", "When the part of the run that this row is of was loaded"),
+        _instant("loaded_at", "When the part of the run that contains this row was loaded"),
         *(_count(name, meaning, nullable=True) for name, meaning in _DONE_IN_A_SCOPE),
     ),
 )
@@ -337,7 +353,8 @@ STREAMS = Table(
         _instant("watermark", "Every change at AWS up to here has been read", nullable=True),
         _instant(
             "last_full_at",
-            "T0 of the last full listing; kept up for images of more than one page, coverage has each",
+            "T0 of the last full listing; updated only for images of more than one page; coverage has each of those "
+            "listings",
             nullable=True,
         ),
         Column(
@@ -356,18 +373,18 @@ STREAMS = Table(
         _RUN_ID,
         _instant(
             "image_created_at",
-            "CreationTime of the image when it was last listed whole: with another one a new life began",
+            "CreationTime of the image at its last full listing; another value means that a new life began",
             nullable=True,
         ),
         _instant(
             "life_began_at",
-            "What is older than this is of an earlier life of the image; null where AWS lists an older version",
+            "Versions created before this belong to an earlier life of the image; null if AWS lists an older version",
             nullable=True,
         ),
         _count(
             "unexplained",
-            "Numbers between the first and the highest of the image's present life that are neither stored nor "
-            "proved absent; null if not known",
+            "Version numbers between the first and the highest of the image's present life that are neither stored "
+            "nor proved absent; null if unknown",
             nullable=True,
         ),
         _count("held_back", "Deletions that the mass-delete breaker holds back; null if none", nullable=True),
@@ -383,12 +400,12 @@ ABSENT_VERSIONS = Table(
         Column("first_version", Kind.INTEGER, "First number of the range"),
         Column("last_version", Kind.INTEGER, "Last number of the range"),
         _text("evidence", "describe_not_found, absent_twice, or single_page (one atomic answer lacked it)"),
-        _instant("proved_at", "By when that was so: T1 of the answer that proved it"),
+        _instant("proved_at", "By when the versions were absent: T1 of the answer that proved it"),
         _RUN_ID,
         _instant(
             "image_created_at",
-            "CreationTime of the image in whose life they were absent; null if not known: they then explain "
-            "something only while that of the image is not known either",
+            "CreationTime of the image in whose life they were absent; null if unknown: the row then counts only "
+            "while the CreationTime of the image is unknown too",
             nullable=True,
         ),
     ),
@@ -415,22 +432,20 @@ SCHEMA_DRIFT = Table(
         _text("member", "The member, as in ImageVersions[].ImageVersionStatus"),
         _text("value", "The unknown value; null where the member itself is unknown", nullable=True),
         _instant("first_seen_at", "When it was first loaded"),
-        _count("occurrences", "How often it was met, all runs together"),
+        _count("occurrences", "How often it occurred, over all runs"),
         _RUN_ID,
     ),
 )
 
 NOTIFIED = Table(
     "notified",
-    "one row per receiver and kind of news with how far it was told, and one per trouble that it knows of",
+    "one row per receiver and kind of news, and one per receiver and ongoing trouble that was reported to it",
     ("receiver", "news", "subject"),
     (
         _text("receiver", "The receiver, by its name in the setting notify"),
-        _text("news", "What it was told of, as in notify[].on"),
-        _text("subject", "The trouble that goes on, by what has it; empty in the row of a kind of news"),
-        _instant(
-            "told_up_to", "Up to when what was learned has been told; of a trouble, since when it is known"
-        ),
+        _text("news", "The kind of news, as in notify[].on"),
+        _text("subject", "What the ongoing trouble is about; empty in the row of a kind of news"),
+        _instant("told_up_to", "News found up to then have been sent; for a trouble, since when it is known"),
     ),
 )
 
@@ -447,11 +462,11 @@ TABLES = (
     NOTIFIED,
 )
 
-# What AWS says of a version and what is compared to tell whether it changed.
+# The columns from AWS that are compared to decide whether a version changed.
 TRACKED = (*(column.name for column in _VERSION_MEMBERS), _RAW.name)
 TRACKED_DETAILS = tuple(column.name for column in _DETAILS)
 
-# What one landed row of a version carries beside its key and members: the order in which it was read.
+# The columns of a landed version row besides its key and members: the order in which it was read.
 LANDED_ORDER = (
     Column("etl_reading", Kind.INTEGER, "Which reading of the listing the row comes from, from 1"),
     Column("etl_page", Kind.INTEGER, "Which page of the reading, from 1"),
@@ -465,7 +480,7 @@ LANDED_VERSIONS = Table(
 )
 LANDED_DETAILS = Table(
     "landed_details",
-    "one row per version and time of asking; what was not answered is null with its time",
+    "one row per version and lookup; if a call did not answer, its columns and its time are null",
     (),
     (
         *map(IMAGE_VERSIONS.column, (*IMAGE_VERSIONS.key, "creation_time", "last_modified_time")),
@@ -481,7 +496,7 @@ LANDED_IMAGES = Table(
 
 
 def arrow_schema(table: Table) -> pa.Schema:
-    """The table's Arrow schema; instants are milliseconds in UTC; each field carries its meaning."""
+    """The table's Arrow schema; instants are milliseconds in UTC; each field has its meaning in its metadata."""
     import pyarrow as pa
 
     types = {

@@ -1,7 +1,7 @@
-"""What a run tells while it works: spans, the fields that its log lines carry, and figures from its report.
+"""Telemetry of a run: spans, the fields of its log lines, and metrics from its report.
 
-The only module that knows OpenTelemetry, and only if the caller has set that up or the OTEL_* variables ask for
-it: until then nothing of it is imported. Must not know what happens inside a span.
+The only module that uses OpenTelemetry. It is imported only if the caller has set it up, or if the OTEL_* variables
+ask for it. Must not know what happens inside a span.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 _NAME = "image-history"
 _PREFIX = "image_history."
-# What a log line needs to say what it is about; the rest of what is known belongs to the span alone.
+# The attributes that log lines carry; all others are only in the span.
 _LOGGED = frozenset({"run_id", "scope", "stream"})
 
 Attribute = str | int | float
@@ -37,7 +37,7 @@ Attribute = str | int | float
 
 @dataclass(slots=True)
 class _Frame:
-    """What is known inside a span. Threads that it starts share it, so they learn what becomes known later."""
+    """The attributes of a span. Threads started inside the span share this object, so they see later additions."""
 
     known: Mapping[str, Attribute]
     above: _Frame | None
@@ -51,7 +51,7 @@ _frame: ContextVar[_Frame | None] = ContextVar("frame", default=None)
 
 @dataclass(frozen=True, slots=True)
 class Providers:
-    """Where spans and figures go; None for nowhere."""
+    """Where spans and metrics are sent; None: they are not sent."""
 
     traces: TracerProvider | None = None
     metrics: MeterProvider | None = None
@@ -61,14 +61,14 @@ _providers: ContextVar[Providers | None] = ContextVar("providers", default=None)
 
 
 def fields() -> Mapping[str, Attribute]:
-    """What is known about the work at hand, for its log lines: `run_id`, `scope`, `stream`."""
+    """The attributes of the current work for its log lines: `run_id`, `scope`, `stream`."""
     frame = _frame.get()
     return {} if frame is None else frame.fields()
 
 
 @contextmanager
 def sending_to(providers: Providers) -> Iterator[None]:
-    """Send spans and figures of the block to these providers, not to those that the process has set up."""
+    """Send spans and metrics of the block to these providers, not to those that the process has set up."""
     token = _providers.set(providers)
     try:
         yield
@@ -78,7 +78,7 @@ def sending_to(providers: Providers) -> Iterator[None]:
 
 @contextmanager
 def span(name: str, **known: Attribute) -> Iterator[None]:
-    """Trace a block; run_id, scope and stream go into the log lines and the errors that come from it as well."""
+    """Trace a block; run_id, scope and stream are also added to its log lines and to the context of its errors."""
     token = _frame.set(_Frame(_logged(known), _frame.get()))
     try:
         with _traced(name, known):
@@ -91,7 +91,7 @@ def span(name: str, **known: Attribute) -> Iterator[None]:
 
 
 def note(**known: Attribute) -> None:
-    """Add what became known to the span at hand, and to the log lines until it ends."""
+    """Add attributes to the current span, and to the log lines until it ends."""
     frame = _frame.get()
     if frame is not None:
         frame.known = {**frame.known, **_logged(known)}
@@ -102,7 +102,7 @@ def note(**known: Attribute) -> None:
 
 
 def observed(work: Callable[[], RunReport]) -> RunReport:
-    """Do a whole run in its span, and count what became of it."""
+    """Do a whole run inside a span, and count its outcome."""
     became = "unexpected"
     with span("sync"):
         try:
@@ -156,7 +156,7 @@ def _traced(name: str, known: Mapping[str, Attribute]) -> AbstractContextManager
 
 @contextmanager
 def _open_span(tracer: Tracer, name: str, known: Mapping[str, Attribute]) -> Iterator[None]:
-    """A span that tells of an error its kind and its sentence: a traceback may quote what is secret."""
+    """A span that records the type of an error and the message of a ConnectorError; a traceback may quote secrets."""
     with tracer.start_as_current_span(
         name, attributes=_prefixed(known), record_exception=False, set_status_on_exception=False
     ) as opened:
@@ -182,7 +182,7 @@ def _counted(count: Callable[[Meter], None]) -> None:
 
 
 def _count_run(meter: Meter, outcome: str) -> None:
-    runs = meter.create_counter(f"{_PREFIX}runs", description="Syncs that ended, by what became of them.")
+    runs = meter.create_counter(f"{_PREFIX}runs", description="Syncs that ended, by outcome.")
     runs.add(1, {"outcome": outcome})
 
 
@@ -202,11 +202,11 @@ def _measure_scope(meter: Meter, report: ScopeReport) -> None:
     calls = meter.create_counter(f"{_PREFIX}calls", description="Requests to AWS, repeated ones included.")
     for operation, count in report.calls.by_operation.items():
         calls.add(count, {**where, "operation": operation})
-    rows = meter.create_counter(f"{_PREFIX}rows", description="Rows of image_versions, by what was done.")
+    rows = meter.create_counter(f"{_PREFIX}rows", description="Rows of image_versions, by change.")
     for change, count in report.rows.by_change().items():
         rows.add(count, {**where, "change": change})
     for name, count, meaning in (
-        ("retries", report.calls.retries, "Requests that failed and may be made again."),
+        ("retries", report.calls.retries, "Requests that failed and may be retried."),
         ("throttles", report.calls.throttles, "Requests that AWS throttled."),
         ("failures", len(report.failures), "Images that could not be read whole."),
     ):
@@ -215,10 +215,10 @@ def _measure_scope(meter: Meter, report: ScopeReport) -> None:
 
 @contextmanager
 def exporting(environment: Mapping[str, str]) -> Iterator[None]:
-    """Send the block's spans and figures where the OTEL_* variables say; nothing is imported if they say nothing.
+    """Send the block's spans and metrics as the OTEL_* variables say; without such variables nothing is imported.
 
-    What was not sent when the block ends is sent then, each signal for 3 seconds at the most or for what
-    OTEL_EXPORTER_OTLP_TIMEOUT allows. A receiver that fails costs one warning, never the run.
+    The rest is sent when the block ends, for at most 3 seconds a signal, or for as long as
+    OTEL_EXPORTER_OTLP_TIMEOUT allows. A receiver that fails causes one warning and never ends the run.
     """
     wanted, reasons = _asked(environment)
     for reason in reasons:
@@ -240,7 +240,7 @@ def exporting(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def unsent(environment: Mapping[str, str]) -> Sequence[str]:
-    """Why what the OTEL_* variables ask for is not sent, a reason each; none if it is, or if they ask for nothing."""
+    """The reasons why signals that the OTEL_* variables ask for are not sent; empty if all of them are sent."""
     wanted, reasons = _asked(environment)
     missing = set(wanted.values()) != {"none"} and not _has_extra()
     return [*reasons, _NO_EXTRA] if missing else reasons
@@ -261,14 +261,14 @@ _PROTOCOLS = frozenset({"", "http/protobuf"})
 
 
 def _asked(environment: Mapping[str, str]) -> tuple[Mapping[str, str], Sequence[str]]:
-    """What each signal is sent by, and why a signal that is asked for is not sent."""
+    """The exporter of each signal, and the reasons why signals that are asked for are not sent."""
     found = {signal: _exporter(signal, environment) for signal in ("traces", "metrics")}
     wanted = {signal: chosen for signal, (chosen, _) in found.items()}
     return wanted, [reason for _, reason in found.values() if reason is not None]
 
 
 def _exporter(signal: str, environment: Mapping[str, str]) -> tuple[str, str | None]:
-    """What a signal is sent by: otlp, console or none; and why not, if it is none against what is asked for."""
+    """The exporter of a signal (otlp, console or none), and the reason if it is none although one was asked for."""
     name = f"OTEL_{signal.upper()}_EXPORTER"
     specific = f"{_OTLP}_{signal.upper()}"
     told = "otlp" if _first(environment, f"{specific}_ENDPOINT", f"{_OTLP}_ENDPOINT") else "none"
@@ -279,7 +279,7 @@ def _exporter(signal: str, environment: Mapping[str, str]) -> tuple[str, str | N
     if chosen not in _EXPORTERS:
         return "none", f"{name} may be otlp, console or none, and is {chosen}"
     if chosen == "otlp" and protocol not in _PROTOCOLS:
-        return "none", f"OTLP is spoken over http/protobuf, and {protocol} is asked for"
+        return "none", f"OTLP is sent over http/protobuf only, not over {protocol}"
     return chosen, None
 
 
@@ -288,7 +288,7 @@ def _first(environment: Mapping[str, str], *names: str) -> str:
 
 
 def _timeout_seconds(environment: Mapping[str, str]) -> float | None:
-    """Ours, unless a variable sets one: the exporters' own ten seconds would hold up the end of every run."""
+    """Our timeout; None if a variable sets one. The exporters' default of ten seconds would delay each run's end."""
     return (
         None
         if any(name.endswith("_TIMEOUT") for name in environment if name.startswith(_OTLP))
@@ -340,19 +340,19 @@ def _metrics(exporter: str, resource: Resource, timeout_seconds: float | None) -
 def _shut_down(providers: Providers) -> None:
     for provider in (providers.traces, providers.metrics):
         if provider is not None:
-            # Only the SDK's own providers come here; the API's have no such method.
+            # Only providers of the SDK get here; those of the API have no such method.
             provider.shutdown()  # type: ignore[union-attr]
 
 
 class _Once(logging.Handler):
-    """Makes the first complaint of another library one of ours, and drops the rest."""
+    """Logs the first warning of another library as one of ours, and drops the rest."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._told = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell of the record, unless one was told of before."""
+        """Log the record, unless another one was logged before."""
         if not self._told:
             self._told = True
             logger.warning("telemetry_not_sent", extra={"reason": without_secrets(record.getMessage())})

@@ -134,11 +134,15 @@ def with_column(kind: str) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        pytest.param(asking(1, 7, "identityColumns"), "asks writers for identityColumns", id="identity"),
-        pytest.param(asking(1, 6), "asks writers for identityColumns", id="version-6"),
+        pytest.param(
+            asking(1, 7, "identityColumns"), "requires the writer features identityColumns", id="identity"
+        ),
+        pytest.param(asking(1, 6), "requires the writer features identityColumns", id="version-6"),
         pytest.param(asking(1, 7, "rowTracking", "domainMetadata"), "domainMetadata, rowTracking", id="rows"),
-        pytest.param(asking(1, 7, "invented"), "asks writers for invented", id="invented"),
-        pytest.param(asking(3, 7, "deletionVectors"), "asks writers for deletionVectors", id="vectors"),
+        pytest.param(asking(1, 7, "invented"), "requires the writer features invented", id="invented"),
+        pytest.param(
+            asking(3, 7, "deletionVectors"), "requires the writer features deletionVectors", id="vectors"
+        ),
         pytest.param(asking(3, 7, "invented"), "'invented' is not supported", id="unreadable"),
         pytest.param(having(constraints_few="version < 9"), "delta.constraints.few", id="constraint"),
         pytest.param(having(appendOnly="true"), "delta.appendOnly lets no row be replaced", id="append-only"),
@@ -393,7 +397,7 @@ def test_folder_of_any_name_is_the_one_that_is_named(kind: str, stock: Stock, tm
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "reason"), [("iceberg", "a#b", "cuts"), ("delta", "a%20b", "takes")]
+    ("kind", "name", "reason"), [("iceberg", "a#b", "cuts"), ("delta", "a%20b", "reads")]
 )
 def test_folder_whose_name_a_library_changes_is_refused(
     kind: str, name: str, reason: str, stock: Stock, tmp_path: Path

@@ -223,7 +223,7 @@ def test_receiver_that_is_down_costs_one_warning(
         ),
         pytest.param(
             {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-            "grpc is asked for",
+            "not over grpc",
             id="grpc",
         ),
     ],

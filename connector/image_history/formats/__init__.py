@@ -1,4 +1,4 @@
-"""How rows look outside: an Arrow stream becomes text, CSV, TSV, JSON, Markdown, Parquet or XLSX.
+"""Output formats of rows: an Arrow stream becomes text, CSV, TSV, JSON, Markdown, Parquet or XLSX.
 
 Must not know where rows come from, nor the terminal: what is drawn on one is the command line's.
 """

@@ -1,4 +1,4 @@
-"""What one cell looks like as text and as JSON, whole columns at a time.
+"""Turns cells into text and into JSON values, a whole column at a time.
 
 Instants are ISO 8601 in UTC with milliseconds and Z. Must not know how cells are laid out.
 """
@@ -25,7 +25,7 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def is_free_text(kind: pa.DataType) -> bool:
-    """Whether a column's text can be anything, unlike that of numbers, booleans, dates and instants."""
+    """Whether a column's text can be arbitrary, unlike that of numbers, booleans, dates and instants."""
     types = pa.types
     return not (is_number(kind) or types.is_boolean(kind) or types.is_temporal(kind) or types.is_null(kind))
 
@@ -59,14 +59,14 @@ def jsonable(column: pa.Array) -> list[Any]:
 
 
 def printable(text: str) -> str:
-    """The text on one line, without the characters that a terminal would obey or reorder."""
+    """The text on one line: control characters, and those that reorder text, are replaced by spaces."""
     return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 def _timestamps(column: pa.Array) -> pa.Array:
-    """With a zone to the millisecond and marked Z; without one as exact as they are, unmarked.
+    """Timestamps with a zone: milliseconds and Z; without a zone: in their own precision, unmarked.
 
-    Each in the form that DuckDB and pandas take for what it is: DuckDB takes a T without a zone for text.
+    DuckDB and pandas recognize both forms as timestamps; DuckDB would read a T without a zone as text.
     """
     zoned = column.type.tz is not None
     naive = column.cast(pa.timestamp(column.type.unit))
@@ -81,7 +81,7 @@ def _timestamps(column: pa.Array) -> pa.Array:
         )
     if not pc.any(beyond).as_py():
         return marked
-    # Arrow has no text for DuckDB's infinity, nor for years of six digits.
+    # Arrow cannot write DuckDB's infinity, nor years of six digits.
     signs = pc.if_else(pc.greater(column.cast(pa.int64()), 0), "infinity", "-infinity")
     return pc.if_else(beyond, signs, marked)
 

@@ -12,7 +12,7 @@ from image_history.formats.cells import is_free_text, texts
 from image_history.formats.rows import Rows, Sink, pieces
 
 _END = "\r\n"
-# OWASP's list of what starts a formula, the full-width forms of CJK keyboards included.
+# OWASP's list of characters that start a formula, including the full-width forms of CJK keyboards.
 _FORMULA = (
     "^[=+\\-@\\t\\r\\n\\x00\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
     "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}]"
@@ -33,7 +33,7 @@ def write_csv(rows: Rows, sink: Sink) -> int:
 def _lines(batch: pa.RecordBatch) -> bytes:
     cells = [_cells(column) for column in batch.columns]
     if len(cells) == 1:
-        # An empty line would be no row to most readers.
+        # Most readers would skip an empty line.
         cells = [pc.fill_null(cells[0], '""')]
     separator = pa.scalar(",", pa.string())
     ended = [*cells[:-1], pc.binary_join_element_wise(cells[-1], _END, "", **_NULL_IS_EMPTY)]
@@ -54,7 +54,7 @@ def _quoted(text: pa.Array) -> pa.Array:
 
 
 def harmless(text: pa.Array) -> pa.Array:
-    """The cells with an apostrophe before what a spreadsheet would run as a formula."""
+    """The cells, with an apostrophe before each that a spreadsheet would run as a formula."""
     return pc.if_else(
         pc.match_substring_regex(text, _FORMULA), pc.binary_join_element_wise("'", text, ""), text
     )

@@ -22,10 +22,10 @@ _ELSEWHERE = " Name a file where this user may write and the disk has room."
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, mode 0600, that takes the place of `path` when the block ends, and not before.
+    """Open a file, mode 0600, that replaces `path` when the block ends, and not before.
 
-    OutputError if it cannot be written, or if `path` is something else than a file. Whatever is raised in
-    the block leaves `path` as it was, and no other file beside it.
+    OutputError if it cannot be written, or if `path` is anything but a file. After an error in the block, `path` is
+    unchanged and no temporary file is left.
     """
     _require_file(path)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
@@ -71,7 +71,7 @@ def require_replaceable(path: Path) -> None:
 
 
 def _require_file(path: Path) -> None:
-    """A rename would replace a link, a device or a pipe by a file, which is never what was meant."""
+    """Refuse a link, a device or a pipe: a rename would replace it by a file, which the user never means."""
     try:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -1,7 +1,8 @@
-"""A table made to fit a terminal's width, in steps: each takes away less than the one after it would.
+"""Fits a table into a terminal's width, in steps: earlier steps remove less than later ones.
 
-ARNs are shortened, columns without a value go, instants lose their seconds, headings and sentences are wrapped
-between words, and then the least important columns go. Must not know the terminal, nor how lines are drawn.
+ARNs are shortened, columns without a value are removed, instants lose their seconds, headings and sentences are
+wrapped between words, and then the least important columns are removed. Must not know the terminal, nor how lines are
+drawn.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ GAP = 2
 NULL = "NULL"
 _ARN = re.compile(r"arn:[\w-]+:[\w-]+:[\w-]*:(?:\d{12})?:(?P<resource>\S+)")
 _INSTANT = re.compile(r"(?P<day>\d{4}-\d\d-\d\d)[T ](?P<minute>\d\d:\d\d)(?::\d\d(?:\.\d+)?)?Z?")
-# Sentences are not squeezed below this; longer words in them and in headings are broken at their joints.
+# No sentence gets narrower than _SENTENCE; words longer than _WORD are broken at joints, as after a / or a _.
 _SENTENCE = 24
 _WORD = 20
 _JOINT = re.compile(r"(?<=[/:,;=_.@-])(?=[^/:,;=_.@-])")
-# Columns of this rank or a lower one are the first to go, and nobody misses them.
+# Columns of this rank or a lower one are removed first, and their shared value is not printed below.
 EXPENDABLE = -1_000
-# A value that all rows share can be told in a line; a longer one would make that line unreadable.
+# A value that all rows share is printed once below the table, unless it is longer than this.
 _MOST_SHARED = 40
 _MOST_OURS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of texts; None is a null. `rank` says how soon it goes: the lowest first."""
+    """One column of texts; None is a null. `rank` orders the removal of columns: the lowest first."""
 
     name: str
     cells: tuple[str | None, ...]
@@ -44,16 +45,16 @@ class Column:
 
     @property
     def needed(self) -> int:
-        """The least width at which no word is broken, and a sentence can be read."""
+        """The least width at which no word is broken and a sentence is readable."""
         words = max((width(word) for word in words_of(self.name)), default=1)
         return max(words, *map(_needed, self.cells), 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What is drawn: columns and their widths. `left_out` and `empty` are the names of those that went.
+    """The columns to draw, and their widths. `left_out` and `empty` name the columns that were removed.
 
-    No columns: not even the most important one fits, so that each row has to be a block.
+    Without columns, not even the most important one fits, and each row has to be drawn as a block.
     """
 
     columns: tuple[Column, ...]
@@ -64,7 +65,7 @@ class Fitted:
 
 
 def fit(columns: Sequence[Column], limit: int) -> Fitted:
-    """The columns as they fit into `limit` characters a line."""
+    """Fit the columns into lines of `limit` characters."""
     tried = tuple(columns)
     if _sum([column.wanted for column in tried]) <= limit:
         return Fitted(tried, tuple(column.wanted for column in tried))
@@ -128,12 +129,12 @@ def _kept(columns: Sequence[Column], limit: int) -> tuple[Column, ...]:
 
 
 def _rank(column: Column) -> int:
-    """Nothing is lost with a column whose one value is told in a line below: such a one goes before all others."""
+    """A column with one shared value is removed first: the value is printed below the table, so nothing is lost."""
     return column.rank + (10 * EXPENDABLE if _shared(column) is not None else 0)
 
 
 def _shared(column: Column) -> str | None:
-    """The value that all rows have, if there are several rows, and it is worth a line below them."""
+    """The value that all rows share; None if there is one row, or if the value is not to be printed below."""
     values = set(column.cells) if column.rank > EXPENDABLE else set()
     (value,) = values if len(values) == 1 else (None,)
     if value is None or len(column.cells) == 1 or len(value) > _MOST_SHARED:
@@ -142,7 +143,7 @@ def _shared(column: Column) -> str | None:
 
 
 def _widths(columns: Sequence[Column], limit: int) -> tuple[int, ...]:
-    """What each column needs, and of the rest as much as it wants: the modest ones first."""
+    """The width that each column needs, and a share of the rest, first for columns that want least more."""
     widths = [column.needed for column in columns]
     wanted = [max(column.wanted, column.needed) for column in columns]
     rest = limit - _sum(widths) if columns else 0
@@ -155,7 +156,7 @@ def _widths(columns: Sequence[Column], limit: int) -> tuple[int, ...]:
 
 
 def words_of(text: str) -> list[str]:
-    """What is never broken: the words, long ones taken apart at their joints, as after a / or a _."""
+    """The pieces that are never broken: words, and the parts of long words, split after joints such as / or _."""
     return [piece for word in text.split() for piece in _pieces(word)]
 
 
@@ -174,7 +175,7 @@ def wrapped(text: str, limit: int) -> list[str]:
 
 
 def _append(lines: list[str], word: str, limit: int) -> None:
-    """Put a word behind the last line, or below it."""
+    """Append a word to the last line, or on a new line below it."""
     spaced = f" {word}" if lines[-1] else word
     if width(lines[-1]) + width(spaced) <= limit:
         lines[-1] += spaced
@@ -193,7 +194,7 @@ def _append(lines: list[str], word: str, limit: int) -> None:
 
 
 def _broken(piece: str, limit: int) -> Iterator[str]:
-    """A piece that fits, or as much of it as fits at a time."""
+    """The piece in parts that each fit."""
     line = ""
     for character in piece:
         if line and width(line) + width(character) > limit:
@@ -204,7 +205,7 @@ def _broken(piece: str, limit: int) -> Iterator[str]:
 
 
 def lines_of(fitted: Fitted) -> Iterator[tuple[str, bool]]:
-    """The lines to draw, without their end's blanks, each with whether it belongs to the header."""
+    """The lines to draw, without trailing blanks, each with a flag: whether it belongs to the header."""
     for line in _row([column.name for column in fitted.columns], fitted):
         yield line, True
     yield (" " * GAP).join("─" * size for size in fitted.widths), True
@@ -227,7 +228,7 @@ def _padded(fitted: Fitted, number: int, text: str) -> str:
 
 
 def notes(fitted: Fitted, all_by: str = "--format blocks") -> Iterator[str]:
-    """What went, in sentences; `all_by` is the option that shows all."""
+    """Sentences about the removed columns; `all_by` is the option that shows all columns."""
     if fitted.shared:
         told = ", ".join(f"{name} {value}" for name, value in fitted.shared.items())
         yield f"The same in every row: {told}."
@@ -238,7 +239,7 @@ def notes(fitted: Fitted, all_by: str = "--format blocks") -> Iterator[str]:
 
 
 def _named(names: Sequence[str]) -> str:
-    """The names; those that image-history adds to a table only counted, where they are many."""
+    """The names; if there are many etl_ columns, only their number is given."""
     ours = [name for name in names if name.startswith("etl_")]
     if len(ours) <= _MOST_OURS:
         return ", ".join(names)

@@ -1,4 +1,4 @@
-"""Columns of text under one another, on a terminal's grid.
+"""Aligns columns of text on a terminal.
 
 Must not know Arrow, nor what the texts are.
 """
@@ -14,7 +14,7 @@ _GAP = "  "
 def aligned(
     header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[bool] = ()
 ) -> Iterator[str]:
-    """The lines, header first, with each column as wide as its widest cell; numbers go to the right."""
+    """The lines, header first, with each column as wide as its widest cell; `right` aligns columns to the right."""
     sides = list(right) or [False] * len(header)
     widths = [max(map(width, column)) for column in zip(header, *lines, strict=True)]
     for line in (header, *lines):
@@ -27,7 +27,7 @@ def _padded(text: str, room: int, to_the_right: bool) -> str:  # noqa: FBT001  #
 
 
 def width(text: str) -> int:
-    """Columns of a terminal that the text takes; CJK characters take two, combining ones none."""
+    """The number of terminal columns that the text takes; CJK characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     return sum(

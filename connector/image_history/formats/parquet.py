@@ -1,4 +1,4 @@
-"""Rows as one Parquet file: zstd, row groups of a fixed size, nothing in it that differs between equal rows.
+"""Rows as one Parquet file: zstd, row groups of a fixed size; equal rows give equal bytes.
 
 Must not know what the rows mean.
 """
@@ -14,26 +14,26 @@ import pyarrow.parquet as pq
 from image_history.formats.cells import texts
 from image_history.formats.rows import Rows, Sink, distinct
 
-# Half of DuckDB's own: what reads it can skip groups, and a writer, which keeps a group, stays small.
+# Half of DuckDB's own size: readers can skip groups, and a writer, which holds one group, needs little memory.
 ROW_GROUP_ROWS = 61_440
-# Values that hardly repeat, as ARNs and instants, are smaller and faster packed as they are; Parquet's writer notices
-# that only when their dictionary is full.
+# Values that hardly repeat, such as ARNs and instants, are smaller and faster without a dictionary; Parquet's writer
+# gives up a dictionary only when it is full.
 _DICTIONARY_BYTES = 64 * 1024
 _FINE = (pa.timestamp("us"), pa.timestamp("us", tz="UTC"))
-# zstd's own; pyarrow's is 1.
+# zstd's own default; pyarrow's is 1.
 _FINER_LEVEL = 3
 
 
 def write_parquet(rows: Rows, sink: Sink) -> int:
-    """Write the rows; returns their number. The schema's metadata travels in the file, and its fields'.
+    """Write the rows; returns their number. The file keeps the metadata of the schema and of its fields.
 
-    What Parquet has no type for, intervals and unions, is written as text.
+    Intervals and unions, for which Parquet has no type, are written as text.
     """
     return int(written_parquet(rows, sink).num_rows)
 
 
 def written_parquet(rows: Rows, sink: Sink) -> pq.FileMetaData:
-    """As `write_parquet`; returns the file's footer, so that nobody has to read it again."""
+    """As `write_parquet`; returns the file's footer, so that it need not be read from the file."""
     schema = _storable(rows.schema)
     footers: list[pq.FileMetaData] = []
     count, waiting = 0, _Waiting(schema)
@@ -42,7 +42,7 @@ def written_parquet(rows: Rows, sink: Sink) -> pq.FileMetaData:
         schema,
         compression="zstd",
         **_finer(schema),
-        # Readers fail on version 2 (fastparquet, where truths may be null), and it is no smaller here.
+        # Some readers fail on version 2 (fastparquet, on nullable booleans), and it makes no smaller files here.
         data_page_version="1.0",
         dictionary_pagesize_limit=_DICTIONARY_BYTES,
         metadata_collector=footers,
@@ -57,11 +57,11 @@ def written_parquet(rows: Rows, sink: Sink) -> pq.FileMetaData:
 
 
 def _finer(schema: pa.Schema) -> dict[str, Any]:
-    """Settings for instants in microseconds, as lake tables have them: else a sixth more bytes than in milliseconds.
+    """Settings for instants in microseconds, as in lake tables: otherwise a sixth more bytes than in milliseconds.
 
-    AWS tells milliseconds, so that each is a thousandfold: a dictionary that fills up half-way hides that from zstd,
-    and so does its lowest level. DELTA_BINARY_PACKED would be smaller still, but Iceberg's own reader in Spark
-    refused it for years (apache/iceberg#7162).
+    AWS gives milliseconds, so each value is a multiple of 1,000. zstd cannot use that with a dictionary that fills
+    up half-way, nor at its lowest level. DELTA_BINARY_PACKED would be smaller still, but Iceberg's own reader in
+    Spark refused it for years (apache/iceberg#7162).
     """
     fine = {field.name for field in schema if field.type in _FINE}
     if not fine:
@@ -74,7 +74,7 @@ def _finer(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _storable(schema: pa.Schema) -> pa.Schema:
-    """The schema with distinct names, and text where Parquet has no such type."""
+    """The schema with distinct names, and with text for types that Parquet does not have."""
     fields = [
         field.with_name(name).with_type(_storable_type(field.type))
         for field, name in zip(schema, distinct(schema.names), strict=True)
@@ -94,7 +94,7 @@ def _is_storable(kind: pa.DataType) -> bool:
 
 
 class _Waiting:
-    """Rows on their way into a row group: groups must not depend on how the rows arrived."""
+    """Collects rows for row groups, so that the groups do not depend on the sizes of the batches."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
@@ -114,7 +114,7 @@ class _Waiting:
         return groups
 
     def rest(self) -> pa.Table:
-        """All rows that wait, in the file's schema. In one piece: how a dictionary is given up depends on pieces."""
+        """All collected rows, in the file's schema. In one chunk: chunks decide where a dictionary is given up."""
         tables = [self._stored(batch) for batch in self._batches]
         return pa.concat_tables([self._schema.empty_table(), *tables]).combine_chunks()
 

@@ -1,6 +1,6 @@
-"""Rows as text for people: aligned columns without lines, a block a row, and Markdown.
+"""Rows as text for people: aligned columns without rules, blocks of one row each, and Markdown.
 
-Nothing is shortened. A cell stays on its line, and control characters are gone. Must not know the terminal.
+Nothing is shortened. A cell stays on its line, and control characters become spaces. Must not know the terminal.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _shown(cell: str | None) -> str:
 
 
 def write_markdown(rows: Rows, sink: Sink) -> int:
-    """Write a table of GitHub's Markdown, with what is markup in a cell made text; returns its rows."""
+    """Write a table in GitHub's Markdown, with markup in cells escaped; returns the number of rows."""
     header = [printable(name) for name in rows.schema.names]
     rules = ["---:" if is_number(field.type) else "---" for field in rows.schema]
     sink.write(_row(map(markdown, header)) + _row(rules))
@@ -89,6 +89,6 @@ def _row(cells_of_row: Iterator[str] | Sequence[str]) -> bytes:
 
 
 def markdown(text: str) -> str:
-    """The text as Markdown shows it: no markup, no HTML."""
+    """The text with Markdown and HTML escaped."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(r"\\\g<0>", escaped)

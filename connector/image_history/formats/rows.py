@@ -1,4 +1,4 @@
-"""A stream of Arrow batches with its schema, cut where a reader has seen enough.
+"""Streams of Arrow batches with a schema, and limits and casts of such streams.
 
 Must not know any format.
 """
@@ -39,7 +39,7 @@ def as_rows(table: pa.Table) -> Rows:
 
 
 class Capped:
-    """The first `limit` rows of a stream; `more` tells, once it was read, whether there were others."""
+    """The first `limit` rows of a stream; `more` says, after reading, whether there were more rows."""
 
     def __init__(self, rows: Rows, limit: int) -> None:
         self._rows = rows
@@ -48,7 +48,7 @@ class Capped:
 
     @property
     def schema(self) -> pa.Schema:
-        """The stream's own."""
+        """The schema of the stream."""
         return self._rows.schema
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -64,7 +64,7 @@ class Capped:
 
 
 class Recast:
-    """A stream in another schema of the same columns, exactly: what would lose a digit is an error."""
+    """A stream cast to another schema of the same columns; a cast that would lose a digit is an error."""
 
     def __init__(self, rows: Rows, schema: pa.Schema) -> None:
         self._rows = rows
@@ -75,7 +75,7 @@ class Recast:
 
 
 def pieces(rows: Rows) -> Iterator[pa.RecordBatch]:
-    """The batches, those with very long texts in slices, so that one slice as text fits Arrow's offsets."""
+    """The batches; one with very long texts is sliced, so that each slice fits Arrow's offsets as text."""
     for batch in rows:
         count = max(1, min(batch.num_rows, -(-batch.nbytes // _PIECE_BYTES)))
         size = -(-batch.num_rows // count)
@@ -86,7 +86,7 @@ def pieces(rows: Rows) -> Iterator[pa.RecordBatch]:
 def distinct(names: Sequence[str]) -> list[str]:
     """The names, numbered where one repeats an earlier one in any case: a, A_1, a_2.
 
-    For formats in which a second column of a name would replace the first.
+    For formats in which a second column with the same name would replace the first one.
     """
     taken: set[str] = set()
     unique: list[str] = []

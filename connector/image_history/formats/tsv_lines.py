@@ -1,6 +1,6 @@
-r"""Rows as tab-separated values with a header; a tab, a line's end and a backslash in a cell are escaped as in C.
+r"""Rows as tab-separated values with a header; tabs, line ends and backslashes in cells are escaped as in C.
 
-A null is \N, as databases that load such files read it. Must not know the terminal.
+A null is \N, as databases expect it in such files. Must not know the terminal.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Rows as one sheet of an Excel workbook: numbers, booleans and instants as such, all else as text that never runs.
+"""Rows as one sheet of an Excel workbook: numbers, booleans and instants as such, the rest as text, never formulas.
 
-The only place that knows XlsxWriter. Must not know what the rows mean.
+The only module that uses XlsxWriter. Must not know what the rows mean.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MOST_ROWS, _MOST_CHARACTERS = 1_048_575, 32_767
 # Excel holds every number as a double.
 _EXACT = 2**53
-# What Excel has no date for is written as text.
+# Instants outside of Excel's dates are written as text.
 _FIRST, _LAST = datetime(1900, 3, 1), datetime(9999, 12, 31)  # noqa: DTZ001  # bounds of naive columns
 _INSTANT = "yyyy-mm-dd hh:mm:ss.000"
 _COPIED_BYTES = 1 << 20

@@ -29,7 +29,7 @@ class Format(Enum):
 
     @property
     def for_people(self) -> bool:
-        """Whether it is for reading, so that a thousand rows are enough."""
+        """Whether people read it, so that a thousand rows are enough."""
         return self in {Format.TABLE, Format.BLOCKS, Format.MARKDOWN}
 
     @property
@@ -63,15 +63,15 @@ SUFFIXES = {
     ".txt": Format.TABLE,
     ".xlsx": Format.XLSX,
 }
-# What --format takes: each format's name, and how people shorten it.
+# The values of --format: the name of each format, and common short names.
 NAMES = {**{how.value: how for how in Format}, "md": Format.MARKDOWN, "ndjson": Format.JSONL}
 FORMATS_TOLD = f"How rows look: {', '.join(NAMES)}"
 
 
 def format_of(name: str, otherwise: Format) -> Format:
-    """The format that the suffix of a file's name stands for, `otherwise` if it has none.
+    """The format of a file name's suffix, `otherwise` if the name has none.
 
-    ConfigError lists the suffixes if it is none of them.
+    ConfigError for an unknown suffix; the message lists the known ones.
     """
     suffix = PurePosixPath(name).suffix.lower()
     if not suffix:
@@ -88,13 +88,13 @@ def format_of(name: str, otherwise: Format) -> Format:
 def write_rows(rows: Rows, sink: Sink, how: Format) -> int:
     """Write all rows in a format; returns their number. Only TABLE holds them in memory.
 
-    Raises what reading the rows and writing to the sink raise.
+    Errors from reading the rows and from writing to the sink are raised unchanged.
     """
     return _writer(how)(rows, sink)
 
 
 def _writer(how: Format) -> Callable[[Rows, Sink], int]:
-    """Look the writer up in the one module that has it."""
+    """Import the module of a format, and return its writer."""
     module, name = _WRITERS[how]
     writer: Callable[[Rows, Sink], int] = getattr(import_module(f"image_history.formats.{module}"), name)
     return writer

@@ -1,4 +1,4 @@
-"""Columns of a lake table on their way into a file: numbered as Iceberg asks, and rows in another schema.
+"""Converts columns of a lake table for its files: field numbers as Iceberg requires, and casts to another schema.
 
 Arrow alone; must not know a table, nor what is published.
 """
@@ -18,7 +18,7 @@ FIELD_ID = "PARQUET:field_id"
 
 
 class Cast:
-    """Rows in another schema of the same columns, exactly: what would lose a digit is an error."""
+    """Rows cast to another schema of the same columns; a cast that would lose a digit is an error."""
 
     def __init__(self, rows: Rows, schema: pa.Schema) -> None:
         self.schema = schema
@@ -33,12 +33,12 @@ class Cast:
 
 
 def of_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The column in a type, exactly. If it has that already, no cast is made: there are thirty columns a batch."""
+    """The column cast to a type, without loss. No cast is made if it has the type: a batch has thirty columns."""
     return column if column.type == kind else column.cast(kind)
 
 
 def numbered(columns: pa.Schema) -> pa.Schema:
-    """The columns with their meaning where Iceberg looks for it, and a number each, also inside of lists."""
+    """The columns with their meaning where Iceberg expects it, and with a number each, also inside lists."""
     numbers = iter(range(1, sys.maxsize))
     top = [(column, next(numbers)) for column in columns]
     return pa.schema([_numbered(column, number, numbers) for column, number in top])
@@ -57,7 +57,7 @@ def _numbered(column: pa.Field, number: int, numbers: Iterator[int]) -> pa.Field
 
 
 def narrowed(column: pa.Field) -> pa.Field:
-    """The column with offsets of 32 bits: no row group needs wider ones, and a cast to them copies every text."""
+    """The column with 32-bit offsets: no row group needs wider ones, and a cast to wider ones copies every text."""
     kind = column.type
     if pa.types.is_large_string(kind):
         kind = pa.string()
@@ -69,6 +69,6 @@ def narrowed(column: pa.Field) -> pa.Field:
 
 
 def unexplained(column: pa.Field) -> pa.Field:
-    """The column with its number and without its meaning: the table says it once, and a file need not."""
+    """The column with its number but without its meaning: the table has the meaning, so files need not repeat it."""
     number = (column.metadata or {}).get(FIELD_ID.encode())
     return column.with_metadata({FIELD_ID: number.decode()} if number else None)

@@ -1,4 +1,4 @@
-"""Writes a copy of the warehouse to where it is wanted: a file that is replaced whole, or an object in S3.
+"""Writes a copy of the warehouse: to a file, which is replaced as a whole, or to an object in S3.
 
 Must not know what is in it.
 """
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def write_copy(warehouse: WarehouseFile, to: str, entry: Publish | None = None) -> int:
-    """Write the copy, whole or not at all, private to its owner; returns its bytes.
+    """Write the copy, whole or not at all, private to its owner; returns its size in bytes.
 
-    Programs that have the older one open keep that. OutputError if it cannot be written.
+    Programs that have an older copy open keep reading that. OutputError if the copy cannot be written.
     """
     if to.startswith("s3:"):
         from image_history.publish.s3 import Address, encryption, uploaded

@@ -15,7 +15,7 @@ from image_history.publish.manifest import Manifest, Table
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One publication: it stays readable for the grace period after the next one, whatever is published."""
+    """One publication. It stays readable until the grace period after the next publication has passed."""
 
     place: str
     manifest: Manifest
@@ -24,7 +24,7 @@ class Dataset:
     def at(cls, place: str | Path, *, profile: str | None = None) -> Dataset:
         """The publication that is current now, in a folder or at s3://bucket/folder.
 
-        OutputError if nothing is published there; ConfigError for an address that is none.
+        OutputError if nothing is published there; ConfigError for an invalid address.
         """
         where = str(place)
         if where.startswith("s3:"):
@@ -40,9 +40,9 @@ class Dataset:
         return cls(where, found)
 
     def files(self, table: str) -> list[str]:
-        """The paths or s3:// addresses of a table's files; their folders tell the region: `partitioning="hive"`.
+        """The paths or s3:// addresses of a table's files; their folders name the region: `partitioning="hive"`.
 
-        ConfigError names the tables there are.
+        ConfigError for an unknown table; the message names the existing tables.
         """
         self.table(table)
         return [f"{self.place}/{file.path}" for file in self.manifest.of(table)]
@@ -57,7 +57,7 @@ class Dataset:
         return "/".join([self.place, *(part for part in path.split("/")[:-1] if "=" not in part)])
 
     def table(self, name: str) -> Table:
-        """What the manifest says of a table: rows, bytes, columns with their meaning."""
+        """The entry of a table in the manifest: rows, bytes, columns with their meaning."""
         known = {table.name: table for table in self.manifest.tables}
         if name not in known:
             raise ConfigError(f"The dataset at {self.place} has no table {name}; it has {', '.join(known)}.")

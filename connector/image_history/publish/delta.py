@@ -1,4 +1,4 @@
-"""Delta tables in a folder or in S3; the only place that knows deltalake.
+"""Delta tables in a folder or in S3; the only module that uses deltalake.
 
 Every commit is one version, made of whole files. Must not know the warehouse, nor when something is published.
 """
@@ -47,16 +47,16 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _ORPHANED_AFTER = timedelta(days=1)
-# Upkeep, and a checkpoint from which readers start, at each version that this divides.
+# At each version that is a multiple of this, upkeep runs and writes a checkpoint, from which readers start.
 _UPKEEP_EVERY = 10
-# Versions that are looked through at once for this writer's newest.
+# How many of the newest versions are searched for this writer's state, in steps; None searches all.
 _LOOKED_THROUGH = (1, 32, None)
-# What Delta's log may have as bounds of a column: kinds whose order is the same everywhere.
+# The types of columns that get bounds in Delta's log: those whose order is the same in all engines.
 _BOUNDED = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string, pa.types.is_timestamp)
 _LONGEST_BOUND = 64
 
 
-# What the protocol may ask of writers, and a commit of whole files does without more ado.
+# The writer features that a commit of whole files satisfies without further work.
 _WRITTEN = frozenset(
     {
         "appendOnly",
@@ -68,13 +68,13 @@ _WRITTEN = frozenset(
         "timestampNtz",
     }
 )
-# Writers of version 6 keep identity columns as well; of version 7 they name what they keep.
+# Writer version 6 also requires identity columns; from version 7 on a table lists the features it requires.
 _WRITTEN_VERSION, _NAMED_VERSION = 5, 7
 _CONSTRAINT = "delta.constraints."
-# What a column's own metadata asks of writers.
+# Keys in a column's metadata that require writers to compute or check its values.
 _COMPUTED = ("delta.generationExpression", "delta.invariants", "delta.identity.start")
 _LOG, _FILE = "_delta_log", "file://"
-# Of what is in the way.
+# How many of the other entries in a folder a message names.
 _SHOWN = 3
 _RAISED = Raised(
     (CommitFailedError,),
@@ -84,7 +84,7 @@ _RAISED = Raised(
 
 
 class DeltaLake:
-    """A folder of tables, one folder each. `to` is its address in the user's words, `root` in the library's."""
+    """A folder of tables, one folder each. `to` is its address as the user wrote it, `root` as deltalake needs it."""
 
     def __init__(self, to: str, root: str, storage: Mapping[str, str]) -> None:
         self._to = to.rstrip("/")
@@ -92,7 +92,7 @@ class DeltaLake:
         self._storage = dict(storage)
 
     def table(self, name: str, label: str | None) -> DeltaTarget:
-        """A table by its name, for the writer of that label."""
+        """The table of that name, for the writer with that label."""
         return DeltaTarget(f"{self._to}/{name}", f"{self._root}/{name}", self._storage, label)
 
 
@@ -107,7 +107,7 @@ class DeltaTarget(Target[DeltaTable]):
         self._storage = storage
 
     def state(self) -> Found:
-        """What the newest of this writer's commits says that is still in the table's log."""
+        """The table as it is, with the state from this writer's newest commit that is still in the log."""
         with self._translated():
             try:
                 self._table = DeltaTable(self._uri, storage_options=self._storage)
@@ -129,11 +129,11 @@ class DeltaTarget(Target[DeltaTable]):
 
     @property
     def _folder(self) -> Path | None:
-        """Where it is on this machine; its URI has signs such as `%` and `#` in another form."""
+        """The table's folder on this machine, None in S3. The URI escapes characters such as `%` and `#`."""
         return Path(unquote(self._uri.removeprefix(_FILE))) if self._uri.startswith(_FILE) else None
 
     def require_place(self) -> None:
-        """The table's folder can be written, or made; where there is no table, nothing else is in it."""
+        """OutputError if the table's folder cannot be written or made, or holds other files but no table."""
         with self._translated():
             folder = self._folder
             if folder is not None:
@@ -141,7 +141,7 @@ class DeltaTarget(Target[DeltaTable]):
                 if unquote(str(folder)) != str(folder):
                     raise refusal(
                         self._where,
-                        f"deltalake takes a % and two digits in {folder} for another sign",
+                        f"deltalake reads a % and two digits in {folder} as another character",
                         "Name another folder.",
                     )
             if self._table is None and (others := self._others(folder)):
@@ -152,7 +152,7 @@ class DeltaTarget(Target[DeltaTable]):
                 )
 
     def require_columns(self, columns: pa.Schema) -> None:
-        """What the table has by these names are columns of these types."""
+        """OutputError if the table has a column of one of these names with another type."""
         if self._table is None:
             return
         there = {field.name: field.type for field in self._table.schema().fields}
@@ -162,7 +162,7 @@ class DeltaTarget(Target[DeltaTable]):
                 raise self._other_columns(f"{field.name}: {_named(found)} -> {_named(field.type)}")
 
     def files(self) -> Sequence[DataFile]:
-        """The live files of this writer, by the log."""
+        """The live files of this writer, according to the log."""
         with self._translated():
             actions = pa.table(self._loaded.get_add_actions(flatten=True)).to_pylist()
         ours = (each for each in actions if self._label in {None, each.get(f"partition.{SOURCE_COLUMN}")})
@@ -178,7 +178,7 @@ class DeltaTarget(Target[DeltaTable]):
         ]
 
     def ensure(self, columns: pa.Schema, owner: str) -> None:
-        """Make the table, or add what columns it lacks and renew their comments: a version each, without rows."""
+        """Create the table, or add missing columns and update comments; each change is one version without rows."""
         self._owner = owner
         with self._translated():
             if self._table is None:
@@ -187,7 +187,7 @@ class DeltaTarget(Target[DeltaTable]):
                 self._evolve(self._table, columns)
 
     def write(self, region: str | None, rows: Rows) -> DataFile:
-        """Write a file of whole row groups in the table's folder; its name is unlike any other."""
+        """Write a file of whole row groups, with a unique name, in the table's folder."""
         table = self._loaded
         values = {SOURCE_COLUMN: self._label, REGION_COLUMN: region}
         partition = {name: values[name] for name in table.metadata().partition_columns}
@@ -212,7 +212,7 @@ class DeltaTarget(Target[DeltaTable]):
         return DataFile(region, path, footer.num_rows, size, action)
 
     def replace(self, files: Sequence[DataFile], gone: Sequence[DataFile], state: State) -> str:
-        """One version that has the new files and lacks the others."""
+        """Commit one version that adds the new files and removes the others; returns its number."""
         table = self._loaded
         removed = [_removed(file, table.metadata().partition_columns) for file in gone]
         with self._translated():
@@ -230,14 +230,14 @@ class DeltaTarget(Target[DeltaTable]):
         return str(table.version())
 
     def append(self, files: Sequence[DataFile], state: State) -> str:
-        """One version that has more files."""
+        """Commit one version that adds files; returns its number."""
         return self.replace(files, (), state)
 
     def _remove(self, path: str) -> None:
         self._filesystem().delete_file(path)
 
     def _forget(self, keep_for: timedelta) -> None:
-        """At each tenth version: write a checkpoint, and remove what no version names that is to be kept."""
+        """At each tenth version: write a checkpoint, and remove files that no version to be kept refers to."""
         table = self._loaded
         if table.version() % _UPKEEP_EVERY:
             return
@@ -247,13 +247,13 @@ class DeltaTarget(Target[DeltaTable]):
         self._sweep(table, max(keep_for, _ORPHANED_AFTER))
 
     def _require_writable(self, table: DeltaTable) -> None:
-        """OutputError for a table that can be read and not be committed to."""
+        """OutputError for a table that can be read, but not committed to."""
         asked = table.protocol()
         lacking = sorted(set(asked.writer_features or ()) - _WRITTEN)
         if _WRITTEN_VERSION < asked.min_writer_version < _NAMED_VERSION:
             lacking.append("identityColumns")
         if lacking:
-            raise self._beyond(f"it asks writers for {', '.join(lacking)}")
+            raise self._beyond(f"it requires the writer features {', '.join(lacking)}")
         metadata = table.metadata()
         if metadata.configuration.get("delta.columnMapping.mode", "none") != "none":
             raise self._beyond("its columns have other names in its files, by delta.columnMapping.mode")
@@ -271,7 +271,7 @@ class DeltaTarget(Target[DeltaTable]):
         )
 
     def _others(self, folder: Path | None) -> list[str]:
-        """What is in the folder of a table that is not there yet, but for what a cut-off commit left."""
+        """The entries in the folder of a table that does not exist yet, without the log of an interrupted commit."""
         if folder is None:
             here = pafs.FileSelector("", allow_not_found=True)
             names = [each.base_name for each in self._filesystem().get_file_info(here)]
@@ -280,7 +280,7 @@ class DeltaTarget(Target[DeltaTable]):
         return sorted(name for name in names if name != _LOG)
 
     def _sweep(self, table: DeltaTable, keep_for: timedelta) -> None:
-        """Vacuum, of files of our names alone: a dry run says what could go, and it needs no version of its own."""
+        """Vacuum, but only files with our names: a dry run lists them, and adds no version to the log."""
         hours = round(keep_for / timedelta(hours=1))
         files, before = self._filesystem(), datetime.now(UTC) - _ORPHANED_AFTER
         for path in table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True):
@@ -313,7 +313,7 @@ class DeltaTarget(Target[DeltaTable]):
             raise
 
     def _evolve(self, table: DeltaTable, columns: pa.Schema) -> None:
-        """Columns are added and never dropped; those that earlier rows lack may be null in them."""
+        """Columns are added and never dropped; a column that earlier rows lack is nullable."""
         before = table.version()
         changes = [*_column_changes(table, columns)]
         if owner := self._new_owner(table.metadata().configuration):
@@ -327,7 +327,7 @@ class DeltaTarget(Target[DeltaTable]):
 
 
 def _column_changes(table: DeltaTable, columns: pa.Schema) -> Iterator[Callable[..., None]]:
-    """What has to be done so that the table can take rows of these columns."""
+    """The changes that let the table accept rows with these columns."""
     wanted = {field.name: field for field in Schema.from_arrow(columns).fields}
     there = {field.name: field for field in table.schema().fields}
     added = [
@@ -349,7 +349,7 @@ _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_lo
 
 
 def _once(properties: Mapping[str, str]) -> CommitProperties:
-    """Commit at the very next version or not at all: what another writer did meanwhile has to be looked at."""
+    """Commit as the next version or not at all: the changes of another writer have to be examined first."""
     return CommitProperties(custom_metadata=dict(properties), max_commit_retries=0)
 
 
@@ -374,7 +374,7 @@ def _removed(file: DataFile, partitions: Sequence[str]) -> RemoveAction:
 
 
 def _bounds(found: pq.FileMetaData, partition: Mapping[str, str | None]) -> dict[str, Any]:
-    """The least and the greatest value of each column, and its nulls, as Delta's log has them."""
+    """The minimum, the maximum and the number of nulls of each column, in the form of Delta's log."""
     least, most, nulls = {}, {}, {}
     for column in found.schema.to_arrow_schema():
         if column.name in partition or not any(fits(column.type) for fits in _BOUNDED):

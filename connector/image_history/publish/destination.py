@@ -1,4 +1,4 @@
-"""What a place has to do so that a dataset can be published there, and the sink that its files are written through.
+"""The interface of a destination of datasets, and the sink through which its files are written.
 
 Must not know any kind of place, nor when something is published.
 """
@@ -28,41 +28,41 @@ class Written:
 
 
 class Destination(Protocol):
-    """Where one dataset lies. What it refuses is an OutputError, after which readers see what they saw before.
+    """The place of one dataset. A refusal is an OutputError, after which readers see the same as before.
 
-    A publication is begun, then files are kept or written, then it is committed; `sweep` may come at any time.
+    The caller begins a publication, keeps or writes its files, and commits it; `sweep` may be called at any time.
     """
 
     def manifest(self) -> Manifest | None:
         """What readers see now; None if nothing was ever published here."""
 
     def begin(self, publication: str) -> None:
-        """Begin a publication of that name, which nobody sees yet."""
+        """Begin a publication of that name, which readers do not see yet."""
 
     def holds(self, file: DataFile) -> bool:
-        """Whether a file of the manifest is still there, with as many bytes."""
+        """Whether a file of the manifest still exists with the same size."""
 
     def keep(self, file: DataFile) -> str:
-        """Take a file over; returns its path in the publication that was begun."""
+        """Reuse an existing file; returns its path in the publication that was begun."""
 
     def write(self, folder: str, fill: Fill, before: DataFile | None) -> Written:
-        """Write a file below a folder; if it has the bytes of the one `before`, that may be taken over instead."""
+        """Write a file below a folder; if its content is that of `before`, that file may be reused instead."""
 
     def superseded(self, before: Manifest, files: Sequence[DataFile]) -> Sequence[str]:
-        """The paths that a publication of these files leaves behind."""
+        """The paths that are no longer used once these files are published."""
 
     def lasts(self, path: str) -> bool:
-        """Whether something that was left behind is still there."""
+        """Whether a superseded path still exists."""
 
     def commit(self, manifest: Manifest) -> None:
-        """Let readers see the publication, in one step; on disk when this returns."""
+        """Make the publication visible to readers in one step; it is durable when this returns."""
 
     def sweep(self, manifest: Manifest | None, expired: Collection[str]) -> None:
-        """Remove what is expired, and what cut publications left. What cannot be removed is only logged."""
+        """Remove expired paths and the remains of interrupted publications. A failure is only logged."""
 
 
 class HashingSink:
-    """A file that is written from its start to its end; knows what was written."""
+    """Writes a file from start to end, and keeps the size and the hash of what was written."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -72,7 +72,7 @@ class HashingSink:
 
     @property
     def sha256(self) -> str:
-        """Of all that was written, in hexadecimal."""
+        """The SHA-256 of all bytes written, in hexadecimal."""
         return self._digest.hexdigest()
 
     def write(self, content: bytes, /) -> int:
@@ -82,11 +82,11 @@ class HashingSink:
         return self._file.write(content)
 
     def tell(self) -> int:
-        """How much was written."""
+        """The number of bytes written."""
         return self.bytes
 
     def flush(self) -> None:
-        """Nothing is kept back here."""
+        """Does nothing: this sink has no buffer."""
 
     def close(self) -> None:
-        """The file is closed by who opened it."""
+        """Does nothing: the caller that opened the file closes it."""

@@ -7,8 +7,8 @@
     snapshots/ID/manifest.json
     snapshots/ID/image_versions/region=us-east-1/part-0123456789abcdef.parquet
 
-A file that did not change is a further hard link. Only what has one of these names is ever removed, and no link is
-followed for it. Must not know what a table is, nor when something is published.
+An unchanged file gets one more hard link. Only entries with one of these names are ever removed, without following
+links. Must not know what a table is, nor when something is published.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ _COPIED_BYTES = 1 << 20
 
 @contextmanager
 def opened(root: Path, group: str | None = None) -> Iterator[Folder]:
-    """The dataset in a folder, which is made if need be, for one process at a time; a group may read it.
+    """Open the dataset in a folder for one process at a time; makes the folder if missing. `group` may read it.
 
-    OutputError if another one publishes there, or if it holds something else than a dataset. What the disk
-    refuses inside the block is an OutputError too.
+    OutputError if another process publishes there, or if the folder holds anything but a dataset. An OSError
+    inside the block becomes an OutputError too.
     """
     shared = None if group is None else group_number(group)
     try:
@@ -82,7 +82,7 @@ def opened(root: Path, group: str | None = None) -> Iterator[Folder]:
 
 
 class Folder:
-    """A `Destination`; OSError is left to `opened`."""
+    """A `Destination`; `opened` turns its OSErrors into OutputErrors."""
 
     def __init__(self, root: Path, group: int | None = None) -> None:
         self._root = root
@@ -105,7 +105,7 @@ class Folder:
         make_folder(self._draft, File.DATASET)
 
     def holds(self, file: DataFile) -> bool:
-        """Whether a file of the manifest is still there, with as many bytes."""
+        """Whether a file of the manifest still exists with the same size."""
         try:
             found = (self._root / file.path).lstat()
             return stat.S_ISREG(found.st_mode) and found.st_size == file.bytes
@@ -113,7 +113,7 @@ class Folder:
             return False
 
     def keep(self, file: DataFile) -> str:
-        """Give a file a further name, or copy it where there are no hard links; returns its path."""
+        """Hard-link a file, or copy it where there are no hard links; returns its new path."""
         source = self._root / file.path
         target = self._parent("/".join(file.path.split("/")[2:-1])) / source.name
         try:
@@ -125,7 +125,7 @@ class Folder:
         return self._path(target)
 
     def write(self, folder: str, fill: Fill, _before: DataFile | None = None) -> Written:
-        """Write a file below a folder; it is named by its content."""
+        """Write a file below a folder; its name is made from the hash of its content."""
         parent = self._parent(folder)
         temporary = parent / _DRAFT
         with synced_file(temporary, File.PART) as file:
@@ -136,15 +136,15 @@ class Folder:
         return Written(self._path(target), rows, sink.bytes, sink.sha256)
 
     def superseded(self, before: Manifest, _files: Sequence[DataFile]) -> Sequence[str]:
-        """The folder of the publication before."""
+        """The folder of the previous publication."""
         return [f"{_SNAPSHOTS}/{before.publication}"]
 
     def lasts(self, path: str) -> bool:
-        """Whether a folder that was left behind is still there."""
+        """Whether the folder of a superseded publication still exists."""
         return is_folder(self._root / path)
 
     def commit(self, manifest: Manifest) -> None:
-        """Have everything on disk, then let `current` lead to the publication by one rename."""
+        """Sync everything to disk, then point `current` at the publication by one rename."""
         with synced_file(self._draft / NAME, File.MANIFEST) as file:
             file.write(encoded(manifest))
         self._share()
@@ -159,7 +159,7 @@ class Folder:
         self._keep_name()
 
     def sweep(self, manifest: Manifest | None, expired: Collection[str]) -> None:
-        """Remove what is expired, what cut publications left, and links to tables that are no more."""
+        """Remove expired publications, the remains of interrupted ones, and links to tables that no longer exist."""
         known = set() if manifest is None else {f"{_SNAPSHOTS}/{manifest.publication}"}
         known |= {gone.path for gone in manifest.superseded} - set(expired) if manifest else set()
         try:
@@ -211,7 +211,7 @@ class Folder:
 
 
 def group_number(name: str) -> int:
-    """The number of a group; OutputError for one that is not there, or that is not this process's to give."""
+    """The id of a group; OutputError if it does not exist, or if this user is not in it and cannot assign it."""
     try:
         number = int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
     except KeyError as error:
@@ -220,8 +220,8 @@ def group_number(name: str) -> int:
         ) from error
     if os.geteuid() and number not in {os.getegid(), *os.getgroups()}:
         raise OutputError(
-            f"This user is not in the group {name!r}, and so cannot let it read a dataset: have it added, or name "
-            "another one in publish.group."
+            f"This user is not in the group {name!r}, and so cannot let it read a dataset: add the user to it, or "
+            "name another one in publish.group."
         )
     return number
 
@@ -235,7 +235,7 @@ def _mark(root: Path) -> None:
 
 
 def _publications(root: Path) -> list[Path]:
-    """The folders of publications, whole and cut ones; nothing that a link leads to."""
+    """The folders of publications, complete or interrupted; links are not followed."""
     snapshots = root / _SNAPSHOTS
     if not is_folder(snapshots):
         return []
@@ -245,7 +245,7 @@ def _publications(root: Path) -> list[Path]:
 
 
 def _is_ours(path: str) -> bool:
-    """Whether a publication makes what lies at a path below its folder."""
+    """Whether a path below a publication's folder is one that a publication makes."""
     *folders, name = path.split("/")
     if not name:
         return len(folders) == 1 or (len(folders) == 2 and folders[1].startswith("region="))  # noqa: PLR2004
@@ -253,7 +253,7 @@ def _is_ours(path: str) -> bool:
 
 
 def _links(root: Path) -> list[Path]:
-    """The links in a dataset that lead to its tables: each is named as what it leads to."""
+    """The links in a dataset to the current manifest and tables: each has the name of its target."""
     return [path for path in root.iterdir() if _leads(path) == f"{_CURRENT}/{path.name}"]
 
 
@@ -264,9 +264,9 @@ def _leads(path: Path) -> str:
 
 
 def require_dataset(root: Path) -> None:
-    """OutputError for a file, for a folder of somebody else, and for one that holds what no publication made.
+    """OutputError for a file, for another user's folder, and for a folder with entries that no publication made.
 
-    Also for one that cannot be written to. Nothing is made.
+    Also for a folder that cannot be written to, or whose parent is missing. Creates nothing.
     """
     if not root.parent.is_dir():
         raise OutputError(
@@ -295,9 +295,9 @@ def require_dataset(root: Path) -> None:
 
 
 def _foreign(root: Path) -> str | None:
-    """What a folder holds that no publication made, as a path below it; None if there is nothing of the kind."""
+    """The first entry that no publication made, as a path below the folder; None if there is none."""
     links = {path.name for path in _links(root)}
-    # A dataset of the version before has no mark, and what readers see at once.
+    # A dataset of the previous version has no mark; it is recognized by its current publication and its manifest.
     marked = (root / _MARK).is_file() or (_is_current(root) and NAME in links)
     for path in sorted(root.iterdir()):
         known = path.name in links or _is_own_entry(path)

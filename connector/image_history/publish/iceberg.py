@@ -1,4 +1,4 @@
-"""Iceberg tables in any catalog that pyiceberg reaches; the only place that knows pyiceberg.
+"""Iceberg tables in any catalog that pyiceberg supports; the only module that uses pyiceberg.
 
 Every commit is one snapshot, made of whole files. Must not know the warehouse, nor when something is published.
 """
@@ -75,9 +75,9 @@ _FIRST_PARTITION_ID = 1000
 _NEWEST_FORMAT = 2
 _CUTTING = "#?"
 _ORPHANED_AFTER = timedelta(days=1)
-# Upkeep is due when the oldest version is so much older than it has to be kept: not at every commit.
+# Upkeep is due when a version has outlived the time to keep it by so much, not at every commit.
 _SLACK = timedelta(days=1)
-# A commit that loses is planned anew here: what it was to do may be done, or be wrong by now.
+# A commit that loses a conflict is not repeated by pyiceberg but planned again here: it may be done or wrong by now.
 _NO_RETRY = {"commit.retry.num-retries": "0"}
 _PROPERTIES = {
     "format-version": "2",
@@ -86,7 +86,7 @@ _PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
 }
-# What pyiceberg's commits leave in a table's metadata folder when they are cut off.
+# Files that interrupted commits of pyiceberg leave in a table's metadata folder.
 _METADATA = re.compile(
     r"([0-9a-f-]{36}-m\d+\.avro|snap-\d+-\d+-[0-9a-f-]{36}\.avro|\d{5}-[0-9a-f-]{36}\.metadata\.json)"
 )
@@ -98,7 +98,7 @@ _CONFLICTS = (
 _OWN = tuple(
     each for each in vars(exceptions).values() if isinstance(each, type) and issubclass(each, Exception)
 )
-# Errors of what pyiceberg may stand on, by module and name; one that is not loaded raised nothing.
+# Errors of libraries that pyiceberg may use, by module and name; a library that is not loaded raised nothing.
 _BELOW = (
     ("sqlalchemy.exc", "SQLAlchemyError"),
     ("botocore.exceptions", "BotoCoreError"),
@@ -120,7 +120,7 @@ _RAISED = Raised(
 
 
 class IcebergLake:
-    """A namespace of a catalog, which is made with the first table in it. `file` is the catalog's own in SQLite."""
+    """A namespace of a catalog, made with its first table. `file` is the file of a catalog in SQLite."""
 
     def __init__(self, catalog: Catalog, namespace: str, file: Path | None = None) -> None:
         self._catalog = catalog
@@ -133,7 +133,7 @@ class IcebergLake:
     ) -> IcebergLake:
         """The catalog of that name, as pyiceberg's own configuration and these properties describe it.
 
-        One that is only looked at is not made, where it would be by its first use.
+        With `looking`, nothing is created, although the first use of some catalogs would create them.
         """
         settled = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", **properties}
         where = f"the catalog {name!r}"
@@ -148,11 +148,11 @@ class IcebergLake:
             try:
                 return cls(load_catalog(name, **settled), namespace, file)
             except _below():
-                # A catalog in a database makes its own tables at first use: two publishers may do so at once.
+                # A catalog in a database creates its tables at first use: two publishers may do that at once.
                 return cls(load_catalog(name, **settled), namespace, file)
 
     def table(self, name: str, label: str | None) -> IcebergTarget:
-        """A table by its name, for the writer of that label."""
+        """The table of that name, for the writer with that label."""
         return IcebergTarget(self._catalog, f"{self._namespace}.{name}", label, self._file)
 
 
@@ -170,7 +170,7 @@ class IcebergTarget(Target["IcebergTable"]):
         self._base: int | None = None
 
     def state(self) -> Found:
-        """What the newest of this writer's commits says that is still in the table's history."""
+        """The table as it is, with the state from this writer's newest commit that is still in its history."""
         with self._translated():
             try:
                 self._table = self._catalog.load_table(self._identifier)
@@ -178,7 +178,7 @@ class IcebergTarget(Target["IcebergTable"]):
                 self._table, self._base = None, None
                 return Found()
             except ValueError as error:
-                # By pydantic, which reads the metadata and lists what it does not know.
+                # From pydantic, which parses the metadata and lists the parts that it does not know.
                 listed = getattr(error, "errors", None)
                 raise self._not_understood(str(listed()[-1]["msg"] if listed else error)) from error
         metadata, newest = self._table.metadata, self._table.current_snapshot()
@@ -193,7 +193,7 @@ class IcebergTarget(Target["IcebergTable"]):
         )
 
     def require_place(self) -> None:
-        """The catalog's file can be written, and so can the folder of the table, or it can be made."""
+        """OutputError if the catalog's file or the table's folder cannot be written or made."""
         if self._file is not None:
             require_file(self._where, self._file)
         base = (
@@ -207,7 +207,7 @@ class IcebergTarget(Target["IcebergTable"]):
             raise refusal(self._where, f"pyiceberg cuts {base} at # and ?", "Name another folder.")
         data = Path(path, *self._identifier.rsplit(".", 1), "data")
         if self._table is None and data.exists() and any(data.iterdir()):
-            # Its files would count as left behind here, and be swept.
+            # Those files would count as orphans of this table, and be removed.
             raise refusal(
                 self._where,
                 f"the files of another catalog's table are in {data.parent}",
@@ -215,7 +215,7 @@ class IcebergTarget(Target["IcebergTable"]):
             )
 
     def require_columns(self, columns: pa.Schema) -> None:
-        """What the table has by these names are columns of these types, or of wider ones."""
+        """OutputError if a column of one of these names has another type in the table, other than a wider one."""
         if self._table is None:
             return
         wanted = _relaxed(pyarrow_to_schema(numbered(columns)), set(self._table.schema().column_names))
@@ -225,7 +225,7 @@ class IcebergTarget(Target["IcebergTable"]):
             raise self._other_columns(str(error)) from error
 
     def files(self) -> Sequence[DataFile]:
-        """The live files of this writer, by the manifests."""
+        """The live files of this writer, according to the manifests."""
         table = self._loaded
         mine = AlwaysTrue() if self._label is None else EqualTo(SOURCE_COLUMN, self._label)  # type: ignore[call-arg,arg-type]  # its own way
         names = [field.name for field in table.spec().fields]
@@ -248,7 +248,7 @@ class IcebergTarget(Target["IcebergTable"]):
         ]
 
     def ensure(self, columns: pa.Schema, owner: str) -> None:
-        """Make the namespace and the table, or add what columns it lacks and renew their comments."""
+        """Create the namespace and the table, or add missing columns and update comments."""
         self._owner = owner
         wanted = pyarrow_to_schema(numbered(columns))
         with self._translated():
@@ -257,7 +257,7 @@ class IcebergTarget(Target["IcebergTable"]):
                 return
             reach(Effect.STATEMENT, File.TABLE)
             if not _NO_RETRY.items() <= self._table.properties.items():
-                # A table that another program made: pyiceberg would repeat our commit after somebody else's.
+                # For a table that another program made, pyiceberg would repeat our commit after another writer's.
                 with self._table.transaction() as transaction:
                     transaction.set_properties(_NO_RETRY)
             if _described(self._table.schema()) != _described(wanted):
@@ -267,7 +267,7 @@ class IcebergTarget(Target["IcebergTable"]):
             raise self._changed_meanwhile()
 
     def write(self, region: str | None, rows: Rows) -> DataFile:
-        """Write a file of whole row groups where the table keeps its data; its name is unlike any other."""
+        """Write a file of whole row groups, with a unique name, at the table's data location."""
         table = self._loaded
         path = table.location_provider().new_data_location(f"{OUR_FILES}{uuid.uuid4()}.parquet")
         schema = _file_schema(table.schema(), rows.schema)
@@ -281,7 +281,7 @@ class IcebergTarget(Target["IcebergTable"]):
         return DataFile(region, path, footer.num_rows, native.file_size_in_bytes, native)
 
     def replace(self, files: Sequence[DataFile], gone: Sequence[DataFile], state: State) -> str:
-        """One snapshot that has the new files and lacks the others."""
+        """Commit one snapshot that adds the new files and removes the others; returns its id."""
         table = self._loaded
         with self._translated(committing=True):
             reach(Effect.COMMIT, File.TABLE)
@@ -299,14 +299,14 @@ class IcebergTarget(Target["IcebergTable"]):
         return "" if newest is None else str(newest.snapshot_id)
 
     def append(self, files: Sequence[DataFile], state: State) -> str:
-        """One snapshot that has more files. No fast append: that would be repeated beside another's commit."""
+        """Commit one snapshot that adds files. No fast append: it would be repeated after another writer's commit."""
         return self.replace(files, (), state)
 
     def _remove(self, path: str) -> None:
         self._loaded.io.delete(path)
 
     def _forget(self, keep_for: timedelta) -> None:
-        """Expire old snapshots, and remove what none names any more."""
+        """Expire old snapshots, and remove files that none refers to any more."""
         table = self._loaded.refresh()
         oldest_kept = _ms(datetime.now(UTC) - keep_for)
         protected = _newest_of_each_label(table)
@@ -323,7 +323,7 @@ class IcebergTarget(Target["IcebergTable"]):
         self._sweep(table.refresh())
 
     def _sweep(self, table: IcebergTable) -> None:
-        """Remove files of our names, older than a day, that no snapshot and no kept metadata names."""
+        """Remove files with our names, older than a day, that no snapshot and no kept metadata refers to."""
         known = _known_files(table)
         before = datetime.now(UTC) - _ORPHANED_AFTER
         for path, modified in _listed(table):
@@ -334,7 +334,7 @@ class IcebergTarget(Target["IcebergTable"]):
                 table.io.delete(path)
 
     def _require_writable(self) -> None:
-        """OutputError for a table that can be read and not be committed to."""
+        """OutputError for a table that can be read, but not committed to."""
         metadata = self._loaded.metadata
         if metadata.format_version > _NEWEST_FORMAT:
             raise self._not_understood(
@@ -393,12 +393,12 @@ class IcebergTarget(Target["IcebergTable"]):
         try:
             self._catalog.create_namespace(namespace)
         except (*_OWN, *_below()):
-            # Another publisher may have made it meanwhile, which each catalog says in words of its own.
+            # Another publisher may have created it meanwhile; each catalog reports that with another error.
             if not self._catalog.namespace_exists(namespace):
                 raise
 
     def _evolve(self, wanted: Schema) -> None:
-        """Columns are added and never dropped; one that the rows lack now may be null from now on."""
+        """Columns are added and never dropped; a column that the rows no longer have becomes nullable."""
         table = self._loaded
         there = set(table.schema().column_names)
         with table.update_schema() as update:
@@ -415,13 +415,13 @@ def _state(snapshot: Snapshot, label: str | None) -> State | None:
 
 
 def _newest_of_each_label(table: IcebergTable) -> set[int]:
-    """The snapshots that say what each writer's rows are, and those with a name: they outlast their time."""
+    """The newest snapshot of each writer, and those of branches and tags: they are kept longer than others."""
     newest: dict[str, int] = {}
     for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
         properties = {} if snapshot.summary is None else snapshot.summary.additional_properties
         if LABEL in properties:
             newest.setdefault(properties[LABEL], snapshot.snapshot_id)
-    # What a branch or a tag names cannot be expired either.
+    # Snapshots of branches and tags cannot be expired either.
     return set(newest.values()) | {ref.snapshot_id for ref in table.metadata.refs.values()}
 
 
@@ -450,7 +450,7 @@ def _listed(table: IcebergTable) -> Iterator[tuple[str, datetime]]:
 
 
 def _plain(path: str) -> str:
-    """A path without the scheme of local files, which may be written or not."""
+    """A path without the scheme of local files, which is optional."""
     return path.removeprefix("file://")
 
 
@@ -459,7 +459,7 @@ def _described(schema: Schema) -> set[tuple[str, str, bool, str | None]]:
 
 
 def _relaxed(schema: Schema, there: set[str]) -> Schema:
-    """Columns that earlier rows lack may be null in them."""
+    """The schema with the columns nullable that earlier rows lack."""
     fields = [
         field if field.name in there else field.model_copy(update={"required": False})
         for field in schema.fields
@@ -468,10 +468,10 @@ def _relaxed(schema: Schema, there: set[str]) -> Schema:
 
 
 def _native_file(metadata: TableMetadata, path: str, footer: FileMetaData, size: int) -> NativeFile:
-    """What a manifest says of a file that was just written, by its footer.
+    """The manifest entry of a file that was just written, from its footer.
 
-    As pyiceberg's writers do it. Its `parquet_file_to_data_file` would get the footer from the store again, and
-    compare each file's columns with the table's, of which we made them.
+    Made as pyiceberg's writers make it. `parquet_file_to_data_file` would read the footer from the store again, and
+    compare the file's columns with the table's, although we made them from these.
     """
     schema = metadata.schema()
     statistics = data_file_statistics_from_parquet_metadata(
@@ -502,7 +502,7 @@ def _ms(instant: datetime) -> int:
 
 
 def _looked_at(name: str, properties: Mapping[str, str], file: Path | None, *, there: bool) -> Catalog:
-    """A catalog by which nothing is written; an empty one in memory for a database that is none yet."""
+    """A catalog that writes nothing; an empty one in memory if the database holds no catalog yet."""
     if file is None or there:
         read_only = {} if file is None else {"uri": read_only_uri(file)}
         catalog = load_catalog(name, **{**properties, "init_catalog_tables": "false", **read_only})
@@ -512,7 +512,7 @@ def _looked_at(name: str, properties: Mapping[str, str], file: Path | None, *, t
 
 
 def _is_made(catalog: MetastoreCatalog) -> bool:
-    """Whether a catalog in a database has its tables; others need none."""
+    """Whether a catalog in a database has its tables; True for other catalogs, which need none."""
     engine = getattr(catalog, "engine", None)
     if engine is None:
         return True

@@ -1,4 +1,4 @@
-"""What a lake has to do so that tables can be published there, and the values that travel between it and tables.py.
+"""The interface of a lake in which tables are published, and the values that it exchanges with tables.py.
 
 Must not know any format, nor when something is published.
 """
@@ -30,22 +30,22 @@ STATE = "image-history.state"
 LABEL = "image-history.label"
 RUN_ID = "image-history.run-id"
 OWNER = "image-history.owner"
-# What begins the name of every data file that we write.
+# The prefix of the name of every data file that we write.
 OUR_FILES = "image-history-"
 _OUR_FILE = re.compile(rf"{OUR_FILES}[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}\.parquet")
 
 
 def is_our_file(name: str) -> bool:
-    """Whether a data file has a name as only we make them: upkeep removes no other."""
+    """Whether a data file has a name of the form that only we use: upkeep removes no other files."""
     return _OUR_FILE.fullmatch(name) is not None
 
 
 class ConflictError(ConnectorError):
-    """Another commit came first: what was read of the table is old, and nothing was committed."""
+    """Another commit came first: the table has changed since it was read, and nothing was committed."""
 
 
 class Part(Struct, frozen=True, array_like=True):
-    """The rows of one region as the warehouse had them. The fingerprint is empty where rows are only appended."""
+    """The rows of one region as they were in the warehouse. The fingerprint is empty if rows are only appended."""
 
     region: str | None
     rows: int
@@ -53,10 +53,10 @@ class Part(Struct, frozen=True, array_like=True):
 
 
 class State(Struct, frozen=True):
-    """What a table says of one writer's rows: of which sync they are, in which shape, and each region's.
+    """A table's record of one writer's rows: the sync that they come from, their shape, and the parts by region.
 
-    `as_of_ms` (UTC epoch milliseconds) is when that sync was loaded. `warehouse_id` is whose sync it was; empty in
-    what was written before commits named it.
+    `as_of_ms` (UTC epoch milliseconds) is when that sync was loaded. `warehouse_id` names the warehouse of the sync;
+    it is empty in commits that were made before commits named it.
     """
 
     run_id: str
@@ -66,13 +66,13 @@ class State(Struct, frozen=True):
     warehouse_id: str = ""
 
     def of(self, region: str | None) -> Part | None:
-        """What it says of one region."""
+        """The part of one region; None if there is none."""
         return next((part for part in self.parts if part.region == region), None)
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One file of a table. `rows` is -1 where others deleted rows of it; `native` is the format's own value."""
+    """One file of a table. `rows` is -1 if it is unknown or others deleted rows; `native` is the library's value."""
 
     region: str | None
     path: str
@@ -83,11 +83,11 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A table as it is now. `owner` is the id of the warehouse that fills it, or its partition.
+    """A table as it is now. `owner` is the id of the warehouse that fills the table, or this writer's partition.
 
-    What was written before warehouses had ids names the warehouse's first sync instead.
-    `version` names the commit: a snapshot's id or a version's number; empty for a table that is not there.
-    `append_only` says that no row of it may be taken away.
+    A table that was written before warehouses had ids names the warehouse's first sync instead.
+    `version` names the commit: a snapshot's id or a version's number; empty if the table does not exist.
+    `append_only` says that rows may be added but not removed.
     """
 
     version: str = ""
@@ -97,52 +97,52 @@ class Found:
 
 
 class Table(Protocol):
-    """One table of a lake, for one writer. What it refuses is an OutputError, after which readers see what they saw.
+    """One table of a lake, for one writer. A refusal is an OutputError, after which readers see the same as before.
 
-    `state` comes first; a commit is refused with a ConflictError if the table changed since.
+    Call `state` first; a commit raises ConflictError if the table has changed since then.
     """
 
     def state(self) -> Found:
-        """What the table says of this writer's rows now; refuses one that cannot be committed to."""
+        """Read the table and its record of this writer's rows; refuse a table that cannot be committed to."""
 
     def files(self) -> Sequence[DataFile]:
         """The files that hold this writer's rows, as of the `state`."""
 
     def require_place(self) -> None:
-        """Refuse a place of this machine that cannot be written, or made. After the `state`; writes nothing."""
+        """Refuse a local folder that cannot be written or made. Call it after `state`; writes nothing."""
 
     def require_columns(self, columns: pa.Schema) -> None:
-        """Refuse a table that cannot take rows of these columns. After the `state`; writes nothing."""
+        """Refuse a table that cannot take rows with these columns. Call it after `state`; writes nothing."""
 
     def ensure(self, columns: pa.Schema, owner: str) -> None:
-        """Make the table, or add the columns that it lacks; it names its owner at the latest with the next commit."""
+        """Create the table, or add missing columns; the next commit records the owner at the latest."""
 
     def write(self, region: str | None, rows: Rows) -> DataFile:
-        """Write a file that no reader sees yet."""
+        """Write a file that readers do not see yet."""
 
     def replace(self, files: Sequence[DataFile], gone: Sequence[DataFile], state: State) -> str:
-        """Let files take the place of others in one commit; returns its version."""
+        """Replace files by others in one commit; returns its version."""
 
     def append(self, files: Sequence[DataFile], state: State) -> str:
         """Add files in one commit; returns its version."""
 
     def discard(self, files: Sequence[DataFile]) -> None:
-        """Remove files that were written and never committed; what cannot be removed is swept later."""
+        """Remove files that were written and never committed; upkeep removes those that remain."""
 
     def upkeep(self, keep_for: timedelta) -> None:
-        """Forget versions that are older, and remove what no version names and is older than a day."""
+        """Expire versions older than `keep_for`; remove files older than a day that no version refers to."""
 
 
 class Lake(Protocol):
     """A catalog's namespace, or a folder of tables."""
 
     def table(self, name: str, label: str | None) -> Table:
-        """A table by its name, for the writer of that label."""
+        """The table of that name, for the writer with that label."""
 
 
 @contextmanager
 def gone_on_failure(remove: Callable[[], object]) -> Iterator[None]:
-    """Remove a file that could not be written whole, if that is possible; else upkeep does."""
+    """Remove a file that could not be written completely; if that fails, upkeep removes it later."""
     try:
         yield
     except BaseException:
@@ -152,7 +152,7 @@ def gone_on_failure(remove: Callable[[], object]) -> Iterator[None]:
 
 
 def encoded(state: State, label: str | None) -> Mapping[str, str]:
-    """What a commit carries: the whole state for us, the run and the label for people who query commits."""
+    """The properties of a commit: the whole state for us, the run and the label for people who query commits."""
     return {
         LABEL: label or "",
         RUN_ID: state.run_id,
@@ -177,12 +177,12 @@ def owner_key(label: str | None) -> str:
 
 
 def partition_columns(columns: Sequence[str], label: str | None) -> tuple[str, ...]:
-    """What a table of these columns is partitioned by."""
+    """The columns by which a table with these columns is partitioned."""
     wanted = (REGION_COLUMN,) if label is None else (SOURCE_COLUMN, REGION_COLUMN)
     return tuple(name for name in wanted if name in columns)
 
 
 def shape_of(columns: pa.Schema, writer: int) -> str:
-    """Tells tables apart whose files would be written differently."""
+    """A hash that differs between tables whose files would be written differently."""
     text = f"{writer} {columns.to_string(show_field_metadata=False)}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Which lake an address names, opened; and all tables of one lake brought in step, each with its own outcome.
+"""Opens the lake that an address names, and publishes all of its tables, each with its own outcome.
 
 pyiceberg and deltalake are imported here, and only for an address that needs them. Must not know their formats.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Address, the package that it needs, and the extra that brings it.
+# The start of an address, the package that it needs, and the extra that installs the package.
 _EXTRAS = (
     (ICEBERG, "pyiceberg", "iceberg"),
     (DELTA_FOLDER, "deltalake", "delta"),
@@ -54,7 +54,7 @@ def require_extra(to: str) -> str:
 def opened(entry: Publish, *, looking: bool = False) -> Lake:
     """The lake of an entry. ConfigError if its extra is missing, OutputError if its catalog cannot be obtained.
 
-    With `looking` not even the catalog's own file is made.
+    With `looking` nothing is created, not even the catalog's own file.
     """
     to = str(entry.to)
     require_extra(to)
@@ -73,7 +73,7 @@ def opened(entry: Publish, *, looking: bool = False) -> Lake:
 
 
 def _keep_secret(properties: Mapping[str, str]) -> None:
-    """Hide what is secret among a catalog's or a store's properties: their libraries quote what they refuse."""
+    """Hide the secrets among the properties of a catalog or a store: libraries quote values that they refuse."""
     for name, value in properties.items():
         if "://" in value:
             keep_hidden_in_url(value)
@@ -84,7 +84,7 @@ def _keep_secret(properties: Mapping[str, str]) -> None:
 def publish_lake(
     config: Config, entry: Publish, *, replace: bool = False, stop: Stop | None = None
 ) -> tuple[Publication, ...]:
-    """Bring every table of an entry in step, one commit each; one that cannot be has its error in the report."""
+    """Publish every table of an entry, one commit each; a table that fails has its error in the report."""
     names = tuple(dict.fromkeys(entry.tables))
     warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
     try:
@@ -125,7 +125,7 @@ def _published(lake: Lake, rows: Source, wanted: Wanted, stop: Stop) -> Publicat
 
 
 def wanted_of(entry: Publish, name: str, *, replace: bool = False) -> Wanted:
-    """One table of an entry, as it shall be."""
+    """The wanted state of one table of an entry."""
     from image_history.publish.tables import Wanted
 
     return Wanted(to=str(entry.to), name=name, label=entry.label, keep=entry.keep, replace=replace)
@@ -137,7 +137,7 @@ def _failed(entry: Publish, name: str, error: ConnectorError) -> Publication:
 
 
 def _catalog_properties(entry: Publish) -> Mapping[str, str]:
-    """The user's properties; and S3's keys by AWS's own chain, which knows more sources than Arrow's does."""
+    """The user's properties, and S3 credentials from AWS's own chain, which has more sources than Arrow's."""
     given = entry.properties or {}
     found: dict[str, str | None] = {}
     if _is_in_aws(given):
@@ -155,13 +155,13 @@ def _catalog_properties(entry: Publish) -> Mapping[str, str]:
 
 
 def _is_in_aws(given: Mapping[str, str]) -> bool:
-    """Whether a catalog, by its properties, is AWS's own or keeps its files there. S3 Tables has requests signed."""
+    """Whether a catalog, by its properties, is AWS's own or keeps files in S3. S3 Tables needs signed requests."""
     signed = given.get("rest.sigv4-enabled", "").lower() == "true"
     return signed or given.get("type") == "glue" or given.get("warehouse", "").startswith("s3://")
 
 
 def _store_properties(entry: Publish) -> Mapping[str, str]:
-    """The same for Delta's store, which names them as the environment does."""
+    """The same for Delta's store, where the properties are named as AWS's environment variables."""
     from image_history.aws.lake_keys import keys
 
     given, had = entry.properties or {}, keys(entry.profile)
@@ -187,13 +187,13 @@ def folder_in_s3(entry: Publish) -> str | None:
 
 
 def glue_database(entry: Publish) -> str | None:
-    """The database in Glue that an entry fills; None if its catalog is another."""
+    """The Glue database that an entry fills; None if its catalog is not Glue."""
     to = str(entry.to)
     is_glue = to.startswith(ICEBERG) and (entry.properties or {}).get("type") == "glue"
     return to.removeprefix(ICEBERG).partition("/")[2] if is_glue else None
 
 
 def table_bucket(entry: Publish) -> str | None:
-    """The ARN of the bucket of S3 Tables that an entry fills; None if its catalog is another."""
+    """The ARN of the S3 table bucket that an entry fills; None if its catalog is not S3 Tables."""
     warehouse = (entry.properties or {}).get("warehouse", "")
     return warehouse if str(entry.to).startswith(ICEBERG) and _TABLE_BUCKET.fullmatch(warehouse) else None

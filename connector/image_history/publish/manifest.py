@@ -1,4 +1,4 @@
-"""The manifest of a dataset: which files are it, as a JSON document that readers may rely on.
+"""The manifest of a dataset: the list of its files, as a JSON document that readers may rely on.
 
 Pure values; must not know where files lie, nor how they are written. docs/datasets.md explains each member.
 """
@@ -17,14 +17,14 @@ from image_history.errors import OutputError
 FORMAT = "image-history-dataset"
 VERSION = 1
 NAME = "manifest.json"
-# What Hive, Spark, DuckDB and pyarrow take for null in the name of a folder.
+# Hive, Spark, DuckDB and pyarrow read this value in the name of a folder as null.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _SHOWN_HASH = 16
 _PART = re.compile(r"part-[0-9a-f]{16}(-[0-9a-f]{8})?\.parquet")
 
 
 class Column(Struct, frozen=True):
-    """A column as readers find it; `type` is Arrow's name of it, `comment` what it means."""
+    """A column as readers see it; `type` is the name of its Arrow type, `comment` its meaning."""
 
     name: str
     type: str
@@ -33,7 +33,7 @@ class Column(Struct, frozen=True):
 
 
 class Table(Struct, frozen=True):
-    """A relation; `partitioned_by` are columns that stand in the path, and not in the files."""
+    """A relation; `partitioned_by` are the columns whose values are in the path, not in the files."""
 
     name: str
     rows: int
@@ -44,9 +44,9 @@ class Table(Struct, frozen=True):
 
 
 class DataFile(Struct, frozen=True):
-    """One Parquet file; `path` is relative to the dataset's own place.
+    """One Parquet file; `path` is relative to the root of the dataset.
 
-    `fingerprint` is that of its rows in the warehouse: equal rows need not be written again.
+    `fingerprint` is that of its rows in the warehouse: rows with an equal one need not be written again.
     """
 
     table: str
@@ -59,7 +59,7 @@ class DataFile(Struct, frozen=True):
 
 
 class Superseded(Struct, frozen=True):
-    """What an earlier publication consisted of and this one doesn't; `at_ms` is since when, UTC."""
+    """A path that an earlier publication used and this one does not, since `at_ms` (UTC epoch milliseconds)."""
 
     path: str
     at_ms: int
@@ -68,7 +68,7 @@ class Superseded(Struct, frozen=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """One publication. `data_as_of` is when its newest sync, `etl_run_id`, was loaded: UTC, ISO 8601.
 
-    `warehouse_id` is the warehouse that it is of; the version before did not say.
+    `warehouse_id` names the warehouse that it was made from; None in manifests that older programs wrote.
     """
 
     format: str = FORMAT
@@ -93,7 +93,7 @@ class _Kind(Struct, frozen=True):
 
 
 def encoded(manifest: Manifest) -> bytes:
-    """The manifest as the JSON that `decoded` reads, for people too."""
+    """The manifest as JSON, indented for people; `decoded` reads it."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
@@ -116,17 +116,17 @@ def decoded(content: bytes, where: str) -> Manifest:
 
 
 def folder_of(table: str, region: str | None, *, cut: bool) -> str:
-    """Where the files of a partition lie, as in image_versions/region=us-east-1; not `cut`, it is the whole table."""
+    """The folder of a partition, as in image_versions/region=us-east-1; without `cut`, that of the whole table."""
     return f"{table}/region={_NULL if region is None else quote(region, safe='')}" if cut else table
 
 
 def part_name(sha256: str, mark: str = "") -> str:
-    """The name of a file with that content: another content has another name."""
+    """The name of a file with that content; a file with other content has another name."""
     return f"part-{sha256[:_SHOWN_HASH]}{mark and f'-{mark}'}.parquet"
 
 
 def is_part(path: str) -> bool:
-    """Whether a path is one that a publication makes."""
+    """Whether a path has a file name that a publication makes."""
     return _PART.fullmatch(path.rsplit("/", 1)[-1]) is not None
 
 
@@ -137,7 +137,7 @@ def _paths(manifest: Manifest) -> Iterable[str]:
 
 
 def _is_inside(path: str) -> bool:
-    """Whether a path stays below its folder: what it names may be removed one day."""
+    """Whether a path stays below its folder; it is checked because the path may be removed later."""
     return bool(path) and not path.startswith("/") and not {"", ".", ".."} & set(path.split("/"))
 
 

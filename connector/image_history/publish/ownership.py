@@ -1,4 +1,4 @@
-"""Whose the rows of a lake table are: this warehouse's, another's, or those of a program that is not ours.
+"""Decides who owns the rows of a lake table: this warehouse, another warehouse, or another program.
 
 Must not know any format, nor what is going to be written.
 """
@@ -13,9 +13,9 @@ from image_history.warehouse.partitions import Source
 
 
 def rows_of_ours(found: Found, source: Source | None, where: str, *, replace: bool) -> State | None:
-    """What the table says of this warehouse's rows; None if there are none, or if those of another are replaced.
+    """The table's record of this warehouse's rows; None if it has none, or if another warehouse's are replaced.
 
-    OutputError if it is another warehouse's and not to be replaced. Without a source there is no warehouse yet.
+    OutputError if the table is another warehouse's, unless `replace`. `source` is None if there is no warehouse yet.
     """
     foreign = _foreign(found, source)
     if foreign is None:
@@ -30,7 +30,7 @@ def rows_of_ours(found: Found, source: Source | None, where: str, *, replace: bo
 
 
 def require_no_strangers(found: Found, files: Sequence[DataFile], where: str, *, replace: bool) -> None:
-    """OutputError if the table has rows, names no warehouse, and is not to be replaced."""
+    """OutputError if the table has rows but names no warehouse, unless `replace`."""
     if files and found.owner is None and found.state is None and not replace:
         raise refusal(
             where,
@@ -40,8 +40,8 @@ def require_no_strangers(found: Found, files: Sequence[DataFile], where: str, *,
 
 
 def _foreign(found: Found, source: Source | None) -> str | None:
-    """Why the table is not this warehouse's to fill; None if it is."""
-    # Until its next commit, what was written before warehouses had ids names the first sync instead.
+    """The reason why this warehouse may not fill the table; None if it may."""
+    # A table that was written before warehouses had ids names the first sync, until its next commit.
     if found.owner not in {None, _id_of(source)} and not _has_run(source, str(found.owner)):
         ours = f"this warehouse is {_id_of(source)}" if _id_of(source) else "this one has no sync yet"
         return f"it names {found.owner} as the one that fills it, and {ours}"
@@ -53,7 +53,7 @@ def _foreign(found: Found, source: Source | None) -> str | None:
 
 
 def _is_taken_over(found: Found, source: Source | None) -> bool:
-    """Whether the table names this warehouse, and its rows are of another: a take-over was cut off."""
+    """Whether the table names this warehouse but has another's rows: a take-over was interrupted."""
     ours = _id_of(source)
     return (
         found.state is not None

@@ -1,4 +1,4 @@
-"""Brings one dataset in step with the warehouse: what changed is written, the rest kept, and one step shows it.
+"""Publishes one dataset: writes the partitions that changed, keeps the others, and shows all in one step.
 
 Must not know in what kind of place a dataset lies, nor who asked for it.
 """
@@ -33,7 +33,7 @@ Check = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a publication came to. `written` and `written_bytes` count the files that were not there before."""
+    """The result of a publication. `written` and `written_bytes` count the files that did not exist before."""
 
     rows: int
     files: int
@@ -43,9 +43,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a dataset shall be. `grace_ms` is how long a file lasts after the publication that left it behind.
+    """The wanted dataset. `grace_ms` is how long a file is kept after the publication that superseded it.
 
-    `replace` lets it take the place of what another warehouse published.
+    `replace` allows it to replace a dataset of another warehouse.
     """
 
     where: str
@@ -55,10 +55,10 @@ class Wanted:
 
 
 def publish(place: Destination, source: Source, wanted: Wanted, *, now_ms: int, check: Check) -> Done:
-    """Publish the tables as they stand in the warehouse. Nothing is written if nothing was synced since.
+    """Publish the tables as they are in the warehouse. Nothing is written if there was no sync since the last time.
 
-    `now_ms` is UTC epoch milliseconds; `check` is called before each file, and may raise to end it. Whatever
-    is raised, readers see the whole dataset before or the whole new one.
+    `now_ms` is UTC epoch milliseconds; `check` is called before each file, and may raise to end it. After
+    any error, readers see either the whole dataset of before or the whole new one.
     """
     before = place.manifest()
     run = source.newest_run()
@@ -80,7 +80,7 @@ def publish(place: Destination, source: Source, wanted: Wanted, *, now_ms: int, 
 
 @contextmanager
 def _swept_after_failure(place: Destination) -> Iterator[None]:
-    """Whatever ends the block early leaves no files behind, unless the place refuses even that."""
+    """If the block fails, remove the files that it wrote, unless the destination refuses that too."""
     try:
         yield
     except BaseException:
@@ -90,9 +90,9 @@ def _swept_after_failure(place: Destination) -> Iterator[None]:
 
 
 def require_same_warehouse(before: Manifest | None, source: Source | None, where: str) -> None:
-    """OutputError if a dataset is not of this warehouse, which is None if there is none yet.
+    """OutputError if a dataset is not from this warehouse; `source` is None if there is no warehouse yet.
 
-    A warehouse that lacks the run that was published is another one, or an older copy of it.
+    A warehouse that lacks the published run is another one, or an older copy.
     """
     if before is None:
         return
@@ -108,7 +108,7 @@ def require_same_warehouse(before: Manifest | None, source: Source | None, where
 
 
 def _is_current(place: Destination, before: Manifest, run: Run, wanted: Wanted) -> bool:
-    """Whether what readers see is what would be published: a sync and an upgrade are all that changes a warehouse."""
+    """Whether a publication would change nothing: only a sync or an upgrade changes a warehouse."""
     return (
         (before.etl_run_id, before.data_as_of) == (run.run_id, _iso(run.finished_ms))
         and before.warehouse_id is not None
@@ -130,7 +130,7 @@ class _Making:
     written: list[DataFile] = field(default_factory=list)
 
     def manifest(self, run: Run, tables: Sequence[str], now_ms: int) -> Manifest:
-        """The publication, complete but for the step that shows it."""
+        """Write or keep all files; returns the manifest, which is not visible to readers yet."""
         publication = f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self.place.begin(publication)
         described = tuple(self.table(self.source.relation(name)) for name in tables)
@@ -165,7 +165,7 @@ class _Making:
         return _at(file, self.place.keep(file))
 
     def _written(self, relation: Relation, partition: Partition) -> DataFile:
-        """Write a partition. Rows that lie otherwise, or that changed back, may give the very file of before."""
+        """Write a partition. The file may equal the earlier one, if rows were reordered or changed back."""
         folder = folder_of(relation.name, partition.value, cut=partition.cut)
         earlier = [file for file in self._before(relation.name) if file.region == partition.value]
         fill = partial(_fill, self.source, relation, partition)
@@ -212,7 +212,7 @@ def _column(column: pa.Field) -> Column:
 def _superseded(
     place: Destination, before: Manifest | None, files: Sequence[DataFile], now_ms: int
 ) -> tuple[Superseded, ...]:
-    """What is left behind now, and what was left behind earlier and has not been removed yet."""
+    """The paths that are superseded now, and those that were superseded earlier and still exist."""
     if before is None:
         return ()
     used = {file.path for file in files}
@@ -236,7 +236,7 @@ def _done(manifest: Manifest, written: Sequence[DataFile]) -> Done:
 
 
 def _milliseconds(iso: str) -> int:
-    """UTC epoch milliseconds of what `_iso` wrote; 0 of what somebody else did."""
+    """UTC epoch milliseconds of a text from `_iso`; 0 for any text that is not a time."""
     try:
         return round(datetime.fromisoformat(iso).timestamp() * 1000)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Writes the report to where it is wanted: a file that is replaced whole, an object in S3, or stdout.
+"""Writes the report: to a file, which is replaced as a whole, to an object in S3, or to stdout.
 
 Must not know what is in a report.
 """
@@ -22,14 +22,14 @@ _HTML = "text/html; charset=utf-8"
 
 
 def rendered(warehouse: WarehouseFile, selection: Selection) -> bytes:
-    """The page. The warehouse is open while it is read, and closed before anything is drawn."""
+    """The page. The warehouse is open only while it is read; it is closed before the page is made."""
     with reading(warehouse) as reports:
         facts = collect(reports, selection)
     return page(facts).encode()
 
 
 def write_report(content: bytes, to: str, entry: Publish | None = None) -> None:
-    """Write the page, whole or not at all; a file is private to its owner. OutputError if it cannot be."""
+    """Write the page, whole or not at all; a file is private to its owner. OutputError if it cannot be written."""
     if to == STDOUT:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

@@ -3,7 +3,7 @@
     PREFIX/manifest.json                    what readers read first; one conditional PUT of it publishes
     PREFIX/image_versions/region=us-east-1/part-0123456789abcdef-89abcdef.parquet
 
-No object is ever written over but the manifest. Must not know what a table is, nor when something is published.
+Only the manifest is ever overwritten. Must not know what a table is, nor when something is published.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<key>.*))?")
-# What a cut publication uploaded and nothing names. Nobody takes longer to publish.
+# The age at which an object that no manifest names is an interrupted publication's: no publication takes longer.
 _ORPHANED_AFTER = timedelta(days=1)
 _MARK_LENGTH = 8
 _IN_MEMORY_BYTES = 8 << 20
-# What S3 takes in one request, which is what makes an object appear whole.
+# The most that S3 takes in one request; a single request makes an object appear whole.
 _LARGEST_BYTES = 5 << 30
 
 
@@ -48,7 +48,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """From s3://bucket/key; ConfigError if it is none."""
+        """Parse s3://bucket/key; ConfigError if the text is not such an address."""
         found = _ADDRESS.fullmatch(text)
         key = (found["key"] or "").strip("/") if found else ""
         if found is None or {"", ".", ".."} & set(key.split("/") if key else []):
@@ -56,7 +56,7 @@ class Address:
         return cls(found["bucket"], key)
 
     def require_key(self) -> Address:
-        """This; ConfigError if it is a bucket's."""
+        """This address; ConfigError if it names only a bucket."""
         if not self.key:
             raise ConfigError(
                 f"{self} names a bucket; add the name of the object, as in {self}/name.parquet."
@@ -64,7 +64,7 @@ class Address:
         return self
 
     def below(self, path: str) -> str:
-        """The key of what lies at a path below this one."""
+        """The key of a path below this address."""
         return f"{self.key}/{path}" if self.key else path
 
     def __str__(self) -> str:
@@ -77,8 +77,8 @@ def uploaded(
 ) -> Iterator[BinaryIO]:
     """A file to write that becomes an object when the block ends, in place of an older one of that name.
 
-    What S3 is `told` beside it are members of PutObject: its ContentType, and its encryption.
-    OutputError if it cannot be; then, and after whatever is raised inside, the older object is unchanged.
+    `told` are further members of the PutObject request: ContentType, and the encryption.
+    OutputError if the upload fails. After any error, the older object is unchanged.
     """
     store = Store(profile)
     with _spool(str(address)) as file:
@@ -87,10 +87,9 @@ def uploaded(
 
 
 def require_reachable(to: str, profile: str | None, *, report: bool) -> Manifest | None:
-    """A ConnectorError if the bucket is not there or cannot be asked; only a publication shows who may write.
+    """ConnectorError if the bucket is missing or cannot be read; only a publication shows whether it can be written.
 
-    Of a dataset the manifest is read and its objects are listed, as a publication does first: returns what readers
-    see now.
+    For a dataset, reads the manifest and lists the objects, as a publication does first; returns that manifest.
     """
     address = Address.parse(to)
     if not report:
@@ -109,7 +108,7 @@ class _Object:
 
 
 class Prefix:
-    """A `Destination` below a prefix of a bucket. Two publishers at once: the second one is refused."""
+    """A `Destination` below a prefix of a bucket. Of two simultaneous publishers, the second one is refused."""
 
     def __init__(
         self, address: Address, profile: str | None = None, told: Mapping[str, str] | None = None
@@ -123,7 +122,7 @@ class Prefix:
         self._mark = ""
         self._committed = False
         self._uploaded: list[str] = []
-        # Whether readers may see what was uploaded: an answer that was lost says nothing.
+        # Whether readers may see the uploaded files; True too if the answer to the commit was lost.
         self._perhaps_seen = False
 
     def manifest(self) -> Manifest | None:
@@ -146,20 +145,20 @@ class Prefix:
         return decoded(content, f"s3://{self._address.bucket}/{key}")
 
     def begin(self, publication: str) -> None:
-        """Nothing is made: objects of a publication are told apart by its mark."""
+        """Creates nothing: the names of a publication's objects contain its mark."""
         self._mark = publication[-_MARK_LENGTH:]
 
     def holds(self, file: DataFile) -> bool:
-        """Whether an object of the manifest is still there, with as many bytes."""
+        """Whether an object of the manifest still exists with the same size."""
         found = self._objects.get(file.path)
         return found is not None and found.bytes == file.bytes
 
     def keep(self, file: DataFile) -> str:
-        """An object that didn't change stays where it is."""
+        """Return the same path: an unchanged object stays where it is."""
         return file.path
 
     def write(self, folder: str, fill: Fill, before: DataFile | None) -> Written:
-        """Upload a file under a name that no object ever had, unless the one before has the same bytes."""
+        """Upload a file under a name that no object ever had, unless the earlier file has the same content."""
         with _spool(str(self._address)) as file:
             sink = HashingSink(file)
             rows = fill(sink)
@@ -172,23 +171,23 @@ class Prefix:
         return Written(path, rows, sink.bytes, sink.sha256)
 
     def superseded(self, before: Manifest, files: Sequence[DataFile]) -> Sequence[str]:
-        """The objects of the publication before that are in this one no more."""
+        """The objects of the previous publication that this one does not use."""
         used = {file.path for file in files}
         return [file.path for file in before.files if file.path not in used]
 
     def lasts(self, path: str) -> bool:
-        """Whether an object that was left behind is still there."""
+        """Whether a superseded object still exists."""
         return path in self._objects
 
     def commit(self, manifest: Manifest) -> None:
-        """Put the manifest in place of the one that was read, and of no other."""
+        """Replace the manifest, on condition that it is still the one that was read."""
         condition = {"IfNoneMatch": "*"} if self._etag is None else {"IfMatch": self._etag}
         self._perhaps_seen = True
         try:
             with self._store.translated(str(self._address)):
                 self._put(encoded(manifest), condition)
         except OvertakenError as error:
-            # An attempt whose answer was lost may have been ours.
+            # The commit that came first may be an earlier attempt of ours whose answer was lost.
             now = self.read()
             if now is None or now.publication != manifest.publication:
                 self._perhaps_seen = False
@@ -202,9 +201,9 @@ class Prefix:
         self._committed = True
 
     def sweep(self, manifest: Manifest | None, expired: Collection[str]) -> None:
-        """Delete what is expired or left by cut publications; only after a commit, which no other can be beside.
+        """Delete expired objects and those of interrupted publications, but only after a commit of this one.
 
-        Without one, what was uploaded since the beginning, if it is certain that no manifest names it.
+        Without a commit, delete what this publication uploaded, if it is certain that no manifest names it.
         """
         if manifest is not None and self._committed:
             gone = [*expired, *self._orphans(manifest)]
@@ -246,7 +245,7 @@ class Prefix:
         return found
 
     def _orphans(self, manifest: Manifest) -> Sequence[str]:
-        """What publications of these tables uploaded long ago and no manifest names."""
+        """Old objects that publications of these tables uploaded and that the manifest does not name."""
         named = {file.path for file in manifest.files} | {gone.path for gone in manifest.superseded}
         tables = {table.name for table in manifest.tables}
         return [
@@ -272,20 +271,20 @@ def _is_ours(path: str, tables: Collection[str]) -> bool:
 
 @contextmanager
 def _spool(where: str) -> Iterator[BinaryIO]:
-    """A nameless file for what is uploaded when it is complete; small ones stay in memory."""
+    """A temporary file without a name, which is uploaded when complete; small ones stay in memory."""
     try:
         reach(Effect.CREATE, File.SPOOL)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
             yield file  # type: ignore[misc]  # it is one in all but its class
     except OSError as error:
         raise OutputError(
-            f"Cannot gather what belongs to {where}: {error.strerror or error}. Name a folder with room in the "
+            f"Cannot buffer the data for {where}: {error.strerror or error}. Name a folder with room in the "
             "environment variable TMPDIR. What readers see is unchanged."
         ) from error
 
 
 def encryption(entry: Publish | None) -> Mapping[str, str]:
-    """What S3 is told of the encryption of each object; nothing leaves that to the bucket."""
+    """The members of PutObject for the encryption of an object; none leaves it to the bucket's default."""
     if entry is None or entry.sse is None:
         return {}
     key = {} if entry.kms_key_id is None else {"SSEKMSKeyId": entry.kms_key_id}
@@ -293,11 +292,11 @@ def encryption(entry: Publish | None) -> Mapping[str, str]:
 
 
 def _upload(store: Store, bucket: str, key: str, file: BinaryIO, told: Mapping[str, str]) -> None:
-    """Let a whole file be an object, which nobody sees before it is whole."""
+    """Upload a complete file as one object, which appears whole."""
     where = f"s3://{bucket}/{key}"
     if file.seek(0, os.SEEK_END) > _LARGEST_BYTES:
         raise OutputError(
-            f"{where} would have more than 5 GiB, which S3 takes no file of: publish less, or elsewhere."
+            f"{where} is larger than 5 GiB, the most that S3 takes in one request: publish less, or elsewhere."
         )
     file.seek(0)
     with store.translated(where):

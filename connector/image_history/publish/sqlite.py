@@ -1,6 +1,6 @@
-"""The SQLite file of an Iceberg catalog, looked at before pyiceberg opens it: that would make it, and fill it.
+"""Examines the SQLite file of an Iceberg catalog before pyiceberg opens it, which would create and fill it.
 
-Only looks. Must not know Iceberg, but for the name of its catalog's table.
+Only reads. Must not know Iceberg, but for the name of its catalog's table.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def catalog_file(uri: str) -> Path | None:
 
 
 def holds_catalog(where: str, file: Path) -> bool:
-    """Whether a catalog is in the file; OutputError if something else is."""
+    """Whether the file holds a catalog; OutputError if it holds something else."""
     if not file.exists():
         return False
     try:
@@ -40,7 +40,7 @@ def holds_catalog(where: str, file: Path) -> bool:
 
 
 def require_file(where: str, file: Path) -> None:
-    """OutputError if the file cannot be written, or made. Its folder has to be there: SQLite makes none."""
+    """OutputError if the file cannot be written or made. Its folder must exist: SQLite creates none."""
     if not file.parent.exists():
         raise refusal(where, f"there is no folder {file.parent} for the catalog's file", _ELSEWHERE)
     require_makeable(where, file.parent)
@@ -50,7 +50,7 @@ def require_file(where: str, file: Path) -> None:
 
 
 def read_only_uri(file: Path) -> str:
-    """A catalog's uri by which nothing is written."""
+    """The uri that opens a catalog's file for reading only."""
     return f"{_URI}{_read_only(file)}&uri=true"
 
 

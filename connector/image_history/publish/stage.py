@@ -1,4 +1,4 @@
-"""The stage between load and report: every dataset and lake is brought in step; a failing one undoes nothing.
+"""The stage between load and report: publishes every dataset and lake; a failure of one undoes nothing else.
 
 Must not know how a dataset or a table is written.
 """
@@ -33,9 +33,9 @@ _LOOK_SECONDS = 0.5
 def publish_all(
     config: Config, *, replace: bool = False, stop: Stop | None = None
 ) -> tuple[Publication, ...]:
-    """Bring every dataset and table of `publish` in step; one that cannot be has its error in the report.
+    """Publish every dataset and table of the setting `publish`; one that fails has its error in the report.
 
-    `replace` lets them take the place of what another warehouse published. Raises InterruptedRunError when
+    `replace` allows them to replace the data of another warehouse. Raises InterruptedRunError when
     `stop` was requested; datasets are then whole, old or new.
     """
     return tuple(
@@ -62,7 +62,7 @@ def _reported(config: Config, entry: Publish, *, replace: bool, stop: Stop | Non
 def publish_one(
     config: Config, entry: Publish, *, replace: bool = False, stop: Stop | None = None
 ) -> Publication:
-    """Bring one dataset in step with the configured warehouse, whole or not at all; raises a ConnectorError."""
+    """Publish one dataset from the configured warehouse, whole or not at all; ConnectorError if that fails."""
     if is_file(str(entry.to)):
         return _file(config, entry)
     started = time.monotonic()
@@ -83,7 +83,7 @@ def publish_one(
 
 
 def _file(config: Config, entry: Publish) -> Publication:
-    """Write the report or the copy anew; raises a ConnectorError, and leaves the older one then."""
+    """Write the report or the copy; if that fails, raise a ConnectorError and keep the older one."""
     started, to = time.monotonic(), str(entry.to)
     _require_no_warehouse(to, config.warehouse)
     warehouse = WarehouseFile(config.warehouse, config.lock_wait.total_seconds())
@@ -103,9 +103,9 @@ def _report(warehouse: WarehouseFile, entry: Publish) -> int:
 
 
 def require_ready(entry: Publish, warehouse: WarehouseFile) -> None:
-    """Raise what a publication would, as far as that shows without writing anything: a ConnectorError.
+    """Raise the ConnectorError that a publication would raise, as far as it can be found without writing.
 
-    S3 does not tell who may write: an address that can be read is taken for ready.
+    Permission to write to S3 cannot be tested like that: an address that can be read counts as ready.
     """
     to = str(entry.to)
     require_place(to)
@@ -130,7 +130,7 @@ def require_ready(entry: Publish, warehouse: WarehouseFile) -> None:
 
 
 def _require_own(before: Manifest | None, warehouse: WarehouseFile, to: str) -> None:
-    """OutputError if what is published there is another warehouse's."""
+    """OutputError if the dataset there was published from another warehouse."""
     if before is None:
         return
     if not warehouse.file.exists():
@@ -141,13 +141,13 @@ def _require_own(before: Manifest | None, warehouse: WarehouseFile, to: str) -> 
 
 
 def _require_no_warehouse(to: str, warehouse: Path) -> None:
-    """ConfigError if a file would be written over the warehouse, be it there yet or not."""
+    """ConfigError if a file would overwrite the warehouse, whether that exists yet or not."""
     if not to.startswith("s3:") and os.path.realpath(to) == os.path.realpath(warehouse):
         raise ConfigError(f"{to} is the warehouse itself: name another file.")
 
 
 def require_place(to: str) -> None:
-    """ConfigError for an address of something else than a folder or S3."""
+    """ConfigError for an address that is neither a folder nor in S3."""
     scheme = scheme_of(to)
     if scheme is not None and scheme.lower() != "s3":
         raise ConfigError(
@@ -157,7 +157,7 @@ def require_place(to: str) -> None:
 
 @contextmanager
 def place(to: str, profile: str | None, entry: Publish | None = None) -> Iterator[Destination]:
-    """The place of a dataset, opened; raises what it refuses. The entry says who may read there, and by what key."""
+    """Open the destination of a dataset; raises its refusals. `entry` sets the reading group and the encryption."""
     require_place(to)
     if to.startswith("s3:"):
         from image_history.publish.s3 import Address, Prefix, encryption

@@ -1,4 +1,4 @@
-"""Brings lake tables in step with the warehouse: changed partitions become files, and one commit a table shows them.
+"""Publishes lake tables: writes changed partitions as files, and shows them with one commit a table.
 
 Must not know any format, catalog or store, nor who asked for it.
 """
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Rows of other columns or values than before have to be written anew: raise this then. How they are packed may differ
-# from file to file.
+# Raise this number when the rows that are written get other columns or values: all files are then written again. The
+# packing may differ from file to file.
 _WRITER = 1
 _ATTEMPTS = 10
-# Writers that met once would meet again if none of them waited.
+# Writers whose commits conflicted once would conflict again if none of them waited.
 _FIRST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 2.0
-# Appended files of a region before they are written anew as one: many small files make readers slow.
+# A region with so many files is rewritten as one file: many small files make readers slow.
 _MOST_FILES = 64
 _APPENDED = frozenset({IMAGE_VERSION_EVENTS.name})
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a publication of one table came to. `written` and `written_bytes` count the files of this commit."""
+    """The result of a publication of one table. `written` and `written_bytes` count the files of this commit."""
 
     rows: int
     partitions: int
@@ -63,9 +63,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a table shall be: `name` is the relation, `label` the writer's, `keep` how long versions are kept.
+    """The wanted table: `name` is the relation, `label` the writer's, `keep` how long versions are kept.
 
-    With `keep` None the upkeep is another's. `replace` lets it take the place of another warehouse's rows.
+    With `keep` None no upkeep is done here. `replace` allows it to replace another warehouse's rows.
     """
 
     to: str
@@ -76,15 +76,15 @@ class Wanted:
 
     @property
     def where(self) -> str:
-        """The table in words."""
+        """The table's address in messages."""
         return f"{self.to.rstrip('/')}/{self.name}"
 
 
 def publish_table(table: Table, source: Source, wanted: Wanted, stop: Stop) -> Done:
-    """Bring one table in step, by one commit or by none if nothing changed.
+    """Publish one table with one commit, or with none if nothing changed.
 
-    Whatever is raised, readers see the table of before or the whole new one; with OutputError after ten
-    conflicts, and with InterruptedRunError when `stop` was requested, too.
+    Raises OutputError after ten conflicts, and InterruptedRunError when `stop` was requested. After any error,
+    readers see either the table of before or the whole new one.
     """
     run = source.newest_run()
     if run is None:
@@ -111,9 +111,9 @@ def publish_table(table: Table, source: Source, wanted: Wanted, stop: Stop) -> D
 
 
 def require_publishable(table: Table, source: Source | None, wanted: Wanted) -> Found:
-    """Raise what `publish_table` would before its first write: a ConnectorError. Returns the table as it is.
+    """Raise the ConnectorError that `publish_table` would raise before it writes. Returns the table as it is.
 
-    Writes nothing. Without a warehouse, or before its first sync, the table is looked at as that sync would meet it.
+    Writes nothing. Without a warehouse, or before its first sync, only the table's owner and place are checked.
     """
     run = None if source is None else source.newest_run()
     if source is not None and run is not None:
@@ -134,7 +134,7 @@ def _log_conflict(wanted: Wanted, state: tenacity.RetryCallState) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What one commit does. `append` says of a partition that only its rows since the table's sync are written."""
+    """What one commit does. `write` has a flag for each partition: write only its rows since the table's sync."""
 
     write: tuple[tuple[Partition, bool], ...]
     gone: tuple[DataFile, ...]
@@ -147,7 +147,7 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What one commit does, and what it rests on."""
+    """What one commit does, and the state that it is based on."""
 
     relation: Relation
     found: Found
@@ -157,7 +157,7 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Current:
-    """A table that has the warehouse's rows."""
+    """A table that already has the warehouse's rows."""
 
     known: State
     found: Found
@@ -165,7 +165,7 @@ class _Current:
 
 @dataclass(slots=True)
 class _Work:
-    """One table on its way; files that were written for a commit that lost are used by the next attempt."""
+    """The work on one table; the next attempt reuses the files of a commit that lost a conflict."""
 
     table: Table
     source: Source
@@ -181,7 +181,7 @@ class _Work:
         return self._committed(plan, run)
 
     def plan(self, run: Run) -> _Plan | _Current:
-        """What is to be done, after all that can be refused before the first write."""
+        """Decide what is to be done; raises every refusal that is possible before the first write."""
         relation = self.source.relation(self.wanted.name)
         columns = _columns(relation, self.wanted.label)
         shape, found = shape_of(columns, _WRITER), self.table.state()
@@ -206,7 +206,7 @@ class _Work:
             )
 
     def _unchanged(self, current: _Current) -> Done:
-        """Nothing to commit. What an attempt before wrote is removed, unless its commit came through unheard."""
+        """Commit nothing. Files of an earlier attempt are removed, unless its commit succeeded after all."""
         if self.written:
             live = {file.path for file in self.table.files()}
             self.table.discard([file for file in self.written.values() if file.path not in live])
@@ -227,17 +227,17 @@ class _Work:
         )
 
     def _partitions(self, relation: Relation) -> Sequence[Partition]:
-        """What the warehouse has of each region, by one scan: it does not change while it is published."""
+        """The partitions of the warehouse, read in one scan: they do not change during a publication."""
         if self.partitions is None:
             if relation.name in _APPENDED:
-                # Counted alone: what is only added to is not compared by its values, which all would have to be read.
+                # Only counted: append-only rows are not compared by their values, since all would have to be read.
                 self.partitions = [_whole(relation, each) for each in self.source.growth(0)]
             else:
                 self.partitions = [each for each in self.source.partitions(relation) if each.rows]
         return self.partitions
 
     def _growth(self, relation: Relation, known: State, files: Sequence[DataFile]) -> _Change:
-        """Events are only added: a region whose earlier rows are as many as the table has gets the new ones."""
+        """Events are only added: if a region has as many earlier rows as the table, only new rows are written."""
         write: list[tuple[Partition, bool]] = []
         gone = [file for file in files if known.of(file.region) is None]
         parts = []
@@ -275,7 +275,7 @@ class _Work:
         return Done(change.rows, len(regions), len(files), written_bytes, version)
 
     def _files(self, relation: Relation, change: _Change, since_ms: int) -> list[DataFile]:
-        """A file for each partition to write; on failure those that were written are removed."""
+        """Write a file for each partition of the change; after a failure, remove those that were written."""
         files = []
         try:
             for partition, appended in change.write:
@@ -290,9 +290,9 @@ class _Work:
         return files
 
     def _written(self, relation: Relation, partition: Partition, since_ms: int) -> DataFile:
-        """A file of a partition: of its events since an instant (UTC epoch milliseconds), or (-1) of all its rows."""
+        """Write a file of a partition: its events since an instant (UTC epoch milliseconds), or all its rows (-1)."""
         constants = {REGION_COLUMN: partition.value, SOURCE_COLUMN: self.wanted.label}
-        # In the table's units at once: by way of milliseconds each instant would be divided and multiplied.
+        # Read in the table's units: by way of milliseconds, each instant would be divided and then multiplied again.
         exact = replace(relation, columns=pa.schema(map(_column, relation.columns)))
         with (
             self.source.rows(exact, partition)
@@ -311,7 +311,7 @@ def _whole(relation: Relation, growth: Growth) -> Partition:
 
 
 def _holds(known: State | None, partition: Partition, files: Iterable[DataFile]) -> bool:
-    """Whether the table has these very rows: by its commit, and by the rows of its files."""
+    """Whether the table has exactly these rows, by its commit and by the number of rows in its files."""
     part = known.of(partition.value) if known is not None else None
     rows = sum(file.rows for file in files if file.region == partition.value)
     return (
@@ -339,7 +339,7 @@ def _column(column: pa.Field) -> pa.Field:
 
 
 class _Filled:
-    """Rows of a partition with the columns that are the same in all of them, in the table's schema."""
+    """Rows of a partition in the table's schema, with the columns added whose value is the same in all rows."""
 
     def __init__(self, rows: Rows, schema: pa.Schema, values: dict[str, str | None]) -> None:
         self.schema = schema

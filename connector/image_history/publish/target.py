@@ -1,4 +1,4 @@
-"""What both formats keep of a table while it is published, and how both say what goes wrong there.
+"""The common part of a table of either format while it is published, and its error messages.
 
 Must not know any format, nor the warehouse.
 """
@@ -32,9 +32,9 @@ Native = TypeVar("Native")
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What a format's library raises: `conflicts` mean that another commit came first, `refusals` anything else.
+    """The errors of a format's library: `conflicts` mean that another commit came first, `refusals` anything else.
 
-    `check` is what the reader of a refusal should check.
+    `check` names what the user should check after a refusal.
     """
 
     conflicts: tuple[type[Exception], ...]
@@ -44,7 +44,7 @@ class Raised:
 
 @contextmanager
 def translated(where: str, raised: Raised, *, committing: bool = False) -> Iterator[None]:
-    """What a library raises, as ours. `committing` says that a commit may have come through all the same."""
+    """Turn a library's errors into ours. `committing` says that a commit may have succeeded despite the error."""
     try:
         yield
     except raised.conflicts as error:
@@ -61,18 +61,18 @@ def translated(where: str, raised: Raised, *, committing: bool = False) -> Itera
 
 
 def told(error: Exception) -> str:
-    """A library's error on one line, without its end if it is long."""
+    """A library's error on one line, shortened if it is long."""
     text = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}, {text[:400]}" if text else type(error).__name__
 
 
 def refusal(where: str, reason: str, remedy: str) -> OutputError:
-    """Why a table is not published to, before anything is written."""
+    """The error for a table that is refused before anything is written."""
     return OutputError(f"Cannot publish to {where}: {reason}. Nothing was changed. {remedy}", path=where)
 
 
 def require_makeable(where: str, folder: Path) -> None:
-    """OutputError if nothing can be written in a folder, or if it is not there and cannot be made."""
+    """OutputError if a folder cannot be written to, or is missing and cannot be made."""
     nearest = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
     problem = "it is not a folder" if not os.path.isdir(nearest) else unwritable(nearest)  # noqa: PTH112 - what cannot be looked into is none
     if problem is not None:
@@ -84,7 +84,7 @@ def require_makeable(where: str, folder: Path) -> None:
 
 
 class Target(Generic[Native]):
-    """One table for one writer. `where` is its address in the user's words, `Native` the table of a library."""
+    """One table for one writer. `where` is its address for messages, `Native` the table class of a library."""
 
     RAISED: ClassVar[Raised]
 
@@ -98,19 +98,19 @@ class Target(Generic[Native]):
     def _loaded(self) -> Native:
         if self._table is None:
             raise OutputError(
-                f"{self._where} was not read before it was to be changed: a fault of image-history."
+                f"{self._where} is to be changed but was not read: this is a bug in image-history."
             )
         return self._table
 
     def discard(self, files: Sequence[DataFile]) -> None:
-        """Remove files that no commit names; what cannot be removed is swept later."""
+        """Remove files that no commit names; upkeep removes those that remain."""
         for file in files:
             with suppress(OSError):
                 reach(Effect.DELETE, File.TABLE_FILE)
                 self._remove(file.path)
 
     def upkeep(self, keep_for: timedelta) -> None:
-        """Forget old versions, and remove what none names any more. What fails is only logged: the commit stands."""
+        """Expire old versions, and remove files that none refers to. A failure is only logged: the commit stands."""
         try:
             with self._translated():
                 self._forget(keep_for)
@@ -140,12 +140,12 @@ class Target(Generic[Native]):
         )
 
     def _require_partitions(self, found: Sequence[str]) -> None:
-        """OutputError if the table is partitioned otherwise than for this writer."""
+        """OutputError if the table's partitioning does not suit this writer."""
         others = sorted(set(found) - {SOURCE_COLUMN, REGION_COLUMN})
         if others:
             raise refusal(
                 self._where,
-                f"it is partitioned by {', '.join(others)}, and what image-history publishes by region",
+                f"it is partitioned by {', '.join(others)}, but image-history publishes by region",
                 "Publish to another namespace or folder.",
             )
         if (SOURCE_COLUMN in found) != (self._label is not None):
@@ -156,7 +156,7 @@ class Target(Generic[Native]):
         return properties.get(owner_key(self._label))
 
     def _new_owner(self, properties: Mapping[str, str]) -> dict[str, str]:
-        """What has to be set among the table's properties so that they name the owner; empty if they do."""
+        """The table properties to set so that they name the owner; empty if they already do."""
         if self._owner is None or self._owner_of(properties) == self._owner:
             return {}
         return {owner_key(self._label): self._owner}

@@ -1,4 +1,4 @@
-"""Everything that a script or the admin interface can do to a simulator, as typed JSON objects.
+"""Every action that a script or the admin interface can perform on a simulator, as a typed JSON object.
 
 Knows nothing of when it is done.
 """
@@ -17,7 +17,7 @@ from image_history.simulator.world import World
 
 
 class Stage(Protocol):
-    """What an action works on."""
+    """The simulator's parts that an action changes."""
 
     behaviour: Behaviour
 
@@ -27,18 +27,18 @@ class Stage(Protocol):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
-    """Something to do. Account and region default to the world's first."""
+    """An action. Account and region default to the world's first ones."""
 
     account_id: str | None = None
     region: str | None = None
 
     def scope(self, world: World) -> Scope:
-        """Where it is done."""
+        """The account and region in which the action is performed."""
         default = world.default_scope
         return Scope(self.account_id or default.account_id, self.region or default.region)
 
     def perform(self, stage: Stage) -> None:
-        """Do it. ConfigError where that is impossible."""
+        """Perform the action. ConfigError if that is impossible."""
         raise NotImplementedError
 
 
@@ -50,7 +50,7 @@ class CreateImage(Action, frozen=True, kw_only=True, tag="create_image"):
     description: str | None = None
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         stage.world.create_image(
             self.image,
             scope=self.scope(stage.world),
@@ -60,14 +60,14 @@ class CreateImage(Action, frozen=True, kw_only=True, tag="create_image"):
 
 
 class UpdateImage(Action, frozen=True, kw_only=True, tag="update_image"):
-    """Change an image's texts."""
+    """Change an image's display name or description."""
 
     image: str
     display_name: str | None = None
     description: str | None = None
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         stage.world.update_image(
             self.image,
             scope=self.scope(stage.world),
@@ -82,12 +82,12 @@ class DeleteImage(Action, frozen=True, kw_only=True, tag="delete_image"):
     image: str
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         stage.world.delete_image(self.image, scope=self.scope(stage.world))
 
 
 class CreateVersion(Action, frozen=True, kw_only=True, tag="create_version"):
-    """Create so many next versions of an image."""
+    """Create the next `count` versions of an image."""
 
     image: str
     count: int = 1
@@ -96,7 +96,7 @@ class CreateVersion(Action, frozen=True, kw_only=True, tag="create_version"):
     details: VersionDetails | None = None
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         for _ in range(self.count):
             stage.world.create_version(
                 self.image,
@@ -118,7 +118,7 @@ class PutVersion(Action, frozen=True, kw_only=True, tag="put_version"):
     failure_reason: str | None = None
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         record = VersionRecord(
             version=self.version,
             creation_ms=self.creation_ms,
@@ -130,14 +130,14 @@ class PutVersion(Action, frozen=True, kw_only=True, tag="put_version"):
 
 
 class UpdateVersion(Action, frozen=True, kw_only=True, tag="update_version"):
-    """Touch a version."""
+    """Move a version's time of last modification to now, and change details if given."""
 
     image: str
     version: int
     details: VersionDetails | None = None
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         stage.world.update_version(
             self.image, self.version, scope=self.scope(stage.world), details=self.details
         )
@@ -152,7 +152,7 @@ class SetStatus(Action, frozen=True, kw_only=True, tag="set_status"):
     failure_reason: str | None = None
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         stage.world.set_status(
             self.image,
             self.version,
@@ -169,7 +169,7 @@ class DeleteVersion(Action, frozen=True, kw_only=True, tag="delete_version"):
     version: int
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         stage.world.delete_version(self.image, self.version, scope=self.scope(stage.world))
 
 
@@ -181,7 +181,7 @@ class MoveAlias(Action, frozen=True, kw_only=True, tag="move_alias"):
     version: int
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         stage.world.move_alias(self.image, self.alias, self.version, scope=self.scope(stage.world))
 
 
@@ -192,7 +192,7 @@ class DeleteAlias(Action, frozen=True, kw_only=True, tag="delete_alias"):
     alias: str
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         stage.world.delete_alias(self.image, self.alias, scope=self.scope(stage.world))
 
 
@@ -202,7 +202,7 @@ class AdvanceClock(Action, frozen=True, kw_only=True, tag="advance_clock"):
     milliseconds: int
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         stage.world.clock.advance(self.milliseconds)
 
 
@@ -212,7 +212,7 @@ class SetBehaviour(Action, frozen=True, kw_only=True, tag="set_behaviour"):
     switches: dict[str, Any]
 
     def perform(self, stage: Stage) -> None:
-        """Do it."""
+        """Perform the action."""
         stage.behaviour = patched(stage.behaviour, self.switches)
 
 

@@ -1,4 +1,4 @@
-"""The interface beside the AWS API: truth, counters, switches, faults, clock and changes, as JSON under /_admin.
+"""The admin interface beside the AWS API: truth, counters, switches, faults, clock and changes, as JSON at /_admin.
 
 Knows nothing of how anything is answered to AWS clients. Answers only processes of this machine.
 """
@@ -29,7 +29,7 @@ _LOCAL_NAMES = {"127.0.0.1", "localhost", "::1"}
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """What is served, and what scripts failed to do."""
+    """What is served, and the errors of scripts."""
 
     ok: bool
     accounts: dict[str, str]
@@ -52,7 +52,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FaultState(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules in force, and how many faults of each kind were made since the counters were reset."""
+    """The rules in force, and how many faults of each kind were injected since the counters were reset."""
 
     rules: tuple[FaultRule, ...]
     injected: dict[str, int]
@@ -66,7 +66,7 @@ class ClockState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClockChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to do to the clock; each member that is given, in this order."""
+    """Changes to the clock; the given members are applied in this order."""
 
     frozen: bool | None = None
     set_ms: int | None = None
@@ -74,13 +74,13 @@ class ClockChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """How many actions were done, or steps taken over."""
+    """How many actions were performed, or how many steps a script has."""
 
     count: int
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why something was not done."""
+    """The reason why a request was refused."""
 
     error: str
 
@@ -95,7 +95,7 @@ class Admin:
         self._service = service
 
     async def health(self, _: web.Request) -> Health:
-        """GET: that the server answers, and what it serves."""
+        """GET: whether the server is healthy, and what it serves."""
         world = self._service.world
         accounts = sorted({scope.account_id for scope in world.scopes})
         return Health(
@@ -107,7 +107,7 @@ class Admin:
         )
 
     async def truth(self, request: web.Request) -> Truth:
-        """GET, with account_id, region and image_name to select: what exists."""
+        """GET: the existing images and versions, filtered by account_id, region and image_name."""
         wanted = {name: request.query.get(name) for name in ("account_id", "region", "image_name")}
         world = self._service.world
         with world.lock:
@@ -118,7 +118,7 @@ class Admin:
         return self._service.counters.totals()
 
     async def reset_counters(self, _: web.Request) -> CounterTotals:
-        """POST: start counting anew; answers the figures up to now."""
+        """POST: reset the counters; answers the figures up to now."""
         totals = self._service.counters.totals()
         self._service.counters.reset()
         return totals
@@ -138,7 +138,7 @@ class Admin:
         return asdict(self._service.behaviour)
 
     async def faults(self, _: web.Request) -> FaultState:
-        """GET: the rules by which answers are spoiled, and what they did."""
+        """GET: the fault rules, and how many faults they injected."""
         return FaultState(rules=self._service.faults, injected=self._service.counters.totals().injected)
 
     async def put_faults(self, request: web.Request) -> FaultState:
@@ -163,7 +163,7 @@ class Admin:
         return await self.clock(request)
 
     async def actions(self, request: web.Request) -> Done:
-        """POST one action or a list of them; the first that fails ends it with an error."""
+        """POST one action or a list of actions; the first one that fails ends the request with an error."""
         wanted = _decode(await request.read(), AnyAction | list[AnyAction])
         actions = wanted if isinstance(wanted, list) else [wanted]
         for action in actions:
@@ -171,14 +171,14 @@ class Admin:
         return Done(count=len(actions))
 
     async def script(self, request: web.Request) -> Done:
-        """POST a script, which begins to wait for its triggers."""
+        """POST a script, and start it."""
         script = Script.parse(await request.read())
         script.start(self._service)
         return Done(count=len(script.steps))
 
 
 def add_routes(application: web.Application, service: Service) -> None:
-    """Put the admin interface into an application."""
+    """Add the admin interface to an application."""
     admin = Admin(service)
     routes: tuple[tuple[str, str, Callable[[web.Request], Awaitable[object]]], ...] = (
         ("GET", "health", admin.health),
@@ -212,7 +212,7 @@ def _handler(answer: Callable[[web.Request], Awaitable[object]]) -> Handler:
 
 
 def _is_local(request: web.Request) -> bool:
-    # The Host header tells a web page that points a name of its own at 127.0.0.1 from a local program.
+    # The Host header distinguishes a local program from a web page whose host name resolves to 127.0.0.1.
     peer = request.remote
     named = urlsplit(f"//{request.host}").hostname
     return peer is not None and ip_address(peer).is_loopback and named in _LOCAL_NAMES

@@ -15,13 +15,13 @@ TokenKind = Literal["keyset", "offset", "snapshot"]
 Filtering = Literal["filter_then_page", "page_then_filter"]
 FilterBounds = Literal["inclusive", "exclusive", "ignored"]
 TieOrder = Literal["ascending", "descending", "shuffled"]
-# The world keeps its journal of changes for as long as a list may lag.
+# A list may lag by this much at most: the world keeps its journal of changes for so long.
 MAX_LIST_LAG_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The switches that a world itself obeys; durations in virtual milliseconds."""
+    """The switches that the world itself applies; durations in virtual milliseconds."""
 
     create_ms: int = 0
     delete_ms: int = 0
@@ -32,14 +32,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """How the service behaves where AWS leaves it open. ConfigError for a value that a switch lacks.
+    """How the service behaves where AWS does not specify it. ConfigError for a value that a switch cannot have.
 
     tokens: what a NextToken holds: the last key, the number of rows to skip, or a stored copy of the result.
     token_lifetime_seconds: virtual seconds until a token is refused; None for never.
     filtering: page_then_filter takes MaxResults rows first, so pages may be short or empty and still go on.
     filters: inclusive as documented, exclusive, or ignored (all four time filters).
     tie_order: order of equal sort values, by version (or image name), or shuffled by tie_seed.
-    list_lag_ms: lists tell the state of so many virtual milliseconds ago; Describe is always current.
+    list_lag_ms: lists show the state of so many virtual milliseconds ago; Describe is always current.
     versions_move_image: creating a version moves its image's LastModifiedTime.
     latency_ms: real milliseconds before each answer.
     list_per_second, describe_per_second: real-time rate per account and region; None for no limit.
@@ -73,7 +73,7 @@ class Behaviour:
             raise ConfigError(f"list_lag_ms is {self.list_lag_ms}; at most {MAX_LIST_LAG_MS} is kept")
 
     def rules(self) -> Rules:
-        """The part of the switches that the world obeys."""
+        """The switches that the world itself applies."""
         return Rules(
             create_ms=self.create_ms,
             delete_ms=self.delete_ms,

@@ -34,7 +34,7 @@ class Call(Generic[Q_co]):
 
     @property
     def visible_ms(self) -> int | None:
-        """The instant whose state a list tells; None for the present one."""
+        """The instant whose state a list shows; None for now."""
         lag_ms = self.behaviour.list_lag_ms
         return self.now_ms - lag_ms if lag_ms else None
 

@@ -18,7 +18,7 @@ def to_ms(instant: datetime | int) -> int:
         return instant
     if instant.tzinfo is None:
         raise ConfigError(f"the time {instant.isoformat()} has no time zone; use an aware datetime")
-    # Floats lose no millisecond here, but integers make that obvious.
+    # Floats would be exact here too, but with integers that is obvious.
     delta = instant.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
 
@@ -65,7 +65,7 @@ class VirtualClock:
                 self._frozen_ms += milliseconds
 
     def set(self, to: datetime | int) -> None:
-        """Move time to an instant; what has already happened stays happened when that lies in the past."""
+        """Move time to an instant; going back in time undoes no change."""
         with self._lock:
             if self._frozen_ms is None:
                 self._offset_ms = to_ms(to) - _real_ms()

@@ -1,4 +1,4 @@
-"""What a region holds: a table of images, and for each image its versions and aliases.
+"""The contents of a region: a table of images, and for each image its versions and aliases.
 
 Knows nothing of accounts, rules or the clock.
 """
@@ -63,14 +63,14 @@ class Aliases:
         self._journal: deque[tuple[int, dict[str, int]]] = deque()
 
     def change(self, targets: dict[str, int], at_ms: int) -> None:
-        """Replace all of them."""
+        """Replace all aliases."""
         while self._journal and self._journal[0][0] < at_ms - MAX_LIST_LAG_MS:
             self._journal.popleft()
         self._journal.append((at_ms, self.targets))
         self.targets = targets
 
     def at(self, visible_ms: int | None) -> dict[str, int]:
-        """Return them as they stood at that instant, at most an hour back; None for now."""
+        """Return the aliases as they were at an instant, at most an hour ago; None for now."""
         if visible_ms is None:
             return self.targets
         return next((targets for at_ms, targets in self._journal if at_ms > visible_ms), self.targets)
@@ -85,16 +85,16 @@ class Aliases:
 
 @dataclass(slots=True, eq=False)
 class ImageContents:
-    """The changing inside of one incarnation of an image."""
+    """The versions and aliases of one incarnation of an image, which change."""
 
     versions: VersionTable = field(default_factory=VersionTable)
     aliases: Aliases = field(default_factory=Aliases)
     next_version: int = 1
-    # Generated worlds tell details by a function, since a million stored ones would not fit.
+    # Generated worlds compute details by a function, since a million stored ones would not fit into memory.
     derive_details: Callable[[int], VersionDetails] | None = None
 
     def details_of(self, record: VersionRecord) -> VersionDetails:
-        """Return what DescribeImageVersion tells beyond the list."""
+        """Return the details of a version that only DescribeImageVersion returns."""
         if record.details is not None:
             return record.details
         if self.derive_details is not None:
@@ -147,5 +147,5 @@ def _scattered(number: int, seed: int) -> int:
 
 
 def _reversed(name: str) -> tuple[int, ...]:
-    # A name that goes on sorts before its own beginning, hence the positive end mark.
+    # A longer name has to sort before its own prefix, hence the positive end mark.
     return (*(-ord(character) for character in name), 1)

@@ -1,4 +1,4 @@
-"""What a server was asked: calls, rows, errors, connections, and the requests themselves in order.
+"""Counts what a server received: calls, rows, errors, connections, and the requests themselves in order.
 
 Knows nothing of how they were answered beyond status, code and rows.
 """
@@ -15,7 +15,7 @@ LOG_LENGTH = 100_000
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One request of the service. `parameters` is the body as it was sent, with AWS's member names."""
+    """One request to the service. `parameters` is the body as it was sent, with AWS's member names."""
 
     number: int
     at_ms: int
@@ -88,7 +88,7 @@ class Counters:
             return sum(self._errors.values()) if code is None else self._errors[code]
 
     def injected(self, *kinds: str) -> int:
-        """Count faults that were made by rules; of these kinds, or of all."""
+        """Count faults that rules injected, of these kinds or of all."""
         with self._lock:
             return sum(self._injected[kind] for kind in kinds) if kinds else self._injected.total()
 
@@ -111,7 +111,7 @@ class Counters:
             )
 
     def reset(self) -> None:
-        """Forget everything; connections that stay open are not counted again."""
+        """Reset everything; connections that stay open are not counted again."""
         with self._lock:
             self._clear()
 
@@ -126,7 +126,7 @@ class Counters:
             self._injected[kind] += 1
 
     def answered(self, record: RequestRecord, body: bytes) -> None:
-        """Count one answered request, whose parameters are decoded from the body when somebody asks."""
+        """Count one answered request; its parameters are decoded from the body only when the log is read."""
         with self._lock:
             self._calls[record.operation, record.image_name] += 1
             self._rows += record.rows

@@ -55,13 +55,13 @@ _LAST_MS = 1_782_777_600_000
 _TOUCHED_SHARE = 0.05
 _NAMED_SHARE = 0.7
 _DESCRIBED_SHARE = 0.5
-# Of 256.
+# Versions with Horovod have a byte below this, out of 256 values.
 _HOROVOD_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Which part of the versions has failed, and which part of the numbers is gone."""
+    """The share of versions that failed, and the share of version numbers that are missing."""
 
     failed: float = 0.03
     deleted: float = 0.0
@@ -81,7 +81,7 @@ def generate(  # noqa: PLR0913 - the shape of a world, all by name
     """Make a world. ConfigError for counts below zero.
 
     `accounts` and `regions` are names or how many; `images` counts for each account and region. Every image
-    has exactly versions_per_image versions, but for the first of each region, which has `largest` if given.
+    has exactly versions_per_image versions, except the first of each region, which has `largest` if that is given.
     """
     if min(images, versions_per_image, largest or 0) < 0:
         raise ConfigError("a generated world cannot have fewer than zero images or versions")
@@ -182,7 +182,7 @@ def _image_names(rng: random.Random, count: int) -> list[str]:
 
 
 def _details(seed: str, scope: Scope, name: str, version: int) -> VersionDetails:
-    # Straight from the digest: seeding a generator for each of a million versions would take a minute.
+    # Taken directly from the digest: seeding a generator for each of a million versions would take a minute.
     digest = hashlib.sha256(f"{seed}/{version}".encode()).digest()
     registry = f"{scope.account_id}.dkr.ecr.{scope.region}.amazonaws.com/{name.lower()}"
     job_type, framework, language, processor, guidance, notes = digest[:6]

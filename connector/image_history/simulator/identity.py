@@ -1,7 +1,7 @@
 """The caller: account, region and service, read from the Authorization header; and STS GetCallerIdentity.
 
-Knows nothing of images. Signatures are not verified: any secret key will do. As at AWS an access key id tells
-its account, so credentials of whatever stands in for STS are those of the account that they name.
+Knows nothing of images. Signatures are not verified: any secret key will do. As at AWS, an access key id
+contains its account: credentials from a stand-in for STS belong to the account in their key id.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ XML_TYPE = "text/xml"
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 _FORBIDDEN = 403
 _KEY_LENGTH = 20
-# STS has names of its own for the same refusals.
+# STS has its own codes for the same refusals.
 _STS_CODES = {
     "UnrecognizedClientException": "InvalidClientTokenId",
     "MissingAuthenticationTokenException": "MissingAuthenticationToken",
@@ -48,7 +48,7 @@ class Signer:
 
 
 def signer_of(authorization: str | None) -> Signer:
-    """Read the credential scope. AwsError where there is none."""
+    """Read the credential scope. AwsError if there is none."""
     if not authorization:
         raise AwsError("MissingAuthenticationTokenException", "Missing Authentication Token")
     return _signer(authorization.split("SignedHeaders", 1)[0])
@@ -64,7 +64,7 @@ def _signer(credential: str) -> Signer:
 
 
 def scope_of(signer: Signer, world: Registry) -> Scope:
-    """Return the account and region. AwsError for an access key that no account has."""
+    """Return the account and region. AwsError for an access key of no known account."""
     account_id = world.account_of(signer.access_key)
     if account_id is None:
         named = account_in(signer.access_key)
@@ -76,10 +76,10 @@ def scope_of(signer: Signer, world: Registry) -> Scope:
 
 @lru_cache(maxsize=4096)
 def account_in(access_key: str) -> str | None:
-    """Read the account that AWS writes into the key ids that it gives out; None for any other text.
+    """Read the account from a key id in the form that AWS issues; None for any other text.
 
-    Four letters say what kind of key it is; after them come, in base 32, a bit that is set and 40 bits of the
-    account's number.
+    The first four letters are the kind of key. The rest is base 32: one bit that is set, then 40 bits with the number
+    of the account.
     """
     if len(access_key) != _KEY_LENGTH:
         return None

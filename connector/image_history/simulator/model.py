@@ -33,13 +33,13 @@ VERSION_STATUSES: tuple[VersionStatus, ...] = (
 
 
 def check_image_name(name: str) -> None:
-    """Raise ConfigError for a name under which no request could reach an image."""
+    """Raise ConfigError for a name that no request could have for an image."""
     if len(name) > MAX_NAME or re.fullmatch(NAME_PATTERN, name) is None:
         raise ConfigError(f"{name!r} cannot be the name of an image: 1 to 63 letters, digits, - and .")
 
 
 def check_account(account_id: str) -> None:
-    """Raise ConfigError for what cannot be an account."""
+    """Raise ConfigError for a text that is not an account id."""
     if not (len(account_id) == ACCOUNT_DIGITS and account_id.isascii() and account_id.isdigit()):
         raise ConfigError(f"the account {account_id!r} is not {ACCOUNT_DIGITS} digits")
 
@@ -52,14 +52,14 @@ class Scope(NamedTuple):
 
 
 def access_key_of(account_id: str) -> str:
-    """The access key id by which a server knows the account."""
+    """The access key id by which a server identifies the account."""
     return f"AKIASIMULATOR{account_id}"
 
 
 class VersionDetails(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """What only DescribeImageVersion tells of a version; absent members are None."""
+    """The members of a version that only DescribeImageVersion returns; absent ones are None."""
 
     base_image: str | None = None
     container_image: str | None = None
@@ -73,7 +73,7 @@ class VersionDetails(
 
 
 class VersionRecord(msgspec.Struct, kw_only=True, eq=False, gc=False):
-    """One state of one version. Never changed once made: a change puts another record in its place.
+    """One state of one version. It is never changed: a change replaces it by another record.
 
     The last two members are the one exception: they cache the row as it is sent, for one `ArnStyle`.
     """
@@ -89,7 +89,7 @@ class VersionRecord(msgspec.Struct, kw_only=True, eq=False, gc=False):
 
 
 class VersionTruth(msgspec.Struct, frozen=True, kw_only=True):
-    """One existing version as the service would tell it, all members; instants in epoch milliseconds."""
+    """One existing version as the service would return it, with all members; instants in epoch milliseconds."""
 
     account_id: str
     region: str
@@ -106,7 +106,7 @@ class VersionTruth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageTruth(msgspec.Struct, frozen=True, kw_only=True):
-    """One existing image as the service would tell it; instants in epoch milliseconds."""
+    """One existing image as the service would return it; instants in epoch milliseconds."""
 
     account_id: str
     region: str
@@ -123,7 +123,7 @@ class ImageTruth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArnStyle(msgspec.Struct, frozen=True, kw_only=True):
-    """How ARNs are written: partition (None: the region's), in lower case, version ARNs as the text None."""
+    """How ARNs are written: the partition (None: the region's), in lower case, or version ARNs as the text None."""
 
     partition: str | None = None
     lowercase: bool = False

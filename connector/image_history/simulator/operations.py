@@ -1,4 +1,4 @@
-"""The five operations on the world: what to answer to a valid request.
+"""The five operations on the world: the answers to valid requests.
 
 Knows nothing of HTTP. Everything here runs while the world's lock is held.
 """
@@ -36,7 +36,7 @@ class Operations:
         }
 
     def answer(self, call: Call[Any]) -> Answer:
-        """Answer one call. AwsError where the service would answer with an error."""
+        """Answer one call. AwsError if the service would answer with an error."""
         return self._answers[call.operation](call)
 
     def _list_images(self, call: Call[protocol.ListImages]) -> Answer:
@@ -115,6 +115,6 @@ def _no_version(name: str, version: int | None) -> AwsError:
 
 
 def _list_answer(member: bytes, rows: Sequence[bytes], token: str | None) -> Answer:
-    # Rows are encoded once and joined here; the key of the list is there even when it is empty.
+    # Rows are encoded once and joined here; an empty list is written too.
     following = b"" if token is None else b',"NextToken":"%b"' % token.encode()
     return Answer(b'{"%b":[%b]%b}' % (member, b",".join(rows), following), len(rows))

@@ -1,6 +1,6 @@
 """Sorting, filtering and cutting lists into pages, in all the ways in which AWS might do it.
 
-Knows nothing of what a row looks like when it is sent.
+Knows nothing of the form in which a row is sent.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Listing(Protocol[R]):
     """Records in an order in which a position can be found again."""
 
     def position(self, record: R) -> Position:
-        """Where a listing goes on behind the record."""
+        """The position at which a listing continues after the record."""
 
     def start(self, position: Position) -> int:
         """How many records lie before the position."""
@@ -85,7 +85,7 @@ class Ordered(Listing[T]):
         return self._index.records
 
     def position(self, record: T) -> Position:
-        """Where a listing goes on behind the record."""
+        """The position at which a listing continues after the record."""
         return Position(self._table.value(record, self._order.field), self._table.identity(record))
 
     def start(self, position: Position) -> int:
@@ -105,7 +105,7 @@ class Names(Listing[str]):
         return self._names
 
     def position(self, record: str) -> Position:
-        """Where a listing goes on behind the text."""
+        """The position at which a listing continues after the text."""
         return Position(identity=record)
 
     def start(self, position: Position) -> int:
@@ -119,7 +119,7 @@ class Pager:
     def __init__(self) -> None:
         self._tokens = TokenBox()
         self._snapshots: OrderedDict[int, list[Any]] = OrderedDict()
-        # A token of an earlier server must not meet a snapshot of this one.
+        # A token of an earlier server must not match a snapshot of this one.
         self._last_snapshot = secrets.randbits(48)
 
     def select(self, call: Call[protocol.ListRequest], table: Table[Any, T]) -> tuple[list[T], str | None]:

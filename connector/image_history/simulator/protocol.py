@@ -28,7 +28,7 @@ class AwsError(Exception):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    """What the five operations have in common."""
+    """The members that the requests of the five operations share."""
 
     image_name: str | None = None
     max_results: int | None = None
@@ -36,7 +36,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_d
 
 
 class ListRequest(Request, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    """A list with times to filter by, in epoch seconds."""
+    """A list request with times to filter by, in epoch seconds."""
 
     creation_time_after: float | None = None
     creation_time_before: float | None = None
@@ -112,7 +112,7 @@ class VersionRow(_Common, frozen=True, kw_only=True, rename="pascal", omit_defau
 
 
 class VersionAnswer(VersionRow, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    """The answer of DescribeImageVersion. Horovod is told even where it was never set."""
+    """The answer of DescribeImageVersion. Horovod is present even if it was never set."""
 
     base_image: str | None = None
     container_image: str | None = None
@@ -139,7 +139,7 @@ def error_body(error: AwsError) -> bytes:
 
 
 class VersionWriter:
-    """Writes the versions of one image as the list tells them, ten times faster than through VersionRow."""
+    """Writes the versions of one image as list rows, ten times faster than with VersionRow."""
 
     def __init__(self, scope: Scope, name: str, arns: ArnStyle) -> None:
         stem, slash, _ = arns.version(scope, name, 0).rpartition("/")
@@ -164,7 +164,7 @@ def _quoted(text: str) -> str:
 
 
 def version_row(record: VersionRecord, scope: Scope, name: str, arns: ArnStyle) -> VersionRow:
-    """Tell a version as the list does."""
+    """Return a version as ListImageVersions returns it."""
     return VersionRow(
         creation_time=timestamp(record.creation_ms),
         failure_reason=record.failure_reason,
@@ -177,7 +177,7 @@ def version_row(record: VersionRecord, scope: Scope, name: str, arns: ArnStyle) 
 
 
 def version_answer(row: VersionRow, details: VersionDetails) -> VersionAnswer:
-    """Tell a version as DescribeImageVersion does; there is no container image before creation ends."""
+    """Return a version as DescribeImageVersion returns it; it has no container image before creation ends."""
     creating = row.image_version_status == "CREATING"
     return VersionAnswer(
         **msgspec.structs.asdict(row),
@@ -194,7 +194,7 @@ def version_answer(row: VersionRow, details: VersionDetails) -> VersionAnswer:
 
 
 def image_row(image: ImageRecord, scope: Scope, arns: ArnStyle) -> ImageRow:
-    """Tell an image as the list does."""
+    """Return an image as ListImages returns it."""
     return ImageRow(
         creation_time=timestamp(image.creation_ms),
         description=image.description,
@@ -208,5 +208,5 @@ def image_row(image: ImageRecord, scope: Scope, arns: ArnStyle) -> ImageRow:
 
 
 def image_answer(image: ImageRecord, scope: Scope, arns: ArnStyle) -> ImageAnswer:
-    """Tell an image as DescribeImage does."""
+    """Return an image as DescribeImage returns it."""
     return ImageAnswer(**msgspec.structs.asdict(image_row(image, scope, arns)), role_arn=image.role_arn)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """What exists, and what is due to happen. Every method is thread-safe."""
+    """The existing images and versions, and the changes that are due. Every method is thread-safe."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Registry:
         return next(iter(self._regions))
 
     def add_account(self, account_id: str, *, access_key: str | None = None) -> str:
-        """Make an account known, with its access key id, which is returned."""
+        """Add an account with an access key id; returns that id."""
         check_account(account_id)
         with self.lock:
             key = access_key or access_key_of(account_id)
@@ -78,7 +78,7 @@ class Registry:
         return self._keys.get(access_key)
 
     def has_account(self, account_id: str) -> bool:
-        """Return whether the account was made known."""
+        """Return whether the account was added."""
         return account_id in self._keys.values()
 
     def access_key(self, account_id: str) -> str:
@@ -90,9 +90,9 @@ class Registry:
 
     @contextmanager
     def settled(self) -> Iterator[int]:
-        """Hold the lock, with everything done that is due by the virtual now, which is handed out."""
+        """Hold the lock after performing all changes that are due; yields the virtual time."""
         with self.lock:
-            # What was due earlier happens at its own time: a change within it must not see the present.
+            # A change that was due earlier is made at its own time: changes within it must not see the present time.
             outer = self._moment
             now_ms = self.clock.now_ms() if outer is None else outer
             try:
@@ -104,12 +104,12 @@ class Registry:
             yield now_ms
 
     def schedule(self, at_ms: int, happen: Callable[[int], None]) -> None:
-        """Let something happen once virtual time has reached an instant; it is told that instant."""
+        """Call `happen` with the instant `at_ms` once virtual time has reached it."""
         with self.lock:
             heapq.heappush(self._due, (at_ms, next(self._sequence), happen))
 
     def images(self, scope: tuple[str, str] | None = None) -> ImageTable:
-        """Return the images of a scope, empty where nothing was ever made. Only for use within `settled`."""
+        """Return the images of a scope, empty if none was ever created. Only for use within `settled`."""
         table = self._regions.get(self.default_scope if scope is None else Scope(*scope))
         return ImageTable() if table is None else table
 

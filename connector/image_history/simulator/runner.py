@@ -62,7 +62,7 @@ class Simulator:
 
     @property
     def world(self) -> World:
-        """What is served; change it at any time, from any thread."""
+        """The world that is served; it may be changed at any time, from any thread."""
         return self._service.world
 
     @property
@@ -72,7 +72,7 @@ class Simulator:
 
     @property
     def counters(self) -> Counters:
-        """What was asked so far."""
+        """The counters of all requests so far."""
         return self._service.counters
 
     @property
@@ -86,7 +86,7 @@ class Simulator:
 
     @property
     def fault(self) -> Fault | None:
-        """The hook that may replace any answer; None for none."""
+        """The hook that may replace any answer; None if there is no hook."""
         return self._service.fault
 
     @fault.setter
@@ -105,7 +105,7 @@ class Simulator:
 
     @property
     def faults(self) -> tuple[FaultRule, ...]:
-        """The rules by which answers are spoiled; assign others to change them and to count anew."""
+        """The fault rules; assigning rules replaces them and restarts their counting."""
         return self._service.faults
 
     @faults.setter
@@ -125,11 +125,11 @@ class Simulator:
 
     @property
     def failures(self) -> list[str]:
-        """What scripts failed to do."""
+        """The errors of scripts."""
         return self._service.failures
 
     def play(self, script: Script) -> None:
-        """Let a script change the world from now on."""
+        """Start a script, which changes the world from now on."""
         script.start(self._service)
 
     def __enter__(self) -> Self:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One change and its trigger: either a virtual instant or the n-th matching request since the start.
 
-    The change after the n-th request happens once its answer is made and before it is sent, so that whoever
-    has the answer can rely on the change.
+    The change after the n-th request is made after its answer is computed and before it is sent, so that a client
+    with the answer can rely on the change.
     """
 
     action: AnyAction
@@ -48,7 +48,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Script:
-    """Steps, to be played on one service. A step that fails is told by `Simulator.failures` and by health."""
+    """Steps, to be played on one service. A step that fails is reported by `Simulator.failures` and by health."""
 
     def __init__(self, steps: tuple[Step, ...]) -> None:
         self.steps = steps
@@ -71,7 +71,7 @@ class Script:
         return cls.parse(text, source=str(path))
 
     def start(self, service: Service) -> None:
-        """Begin to count requests, and to wait for the instants."""
+        """Start to count requests, and to wait for the instants."""
         with service.world.lock:
             for step in self.steps:
                 if step.at is not None:
@@ -81,7 +81,7 @@ class Script:
 
 
 class _Performance:
-    """One step that waits on one service."""
+    """One step that waits for its trigger on one service."""
 
     def __init__(self, step: Step, service: Service) -> None:
         self._step = step

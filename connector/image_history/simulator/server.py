@@ -41,7 +41,7 @@ _TARGET = "SageMaker."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request of the service with the answer that it is about to get."""
+    """One request to the service, with the answer that is about to be sent."""
 
     number: int
     operation: str
@@ -59,8 +59,8 @@ class Exchange:
         return web.Response(status=self.status, headers=self.headers, body=self.body)
 
 
-# A fault sees every exchange of the service once its answer is known and before a byte of it is sent. It
-# returns None to let it pass, or a response of its own, for which it may use request.transport as it likes.
+# A fault is called for every exchange, after its answer is computed and before a byte of it is sent. It returns None
+# to let the answer pass, or its own response, for which it may use request.transport freely.
 Fault = Callable[[web.Request, Exchange], Awaitable[web.StreamResponse | None]]
 Watcher = Callable[[Exchange], None]
 
@@ -98,7 +98,7 @@ class Service:
 
     @property
     def faults(self) -> tuple[FaultRule, ...]:
-        """The rules by which answers are spoiled; setting them starts their counting anew."""
+        """The fault rules; setting them restarts their counting."""
         return self._injector.rules
 
     @faults.setter
@@ -106,7 +106,7 @@ class Service:
         self._injector = Injector(rules, lagging=self._lagging, count=self.counters.spoiled)
 
     def perform(self, action: Action) -> None:
-        """Do something on behalf of a script, whose mistakes must not break the request that triggers it."""
+        """Perform an action of a script; an error is recorded and does not break the request that triggered it."""
         try:
             action.perform(self)
         except ConfigError as error:
@@ -130,7 +130,7 @@ class Service:
         return await self._injector.spoil(request, exchange) or exchange.response()
 
     def _lagging(self, exchange: Exchange, lag_ms: int) -> Exchange | None:
-        """A list as it stood so long ago, at most an hour; None for what is no list, and for what is refused."""
+        """A list as it was `lag_ms` ago, at most an hour; None if the exchange is no list or has no scope."""
         if exchange.scope is None or not exchange.operation.startswith("List"):
             return None
         behaviour = replace(self._behaviour, list_lag_ms=min(lag_ms, MAX_LIST_LAG_MS))
@@ -233,7 +233,7 @@ class Service:
 
 
 async def only_real_headers(_: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Take away the header by which aiohttp names itself."""
+    """Remove the header in which aiohttp names itself."""
     response.headers.popall("Server", None)
 
 

@@ -1,6 +1,6 @@
-"""Records of one kind, kept sorted in every order that is asked for, with a journal for lagging lists.
+"""Records of one kind, kept sorted in every requested order, with a journal for lagging lists.
 
-Knows nothing of requests, tokens or JSON; not thread-safe, its world locks.
+Knows nothing of requests, tokens or JSON; not thread-safe: the world holds the lock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Field = Literal["CREATION_TIME", "LAST_MODIFIED_TIME", "VERSION", "IMAGE_NAME"]
 
 
 class Timed(Protocol):
-    """What every record can be filtered by."""
+    """The instants by which every record can be filtered."""
 
     @property
     def creation_ms(self) -> int:
@@ -38,7 +38,7 @@ _INDEXES_KEPT = 16
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A total order of records: by a field, equal values by identity as `ties` says."""
+    """A total order of records: by a field, and among equal values by identity, as `ties` says."""
 
     field: Field
     descending: bool = False
@@ -47,7 +47,7 @@ class Order:
 
 
 class Index(Generic[R]):
-    """Records in one order, beside their sort keys."""
+    """Records in one order, with their sort keys."""
 
     __slots__ = ("keys", "records")
 
@@ -73,7 +73,7 @@ class Index(Generic[R]):
 
 
 class Table(Generic[I, R]):
-    """Records by identity. Subclasses say what identifies and what sorts a record."""
+    """Records by identity. Subclasses define the identity and the sort keys of a record."""
 
     def __init__(self) -> None:
         self._rows: dict[I, R] = {}
@@ -83,7 +83,7 @@ class Table(Generic[I, R]):
         self._past: tuple[int, Table[I, R]] | None = None
 
     def identity(self, record: R) -> I:
-        """What tells the record from the others."""
+        """The value that distinguishes the record from the others."""
         raise NotImplementedError
 
     def value(self, record: R, by: Field) -> Any:
@@ -91,7 +91,7 @@ class Table(Generic[I, R]):
         raise NotImplementedError
 
     def key(self, order: Order, value: Any, identity: I) -> Any:
-        """A key that sorts ascending where the order sorts as it says."""
+        """A key whose ascending order is the given order."""
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -105,20 +105,20 @@ class Table(Generic[I, R]):
         return self._rows.get(identity)
 
     def load(self, records: Iterable[R]) -> None:
-        """Take many records in at once, as if they had always been there."""
+        """Add many records at once, as if they had always existed."""
         self._rows.update((self.identity(record), record) for record in records)
         self._indexes.clear()
         self._filtered.clear()
 
     def put(self, record: R, at_ms: int) -> None:
-        """Add the record, or put it in the place of the one with its identity."""
+        """Add the record, or replace the one with the same identity."""
         self._forget(self.identity(record), at_ms)
         self._rows[self.identity(record)] = record
         for order, index in self._indexes.items():
             index.insert(self._key_of(order, record), record)
 
     def remove(self, identity: I, at_ms: int) -> R | None:
-        """Take the record out; None when there was none."""
+        """Remove and return the record; None if there was none."""
         return self._forget(identity, at_ms)
 
     def ordered(self, order: Order) -> Index[R]:
@@ -131,7 +131,7 @@ class Table(Generic[I, R]):
         return index
 
     def filtered(self, order: Order, question: object, admits: Callable[[R], bool]) -> Index[R]:
-        """The records that are admitted, in this order; kept until a change, under the hashable question."""
+        """The admitted records in this order; cached until a change, with the hashable `question` as key."""
         found = self._filtered.get((order, question))
         if found is None:
             whole = self.ordered(order)
@@ -145,7 +145,7 @@ class Table(Generic[I, R]):
         return found
 
     def at(self, visible_ms: int | None) -> Table[I, R]:
-        """The table as it stood at that instant, at most an hour back; itself when nothing changed since."""
+        """The table as it was at an instant, at most an hour ago; the table itself if nothing changed since."""
         if visible_ms is None:
             return self
         undone = list(takewhile(lambda entry: entry[0] > visible_ms, reversed(self._journal)))

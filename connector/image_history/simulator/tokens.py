@@ -1,4 +1,4 @@
-"""Pagination tokens: opaque, of the size of the real ones, bound to one request, and mortal.
+"""Pagination tokens: opaque, as long as real ones, bound to one request, and with an expiry.
 
 Knows nothing of what is listed.
 """
@@ -20,7 +20,7 @@ _KEY = b"image-history simulator tokens"
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
-    """Where a listing goes on: behind a key (value, identity), or after so many rows (of a snapshot)."""
+    """Where a listing continues: after a key (value, identity), or after so many rows (of a snapshot)."""
 
     value: int | str | None = None
     identity: int | str | None = None
@@ -42,14 +42,14 @@ _decoder = msgspec.msgpack.Decoder(_Sealed)
 class TokenBox:
     """Issues tokens and opens them again.
 
-    Stateless apart from a counter: a token outlives its server, as long as it is no snapshot.
+    Stateless apart from a counter: a token is valid on a later server too, unless it refers to a snapshot.
     """
 
     def __init__(self) -> None:
         self._issued = 0
 
     def issue(self, binding: bytes, position: Position, now_ms: int) -> str:
-        """Return a new token for a request's binding."""
+        """Return a new token that is bound to a request."""
         self._issued += 1
         plain = _encoder.encode(_Sealed(binding, now_ms, self._issued, position))
         framed = len(plain).to_bytes(2, "big") + plain

@@ -1,4 +1,4 @@
-"""The steps by which images and versions change state, at an instant that they are told.
+"""The state changes of images and versions, each at a given instant.
 
 Knows nothing of scopes, rules or the clock.
 """
@@ -34,7 +34,7 @@ def change_version(
 def finish_version(
     contents: ImageContents, creating: VersionRecord, failure_reason: str | None, at_ms: int
 ) -> None:
-    """End CREATING, well or badly, unless something else has happened to the version meanwhile."""
+    """End CREATING, with success or failure, unless the version has changed otherwise meanwhile."""
     current = contents.versions.get(creating.version)
     if current is not None and current.status == "CREATING" and current.creation_ms == creating.creation_ms:
         status = "CREATED" if failure_reason is None else "CREATE_FAILED"
@@ -44,7 +44,7 @@ def finish_version(
 
 
 def drop_version(contents: ImageContents, leaving: VersionRecord, at_ms: int) -> None:
-    """Remove a version and its aliases, unless it was put in another state meanwhile."""
+    """Remove a version and its aliases, unless the version has changed meanwhile."""
     if contents.versions.get(leaving.version) is not leaving:
         return
     contents.versions.remove(leaving.version, at_ms)
@@ -69,7 +69,7 @@ def start_deleting(images: ImageTable, image: ImageRecord, at_ms: int) -> None:
 
 
 def drop_image(images: ImageTable, name: str, contents: ImageContents, at_ms: int) -> None:
-    """Remove an image, unless a later one bears its name."""
+    """Remove an image, unless a later image has its name."""
     image = images.get(name)
     if image is not None and image.contents is contents:
         images.remove(name, at_ms)

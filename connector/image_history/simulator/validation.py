@@ -1,4 +1,4 @@
-"""Server-side validation of requests, with the service's own texts.
+"""Server-side validation of requests, with the service's own messages.
 
 Knows nothing of the world: only what a request may look like. The constraints are those of the public API.
 """
@@ -42,7 +42,7 @@ class Constraint:
     choices: tuple[str, ...] = ()
 
     def complaints(self, value: object) -> Iterator[str]:
-        """Tell everything that is wrong with the value, in the service's words."""
+        """Yield a message for everything that is wrong with the value, in the service's words."""
         if value is None:
             if self.required:
                 yield "Member must not be null"

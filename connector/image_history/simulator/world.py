@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 class World(Registry):
     """Accounts, regions, images and versions. `scope` is (account_id, region), by default the first one.
 
-    What a change names must exist: anything else raises ConfigError, so that a slip in a test or a script
-    never passes for a quiet world.
+    A change of an image, version or alias that does not exist raises ConfigError, so that a mistake in a test or a
+    script is not taken for a world without changes.
     """
 
     def load_image(self, image: ImageRecord, *, scope: tuple[str, str] | None = None) -> None:
-        """Take in a whole image as if it had always been there."""
+        """Add a complete image, as if it had always existed."""
         with self.settled():
             self._region(scope).load([image])
 
@@ -69,7 +69,7 @@ class World(Registry):
         display_name: str | None = None,
         description: str | None = None,
     ) -> None:
-        """Change what is given, and move the time of last modification to now."""
+        """Change the given texts, and move the time of last modification to now."""
         with self.settled() as now_ms:
             image = self._image(name, scope)
             changed = msgspec.structs.replace(
@@ -131,7 +131,7 @@ class World(Registry):
     def put_version(
         self, image_name: str, record: VersionRecord, *, scope: tuple[str, str] | None = None
     ) -> None:
-        """Set one version to exactly this state, whatever it was, times in the past or future included."""
+        """Set one version to exactly this state, whatever its state was; times may be in the past or future."""
         with self.settled() as now_ms:
             contents = self._image(image_name, scope).contents
             # A copy, for the caller may put the same record into another image.
@@ -146,7 +146,7 @@ class World(Registry):
         scope: tuple[str, str] | None = None,
         details: VersionDetails | None = None,
     ) -> None:
-        """Touch a version as UpdateImageVersion does: its time of last modification moves to now."""
+        """Update a version as UpdateImageVersion does: its time of last modification moves to now."""
         with self.settled() as now_ms:
             contents, record = self._version(image_name, version, scope)
             kept = record.details if details is None else details

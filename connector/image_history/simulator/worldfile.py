@@ -4,10 +4,10 @@ Knows nothing of servers. Columns are matched without regard to case, spaces, hy
 `image name`, `image_name` and `ImageName` are one column:
 
     account_id, region            default: the world's first account and region
-    image_name                    required; a row with nothing else makes an image without versions
+    image_name                    required; a row without a version makes an image without versions
     version                       a whole number from 0
     status                        default CREATED
-    creation_time                 ISO 8601 (UTC where it names no offset), epoch seconds or milliseconds
+    creation_time                 ISO 8601 (UTC if it has no offset), epoch seconds or milliseconds
     last_modified_time            as creation_time, which is its default
     failure_reason                text
     aliases                       separated by spaces (CSV), or a list (JSON)
@@ -58,7 +58,7 @@ _COLUMNS = {
     "aliases": "aliases",
     "details": "details",
 }
-# Seconds beyond this would lie in the year 5138: the number must mean milliseconds.
+# As seconds, this number is in the year 5138: larger numbers are taken as milliseconds.
 _SECONDS_END = 100_000_000_000
 _LONGEST_NUMBER = 10
 _END_MS = 253_402_300_800_000
@@ -123,7 +123,7 @@ def _json_rows(path: Path, text: str) -> Iterator[_Row]:
         json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}, line {error.lineno}: {error.msg} at character {error.colno}") from error
-    # Read once more, entry by entry, for their lines.
+    # Parsed again entry by entry, to find the line of each entry.
     decoder, position = json.JSONDecoder(parse_float=Decimal), _skip(text, 0)
     if text[position : position + 1] != "[":
         raise ConfigError(f"{path}, line 1: a world file in JSON is a list of objects")

@@ -1,7 +1,7 @@
 """Spark reads what AWS lists now: `spark.read.format("sagemaker_image_versions")`, once `register(spark)` was called.
 
-Needs the extra `spark`, which is imported when `register` is asked for. Knows no warehouse: no history, and no proof
-of what is gone.
+Needs the extra `spark`; PySpark is imported when `register` is first used. It uses no warehouse: there is no history,
+and no proof of deletions.
 """
 
 from __future__ import annotations

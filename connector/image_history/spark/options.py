@@ -1,4 +1,4 @@
-"""The options of the data source: what each means, and what they come to.
+"""The options of the data source: their meanings, and the settings that result from them.
 
 Must not know Spark, nor make a call.
 """
@@ -22,9 +22,9 @@ DEFAULT_PARTITIONS = 8
 
 MEANINGS = {
     "config": "A configuration file, where Spark's driver can read it: its accounts, organization, rates and bounds. "
-    "Without it the options below say what is read, and without them AWS's own credentials and region.",
+    "Without it, the options below say what is read; without those, AWS's default credentials and region.",
     "roles": "ARNs of the roles to assume, separated by commas.",
-    "external_id": "What the roles ask for.",
+    "external_id": "The external id that the roles require.",
     "source_profile": "Profile whose credentials assume the roles.",
     "profile": "Profile to read with, instead of roles. It has to be known on every machine of the cluster.",
     "regions": "Regions to read, separated by commas, or `all`.",
@@ -36,9 +36,8 @@ MEANINGS = {
     "concurrency": "Calls that one partition makes at the same time, 16 by default.",
     "partitions": f"How many partitions the accounts and regions are packed into at most, {DEFAULT_PARTITIONS} by "
     "default.",
-    "failures": "`fail` (the default): an image or a scope that cannot be read whole ends the job. `skip`: an "
-    "image's rows are then left out, of a scope those of its images that were not read whole; the executor's log "
-    "names them.",
+    "failures": "`fail` (the default): an image or a scope that cannot be read whole ends the job. `skip`: "
+    "images that were not read whole are left out; the executor's log names them.",
 }
 _ACCOUNTS = ("roles", "external_id", "source_profile", "profile", "regions")
 _RATES = {
@@ -50,7 +49,7 @@ _SETTINGS = {**_RATES, "page_size": ("page_size",), "concurrency": ("concurrency
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be read, as it travels to the executors. Empty `images` and `scopes` are all."""
+    """What is to be read, in the form that is sent to the executors. Empty `images` and `scopes` mean all."""
 
     config: Config
     images: tuple[str, ...] = ()
@@ -60,7 +59,7 @@ class Wanted:
 
 
 def wanted(options: Mapping[str, str]) -> Wanted:
-    """What the options say, their names in lower case. ConfigError, one sentence, for whatever is wrong with them."""
+    """Interpret the options, whose names are in lower case. ConfigError, one sentence, for any mistake in them."""
     for name in options:
         _require_known(name)
     beside = [name for name in _ACCOUNTS if name in options]
@@ -114,7 +113,7 @@ def _accounts(options: Mapping[str, str]) -> Node:
 
 
 def _list(options: Mapping[str, str], name: str) -> list[Node]:
-    """The parts between commas; ConfigError for an option that has none."""
+    """The parts between commas; ConfigError if one of them is empty."""
     if name not in options:
         return []
     parts = [part.strip() for part in options[name].split(",")]

@@ -1,6 +1,6 @@
-"""Which accounts and regions there are to read, and their packs: a partition is a pack of whole scopes.
+"""Finds the accounts and regions to read, and groups them into packs: a partition is a pack of whole scopes.
 
-A scope is never divided, for its rate is one. Must not know Spark, nor how a scope is read.
+A scope is never divided, since it has one rate limit. Must not know Spark, nor how a scope is read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A target, without what cannot travel, and the scope that it was when the packs were made."""
+    """A target without its login, which cannot be sent to executors, and its scope when the packs were made."""
 
     target: Target
     scope: Scope
@@ -45,15 +45,15 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Whole scopes that one task reads side by side, each at its own rate."""
+    """Whole scopes that one task reads in parallel, each at its own rate."""
 
     scopes: tuple[Planned, ...]
 
 
 def packs(wanted: Wanted, stop: Stop) -> list[Pack]:
-    """All that is to be read, in at most so many packs as are wanted. No list is read for it, if STS answers.
+    """Everything that is to be read, in at most the wanted number of packs. If STS answers, no list is read for this.
 
-    Raises the first ConnectorError of a target, unless failures are skipped and others can be read.
+    Raises the first ConnectorError of a target, unless failures are skipped and other targets can be read.
     """
     targets = find_targets(wanted.config, stop)
     callers = Callers(wanted.config.concurrency)
@@ -70,7 +70,7 @@ def packs(wanted: Wanted, stop: Stop) -> list[Pack]:
 
 
 def packed(planned: Sequence[Planned], most: int) -> list[Pack]:
-    """So many packs at most, as even as can be; neighbours stay together, for they share credentials."""
+    """At most `most` packs of nearly equal size; neighbours stay together, since they share credentials."""
     count = min(most, len(planned))
     cuts = [number * len(planned) // count for number in range(count + 1)] if count else []
     return [Pack(tuple(planned[first:last])) for first, last in pairwise(cuts)]
@@ -87,7 +87,7 @@ def _report(lost: Sequence[ConnectorError], *, skip: bool) -> None:
     if lost and not skip:
         raise lost[0]
     for error in lost:
-        # In words: nobody sets up fields of log lines on Spark's machines.
+        # In the message itself: on Spark's machines no log handler prints extra fields.
         logger.warning("An account or region is left out: %s", error)
 
 

@@ -47,17 +47,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Names in a log line.
+# How many images a log line names.
 _NAMED = 10
-# An image that is gone by now has no rows; DescribeImage has confirmed it.
+# An image that was deleted meanwhile has no rows; DescribeImage has confirmed that it is gone.
 _WHOLE = frozenset({Outcome.COMPLETE, Outcome.GONE})
 
 
 def tables(pack: Pack, wanted: Wanted, stop: Stop) -> Iterator[pa.Table]:
-    """The rows of a pack, a table a stream, in the order in which listings end.
+    """The rows of a pack, one table a stream, in the order in which the listings end.
 
-    ConnectorError for the first scope or stream that cannot be read whole, unless those are skipped. Set `stop` to
-    have the threads end.
+    ConnectorError for the first scope or stream that cannot be read whole, unless failures are skipped. Request
+    `stop` to end the threads.
     """
     reading = _Reading(wanted, stop)
     return reading.tables(pack)
@@ -65,7 +65,7 @@ def tables(pack: Pack, wanted: Wanted, stop: Stop) -> Iterator[pa.Table]:
 
 @dataclass(slots=True)
 class _Reading:
-    """One pack while it is read. Pages come from many threads; all else happens on the one that takes the tables."""
+    """One pack while it is read. Pages come from many threads; the thread that takes the tables does the rest."""
 
     wanted: Wanted
     stop: Stop
@@ -85,7 +85,7 @@ class _Reading:
                     unsettled.append(mark)
                 else:
                     self._failed(mark.stream, mark.error_message or mark.outcome.value)
-            # Those of a scope that was given up cannot be settled.
+            # Listings of a scope that was given up cannot be settled.
             verdicts, again, lost = self._settled(
                 [mark for mark in unsettled if mark.stream.scope in self.calls]
             )
@@ -104,7 +104,7 @@ class _Reading:
         return together(jobs, max(1, min(self.wanted.config.concurrency, len(jobs))), self.stop)
 
     def _begun(self, planned: Planned, logins: Logins, callers: Callers) -> Sequence[Checkpoint]:
-        """Where the listings of a scope begin: each image whole, for nothing is known of it."""
+        """The first checkpoints of a scope's listings: each image is listed in full, since nothing is known of it."""
         try:
             opened = planned.opened(logins, self.wanted, self.stop, callers)
             images = [image.ImageName for image in opened.images().images if self._matches(image.ImageName)]
@@ -121,7 +121,7 @@ class _Reading:
         return not self.wanted.images or any(fnmatchcase(name, glob) for glob in self.wanted.images)
 
     def _extracted(self, marks: Sequence[Checkpoint]) -> Iterator[Checkpoint]:
-        """The listings that have come to an end, as they do."""
+        """Yield the listings as they come to an end."""
         threading.Thread(target=self._extract, args=(marks,), name="pack", daemon=True).start()
         while not isinstance(mark := self.ended.get(), _Over):
             yield mark
@@ -155,7 +155,7 @@ class _Reading:
     def _settled(
         self, marks: Sequence[Checkpoint]
     ) -> tuple[Sequence[PageRead], Sequence[Checkpoint], Mapping[Scope, FatalError]]:
-        """The verdicts on listings that have something odd, those that are to be read again, and scopes given up."""
+        """The verdicts on suspect listings, the listings to read again, and the scopes that were given up."""
         verdicts: SimpleQueue[PageRead] = SimpleQueue()
         settler = Settler(self.calls, verdicts.put, self.stop, self.wanted.config.concurrency)
         again = settler.settle(marks, {mark.stream: self._findings(mark) for mark in marks}, {})
@@ -173,7 +173,7 @@ class _Reading:
             self._failed(mark.stream, mark.error_message or mark.outcome.value)
 
     def _rows(self, mark: Checkpoint, found: Sequence[ImageVersion]) -> Iterator[pa.Table]:
-        """The rows of the reading that was accepted, with those that only Describe found; they are kept no longer."""
+        """The rows of the accepted reading and those that only Describe found; they are not kept after that."""
         rows = [*self.listed.pop(mark.stream).rows, *found]
         self.given.setdefault(mark.stream.scope, Counter())[mark.stream.image_name] += len(rows)
         if rows:
@@ -181,12 +181,12 @@ class _Reading:
             yield version_table([page])
 
     def _lost(self, scope: Scope, error: ConnectorError) -> None:
-        """A scope that cannot be read on: what was whole before is given already, and the rest is not."""
+        """A scope cannot be read further: images that were read whole are given already, the others are not."""
         given = self.given.get(scope, Counter())
         if not self.wanted.skip or not given:
             self._failed(scope, str(error), error)
             return
-        # In words: nobody sets up fields of log lines on an executor.
+        # In the message itself: on an executor no log handler prints extra fields.
         logger.warning(
             "%s was not read to its end: of its images %s are left out; %d others were read whole before, and all of "
             "their %d rows are given: %s",
@@ -202,7 +202,7 @@ class _Reading:
             raise SourceError(f"{what} was not read whole, so nothing of it is given: {reason}") from error
         if isinstance(what, Stream):
             self.listed.pop(what)
-        # In words: nobody sets up fields of log lines on an executor.
+        # In the message itself: on an executor no log handler prints extra fields.
         logger.warning("%s was not read whole and is left out: %s", what, reason)
 
 
@@ -214,7 +214,7 @@ def _named(images: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Over:
-    """All listings have ended, but for those of scopes that were given up."""
+    """The end of a pass: all listings have ended, except those of scopes that were given up."""
 
     lost: dict[Scope, ConnectorError] = field(default_factory=dict)
     failure: BaseException | None = None

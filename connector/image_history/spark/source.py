@@ -1,7 +1,7 @@
-"""The data source as Spark sees it; the only place that knows PySpark.
+"""The data source as Spark sees it; the only module that uses PySpark.
 
-Must not know how anything is read. No filters are pushed down: a reader that offers that fails unless a setting of
-Spark's is on.
+Must not know how anything is read. No filters are pushed down: a reader that offers this fails unless a setting of
+Spark enables it.
 """
 
 from __future__ import annotations
@@ -42,30 +42,30 @@ _TYPES: dict[Kind, DataType] = {
     Kind.TEXTS: ArrayType(StringType()),
     Kind.BOOLEAN: BooleanType(),
 }
-# Where a row stood in the listing says nothing about the version.
+# The position of a row in the listing says nothing about the version.
 _LEFT_OUT = frozenset({"etl_reading", "etl_page"})
 COLUMNS = tuple(column for column in LANDED_VERSIONS.columns if column.name not in _LEFT_OUT)
 
 
 def register(spark: SparkSession) -> None:
-    """Let a session know the format `sagemaker_image_versions`."""
+    """Register the format `sagemaker_image_versions` in a session."""
     spark.dataSource.register(ImageVersionsSource)
 
 
 class ImageVersionsSource(DataSource):
-    """What AWS lists now: a row a version. Each action of Spark's lists it anew."""
+    """The versions that AWS lists now, a row each. Each action of Spark lists them anew."""
 
     @classmethod
     def name(cls) -> str:
-        """What `spark.read.format` is given."""
+        """The name for `spark.read.format`."""
         return FORMAT
 
     def schema(self) -> StructType:
-        """The columns of image_versions that the list tells, and when it was read."""
+        """The columns of image_versions that ListImageVersions returns, and when the list was read."""
         return StructType(list(map(_field, COLUMNS)))
 
     def reader(self, schema: StructType) -> DataSourceReader:
-        """Reads what the options say. ConfigError, one sentence, if they, or a schema of the user's, are wrong."""
+        """A reader for the options. ConfigError, one sentence, if they or a schema of the user's are wrong."""
         if schema.names != self.schema().names:
             raise ConfigError(
                 f"{FORMAT} has its own columns: leave schema() out, and select() from what is read."
@@ -88,11 +88,11 @@ class ImageVersionsReader(DataSourceReader):
         self.wanted = given
 
     def partitions(self) -> list[InputPartition]:
-        """A partition a pack; credentials are asked whose they are, and nothing is listed."""
+        """One partition a pack. STS is called for the account of the credentials; nothing is listed."""
         return [PackPartition(pack) for pack in packs(self.wanted, Stop())]
 
     def read(self, partition: InputPartition | None) -> Iterator[pa.RecordBatch]:
-        """The rows of a pack; None is that there is nothing to read."""
+        """The rows of a pack; a partition of None has no rows."""
         if not isinstance(partition, PackPartition):
             return
         stop = Stop()
@@ -100,7 +100,7 @@ class ImageVersionsReader(DataSourceReader):
             for table in tables(partition.pack, self.wanted, stop):
                 yield from _as_spark_has_it(table).to_batches()
         finally:
-            # Whoever takes no more rows, or failed, makes no more calls.
+            # No more calls are made when Spark takes no more rows, or after a failure.
             stop.request(signal.SIGTERM)
 
 
@@ -109,7 +109,7 @@ def _field(column: Column) -> StructField:
 
 
 def _as_spark_has_it(table: pa.Table) -> pa.Table:
-    """Spark takes Arrow's columns by their places, and their types as they are: instants are in microseconds."""
+    """Columns in Spark's order and types: it takes them by position, and needs instants in microseconds."""
     fields = [
         field.with_type(pa.timestamp("us", tz="UTC")) if pa.types.is_timestamp(field.type) else field
         for field in (table.schema.field(column.name) for column in COLUMNS)

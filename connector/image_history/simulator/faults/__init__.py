@@ -1,6 +1,6 @@
-"""Faults that a server can make, each injected by a rule: broken answers, broken connections, broken promises.
+"""Faults of a server, each injected by a rule: broken answers, broken connections, and false answers.
 
-Knows nothing of who is tested with them.
+Knows nothing of the clients that are tested with them.
 """
 
 from image_history.simulator.faults.injector import Injector

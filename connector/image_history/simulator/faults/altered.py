@@ -1,4 +1,4 @@
-"""Faults inside an answer: what comes is whole HTTP, and says what the service never should.
+"""Faults inside an answer: it is complete HTTP, but its content is one that the service should never send.
 
 Pure functions of an exchange; each returns None for an exchange that it cannot damage.
 """
@@ -54,7 +54,7 @@ def cut_json(exchange: Exchange, _: FaultRule) -> Exchange | None:
 
 
 def without_request_id(exchange: Exchange, _: FaultRule) -> Exchange | None:
-    """A success that no AWS service made."""
+    """A success without a request id, which cannot come from an AWS service."""
     if exchange.status != _OK:
         return None
     kept = {name: text for name, text in exchange.headers.items() if name.lower() != "x-amzn-requestid"}
@@ -75,14 +75,14 @@ def the_list(change: Callable[[list[Any]], object]) -> Alteration:
 
 
 def _rows(exchange: Exchange, answer: Any) -> list[dict[str, Any]]:
-    """The rows of a list answer, or what Describe answered as the one row."""
+    """The rows of a list answer; the answer of a Describe call is one row."""
     name = LISTS.get(exchange.operation)
     rows: list[dict[str, Any]] = [answer] if name is None else answer[name]
     return rows
 
 
 def member(name: str, value: object, *, row: int = 0) -> Alteration:
-    """One row with another value of one member; bytes are put in as they stand."""
+    """One row with another value of one member; bytes are inserted unchanged."""
     return changed(name, lambda *_: value, row=row)
 
 
@@ -129,7 +129,7 @@ def unknown_status(exchange: Exchange, rule: FaultRule) -> Exchange | None:
 
 
 def arn_bit_flip(exchange: Exchange, rule: FaultRule) -> Exchange | None:
-    """One bit of one ARN is wrong, in the name that it ends with; ARNs that name nothing are left alone."""
+    """One bit of one ARN is wrong, in the name at its end; ARNs without a name are left unchanged."""
     name = "ImageVersionArn" if "Version" in exchange.operation else "ImageArn"
 
     def flipped(row: dict[str, Any], _: FaultRule) -> str:
@@ -173,7 +173,7 @@ def status(
 
 
 def retry_after(exchange: Exchange, rule: FaultRule) -> Exchange:
-    """503 that asks for a wait, in both ways that AWS has."""
+    """A 503 that requests a wait, with both of AWS's headers."""
     seconds = _RETRY_AFTER if rule.seconds is None else rule.seconds
     asked = {"Retry-After": str(ceil(seconds)), "x-amz-retry-after": str(ceil(seconds * 1000))}
     return status(503, headers=asked)(exchange, rule)
@@ -185,7 +185,7 @@ def date_skew(exchange: Exchange, rule: FaultRule) -> Exchange:
 
 
 def request_expired(exchange: Exchange, rule: FaultRule) -> Exchange:
-    """The refusal of a request whose clock is wrong, beside a Date that is behind it, 20 minutes by default."""
+    """The refusal of a request with a wrong clock, with a Date that is behind, 20 minutes by default."""
     seconds = _SKEW if rule.seconds is None else rule.seconds
     refused = error("RequestExpired", 400, "Request has expired")(exchange, rule)
     return _dated(refused, -seconds)
@@ -211,14 +211,14 @@ def given_token(exchange: Exchange) -> str | None:
 
 
 def with_token(exchange: Exchange, token: str | None) -> Exchange | None:
-    """A page that goes on with another token than it should; only pages that go on."""
+    """A page with a wrong token for the next page; only for pages that have one."""
     if token is None or given_token(exchange) in (None, token):
         return None
     return _with_body(exchange, {**msgspec.json.decode(exchange.body), "NextToken": token})
 
 
 def same_token(exchange: Exchange, _: FaultRule) -> Exchange | None:
-    """A page whose token is the one that asked for it."""
+    """A page whose token is the one with which it was requested."""
     return with_token(exchange, asked_token(exchange))
 
 
@@ -240,7 +240,7 @@ def token_expired(exchange: Exchange, rule: FaultRule) -> Exchange | None:
 
 
 def rows_omitted(exchange: Exchange, rule: FaultRule) -> Exchange | None:
-    """A list that lacks some rows that exist: the rule's, or the last of the page."""
+    """A list that lacks some existing rows: those of the rule, or the last one of the page."""
     name = LISTS.get(exchange.operation)
     if name is None or exchange.status != _OK:
         return None

@@ -1,6 +1,6 @@
-"""The rules in force on one service: which exchange is spoiled, and the answer that it gets instead.
+"""Applies the fault rules of one service: selects the exchanges to spoil, and makes the answers sent instead.
 
-Knows nothing of how an answer came about.
+Knows nothing of how an answer is computed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from image_history.simulator.faults.rules import FaultRule
     from image_history.simulator.server import Exchange
 
-# Tells an exchange as it would have been answered so many milliseconds ago; None for what is no list.
+# The exchange as it would have been answered so many milliseconds ago; None if it is no list.
 Lagging = Callable[["Exchange", int], "Exchange | None"]
 Counting = Callable[[str], None]
 _LAG_SECONDS = 60.0
@@ -28,7 +28,7 @@ _LAG_SECONDS = 60.0
 
 @dataclass(slots=True)
 class _Armed:
-    """One rule with what it has seen: how many exchanges, how many faults, and the tokens of each image."""
+    """One rule with its state: the number of exchanges and of faults, and the tokens of each image."""
 
     rule: FaultRule
     draw: random.Random
@@ -53,7 +53,7 @@ class _Armed:
         )
 
     def in_a_cycle(self, exchange: Exchange) -> Exchange | None:
-        """The page with the other one of the first two tokens of its list, once there are two."""
+        """The page with one of the first two tokens of its list, alternating, once two tokens are known."""
         known = self.tokens.setdefault((exchange.operation, exchange.scope, exchange.image_name), [])
         given = altered.given_token(exchange)
         if given is not None and len(known) < 2 and given not in known:  # noqa: PLR2004 - a cycle of two
@@ -66,7 +66,7 @@ class _Armed:
 
 
 class Injector:
-    """Spoils the exchanges of one service by rules; `count` hears of each fault by its kind."""
+    """Spoils the exchanges of one service by rules; `count` is called with the kind of each fault."""
 
     def __init__(self, rules: Iterable[FaultRule], *, lagging: Lagging, count: Counting) -> None:
         self.rules = tuple(rules)
@@ -75,9 +75,9 @@ class Injector:
         self._count = count
 
     async def spoil(self, request: web.Request, exchange: Exchange) -> web.StreamResponse | None:
-        """What is sent in place of the answer; None to send it as it is.
+        """The response to send instead of the answer; None to send the answer unchanged.
 
-        All rules count the exchange; the first one that is due and can damage it does.
+        All rules count the exchange; the first rule that is due and can damage it does so.
         """
         for armed in [armed for armed in self._armed if armed.due(exchange)]:
             kind = KINDS[armed.rule.kind]
@@ -110,5 +110,5 @@ async def _broken(
     if kind.breaks is None or not isinstance(transport, asyncio.Transport):
         return None
     whole = await kind.breaks(transport, exchange, rule)
-    # Writing to a connection that is closed ends the exchange without a word.
+    # Writing to a closed connection ends the exchange without sending anything.
     return None if whole else web.Response()

@@ -14,10 +14,10 @@ from image_history.simulator.faults.transport import Breakage
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of fault: what it does to the connection, or to the answer, or to the time of the state told.
+    """One kind of fault: what it does to the connection, to the answer, or to the time of the state in the answer.
 
-    `repeated` says that the request may succeed when it is made again unchanged. For kinds that only take
-    their time (stall, drip) that depends on the patience of the client.
+    `repeated` says that the same request may succeed when it is repeated. For kinds that only delay the answer
+    (stall, drip) that depends on the client's timeout.
     """
 
     meaning: str

@@ -1,6 +1,6 @@
-"""Which exchanges a fault befalls: rules as values, and as JSON.
+"""Rules that decide which exchanges get a fault, as values and as JSON.
 
-Knows nothing of what a fault does. A list of rules in JSON is such as
+Knows nothing of what a fault does. An example of a list of rules in JSON:
 
     [{"kind": "reset", "operation": "ListImageVersions", "image": "base", "nth": 3},
      {"kind": "throttling", "rate": 0.05, "seed": 7}]
@@ -35,13 +35,13 @@ class FaultRule(
     omit_defaults=True,
     rename={"start": "from"},
 ):
-    """One kind of fault and the exchanges that it befalls.
+    """One kind of fault and the exchanges that get it.
 
-    `operation`, `image`, `account_id` and `region` choose exchanges; without an operation all of SageMaker's.
-    Of those the `nth` alone, all from the `start`-th on (in JSON: `from`), every k-th, or each at `rate`,
-    drawn with `seed`; without any of the four all of them, for as long as the rule is in force. At most
-    `times` faults are made. An exchange that the kind cannot damage (an empty page has no row to spoil) is
-    counted and let pass.
+    `operation`, `image`, `account_id` and `region` select exchanges; without an operation, all of SageMaker's.
+    Of the selected ones, only the `nth` gets the fault, or all from the `start`-th on (in JSON: `from`), or each
+    `every`-th, or each with probability `rate`, drawn with `seed`; without any of these four, all of them get it.
+    At most `times` faults are made. An exchange that the kind cannot damage (an empty page has no row to spoil) is
+    counted but not changed.
 
     `seconds` and `rows` (version numbers or image names) are for kinds that need them.
     """
@@ -67,7 +67,7 @@ class FaultRule(
             raise ValueError("a fault takes at most one of nth, from, every and rate")
 
     def concerns(self, exchange: Exchange) -> bool:
-        """Whether the rule looks at an exchange at all."""
+        """Whether the rule selects an exchange."""
         if self.operation is None and exchange.operation == STS_OPERATION:
             return False
         account_id, region = exchange.scope or (None, None)
@@ -96,9 +96,9 @@ def read_faults(path: Path) -> tuple[FaultRule, ...]:
 def storm(
     rate: float, seed: int, kinds: Iterable[str] = tuple(KINDS), *, seconds: float | None = None
 ) -> tuple[FaultRule, ...]:
-    """A rule for each kind, all equally likely: together they befall `rate` of the exchanges.
+    """A rule for each kind, all equally likely: together they spoil the share `rate` of the exchanges.
 
-    The first rule that fires wins, so each later one is drawn among fewer exchanges, and a little oftener.
+    The first rule that is due wins, so each later rule sees fewer exchanges and gets a slightly higher rate.
     """
     names = tuple(kinds)
     share = rate / len(names)

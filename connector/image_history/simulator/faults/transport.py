@@ -1,6 +1,6 @@
-"""Faults of the connection: what comes is no whole HTTP answer, or comes too late.
+"""Faults of the connection: the HTTP answer is incomplete, or it comes too late.
 
-Each writes to the connection itself and leaves nothing to be sent after it; knows no rows.
+Each fault writes to the connection itself, and nothing is sent after it; knows no rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from image_history.simulator.faults.rules import FaultRule
     from image_history.simulator.server import Exchange
 
-# Does the fault; True if the answer itself is to be sent after all.
+# Makes the fault; returns True if the answer itself is to be sent after it.
 Breakage = Callable[[asyncio.Transport, "Exchange", "FaultRule"], Awaitable[bool]]
 
 _STALL_SECONDS = 60.0
@@ -90,7 +90,7 @@ async def status_line_only(transport: asyncio.Transport, _: Exchange, __: FaultR
 
 
 async def stall(transport: asyncio.Transport, _: Exchange, rule: FaultRule) -> bool:
-    """Nothing for the rule's seconds, a minute by default; then the answer, if anybody still waits."""
+    """Nothing for the rule's seconds, a minute by default; then the answer, if the client still waits."""
     return await _silent(transport, _STALL_SECONDS if rule.seconds is None else rule.seconds)
 
 
@@ -121,7 +121,7 @@ async def _silent(transport: asyncio.Transport, seconds: float) -> bool:
     """Wait; False as soon as the client has left."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    # No event tells of a client that leaves: only its transport knows.
+    # No event reports that the client has left: only its transport shows it.
     while loop.time() < end and not transport.is_closing():  # noqa: ASYNC110 - see above
         await asyncio.sleep(min(_LOOK_SECONDS, max(0.0, end - loop.time())))
     return not transport.is_closing()
