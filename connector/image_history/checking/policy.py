@@ -188,7 +188,7 @@ def _condition(reaches: Iterable[Reach]) -> Document | None:
 
 
 def _arns(reaches: Sequence[Reach], kind: str, tail: str) -> list[str]:
-    """Each account with its own patterns if they differ; together if an account is unknown or the ARNs are too many."""
+    """Each account with its own patterns if they differ; together if an account is unknown or ARNs are too many."""
     differ = len({frozenset(reach.images) for reach in reaches}) > 1
     if differ and all(reach.account_id for reach in reaches):
         own = sorted({arn for reach in reaches for arn in _together([reach], kind, tail)})
