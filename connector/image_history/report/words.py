@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 _PROOFS = {
     "describe_not_found": "AWS was asked for this version, and does not find it",
     "image_not_found": "AWS does not find the whole image any more",
-    "absent_twice": "two complete lists in a row lack it (no permission to ask AWS for it)",
+    "absent_twice": "two complete lists in a row lack it (no permission to describe it)",
     "single_page": "one complete list lacks it",
 }
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
