@@ -1,4 +1,4 @@
-"""How fresh each scope is: up to when every image that the configuration wants has been read whole.
+"""Decides how fresh each scope is: the time up to which every wanted image has been read whole.
 
 Pure: decides from rows of the warehouse; must not know SQL, clocks, or how it is shown.
 """

@@ -40,7 +40,7 @@ _FIX = re.compile(r"(?<=\.) (?=(?:Nothing|Name|Drop|Move|Sync|Make|Check)\b)")
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What was found on this machine. `knowledge` is empty where the warehouse could not be read."""
+    """What was found on this machine. `knowledge` is empty if the warehouse could not be read."""
 
     results: tuple[Result, ...]
     knowledge: Knowledge

@@ -2,8 +2,8 @@
 
 Pure: computed from accounts, regions and images. Must not know a configuration file, or ask AWS.
 
-SageMaker may lower-case names in ARNs, and IAM compares ARNs with case: a pattern that has capitals is written in
-both forms. ARNs have an account id only if there is one account, or if accounts have different patterns. Elsewhere
+SageMaker may lower-case names in ARNs, and IAM is case-sensitive: a pattern that has capitals is written in both
+forms. ARNs have an account id only if there is one account, or if accounts have different patterns. Elsewhere
 an id is not needed, since credentials cannot read another account's images, and IAM limits a policy's length.
 """
 

@@ -72,7 +72,7 @@ class Field:
         return epoch_ms(self.read(row))
 
     def question(self, *, after: int | None = None, before: int | None = None) -> Question:
-        """Request the versions within the limits, sorted by the field, the oldest first."""
+        """The question for the versions within the limits, sorted by the field, the oldest first."""
         return self.limited(Question(self.sort_by, "ASCENDING", PAGE), after, before)
 
 

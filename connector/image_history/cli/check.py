@@ -1,4 +1,4 @@
-"""`image-history check`: whether a sync could run here and now, and how to fix what is wrong.
+"""`image-history check`: whether a sync can run, and how to fix each problem.
 
 Must not know how anything is checked.
 """

@@ -328,7 +328,7 @@ def _note(token: str, page_size: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows, the name that AWS gives them in its answer, and the token to go on with."""
+    """Rows, the name that AWS gives them in its answer, and the token to continue with."""
 
     name: str
     rows: pa.Table
@@ -336,7 +336,7 @@ class Answer:
 
 
 def _deliver(answer: Answer, delivery: Delivery) -> None:
-    """Write the rows; JSON is one object that holds the token to go on with."""
+    """Write the rows; JSON is one object that also has the token to continue with."""
     from image_history.formats import Format, as_rows
 
     if delivery.how is not Format.JSON:

@@ -1,4 +1,4 @@
-"""`image-history plan`: what a sync would do now, how many calls it takes, and for how long.
+"""`image-history plan`: what a sync would do now, how many calls it takes, and how long it takes.
 
 Must not know how calls are estimated.
 """

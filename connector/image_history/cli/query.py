@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from image_history.config import Config
     from image_history.warehouse.saved import Question
 
-# A word that begins with -- and has white space before any = is no option but a comment.
+# A word that begins with -- and has white space before any = is a comment, not an option.
 _COMMENT = re.compile(r"--[^\n=]*\s")
 
 

@@ -1,4 +1,4 @@
-"""Rows on a terminal: a table fitted to its width, or one block a row where not even one column fits.
+"""Rows on a terminal: a table fitted to its width, or a block for each row if not even one column fits.
 
 The only place, with progress, that draws with rich. Must not know where rows come from, nor how a table is fitted.
 """
