@@ -134,7 +134,7 @@ def _refused(scope: _Scope, error: ConnectorError) -> Result:
     if isinstance(scope.target.fault, ConfigError):
         return _unfound(error, scope.where)
     if scope.target.fault is not None:
-        fix = "Do as it says, or name the account's regions in the configuration instead of all."
+        fix = "Follow the message, or name the account's regions in the configuration instead of all."
         return failed("regions", scope.where, error.message, fix=fix, exit_code=_fatal_code(error))
     if isinstance(error, CredentialsError):
         return _bad_credentials(scope, error)

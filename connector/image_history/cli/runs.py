@@ -146,4 +146,4 @@ def _show_incomplete(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) 
     elif run["outcome"] != "complete":
         say("Every listed image was read whole; only scopes that could not be opened are missing.")
     else:
-        say("Every image was read whole.")
+        say("All was read whole.")
