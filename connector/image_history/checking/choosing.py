@@ -34,9 +34,7 @@ def choose(
     if image is not None and image not in names:
         raise ConfigError(f"There is no image {image} in {opened.scope}; upper and lower case matter.")
     if not names:
-        raise ConfigError(
-            f"There is no image in {opened.scope} to probe; name another scope with --scope."
-        )
+        raise ConfigError(f"There is no image in {opened.scope} to probe; name another scope with --scope.")
     bare = Subject(opened.calls, opened.scope, "")
     chosen = image if image is not None else _largest(bare, names, knowledge)
     others = tuple(name for name in names if name != chosen)

@@ -20,7 +20,9 @@ from image_history.warehouse.partitions import LOOK_SECONDS, Source, require_rel
 from image_history.warehouse.warehouse import WarehouseFile
 
 _CHECK = "lake"
-_FIX = "Follow the message, correct this entry of publish, or allow what check --emit-policy=publisher prints."
+_FIX = (
+    "Follow the message, correct this entry of publish, or allow what check --emit-policy=publisher prints."
+)
 
 
 def look_at_lakes(config: Config) -> Iterator[Result]:

@@ -52,9 +52,7 @@ def policy_of_publisher(config: Config) -> Document:
     places = [Address.parse(place) for place in _in_s3(config)]
     databases, buckets = _of_each(config, glue_database), _of_each(config, table_bucket)
     if not places and not databases and not buckets:
-        raise ConfigError(
-            "No dataset or lake in AWS is configured under publish, so there is no publisher."
-        )
+        raise ConfigError("No dataset or lake in AWS is configured under publish, so there is no publisher.")
     partition = _reaches(next(iter(_accounts(config))))[0].partition
     keys = [each.kms_key_id for each in config.publish if each.kms_key_id is not None]
     shelves = [Shelf(partition, place.bucket, place.key) for place in places]

@@ -39,9 +39,7 @@ _WHO = ("reader", "caller", "publisher")
     flag_value="reader",
     help="Print the least IAM policy: of the reader, of the caller of its roles, or of the publisher to S3.",
 )
-@click.option(
-    "--probe", is_flag=True, help="Observe how AWS behaves where it is not documented; only reads."
-)
+@click.option("--probe", is_flag=True, help="Observe how AWS behaves where it is not documented; only reads.")
 @click.option(
     "--image",
     metavar="NAME",

@@ -49,9 +49,7 @@ class Options:
     metavar="FOLDER|s3://...",
     help="Update a dataset of tables, partitioned by region; only regions with changes are written.",
 )
-@click.option(
-    "--replace", is_flag=True, help="Replace a dataset that another warehouse published."
-)
+@click.option("--replace", is_flag=True, help="Replace a dataset that another warehouse published.")
 @click.option(
     "--format",
     type=click.Choice(list(NAMES)),

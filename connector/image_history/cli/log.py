@@ -45,7 +45,9 @@ class Wanted:
 @click.option("--account", metavar="ID", help="Only in this account, where several have such an image.")
 @click.option("--region", help="Only in this region.")
 @click.option(
-    "--limit", type=click.IntRange(1), help="The most events to show.  [default: 100 for table, blocks and markdown]"
+    "--limit",
+    type=click.IntRange(1),
+    help="The most events to show.  [default: 100 for table, blocks and markdown]",
 )
 @format_option
 @click.pass_obj

@@ -25,7 +25,11 @@ DEFAULT = "report.html"
     help="The file to write, whole or not at all; - is stdout.",
 )
 @click.option(
-    "--since", default="30d", show_default=True, callback=duration, help="How far back a change counts as new."
+    "--since",
+    default="30d",
+    show_default=True,
+    callback=duration,
+    help="How far back a change counts as new.",
 )
 @click.option(
     "--scope",
