@@ -152,13 +152,13 @@ def test_check_says_what_is_proved(served: ServeWorld) -> None:
         "No list of images is stored yet, so that nothing is proved: every image is listed.",
     )
     site.sync()
-    about = "of a new version moving its image's LastModifiedTime"
-    assert found() == (Level.OK, f"proved by images, {about}: 5 for, 0 against")
+    about = "that a new version moves its image's LastModifiedTime"
+    assert found() == (Level.OK, f"the images prove {about}: 5 for, 0 against")
     site.world.rules = Behaviour().rules()
     site.world.create_version(IMAGES[1])
     site.world.clock.advance(HOUR_MS)
     site.sync(full=True)
-    assert found() == (Level.WARNING, f"Not proved by images, {about}: 4 for, 1 against.")
+    assert found() == (Level.WARNING, f"The images do not prove {about}: 4 for, 1 against.")
 
 
 @pytest.mark.parametrize(

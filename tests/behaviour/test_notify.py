@@ -149,7 +149,7 @@ def test_trouble_is_told_when_it_begins_and_when_it_ends(desk: Commanded, inbox:
     assert desk("sync").code == 0
     (message,) = inbox.take()
     assert {(news, phase) for news, phase, _ in subjects(message)} == {("unread", "ended")}
-    assert "image-history: 2 over (run " in message["text"]
+    assert "image-history: 2 ended (run " in message["text"]
     assert "can be read again, since " in message["text"]
     assert desk("sync").code == 0
     assert inbox.take() == []

@@ -241,7 +241,7 @@ def test_probe_of_a_chosen_image_and_scope(desk: Bench) -> None:
     """--image and --scope choose; what is not there is named; the table names the image."""
     answered = desk("check", "--probe", "--image", "other", "--scope", "111122223333/us-east-1")
     assert answered.code == 0
-    assert "of image other of 111122223333/us-east-1" in answered.out
+    assert "Probed image other of 111122223333/us-east-1" in answered.out
     assert "0 throttled" in answered.out
     for wrong in (("--image", "nobody"), ("--scope", "111122223333/eu-west-1")):
         refused = desk("check", "--probe", *wrong)

@@ -210,7 +210,7 @@ def test_publisher_reaches_its_datasets_only() -> None:
     assert policy["Statement"][1]["Condition"] == {"StringLike": {"s3:prefix": ["images/history/*"]}}
     assert others(PUBLISHED) == ("publisher",)
     assert others(Config()) == ()
-    with pytest.raises(ConfigError, match="No dataset in S3"):
+    with pytest.raises(ConfigError, match="No dataset or lake in AWS"):
         policy_of_publisher(Config())
 
 

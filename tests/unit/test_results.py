@@ -33,7 +33,7 @@ def test_very_many_scopes_that_are_well_share_a_line() -> None:
     many = [ok("permission", f"{number:012}/us-east-1", "all") for number in range(500)]
     shown = list(_lines([*many, failing(4), failing(4), ok("disk", "here", "enough")]))
     assert shown == [
-        ("permission", "500 times", "ok", "each is well; --json names them"),
+        ("permission", "500 times", "ok", "all are ok; --json names them"),
         ("permission", "here", "FAILED", "see below"),
         ("permission", "here", "FAILED", "see below"),
         ("disk", "here", "ok", "enough"),

@@ -1,4 +1,4 @@
-"""Whether a sync could run here and now, and what to fix if not; what it may do at least; how AWS behaves.
+"""Checks whether a sync can run, with a fix for each problem; the least IAM policies; how AWS behaves.
 
-Changes nothing, neither here nor at AWS; must not know how anything is shown.
+Changes nothing, here or at AWS; must not know how anything is shown.
 """

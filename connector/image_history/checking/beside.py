@@ -1,6 +1,6 @@
-"""What a sync does without and other verbs need: saved queries of one's own, and where telemetry goes.
+"""Checks what a sync can run without: the user's saved queries, and the telemetry variables OTEL_*.
 
-Each trouble is a warning. Only looks; must not know AWS, or what a query asks.
+Each problem is a warning. Read-only; must not know AWS, or what a query asks.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from image_history.warehouse.saved import own_queries, saved_names
 
 
 def look_beside(config: Config) -> Iterator[Result]:
-    """Results for what is configured of both."""
+    """Check the saved queries, if they are configured, and the telemetry variables."""
     if config.queries is not None:
         yield from _queries(config.queries)
     for reason in unsent(os.environ):
         fix = "Correct that, or unset the variables OTEL_*: a sync sends nothing until then."
-        yield warning("telemetry", "OTEL_*", f"Nothing of it is sent: {reason}.", fix)
+        yield warning("telemetry", "OTEL_*", f"No telemetry is sent: {reason}.", fix)
 
 
 def _queries(folder: Path) -> Iterator[Result]:
-    """The folder of the setting queries, and each file of it that cannot be asked."""
+    """Check the folder of the setting queries: a warning for each file that cannot be used."""
     where = str(folder)
     try:
         saved_names(folder)

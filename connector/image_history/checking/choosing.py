@@ -1,4 +1,4 @@
-"""Which image of which scope is probed: the one that is asked for, or the one that tells the most.
+"""Chooses the image to probe: the requested one, or else the one with the most versions.
 
 Must not know what is asked of it.
 """
@@ -15,7 +15,7 @@ from image_history.extract.scopes import OpenScope, Target, open_scope
 from image_history.model import Stop
 from image_history.warehouse.loader import Knowledge
 
-# So many images are asked for their newest number where no warehouse tells which has many versions.
+# If no warehouse says which image has many versions, the newest version number of this many images is requested.
 _ASKED = 10
 _HIGHEST = Question("VERSION", "DESCENDING", 1)
 
@@ -23,7 +23,7 @@ _HIGHEST = Question("VERSION", "DESCENDING", 1)
 def choose(
     config: Config, knowledge: Knowledge, *, image: str | None, scope: str | None, stop: Stop
 ) -> Subject:
-    """The subject of a probe, of which nothing is read yet.
+    """Return the subject of a probe, before any of its versions is read.
 
     ConfigError if there is no such scope or image, or no image at all; raises what opening a scope raises.
     """
@@ -34,9 +34,7 @@ def choose(
     if image is not None and image not in names:
         raise ConfigError(f"There is no image {image} in {opened.scope}; upper and lower case matter.")
     if not names:
-        raise ConfigError(
-            f"There is no image in {opened.scope} that could be probed; name another with --scope."
-        )
+        raise ConfigError(f"There is no image in {opened.scope} to probe; name another scope with --scope.")
     bare = Subject(opened.calls, opened.scope, "")
     chosen = image if image is not None else _largest(bare, names, knowledge)
     others = tuple(name for name in names if name != chosen)

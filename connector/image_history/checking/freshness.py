@@ -1,6 +1,6 @@
-"""How fresh each scope is: up to when every image that the configuration wants has been read whole.
+"""Decides how fresh each scope is: the time up to which every wanted image has been read whole.
 
-Pure: decides on what the warehouse says; must not know SQL, clocks, or how it is shown.
+Pure: decides from rows of the warehouse; must not know SQL, clocks, or how it is shown.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _WHOLE = frozenset({Outcome.COMPLETE.value, Outcome.GONE.value})
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """One live image, or (`image_name` None) a scope's list of images, as the warehouse knows it.
+    """One live image, or a scope's list of images (`image_name` is None), as the warehouse stores it.
 
-    `covered_until` (aware, UTC; None for never) is AWS's time up to which it has been read whole; `outcome`
-    and `error_message` are of the last run that read it, which ended at `finished_at`. Up to `hinted_until` nothing
-    hinted at a change.
+    `covered_until` (aware, UTC, by AWS's clock; None for never) is the time up to which the stream was read whole.
+    `outcome` and `error_message` come from the last run that read it, which ended at `finished_at`. Up to
+    `hinted_until` there was no hint of a change.
     """
 
     scope: Scope
@@ -42,7 +42,7 @@ class StreamState:
 
     @property
     def incomplete(self) -> bool:
-        """Whether the last run could not read it whole."""
+        """Whether the last run failed to read the stream whole."""
         return self.outcome not in _WHOLE
 
 
@@ -63,10 +63,10 @@ def stream_state(row: Mapping[str, Any]) -> StreamState:
 
 @dataclass(frozen=True, slots=True)
 class ScopeState:
-    """One scope. `scope` is None, and `streams` empty, for one that is configured and never was synced.
+    """One scope. For a configured scope that was never synced, `scope` is None and `streams` is empty.
 
-    `wanted` tells whether it is configured still; `likely`, of one that never was synced, which scope it is as far
-    as its account is known.
+    `wanted` says whether the scope is still configured. `likely` is set only for a scope that was never synced: the
+    scope it will be, if its account is known.
     """
 
     name: str
@@ -77,19 +77,19 @@ class ScopeState:
 
     @property
     def behind(self) -> StreamState | None:
-        """The stream that was covered least far; one that never was covered comes first."""
+        """The stream with the earliest `covered_until`; a stream that was never covered comes first."""
         never = [stream for stream in self.streams if stream.covered_until is None]
         dated = [(stream.covered_until, stream) for stream in self.streams if stream.covered_until]
         return never[0] if never else min(dated, key=lambda pair: pair[0])[1] if dated else None
 
     @property
     def covered_until(self) -> datetime | None:
-        """Up to when all of it has been read; None if a part of it never was."""
+        """The time up to which every stream was read; None if a stream was never read."""
         return self.behind.covered_until if self.behind is not None else None
 
     @property
     def hinted_until(self) -> datetime | None:
-        """Up to when all of it has been read, or nothing hinted at a change; None if a part never was read."""
+        """The time up to which every stream was read or had no hint of a change; None if a stream was never read."""
         instants = [stream.hinted_until for stream in self.streams]
         return None if None in instants else min((at for at in instants if at is not None), default=None)
 
@@ -104,16 +104,16 @@ class ScopeState:
         return max(self.streams, key=lambda stream: stream.finished_at, default=None)
 
     def is_stale(self, now: datetime, max_age: timedelta) -> bool:
-        """Whether it is wanted, and was not covered within `max_age` before `now`."""
+        """Whether the scope is wanted, and was not covered within `max_age` before `now`."""
         until = self.covered_until
         return self.wanted and (until is None or now - until > max_age)
 
 
 def configured(config: Config, led_to: LedTo) -> tuple[Account, ...]:
-    """The configured accounts, and those of the organization as far as syncs have met them.
+    """The configured accounts, and the accounts of the organization that earlier syncs have read.
 
-    Which accounts an organization has only AWS knows; by `led_to` those are known that were read with its role.
-    If there are none, one account that never was synced stands for them.
+    Only AWS knows all accounts of an organization. `led_to` has those that were read with the organization's role;
+    if there are none, one account that was never synced stands for them.
     """
     wanted = config.organization
     if wanted.role_name is None:
@@ -138,7 +138,7 @@ def configured(config: Config, led_to: LedTo) -> tuple[Account, ...]:
 
 
 def _is_members(role: str, wanted: Organization) -> bool:
-    """Whether a role is the organization's, in an account that is wanted as far as ids tell."""
+    """Whether a role is the organization's, in an account that its lists of account ids allow."""
     if not role.endswith(f":role/{wanted.role_name}"):
         return False
     account_id, only = role.split(":")[4], wanted.include.accounts if not wanted.include.units else ()
@@ -150,8 +150,8 @@ def freshness(
 ) -> tuple[ScopeState, ...]:
     """Every scope that is stored or configured, sorted by name; those never synced come last.
 
-    `led_to` tells to which account an identity led in a region. Images that the configuration excludes
-    don't count, nor does a scope that it no longer names.
+    `led_to` maps an identity and a region to the account that they led to. Images that the configuration excludes
+    are not counted, and a scope that it no longer names is not `wanted`.
     """
     by_scope: dict[Scope, list[StreamState]] = {}
     for stream in streams:
@@ -173,7 +173,7 @@ def _state(scope: Scope, streams: Sequence[StreamState], ways: Sequence[Account]
 
 
 def _ways(scope: Scope, accounts: Sequence[Account], led_to: LedTo) -> list[Account]:
-    """The entries of the configuration that lead to a scope: those recorded, else the default credentials."""
+    """The entries of the configuration that lead to a scope: the recorded ones, else the default credentials."""
     recorded = [
         account for account in accounts if led_to.get((account.identity, scope.region)) == scope.account_id
     ]
@@ -217,7 +217,7 @@ def _never_synced(
 
 
 def _account_id(account: Account, scopes: Iterable[Scope], led_to: LedTo) -> str | None:
-    """Which account an entry is: that of its role, the one that it led to in another region, or the only one."""
+    """The account of an entry: of its role, of another region that it read, or the only known one; else None."""
     if account.role_arn is not None:
         return account.role_arn.split(":")[4]
     ids = {
@@ -231,6 +231,6 @@ def _account_id(account: Account, scopes: Iterable[Scope], led_to: LedTo) -> str
 
 
 def in_part(state: ScopeState, part: Part) -> bool | None:
-    """Whether a scope is in a part of all; None where nothing tells its account."""
+    """Whether a scope belongs to a part; None if its account is not known."""
     scope = state.scope or state.likely
     return part.has(scope) if scope is not None else True if part == WHOLE else None

@@ -1,6 +1,6 @@
-"""Whether hints can be had, or images' own times stand in: a warning if not, for a sync then lists everything.
+"""Checks whether hints, or image times instead of them, can be used. If not, a sync lists everything: a warning.
 
-Only looks: no message is received. Must not know what a hint is.
+Read-only: no message is received. Must not know what a hint is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from image_history.warehouse.loader import Knowledge
 
 
 def look_at_hints(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
-    """One result for the source of hints, or for each scope where images' times are to tell; else none."""
+    """One result for the source of hints, or one for each scope if hints.trust_image_time is set; else none."""
     if config.hints.folder is not None:
         return (_folder(config),)
     if config.hints.queue is not None:
@@ -32,12 +32,12 @@ def _image_times(knowledge: Knowledge) -> Iterator[Result]:
         yield warning("image times", "hints.trust_image_time", told, "Run sync, and check again.")
     for scope, times in sorted(found.items()):
         counts = f"{times.shown:,} for, {times.contradicted:,} against"
-        told = f"of a new version moving its image's LastModifiedTime: {counts}"
+        told = f"that a new version moves its image's LastModifiedTime: {counts}"
         if times.proved:
-            yield ok("image times", str(scope), f"proved by images, {told}")
+            yield ok("image times", str(scope), f"the images prove {told}")
             continue
         fix = "Every image there is listed until then; use hints from a queue if that takes too long."
-        yield warning("image times", str(scope), f"Not proved by images, {told}.", fix)
+        yield warning("image times", str(scope), f"The images do not prove {told}.", fix)
 
 
 def _folder(config: Config) -> Result:

@@ -1,6 +1,6 @@
-"""Whether the lakes of `publish` can be committed to: what the next publication would say before its first write.
+"""Checks whether the lakes of `publish` accept commits, as the next publication does before its first write.
 
-Only looks: the one write that is tried in S3 names a condition that nothing meets. Must not know a format.
+Changes nothing: the one write that is tried in S3 has a condition that is never met. Must not know a format.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from image_history.warehouse.partitions import LOOK_SECONDS, Source, require_rel
 from image_history.warehouse.warehouse import WarehouseFile
 
 _CHECK = "lake"
-_FIX = "Do as it says, correct this entry of publish, or allow what check --emit-policy=publisher prints."
+_FIX = (
+    "Follow the message, correct this entry of publish, or allow what check --emit-policy=publisher prints."
+)
 
 
 def look_at_lakes(config: Config) -> Iterator[Result]:
@@ -58,7 +60,7 @@ def _looked_at(entry: Publish, warehouse: WarehouseFile) -> Iterator[Result]:
 
 
 def _table(lake: Lake, entry: Publish, name: str, warehouse: WarehouseFile) -> Found:
-    """A table as it is. Raises what a publication would."""
+    """The current state of a table. Raises what a publication would raise."""
     table = lake.table(name, entry.label)
     try:
         with _known(warehouse) as rows:
@@ -66,7 +68,7 @@ def _table(lake: Lake, entry: Publish, name: str, warehouse: WarehouseFile) -> F
                 require_relations(warehouse, [name])
             return require_publishable(table, rows, wanted_of(entry, name))
     except WarehouseError:
-        # Told as the warehouse's own trouble; whose the table is cannot be compared.
+        # The check of the warehouse reports this; the owner of the table cannot be compared without it.
         table.require_place()
         return table.state()
 

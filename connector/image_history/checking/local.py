@@ -1,6 +1,6 @@
-"""Whether the warehouse, the landing folder and the disk are fit for a sync, and whom their files let in.
+"""Checks whether a sync can use the warehouse, the landing folder and the disk, and whether their files are private.
 
-Only looks: nothing is made, locked for writing, or changed. Must not know AWS, or SQL.
+Read-only: nothing is made, locked for writing, or changed. Must not know AWS, or SQL.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ _LEAST_FREE = 64 * _MIB
 _ROOM = 256 * _MIB
 _WAIT_SECONDS = 0.5
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-# A sync at work renames and removes what is being looked at.
+# A running sync renames and removes files while they are read, so a failed read is repeated.
 _LOOKS = 3
-# The sentence of a message from which on it says what to do.
+# Where the fix begins in an error message: before a sentence that starts with one of these words.
 _FIX = re.compile(r"(?<=\.) (?=(?:Nothing|Name|Drop|Move|Sync|Make|Check)\b)")
 
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What was found on this machine. `knowledge` is empty where the warehouse could not be read."""
+    """What was found on this machine. `knowledge` is empty if the warehouse could not be read."""
 
     results: tuple[Result, ...]
     knowledge: Knowledge
 
 
 def look_here(config: Config) -> Here:
-    """Look at everything that a sync writes to."""
+    """Check everything that a sync writes to."""
     runs, landing = _landing(config)
     warehouse, stored = _warehouse(config, runs)
     if stored is not None and all(each.exit_code == 0 for each in landing):
@@ -63,7 +63,7 @@ def look_here(config: Config) -> Here:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What the warehouse told; an empty one, or none yet, tells nothing. `loaded` are runs that it holds."""
+    """What was read from the warehouse; empty if there is none yet. `loaded` are the landed runs that it holds."""
 
     knowledge: Knowledge = field(default_factory=Knowledge)
     loaded: frozenset[str] = frozenset()
@@ -71,7 +71,7 @@ class _Stored:
 
 
 def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, _Stored | None]:
-    """How the file is, and what it told; None if it could not be read."""
+    """Check the warehouse file, and return what was read from it; None if it could not be read."""
     path, where = config.warehouse, str(config.warehouse)
     try:
         WarehouseFile(path).require_writable()
@@ -81,7 +81,7 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, _Stor
         return ok("warehouse", where, "not there yet: the first sync makes it"), _Stored()
     try:
         with WarehouseFile(path).reading(wait_seconds=_WAIT_SECONDS) as connection:
-            # With what is confirmed only where it counts: it is asked of every row of coverage.
+            # What is confirmed is read only if it is used: its query reads every row of coverage.
             image_times = config.hints.trust_image_time
             stored = _Stored(
                 known(connection, confirmed=image_times, image_times=image_times),
@@ -121,13 +121,13 @@ def _landing(config: Config) -> tuple[Sequence[LandedRun], list[Result]]:
         return (), [_refused(where, error)]
     holder = _holder(folder)
     if holder is not None:
-        fix = "Wait for it: a second sync leaves at once, with exit code 7."
+        fix = "Wait for it: a second sync exits at once with code 7."
         return runs, [warning("landing", where, f"A sync works there now (process {holder}).", fix)]
     return runs, [ok("landing", where, "can be written")]
 
 
 def _unfit(folder: Path) -> str | None:
-    """Why nothing can be landed there; None if it can, or if the folder can be made."""
+    """Why the folder cannot be used for landing; None if it can be used or made."""
     if not folder.exists():
         problem = unwritable(folder.parent) if folder.parent.exists() else "there is no such folder"
         return (
@@ -147,7 +147,7 @@ def _not_writable(where: str, told: str) -> Result:
 
 
 def _refused(where: str, error: LandingError | OSError) -> Result:
-    """The trouble of a landing folder: what is wrong, and the sentences that say what to do."""
+    """The error of a landing folder as a result: what is wrong, and the sentences that say what to do."""
     if isinstance(error, OSError):
         error = refused("look into", Path(where), error)
     told, *fix = _FIX.split(error.message, maxsplit=1)
@@ -156,7 +156,7 @@ def _refused(where: str, error: LandingError | OSError) -> Result:
 
 
 def _owned(config: Config, stored: _Stored) -> list[Result]:
-    """The trouble of a landing folder that is another warehouse's; none if it is this one's."""
+    """A failure if the landing folder belongs to another warehouse; empty if it belongs to this one."""
     folder = config.landing_folder
     try:
         if folder.exists():
@@ -204,7 +204,7 @@ def _waiting(config: Config, runs: Sequence[LandedRun]) -> Iterator[Result]:
 
 
 def _room(config: Config) -> Iterator[Result]:
-    """The free space against what a load may need: the warehouse written anew, and rows on their way."""
+    """Compare the free space with what a load may need: the size of the warehouse, and room for fetched rows."""
     size = config.warehouse.stat().st_size if config.warehouse.is_file() else 0
     for folder in dict.fromkeys(map(_nearest, (config.warehouse.parent, config.landing_folder))):
         free, need = shutil.disk_usage(folder).free, size + _ROOM
@@ -219,7 +219,7 @@ def _room(config: Config) -> Iterator[Result]:
 
 
 def _spill(config: Config) -> Result:
-    """Whether there is a folder for what doesn't fit into memory: a sync needs it where it publishes."""
+    """Check the folder for temporary files, which take what does not fit into memory. A sync needs it to publish."""
     try:
         return ok("temporary files", tempfile.gettempdir(), "can be written")
     except FileNotFoundError as error:
@@ -231,7 +231,7 @@ def _spill(config: Config) -> Result:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """The folder, or its nearest parent that exists."""
     here = folder.absolute()
     return next((each for each in (here, *here.parents) if each.is_dir()), here)
 

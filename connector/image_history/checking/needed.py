@@ -1,4 +1,4 @@
-"""Which policies a configuration needs: reads it, and asks neither AWS nor the warehouse.
+"""The policies that a configuration needs, from the configuration alone: without AWS and the warehouse.
 
 Must not know how a policy is written.
 """
@@ -43,7 +43,7 @@ def policy_of_caller(config: Config) -> Document:
     """The policy of the credentials that assume the configured roles. ConfigError if there are none."""
     roles = tuple(account.role_arn for account in _accounts(config) if account.role_arn is not None)
     if not roles:
-        raise ConfigError("No role is configured, so nobody assumes one: --emit-policy alone prints all.")
+        raise ConfigError("No role is configured, so there is no caller: --emit-policy alone prints all.")
     return caller_policy(Callers(roles, tuple(_organization_actions(config.organization))))
 
 
@@ -52,9 +52,7 @@ def policy_of_publisher(config: Config) -> Document:
     places = [Address.parse(place) for place in _in_s3(config)]
     databases, buckets = _of_each(config, glue_database), _of_each(config, table_bucket)
     if not places and not databases and not buckets:
-        raise ConfigError(
-            "No dataset in S3 and no lake there is configured under publish: nobody writes there."
-        )
+        raise ConfigError("No dataset or lake in AWS is configured under publish, so there is no publisher.")
     partition = _reaches(next(iter(_accounts(config))))[0].partition
     keys = [each.kms_key_id for each in config.publish if each.kms_key_id is not None]
     shelves = [Shelf(partition, place.bucket, place.key) for place in places]
@@ -62,7 +60,7 @@ def policy_of_publisher(config: Config) -> Document:
 
 
 def others(config: Config) -> tuple[str, ...]:
-    """Whose policies are needed beside that of the one who reads: `caller`, `publisher`."""
+    """The identities that need a policy besides the reader: `caller`, `publisher`."""
     assumes = any(account.role_arn is not None for account in _accounts(config))
     publishes = _in_s3(config) or _of_each(config, glue_database) or _of_each(config, table_bucket)
     return (*(["caller"] if assumes else []), *(["publisher"] if publishes else []))
@@ -78,7 +76,7 @@ def _of_each(config: Config, found: Callable[[Publish], str | None]) -> list[str
 
 
 def _accounts(config: Config) -> Iterable[Account]:
-    """The configured accounts, and one for all of the organization's."""
+    """The configured accounts, and one that stands for all accounts of the organization."""
     yield from config.own_accounts
     wanted = config.organization
     if wanted.role_name is not None:
@@ -91,7 +89,7 @@ def _accounts(config: Config) -> Iterable[Account]:
 
 
 def _organization_actions(wanted: Organization) -> Iterable[str]:
-    """What the organization is asked: its accounts, and what is below its units where some are named."""
+    """The actions that read the organization: its accounts, and the content of its units if units are named."""
     if wanted.role_name is None:
         return
     if wanted.include.accounts or not wanted.include.units:
@@ -111,7 +109,7 @@ def _reaches(account: Account) -> list[Reach]:
 
 
 def _regions(account: Account) -> tuple[str | None, ...]:
-    """The configured regions, else that of the profile; unknown if neither is there yet, or if all are meant."""
+    """The configured regions, else that of the profile; None stands for all regions, or for an unknown one."""
     if isinstance(account.regions, tuple):
         return account.regions
     if account.regions == ALL or account.role_arn is not None:

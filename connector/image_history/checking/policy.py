@@ -1,10 +1,10 @@
-"""The least IAM policy for a configuration: who reads, who assumes the roles that read, and who publishes.
+"""The least IAM policies for a configuration: of the reader, of the caller that assumes its roles, of the publisher.
 
-Pure: takes what is known of accounts, regions and images. Must not know a configuration file, or ask AWS.
+Pure: computed from accounts, regions and images. Must not know a configuration file, or ask AWS.
 
-SageMaker may lower-case names in ARNs, and IAM compares ARNs by case: a pattern that has capitals stands there
-both ways. Account ids stand in the ARNs only where there is one, or where accounts have patterns of their own:
-credentials never reach into the images of another account, and a policy has a longest length.
+SageMaker may lower-case names in ARNs, and IAM is case-sensitive: a pattern that has capitals is written in both
+forms. ARNs have an account id only if there is one account, or if accounts have different patterns. Elsewhere
+an id is not needed, since credentials cannot read another account's images, and IAM limits a policy's length.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ VERSION = "2012-10-17"
 ANY = "*"
 # IAM's wildcards are * and ?; a set of letters becomes one letter of any kind.
 _MOST_PATTERNS = 10
-# A policy of a role has 10,240 characters at the most; each ARN stands in it two times or three.
+# A policy of a role has at most 10,240 characters, and each ARN appears in it two or three times.
 _MOST_ARNS = 30
-# What AWS's page on the REST endpoint of S3 Tables names for the requests that a publication makes.
+# The actions that AWS's page on the REST endpoint of S3 Tables lists for the requests of a publication.
 _BUCKET_OF_TABLES = [
     "s3tables:CreateNamespace",
     "s3tables:CreateTable",
@@ -41,7 +41,7 @@ Document: TypeAlias = "dict[str, Element]"
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What one set of credentials is to read. `account_id` and `region` are None where nobody knows them yet."""
+    """What one set of credentials is to read. `account_id` and `region` are None if they are unknown."""
 
     partition: str
     region: str | None
@@ -51,7 +51,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """What the identity needs that assumes roles: the roles, and what it asks of whom."""
+    """What the identity that assumes roles needs: the roles, and actions on the organization."""
 
     roles: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
@@ -60,10 +60,10 @@ class Callers:
 def reader_policy(
     reaches: Sequence[Reach], *, regions_listed: bool = False, details: bool = False
 ) -> Document:
-    """What the identity needs that reads: the four calls of a sync, and nothing else.
+    """The policy of the identity that reads: the four calls of a sync, and nothing else.
 
-    `regions_listed` says that it also has to tell which regions its account has enabled, `details` that it
-    reads aliases, which IAM asks to be allowed for the image and for its version.
+    With `regions_listed` it may also list the regions that its account has enabled. With `details` it may also list
+    aliases, which IAM requires to be allowed on the image and on its versions.
     """
     statements = [
         _statement("ListImages", ["sagemaker:ListImages"], [ANY], _condition(reaches)),
@@ -83,7 +83,7 @@ def reader_policy(
 
 
 def caller_policy(callers: Callers) -> Document:
-    """What the identity needs that assumes the roles."""
+    """The policy of the identity that assumes the roles."""
     statements = []
     if callers.roles:
         statements.append(_statement("AssumeRoles", ["sts:AssumeRole"], sorted(set(callers.roles))))
@@ -115,9 +115,9 @@ def publisher_policy(
     keys: Iterable[str] = (),
     buckets: Iterable[str] = (),
 ) -> Document:
-    """What the identity needs that publishes: objects, the list of those below their keys, and tables.
+    """The policy of the identity that publishes: objects, the listing of their keys, and tables.
 
-    `keys` are those of KMS under which objects are encrypted: ids, aliases or ARNs. `buckets` are ARNs of S3 Tables.
+    `keys` are the KMS keys that encrypt the objects: ids, aliases or ARNs. `buckets` are ARNs of S3 Tables.
     """
     statements = [*_objects(shelves)] if shelves else []
     if shops:
@@ -152,7 +152,7 @@ def _objects(shelves: Sequence[Shelf]) -> list[Document]:
 
 
 def _encrypting(sid: str, partition: str, key: str) -> Document:
-    """Read is what a publication does too, of the manifest. A policy names no alias but as a condition."""
+    """Allow encryption, and decryption for reading the manifest. A policy can name an alias only as a condition."""
     actions = ["kms:Decrypt", "kms:GenerateDataKey"]
     whole = (
         key if key.startswith("arn:") else f"arn:{partition}:kms:*:*:{key if '/' in key else f'key/{key}'}"
@@ -180,7 +180,7 @@ def _statement(
 
 
 def _condition(reaches: Iterable[Reach]) -> Document | None:
-    """ListImages knows no resource; where the regions are known, those are what narrows it."""
+    """Restrict ListImages, which takes no resource, to the regions; None if a region is unknown."""
     regions = {reach.region for reach in reaches}
     if None in regions or not regions:
         return None
@@ -188,7 +188,7 @@ def _condition(reaches: Iterable[Reach]) -> Document | None:
 
 
 def _arns(reaches: Sequence[Reach], kind: str, tail: str) -> list[str]:
-    """Each account with its own patterns, if they differ; together where one is not known, or they are many."""
+    """Each account with its own patterns if they differ; together if an account is unknown or ARNs are too many."""
     differ = len({frozenset(reach.images) for reach in reaches}) > 1
     if differ and all(reach.account_id for reach in reaches):
         own = sorted({arn for reach in reaches for arn in _together([reach], kind, tail)})
@@ -210,14 +210,14 @@ def _together(reaches: Sequence[Reach], kind: str, tail: str) -> list[str]:
 
 
 def _patterns(globs: Iterable[str]) -> list[str]:
-    """The configured patterns as IAM writes them, in both cases; all images if these are too many."""
+    """The configured patterns as IAM wildcards, also in lower case; `*` if there are too many."""
     wanted = {_iam(glob) for glob in globs}
     both = wanted | {pattern.lower() for pattern in wanted}
     return [ANY] if ANY in wanted or len(both) > _MOST_PATTERNS else sorted(both)
 
 
 def _iam(glob: str) -> str:
-    """A pattern of file names as a wildcard of IAM, which is never narrower."""
+    """Translate a glob to an IAM wildcard that matches at least the same names."""
     pattern, inside = "", False
     for letter in glob:
         if letter == "[" and not inside:

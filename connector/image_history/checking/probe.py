@@ -1,7 +1,7 @@
-"""How AWS behaves where it is not documented, told from one image by requests that only read.
+"""Observes how AWS behaves where it is not documented, on one image, with requests that only read.
 
-Each experiment is a function from the subject to what it observed. What this image cannot tell is said to be
-not told, and why: nothing is guessed. Must not know boto3, or how it is shown.
+Each experiment is a function from the subject to its observations. If the image cannot answer a question, the answer
+is "not told", with the reason: nothing is guessed. Must not know boto3, or how it is shown.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _EPOCH = 0
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One question with what the answers show; `evidence` names no account and no image."""
+    """One question, its answer, and the evidence, which names no account and no image."""
 
     question: str
     answer: str
@@ -42,7 +42,7 @@ Experiment = Callable[[Subject], Iterator[Observation]]
 
 
 def observe(subject: Subject) -> tuple[Observation, ...]:
-    """Make all experiments, one after the other, at the scope's pace.
+    """Run all experiments, one after the other, at the scope's pace.
 
     Raises a TransientError or a FatalError of the calls; a refusal is an observation.
     """
@@ -86,7 +86,7 @@ def _filter_paging(subject: Subject) -> Iterator[Observation]:
 
 
 def _paging_of(subject: Subject, field: Field) -> Observation:
-    """One row is asked for, and the first one in the order is older than the filter allows."""
+    """Request one row, where the first row in the order is older than the filter allows."""
     question = f"filter and pages, {field.name}After"
     by_number = subject.rows
     by_time = sorted(subject.rows, key=field.ms)
@@ -124,7 +124,7 @@ def _filter_bounds(subject: Subject) -> Iterator[Observation]:
 
 
 def _bound_of(subject: Subject, field: Field, bound: str) -> Observation:
-    """A version whose time is a whole second is asked for with exactly this second as the limit."""
+    """Use the exact time of a version as the limit, if that time is a whole second."""
     question = f"bound, {field.name}{bound}"
     exact = [row for row in subject.rows if field.ms(row) % 1000 == 0]
     if not exact:
@@ -207,7 +207,7 @@ def _tokens(subject: Subject) -> Iterator[Observation]:
 
 
 def _bindings(subject: Subject, token: str) -> Iterator[Observation]:
-    """What else than the request that it came from takes a token."""
+    """Which requests accept a token, other than the one that it came from."""
     changed = {
         "MaxResults": replace(_FIRST, page_size=2),
         "SortOrder": replace(_FIRST, sort_order="DESCENDING"),
@@ -223,7 +223,7 @@ def _bindings(subject: Subject, token: str) -> Iterator[Observation]:
 
 
 def _absences(subject: Subject) -> Iterator[Observation]:
-    """How AWS says that something is not there, and whether Describe knows more than the list."""
+    """How AWS answers for what does not exist, and whether Describe finds a version that the list lacks."""
     calls = subject.calls
     listed = subject.ask(Question(page_size=1), image_name=NOBODY).refusal
     yield Observation(
@@ -266,7 +266,7 @@ def _case(arn: str, name: str) -> str:
 
 
 def _details(subject: Subject) -> Iterator[Observation]:
-    """Whether Describe tells the same times as the list."""
+    """Whether Describe returns the same times as the list."""
     if not subject.rows:
         return
     row = subject.rows[-1]
@@ -284,7 +284,7 @@ _IMAGE_TIME = "image's LastModifiedTime after a new version"
 
 
 def _image_time(subject: Subject) -> Iterator[Observation]:
-    """Whether the list of images tells of new versions, which setting hints.trust_image_time rests on."""
+    """Whether a new version moves its image's time in the list of images, as hints.trust_image_time assumes."""
     image = subject.image
     if image is None or not subject.rows or not subject.whole:
         yield _not_told(_IMAGE_TIME, "not all versions were read")

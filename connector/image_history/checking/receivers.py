@@ -1,4 +1,4 @@
-"""Whether who is to be told of news can be told: commands that there are. Nothing is sent.
+"""Checks whether the commands of `notify` exist and may be run. Nothing is sent.
 
 Must not know how anybody is told.
 """
@@ -13,7 +13,7 @@ from image_history.config import Config
 
 
 def look_at_receivers(config: Config) -> Iterator[Result]:
-    """A result for each entry of `notify`. What fails there leaves a sync that has news with 4: its load stands."""
+    """A result for each entry of `notify`. If one fails, a sync with news exits with 4, and its load is kept."""
     for index, entry in enumerate(config.notify):
         name = entry.called(index)
         if entry.run is not None and shutil.which(entry.run[0]) is None:

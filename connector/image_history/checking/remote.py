@@ -1,6 +1,6 @@
-"""Whether AWS lets a sync in: credentials, accounts, each operation of each scope, and the clock.
+"""Checks a sync's access to AWS: credentials, accounts, each operation of each scope, and the clock.
 
-Each is asked with the cheapest real call that only reads. Must not know boto3, files, or SQL.
+Each check makes the cheapest real call that only reads. Must not know boto3, files, or SQL.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ATTEMPTS = 2
 _WAIT = timedelta(seconds=2)
 _WARN_SECONDS = 60
 _FAIL_SECONDS = 240
-# AWS gives whole seconds, and the answer took its time.
+# AWS gives its time in whole seconds, and the answer takes time to arrive.
 _BLUR_SECONDS = 2
 _CLOCK_FIX = (
     "Set this machine's clock, best by NTP (timedatectl set-ntp true): AWS refuses requests that are 5 minutes "
@@ -56,7 +56,7 @@ _LONGEST_NAME = 63
 
 @dataclass(slots=True)
 class _Scope:
-    """One scope under examination: what was found, and how far its clock was from this machine's."""
+    """One scope under examination: what was found, and how far AWS's clock was from this machine's."""
 
     target: Target
     results: list[Result] = field(default_factory=list)
@@ -67,9 +67,9 @@ class _Scope:
 
 
 def find_and_look(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
-    """Find out what is to be read, and examine every scope of it, many at a time.
+    """Find the scopes to read, and examine them, many at a time.
 
-    A scope that fails among others that can be read makes a sync partial, so its codes become 4.
+    If other scopes can be read, a scope that fails makes a sync partial, so its exit codes become 4.
     """
     brief = msgspec.structs.replace(
         config,
@@ -92,7 +92,7 @@ def find_and_look(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
 
 
 def _unfound(error: ConnectorError, where: str = "accounts and regions") -> Result:
-    """Why nobody knows what is to be read: a profile, a region, or an organization."""
+    """Why the scopes to read are unknown: a profile, a region, or an organization failed."""
     if isinstance(error, CredentialsError):
         fix = "Allow it to the credentials that list the accounts: see check --emit-policy=caller."
     elif isinstance(error, ConfigError):
@@ -121,7 +121,7 @@ def _examine(target: Target, config: Config, knowledge: Knowledge, callers: Call
 
 
 def _twice(scopes: Iterable[_Scope]) -> Iterable[Result]:
-    """Two entries that lead to one account and region: a sync reads nothing then."""
+    """A failure if two entries lead to the same account and region: a sync then reads nothing."""
     try:
         require_distinct([scope.opened for scope in scopes if scope.opened is not None])
     except ConfigError as error:
@@ -134,7 +134,7 @@ def _refused(scope: _Scope, error: ConnectorError) -> Result:
     if isinstance(scope.target.fault, ConfigError):
         return _unfound(error, scope.where)
     if scope.target.fault is not None:
-        fix = "Do as it says, or name the account's regions in the configuration instead of all."
+        fix = "Follow the message, or name the account's regions in the configuration instead of all."
         return failed("regions", scope.where, error.message, fix=fix, exit_code=_fatal_code(error))
     if isinstance(error, CredentialsError):
         return _bad_credentials(scope, error)
@@ -148,7 +148,7 @@ def _refused(scope: _Scope, error: ConnectorError) -> Result:
 
 
 def _fatal_code(error: ConnectorError) -> int:
-    """What a sync exits with that can read nothing because of this."""
+    """The exit code of a sync that can read nothing because of this error."""
     return CredentialsError.exit_code if isinstance(error, AccessDeniedError) else error.exit_code
 
 
@@ -183,7 +183,7 @@ def _network_fix() -> str:
         if name.upper() in {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "AWS_CA_BUNDLE"}
         or name.startswith("AWS_ENDPOINT_URL")
     ]
-    named = f" Set here, and worth a look: {', '.join(variables)}." if variables else ""
+    named = f" Set here, check them too: {', '.join(variables)}." if variables else ""
     return (
         "Check the network, the name of the region, a proxy (HTTPS_PROXY) and its certificate authority "
         f"(AWS_CA_BUNDLE).{named}"
@@ -191,7 +191,7 @@ def _network_fix() -> str:
 
 
 def _operations(scope: _Scope, opened: OpenScope, knowledge: Knowledge, *, details: bool) -> None:
-    """Make one call of each operation, on an image that is there if there is any."""
+    """Make one call of each operation, on an image that exists, if there is one."""
     examined = _Operations(scope, opened.calls)
     name = examined.list_images(opened.target) or _known_image(opened, knowledge)
     made_up = name or _made_up(opened.target)
@@ -223,7 +223,7 @@ def _known_image(opened: OpenScope, knowledge: Knowledge) -> str | None:
 
 
 def _made_up(target: Target) -> str:
-    """A name that matches what is configured, so that a policy narrowed to that lets it pass."""
+    """A name that matches the configured patterns, so that a policy limited to these allows it."""
     glob = target.images.include[0]
     name = "".join("x" if letter in "?[]!" else letter for letter in glob)
     return name.replace("*", "image-history-check")[:_LONGEST_NAME].strip("-.") or "image-history-check"
@@ -231,7 +231,7 @@ def _made_up(target: Target) -> str:
 
 @dataclass(slots=True)
 class _Operations:
-    """The calls of one scope. An image that is not found proves that one may ask for it."""
+    """The calls of one scope. The answer "not found" also proves that the call is allowed."""
 
     scope: _Scope
     calls: ScopeCalls
@@ -256,7 +256,7 @@ class _Operations:
         return rows[0].Version if rows else None
 
     def try_call(self, operation: str, call: Callable[[], Response]) -> Response | None:
-        """Make the call; what it returns, None if it failed or found nothing."""
+        """Make the call and return its answer; None if it failed or found nothing."""
         self.tried += 1
         answer: Response | None = None
         try:
@@ -281,7 +281,7 @@ class _Operations:
                 return failed("permission", where, error.message, fix=fix, exit_code=3)
             return warning("permission", where, error.message, fix)
         if isinstance(error, MalformedResponseError):
-            fix = "Look whether a proxy or a gateway answers in AWS's place."
+            fix = "Check whether a proxy or a gateway answers instead of AWS."
             return failed("endpoint", where, error.message, fix=fix, exit_code=SourceError.exit_code)
         if isinstance(error, TransientError | SourceError):
             return _unreachable(self.scope, error)
@@ -289,7 +289,7 @@ class _Operations:
         return failed("permission", where, error.message, fix=fix, exit_code=4)
 
 
-# What a sync cannot do without; it goes on where another operation is denied.
+# The operations that a sync needs; if another one is denied, it goes on without it.
 _NEEDED = frozenset({"ListImages", "ListImageVersions"})
 _WITHOUT: Mapping[str, str] = {
     "ListImages": " in this region: without it nothing of it is read",
@@ -301,7 +301,7 @@ _WITHOUT: Mapping[str, str] = {
 
 
 def _clock(scopes: Iterable[_Scope]) -> Iterable[Result]:
-    """This machine's clock against AWS's, by the answer that is farthest off."""
+    """Compare this machine's clock with AWS's, by the answer that differs most."""
     skews = [scope.skew_seconds for scope in scopes if scope.skew_seconds is not None]
     if not skews:
         return

@@ -1,4 +1,4 @@
-"""What a check found, as values: how it went, what is wrong, how to fix it, and what a process exits with.
+"""What a check found, as values: how it went, what is wrong, how to fix it, and the exit code.
 
 Pure; must not know how anything is checked.
 """
@@ -13,7 +13,7 @@ PARTIAL = 4
 
 
 class Level(StrEnum):
-    """How a check went: a warning needs a look, a failure keeps a sync from doing all of its work."""
+    """The outcome of a check: a warning needs attention, a failure keeps a sync from doing all of its work."""
 
     OK = "ok"
     WARNING = "warning"
@@ -36,29 +36,29 @@ class Result:
 
 
 def ok(check: str, where: str, told: str) -> Result:
-    """All is well."""
+    """A check that found no problem."""
     return Result(check, where, Level.OK, told)
 
 
 def warning(check: str, where: str, told: str, fix: str) -> Result:
-    """A sync runs, but somebody should look."""
+    """A sync can run, but there is a problem to look at."""
     return Result(check, where, Level.WARNING, told, fix)
 
 
 def failed(check: str, where: str, told: str, *, fix: str, exit_code: int) -> Result:
-    """A sync would fail, wholly or in part."""
+    """A sync would fail, completely or in part."""
     return Result(check, where, Level.FAILED, told, fix, exit_code)
 
 
 def exit_code(results: Iterable[Result], *, strict: bool = False) -> int:
-    """The most severe code, which comes first in the list of exit codes; 0 if nothing failed.
+    """The most severe exit code, which is the lowest one; 0 if nothing failed.
 
-    With `strict` a warning counts as what a sync has to do without (4).
+    With `strict`, a warning counts as a partial sync (4).
     """
     codes = (PARTIAL if strict and each.level is Level.WARNING else each.exit_code for each in results)
     return min((code for code in codes if code), default=0)
 
 
 def softened(results: Sequence[Result]) -> tuple[Result, ...]:
-    """The results of one scope among others that can be read: a sync is then partial, and nothing worse."""
+    """The results of one scope if others can be read: its failures then only make a sync partial."""
     return tuple(replace(each, exit_code=PARTIAL) if each.exit_code else each for each in results)

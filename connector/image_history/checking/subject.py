@@ -1,4 +1,4 @@
-"""The image that a probe asks about, and how it is asked: whatever AWS answers, refusals included, as values.
+"""The image of a probe, and the requests about it. Every answer of AWS, also a refusal, is a value.
 
 Only reads, at the scope's own pace; must not know what is concluded.
 """
@@ -18,7 +18,7 @@ from image_history.model import Scope
 
 Response = TypeVar("Response")
 PAGE = 100
-# Read of an image at most, so that the largest one costs no more than a minute.
+# The most pages that are read of an image, so that the largest one takes no more than a minute.
 _MOST_PAGES = 10
 NOBODY = "image-history-probe-of-nothing"
 
@@ -72,7 +72,7 @@ class Field:
         return epoch_ms(self.read(row))
 
     def question(self, *, after: int | None = None, before: int | None = None) -> Question:
-        """All that is so old, sorted by the field, the oldest first."""
+        """The question for the versions within the limits, sorted by the field, the oldest first."""
         return self.limited(Question(self.sort_by, "ASCENDING", PAGE), after, before)
 
 
@@ -93,7 +93,7 @@ FIELDS = (MODIFIED, CREATED)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer: rows and token, or what AWS refused it with. `date_ms` is the server's Date."""
+    """One answer: rows and token, or AWS's reason for refusing it. `date_ms` is the server's Date."""
 
     rows: tuple[ImageVersion, ...] = ()
     token: str | None = None
@@ -108,9 +108,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One image of a scope. `others` are names of further images, `rows` its versions by number, read so far.
+    """One image of a scope. `others` are names of further images; `rows` are the versions read so far, by number.
 
-    `whole` says that these are all of them. `image` is what the scope's list of images said of it, read at
+    `whole` says that all versions were read. `image` is its entry in the scope's list of images, which was read at
     `listed_ms` (UTC epoch milliseconds, AWS's clock).
     """
 
@@ -124,7 +124,7 @@ class Subject:
     listed_ms: int = 0
 
     def ask(self, question: Question, token: str | None = None, *, image_name: str | None = None) -> Page:
-        """One page. Raises what is no answer: a TransientError, or a FatalError."""
+        """Request one page. Raises a TransientError or a FatalError if there is no answer."""
         parameters = question.parameters(image_name or self.image_name, token)
         try:
             answer = self.calls.list_image_versions_with(parameters)
@@ -133,7 +133,7 @@ class Subject:
         return Page(answer.body.ImageVersions, answer.body.NextToken, None, answer.date_ms)
 
     def read(self, question: Question, token: str | None = None) -> list[ImageVersion]:
-        """All rows of a listing, or those of its first pages."""
+        """Read all rows of a listing, or those of its first pages if it is long."""
         rows: list[ImageVersion] = []
         page = self.ask(question, token)
         for _ in range(_MOST_PAGES):
@@ -144,7 +144,7 @@ class Subject:
         return rows
 
     def loaded(self) -> Subject:
-        """The subject with its rows. Raises whatever its first page is refused with."""
+        """Read the rows, and return the subject with them. Raises the error of a first page that is refused."""
         rows: list[ImageVersion] = []
         answer = self.calls.list_image_versions_with(VERSIONS.parameters(self.image_name, None))
         page = Page(answer.body.ImageVersions, answer.body.NextToken, None, answer.date_ms)
@@ -163,7 +163,7 @@ class Subject:
             return self.refused(error)
 
     def refused(self, error: ConnectorError) -> str:
-        """AWS's words, without account and image."""
+        """AWS's reason, without the names of account and images."""
         return self.masked(error.message.partition(" failed: ")[2] or error.message)
 
     def masked(self, text: str) -> str:

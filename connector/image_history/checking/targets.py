@@ -1,6 +1,6 @@
-"""Whether what `publish` names can be published: places that can be written, and tables that there are.
+"""Checks whether the entries of `publish` can be published: writable destinations, and tables that exist.
 
-Only looks. Must not know how anything is published.
+Read-only. Must not know how anything is published.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from image_history.warehouse.warehouse import WarehouseFile
 
 
 def look_at_targets(config: Config) -> Iterator[Result]:
-    """A result for each entry of `publish` but the lakes. What fails there leaves a sync with 4: its load stands."""
+    """A result for each entry of `publish` except lakes. If one fails, a sync exits with 4, and its load is kept."""
     for entry in config.publish:
         if is_lake(str(entry.to)):
             continue  # checking/lakes.py
         try:
             require_ready(entry, WarehouseFile(config.warehouse))
         except WarehouseError:
-            # Told as the warehouse's own trouble; the tables cannot be looked up.
+            # The check of the warehouse reports this; the tables cannot be looked up.
             continue
         except ConnectorError as error:
             yield _trouble(entry, error)

@@ -1,4 +1,4 @@
-"""What only a change tells: where a token goes on when the list has moved, and how far lists lag behind.
+"""Observes what only a change shows: where a token continues in a list that has changed, and how far lists lag.
 
 Tokens are taken before the change, which somebody else has to make, and used after it. Only reads.
 """
@@ -28,7 +28,7 @@ class Wait:
     clock: Callable[[], float] = time.monotonic
 
     def moments(self) -> Iterator[None]:
-        """One after another until the time is over or a stop is asked for."""
+        """Yield at each poll until the time is over or a stop is requested."""
         until = self.clock() + self.seconds
         while not self.stop.requested and self.clock() < until:
             yield
@@ -39,8 +39,8 @@ class Wait:
 class _Held:
     """Tokens that were taken before the change.
 
-    `newest` goes on behind the version that was changed last, in an order that begins with the newest change.
-    `oldest_first`, asked with `size`, goes on before the end of the same order the other way round.
+    `first` has the version that was changed last; its token continues after that version, newest change first.
+    `oldest_first` is a token of the reverse order, requested with `size`, that continues before the end of the list.
     """
 
     first: Page
@@ -49,7 +49,7 @@ class _Held:
 
 
 def watch(subject: Subject, wait: Wait) -> tuple[Observation, ...]:
-    """Wait for a version to be created or updated, and tell what the tokens from before then give.
+    """Wait for a version to be created or updated, then report what the tokens from before return.
 
     Raises a TransientError or a FatalError of the calls.
     """
@@ -87,7 +87,7 @@ def _oldest_first(size: int) -> Question:
 
 
 def _kind(subject: Subject, held: _Held, now: Page) -> Observation:
-    """Whether the token counts rows, knows the last row's key, or belongs to a copy of the list."""
+    """Whether the token is a number of rows, the key of the last row, or belongs to a copy of the list."""
     before, changed = held.first.rows[0], now.rows[0]
     if MODIFIED.ms(changed) < MODIFIED.ms(before) or changed.Version == before.Version:
         return Observation(_KIND, NOT_TOLD, "the version that was changed last went, or was changed again")
@@ -105,7 +105,7 @@ def _kind(subject: Subject, held: _Held, now: Page) -> Observation:
 
 @dataclass(slots=True)
 class _Lag:
-    """When Describe knew the next version first, and when the list showed it, by the server's clock."""
+    """When Describe first found the next version, and when the list showed it, by the server's clock."""
 
     subject: Subject
     described_ms: int | None = None
@@ -116,7 +116,7 @@ class _Lag:
         self.number = self.subject.rows[-1].Version + 1
 
     def look(self, page: Page) -> None:
-        """Hold the list against Describe, until the version is described."""
+        """Record when the list shows the version, and call Describe until it finds the version."""
         if self.number in page.numbers:
             self.listed_ms = page.date_ms
         if self.described_ms is None:
@@ -126,7 +126,7 @@ class _Lag:
                 self.described_ms = answer.date_ms
 
     def told(self) -> Observation:
-        """How much later the list knew of the version."""
+        """How much later than Describe the list showed the version."""
         if self.described_ms is None or self.listed_ms is None:
             return Observation(_LAG, NOT_TOLD, "a version was changed, none was created")
         seconds = (self.listed_ms - self.described_ms) / 1000

@@ -1,4 +1,4 @@
-"""The command line `image-history`: the root, its global options, and what becomes of an error.
+"""The command line `image-history`: the root, its global options, and how errors are reported.
 
 Verbs are modules of their own, imported when they are called; must not know what a verb does.
 """
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 PROGRAM = "image-history"
 _BROKEN_PIPE = 141
-# With it in the environment, a shell asks what may come next.
+# The variable of the environment by which a shell requests completions.
 COMPLETE = "_IMAGE_HISTORY_COMPLETE"
 
 _INSTEAD_OF_MERGING = (
     "Let each machine read whole accounts and regions with --part I/N, and publish to one lake table under a label "
     "of its own: see docs/machines.md."
 )
-# What went, and what to do instead.
+# Removed verbs and options, with what to do instead.
 _GONE = dict.fromkeys(("merge", "--shard", "--hand-over"), _INSTEAD_OF_MERGING)
 
 # Name -> (module whose `command` it is, its line in --help). Kept here so that --help imports no verb.
@@ -59,18 +59,18 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("image_history.cli.list", "List an image's versions straight from AWS."),
     "log": ("image_history.cli.log", "Show what happened to one image, the newest first."),
     "manual": ("image_history.cli.manual", "Print the manual page."),
-    "notify": ("image_history.cli.notify", "Tell receivers of news; each sync does too; --test tries them."),
+    "notify": ("image_history.cli.notify", "Send news to receivers; each sync does too; --test tries them."),
     "plan": ("image_history.cli.plan", "Show what a sync would do now, and how many calls it takes."),
     "publish": (
         "image_history.cli.publish",
-        "Bring the configured datasets and lake tables in step; each sync does too.",
+        "Update the configured datasets and lake tables; each sync does too.",
     ),
     "queries": ("image_history.cli.queries", "Show the saved queries, with an example each."),
-    "query": ("image_history.cli.query", "Ask the warehouse in SQL; read-only and locked down."),
-    "report": ("image_history.cli.report", "Write one HTML file that shows what exists, changed and went."),
+    "query": ("image_history.cli.query", "Query the warehouse with SQL; read-only and locked down."),
+    "report": ("image_history.cli.report", "Write one HTML file: what exists, changed and was deleted."),
     "runs": ("image_history.cli.runs", "Show what the last syncs did."),
     "schema": ("image_history.cli.schema", "Show every table and column with its meaning."),
-    "shell": ("image_history.cli.shell", "Ask the warehouse interactively, with history and completion."),
+    "shell": ("image_history.cli.shell", "Query the warehouse interactively, with history and completion."),
     "simulate": ("image_history.cli.simulate", "Serve SageMaker's image API on a loopback port."),
     "status": ("image_history.cli.status", "Show how fresh each scope is; --max-age for monitoring."),
     "sync": ("image_history.cli.sync", "Read what changed at AWS and load it; the main job."),
@@ -152,14 +152,14 @@ def global_options() -> list[click.Parameter]:
 
 
 class Verb(click.Command):
-    """A verb: takes the global options after its name as well as before it."""
+    """A verb, which accepts the global options after its name as well as before it."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.params = [*self.params, *global_options()]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the arguments; an option of an earlier version gets a sentence."""
+        """Parse the arguments; UsageError explains a removed option or a missing argument."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -181,7 +181,7 @@ class Verb(click.Command):
         try:
             return super().invoke(ctx)
         except EOFError as error:
-            # click would take it for Ctrl-C.
+            # click would treat it as Ctrl-C.
             raise ConnectorError(
                 "Standard input ended before the question on it was answered; nothing was interrupted."
             ) from error
@@ -204,7 +204,7 @@ class Root(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb that is meant; a slip of the finger gets the nearest name."""
+        """Find the verb; the UsageError for an unknown name suggests the nearest one."""
         name = args[0] if args else ""
         if name in _GONE:
             raise click.UsageError(f"The verb {name} is gone. {_GONE[name]}", ctx)
@@ -215,7 +215,7 @@ class Root(click.Group):
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The verbs and options that begin so, without importing a verb."""
+        """The verbs and options that begin with the typed text, without importing a verb."""
         from click.shell_completion import CompletionItem
 
         found = [
@@ -258,10 +258,10 @@ def _show_version(context: click.Context, *, wanted: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave the process with its exit code, at once.
+    """Run the command line, and end the process at once with its exit code.
 
-    An interpreter would wait for threads whose call hangs, and then take apart what the operating system frees as
-    well: the thirtieth part of what a sync of a hundred thousand rows costs. Nothing is left to an exit handler.
+    A normal exit would wait for threads whose call hangs, and then free memory that the operating system frees as
+    well, which takes a thirtieth of the time of a sync of a hundred thousand rows. No exit handler is needed.
     """
     open_standard_streams()
     trim_process()
@@ -270,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _told(code: int) -> int:
-    """The exit code, once all that was said is out: another one if stdout takes no more."""
+    """Flush the output and return the exit code: another one if stdout cannot be written."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -285,10 +285,10 @@ def _told(code: int) -> int:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line and return its exit code; whatever went wrong is one sentence on stderr."""
+    """Run the command line and return its exit code; an error is one sentence on stderr."""
     os.umask(0o077)
     if COMPLETE in os.environ:
-        # Knows our bash.
+        # Registers our completion for bash.
         import_module("image_history.cli.completion")
     try:
         result = root.main([*arguments], prog_name=PROGRAM, standalone_mode=False, obj=None)
@@ -299,7 +299,7 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return complain("Interrupted.", 130)
     except SystemExit as leaving:
-        # click's answer to a shell that completes, and to a reader that went away; verbs return their exit code.
+        # click exits so after a completion, and if the reader of a pipe is gone; verbs return their exit code.
         return int(leaving.code or 0) if COMPLETE in os.environ else _BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the one place where the unexpected is caught
         return _failed(error)
@@ -307,7 +307,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _misused(error: click.ClickException) -> int:
-    """What click says of a mistake, broken between words where a terminal ends."""
+    """Print click's message about a usage error, wrapped to the terminal."""
     with StringIO() as told:
         error.show(told)
         click.echo("\n".join(map(_fitted, told.getvalue().splitlines())), err=True)
@@ -315,7 +315,7 @@ def _misused(error: click.ClickException) -> int:
 
 
 def _fitted(text: str) -> str:
-    """The text in lines that fit the terminal behind stderr, if there is one; no word is broken."""
+    """The text, wrapped between words to the terminal on stderr, if there is one."""
     if sys.stderr is None or not sys.stderr.isatty():
         return text
     import textwrap
@@ -324,7 +324,7 @@ def _fitted(text: str) -> str:
         width = os.get_terminal_size(sys.stderr.fileno()).columns
     except OSError:
         return text
-    # A terminal that tells no width has 0.
+    # The width is 0 if the terminal does not report one.
     return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False) if width else text
 
 
@@ -340,7 +340,7 @@ def _failed(error: Exception) -> int:
 
 
 def complain(message: str, code: int, context: Mapping[str, object] | None = None) -> int:
-    """Say on stderr why the process exits with `code`, and return that; with JSON logs it is one of their lines."""
+    """Print on stderr why the process exits with `code`, as a log line if logs are JSON; returns `code`."""
     from image_history.cli.logs import as_json
 
     traceback_wanted = code != _BROKEN_PIPE and _wants_traceback()
@@ -363,11 +363,11 @@ def _masked(value: object) -> object:
 
 
 def _wants_traceback() -> bool:
-    """With -vv, which logs pages as well, however it was written."""
+    """Whether an exception is being handled and -vv was given, which sets the level DEBUG."""
     pages = logging.getLogger("image_history").isEnabledFor(logging.DEBUG)
     return pages and sys.exc_info()[0] is not None
 
 
 def printable(text: str) -> str:
-    """The text without control characters, which a terminal would obey."""
+    """The text with spaces for control characters, which a terminal would interpret."""
     return "".join(character if character.isprintable() else " " for character in text)

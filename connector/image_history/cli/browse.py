@@ -1,4 +1,4 @@
-"""One image's versions straight from AWS, as boto3's paginator gives them: parameters, pages, resume tokens.
+"""One image's versions straight from AWS, as boto3's paginator returns them: parameters, pages, resume tokens.
 
 Must not know streams, checkpoints or the warehouse; proves nothing about what it did not see.
 """
@@ -34,7 +34,7 @@ class Pages(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Browse:
-    """What is asked of AWS; None leaves a choice to AWS. Time bounds are inclusive, in UTC epoch seconds.
+    """The parameters of a listing; None leaves the choice to AWS. Time bounds are inclusive, in UTC epoch seconds.
 
     AWS's own defaults: CREATION_TIME, DESCENDING, 10 rows a page.
     """
@@ -74,9 +74,9 @@ class _Members(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class ResumeToken:
-    """Where a cut listing goes on: AWS's token of a page (None: the first), and how many of its rows to skip.
+    """Where a listing continues: AWS's token of a page (None: the first), and how many of its rows to skip.
 
-    Its text is that of boto3's and the AWS CLI's paginators, so that each continues what another began.
+    Its text has the format of boto3's and the AWS CLI's paginators, so that each can continue a listing of another.
     """
 
     service_token: str | None = None
@@ -91,7 +91,7 @@ class ResumeToken:
 
     @classmethod
     def decode(cls, text: str) -> ResumeToken:
-        """Read a token of a paginator; any other text is AWS's own token, as paginators take it too.
+        """Read a token of a paginator; any other text is AWS's own token, which paginators accept too.
 
         ConfigError for a text that is too short or too long for either.
         """
@@ -110,9 +110,9 @@ class ResumeToken:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The rows in AWS's order; `next_token` continues behind them, None at the end of the list.
+    """The rows in AWS's order; `next_token` continues after them; None at the end of the list.
 
-    `page_size` is what every request asked for, None if that was left to AWS.
+    `page_size` is that of every request; None if it was left to AWS.
     """
 
     rows: tuple[ImageVersion, ...]
@@ -138,7 +138,7 @@ def browse(
             return Listing(tuple(rows), ResumeToken(page.token, skip + room).encode(), wanted.page_size)
         if len(rows) == max_items and page.next_token is not None:
             return Listing(tuple(rows), ResumeToken(page.next_token).encode(), wanted.page_size)
-        # A token from larger pages skips more rows than one of ours has.
+        # A token that was made with larger pages may skip more rows than one of our pages has.
         skip = max(0, skip - len(page.rows))
     return Listing(tuple(rows), None, wanted.page_size)
 
@@ -146,10 +146,10 @@ def browse(
 def browse_from(
     pages: Pages, wanted: Browse, *, start: ResumeToken, default_page_size: int, max_items: int | None = None
 ) -> Listing:
-    """`browse` where no page size is asked for: with the default one.
+    """Browse with the default page size, for a listing that names none.
 
     AWS may bind a token to the page size that it was made with. A token of `aws ... --max-items` was made
-    with AWS's own, so a token that is refused is tried once more without a page size.
+    with AWS's default, so a token that is refused is tried once more without a page size.
     """
     sized = replace(wanted, page_size=default_page_size)
     try:
@@ -162,7 +162,7 @@ def browse_from(
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """One page, the token that asked for it, and the one that continues after it."""
+    """One page, the token that it was requested with, and the token of the page after it."""
 
     rows: tuple[ImageVersion, ...]
     token: str | None

@@ -1,4 +1,4 @@
-"""`image-history check`: whether a sync could run here and now, and how to fix what is wrong.
+"""`image-history check`: whether a sync can run, and how to fix each problem.
 
 Must not know how anything is checked.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from image_history.checking.results import Result
     from image_history.config import Config
 
-# So many of one kind are shown each, where all is well.
+# If a check succeeded more often than this, its results are shown as one line.
 _SHOWN_EACH = 8
 _NEEDS_TOO = {
     "caller": "The identity that assumes the roles needs another policy",
@@ -37,11 +37,9 @@ _WHO = ("reader", "caller", "publisher")
     type=click.Choice(_WHO),
     is_flag=False,
     flag_value="reader",
-    help="Print the least IAM policy of who reads; of who assumes its roles; of who publishes to S3.",
+    help="Print the least IAM policy: of the reader, of the caller of its roles, or of the publisher to S3.",
 )
-@click.option(
-    "--probe", is_flag=True, help="Find out how AWS behaves where it is not documented; only reads."
-)
+@click.option("--probe", is_flag=True, help="Observe how AWS behaves where it is not documented; only reads.")
 @click.option(
     "--image",
     metavar="NAME",
@@ -57,10 +55,10 @@ _WHO = ("reader", "caller", "publisher")
 @click.option(
     "--watch",
     metavar="DURATION",
-    help="Let the probe wait so long for somebody to create or update a version, which tells still more.",
+    help="Wait this long for a version to be created or updated, and then observe more.",
 )
 @click.option(
-    "--strict", is_flag=True, help="Exit 4 if there is a warning: something that a sync does without."
+    "--strict", is_flag=True, help="Exit with 4 if there is a warning: a problem that a sync can run with."
 )
 @document_option
 @click.pass_obj
@@ -69,8 +67,8 @@ def command(
 ) -> int:
     """Check credentials, permissions, clock, warehouse, landing folder and disk; nothing is written anywhere.
 
-    Each operation that a sync needs is called once in each scope, as cheaply as it can be. The exit code is 0
-    when nothing failed (warnings count with --strict only), else that of the worst failure.
+    Each operation that a sync needs is called once in each scope, with the cheapest request. The exit code is 0
+    if nothing failed (warnings count only with --strict), else that of the worst failure.
     """
     if policy is not None:
         return _emit_policy(shared.config(), policy)
@@ -140,7 +138,7 @@ def _print(results: Sequence[Result], code: int) -> None:
 
 
 def _lines(results: Sequence[Result]) -> Iterator[tuple[str, str, str, str]]:
-    """A line each; where very many scopes are well, one for all of them."""
+    """A line for each result; one line for a check that succeeded in very many scopes."""
     from image_history.checking.results import Level
 
     well = Counter(each.check for each in results if each.level is Level.OK)
@@ -154,12 +152,12 @@ def _lines(results: Sequence[Result]) -> Iterator[tuple[str, str, str, str]]:
                 each.check,
                 f"{well[each.check]:,} times",
                 each.level.value,
-                "each is well; --json names them",
+                "all are ok; --json names them",
             )
 
 
 def _from_here(where: str) -> str:
-    """A path below the working directory as one from there, which leaves more room."""
+    """A path below the working directory, relative to it, which leaves more room."""
     here = f"{Path.cwd()}{os.sep}"
     return where.removeprefix(here) if len(where) > len(here) else where
 

@@ -1,4 +1,4 @@
-"""What the word before the cursor may become: pure.
+"""Finds completions of the word before the cursor. Pure.
 
 Must not know the terminal, nor where the words come from.
 """
@@ -20,7 +20,7 @@ NULLS FIRST LAST
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Everything that there is to be named. `columns` are by relation; `saved` come without their @."""
+    """All names that can be completed. `columns` are by relation; `saved` come without their @."""
 
     relations: Sequence[str] = ()
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Completion:
 
 
 def completions(before: str, words: Vocabulary) -> Iterator[Completion]:
-    """What may come, the likeliest first: columns of the relations that the text names, then all else."""
+    """The completions, the likeliest first: columns of the relations that the text names, then all others."""
     line = before.lstrip()
     if re.fullmatch(r"\.\w*", line):
         return _starting(line, "command", words.commands)
@@ -72,7 +72,7 @@ def _in_statement(before: str, words: Vocabulary) -> Iterator[Completion]:
 
 
 def _meant(owner: str, before: str, words: Vocabulary) -> str | None:
-    """The relation that a name before a dot is, or stands for as in `FROM images AS i`."""
+    """The relation that a name before a dot names, or is an alias of, as in `FROM images AS i`."""
     if owner in words.columns:
         return owner
     alias = re.search(rf"\b(\w+)\s+(?:AS\s+)?{re.escape(owner)}\b", before, re.IGNORECASE)

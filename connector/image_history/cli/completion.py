@@ -14,7 +14,7 @@ from image_history.cli import COMPLETE, PROGRAM, Globals, Verb, root
 from image_history.errors import ConfigError
 
 _SHELLS = ("bash", "zsh", "fish")
-# bash breaks words at an @ and at a = as well, and replaces only what follows the last of them.
+# bash breaks words at @ and = as well, and replaces only the text after the last of them.
 _BASH = """\
 %(complete_func)s() {
     local line="${COMP_LINE:0:COMP_POINT}" response completion type value word before
@@ -40,14 +40,14 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 class _Bash(BashComplete):
-    """Words as the shell has them, where click takes those that bash breaks further."""
+    """Completes whole words, where the class of click completes the parts that bash breaks them into."""
 
     name: ClassVar[str] = "bash"
     source_template = _BASH
 
     @staticmethod
     def _check_version() -> None:
-        """No look at the version of a bash that may not be the one that reads the script."""
+        """Skip click's check: the bash that it finds may not be the one that reads the script."""
 
 
 add_completion_class(_Bash)

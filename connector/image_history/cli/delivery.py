@@ -1,4 +1,4 @@
-"""Where an answer goes: a file that is replaced whole, a pipe, or a terminal that obeys no character of it.
+"""Writes rows to a file, which is replaced whole, to a pipe, or to a terminal, without control characters.
 
 Must not know what was asked.
 """
@@ -30,7 +30,7 @@ def chosen_format(file: str, name: str | None, otherwise: Format) -> Format:
 
 
 def require_readable(how: Format) -> None:
-    """ConfigError if what is for a file would go to a terminal."""
+    """ConfigError if a binary format would go to a terminal."""
     if how.binary and sys.stdout.isatty():
         raise ConfigError(
             f"{how.value.title()} is not for a terminal: name a file with --output, or pipe it."
@@ -39,7 +39,7 @@ def require_readable(how: Format) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How rows leave the program. `path` None is stdout; `most` None is all rows.
+    """Where and how rows are written. `path` None is stdout; `most` None is all rows.
 
     `paged` lets a table that is longer than the terminal go through a pager.
     """
@@ -51,9 +51,9 @@ class Delivery:
 
     @classmethod
     def chosen(cls, path: Path | None, name: str | None, most: int | None) -> Delivery:
-        """From the options; the file's suffix says the format unless --format does. The path - is stdout.
+        """Build it from the options; --format names the format, or else the file's suffix. The path - is stdout.
 
-        ConfigError for an unknown suffix, and for what is not text on a terminal.
+        ConfigError for an unknown suffix, and for a binary format on a terminal.
         """
         from image_history.formats import Format
 
@@ -65,11 +65,11 @@ class Delivery:
 
     @property
     def wanted(self) -> int | None:
-        """How many rows have to be there to tell whether there are more than are shown; None is all."""
+        """How many rows to fetch: one more than are shown, to find out whether there are more; None is all."""
         return None if self.most is None else self.most + 1
 
     def deliver(self, rows: Rows) -> None:
-        """Write the rows; says on stderr if there are more than were written, on stdout what file was."""
+        """Write the rows; prints a report of a file on stdout, and on stderr if there are more rows."""
         from image_history.formats import Capped
 
         capped = Capped(rows, sys.maxsize if self.most is None else self.most)
@@ -96,7 +96,7 @@ class Delivery:
 
 
 def write_file(rows: Rows, path: Path, how: Format) -> str:
-    """Write the rows into a file that is replaced whole; returns the report. OutputError if it cannot be."""
+    """Write the rows into a file that is replaced whole; returns the report. OutputError if it cannot be replaced."""
     from image_history.formats import replaced_file, write_rows
 
     with replaced_file(path) as sink:
@@ -106,7 +106,7 @@ def write_file(rows: Rows, path: Path, how: Format) -> str:
 
 
 def require_other_file(path: Path | None, warehouse: Path) -> None:
-    """OutputError if the rows would take the place of the warehouse that they come from."""
+    """OutputError if the file is the warehouse that the rows come from."""
     if path is not None and path.exists() and warehouse.exists() and path.samefile(warehouse):
         raise OutputError(f"{path} is the warehouse itself: name another file with --output.")
 
@@ -130,7 +130,7 @@ def _draw(rows: Rows, *, paged: bool, blocks: bool) -> None:
 
 
 class _Harmless:
-    """A terminal as a file: control characters but for the ends of lines become spaces."""
+    """A terminal as a file: control characters except line ends become spaces."""
 
     def __init__(self, terminal: BinaryIO) -> None:
         self._terminal = terminal

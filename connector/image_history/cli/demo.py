@@ -33,7 +33,7 @@ _IMAGES = 44
 _VERSIONS = 48
 _LARGEST = 1_250
 _PASSING_MS = 6 * 3_600_000
-# Where a report that is opened stays.
+# The folder of the demo with --open and without --keep.
 _FOLDER = "image-history-demo"
 _NEXT = (
     ("image-history check", "what keeps your own AWS account from being read"),
@@ -76,7 +76,7 @@ def command(keep: Path | None, *, opens: bool) -> None:
     """See the main job at work: no AWS account, no credentials, no configuration.
 
     Starts the simulator on a loopback port, syncs, lets six hours pass in the simulated account, syncs again, and
-    asks the warehouse what it can say now, the past included.
+    queries the warehouse, for the present and the past.
     """
     from image_history.config import Config, Rate
     from image_history.simulator import Simulator, VirtualClock, generate
@@ -180,7 +180,7 @@ def _folder(stack: ExitStack, keep: Path | None) -> Path:
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """AWS's variables for the length of the demo; none of the user's own has a say."""
+    """Set AWS's variables for the length of the demo, in place of all of the user's own."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]

@@ -27,7 +27,7 @@ _SHOWN = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From when to when, aware; how many runs taught something in it, and when the very first one ended."""
+    """Two aware instants, the number of runs that ended between them, and when the very first run ended."""
 
     since: datetime
     until: datetime
@@ -42,13 +42,13 @@ class Span:
 @format_option
 @click.pass_obj
 def command(shared: Globals, /, *, since: str, until: str | None, details: bool, how: str) -> None:
-    """Tell what the warehouse knows at the end of a time and did not know at its beginning.
+    """Show what the warehouse learned between two times.
 
-    It goes by when something was learned (etl_observed_at), not by when it happened at AWS: so what a sync
-    brought after --since is all there, and a diff of a time that has passed never changes. For what happened
-    to one image, step by step, see log.
+    A change counts at the time when it was learned (etl_observed_at), not when it happened at AWS. So all that a
+    sync brought after --since is shown, and a diff of a time that has passed never changes. For the history of
+    one image, step by step, see log.
 
-    Transient is what came and went, or changed and changed back, in between.
+    Transient versions came and went, or changed and changed back, in between.
     """
     begin, end = _span(since, until)
     with opened(shared) as reports:

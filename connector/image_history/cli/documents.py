@@ -1,6 +1,6 @@
 """The JSON Schema (draft 2020-12) of what each verb prints with --json: `image-history schema --json VERB`.
 
-What is made of our own values is read off their types; rows are read off the columns that they have. Must not know
+Schemas of our own values are made from their types, and schemas of rows from their columns. Must not know
 how a document is made.
 """
 
@@ -140,7 +140,7 @@ def _of_type(kind: type, *others: type) -> JsonSchema:
 
 
 def _closed(schema: JsonSchema) -> JsonSchema:
-    """The schema without defaults, for nothing is left out, and without what is no member."""
+    """The schema with its members and description only, without defaults, since no member is left out."""
     if "properties" not in schema:
         return schema
     members = {name: _member(name, member) for name, member in schema["properties"].items()}

@@ -28,7 +28,7 @@ _DEFAULT = "image_versions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says; None where it says nothing."""
+    """The options of the command line; None for each that was not given."""
 
     what: tuple[str, ...]
     output: str | None
@@ -47,11 +47,9 @@ class Options:
 @click.option(
     "--dataset",
     metavar="FOLDER|s3://...",
-    help="Bring a dataset of tables, cut by region, in step; only regions with changes are written.",
+    help="Update a dataset of tables, partitioned by region; only regions with changes are written.",
 )
-@click.option(
-    "--replace", is_flag=True, help="Let the dataset take the place of one that another warehouse published."
-)
+@click.option("--replace", is_flag=True, help="Replace a dataset that another warehouse published.")
 @click.option(
     "--format",
     type=click.Choice(list(NAMES)),
@@ -70,9 +68,9 @@ class Options:
 def command(shared: Globals, /, **given: Any) -> None:
     """Write a table, a view or a query to one file, or tables to a Parquet dataset.
 
-    Without a name it is image_versions; for a dataset it is what `publish` has by default, and there may be
-    several tables and views. Tables and views are sorted, so that equal data gives equal files. They are
-    private to their owner, and take the place of older ones only when they are complete.
+    The default is image_versions; for a dataset it is the default tables of the setting `publish`, and several
+    tables and views may be named. Tables and views are sorted, so that equal data gives equal files. Files are
+    private to their owner, and replace older ones only when they are complete.
 
     A FILE that ends in .duckdb is a copy of the whole warehouse, with its views and comments, for programs
     that keep a file open all day.
@@ -113,7 +111,7 @@ def _copy(shared: Globals, options: Options) -> str:
 
 
 def _dataset(shared: Globals, options: Options) -> str:
-    """Publish by hand; returns the report."""
+    """Publish the dataset; returns the report."""
     from image_history.cli.publish import told
     from image_history.config import Publish
     from image_history.publish.stage import publish_one
@@ -139,7 +137,7 @@ def _asked(options: Options) -> str:
 
 
 def export(shared: Globals, options: Options) -> str:
-    """Ask, and write the answer; returns the report, one line."""
+    """Run the query and write its rows; returns the report, one line."""
     from image_history.cli.delivery import chosen_format
     from image_history.formats import Recast
     from image_history.warehouse.asking import Asked, Limits, asking
@@ -158,7 +156,7 @@ def export(shared: Globals, options: Options) -> str:
 
 
 def _writer(output: str, how: Format, warehouse: Path) -> Callable[[Rows], str]:
-    """What writes rows to the place that is named, and reports it; refuses a wrong place at once."""
+    """The function that writes rows to `output` and returns a report. Raises at once if `output` is wrong."""
     from image_history.cli.delivery import STDOUT, require_other_file, require_readable, write_file
     from image_history.publish.stage import require_place
 
@@ -176,7 +174,7 @@ def _writer(output: str, how: Format, warehouse: Path) -> Callable[[Rows], str]:
 
 
 def _print(rows: Rows, how: Format) -> str:
-    """Write to stdout; there is nothing to report, since that would stand among the rows."""
+    """Write to stdout; returns an empty report, since a report would be mixed with the rows."""
     from image_history.cli.delivery import Delivery
 
     Delivery(None, how, None).deliver(rows)

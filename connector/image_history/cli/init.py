@@ -25,8 +25,8 @@ from image_history.errors import ConfigError
 def command(options: Globals) -> None:
     """Write a commented config.yaml.
 
-    Every setting stands in it with its default. A file that is already there is never touched: the exit
-    code is 2 then. With --config FILE, it is FILE that is written.
+    The file has every setting with its default. A file that is already there is never touched: the exit
+    code is 2 then. With --config FILE, FILE is written.
     """
     target = config_path(options.config_path, os.environ)
     write_new(target, example_text())
@@ -79,7 +79,7 @@ def _write_new(target: Path, content: bytes) -> None:
 
 
 def _give_name(temporary: Path, target: Path, content: bytes) -> None:
-    """A hard link is what gives a file its name only if the name is free; a rename would replace."""
+    """Name the file by a hard link, which fails if the name is taken; a rename would replace the other file."""
     try:
         link(temporary, target, File.CONFIG)
     except OSError as error:

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 _DURATION = re.compile(r"([0-9]+(d|h|m|s|ms))+")
 _FRACTION = re.compile(r"[.,][0-9]*[1-9]")
 _SECOND = timedelta(seconds=1)
-# A smaller number is rather a date without its hyphens (20260101), a larger one is in milliseconds.
+# A smaller number is probably a date without hyphens (20260101), a larger one in milliseconds.
 _LEAST_EPOCH = 100_000_000
 _GREATEST_EPOCH = 253_402_300_799
 _LONGEST_SHOWN = 60
@@ -35,7 +35,7 @@ def parse_instant(text: str, bound: Bound, *, now: datetime) -> int:
 
     A time without a zone is UTC, as botocore takes it. `7d` is that long before `now` (aware), rounded so
     that the filter admits more rather than less. ConfigError for anything else, and for a fraction of a
-    second, which botocore would cut off without a word.
+    second, which botocore would drop silently.
     """
     if _DURATION.fullmatch(text):
         return _ago(text, bound, now)

@@ -61,7 +61,7 @@ IMAGE_COLUMNS = (
     "image_arn",
 )
 _MOST_NAMED = 8
-# Options that mean nothing where images are listed.
+# Options that have no meaning for a list of images.
 _OF_VERSIONS = (
     "creation_time_after",
     "creation_time_before",
@@ -82,7 +82,7 @@ _REPEAT_OPTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says; None where it says nothing."""
+    """The options of the command line; None for each that was not given."""
 
     image: str | None
     creation_time_after: int | None
@@ -138,12 +138,12 @@ def _choice(names: tuple[str, ...]) -> click.Choice[str]:
 @click.option("--sort-by", type=_choice(_SORT_KEYS), help="AWS's default: CREATION_TIME.")
 @click.option("--sort-order", type=_choice(_SORT_ORDERS), help="AWS's default: DESCENDING.")
 @click.option(
-    "--max-items", type=click.IntRange(1), help="Stop after so many versions; prints a token to go on."
+    "--max-items", type=click.IntRange(1), help="Stop after this many versions; prints a token to continue."
 )
 @click.option(
     "--page-size", type=click.IntRange(1, 100), help="Rows a call.  [default: page_size of the configuration]"
 )
-@click.option("--starting-token", metavar="TOKEN", help="Go on where a listing with --max-items ended.")
+@click.option("--starting-token", metavar="TOKEN", help="Continue where a listing with --max-items ended.")
 @click.option("--profile", help="Profile of the AWS configuration.")
 @click.option("--role-arn", metavar="ARN", help="Role of the configuration, instead of a profile.")
 @click.option("--region", help="AWS region.")
@@ -166,7 +166,7 @@ def command(shared: Globals, /, *, short: bool, **given: Any) -> None:
     TIME is ISO 8601 (UTC where it names no zone), seconds since 1970, or how long ago: 7d, 26h, 15m. AWS
     filters by whole seconds.
 
-    Without --profile, --role-arn and --region it is the one account and region of the configuration.
+    The default for --profile, --role-arn and --region is the one account and region of the configuration.
     """
     from image_history.cli.browse import ResumeToken
     from image_history.cli.delivery import Delivery
@@ -175,7 +175,7 @@ def command(shared: Globals, /, *, short: bool, **given: Any) -> None:
     if options.image is None:
         _list_images(shared, options)
         return
-    # All rows: --max-items is what limits them.
+    # All rows are delivered: --max-items limits how many are read.
     delivery = Delivery.chosen(options.output, options.format, sys.maxsize)
     start = ResumeToken() if options.starting_token is None else ResumeToken.decode(options.starting_token)
     wanted, config = _wanted(options), shared.config()
@@ -278,14 +278,14 @@ def _table(target: Target, wanted: Browse, listing: Listing) -> pa.Table:
     from image_history.landing.rows import VersionPage, version_table
     from image_history.model import Scope, Stream
 
-    # Which account it is nobody asked, and a listing doesn't say.
+    # The account is not known: it was not looked up, and a listing does not contain it.
     stream = Stream(Scope("", target.region), wanted.image_name)
     page = VersionPage(stream, listing.rows, reading=1, page=1, t0_ms=0)
     return version_table([page]).select(COLUMNS)
 
 
 def _translated(error: ConnectorError, options: Options, target: Target, config: Config) -> ConnectorError:
-    """What a failure of one stream is to somebody who asked for this stream alone."""
+    """The error of a command that reads one image only, for a failure of its listing."""
     if isinstance(error, ImageNotFoundError):
         return ConfigError(
             f"There is no image {options.image} for {target}{_nearest(options, target, config)}."
@@ -301,7 +301,7 @@ def _translated(error: ConnectorError, options: Options, target: Target, config:
 
 
 def _nearest(options: Options, target: Target, config: Config) -> str:
-    """The images with the nearest names; a reminder where AWS does not list them."""
+    """A hint with the nearest names of images; a reminder about case if AWS does not list them."""
     import difflib
 
     try:
@@ -328,7 +328,7 @@ def _note(token: str, page_size: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows, the name that AWS gives them in its answer, and the token to go on with."""
+    """Rows, the name that AWS gives them in its answer, and the token to continue with."""
 
     name: str
     rows: pa.Table
@@ -336,7 +336,7 @@ class Answer:
 
 
 def _deliver(answer: Answer, delivery: Delivery) -> None:
-    """Write the rows; JSON is one object that holds the token to go on with."""
+    """Write the rows; JSON is one object that also has the token to continue with."""
     from image_history.formats import Format, as_rows
 
     if delivery.how is not Format.JSON:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 _SHOWN = 100
 _ALL = 1 << 40
-# Learned so much later, an event says when: by then it may have been asked for in vain.
+# An event that was learned more than this after it happened shows when: earlier reports lack it.
 _MUCH_LATER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which events are asked for; None where it is all of them."""
+    """Which events are wanted; None does not restrict them."""
 
     image: str
     version: int | None = None
@@ -45,15 +45,17 @@ class Wanted:
 @click.option("--account", metavar="ID", help="Only in this account, where several have such an image.")
 @click.option("--region", help="Only in this region.")
 @click.option(
-    "--limit", type=click.IntRange(1), help="Most events.  [default: 100 for table, blocks and markdown]"
+    "--limit",
+    type=click.IntRange(1),
+    help="The most events to show.  [default: 100 for table, blocks and markdown]",
 )
 @format_option
 @click.pass_obj
 def command(shared: Globals, /, *, how: str, **given: Any) -> None:
-    """Tell what happened to one image, the newest first, from the warehouse. Without IMAGE: which ones there are.
+    """Show what happened to one image, the newest first, from the warehouse. Without IMAGE, list the images.
 
-    The time is AWS's, in UTC; of a deletion, which AWS doesn't date, it is when the version was first
-    missing. Where the warehouse learned of an event more than an hour later, it says when that was.
+    The time is AWS's, in UTC. AWS gives no time for a deletion: there it is when the version was first
+    missing. An event that the warehouse learned of more than an hour later also shows when that was.
     """
     if given["image"] is None:
         _print_images(shared, how)
@@ -109,7 +111,7 @@ def _print_images(shared: Globals, how: str) -> None:
     show(Sheet(header, rows, frozenset({"live", "deleted"}), least=("deleted", "live")))
     if rows:
         click.echo()
-        say("image-history log IMAGE tells what happened to one of them.")
+        say("image-history log IMAGE shows what happened to one of them.")
 
 
 def _where(wanted: Wanted) -> dict[str, object]:

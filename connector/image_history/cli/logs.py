@@ -42,7 +42,7 @@ def _word(value: object) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, event, what is known of the work at hand, and the record's fields."""
+    """One JSON object a line: time, level, event, the fields of the current work, and the record's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
@@ -79,7 +79,7 @@ def as_json() -> bool:
 
 
 def configure(log_format: str, verbosity: int) -> None:
-    """Send our own records to stderr; other libraries' stay silent, botocore's above all."""
+    """Send our own records to stderr, and none of other libraries, such as botocore."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     ours = logging.getLogger("image_history")

@@ -31,7 +31,7 @@ def _lines() -> Iterator[str]:
     yield f'.TH {PROGRAM.upper()} 1 "" "{PROGRAM} {__version__}" "User Commands"'
     yield from (".SH NAME", f"{PROGRAM} \\- {_text(_decapitalized(root.help or ''))}")
     yield from (".SH SYNOPSIS", f".B {_text(PROGRAM)}", "[OPTION]... VERB [ARGUMENT]...")
-    yield from (".SH OPTIONS", "Before or behind the verb:")
+    yield from (".SH OPTIONS", "Before or after the verb:")
     yield from _options(root.params)
     yield ".SH VERBS"
     shared = {name for parameter in root.params for name in parameter.opts} | {"--help"}
@@ -83,6 +83,6 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """The text as roff takes it for text: no escape, no request at the beginning of a line, no typographic dash."""
+    """The text escaped for roff: no escape, no request at the beginning of a line, no typographic dash."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped

@@ -31,7 +31,7 @@ OUTCOMES = ("complete", "partial", "failed", "interrupted")
 _SCOPE = ("account_id", "region")
 _LAST_COMPLETE = f"{PREFIX}last_complete_timestamp_seconds"
 _SCOPE_COMPLETE = f"{PREFIX}scope_last_complete_timestamp_seconds"
-# Whoever runs node_exporter has to read it, and it holds counts and the names of accounts and regions only.
+# The user of node_exporter has to read it. It holds only counts and the names of accounts and regions.
 _READABLE_BY_ALL = 0o644
 _UNEXPECTED = 1
 
@@ -46,7 +46,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The figures of one name; `labels` names what tells them apart."""
+    """The figures of one name; `labels` are the names of their labels."""
 
     name: str
     meaning: str
@@ -70,7 +70,7 @@ class Ending:
 
 @dataclass(slots=True)
 class Measured:
-    """What a run said of itself before it ended: its report, and the exit code that goes with that."""
+    """What is known of a run before it ends: its report, and the exit code of that."""
 
     report: RunReport | None = None
     exit_code: int = 0
@@ -93,11 +93,11 @@ class Measured:
 
 @contextmanager
 def measured_into(path: Path | None, config: Config) -> Iterator[Measured]:
-    """Write the file when the block ends, however it ends; without a `path`, nothing.
+    """Write the file when the block ends, also by an error; without a `path`, write no file.
 
-    OutputError, before the block, if the file could not be written. A run that finds another one at work
-    leaves the file to that one. When the run fails and the file cannot be written either, the run's error
-    is raised, and the other one is logged.
+    OutputError, before the block, if the file cannot be written. If another sync is running, the file is left
+    to that one. If the run fails and the file cannot be written either, the run's error is raised, and the
+    other error is logged.
     """
     told = Measured()
     if path is None:
@@ -110,7 +110,7 @@ def measured_into(path: Path | None, config: Config) -> Iterator[Measured]:
         raise
     except BaseException as error:
         try:
-            # A reader of the report that went away takes nothing from the run.
+            # An error after the report, such as a closed pipe, does not change how the run ended.
             ending = told.failure(error) if told.report is None else told.ending()
             _write(path, ending, config)
         except OutputError as unwritten:
@@ -136,7 +136,7 @@ def _require_writable(path: Path) -> None:
 
 
 def _write(path: Path, ending: Ending, config: Config) -> None:
-    """Let the new figures take the place of the old ones at once."""
+    """Replace the file by one with the new figures, in one step."""
     from image_history.formats.files import replaced_file
 
     text = exposition(ending, remembered(path), config)
@@ -147,14 +147,14 @@ def _write(path: Path, ending: Ending, config: Config) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """When a run, and each scope, was last read whole: seconds since the epoch, UTC."""
+    """When a run last read everything whole, and each scope: seconds since the epoch, UTC."""
 
     run: float | None = None
     scopes: Mapping[Scope, float] = field(default_factory=dict)
 
 
 def remembered(path: Path) -> Remembered:
-    """What the file of the run before says of complete runs; nothing if there is none that can be read."""
+    """Read the times of complete runs from the file of the run before; empty if it cannot be read."""
     from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
     run: float | None = None
@@ -288,7 +288,7 @@ def _by_label(
 
 
 def _of_files(config: Config) -> Iterable[Family]:
-    """The sizes on disk, with those of files that DuckDB keeps beside its own."""
+    """The sizes on disk; that of the warehouse includes DuckDB's log beside it."""
     log = config.warehouse.with_name(f"{config.warehouse.name}.wal")
     yield _single("warehouse_bytes", "Size of the warehouse.", _size(config.warehouse) + _size(log))
     landed = sum(_size(path) for path in config.landing_folder.rglob("segment-*.parquet"))
@@ -296,7 +296,7 @@ def _of_files(config: Config) -> Iterable[Family]:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file; 0 for one that is not there, or not any more."""
+    """The size of a file in bytes; 0 if it does not exist."""
     try:
         return path.stat().st_size
     except OSError:

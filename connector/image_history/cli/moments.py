@@ -12,7 +12,7 @@ from image_history.errors import ConfigError
 
 _LONGEST_SHOWN = 60
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-# An age says no more than its two largest units: 3d4h.
+# An age shows its two largest units at most: 3d4h.
 _SHOWN_UNITS = 2
 _MINUTE, _HOUR = 60, 3_600
 

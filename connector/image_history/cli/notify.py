@@ -1,4 +1,4 @@
-"""`image-history notify`: tells the receivers what they were not told yet, or tries them out.
+"""`image-history notify`: sends receivers the news that they do not have yet, or a trial message.
 
 Must not know what is new, nor how anybody is told.
 """
@@ -23,14 +23,14 @@ _PARTIAL = 4
 
 
 @click.command("notify", cls=Verb)
-@click.option("--test", is_flag=True, help="Send each receiver a trial message, which tells nothing.")
+@click.option("--test", is_flag=True, help="Send each receiver a trial message, without news.")
 @document_option
 @click.pass_obj
 def command(shared: Globals, /, *, test: bool, as_json: bool) -> int:
-    """Tell the receivers of the setting notify what they were not told yet; each sync does so too.
+    """Send the receivers of the setting notify the news that they do not have yet; each sync does so too.
 
-    The exit code is 4 if one of them could not be told; the next sync tries again. While a sync runs, it is
-    that one that tells them: the exit code is 7 then.
+    The exit code is 4 if a receiver failed; the next sync tries again. While a sync runs, that sync sends the
+    news: the exit code is 7 then.
     """
     from image_history.notify.finding import Occasion
     from image_history.notify.stage import notify, try_out
@@ -38,7 +38,7 @@ def command(shared: Globals, /, *, test: bool, as_json: bool) -> int:
     config = shared.config()
     if not config.notify:
         raise ConfigError(
-            "The configuration notifies nobody: add an entry under notify, see config.example.yaml."
+            "The configuration has no receivers: add an entry under notify, see config.example.yaml."
         )
     done = try_out(config) if test else notify(config, Occasion(datetime.now(UTC)))
     if as_json:
@@ -53,7 +53,7 @@ def command(shared: Globals, /, *, test: bool, as_json: bool) -> int:
 
 
 def told(notifications: Sequence[Notification]) -> list[str]:
-    """A line for each receiver that was told something, or could not be."""
+    """A line for each receiver that was sent news, or failed."""
     return list(_lines(notifications))
 
 
@@ -70,10 +70,10 @@ def _failed(notification: Notification) -> str:
 
 
 def document(notifications: Sequence[Notification]) -> dict[str, object]:
-    """How each receiver was told, as one JSON document."""
+    """The result for each receiver, as one JSON document."""
     return {"notifications": [asdict(each) for each in notifications]}
 
 
 def failed(notifications: Sequence[Notification]) -> bool:
-    """Whether any of them could not be told."""
+    """Whether any of the receivers failed."""
     return any(each.error is not None for each in notifications)

@@ -1,4 +1,4 @@
-"""What a shell offers at the Tab key: saved queries, images, scopes, tables, runs. Silent, whatever fails.
+"""The names that a shell completes: saved queries, images, scopes, tables, runs. Errors are not shown.
 
 Must not know the shells.
 """
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Offer = Callable[[click.Context, click.Parameter, str], list[str]]
 
-# So many are offered; who has more types another letter.
+# At most this many names are offered; another typed letter narrows them.
 _MOST = 200
 
 
 def _offering(names: Callable[[Config, str], Iterable[str]]) -> Offer:
-    """An offer of names that begin as what was typed; none where there is no warehouse, or it is held."""
+    """Offer the names that begin with the typed text; none if there is no warehouse, or it is locked."""
 
     def offer(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
         try:

@@ -1,4 +1,4 @@
-"""A pager for what is longer than the terminal; only where somebody sits at it.
+"""Shows text that is longer than the terminal in a pager; only on an interactive terminal.
 
 Must not know what is shown.
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-# Leaves at once if all fits, keeps colours, cuts long lines, and leaves the text on the screen.
+# Exits at once if all fits, keeps colours, cuts long lines, and leaves the text on the screen.
 _USUAL = "less"
 _USUAL_OPTIONS = "FRSX"
 
@@ -20,7 +20,7 @@ _USUAL_OPTIONS = "FRSX"
 def show(text: str, *, height: int) -> None:
     """Write to stdout, through the pager if there are more than `height` lines.
 
-    PAGER names another pager, or none if it is empty or cat. Without a terminal on both sides there is none.
+    PAGER names another pager, or none if it is empty or cat. Unless stdin and stdout are a terminal, there is none.
     """
     command = pager() if text.count("\n") >= height else ()
     if not command or not _page(text, command):
@@ -40,13 +40,13 @@ def pager() -> Sequence[str]:
 
 
 def _page(text: str, command: Sequence[str]) -> bool:
-    """Whether the pager could be started; it is waited for until its user leaves it."""
+    """Show the text in the pager until the user quits it; False if it could not be started."""
     environment = {"LESS": _USUAL_OPTIONS, "LESSCHARSET": "utf-8", **os.environ}
     try:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603  # the user's own choice
     except OSError:
         return False
-    # The user may leave before he has read all; Ctrl-C is the pager's.
+    # The user may quit before the end of the text, and Ctrl-C is for the pager.
     with suppress(BrokenPipeError, KeyboardInterrupt):
         process.communicate(text.encode())
     while process.poll() is None:

@@ -14,7 +14,7 @@ from image_history.cli import offering
 from image_history.errors import ConfigError
 from image_history.run.parts import WHOLE, Part, parse_part
 
-# As in the configuration: many schedulers start a command without a shell that would do it.
+# Expanded as in the configuration, since many schedulers start a command without a shell.
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 

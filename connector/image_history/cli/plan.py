@@ -1,4 +1,4 @@
-"""`image-history plan`: what a sync would do now, how many calls it takes, and for how long.
+"""`image-history plan`: what a sync would do now, how many calls it takes, and how long it takes.
 
 Must not know how calls are estimated.
 """
@@ -26,19 +26,19 @@ _SHOWN = 3
 
 
 @click.command("plan", cls=Verb)
-@click.option("--full", is_flag=True, help="As if every image were to be listed whole.")
+@click.option("--full", is_flag=True, help="Plan a sync that lists every image whole.")
 @images_option
 @scopes_option
 @part_option
-@click.option("--fresh", is_flag=True, help="As if an unfinished run were forgotten.")
+@click.option("--fresh", is_flag=True, help="Plan a sync that forgets an unfinished run.")
 @document_option
 @click.pass_obj
 def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
-    """Show what a sync would do now: which images it lists how, with how many calls, and for how long.
+    """Show what a sync would do now: how it lists each image, with how many calls, and how long it takes.
 
-    Only the lists of images are read; nothing is written, neither here nor at AWS. The figures are those of a
-    sync that finds nothing changed: what changed costs another call for each page of changes and for each
-    version that went. Where even that is not known, a range is given, and why.
+    Only the lists of images are read; nothing is written, here or at AWS. The figures are those of a sync that
+    finds nothing changed: changes cost another call for each page of changes and for each deleted version.
+    If the number of calls is not known, a range is shown with its reason.
     """
     from image_history.forecast.forecasting import forecast, pace_of
     from image_history.run.planning import SyncOptions
@@ -121,8 +121,8 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         yield f"loads first: run {run.run_id}, begun {_begun(run)} UTC, {counted(run.images, 'image')}"
     if found.locked is not None:
         yield (
-            f"planned from memory: the warehouse is held by {found.locked}; a sync reads, and cannot load "
-            "while it is"
+            f"planned without the warehouse, which is locked by {found.locked}; a sync can read, but not "
+            "load meanwhile"
         )
     for told in found.regions_from:
         yield f"region: {told}"
@@ -133,7 +133,7 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
 def _details(found: Forecast) -> Iterable[str]:
     if found.details_syncs.high is None or found.details_syncs.high > 1:
         yield (
-            f"details: {_span(found.details_owed)} calls are owed; with details_budget all takes "
+            f"details: {_span(found.details_owed)} calls are owed; with details_budget they take "
             f"{_span(found.details_syncs)} syncs, the newest versions first"
         )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line says of the probe; None where it says nothing."""
+    """The options of a probe; None for each that was not given."""
 
     image: str | None = None
     scope: str | None = None
@@ -32,7 +32,7 @@ class Asked:
 
 
 def probe_and_print(config: Config, asked: Asked, *, as_json: bool) -> int:
-    """Make the experiments and print what they show. Raises what a refused scope or image raises."""
+    """Run the experiments and print their observations. Raises what a refused scope or image raises."""
     from image_history.checking.choosing import choose
     from image_history.checking.probe import observe
     from image_history.checking.watching import Wait, watch
@@ -44,7 +44,7 @@ def probe_and_print(config: Config, asked: Asked, *, as_json: bool) -> int:
     subject = choose(config, _knowledge(config), image=asked.image, scope=asked.scope, stop=stop)
     observations = observe(subject)
     if wait is not None:
-        click.echo("Watching: let somebody create or update a version of that image now.", err=True)
+        click.echo("Watching: create or update a version of that image now.", err=True)
         observations = (*observations, *watch(subject, wait))
     cost = subject.calls.meter.take()
     if as_json:
@@ -64,7 +64,7 @@ def _print(config: Config, subject: Subject, observations: Sequence[Observation]
     rows = [(each.question, each.answer, each.evidence) for each in observations]
     show(Sheet(("question", "answer", "evidence"), rows, all_by="--json"))
     click.echo()
-    say(f"Asked of image {subject.image_name} of {subject.scope}: {_rate(config, cost)}.")
+    say(f"Probed image {subject.image_name} of {subject.scope}: {_rate(config, cost)}.")
     say("check --probe --json prints the same without names and accounts, to be sent to the project.")
 
 

@@ -31,7 +31,7 @@ _STAGES = {
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Progress]:
-    """What `sync` tells its progress to; on a terminal it is drawn, unless `quiet`."""
+    """The object that `sync` reports its progress to; it draws on a terminal, unless `quiet`."""
     if quiet or not sys.stderr.isatty():
         yield Silent()
         return

@@ -29,9 +29,9 @@ _CONTINUED = "    ...> "
 
 
 def prompt(words: Vocabulary, history: Path | None, *, plain: bool) -> Callable[[], str]:
-    """What asks for one statement; EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C.
+    """A function that prompts for one statement; it raises EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C.
 
-    A statement that is not complete goes on in the next line. Statements are kept in the file `history`.
+    A statement that is not complete continues in the next line. Statements are kept in the file `history`.
     """
     session: PromptSession[str] = PromptSession(
         message=_PROMPT,
@@ -46,7 +46,7 @@ def prompt(words: Vocabulary, history: Path | None, *, plain: bool) -> Callable[
 
 
 class _Words(Completer):
-    """Our completions in prompt_toolkit's terms."""
+    """Adapts our completions to prompt_toolkit."""
 
     def __init__(self, words: Vocabulary) -> None:
         self._words = words

@@ -1,4 +1,4 @@
-"""`image-history publish`: brings the configured datasets and tables in step by hand, and says what became of each.
+"""`image-history publish`: updates the configured datasets and tables, and prints the result of each.
 
 Must not know how a dataset is written.
 """
@@ -25,15 +25,15 @@ _PARTIAL = 4
 @click.option(
     "--replace",
     is_flag=True,
-    help="Let datasets and tables take the place of those that another warehouse published.",
+    help="Replace datasets and tables that another warehouse published.",
 )
 @document_option
 @click.pass_obj
 def command(shared: Globals, /, *, replace: bool, as_json: bool) -> int:
-    """Bring the datasets and lake tables of the setting publish in step with the warehouse; each sync does so too.
+    """Update the datasets and lake tables of the setting publish from the warehouse; each sync does so too.
 
     Only regions with changes are written. Readers see a dataset or a table whole: the old one or the new one.
-    The exit code is 4 if one could not be written; the others are.
+    The exit code is 4 if one could not be written; the others are still written.
     """
     from image_history.publish.stage import failed, publish_all
 
@@ -52,12 +52,12 @@ def command(shared: Globals, /, *, replace: bool, as_json: bool) -> int:
 
 
 def document(publications: Sequence[Publication]) -> dict[str, object]:
-    """What became of each, as one JSON document."""
+    """The result of each, as one JSON document."""
     return {"publications": [asdict(each) for each in publications]}
 
 
 def told(publication: Publication) -> str:
-    """What became of a dataset, a table, a report or a copy, in a line."""
+    """The result for a dataset, a table, a report or a copy, as one line."""
     from image_history.addresses import is_copy, is_report
 
     where = (

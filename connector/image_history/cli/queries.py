@@ -1,4 +1,4 @@
-"""`image-history queries`: the saved queries, what each needs, and how it is asked; needs no warehouse.
+"""`image-history queries`: the saved queries, their parameters, and an example of each; needs no warehouse.
 
 Must not know how a query is run.
 """
@@ -46,7 +46,7 @@ def command(shared: Globals, /, *, name: str | None, how: str) -> None:
 
 
 def as_text(query: SavedQuery) -> Iterator[str]:
-    """What a person reads of one query."""
+    """The lines that describe one query to people."""
     yield f"@{query.name}: {query.what}"
     for parameter in query.parameters:
         default = "" if parameter.default is None else f"  [default: {parameter.default or _EMPTY}]"
@@ -55,7 +55,7 @@ def as_text(query: SavedQuery) -> Iterator[str]:
 
 
 def example(query: SavedQuery) -> str:
-    """A command that runs it: what has no default stands there in capitals, an empty default is left out."""
+    """A command that runs the query: capitals stand for a value without default, empty defaults are left out."""
     shown = [one for one in query.parameters if one.default != ""]
     given = [word for one in shown for word in ("--param", f"{one.name}={_value(one)}")]
     return shlex.join([PROGRAM, "query", f"@{query.name}", *given])

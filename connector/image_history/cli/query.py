@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from image_history.config import Config
     from image_history.warehouse.saved import Question
 
-# An option's name has neither a blank nor a line's end in it.
+# A word that begins with -- and has white space before any = is a comment, not an option.
 _COMMENT = re.compile(r"--[^\n=]*\s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says; None where it says nothing."""
+    """The options of the command line; None for each that was not given."""
 
     sql: str | None
     param: Mapping[str, str]
@@ -45,7 +45,7 @@ class SqlVerb(Verb):
     """A verb whose SQL may begin with a comment, which looks like an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Move what is no option but a comment to the end, where it cannot be taken for one."""
+        """Move SQL that begins with a comment to the end, after --, where it is not parsed as an option."""
         sql = [word for word in args if _COMMENT.match(word)]
         rest = [word for word in args if not _COMMENT.match(word)]
         return super().parse_args(ctx, [*rest, "--", *sql] if sql else args)
@@ -74,7 +74,7 @@ def duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
     except ConfigError as error:
         raise click.BadParameter(error.message) from error
     if not parsed:
-        raise click.BadParameter("a query needs more time than none.")
+        raise click.BadParameter("the timeout must be longer than 0s.")
     return parsed
 
 
@@ -105,7 +105,7 @@ param_option = click.option(
 @click.option(
     "--max-rows",
     type=click.IntRange(1),
-    help="Stop after so many rows.  [default: 1000 for table, blocks and markdown]",
+    help="Stop after this many rows.  [default: 1000 for table, blocks and markdown]",
 )
 @click.option(
     "--timeout", default="5m", show_default=True, callback=duration, help="Longest time that DuckDB works."
@@ -113,16 +113,16 @@ param_option = click.option(
 @click.option("--no-pager", is_flag=True, help="Never page a long table; PAGER names the pager.")
 @click.pass_obj
 def command(shared: Globals, /, **given: Any) -> None:
-    """Ask the warehouse in SQL, without a chance to change it or to read anything else.
+    """Query the warehouse with SQL. A query cannot change it, and cannot read anything else.
 
-    SQL is one SELECT, or what DuckDB takes for one: FROM image_versions LIMIT 10. @NAME is a saved query,
-    and - reads SQL from stdin. Instants are UTC. image-history schema tells what there is to ask, and
-    image-history queries what is saved.
+    SQL is one SELECT, or a short form that DuckDB accepts: FROM image_versions LIMIT 10. @NAME is a saved
+    query, and - reads SQL from stdin. Instants are UTC. image-history schema shows the tables and columns, and
+    image-history queries shows the saved queries.
     """
     options = Options(**given)
     if options.sql is None:
         raise ConfigError(
-            "Nothing is asked: write SQL, @NAME of a saved query (image-history queries lists them), or - for "
+            "There is no query: write SQL, @NAME of a saved query (image-history queries lists them), or - for "
             "stdin."
         )
     config = shared.config()
@@ -130,7 +130,7 @@ def command(shared: Globals, /, **given: Any) -> None:
 
 
 def question(text: str, parameters: Mapping[str, str], own: Path | None) -> Question:
-    """What `text` asks: SQL, @NAME or - for stdin. ConfigError and QueryError say what is wrong with it.
+    """The query of `text`: SQL, @NAME or - for stdin. ConfigError and QueryError say what is wrong with it.
 
     `own` is the folder of the user's own saved queries.
     """
@@ -149,7 +149,7 @@ def _stdin() -> str:
 
 
 def answer(config: Config, asked: Question, options: Options) -> None:
-    """Ask, and deliver the rows once all are there; the warehouse is closed by then."""
+    """Run the query, and deliver the rows after all have arrived and the warehouse is closed."""
     from image_history.cli.delivery import Delivery, require_other_file
     from image_history.warehouse.asking import Asked, Limits, asking
 

@@ -1,4 +1,4 @@
-"""Rows on a terminal: a table fitted to its width, or one block a row where not even one column fits.
+"""Rows on a terminal: a table fitted to its width, or a block for each row if not even one column fits.
 
 The only place, with progress, that draws with rich. Must not know where rows come from, nor how a table is fitted.
 """
@@ -17,16 +17,16 @@ from image_history.formats.fitting import EXPENDABLE, NULL, Column, Fitted, fit,
 from image_history.formats.layout import width
 
 _GAP = "  "
-# How soon a column of a warehouse's tables goes where a terminal is narrow; the others go from the right.
+# How early a column is dropped if the terminal is narrow; the others are dropped from the right.
 _ARN_RANK, _LEAST_RANK = 3 * EXPENDABLE, 2 * EXPENDABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What is drawn: a header, rows of texts that are safe to print (None is a null), numbers' columns.
+    """What is drawn: a header, rows of texts that are safe to print (None is a null), and the columns to align right.
 
-    `least` names the columns that go first where there is no room; without it they go by their names. `all_by` is
-    the option that shows what went.
+    `least` names the columns that are dropped first if there is no room; without it, their names decide. `all_by` is
+    the option that shows the dropped columns.
     """
 
     header: Sequence[str]
@@ -38,7 +38,7 @@ class Drawing:
 
 
 def console() -> Console:
-    """The terminal on stdout; without any escape codes where NO_COLOR asks for that."""
+    """The terminal on stdout; without escape codes if NO_COLOR is set."""
     plain = bool(os.environ.get("NO_COLOR"))
     return Console(file=sys.stdout, highlight=False, color_system=None if plain else "auto")
 
@@ -82,7 +82,7 @@ def _table(fitted: Fitted, screen: Console, all_by: str) -> None:
 
 
 def say(sentence: str, screen: Console, style: str = "") -> None:
-    """Print a sentence, broken between words; where it is indented, the lines that go on are so a little more."""
+    """Print a sentence, wrapped between words; if it is indented, its further lines are indented by two more."""
     told = sentence.lstrip(" ")
     indent = len(sentence) - len(told)
     if width(sentence) <= screen.width or indent >= screen.width // 2:

@@ -1,4 +1,4 @@
-"""`image-history report`: one HTML file to look at, for a colleague or a wall.
+"""`image-history report`: one HTML file for people to look at.
 
 Must not know what is in it, nor how it is drawn.
 """
@@ -25,28 +25,32 @@ DEFAULT = "report.html"
     help="The file to write, whole or not at all; - is stdout.",
 )
 @click.option(
-    "--since", default="30d", show_default=True, callback=duration, help="How far back something is new."
+    "--since",
+    default="30d",
+    show_default=True,
+    callback=duration,
+    help="How far back a change counts as new.",
 )
 @click.option(
     "--scope",
     default="*",
     metavar="GLOB",
     shell_complete=offering.scopes,
-    help="Only scopes ACCOUNT/REGION like this, as in '*/us-*'.",
+    help="Only scopes ACCOUNT/REGION that match, as in '*/us-*'.",
 )
 @click.option(
     "--image",
     default="*",
     metavar="GLOB",
     shell_complete=offering.images,
-    help="Only images with names like this.",
+    help="Only images with names that match.",
 )
 @click.pass_obj
 def command(shared: Globals, /, *, output: str, since: timedelta, scope: str, image: str) -> None:
-    """Write what exists, what changed and what went, and how fresh all that is, as one HTML file.
+    """Write one HTML file: what exists, what changed, what was deleted, and how fresh all that is.
 
-    It opens from disk, loads nothing, prints, and works with the keyboard. It shows the state of the last sync,
-    and what could not be read comes first.
+    The file opens from disk, loads nothing, can be printed, and works with the keyboard. It shows the state of
+    the last sync, and first what could not be read.
     """
     from image_history.cli.delivery import require_other_file
     from image_history.publish.reporting import STDOUT, rendered, write_report

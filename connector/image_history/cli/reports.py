@@ -16,7 +16,7 @@ from image_history.cli.showing import Sheet, counted, say, show
 from image_history.listing.breaker import LIMIT
 from image_history.model import Calls, Failure, HintsReport, Outcome, RowCounts, RunReport
 
-# What a run read again and found as stored is told in --json and by `runs`: it is no news.
+# Rows that were read again unchanged are counted in --json and by `runs` only.
 _HEADINGS = ("scope", "images", "calls", "retries", "throttles", "inserted", "updated", "deleted")
 _LEAST = ("calls", "images", "throttles", "retries")
 # Shown only if there were any.
@@ -56,7 +56,7 @@ def print_report(report: RunReport) -> None:
 
 
 def _without_idle(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """The table without the columns of what did not happen at all."""
+    """The table without columns of `_SELDOM` that are 0 in every row."""
     kept = [
         number
         for number, name in enumerate(header)
@@ -105,7 +105,7 @@ def _held_back(report: RunReport) -> Iterable[str]:
 
 
 def _hints(hints: HintsReport) -> str:
-    """How many images rest, and what became of the messages."""
+    """How many images rest, and how many messages were there, kept, or about no image."""
     if hints.problem is not None:
         return f"hints: not relied on, so that no image rests: {hints.problem}"
     source = "image times" if hints.by_image_time else "hints"
@@ -116,7 +116,7 @@ def _hints(hints: HintsReport) -> str:
     parts.append(f", {kept:,} kept for the next sync" if kept else "")
     parts.append(f", {hints.junk:,} about no image" if hints.junk else "")
     if hints.confirmed_until is not None:
-        parts.append(f"; what rests was listed at {shown(hints.confirmed_until)} UTC or later")
+        parts.append(f"; every resting image was listed at {shown(hints.confirmed_until)} UTC or later")
     return "".join(parts)
 
 

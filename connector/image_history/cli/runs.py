@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _GOING_ON = {
     "running": "a sync that works now, or the next one, reads and loads the rest",
-    "interrupted": "the rest was dropped, or lost with its landing folder, and later runs read what it lacks",
+    "interrupted": "the rest was dropped, or lost with its landing folder, and later runs read it",
 }
 _HEADER = ("started (UTC)", "run", "outcome", "took", "calls", "new", "changed", "deleted")
 _RIGHT = frozenset(_HEADER[3:])
@@ -39,14 +39,14 @@ _RIGHT = frozenset(_HEADER[3:])
 
 @click.command("runs", cls=Verb)
 @click.argument("run_id", required=False, shell_complete=offering.runs)
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Most runs.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The most runs to show.")
 @format_option
 @click.pass_obj
 def command(shared: Globals, /, *, run_id: str | None, limit: int, how: str) -> None:
-    """Tell what the last syncs did, the newest first.
+    """Show what the last syncs did, the newest first.
 
     With RUN_ID (whole, its beginning, or the end that the table shows): what that sync did, and every image
-    that it could not read whole. A figure behind `partial` is how many images that were.
+    that it could not read whole. The figure after `partial` is the number of these images.
     """
     with opened(shared) as reports:
         if run_id is not None:
@@ -94,7 +94,7 @@ def _one(reports: Reports, run_id: str, how: str) -> None:
 
 
 def _chosen(reports: Reports, run_id: str) -> pa.Table:
-    """The one run that is meant; ConfigError if it is none or several."""
+    """The one run that `run_id` names; ConfigError if it names none or several."""
     found = reports.table("runs", run=run_id, limit=3) if run_id else None
     if found is None or not found.num_rows:
         raise ConfigError(f"There is no run {run_id!r}; image-history runs shows those that there are.")
@@ -142,8 +142,8 @@ def _show_incomplete(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) 
         ]
         show(Sheet(("image", "outcome", "why"), lines))
     elif run["outcome"] in _GOING_ON:
-        say(f"What is loaded of it was read whole; {_GOING_ON[run['outcome']]}.")
+        say(f"The loaded part was read whole; {_GOING_ON[run['outcome']]}.")
     elif run["outcome"] != "complete":
-        say("All that was listed was read whole: what is missing is a scope that could not be opened at all.")
+        say("Every listed image was read whole; only scopes that could not be opened are missing.")
     else:
         say("All was read whole.")

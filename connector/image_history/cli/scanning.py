@@ -1,4 +1,4 @@
-"""Where a statement ends: pure, for the shell and for the prompt that asks for more lines.
+"""Finds where a statement ends, for the shell and for its prompt. Pure.
 
 Must not know what a statement means.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-# What hides a semicolon, complete: texts, names, comments, and texts between dollar signs.
+# Complete tokens in which a semicolon ends nothing: texts, names, comments, and texts between dollar signs.
 _WHOLE = re.compile(
     r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\$(\w*)\$.*?\$\1\$""",
     re.DOTALL,
@@ -18,7 +18,7 @@ _NOTHING = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 
 
 def split(text: str) -> tuple[list[str], str]:
-    """What is complete, and what is begun after it: statements that a semicolon ends, and the shell's own lines."""
+    """Split a text into its complete statements and commands of the shell, and the incomplete rest."""
     pieces: list[str] = []
     rest = text
     while not is_empty(rest):
@@ -33,7 +33,7 @@ def split(text: str) -> tuple[list[str], str]:
 
 
 def is_command(text: str) -> bool:
-    """Whether it is one of the shell's own lines, or a saved query: that ends with its line."""
+    """Whether it is a command of the shell or a saved query, which ends with its line."""
     return text.lstrip().startswith((".", "@"))
 
 

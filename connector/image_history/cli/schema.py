@@ -35,7 +35,7 @@ class View:
 
 
 class _SchemaVerb(Verb):
-    """Its own --config, a flag, takes the place of the global one, which it has no use for."""
+    """Replaces the global option --config, which it does not need, by a flag of that name."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -46,7 +46,7 @@ class _SchemaVerb(Verb):
 
 @click.command("schema", cls=_SchemaVerb)
 @click.argument("names", nargs=-1, metavar="[TABLE|VIEW]...", shell_complete=offering.relations)
-@click.option("--format", "how", type=click.Choice(_FORMATS), help="How it looks.  [default: table]")
+@click.option("--format", "how", type=click.Choice(_FORMATS), help="Output format.  [default: table]")
 @click.option(
     "--json",
     "short",
@@ -65,10 +65,10 @@ def command(
 ) -> None:
     """Show every table and column with its meaning, and the views.
 
-    A column without null always has a value; key columns together name a row. Instants are UTC.
+    A column without null always has a value; the key columns together identify a row. Instants are UTC.
 
-    `schema --json sync` is the JSON Schema of what `sync --json` prints, and so for every verb that reports;
-    of the table that is called as a verb is, `schema runs --json` tells.
+    `schema --json sync` prints the JSON Schema of what `sync --json` prints, and so on for every verb with --json.
+    For the table with the name of a verb, use `schema runs --json`.
     """
     if of_config:
         click.echo(config_schema())
@@ -130,7 +130,7 @@ def _view(file: str) -> View:
 
 
 def _chosen(wanted: Sequence[str]) -> tuple[Sequence[Table], Sequence[View]]:
-    """What is shown; ConfigError names the nearest to an unknown name."""
+    """The tables and views to show; the ConfigError for an unknown name suggests the nearest."""
     views = all_views()
     known = [table.name for table in TABLES] + [view.name for view in views]
     for name in wanted:

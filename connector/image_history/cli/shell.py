@@ -1,4 +1,4 @@
-"""`image-history shell`: one question after another, each with the warehouse open for itself alone.
+"""`image-history shell`: one query after another; the warehouse is open only while one runs.
 
 Must not know how a statement is run, edited or completed.
 """
@@ -38,7 +38,7 @@ A statement ends with a semicolon, and may have many lines. Ctrl-C cancels, Ctrl
   .tables                      tables, views and macros
   .schema [NAME]...            columns and their meaning
   .mode FORMAT                 how rows look: table, blocks, csv, tsv, json, jsonl, markdown
-  .timer on|off                tell how long each statement took
+  .timer on|off                print how long each statement took
   .help, .exit"""
 
 
@@ -58,10 +58,10 @@ A statement ends with a semicolon, and may have many lines. Ctrl-C cancels, Ctrl
 @click.option("--no-pager", is_flag=True, help="Never page a long table; PAGER names the pager.")
 @click.pass_obj
 def command(shared: Globals, /, *, how: str, max_rows: int | None, timeout: timedelta, no_pager: bool) -> int:
-    """Ask one question after another, as query does, with history and completion.
+    """Run one query after another, as the verb query does, with history and completion.
 
-    The warehouse is open only while a statement runs, so that a shell that waits delays no sync. Without a
-    terminal statements come from stdin, and the first that fails ends the shell with its exit code.
+    The warehouse is open only while a statement runs, so that an idle shell delays no sync. Without a terminal,
+    statements are read from stdin, and the first one that fails ends the shell with its exit code.
     """
     options = Options(
         sql=None, param={}, format=how, output=None, max_rows=max_rows, timeout=timeout, no_pager=no_pager
@@ -72,7 +72,7 @@ def command(shared: Globals, /, *, how: str, max_rows: int | None, timeout: time
 
 @dataclass(slots=True)
 class Shell:
-    """What a shell remembers from statement to statement."""
+    """The state of a shell between statements."""
 
     config: Config
     options: Options
@@ -132,7 +132,7 @@ class Shell:
         self.timed = words == ["on"]
 
     def ask(self, sql: str, parameters: dict[str, str]) -> None:
-        """Ask one question, and show the answer in the mode of the shell."""
+        """Run one query, and show its rows in the format of the shell."""
         from image_history.cli.query import question
 
         started = time.monotonic()
@@ -169,14 +169,14 @@ def _tables() -> Iterator[str]:
 
 
 def scripted(shell: Shell) -> int:
-    """Run what stdin says, each statement as soon as it is complete. The first error is raised."""
+    """Run the statements on stdin, each as soon as it is complete. The first error is raised."""
     pending = ""
     for line in _lines():
         pending = shell.run(pending + line)
         if shell.done:
             return 0
     if rest := shell.run(f"{pending}\n;"):
-        # A text or a comment that never ends: DuckDB says so.
+        # A text or a comment that is not closed: DuckDB reports that.
         shell.ask(rest, {})
     return 0
 
@@ -208,7 +208,7 @@ def interactive(shell: Shell) -> int:
 
 
 def history_file() -> Path | None:
-    """Where statements are remembered, private to its owner; None if there can be no such place."""
+    """The file with the history of statements, private to its owner; None if it cannot be made."""
     from image_history.durable.disk import make_folder
     from image_history.durable.effects import Effect, File, reach
 
@@ -226,7 +226,7 @@ def history_file() -> Path | None:
 
 
 def vocabulary(config: Config) -> Vocabulary:
-    """All words that the warehouse, the saved queries and the shell know. Raises as `asking` does."""
+    """All words for completion, from the warehouse, the saved queries and the shell. Raises as `asking` does."""
     from image_history.cli.completing import Vocabulary
     from image_history.warehouse.asking import Asked, asking
     from image_history.warehouse.saved import Question, saved_names

@@ -54,7 +54,7 @@ def document_option(function: Function) -> Function:
         return function(*arguments, as_json=shortened(how, short=short) == "json", **options)
 
     choice = click.Choice(["table", "json"])
-    decorate = click.option("--format", "how", type=choice, help="How it looks.  [default: table]")
+    decorate = click.option("--format", "how", type=choice, help="Output format.  [default: table]")
     return cast("Function", decorate(short_option(wrapped)))
 
 
@@ -69,7 +69,7 @@ def shortened(how: str | None, *, short: bool) -> str | None:
 
 
 def print_document(content: object) -> None:
-    """Print a report as one JSON document; on a terminal indented, and without characters that it would obey."""
+    """Print a report as one JSON document; on a terminal it is indented and has no control characters."""
     text = json.dumps(content, default=_plain, indent=2 if sys.stdout.isatty() else None)
     click.echo(text)
 
@@ -117,9 +117,9 @@ def deliver_object(parts: Mapping[str, pa.Table]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Rows of text for people. `right` names the columns that are set to the right, as numbers are.
+    """Rows of text for people. `right` names the columns that are aligned right, as numbers are.
 
-    `least` names those that go first where a terminal is narrow, `all_by` the option that shows them all the same.
+    `least` names the columns that are dropped first on a narrow terminal; `all_by` is the option that shows all.
     """
 
     header: Sequence[str]
@@ -144,7 +144,7 @@ def show(sheet: Sheet) -> None:
 
 
 def say(text: str) -> None:
-    """Print a sentence, broken between words where a terminal ends."""
+    """Print a sentence, wrapped between words to the width of a terminal."""
     clean = printable(text)
     if not sys.stdout.isatty():
         click.echo(clean)

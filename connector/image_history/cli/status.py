@@ -39,16 +39,16 @@ if TYPE_CHECKING:
 
 _STALE = 8
 _SHOWN_INCOMPLETE = 10
-# A probe is given up by who asks after a few seconds: 10 in Nagios.
+# A monitoring system gives up a check after some seconds, Nagios after 10.
 _LONGEST_WAIT_OF_A_PROBE = timedelta(seconds=5)
-# A sync at work renames and removes what is being looked at.
+# A running sync renames and removes files while they are read, so a failed read is repeated.
 _LOOKS = 3
 _HEADER = ("scope", "read up to (UTC)", "age", "images", "versions", "unread")
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The runs in the landing that the warehouse lacks; `problem` says why they cannot be told."""
+    """The runs in the landing that the warehouse lacks; `problem` says why they cannot be listed."""
 
     runs: tuple[LandedRun, ...] = ()
     problem: str | None = None
@@ -56,9 +56,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything that is shown. `now` is the local clock, aware; `max_age` None asks for no judgement.
+    """Everything that is shown. `now` is the local clock, aware; with `max_age` None, no scope is stale.
 
-    `unplaced` are configured scopes of which it is not known whether they are in the part that was asked for.
+    `unplaced` are configured scopes for which it is not known whether they belong to the requested part.
     """
 
     scopes: tuple[ScopeState, ...]
@@ -70,7 +70,7 @@ class Status:
 
     @property
     def stale(self) -> tuple[ScopeState, ...]:
-        """The scopes that are staler than is allowed."""
+        """The scopes that are older than `max_age`."""
         if self.max_age is None:
             return ()
         return tuple(scope for scope in self.scopes if scope.is_stale(self.now, self.max_age))
@@ -95,21 +95,21 @@ def _max_age(_: click.Context, __: click.Parameter, text: str | None) -> timedel
 
 @click.command("status", cls=Verb)
 @click.option(
-    "--max-age", callback=_max_age, metavar="DURATION", help="Exit 8 if a scope is staler, as in 26h."
+    "--max-age", callback=_max_age, metavar="DURATION", help="Exit with 8 if a scope is older, as in 26h."
 )
 @part_option
 @format_option
 @click.pass_obj
 def command(shared: Globals, /, *, max_age: timedelta | None, part: Part, how: str) -> int:
-    """Tell how fresh the warehouse is, scope by scope.
+    """Show how fresh the warehouse is, scope by scope.
 
-    A scope is read up to the instant, by AWS's clock, since when one of its images, or its list of images,
-    was not read whole again. Unread counts those that its last run could not read whole.
+    Every image of a scope, and its list of images, was last read whole at some time, by AWS's clock. The scope
+    is read up to the earliest of these times. Unread counts those that the last run could not read whole.
 
     Images that the configuration excludes don't count. A scope that it no longer names is shown, and never
-    makes the exit code 8; one that it names and that never was synced does. With --part, those of
-    other parts are left out. With --max-age, a warehouse that
-    another program has open is waited for 5 seconds at the most; the exit code is 5 then.
+    makes the exit code 8; a configured scope that never was synced does. With --part, scopes of other parts are
+    left out. With --max-age, status waits at most 5 seconds for a warehouse that another program has open; then
+    the exit code is 5.
     """
     config = shared.config()
     longest = config.lock_wait if max_age is None else min(config.lock_wait, _LONGEST_WAIT_OF_A_PROBE)
@@ -159,7 +159,7 @@ def _details(reports: Reports, config: Config) -> DetailsOwed | None:
 
 
 def _waiting(reports: Reports, config: Config) -> Waiting:
-    """Look into the landing without its lock; a sync that works there changes it meanwhile."""
+    """Read the landing folder without its lock; tries again, as a running sync may change it meanwhile."""
     from image_history.landing.runs import Landing
     from image_history.warehouse.loader import loaded_runs
 
@@ -229,13 +229,13 @@ def _notes(status: Status) -> Iterable[str]:
             ", ..." if status.unplaced[_SHOWN_INCOMPLETE:] else ""
         )
         yield (
-            f"not judged: {names}; nothing that this machine has read tells the account, and so the part. A sync "
-            "finds out each time, and exits with 4 if it cannot"
+            f"not judged: {names}; this machine does not know the account yet, and so not the part. A sync "
+            "looks it up each time, and exits with 4 if it cannot"
         )
     for scope in status.scopes:
         hinted, until = scope.hinted_until, scope.covered_until
         if hinted is not None and until is not None and hinted > until:
-            yield f"hinted: {scope.name}: up to {shown(hinted)} UTC nothing hinted at what was not read since"
+            yield f"hinted: {scope.name}: all was read, or had no hint of a change, up to {shown(hinted)} UTC"
     if status.details is not None and (owed := sum(status.details.calls.values())):
         from image_history.forecast.budget import syncs_of
 

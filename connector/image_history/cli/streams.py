@@ -1,4 +1,4 @@
-"""Gives the process the standard streams that its parent closed, as `2>&-` does: what is written there goes nowhere.
+"""Opens the null device for standard streams that the parent process closed, as `2>&-` does.
 
 Must not know what is written.
 """
@@ -14,8 +14,8 @@ _STANDARD = 3
 def open_standard_streams() -> None:
     """Open the null device at each closed number of 0, 1 and 2, and as Python's streams.
 
-    Otherwise the next file that is opened gets that number, and libraries that write to it would write into the
-    file: the warehouse, for one.
+    Otherwise the next file that is opened would get that number, and a library that writes to the stream would write
+    into the file, for example the warehouse.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) < _STANDARD:
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - positional only

@@ -34,20 +34,20 @@ _MASS_DELETE = 9
 
 
 @click.command("sync", cls=Verb)
-@click.option("--full", is_flag=True, help="List every image whole, however quiet it is.")
+@click.option("--full", is_flag=True, help="List every image whole, changed or not.")
 @images_option
 @scopes_option
 @click.option("--fresh", is_flag=True, help="Forget an unfinished run instead of continuing it.")
 @click.option(
     "--allow-mass-delete",
     is_flag=True,
-    help="Let deletions through even if a scope loses very many versions.",
+    help="Mark versions deleted even if a scope loses very many of them.",
 )
 @click.option(
     "--accept-account", is_flag=True, help="Accept that a profile now leads to another account than before."
 )
 @part_option
-@click.option("--strict", is_flag=True, help="Exit 1 if AWS sent a member or a value that is new to us.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if AWS sent a member or a value that is not known.")
 @document_option
 @click.option(
     "--metrics-file",
@@ -61,10 +61,10 @@ def command(
 ) -> int:
     """Read what changed at AWS since the last sync, and load it.
 
-    What was read becomes visible whole or not at all: at the end, and of a long run also in parts, while it goes on.
-    An unfinished run (killed, interrupted, throttled) is continued where it stopped. The exit code is 0
-    when every image was read whole, 4 when some could not be or a dataset could not be published, 9 when a
-    scope would have lost so many versions that none was marked deleted; what was read is loaded either way.
+    Each load becomes visible whole or not at all: at the end of a run, and of a long run also in parts, while it goes
+    on. An unfinished run (killed, interrupted, throttled) is continued where it stopped. The exit code is 0 if every
+    image was read whole, 4 if some could not be read or a dataset could not be published, and 9 if a scope would
+    have lost so many versions that none was marked deleted. What was read is loaded in each case.
     """
     config = options.config()
     from image_history.cli.metrics import measured_into
@@ -75,7 +75,7 @@ def command(
     from image_history.run.planning import SyncOptions
     from image_history.telemetry import exporting
 
-    # What was imported stays: it need not be looked through again.
+    # Imported modules stay, so the garbage collector need not search them again.
     gc.freeze()
     stop = Stop()
     wanted = SyncOptions(**asked)
@@ -89,7 +89,7 @@ def command(
 
 
 def _figures(report: RunReport) -> dict[str, object]:
-    """What the log tells of a run that ended."""
+    """The fields of the log line for a run that ended."""
     return {
         "run_id": report.run_id,
         "outcome": report.outcome.value,
@@ -103,7 +103,7 @@ def _figures(report: RunReport) -> dict[str, object]:
 def exit_code(report: RunReport, *, strict: bool = False) -> int:
     """0 if all was read whole and published, 9 if deletions were held back, 3 if nothing may be read, else 4.
 
-    With `strict`, 1 if all was read whole and something in it is new to us.
+    With `strict`, 1 if all was read whole, and AWS sent a member or a value that is not known.
     """
     from image_history.model import Outcome
 
@@ -126,7 +126,7 @@ def exit_code(report: RunReport, *, strict: bool = False) -> int:
 
 @contextmanager
 def _signals(stop: Stop) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the run to end; a second one ends the process at once."""
+    """SIGINT and SIGTERM request a stop of the run; a second one ends the process at once."""
 
     def ask(number: int, _: types.FrameType | None) -> None:
         if stop.requested:

@@ -1,4 +1,4 @@
-"""News by themselves: who is told of what, after a load, once.
+"""Sends news to receivers after a load, each piece of news once.
 
 Must not know how a run is made or shown.
 """

@@ -37,9 +37,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """Why somebody is told now: after a run, because none could be made (`failing` says why), or when asked to.
+    """Why receivers are notified: after a run, because no run was possible (`failing` says why), or by request.
 
-    `whole` says that the run was asked for every scope, so that those that could not be opened are all known.
+    `whole` says that the run was to read every scope, so that all scopes that could not be opened are known.
     """
 
     now: datetime
@@ -49,19 +49,19 @@ class Occasion:
     part: Part = EVERY_PART
 
     def undecided(self, subject: str) -> bool:
-        """Whether nothing is known now of a trouble that no row of the warehouse tells of."""
+        """Whether it is unknown if a trouble goes on that the warehouse does not store."""
         if subject == WHOLE:
             return self.report is None and self.failing is None
         return subject.startswith(UNOPENED) and (self.report is None or not self.whole)
 
 
 def known(reports: Reports, config: Config, entry: Notify, occasion: Occasion) -> Known | None:
-    """What the warehouse says; None if nothing was ever loaded."""
+    """Read the changes and troubles from the warehouse; None if nothing was ever loaded."""
     run_id = None if occasion.report is None else occasion.report.run_id
     (times,) = reports.rows("notify/newest", run_id=run_id)
     if times["newest"] is None:
         return None
-    # Only what the receiver is told of: how fresh each scope is takes a look at all of coverage.
+    # Only if the receiver wants such news: the freshness of the scopes takes a scan of all of coverage.
     scopes = _of_scopes(reports, config, entry, occasion) if _OF_SCOPES & set(entry.on) else ()
     stuck = _stuck(reports, entry, occasion) if "stuck" in entry.on else ()
     troubles = (*scopes, *stuck)
@@ -75,13 +75,13 @@ def known(reports: Reports, config: Config, entry: Notify, occasion: Occasion) -
 
 
 def told(reports: Reports, receiver: str) -> Sent:
-    """What a receiver was told."""
+    """Read what was already sent to a receiver."""
     rows = reports.rows("notify/told", receiver=receiver)
     return {(row["news"], row["subject"]): row["told_up_to"] for row in rows}
 
 
 def remember(connection: Connection, receiver: str, now_told: Sent) -> None:
-    """Have the warehouse remember what a receiver has been told, in place of what it remembered."""
+    """Store what a receiver has been told, in place of what was stored before."""
     rows = [
         {"receiver": receiver, "news": news, "subject": subject, "told_up_to": at}
         for (news, subject), at in sorted(now_told.items())
@@ -105,7 +105,7 @@ def _shown(moment: datetime) -> str:
 
 
 def _deleted(rows: Sequence[Row]) -> list[Item]:
-    # The room of the report brings what pages are made with, and most syncs have no deletions to tell.
+    # Imported here: the report package imports Jinja2, and most syncs have no deletions.
     from image_history.report.words import proof
 
     return [
@@ -153,7 +153,7 @@ def _sent(row: Row) -> str:
     return f"{row['operation']} sends {value}{row['member']}"
 
 
-# The statement that finds the changes of a kind, and what makes news of its rows.
+# The statement that finds the changes of a kind, and the function that makes news of its rows.
 _CHANGES = {
     "deleted": ("notify/deleted", _deleted),
     "failed": ("notify/failed", _failed),
@@ -201,7 +201,7 @@ def _held_back(scope: ScopeState, now: datetime) -> Iterator[Item]:
     if held:
         images = f"{len(held):,} image{'' if len(held) == 1 else 's'}"
         text = (
-            f"held back: deletions in {images} of {scope.name}, for it would lose very many versions at once; if "
+            f"held back: deletions in {images} of {scope.name}, as it would lose very many versions at once; if "
             "they are gone indeed, run sync --allow-mass-delete"
         )
         yield Item("held_back", Phase.BEGAN, scope.name, text, now, *_place(held[0])[:2])

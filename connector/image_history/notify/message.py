@@ -22,7 +22,7 @@ _LONGEST_LINE = 300
 
 
 def message(receiver: str, items: Sequence[Item], run_id: str | None) -> bytes:
-    """The news as one JSON object. Beyond so many, items are only counted."""
+    """The news as one JSON object. Items beyond the first 200 are only counted."""
     document = {
         "version": VERSION,
         "id": hashlib.sha256("\n".join(item.id for item in items).encode()).hexdigest()[:16],
@@ -37,8 +37,8 @@ def message(receiver: str, items: Sequence[Item], run_id: str | None) -> bytes:
 
 
 def trial(receiver: str) -> bytes:
-    """A message that tells nothing but that it arrives."""
-    told = "image-history: a trial. From now on news arrive here after each sync that has some."
+    """A trial message, without news."""
+    told = "image-history: a trial. From now on each sync that has news sends it here."
     document: dict[str, object] = {
         "version": VERSION,
         "id": "trial",
@@ -72,7 +72,7 @@ def _instant(moment: datetime) -> str:
 
 
 def text(items: Sequence[Item], run_id: str | None) -> str:
-    """A headline and a line each, versions of one image together; what is markup in Slack is made text."""
+    """A headline, then a line for each item, with the versions of one image together. Markup of Slack is escaped."""
     lines = [_harmless(line) for line in _lines(items)]
     shown = [f"• {line[:_LONGEST_LINE]}" for line in lines[:_MOST_LINES]]
     more = [f"... and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
@@ -82,7 +82,7 @@ def text(items: Sequence[Item], run_id: str | None) -> str:
 
 
 def _harmless(line: str) -> str:
-    """On one line, without characters that a terminal would obey."""
+    """The text on one line, without control characters."""
     return "".join(each if each.isprintable() else " " for each in line)
 
 
@@ -94,7 +94,7 @@ def _headline(items: Sequence[Item]) -> str:
         for (news, phase), number in counts.items()
         if phase is not Phase.ENDED
     ]
-    return ", ".join([*told, *([f"{over:,} over"] if over else [])])
+    return ", ".join([*told, *([f"{over:,} ended"] if over else [])])
 
 
 def _lines(items: Sequence[Item]) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""What a receiver is told: changes since it was told last, and troubles that began or ended.
+"""Decides the news for a receiver: changes since its last news, and troubles that began or ended.
 
-Pure: decides on what the warehouse says and remembers; must not know SQL, clocks, or how anybody is told.
+Pure: decides from what the warehouse stores; must not know SQL, clocks, or how anybody is told.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from datetime import datetime
 from enum import StrEnum
 
 KINDS_OF_CHANGE = ("deleted", "failed", "drift")
-# The trouble that no sync can run at all, and those of scopes that cannot even be opened.
+# Subjects of troubles: that no sync can run, and the prefix for scopes that cannot be opened.
 WHOLE = "sync"
 UNOPENED = "unopened: "
 
 
 class Phase(StrEnum):
-    """Whether something happened once, or goes on from now on, or does so no more."""
+    """Whether something happened once, began and goes on, or ended."""
 
     HAPPENED = "happened"
     BEGAN = "began"
@@ -29,7 +29,7 @@ class Phase(StrEnum):
 class Item:
     """One piece of news. `subject` names what it is about, `at` is when it was learned, `text` is the sentence.
 
-    Where it is about an image or a version, these are named one by one as well.
+    If it is about a scope, an image or a version, the last four fields name it.
     """
 
     news: str
@@ -44,17 +44,17 @@ class Item:
 
     @property
     def id(self) -> str:
-        """The same whenever this is told again, and of nothing else."""
+        """The id of this item: the same if it is sent again, and different for every other item."""
         whole = f"{self.news}\n{self.phase}\n{self.subject}\n{self.at.isoformat()}"
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the warehouse says. `newest` is when the newest run was loaded, `before` when the one before this run was.
+    """What the warehouse says. `newest` is when the newest run was loaded, `before` when the run before this one was.
 
-    `changes` of a kind are those learned after an instant; `troubles` go on now, by kind and subject. `undecided`
-    tells of which known troubles nothing can be said now.
+    `changes` returns the changes of a kind that were learned after an instant. `troubles` are those that go on now,
+    by kind and subject. `undecided` says whether it is unknown if the trouble of a subject goes on.
     """
 
     newest: datetime
@@ -70,16 +70,16 @@ Sent = Mapping[tuple[str, str], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a receiver is to be told, and what it has been told once it was."""
+    """The news for a receiver, and what it has been told once they are sent."""
 
     items: tuple[Item, ...]
     told: Sent
 
 
 def due(known: Known, told: Sent, kinds: Collection[str]) -> Due:
-    """What is new to a receiver of these kinds of news.
+    """Decide what is new to a receiver of these kinds of news.
 
-    One that is new is told of the changes that this run brought, but nothing of those of the very first run.
+    A new receiver gets the changes that this run brought, but not those of the very first run.
     """
     since = {kind: told.get((kind, ""), known.before or known.newest) for kind in kinds}
     changes = [item for kind in KINDS_OF_CHANGE if kind in kinds for item in known.changes(kind, since[kind])]
@@ -95,7 +95,7 @@ def due(known: Known, told: Sent, kinds: Collection[str]) -> Due:
 
 
 def is_worth_recording(coming: Due, told: Sent) -> bool:
-    """Whether something was told, or what is remembered is of other kinds of news."""
+    """Whether there is news, or the stored kinds of news differ from the configured ones."""
     return bool(coming.items) or {kind for kind, _ in coming.told} != {kind for kind, _ in told}
 
 

@@ -1,4 +1,4 @@
-"""Hands a message to a receiver: a command's standard input, or a POST to an address. Bounded in time.
+"""Sends a message to a receiver: to a command's standard input, or by POST to an address, within a time limit.
 
 The address is a secret: it is in no message and no log line. Must not know what is told.
 """
@@ -26,7 +26,7 @@ _LONGEST_REASON = 200
 
 
 def deliver(entry: Notify, content: bytes) -> None:
-    """Hand the message over; OutputError if it was not taken within the entry's timeout."""
+    """Send the message; OutputError if the receiver did not accept it within the entry's timeout."""
     seconds = entry.timeout.total_seconds()
     if entry.run is not None:
         _run(entry.run, content, seconds)
@@ -57,7 +57,7 @@ def _run(command: Sequence[str], content: bytes, seconds: float) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leave nothing of the command behind, if it was started by itself or by others."""
+    """Kill the command and the processes that it started, if it is still running."""
     if process.poll() is None:
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -76,15 +76,15 @@ def _last_line(said: BinaryIO) -> str:
 
 
 class _NoRedirects(request.HTTPRedirectHandler):
-    """A POST that is sent elsewhere would go on as a GET, without the message."""
+    """Follows no redirect: a redirected POST would become a GET, without the message."""
 
     def redirect_request(self, *_: object) -> None:
-        """Take the answer for what it is."""
+        """Return no new request, so that the redirect is treated as an error."""
         return
 
 
 def _post(address: str, content: bytes, seconds: float) -> None:
-    """POST on a thread of its own: a name that is looked up for ever, or an answer that drips, is given up."""
+    """POST on a thread of its own, so that an endless name lookup or a slow answer is given up after `seconds`."""
     keep_hidden_in_url(address, path=True)
     failed: list[OutputError] = []
     thread = threading.Thread(target=_posted, args=(address, content, seconds, failed), daemon=True)

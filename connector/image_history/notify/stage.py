@@ -1,6 +1,6 @@
-"""The stage behind a sync: every receiver is told what is new to it, and the warehouse remembers that it was.
+"""The stage after a sync: sends each receiver what is new to it, and stores in the warehouse what was sent.
 
-What a kill or a failing receiver leaves untold is told by the next sync. Must not know how anybody is told.
+News not sent because of a kill or a failing receiver are sent by the next sync. Must not know how anybody is told.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from image_history.warehouse.warehouse import WarehouseFile
 
 logger = logging.getLogger(__name__)
 
-# After these nothing is new, or nothing can be remembered.
+# After these errors nothing is new, or nothing can be stored.
 _UNTOLD = (InterruptedRunError, SyncRunningError, WarehouseLockedError)
 
 
@@ -48,7 +48,7 @@ def sync(
 ) -> RunReport:
     """Bring the warehouse up to date with AWS, publish, and tell the receivers of `notify`.
 
-    Raises what `image_history.run.pipeline.sync` raises; receivers are told of that too, once.
+    Raises what `image_history.run.pipeline.sync` raises; receivers are told of a failed run too, once.
     """
     asked, watcher = options or SyncOptions(), progress or Silent()
     try:
@@ -66,9 +66,9 @@ def sync(
 
 
 def notify(config: Config, occasion: Occasion) -> tuple[Notification, ...]:
-    """Tell every receiver what is new to it; one that cannot be told has its error in the report.
+    """Send each receiver what is new to it; a receiver that fails has its error in the result.
 
-    Two processes never send the same news: while a sync runs, it sends them, and a call without a sync raises
+    Two processes never send the same news: a running sync sends them, and a call outside of a sync then raises
     SyncRunningError.
     """
     if not config.notify or not config.warehouse.exists():
@@ -118,7 +118,7 @@ def _told(config: Config, entry: Notify, name: str, occasion: Occasion) -> Notif
 
 
 def _due(config: Config, entry: Notify, name: str, occasion: Occasion) -> tuple[Due | None, bool]:
-    """What the receiver is to be told, and whether that is to be remembered; the warehouse is closed by then."""
+    """Return the news for the receiver, and whether to store them. The warehouse is closed again."""
     with reading(_warehouse(config)) as reports:
         before, now = told(reports, name), known(reports, config, entry, occasion)
         coming = None if now is None else due(now, before, entry.on)
@@ -135,7 +135,7 @@ def _warehouse(config: Config) -> WarehouseFile:
 
 
 def try_out(config: Config) -> Sequence[Notification]:
-    """Send every receiver a message that tells nothing; nothing is remembered."""
+    """Send every receiver a trial message; nothing is stored."""
     tried = []
     for index, entry in enumerate(config.notify):
         started, name, error = time.monotonic(), entry.called(index), None

@@ -1,4 +1,4 @@
-"""The report: one HTML file that shows what exists, what changed, what went, and how sure all that is.
+"""The report: one HTML file that shows what exists, what changed, what was deleted, and how certain that is.
 
 Must not know where the file goes, nor the command line.
 """

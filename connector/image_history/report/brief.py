@@ -1,4 +1,4 @@
-"""What a reader asks first, by name above all tables: what vanished, how sure that is, what has no good version.
+"""The summary above the tables: what was deleted, how certain that is, and which images have no good version.
 
 Must not know HTML.
 """
@@ -12,13 +12,13 @@ from itertools import groupby
 from image_history.report.content import Facts, Row, Scope
 from image_history.report.words import length, minute, proof
 
-# More would push the tables off the screen; they have the rest.
+# More lines would push the tables off the screen. The tables have the rest.
 MOST_LINES, MOST_VERSIONS = 3, 6
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One fact: of what, and what is known of it."""
+    """One fact: its subject, and what is known about it."""
 
     subject: str
     text: str
@@ -26,7 +26,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A question's answer in a few lines; `more` counts what only the table `target` has."""
+    """An answer in a few lines; `more` counts the rows that only the table `target` has."""
 
     target: str
     title: str
@@ -35,13 +35,13 @@ class Answer:
 
 
 def brief(facts: Facts) -> Sequence[Answer]:
-    """The answers that are not "nothing"."""
+    """The answers that have any lines."""
     answers = (_deleted(facts), _without_good(facts))
     return [answer for answer in answers if answer.lines]
 
 
 def _deleted(facts: Facts) -> Answer:
-    """Versions that share image, interval and proof are one line."""
+    """The deleted versions; those that share image, interval and proof are one line."""
     groups = [(key, list(rows)) for key, rows in groupby(facts.deleted.rows, _fate)]
     shown = groups[:MOST_LINES]
     told = sum(len(rows) for _, rows in shown)
@@ -79,7 +79,7 @@ def _newest(row: Row) -> str:
 
 
 def unread_of(facts: Facts, scope: Scope) -> str:
-    """What of a scope could not be read, by name."""
+    """The names of what could not be read in a scope."""
     return "; ".join(_unread(facts, scope))
 
 

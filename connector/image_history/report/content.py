@@ -1,4 +1,4 @@
-"""What a report says: the rows of sql/report for one selection, and what follows from them.
+"""The data of a report: the rows of sql/report for one selection, and values computed from them.
 
 Must not know HTML, nor how anything is drawn.
 """
@@ -16,7 +16,7 @@ from image_history.warehouse.reports import Reports
 
 Row = Mapping[str, Any]
 
-# A page with more rows of one kind than this takes long to load, and nobody reads it.
+# A page with more rows of one kind than this takes long to load, and is too long to read.
 MOST_ROWS = 1_000
 _MOST_LANES, _MOST_LIVES = 300, 3_000
 _LEAST_EACH, _MOST_EACH = 4, 40
@@ -28,7 +28,7 @@ _HELD_BACK = "held_back"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the report is about: the scopes and images (globs), and how far back what is new goes."""
+    """What the report is about: the scopes and images (globs), and how far back a change counts as new."""
 
     since: timedelta = timedelta(days=30)
     scope: str = "*"
@@ -36,7 +36,7 @@ class Selection:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether it is about less than everything."""
+        """Whether it excludes any scopes or images."""
         return (self.scope, self.image) != ("*", "*")
 
 
@@ -50,7 +50,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """One account and region: read whole up to when (None: never), and what the last run could not read."""
+    """One account and region: the time up to which it was read whole (None: never), and what was not read."""
 
     name: str
     covered_until: datetime | None
@@ -63,7 +63,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All of a report. `now` is when its newest run ended: the report never looks at a clock. Instants are UTC."""
+    """All data of a report. `now` is when its newest run ended: the report reads no clock. Instants are UTC."""
 
     selection: Selection
     now: datetime
@@ -82,7 +82,7 @@ class Facts:
 
     @property
     def since(self) -> datetime:
-        """From when on something is new."""
+        """The time from which on a change counts as new."""
         return self.now - self.selection.since
 
     @property
@@ -92,7 +92,7 @@ class Facts:
 
     @property
     def without_good_version(self) -> Found:
-        """The images that live, have versions, and have none that can be used; shown are those of `images`."""
+        """The live images that have versions, but none that is CREATED; the rows are from those of `images`."""
         rows = [
             row for row in self.images.rows if row["deleted_at"] is None and row["live"] and not row["good"]
         ]
@@ -100,7 +100,7 @@ class Facts:
 
     @property
     def live_images(self) -> int:
-        """How many images there are."""
+        """The number of live images."""
         return sum(scope.images for scope in self.scopes)
 
 

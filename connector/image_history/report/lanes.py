@@ -1,6 +1,6 @@
-"""The picture of lives: a lane an image, a line a version, from its creation to its deletion or to now.
+"""The picture of lives: a lane for each image, a line for each version, from its creation to its deletion or now.
 
-Where AWS does not say when a version went, the time in which it went is drawn pale. Must not know SQL.
+AWS does not say when a version was deleted, so the interval in which it was deleted is drawn pale. Must not know SQL.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Lane:
 
     @property
     def height(self) -> float:
-        """A line each, and room for the name."""
+        """The height of a line for each life, and at least that of the names."""
         return max(_LEAST_LANE, len(self.lives) * _ROW + 4)
 
 
@@ -115,7 +115,7 @@ def _tip(life: Row) -> str:
 
 
 def axis_of(begin: datetime, now: datetime, first_run: datetime, lives: Sequence[Row]) -> Axis:
-    """The axis: from the first thing that is known, if that is later than `begin`, and at least twelve weeks."""
+    """The axis: from three days before the first creation, but not before `begin`, and at least twelve weeks long."""
     first = min((life["creation_time"] for life in lives), default=now)
     start = max(begin, min(first - timedelta(days=3), now - timedelta(weeks=12)))
     return Axis(start, now, max(first_run, start))

@@ -1,4 +1,4 @@
-"""The page: the template filled with facts, pictures and tables, under a policy that lets nothing else in.
+"""The page: the template filled with facts, pictures and tables, with a policy that allows nothing else.
 
 The only place that knows Jinja2. Must not know where the page goes.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """One figure, and the table that it leads to. `news` is what became of it lately."""
+    """One figure, and the table that it links to. `news` is how it changed lately."""
 
     target: str
     number: int
@@ -84,7 +84,7 @@ def _asset(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing is loaded, and nothing runs but our own style and script, whose hashes never change with the data."""
+    """The security policy: loads nothing, and allows only our own style and script, by hashes that stay the same."""
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
     return (
         f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
@@ -93,7 +93,7 @@ def _policy(style: str, script: str) -> str:
 
 
 def _chosen(facts: Facts) -> str:
-    """What the report leaves out by order."""
+    """The selected scopes and images in words; empty if the report has all of them."""
     chosen = facts.selection
     parts = [
         f"{name} {glob}" for name, glob in (("scopes", chosen.scope), ("images", chosen.image)) if glob != "*"
@@ -147,7 +147,7 @@ def _net(created: int, deleted: int) -> str:
 
 
 def _lanes(facts: Facts) -> list[Lane]:
-    """The lanes scope by scope, and in each the images that changed last first, as their table has them."""
+    """The lanes scope by scope; in each, the images that changed last come first, as in their table."""
     lives: dict[tuple[str, str, str], list[Row]] = {}
     for life in facts.lives:
         lives.setdefault(_key(life), []).append(life)

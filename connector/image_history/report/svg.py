@@ -1,6 +1,6 @@
-"""Two shapes and two kinds of text, as SVG that also reads where no CSS is allowed.
+"""Boxes and lines of text as SVG, which is also readable without CSS.
 
-Colours are attributes, with a class over each for dark screens. Must not know what is drawn.
+Colours are attributes; a class on each element lets CSS change them for dark screens. Must not know what is drawn.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-# Told apart by people who do not see red and green as two colours, and on grey paper.
+# These colours stay distinct for people with red-green colour blindness, and in a greyscale print.
 COLOURS = {
     "created": "#2f6fb0",
     "changed": "#93a1af",
@@ -26,7 +26,7 @@ COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle. `tip` is what a pointer that rests on it shows, and a screen reader says."""
+    """A rectangle. `tip` is shown when a pointer rests on it, and read by a screen reader."""
 
     x: float
     y: float
@@ -82,7 +82,7 @@ def drawn(part: Box | Words) -> Markup:
 
 
 def picture(parts: Iterator[Box | Words], *, width: int, height: float, label: str) -> Markup:
-    """A whole picture; `label` is what a screen reader says of it."""
+    """A whole picture; `label` is its description for a screen reader."""
     inside = Markup("").join(map(drawn, parts))
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{0}" viewBox="0 0 {1} {2}" width="{1}" '

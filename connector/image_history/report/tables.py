@@ -1,4 +1,4 @@
-"""The tables of a report: which columns each has, how its cells are written, and what SQL asks for the rest.
+"""The tables of a report: the columns of each, how its cells are written, and the command that shows the rest.
 
 Must not know HTML, nor SQL beyond the line that a reader may copy.
 """
@@ -15,7 +15,7 @@ from image_history.report.words import minute, proof, span
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one cell shows. `order` is what it is sorted by where that is not its text; `kind` is its CSS class."""
+    """One cell. `order` is its sort key, if it is not sorted by its text; `kind` is its CSS class."""
 
     text: str
     order: str = ""
@@ -24,7 +24,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One table. `rest` tells how to ask for all rows, if these are only the first ones of `total`."""
+    """One table. `rest` is the command that prints all `total` rows, if these are only the first ones."""
 
     id: str
     title: str
@@ -38,12 +38,12 @@ class Table:
 
     @property
     def cut(self) -> bool:
-        """Whether there are more rows than here."""
+        """Whether `rows` lacks some of the `total` rows."""
         return self.total > len(self.rows)
 
 
 def tables(facts: Facts) -> list[Table]:
-    """All tables, what needs somebody first."""
+    """All tables; those that need attention come first."""
     return [
         _scopes(facts),
         _unread(facts),
@@ -134,7 +134,7 @@ def _archived(facts: Facts) -> Table:
     return Table(
         id="archived",
         title="Archived, but under a moving alias",
-        about="Whatever starts from such an alias runs a version that its maintainer has archived, or is about to.",
+        about="A job that starts from such an alias runs a version that its maintainer archived, or will archive.",
         nothing="None.",
         columns=("scope", "image", "version", "aliases", "guidance", "last modified"),
         rows=_rows(
@@ -179,7 +179,7 @@ def _without_good(facts: Facts) -> Table:
     return Table(
         id="no-good",
         title="Images without a good version",
-        about="They have versions, and none is CREATED: nobody can start from them.",
+        about="They have versions, but none is CREATED: nothing can start from them.",
         nothing="Every image that has versions has a good one.",
         columns=("scope", "image", "live versions", "newest", "status", "reason"),
         rows=_rows(
@@ -232,7 +232,7 @@ def _changes(facts: Facts) -> Table:
     return Table(
         id="changes",
         title=f"Changes since {minute(facts.since)}",
-        about="By the time at AWS, the latest first; a deletion stands at the instant by which it was gone.",
+        about="By the time at AWS, the latest first; a deletion has the instant by which the version was gone.",
         nothing="Nothing changed.",
         columns=("when", "scope", "image", "version", "change", "status", "what"),
         rows=_rows(
@@ -252,7 +252,7 @@ def _changes(facts: Facts) -> Table:
 
 
 def _told(row: Row) -> Sequence[str]:
-    """The columns that changed; of what is new, all of them did."""
+    """The columns that changed; empty unless the change is a modification."""
     return row["changed_columns"] if row["change"] == "modified" else ()
 
 
@@ -260,7 +260,7 @@ def _images(facts: Facts) -> Table:
     return Table(
         id="images",
         title="Images",
-        about="Those that changed last first. Aliases that name a number, such as v29, are left out.",
+        about="Images that changed last come first. Aliases that name a number, such as v29, are left out.",
         nothing="There is no image.",
         columns=("scope", "image", "live", "failed", "deleted", "newest", "status", "aliases", "last change"),
         rows=_rows(facts.images, _image),

@@ -27,18 +27,18 @@ class Axis:
     known: datetime
 
     def x(self, instant: datetime) -> float:
-        """Where an instant lies; what is outside lies at the edge."""
+        """The position of an instant; an instant outside of the axis is at its edge."""
         share = (instant - self.begin) / (self.end - self.begin)
         return LEFT + (RIGHT - LEFT) * min(max(share, 0.0), 1.0)
 
     def shade(self, top: float, bottom: float) -> Iterator[Box | Words]:
-        """The time before the first sync: calm there was not observed."""
+        """The time before the first sync, shaded: changes and deletions in it were not observed."""
         edge = self.x(self.known)
         if edge - LEFT > 1:
             yield Box(LEFT, top, edge - LEFT, bottom - top, "before", "before the first sync")
 
     def warning(self, y: float) -> Iterator[Words]:
-        """What the shade means, if there is room for it."""
+        """A text that explains the shade, if there is room for it."""
         room = self.x(self.known) - LEFT
         if room > _LONG_ROOM:
             yield Words(LEFT + 6, y, "before the first sync: deletions and changes were not observed")
@@ -46,7 +46,7 @@ class Axis:
             yield Words(LEFT + 6, y, "before the first sync")
 
     def months(self, top: float, bottom: float) -> Iterator[Box | Words]:
-        """A line and a name for as many months as there is room for; January is its year."""
+        """A line and a name for as many months as there is room for; January is named by its year."""
         room = (RIGHT - LEFT) * timedelta(days=30.4) / (self.end - self.begin)
         step = next((step for step in (1, 2, 3, 6) if step * room >= _LABEL_ROOM), 12)
         for month in self._firsts():

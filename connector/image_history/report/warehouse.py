@@ -1,4 +1,4 @@
-"""The warehouse of the library's face: questions, and the report.
+"""The warehouse of the Python API: queries, and the report.
 
 Must not know how either is answered.
 """
@@ -15,16 +15,16 @@ from image_history.warehouse.warehouse import WarehouseFile
 
 
 class Warehouse(history.Warehouse):
-    """A warehouse to be asked from Python: read-only, locked down as `image-history query` is.
+    """A warehouse for queries from Python: read-only, locked down as `image-history query` is.
 
-    A question is worked on in a process of its own, which is kept for the next one: what DuckDB cannot stop, or dies
-    of, ends there. The file is open while a question is worked on and no longer, so that an object that lives on is
-    in no sync's way; questions from several threads take turns. `wait` is how long to wait for a load that is under
-    way, `timeout` how long DuckDB may work on one question, `queries` a folder with saved queries of your own, as
-    the setting of that name. `~` is somebody's home. Nothing is opened before the first question.
+    Each query runs in a process of its own, which is kept for the next one: if DuckDB crashes or cannot be stopped,
+    only that process ends. The file is open only while a query runs, so that an object that is kept for long blocks
+    no sync. Queries from several threads run one after another. `wait` is how long to wait for a load that is under
+    way, `timeout` how long DuckDB may work on one query, and `queries` a folder with your own saved queries, like
+    the setting of that name. `~` in a path is a home directory. Nothing is opened before the first query.
 
-    Every question raises WarehouseError for a file that is missing, foreign or newer than this program
-    (WarehouseLockedError if it stays locked), and QueryError for one that is wrong, refused, too long or too
+    Every query raises WarehouseError for a file that is missing, foreign or newer than this program
+    (WarehouseLockedError if it stays locked), and QueryError for a query that is wrong, refused, too long or too
     large. The file is never changed.
     """
 

@@ -1,4 +1,4 @@
-"""The picture of changes a week: what came stands above the line, what went hangs below it.
+"""The picture of changes a week: created and changed versions above the line, deleted ones below it.
 
 Must not know where the figures come from.
 """
@@ -49,14 +49,14 @@ def _parts(weeks: Sequence[Mapping[str, Any]], axis: Axis, bottom: float) -> Ite
         yield from _week(week, axis, base, Scale(scale, highest, deepest))
     yield Box(LEFT, base - 0.5, RIGHT - LEFT, 1, "faint")
     for number, value in ((base - highest * scale, highest), (base, 0), (bottom, deepest)):
-        # Two figures that lie closer than a line of text could not be read.
+        # A figure closer than a line of text to that of the line would overlap it, and is left out.
         if number == base or (value and abs(number - base) >= _LINE):
             yield Words(LEFT - 8, number + 4, f"{value:,}", anchor="end")
     yield from _legend(weeks)
 
 
 class Scale:
-    """How high a version is, and how many are shown at the most, above and below the line."""
+    """The height of one version, and the most versions that are shown above and below the line."""
 
     __slots__ = ("each", "high", "low")
 
@@ -65,7 +65,7 @@ class Scale:
 
 
 def cap(totals: Sequence[int]) -> int:
-    """How much is shown of a week: all, unless a few weeks tower over the rest."""
+    """The most versions that are shown of a week: the highest total, unless a few weeks tower over the rest."""
     heights = sorted(total for total in totals if total)
     if not heights:
         return 0

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 _PROOFS = {
     "describe_not_found": "AWS was asked for this version, and does not find it",
     "image_not_found": "AWS does not find the whole image any more",
-    "absent_twice": "two complete lists in a row lack it (AWS may not be asked for it)",
+    "absent_twice": "two complete lists in a row lack it (no permission to describe it)",
     "single_page": "one complete list lacks it",
 }
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
@@ -41,5 +41,5 @@ def length(within: timedelta) -> str:
 
 
 def proof(evidence: str | None) -> str:
-    """Why a deletion is sure, as a sentence without its stop."""
+    """Why a deletion is certain, as a sentence without its full stop."""
     return _PROOFS.get(evidence or "", evidence or "")
