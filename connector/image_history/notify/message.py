@@ -38,7 +38,7 @@ def message(receiver: str, items: Sequence[Item], run_id: str | None) -> bytes:
 
 def trial(receiver: str) -> bytes:
     """A trial message, without news."""
-    told = "image-history: a trial. From now on each sync that has news sends it here."
+    told = "image-history: a trial. From now on, syncs send their news here."
     document: dict[str, object] = {
         "version": VERSION,
         "id": "trial",
