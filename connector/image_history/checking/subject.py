@@ -134,13 +134,13 @@ class Subject:
 
     def read(self, question: Question, token: str | None = None) -> list[ImageVersion]:
         """Read all rows of a listing, or those of its first pages if it is long."""
-        rows: list[ImageVersion] = []
         page = self.ask(question, token)
-        for _ in range(_MOST_PAGES):
-            rows += page.rows
+        rows = [*page.rows]
+        for _ in range(_MOST_PAGES - 1):
             if page.token is None:
                 break
             page = self.ask(question, page.token)
+            rows += page.rows
         return rows
 
     def loaded(self) -> Subject:
