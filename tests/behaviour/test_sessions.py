@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
+import botocore
 import pytest
 from botocore import configloader
 
@@ -292,6 +294,77 @@ def test_profiles_are_parsed_once_however_many_accounts_there_are(
     logins.of(Access("p7")).renew(0)
     assert logins.of(Access("p7")).credentials().access_key == "AKIAnew"
     assert parsed[str(path)] == 2
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_regions_behind_one_address_share_a_connection(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, shared: bool
+) -> None:
+    """AWS's own endpoints are one a region, a proxy of the user's may be one for all."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAX")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    if shared:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    login = Logins().of(Access())
+    one, two = (login.client("sagemaker", region, timeouts=Timeouts()) for region in REGIONS[:2])
+    made = one.begin()
+    with one.under_way(made):
+        made.believed = True
+    assert two.begin().has_connection is shared
+
+
+@pytest.mark.parametrize("variable", ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"])
+def test_keys_that_another_program_replaces_count_for_accounts_that_are_opened_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    """AWS may refuse the old ones without saying that they have expired, so nothing would renew them."""
+    section = "profile {0}" if variable == "AWS_CONFIG_FILE" else "{0}"
+    text = f"[{section}]\naws_access_key_id = AKIA{{1}}{{0}}\naws_secret_access_key = x\n"
+    path = tmp_path / "file"
+    monkeypatch.setenv(variable, str(path))
+    logins = Logins()
+    for number, name in enumerate(("one", "two")):
+        replaced = tmp_path / "new"
+        replaced.write_text("".join(text.format(each, number) for each in ("one", "two")))
+        replaced.replace(path)
+        assert logins.of(Access(name)).credentials().access_key == f"AKIA{number}{name}"
+
+
+def test_handlers_of_an_initializer_run_as_often_with_many_accounts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An initializer registers them for each session; it may also take a provider away."""
+    heard: list[str] = []
+
+    def hear(**_: object) -> None:
+        heard.append("a request")
+
+    def prepare(session: Any) -> None:
+        session.register("before-parameter-build.sagemaker.ListImageVersions", hear)
+        session.get_component("credential_provider").remove("config-file")
+
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    names = [f"p{number}" for number in range(5)]
+    (tmp_path / "credentials").write_text(
+        "".join(f"[{name}]\naws_access_key_id = AKIAX\naws_secret_access_key = x\n" for name in names)
+    )
+    botocore.register_initializer(prepare)
+    try:
+        logins, callers, counts = Logins(), Callers(1), []
+        with scripted(page_for) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.environment["AWS_ENDPOINT_URL"])
+            for name in names:
+                login = logins.of(Access(name))
+                api = ImageApi(login.access, "us-east-1", timeouts=Timeouts(), callers=callers, login=login)
+                before = len(heard)
+                api.call("ListImageVersions", {"ImageName": "base", "NextToken": name})
+                counts.append(len(heard) - before)
+    finally:
+        botocore.unregister_initializer(prepare)
+    assert len(set(counts)) == 1
+    assert counts[0] in {1, 2}
 
 
 def test_accounts_that_share_a_client_sign_with_their_own_keys(

@@ -59,6 +59,9 @@ def test_clients_of_one_server_share_its_connection() -> None:
     exchange = transport.begin(two, STATIC)
     assert exchange.line is line
     assert exchange.has_connection
+    with transport.under_way(two, exchange):
+        exchange.believed = True
+    assert not transport.begin(made.sender(), STATIC).has_connection
 
 
 def test_line_with_a_connection_serves_again() -> None:

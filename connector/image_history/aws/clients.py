@@ -7,12 +7,15 @@ are off: no request is sent without our own decision.
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +25,7 @@ from botocore.config import Config as BotoConfig
 from botocore.configloader import load_config, raw_config_parse
 from botocore.credentials import ConfigProvider, CredentialResolver, SharedCredentialProvider
 from botocore.endpoint import EndpointCreator
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, UnknownCredentialError
 from botocore.hooks import HierarchicalEmitter
 from botocore.utils import get_environ_proxies
 
@@ -73,14 +76,14 @@ class Common:
     def __init__(self) -> None:
         self._handlers: HierarchicalEmitter | None = None
         self._files: Any = None
-        self._parsed: dict[tuple[Callable[[str], Any], str], Any] = {}
+        self._parsed: dict[tuple[Callable[[str], Any], str], tuple[object, Any]] = {}
         self._senders: dict[object, Sender] = {}
         self._lock = threading.RLock()
 
     def handlers(self) -> HierarchicalEmitter:
-        """Botocore's own handlers, and ours, which collect secrets to mask and refuse plain http.
+        """A copy of botocore's own handlers, and of ours, which collect secrets to mask and refuse plain http.
 
-        Each client has a copy of them, to which its own handlers are added.
+        A copy for each session: an initializer of botocore's may register more of them for each.
         """
         with self._lock:
             if self._handlers is None:
@@ -90,7 +93,7 @@ class Common:
                 session.register("before-send", keep_headers)
                 session.register("before-send", _refuse_readable_request)
                 Refreshes().register(self._handlers)
-            return self._handlers
+            return copy.copy(self._handlers)
 
     def files(self) -> Any:
         """The contents of AWS's files, as botocore reads them."""
@@ -100,11 +103,21 @@ class Common:
             return self._files
 
     def parsed(self, parse: Callable[[str], Any], path: str) -> Any:
-        """The result of a botocore parser for one of the files, cached. ConfigNotFound if there is no such file."""
+        """The result of a botocore parser for one of the files, cached until the file changes.
+
+        ConfigNotFound if there is no such file.
+        """
+        try:
+            found = Path(os.path.expandvars(path)).expanduser().stat()
+        except (OSError, RuntimeError):
+            return parse(path)
+        state = found.st_mtime_ns, found.st_size, found.st_ino
         with self._lock:
-            if (parse, path) not in self._parsed:
-                self._parsed[parse, path] = parse(path)
-            return self._parsed[parse, path]
+            before, content = self._parsed.get((parse, path), (None, None))
+            if before != state:
+                content = parse(path)
+                self._parsed[parse, path] = state, content
+            return content
 
     def read_again(self) -> None:
         """Forget the files and the clients made with them; the files are read again when needed."""
@@ -188,9 +201,12 @@ def _read_files_once(resolver: CredentialResolver, session: botocore.session.Ses
         session.get_config_variable("config_file"), name, partial(common.parsed, load_config)
     )
     for provider in (shared, config):
-        resolver.insert_after(provider.METHOD, provider)
-        # Removes the first provider of that name, botocore's own.
-        resolver.remove(provider.METHOD)
+        with suppress(UnknownCredentialError):
+            # An initializer of botocore's may have removed the provider, or put another one in its place.
+            if type(resolver.get_provider(provider.METHOD)) is type(provider):
+                resolver.insert_after(provider.METHOD, provider)
+                # Removes the first provider of that name, botocore's own.
+                resolver.remove(provider.METHOD)
 
 
 def _new_sender(profile: str | None, common: Common, where: tuple[str, str], timeouts: Timeouts) -> Sender:
