@@ -1,7 +1,8 @@
 -- What: the stored facts that decide how many calls the listings of streams of more than one page take.
 -- Parameters: none; reads the relation `large_streams_arrow` (account_id, region, image_name, since_ms).
 -- Returns: account_id, region, image_name, recent (live versions changed since since_ms; all if it is null),
--- unexplained (as in streams).
+-- unexplained (as in streams; the most that there can be if the warehouse was last written before migration 9, which
+-- counts them anew).
 SELECT
     account_id,
     region,
@@ -9,7 +10,17 @@ SELECT
     count(*) FILTER (
         etl_deleted_at IS NULL AND (since_ms IS NULL OR epoch_ms(last_modified_time) >= since_ms)
     ) AS recent,
-    any_value(streams.unexplained) AS unexplained
+    CASE
+        WHEN
+            any_value(streams.unexplained) IS NOT NULL
+            AND (SELECT max(number) FROM schema_migrations) >= 9
+            THEN any_value(streams.unexplained)
+        ELSE greatest(
+            0,
+            any_value(streams.highest_version) - any_value(streams.first_version_seen) + 1
+            - count(*) FILTER (streams.life_began_at IS NULL OR creation_time >= streams.life_began_at)
+        )
+    END AS unexplained
 FROM image_versions
 JOIN large_streams_arrow USING (account_id, region, image_name)
 JOIN streams USING (account_id, region, image_name)

@@ -214,8 +214,14 @@ def _listing(planned: PlannedStream, known: StreamKnowledge | None, *, full: boo
     return Listing.FULL if full else Listing.RECONCILE
 
 
-def _pages(planned: PlannedStream, known: StreamKnowledge) -> int:
-    return max(1, -(-known.live_versions // planned.request.page_size))
+def _pages(planned: PlannedStream, known: StreamKnowledge, more: int = 0) -> int:
+    """The pages of all live versions, and of so many more."""
+    return max(1, -(-(known.live_versions + more) // planned.request.page_size))
+
+
+def _readings(pages: int) -> int:
+    """The pages that are read of an incremental listing: twice if there are several, see verdict.py."""
+    return pages if pages == 1 else 2 * pages
 
 
 def _full(planned: PlannedStream, known: StreamKnowledge, facts: Facts, *, full: bool) -> StreamEstimate:
@@ -227,28 +233,34 @@ def _full(planned: PlannedStream, known: StreamKnowledge, facts: Facts, *, full:
         return StreamEstimate(stream, listing, Span.of(1))
     if facts.unexplained == 0:
         return StreamEstimate(stream, listing, Span.of(pages), caveat=Reason.DELETIONS)
-    again = Span(pages, 2 * pages)
     if facts.unexplained is None:
-        return StreamEstimate(stream, listing, again, NONE, Span(0, pages - 1), Reason.LOCKED)
-    asked = facts.unexplained if facts.unexplained < pages else 0
-    return StreamEstimate(stream, listing, again, NONE, Span(0, asked), Reason.UNEXPLAINED)
+        return StreamEstimate(
+            stream, listing, Span(pages, 2 * pages), NONE, Span(0, pages - 1), Reason.LOCKED
+        )
+    most = _pages(planned, known, facts.unexplained)
+    # Looked up one by one only if the pages of a second reading would be more, see verdict.py.
+    asked = Span(0, min(facts.unexplained, most - 1))
+    return StreamEstimate(stream, listing, Span(pages, 2 * most), NONE, asked, Reason.UNEXPLAINED)
 
 
 def _incremental(planned: PlannedStream, known: StreamKnowledge, facts: Facts) -> StreamEstimate:
-    """One page, unless more changed since the listing's start; several pages are read twice, see verdict.py."""
-    all_pages = _pages(planned, known)
+    """One page, unless more changed since the listing's start.
+
+    Unexplained numbers may be listed after all, may be looked up one by one, or may cause a full listing.
+    """
+    stream, size, all_pages = planned.stream, planned.request.page_size, _pages(planned, known)
     if facts.recent is None:
-        span = Span(1, 1 if all_pages == 1 else 2 * all_pages)
-        return StreamEstimate(planned.stream, Listing.INCREMENTAL, span, reason=Reason.LOCKED)
-    pages = min(facts.recent // planned.request.page_size + 1, all_pages)
-    newest = Span.of(pages if pages == 1 else 2 * pages)
+        return StreamEstimate(
+            stream, Listing.INCREMENTAL, Span(1, _readings(all_pages)), reason=Reason.LOCKED
+        )
+    least = _readings(min(facts.recent // size + 1, all_pages))
     if not facts.unexplained:
-        return StreamEstimate(planned.stream, Listing.INCREMENTAL, newest)
-    whole = _full(planned, known, facts, full=False)
-    few = facts.unexplained <= FEW_SUSPECTS
-    lists = newest + (Span(0, whole.list_versions.high) if few else whole.list_versions)
-    asked = Span(0, max(facts.unexplained if few else 0, whole.describe_version.high or 0))
-    return StreamEstimate(planned.stream, Listing.INCREMENTAL, lists, NONE, asked, Reason.UNEXPLAINED)
+        return StreamEstimate(stream, Listing.INCREMENTAL, Span.of(least))
+    most = _pages(planned, known, facts.unexplained)
+    newest = _readings(min((facts.recent + facts.unexplained) // size + 1, most))
+    asked = Span(0, min(facts.unexplained, max(FEW_SUSPECTS, most - 1)))
+    lists = Span(least, newest + 2 * most)
+    return StreamEstimate(stream, Listing.INCREMENTAL, lists, NONE, asked, Reason.UNEXPLAINED)
 
 
 def _left(whole: StreamEstimate, mark: Checkpoint, *, tokens_live: bool) -> StreamEstimate:
