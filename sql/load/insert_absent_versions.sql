@@ -1,7 +1,8 @@
 -- What: remembers numbers that never were seen and are proved absent, so that they are not asked for again.
 -- Parameters: $run_id.
 -- Returns: nothing; reads the temporary tables `proofs`, with its bounds, and `listed`, runs after the merge. The life of
--- the image in which they were absent is kept with them: another one begins to count anew.
+-- the image in which they were absent is kept with them: another one begins to count anew, so a proof that is loaded
+-- after the image was made again, and may be of the earlier life, is left out.
 INSERT INTO absent_versions BY NAME
 SELECT
     account_id,
@@ -18,6 +19,7 @@ JOIN (SELECT account_id, region, image_name, image_created_at, life_began_at FRO
     USING (account_id, region, image_name)
 WHERE
     created_until IS NULL
+    AND (listed.image_created_at IS NULL OR proof.t0 >= listed.image_created_at)
     AND NOT EXISTS (
         FROM (FROM stored_near(getvariable('proofs_bounds')) SEMI JOIN proofs USING (account_id, region, image_name)) AS stored
         WHERE

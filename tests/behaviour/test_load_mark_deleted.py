@@ -33,10 +33,12 @@ def ends(rows: Rows, *proofs: Row, outrun: Iterable[Row] = ()) -> list[int | Non
     return [row["etl_deleted_at"] for row in images_after(rows, *proofs, outrun=outrun)]
 
 
-def remembered(rows: Rows, *proofs: Row, life_began_at: int | None = None) -> list[dict[str, Any]]:
+def remembered(
+    rows: Rows, *proofs: Row, life_began_at: int | None = None, image_created_at: int | None = 8
+) -> list[dict[str, Any]]:
     """The numbers that are remembered as absent after these proofs, which name what differs from ABSENT."""
     rows.given("proofs", *({**ABSENT, **proof} for proof in proofs))
-    listed = {"image_created_at": 8, "life_began_at": life_began_at}
+    listed = {"image_created_at": image_created_at, "life_began_at": life_began_at}
     rows.given("listed", listed, *({**listed, **where} for where in ELSEWHERE))
     rows.connection.run("load/insert_absent_versions", {"run_id": "run-2"})
     return rows.all("absent_versions")
@@ -79,6 +81,14 @@ def test_image_of_a_version_that_is_gone_lives(rows: Rows) -> None:
     """Only what says that the image is not found ends it."""
     rows.stored("images", {})
     assert ends(rows, {"evidence": "describe_not_found"}) == [None]
+
+
+@pytest.mark.parametrize(("image_created_at", "kept"), [(None, True), (99, True), (100, True), (101, False)])
+def test_proof_from_before_the_image_was_made_again_is_not_remembered(
+    rows: Rows, image_created_at: int | None, *, kept: bool
+) -> None:
+    """The listing began at 100. It may be loaded late, when the numbers are those of another life."""
+    assert len(remembered(rows, {}, image_created_at=image_created_at)) == kept
 
 
 @pytest.mark.parametrize(

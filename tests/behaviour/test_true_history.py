@@ -579,6 +579,32 @@ def test_absence_hides_no_gap_beside_it(served: ServeWorld, absent: Callable[[Si
     site.assert_true()
 
 
+def test_late_proof_of_an_earlier_life_hides_no_gap_of_this_one(served: ServeWorld) -> None:
+    """A run waits, the image is made again with as many versions, and the run's absences are loaded after that."""
+    site = synced(served, 9, page_size=4)
+    goes_unseen(site, 1)
+    second = msgspec.structs.replace(site.config, landing=site.folder / "second.landing")
+    with at(Effect.BEGIN, refuse), pytest.raises(WarehouseLockedError):
+        sync(second, options=SyncOptions())
+    site.world.clock.advance(MINUTE_MS)
+    site.world.delete_image(NAME)
+    site.world.clock.advance(MINUTE_MS)
+    site.world.create_image(NAME)
+    for _ in range(9):
+        site.world.create_version(NAME)
+    site.world.clock.advance(MINUTE_MS)
+    site.sync(allow_mass_delete=True)
+    load(site, list(Landing(second.landing_folder).runs()))
+    for _ in range(6):
+        site.world.create_version(NAME)
+        site.world.clock.advance(MINUTE_MS)
+    sync_cut_short(site, NAME)
+    # 10 was absent in the earlier life; in this one it was never listed, like 11.
+    assert site.ask("SELECT unexplained FROM streams") == [(2,)]
+    site.sync()
+    site.assert_true()
+
+
 def test_documents_name_the_breakers_numbers_as_they_are() -> None:
     """They stand in the code once, and in the documents once."""
     docs = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
