@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -190,6 +192,91 @@ def test_open_numbers_are_counted_anew(tmp_path: Path, today: Path, before: int 
     with WarehouseFile(path).writing() as connection:
         found = "SELECT image_name, unexplained FROM streams WHERE image_name LIKE 'image-%'"
         assert dict(connection.duck.execute(found).fetchall()) == expected
+
+
+@dataclass(frozen=True, slots=True)
+class RandomStream:
+    """When its life began and its image was created, its versions' creation times, and ranges proved absent."""
+
+    life: int | None
+    created: int | None
+    versions: Mapping[int, int]
+    absent: tuple[tuple[int, int, int | None], ...]
+
+    @property
+    def unexplained(self) -> int | None:
+        """The numbers between the first and the last of this life that are neither stored nor proved absent."""
+        if not self.versions:
+            return None
+        present = {n for n, made in self.versions.items() if self.life is None or made >= self.life}
+        ranges = (range(first, last + 1) for first, last, of in self.absent if of == self.created)
+        explained = present.union(*ranges)
+        inside = range(min(present, default=0), max(present, default=-1) + 1)
+        return sum(number not in explained for number in inside)
+
+
+def random_stream(rng: random.Random) -> RandomStream:
+    """Versions and absences of this life of an image and of others."""
+    life = rng.choice([None, 10, 20])
+    created = life if life is not None and rng.random() < 0.8 else rng.choice([None, 10, 20, 30])
+    top, share = rng.choice([3, 8, 14]), rng.choice([0.3, 0.7])
+    versions = {number: rng.choice([5, 10, 15, 20, 25]) for number in range(top) if rng.random() < share}
+    absent = []
+    for _ in range(rng.choice([0, 0, 1, 2, 5])):
+        first = rng.randint(0, top + 3)
+        absent.append((first, first + rng.choice([0, 0, 1, 3, 9]), rng.choice([created, created, None, 5])))
+    return RandomStream(life, created, versions, tuple(absent))
+
+
+def test_migration_counts_what_a_load_counts(tmp_path: Path, rng: random.Random) -> None:
+    """Streams of several accounts and regions, with and without lives: both agree with counting one by one."""
+    found = {
+        (account, region, f"image-{number}"): random_stream(rng)
+        for account in ("111122223333", "444455556666")
+        for region in ("eu-west-1", "us-east-1")
+        for number in range(50)
+    }
+    with WarehouseFile(tmp_path / "file.duckdb").writing() as connection:
+        made, listed = Rows(connection, tmp_path), []
+        for (account, region, name), stream in found.items():
+            key: dict[str, object] = {"account_id": account, "region": region, "image_name": name}
+            life = {"image_created_at": stream.created, "life_began_at": stream.life}
+            listed.append({**key, **life, "watermark": 40})
+            rows = ({"version": n, "creation_time": at} for n, at in stream.versions.items())
+            made.stored("image_versions", *({**key, **row} for row in rows))
+            made.stored(
+                "absent_versions",
+                *(
+                    {**key, "first_version": first, "last_version": last, "image_created_at": of}
+                    for first, last, of in stream.absent
+                ),
+            )
+        made.given("listed", *listed)
+        made.given("touched", *({name: row[name] for name in KEY} for row in listed))
+        connection.run("load/bounds_of")
+        connection.run("load/touched_bounds")
+        connection.run("load/streams_after")
+        connection.run("load/delete_streams")
+        connection.run("load/insert_streams", {"run_id": "run"})
+        expected = {key: stream.unexplained for key, stream in found.items()}
+        assert unexplained(connection) == expected
+        for before in ("NULL", "0", "7"):
+            connection.duck.execute(f"UPDATE streams SET unexplained = {before}")
+            connection.duck.execute(statement("migrations/009_unexplained"))
+            kept = {"NULL": None, "0": 0, "7": 7}[before]
+            # A stream without versions has nothing to count.
+            assert unexplained(connection) == {
+                key: kept if wanted is None else wanted for key, wanted in expected.items()
+            }
+
+
+KEY = ("account_id", "region", "image_name")
+
+
+def unexplained(connection: Connection) -> dict[tuple[str, str, str], int | None]:
+    """What is stored of each stream."""
+    rows = connection.duck.execute(f"SELECT {', '.join(KEY)}, unexplained FROM streams").fetchall()
+    return {(account, region, name): count for account, region, name, count in rows}
 
 
 @pytest.fixture
