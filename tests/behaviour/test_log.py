@@ -220,11 +220,12 @@ def test_log_of_an_unknown_version_says_what_is_there(told: Told) -> None:
     told.site.world.create_version(IMAGE)
     told.site.world.create_version(IMAGE)
     told.site.world.delete_version(IMAGE, 2)
+    told.site.world.clock.advance(60_000)
     told.site.sync()
     assert "no version 9 of churn-training; the highest is 3" in told("log", IMAGE, "--version", "9").err
     answered = told("log", IMAGE, "--version", "2")
     assert answered.code == 2
-    assert "proved absent (single_page, 2026-09-21 14:13:21 UTC)" in answered.err
+    assert "proved absent (single_page, 2026-09-21 14:14:21 UTC)" in answered.err
 
 
 def test_log_is_the_same_in_every_format(lived: Told) -> None:

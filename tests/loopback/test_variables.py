@@ -127,7 +127,7 @@ def test_variable_changes_what_is_asked(bench: Bench, name: str) -> None:
 def documented() -> Sequence[str]:
     """The variables of the table that says what each does; some are only named to say that they are not read."""
     page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
-    rows = page.partition("\nBeside them:\n")[2].partition("\n## ")[0]
+    rows = page.partition("\nOther variables:\n")[2].partition("\n## ")[0]
     read = (row.split("|") for row in rows.splitlines() if row.startswith("| `"))
     first = "\n".join(cells[1] for cells in read if not cells[2].startswith(" not read"))
     # It stands among the words about the pager.

@@ -73,7 +73,7 @@ UNREAD = StreamKnowledge(live_versions=250)
             FULL,
             Facts(READ, unexplained=50),
             Listing.RECONCILE,
-            (Span(3, 6), Span(0, 0)),
+            (Span(3, 6), Span(0, 2)),
             Reason.UNEXPLAINED,
             id="many-suspects",
         ),
