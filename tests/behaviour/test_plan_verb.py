@@ -171,6 +171,18 @@ def test_calls_made_are_the_calls_planned_in_every_case(served: ServeWorld) -> N
         assert_recorded(site, found)
 
 
+def leave_a_gap(site: Site, missing: int) -> None:
+    """Leave so many numbers unaccounted for: gone before they were listed, by a listing that was cut after them."""
+    gone = [site.world.create_version("large") for _ in range(missing)]
+    for _ in range(100):
+        site.simulator.clock.advance(1000)
+        site.world.create_version("large")
+    for number in gone:
+        site.world.delete_version("large", number)
+    site.simulator.clock.advance(HOUR_MS)
+    sync_cut_short(site, "large")
+
+
 @pytest.mark.parametrize("options", [{}, {"full": True}], ids=["plain", "full"])
 @pytest.mark.parametrize("absent", [0, 50])
 @pytest.mark.parametrize("missing", [1, 20])
@@ -185,14 +197,7 @@ def test_numbers_that_are_unaccounted_for_make_a_range(
     # A listing that begins as the image is made proves nothing of this life for sure.
     site.simulator.clock.advance(HOUR_MS)
     site.sync()
-    gone = [site.world.create_version("large") for _ in range(missing)]
-    for _ in range(100):
-        site.simulator.clock.advance(1000)
-        site.world.create_version("large")
-    for number in gone:
-        site.world.delete_version("large", number)
-    site.simulator.clock.advance(HOUR_MS)
-    sync_cut_short(site, "large")
+    leave_a_gap(site, missing)
     found = foreseen(site, **options)
     assert reasons(found) == {Reason.UNEXPLAINED: ("large",)}
     assert_foreseen(site, found, **options)
@@ -226,14 +231,7 @@ def test_gap_that_an_earlier_version_did_not_count_is_planned_for(
     """Plan writes nothing, so no migration has counted anew what the earlier version stored."""
     site = served(world_of(large=250))
     site.sync()
-    gone = [site.world.create_version("large") for _ in range(20)]
-    for _ in range(100):
-        site.simulator.clock.advance(1000)
-        site.world.create_version("large")
-    for number in gone:
-        site.world.delete_version("large", number)
-    site.simulator.clock.advance(HOUR_MS)
-    sync_cut_short(site, "large")
+    leave_a_gap(site, 20)
     with duckdb.connect(site.config.warehouse) as connection:
         connection.execute("DELETE FROM schema_migrations WHERE number = 9")
         connection.execute("UPDATE streams SET unexplained = $before", {"before": before})

@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -141,7 +141,6 @@ class AccountSession(botocore.session.Session):
     def __init__(self, profile: str | None, common: Common) -> None:
         # Set before botocore's own constructor runs, which may read the files.
         self.common = common
-        self._settings: frozenset[tuple[str, str]] | None = None
         super().__init__(
             session_vars={"region": ("region", set_region_variables(), None, None)},
             profile=profile,
@@ -154,15 +153,13 @@ class AccountSession(botocore.session.Session):
         """The contents of AWS's files."""
         return self.common.files()
 
-    @property
+    @cached_property
     def settings(self) -> frozenset[tuple[str, str]]:
         """The profile's settings for clients, without those for credentials."""
-        if self._settings is None:
-            profile = self.get_scoped_config()
-            self._settings = frozenset(
-                (name, repr(value)) for name, value in profile.items() if name not in _OF_CREDENTIALS
-            )
-        return self._settings
+        profile = self.get_scoped_config()
+        return frozenset(
+            (name, repr(value)) for name, value in profile.items() if name not in _OF_CREDENTIALS
+        )
 
 
 def set_region_variables() -> list[str]:
