@@ -292,6 +292,48 @@ def test_first_sync_is_a_range_from_one_call_an_image(served: ServeWorld) -> Non
     assert site.calls("ListImageVersions") == 5
 
 
+@pytest.mark.parametrize("options", [{}, {"full": True}], ids=["plain", "full"])
+@pytest.mark.parametrize("details", [False, True], ids=["without details", "with details"])
+@pytest.mark.parametrize("new", [0, 3, 450])
+def test_recreated_image_is_planned_as_a_range(
+    served: ServeWorld, new: int, details: bool, options: dict[str, bool]
+) -> None:
+    """The stored versions say nothing of an image that was deleted and created again since the last sync."""
+    site = served(world_of(small=20, large=250))
+    site.config = msgspec.structs.replace(site.config, details=details)
+    site.sync()
+    site.simulator.clock.advance(HOUR_MS)
+    for name in ("small", "large"):
+        site.world.delete_image(name)
+        site.world.create_image(name)
+        for _ in range(new):
+            site.world.create_version(name)
+    site.simulator.clock.advance(HOUR_MS)
+    found = foreseen(site, **options)
+    assert dict(found.scopes[0].listings) == {Listing.NEW: 2}
+    assert lists(found) == Span(2, None)
+    assert reasons(found) == {Reason.RECREATED: ("large", "small")}
+    assert_foreseen(site, found, **options)
+    site.assert_true()
+
+
+def test_recreated_image_is_planned_as_a_range_while_its_run_is_unfinished(served: ServeWorld) -> None:
+    """The run's own list of images shows that the image was created again."""
+    site = of_one_large(served)
+    site.simulator.clock.advance(HOUR_MS)
+    site.world.delete_image("large")
+    site.world.create_image("large")
+    for _ in range(450):
+        site.world.create_version("large")
+    site.simulator.clock.advance(HOUR_MS)
+    interrupted(site, 2)
+    found = foreseen(site)
+    assert lists(found) == Span(1, None)
+    assert reasons(found) == {Reason.RECREATED: ("large",)}
+    assert_foreseen(site, found)
+    assert site.calls("ListImageVersions") == 3
+
+
 def test_list_of_images_is_planned_with_its_pages(served: ServeWorld) -> None:
     """More than a hundred images take more than one call of ListImages."""
     site = served(generate(3, images=105, versions_per_image=1))

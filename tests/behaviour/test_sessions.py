@@ -332,6 +332,32 @@ def test_keys_that_another_program_replaces_count_for_accounts_that_are_opened_l
         assert logins.of(Access(name)).credentials().access_key == f"AKIA{number}{name}"
 
 
+def test_replaced_profiles_with_a_role_count_for_accounts_that_are_opened_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve: Serve
+) -> None:
+    """Another program replaced the role and the keys of its source: the new role is assumed with the new keys."""
+    server = serve(Lender())
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+    def replace(name: str, text: str) -> None:
+        replaced = tmp_path / "new"
+        replaced.write_text(text)
+        replaced.replace(tmp_path / name)
+
+    logins = Logins()
+    for number, name in enumerate(("one", "two")):
+        role = f"[profile {{}}]\nrole_arn = {ROLE}{number}\nsource_profile = base\n"
+        replace("config", role.format("one") + role.format("two"))
+        replace("credentials", f"[base]\naws_access_key_id = AKIA{number}\naws_secret_access_key = x\n")
+        assert logins.of(Access(name)).credentials().access_key.startswith("ASIA")
+        (request,) = server.requests[number:]
+        assert Lender.key_of(request) == f"AKIA{number}"
+        assert parse_qs(request.body.decode())["RoleArn"] == [f"{ROLE}{number}"]
+
+
 def test_handlers_of_an_initializer_run_as_often_with_many_accounts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

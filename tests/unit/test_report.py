@@ -11,12 +11,13 @@ from html.parser import HTMLParser
 
 import pytest
 
+from image_history.model import Evidence
 from image_history.report import page
 from image_history.report.lanes import shortened
 from image_history.report.svg import COLOURS
 from image_history.report.timeline import LEFT, Axis
 from image_history.report.weeks import cap, weeks_picture
-from image_history.report.words import length, span
+from image_history.report.words import length, proof, span
 from tests.browser.facts import HOSTILE, NOW, facts
 
 
@@ -154,3 +155,10 @@ def test_figures_beside_the_weeks_do_not_overlap(deleted: int) -> None:
     at = sorted(float(y) for y in re.findall(rf' x="{LEFT - 8:g}" y="([0-9.]+)"', drawn))
     assert len(at) >= 2
     assert all(below - above >= 12 for above, below in itertools.pairwise(at))
+
+
+@pytest.mark.parametrize("evidence", Evidence)
+def test_every_proof_of_a_deletion_is_a_sentence(evidence: Evidence) -> None:
+    """A reader of the report sees why a deletion is certain, not the stored word."""
+    assert " " in proof(evidence)
+    assert evidence not in proof(evidence)

@@ -75,7 +75,7 @@ class Common:
 
     def __init__(self) -> None:
         self._handlers: HierarchicalEmitter | None = None
-        self._files: Any = None
+        self._files: tuple[object, Any] = (None, None)
         self._parsed: dict[tuple[Callable[[str], Any], str], tuple[object, Any]] = {}
         self._senders: dict[object, Sender] = {}
         self._lock = threading.RLock()
@@ -96,22 +96,26 @@ class Common:
             return copy.copy(self._handlers)
 
     def files(self) -> Any:
-        """The contents of AWS's files, as botocore reads them."""
+        """The contents of AWS's files as botocore reads them, cached until one of the files changes."""
         with self._lock:
-            if self._files is None:
-                self._files = botocore.session.Session(include_builtin_handlers=False).full_config
-            return self._files
+            state = tuple(map(_state, self._paths))
+            if self._files[0] != state:
+                self._files = state, botocore.session.Session(include_builtin_handlers=False).full_config
+            return self._files[1]
+
+    @cached_property
+    def _paths(self) -> tuple[str, ...]:
+        session = botocore.session.Session(include_builtin_handlers=False)
+        return tuple(session.get_config_variable(name) for name in ("config_file", "credentials_file"))
 
     def parsed(self, parse: Callable[[str], Any], path: str) -> Any:
         """The result of a botocore parser for one of the files, cached until the file changes.
 
         ConfigNotFound if there is no such file.
         """
-        try:
-            found = Path(os.path.expandvars(path)).expanduser().stat()
-        except (OSError, RuntimeError):
+        state = _state(path)
+        if state is None:
             return parse(path)
-        state = found.st_mtime_ns, found.st_size, found.st_ino
         with self._lock:
             before, content = self._parsed.get((parse, path), (None, None))
             if before != state:
@@ -122,7 +126,7 @@ class Common:
     def read_again(self) -> None:
         """Forget the files and the clients made with them; the files are read again when needed."""
         with self._lock:
-            self._files = None
+            self._files = None, None
             self._parsed.clear()
             self._senders.clear()
 
@@ -133,6 +137,15 @@ class Common:
             if key not in self._senders:
                 self._senders[key] = _new_sender(session.profile, self, (service, region), timeouts)
             return self._senders[key]
+
+
+def _state(path: str) -> tuple[int, int, int] | None:
+    """What changes with a file's contents; None if there is no such file, or if it cannot be looked at."""
+    try:
+        found = Path(os.path.expandvars(path)).expanduser().stat()
+    except (OSError, RuntimeError):
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class AccountSession(botocore.session.Session):

@@ -72,6 +72,7 @@ class Reason(StrEnum):
     """Why a number of calls is a range, or may turn out higher."""
 
     NEW = "the number of versions is unknown until they are listed: each page is a call"
+    RECREATED = "they were deleted and created again: the number of their new versions is unknown"
     UNREAD = "they were never read whole: they may have more versions than are stored"
     UNEXPLAINED = "version numbers are unaccounted for: DescribeImageVersion or a second reading settles them"
     LOCKED = "the warehouse is locked: how many versions changed lately is unknown"
@@ -89,13 +90,15 @@ class Reason(StrEnum):
 class Facts:
     """What is known of one stream beyond its plan.
 
-    `listed`: the stream is in its scope's list of images. `waiting`: rows of the stream wait to be loaded. `recent`
+    `listed`: the stream is in its scope's list of images. `recreated`: that list shows another CreationTime than the
+    stored one. `waiting`: rows of the stream wait to be loaded. `recent`
     and `unexplained` are as in `LargeStream`, None if they could not be looked up. `mark` is how far an unfinished
     run has read the stream; `tokens_live` says that the run may continue from there.
     """
 
     known: StreamKnowledge | None
     listed: bool = True
+    recreated: bool = False
     waiting: bool = False
     recent: int | None = None
     unexplained: int | None = None
@@ -196,6 +199,8 @@ def _whole(planned: PlannedStream, facts: Facts, *, full: bool) -> StreamEstimat
     if not facts.listed:
         # ListImageVersions finds no image, and DescribeImage confirms that it is gone.
         return StreamEstimate(stream, Listing.VANISHED, Span.of(1), Span.of(1))
+    if facts.recreated:
+        return StreamEstimate(stream, Listing.NEW, *_ANYTHING, Reason.RECREATED)
     if planned.request.kind is ListingKind.INCREMENTAL:
         return _incremental(planned, known, facts)
     return _full(planned, known, facts, full=full)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from image_history.config import Config
@@ -43,9 +44,6 @@ from image_history.warehouse.large_streams import LargeStream, large_streams
 from image_history.warehouse.loader import Knowledge, known, known_streams, loaded_runs
 from image_history.warehouse.owed import count_owed
 from image_history.warehouse.warehouse import WarehouseFile, now_ms
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 logger = logging.getLogger(__name__)
 
@@ -181,13 +179,14 @@ _Owed = Mapping[Stream, tuple[int, int]]
 class _Planned:
     """The streams to list, the images that AWS still has, and the calls for each scope's list of images.
 
-    `resting` are images that need not be listed.
+    `listed` has the CreationTime of each of these images, in UTC epoch milliseconds. `resting` are images that need
+    not be listed.
     """
 
     streams: Sequence[PlannedStream]
-    listed: frozenset[Stream]
+    listed: Mapping[Stream, int]
     list_images: Mapping[Scope, int]
-    resting: frozenset[Stream]
+    resting: AbstractSet[Stream]
     hinted: int = 0
     unreadable: tuple[Failure, ...] = ()
     run: LandedRun | None = None
@@ -196,7 +195,7 @@ class _Planned:
         """This plan, with that of scopes that come later."""
         return _Planned(
             streams=(*self.streams, *more.streams),
-            listed=self.listed | more.listed,
+            listed={**self.listed, **more.listed},
             list_images={**self.list_images, **more.list_images},
             resting=self.resting | more.resting,
             hinted=self.hinted + more.hinted,
@@ -224,11 +223,12 @@ class _Looked:
 
     def rest_of(self, run: LandedRun, wanted: Sequence[Target], stop: Stop) -> Forecast:
         """The forecast of a sync that continues this run; the plan has the images of its scopes already."""
+        listed = _listed(run)
         begun = _Planned(
             streams=run.plan.streams,
-            listed=_listed(run),
+            listed=listed,
             list_images={scope.scope: 0 for scope in run.plan.scopes},
-            resting=_listed(run) - {each.stream for each in run.plan.streams},
+            resting=listed.keys() - {each.stream for each in run.plan.streams},
             hinted=sum(scope.hinted for scope in run.plan.scopes),
             unreadable=run.plan.unreadable,
             run=run,
@@ -246,12 +246,12 @@ class _Looked:
     def _planned(self, opened: Opened, selection: str) -> _Planned:
         planning = Planning(self.config, self.options, self.stored.knowledge.streams, rest=self.rest)
         plan, images = planning.plan(opened, selection, now_ms=now_ms())
-        listed = {Stream(scope.scope, name) for scope in opened.scopes for name in scope.images().names}
+        listed = _created(images)
         return _Planned(
             streams=plan.streams,
-            listed=frozenset(listed),
+            listed=listed,
             list_images={scope.scope: scope.pages for scope in plan.scopes},
-            resting=_streams_of(images) - {each.stream for each in plan.streams},
+            resting=listed.keys() - {each.stream for each in plan.streams},
             hinted=sum(scope.hinted for scope in plan.scopes),
             unreadable=plan.unreadable,
         )
@@ -301,6 +301,7 @@ class _Looked:
             return Facts(
                 known=self.stored.knowledge.streams.get(stream),
                 listed=stream in planned.listed,
+                recreated=self._recreated(planned, stream),
                 waiting=stream in waiting,
                 recent=None if found is None else found.recent,
                 unexplained=None if found is None else found.unexplained,
@@ -310,7 +311,13 @@ class _Looked:
 
         full = self.options.full
         found = [estimate_stream(each, facts(each.stream), full=full) for each in planned.streams]
-        return self._with_details(found, owed) if self.config.details else found
+        return self._with_details(planned, found, owed) if self.config.details else found
+
+    def _recreated(self, planned: _Planned, stream: Stream) -> bool:
+        """Whether AWS's list of images shows another CreationTime than the stored one."""
+        known = self.stored.knowledge.streams.get(stream)
+        stored_ms = None if known is None else known.image_created_ms
+        return None not in (stored_ms, planned.listed.get(stream)) and planned.listed[stream] != stored_ms
 
     def _owed(self) -> _Owed | None:
         """The calls for details that stored versions owe; None if unknown, or if the sync reads no details."""
@@ -324,19 +331,18 @@ class _Looked:
             return None
 
     def _with_details(
-        self, streams: Sequence[StreamEstimate], owed: _Owed | None
+        self, planned: _Planned, streams: Sequence[StreamEstimate], owed: _Owed | None
     ) -> Sequence[StreamEstimate]:
         """The estimates with the calls for details that stored versions owe.
 
-        They are unknown for new images, and for all images while the warehouse is locked.
+        They are unknown for new and recreated images, and for all images while the warehouse is locked.
         """
-        known = self.stored.knowledge.streams
-        return [
-            with_details(
-                each, owed.get(each.stream, (0, 0)) if owed is not None and each.stream in known else None
-            )
-            for each in streams
-        ]
+
+        def owed_by(stream: Stream) -> tuple[int, int] | None:
+            stored = stream in self.stored.knowledge.streams and not self._recreated(planned, stream)
+            return owed.get(stream, (0, 0)) if owed is not None and stored else None
+
+        return [with_details(each, owed_by(each.stream)) for each in streams]
 
     def _large(self, streams: Sequence[PlannedStream]) -> Mapping[Stream, LargeStream]:
         """The stored facts about streams of more than one page; none while the warehouse is locked."""
@@ -369,17 +375,23 @@ def _owed_calls(
     )
 
 
-def _streams_of(images: pa.Table) -> frozenset[Stream]:
-    """The streams of a table of images."""
-    columns = (images[name].to_pylist() for name in ("account_id", "region", "image_name"))
-    return frozenset(
-        Stream(Scope(account_id, region), name) for account_id, region, name in zip(*columns, strict=True)
-    )
+def _created(images: pa.Table) -> Mapping[Stream, int]:
+    """The CreationTime of each image of a table, in UTC epoch milliseconds."""
+    names = (images[name].to_pylist() for name in ("account_id", "region", "image_name"))
+    times = images["creation_time"].cast(pa.int64()).to_pylist()
+    return {
+        Stream(Scope(account_id, region), name): created_ms
+        for account_id, region, name, created_ms in zip(*names, times, strict=True)
+    }
 
 
-def _listed(run: LandedRun) -> frozenset[Stream]:
+def _listed(run: LandedRun) -> Mapping[Stream, int]:
     """The images that the scopes' lists had when the run began."""
-    return frozenset[Stream]().union(*(_streams_of(pq.read_table(path)) for path in run.images))
+    return {
+        stream: created_ms
+        for path in run.images
+        for stream, created_ms in _created(pq.read_table(path)).items()
+    }
 
 
 def _unloaded(run: LandedRun) -> Unloaded:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-_PROOFS = {
-    "describe_not_found": "AWS was asked for this version, and does not find it",
-    "image_not_found": "AWS does not find the whole image any more",
-    "absent_twice": "two complete lists in a row lack it (no permission to describe it)",
-    "single_page": "one complete list lacks it",
+from image_history.model import Evidence
+
+_PROOFS: dict[str, str] = {
+    Evidence.DESCRIBE_NOT_FOUND: "AWS was asked for this version, and does not find it",
+    Evidence.IMAGE_NOT_FOUND: "AWS does not find the whole image any more",
+    Evidence.IMAGE_RECREATED: "it is older than its image, which was deleted and created again",
+    Evidence.ABSENT_TWICE: "two complete lists in a row lack it (no permission to describe it)",
+    Evidence.SINGLE_PAGE: "one complete list lacks it",
 }
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 
