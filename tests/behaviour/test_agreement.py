@@ -60,6 +60,8 @@ def test_image_without_versions_is_settled_where_describe_is_denied(served: Serv
     report = site.sync()
     assert (report.outcome, report.rows.deleted) == (Outcome.COMPLETE, 3)
     assert site.calls("ListImageVersions") == 2
+    # Once for each number: the second round knows that the call is denied.
+    assert site.calls("DescribeImageVersion") == 3
     site.assert_true()
 
 

@@ -100,7 +100,7 @@ def _held_back(report: RunReport) -> Iterable[str]:
         if scope.held_back:
             yield (
                 f"held back: {scope.scope} lacks {scope.held_back:,} of its versions ({LIMIT}): nothing was marked "
-                "deleted. If they are gone indeed, run sync --allow-mass-delete."
+                "deleted. If they are really gone, run sync --allow-mass-delete."
             )
 
 

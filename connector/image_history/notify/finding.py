@@ -202,7 +202,7 @@ def _held_back(scope: ScopeState, now: datetime) -> Iterator[Item]:
         images = f"{len(held):,} image{'' if len(held) == 1 else 's'}"
         text = (
             f"held back: deletions in {images} of {scope.name}, as it would lose very many versions at once; if "
-            "they are gone indeed, run sync --allow-mass-delete"
+            "they are really gone, run sync --allow-mass-delete"
         )
         yield Item("held_back", Phase.BEGAN, scope.name, text, now, *_place(held[0])[:2])
 

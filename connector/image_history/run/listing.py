@@ -80,6 +80,7 @@ class Reading:
     allow_mass_delete: bool = False
     calls: dict[Scope, ScopeCalls] = field(default_factory=dict)
     lost: dict[Scope, FatalError] = field(default_factory=dict)
+    _undescribable: set[Scope] = field(default_factory=set)
     _landed: LandedRun | None = None
 
     def run(self, arrivals: Iterator[Arrival]) -> LandedRun:
@@ -189,7 +190,14 @@ class Reading:
     def _verdicts(
         self, run: LandedRun, waiting: Sequence[Checkpoint], held: Held, sink: Callable[[PageRead], None]
     ) -> Sequence[Checkpoint]:
-        settler = Settler(dict(self.calls), sink, self.stop, self.config.concurrency, self.allow_mass_delete)
+        settler = Settler(
+            dict(self.calls),
+            sink,
+            self.stop,
+            self.config.concurrency,
+            self.allow_mass_delete,
+            undescribable=self._undescribable,
+        )
         asked = {mark.stream.scope for mark in waiting}
         # Scopes without a waiting listing were judged before, and may be loaded: their deletions no longer count.
         settled = {mark: count for mark, count in proved_deletions(run).items() if mark.stream.scope in asked}

@@ -56,10 +56,11 @@ class _Answer:
 
 @dataclass(slots=True)
 class Settler:
-    """Settles the listings of one run, round by round. `sink` takes verdicts as it takes pages.
+    """Settles the listings of one run. `sink` takes verdicts as it takes pages.
 
-    Deletions beyond the mass-delete breaker are not even asked for: their listings end as held back. `lost` are
-    the scopes that had to be given up. `concurrency` bounds the Describe calls of one listing.
+    Deletions beyond the mass-delete breaker are not looked up: their listings end as held back. `lost` are the
+    scopes that had to be given up. `concurrency` bounds the Describe calls of one listing. A scope joins
+    `undescribable` when AWS denies DescribeImageVersion there; rounds that share the set call it no more.
     """
 
     scopes: Mapping[Scope, ScopeCalls]
@@ -68,7 +69,7 @@ class Settler:
     concurrency: int
     allow_mass_delete: bool = False
     lost: dict[Scope, FatalError] = field(default_factory=dict)
-    _undescribable: set[Scope] = field(default_factory=set)
+    undescribable: set[Scope] = field(default_factory=set)
 
     def settle(
         self,
@@ -160,12 +161,12 @@ class Settler:
         if checkpoint.outcome is Outcome.MISSING:
             ending, proof = gone(checkpoint, findings)
             return PageRead((), ending, (proof,))
-        step = next_step(checkpoint, findings, may_describe=scope not in self._undescribable)
+        step = next_step(checkpoint, findings, may_describe=scope not in self.undescribable)
         if step in _ASKING:
             answers = self._describe(checkpoint.stream, _asked(findings, step))
             if all(answer.described.said is not Said.DENIED for answer in answers):
                 return _accept(checkpoint, findings, answers)
-            self._undescribable.add(scope)
+            self.undescribable.add(scope)
             return self._verdict(checkpoint, findings)
         if step is Step.ACCEPT:
             return _accept(checkpoint, findings, ())
@@ -207,7 +208,7 @@ def _accept(checkpoint: Checkpoint, findings: Findings, answers: Sequence[_Answe
 def _held_back(checkpoint: Checkpoint, count: int) -> Checkpoint:
     error = HeldBackError(
         f"{checkpoint.stream} lacks {count:,} of its versions, and its account and region {LIMIT}: nothing was "
-        "marked deleted. If they are gone indeed, run sync --allow-mass-delete; until then each sync lists it whole."
+        "marked deleted. If they are really gone, run sync --allow-mass-delete; until then each sync lists it whole."
     )
     return replace(ended(checkpoint, Outcome.HELD_BACK, error), held_back=count)
 
