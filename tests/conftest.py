@@ -1,6 +1,6 @@
-"""What holds for every test: no AWS settings of the machine, no network beyond loopback, one replayable seed.
+"""Rules for every test: no AWS settings of the machine, no network beyond loopback, one replayable seed.
 
-Must not know what any test is about.
+Must not know what any test checks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEED_VARIABLE = "IMAGE_HISTORY_TEST_SEED"
 SEED = pytest.StashKey[int]()
 # The tests that `make test` leaves to `make test-more`, by file and function.
 LONG = ROOT / "tests" / "long.txt"
-# By imports, so that no file can be forgotten: mark -> the packages, and the tests' own stand-ins for AWS.
+# Marks follow from imports, so that no file can be forgotten: mark -> packages, and the tests' stand-ins for AWS.
 MARKED_BY_IMPORT = {
     "duckdb": ("duckdb", "image_history.warehouse"),
     "aws": (
@@ -43,12 +43,13 @@ MARKED_BY_IMPORT = {
     ),
 }
 
-# Before botocore is imported, which remembers where the cache of `aws sso login` is: nobody's own is ever seen.
+# This comes before the import of botocore, which fixes the path of the cache of `aws sso login`: no test may see
+# the developer's own cache.
 HOME = Path(tempfile.mkdtemp(prefix="home-"))
 os.environ["HOME"] = str(HOME)
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 set_hypothesis_home_dir(ROOT / ".cache" / "hypothesis")
-# What lands must not hang on a throw of dice: CI plays the same examples each time, everybody else new ones.
+# In CI, the result must not depend on chance: CI runs the same examples each time; other runs draw new ones.
 hypothesis.settings.register_profile(
     "image-history", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI"))
 )
@@ -56,11 +57,11 @@ hypothesis.settings.load_profile("image-history")
 
 
 class ForbiddenConnectionError(RuntimeError):
-    """A test tried to leave the machine. No OSError, so that no retry takes it for an outage."""
+    """A test tried to reach another machine. It is no OSError, so that no retry handles it as an outage."""
 
 
 class NetworkGuard:
-    """Lets sockets reach loopback and Unix addresses only; `refused` holds everything else that was tried."""
+    """Lets sockets reach loopback and Unix addresses only; `refused` holds all other targets that were tried."""
 
     def __init__(self) -> None:
         self.refused: list[str] = []
@@ -78,7 +79,7 @@ class NetworkGuard:
             self.refuse(address)
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        """Put the check before every way out that Python code has, name resolution included."""
+        """Put the check before connect, connect_ex and name resolution."""
         for name in ("connect", "connect_ex"):
             patch.setattr(socket.socket, name, self._checked(getattr(socket.socket, name)))
         resolve = socket.getaddrinfo
@@ -112,9 +113,9 @@ def is_local(host: str | bytes | None) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def bare_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test sees the AWS settings, the connector's settings, or the terminal preferences of this machine.
+    """Hide the machine's AWS settings, connector settings, proxies and terminal preferences from every test.
 
-    Once for the session, so that fixtures of every scope are covered; a test sets variables with monkeypatch.
+    It runs once a session, so that it covers fixtures of every scope; a test sets variables with monkeypatch.
     """
     folder = tmp_path_factory.mktemp("aws")
     with pytest.MonkeyPatch.context() as patch:
@@ -135,7 +136,7 @@ def bare_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 @pytest.fixture(scope="session", autouse=True)
 def network_session() -> Iterator[NetworkGuard]:
-    """The guard itself, in place for fixtures of every scope."""
+    """Install the guard for the whole session, so that it covers fixtures of every scope."""
     guard = NetworkGuard()
     with pytest.MonkeyPatch.context() as patch:
         guard.install(patch)
@@ -144,7 +145,7 @@ def network_session() -> Iterator[NetworkGuard]:
 
 @pytest.fixture(autouse=True)
 def network_guard(network_session: NetworkGuard) -> Iterator[NetworkGuard]:
-    """Fail the test that tried to leave the machine, even if the code under test swallowed the error."""
+    """Fail a test that tried to reach another machine, even if the code under test swallowed the error."""
     network_session.refused.clear()
     yield network_session
     assert not network_session.refused, f"tried to reach beyond loopback: {network_session.refused}"
@@ -152,20 +153,20 @@ def network_guard(network_session: NetworkGuard) -> Iterator[NetworkGuard]:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """The session's random seed, as printed in the header; IMAGE_HISTORY_TEST_SEED replays one."""
+    """The session's random seed, which the header prints; IMAGE_HISTORY_TEST_SEED sets it."""
     return request.config.stash[SEED]
 
 
 @pytest.fixture
 def rng(seed: int, request: pytest.FixtureRequest) -> random.Random:
-    """A generator of the test's own: the same for a seed and a test, whatever ran before it."""
+    """A random generator that depends only on the seed and the test, not on the tests that ran before."""
     return random.Random(f"{seed} {request.node.nodeid}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Draw the seed once: workers of xdist get that of the process that started them.
+    """Draw the seed once, or take the parent process's seed in a worker of xdist; make Ctrl-C work.
 
-    A shell starts its background jobs deaf to Ctrl-C, and so would be every command that a test starts there.
+    A shell starts background jobs with SIGINT ignored, and every command that a test starts would inherit that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     inherited = getattr(config, "workerinput", {}).get("seed")
@@ -180,14 +181,14 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say what a failure needs in order to be replayed."""
+    """Print the values that replay a failure."""
     return seed_line(config)
 
 
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
-    """Repeat the seed where it is needed: beside the failures, and in quiet runs that print no header.
+    """Print the seed again, beside the failures and in quiet runs, which print no header.
 
-    What tests recorded as their figures is told too.
+    Print also the figures that tests recorded.
     """
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
@@ -203,7 +204,7 @@ def seed_line(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the long tests, and what second versions run too: all of a file that imports DuckDB, or the way to AWS."""
+    """Mark the long tests, and all tests of a file that imports DuckDB or the AWS code: other versions run those."""
     long = long_tests()
     for item in items:
         if item.nodeid.partition("[")[0] in long:
@@ -214,13 +215,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """From here on look for garbage in what tests make only, not in everything that was imported."""
+    """Exclude all imported objects from garbage collection, so that it only checks the objects of tests."""
     gc.collect()
     gc.freeze()
 
 
 def long_tests() -> frozenset[str]:
-    """What long.txt lists: its lines but for comments. None where a test tries this file elsewhere."""
+    """The tests that long.txt lists; none if there is no long.txt, as where a test uses a copy of this file."""
     lines = LONG.read_text(encoding="utf-8").splitlines() if LONG.exists() else ()
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
@@ -237,7 +238,7 @@ def imports_any(path: Path, packages: tuple[str, ...]) -> bool:
 
 
 def imported_names(node: ast.AST) -> list[str]:
-    """The absolute names that an import statement asks for, as in `image_history.warehouse.warehouse`."""
+    """The absolute names that an import statement imports, for example `image_history.warehouse.warehouse`."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom) and node.module:

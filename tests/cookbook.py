@@ -1,6 +1,6 @@
-"""The world behind docs/cookbook.md, and its answers: `python -m tests.cookbook` writes them into the page anew.
+"""The world behind docs/cookbook.md, and its answers: `python -m tests.cookbook` writes them into the page.
 
-Must not know what the page asks.
+Must not know the page's queries.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from image_history.simulator import Shares, Simulator, VirtualClock, World, gene
 PAGE = Path(__file__).parents[1] / "docs" / "cookbook.md"
 QUESTION = re.compile(r"```sql\n(?P<sql>.*?)```\n\n```text\n(?P<answer>.*?)```", re.DOTALL)
 ON_TABLES = "-- On tables"
-# 2026-07-01 12:00 UTC: whatever the page shows of AWS is older than that, whatever is newer is the reader's own.
+# 2026-07-01 12:00 UTC: every time of AWS in the page is before it; every later time comes from the reader's clock.
 NOON_MS = 1_782_907_200_000
 HOUR_MS = 3_600_000
 
 
 def world() -> World:
-    """Two regions of three images; one image of the first has a copy in the second, which lags behind."""
+    """Two regions of three images; one image of the first region has a copy with fewer versions in the second."""
     aws = generate(
         12,
         regions=2,
@@ -48,7 +48,7 @@ def world() -> World:
 
 
 def first_hour(aws: World) -> None:
-    """One version is built and takes an alias over, one is touched, one goes."""
+    """Create a version that takes over an alias, update one version, and delete one."""
     name, other, _ = _images(aws)
     aws.create_version(name, aliases=["latest"])
     aws.update_version(name, _numbers(aws, name)[0])
@@ -56,7 +56,7 @@ def first_hour(aws: World) -> None:
 
 
 def second_hour(aws: World) -> None:
-    """A version fails to be made, one goes, and so does a whole image."""
+    """Create a failed version, delete one version, and delete one image."""
     name, other, third = _images(aws)
     aws.create_version(other, failure_reason="The repository does not exist in the registry.")
     aws.delete_version(name, _numbers(aws, name)[2])
@@ -64,7 +64,7 @@ def second_hour(aws: World) -> None:
 
 
 def _images(aws: World) -> list[str]:
-    """The images of the first region, by name."""
+    """The names of the first region's images, sorted."""
     return sorted({row.image_name for row in aws.truth() if row.region == aws.default_scope.region})
 
 
@@ -75,7 +75,7 @@ def _numbers(aws: World, name: str) -> list[int]:
 
 @contextmanager
 def synced(folder: Path) -> Iterator[Path]:
-    """A warehouse after three syncs with an hour between them."""
+    """A warehouse after three syncs, an hour apart."""
     with Simulator(world()) as simulator:
         path = folder / "image-history.duckdb"
         regions = tuple(scope.region for scope in simulator.world.scopes)
@@ -91,7 +91,7 @@ def synced(folder: Path) -> Iterator[Path]:
 
 
 def answer(warehouse: Path, sql: str) -> str:
-    """What `image-history query` prints; of tables, what DuckDB answers on those that `publish` has made."""
+    """The output of `image-history query`; for a query on tables, DuckDB's result on published Delta tables."""
     if sql.startswith(ON_TABLES):
         return _answer_of_tables(warehouse, sql)
     held = io.BytesIO()
@@ -102,7 +102,7 @@ def answer(warehouse: Path, sql: str) -> str:
 
 
 def _answer_of_tables(warehouse: Path, sql: str) -> str:
-    """Read by DuckDB over Arrow, printed as `image-history query` prints."""
+    """Run a query with DuckDB on Delta tables, and format its result as `image-history query` does."""
     import duckdb
     from deltalake import DeltaTable
 
@@ -121,7 +121,7 @@ def _answer_of_tables(warehouse: Path, sql: str) -> str:
 
 
 def written(page: str, ask: Callable[[str], str]) -> str:
-    """The page with the answers that are given now."""
+    """The page with the current answers."""
     return QUESTION.sub(lambda found: f"```sql\n{found['sql']}```\n\n```text\n{ask(found['sql'])}```", page)
 
 

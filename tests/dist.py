@@ -1,6 +1,6 @@
-"""`make dist-check`: what `make build` made, installed as a user does, on every Python that is here.
+"""`make dist-check`: the result of `make build`, installed as a user does, on every Python of this machine.
 
-Must not know how it is built; exits with 1 if anything of it does not work.
+It exits with 1 if anything does not work. Must not know how the distribution is built.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ print(f"{len(frame)} versions of {frame.image_name.nunique()} images in a frame"
 
 
 def say(text: str) -> None:
-    """One line, at once."""
+    """Print a line at once."""
     print(text, flush=True)  # noqa: T201 - what the command is for
 
 
 def run(*command: str | Path, folder: Path, **variables: str) -> str:
-    """What a command prints, in an environment without AWS, settings, or this checkout. SystemExit if it fails."""
+    """Run a command without AWS, settings or this checkout; return its output, or raise SystemExit if it fails."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     indexes = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     outcome = subprocess.run(
@@ -45,7 +45,7 @@ def run(*command: str | Path, folder: Path, **variables: str) -> str:
 
 
 def starts(python: str) -> bool:
-    """Whether there is an interpreter of that version."""
+    """Whether an interpreter of that version, with venv, is installed."""
     path = shutil.which(f"python{python}")
     asked = [path or "", "-c", f"import sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != '{python}')"]
     return path is not None and subprocess.run(asked, capture_output=True, check=False).returncode == 0
@@ -72,7 +72,7 @@ def install(wheel: Path, python: str, *, lock: Path | None, folder: Path) -> Non
 
 
 def check_source(source: Path, wheel: Path, *, folder: Path) -> None:
-    """The source distribution gives the same wheel, byte for byte, and has what the tests of its files need."""
+    """Check that the source distribution builds the same wheel, byte for byte, and passes the tests of its files."""
     with tarfile.open(source) as archive:
         archive.extractall(folder, filter="data")
     (tree,) = folder.iterdir()
@@ -84,7 +84,7 @@ def check_source(source: Path, wheel: Path, *, folder: Path) -> None:
 
 
 def main() -> None:
-    """Check dist/."""
+    """Check the wheel and the source distribution in dist/."""
     parser = argparse.ArgumentParser(prog="python -m tests.dist")
     parser.add_argument("--dist", type=Path, default=Path("dist"))
     folder = parser.parse_args().dist.resolve()

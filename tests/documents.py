@@ -1,6 +1,6 @@
-"""The generated parts of README.md and ARCHITECTURE.md, as Markdown: `make format` writes them anew.
+"""The generated parts of README.md and ARCHITECTURE.md, as Markdown: `make format` writes them.
 
-Everything is read off the code; must not know anything that the code doesn't.
+Everything comes from the code; must not know anything that the code does not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _below(
 
 
 def error_rows() -> str:
-    """Every error with its exit code, as its own docstring explains it."""
+    """Every error with its docstring and its exit code."""
     rows = (
         (f"{'· ' * depth}`{error.__name__}`", inspect.getdoc(error) or "", _exit_code(error))
         for depth, error in error_tree()

@@ -1,6 +1,6 @@
 """Writes the files that are generated from the code: `python -m tests.generate`; a test compares them.
 
-Must not know anything that the code doesn't.
+Must not know anything that the code does not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A look into a warehouse at a tenth of what opening it costs: DuckDB is set up once, and files are attached to it.
+"""Reads warehouses at a tenth of the cost of opening them: one DuckDB engine, to which files are attached.
 
-Must not know what is looked for.
+Must not know which rows are read.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _LOOKING = threading.Lock()
 
 @contextmanager
 def looking(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that reads a warehouse, in UTC; one at a time. Raises what opening the file would.
+    """A read-only connection to a warehouse, in UTC, one at a time; it raises the errors of opening the file.
 
-    Only for files that nobody in this process has open: its end takes the file's lock from them.
+    Only for files that this process has not open elsewhere: detaching a file releases the process's lock on it.
     """
     path = str(warehouse).replace("'", "''")
     with _LOOKING, _engine().cursor() as connection:
@@ -36,5 +36,5 @@ def looking(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
-    # Without threads of its own: processes are forked from ours.
+    # One thread, so that the engine starts no threads: the test process forks.
     return duckdb.connect(config={"threads": 1})

@@ -1,6 +1,6 @@
-"""Runs docs/notebook.ipynb as Jupyter would: `python -m tests.notebook WAREHOUSE` runs it and keeps what it shows.
+"""Runs docs/notebook.ipynb as Jupyter does: `python -m tests.notebook WAREHOUSE` runs it and stores its outputs.
 
-Must not know what is in it.
+Must not know the notebook's content.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def cells() -> list[dict[str, Any]]:
 
 
 def executed(given: dict[str, Any]) -> Iterator[tuple[dict[str, Any], object]]:
-    """Each cell with code, with the value of its last line; `given` are the names before the first one."""
+    """Each code cell, with the value of its last line; `given` are the names before the first cell."""
     names = given
     for cell in cells():
         if cell["cell_type"] == "code":
@@ -48,7 +48,7 @@ def _run(code: str, names: dict[str, Any]) -> object:
 
 
 def output(value: object) -> list[dict[str, Any]]:
-    """What Jupyter keeps of a value: a picture, a table of HTML, or text."""
+    """The outputs that Jupyter stores for a value: an image, an HTML table, or text."""
     if value is None:
         return []
     kept: dict[str, Any] = {"text/plain": [repr(value)]}
@@ -62,7 +62,7 @@ def output(value: object) -> list[dict[str, Any]]:
 
 
 def main(warehouse: str) -> None:
-    """Run the notebook and keep what it shows."""
+    """Run the notebook, and store its outputs in it."""
     document = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     shown = iter([output(value) for _, value in executed({"WAREHOUSE": warehouse})])
     for cell in document["cells"]:

@@ -1,4 +1,4 @@
-"""The session of docs/session.md: `python -m tests.recording` runs its commands and writes what they print.
+"""The session of docs/session.md: `python -m tests.recording` runs its commands and writes their output.
 
 Must not know what the commands do.
 """
@@ -16,16 +16,16 @@ _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
 def blocks(page: str) -> list[str]:
-    """The console blocks of the page; the first one is of the terminal that plays AWS."""
+    """The console blocks of the page; the first is from the terminal that runs the simulated AWS."""
     return _BLOCK.findall(page)
 
 
 def record(page: str, folder: Path) -> str:
-    """The page with what its commands print now, in a new folder of `folder`."""
+    """The page with the current output of its commands, which run in a new folder below `folder`."""
     server, *session = blocks(page)
     environment, work = install(folder), folder / "work"
     work.mkdir()
-    # At the pace of a real account.
+    # The session runs at the pace of a real account.
     del environment["IMAGE_HISTORY_RATE__LIST_PER_SECOND"]
     (serving,) = steps(server)
     with served(environment, server) as printed:
@@ -46,7 +46,7 @@ def _played(shell: Shell, command: str, there: str, here: str) -> str:
 
 
 def main() -> None:
-    """Write the page anew."""
+    """Run the session, and write the page."""
     with tempfile.TemporaryDirectory(prefix="recording-") as folder:
         PAGE.write_text(record(PAGE.read_text(encoding="utf-8"), Path(folder)), encoding="utf-8")
 

@@ -1,6 +1,6 @@
-"""The generated pages of docs/, as Markdown: the command line and the data dictionary; written by `make format`.
+"""The generated pages of docs/, as Markdown: the command line and the data dictionary; `make format` writes them.
 
-Everything is read off the code; must not know anything that the code doesn't.
+Everything comes from the code; must not know anything that the code does not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _QUERIED = {
 
 
 def command_line() -> str:
-    """Every verb: what it does, how it is called, and every option that it does not share with all."""
+    """Every verb with its description, its usage and its own options, after the options that all verbs share."""
     shared = {option for parameter in root.params for option in parameter.opts}
     return "\n".join([_options(root.params), *(_verb(name, shared) for name in sorted(VERBS))])
 
@@ -47,7 +47,7 @@ def _verb(name: str, shared: set[str]) -> str:
 
 
 def _is_own(verb: str, parameter: click.Parameter, shared: set[str]) -> bool:
-    """Whether the verb has it for itself; `schema --config` is another option than everybody's."""
+    """Whether the option is the verb's own; `schema --config` is a different option from the shared one."""
     known = shared | {"--help"}
     return isinstance(parameter, click.Option) and (
         not known & set(parameter.opts) or (verb, parameter.name) == ("schema", "of_config")
@@ -67,13 +67,13 @@ def _option(option: click.Option) -> tuple[str, str]:
 
 
 def variables() -> str:
-    """Every environment variable that takes the place of a setting."""
+    """Every environment variable that sets a setting."""
     held = ((each.variable, each.name) for each in settings() if each.variable is not None)
     return table(("variable", "setting"), ((f"`{variable}`", f"`{name}`") for variable, name in held))
 
 
 def dictionary() -> str:
-    """Every table, view, macro and saved query with its columns."""
+    """Every table, view, macro and saved query, with its columns."""
     parts = [_table(each) for each in TABLES]
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -1,6 +1,6 @@
 """What the tests of queries and exports share: one warehouse with a history, and the command line on it.
 
-Must not know what is asked.
+Must not know which queries a test runs.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.harness import FAST
 
 NOON_MS = 1_790_000_000_123
-# DuckDB 2 proves some filters on range() empty and answers at once; a recursion has no end for any optimizer.
+# DuckDB 2 proves that some filters on range() match nothing and answers at once; no optimizer can end a recursion.
 ENDLESS = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n % 7 + 1 FROM t) SELECT count(*) FROM t"
 HOSTILE = "=cmd|' /C calc'!A0 \x1b[31mred\x1b]0;title\x07 \u202egnp.exe, \"quoted\"\nsecond | <b>line</b>"
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a command left behind."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -41,7 +41,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """A warehouse, and the commands that read it. `image` has versions in every state."""
+    """A warehouse; calling the object runs a command that reads it. `image` has versions in every state."""
 
     warehouse: Path
     image: str
@@ -55,12 +55,12 @@ class Desk:
         return Answered(code, captured.out, captured.err)
 
     def fingerprint(self) -> str:
-        """Of the warehouse's bytes."""
+        """A hash of the warehouse's bytes."""
         return hashlib.sha256(self.warehouse.read_bytes()).hexdigest()
 
 
 def build(folder: Path) -> tuple[Path, str, World]:
-    """A warehouse after three syncs of a world that changed in between, at a clock that stands still."""
+    """Make a warehouse by three syncs of a world that changes between the syncs; the clock is frozen."""
     clock = VirtualClock(frozen_at=NOON_MS)
     world = generate(5, images=6, versions_per_image=12, largest=130, clock=clock)
     image = world.truth()[0].image_name
@@ -98,7 +98,7 @@ def ask(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Iterator[Desk]:
-    """The command line on the warehouse, in an empty folder; the warehouse must stay as it is."""
+    """The command line on the warehouse, in an empty folder; fails if the test changes the warehouse."""
     monkeypatch.chdir(tmp_path)
     before = os.umask(0o022)
     desk = Desk(built[0], built[1], built[2], capfd)
@@ -110,7 +110,7 @@ def ask(
 
 
 def rows_of(warehouse: Path, sql: str) -> list[tuple[object, ...]]:
-    """The rows as the warehouse's own connection gives them; instants as epoch milliseconds are asked for."""
+    """The rows that the warehouse's own connection returns; a query selects instants as epoch milliseconds."""
     with WarehouseFile(warehouse).reading() as connection:
         rows: list[tuple[object, ...]] = connection.duck.execute(sql).fetchall()
         return rows

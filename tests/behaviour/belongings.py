@@ -1,6 +1,6 @@
-"""What a user has in a folder, and a fingerprint of it: what is not ours must be the same afterwards.
+"""A user's own files in a folder, and a fingerprint of them: a command must not change these files.
 
-Must not know what is tried on it.
+Must not know which command a test runs.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ NOON_MS = 1_790_000_000_000
 
 
 def small(served: ServeWorld, *, accounts: tuple[str, ...] = ("111122223333",)) -> Site:
-    """Two images of five versions, at a time that stands still."""
+    """Two images of five versions; the clock is frozen."""
     clock = VirtualClock(frozen_at=NOON_MS)
     return served(generate(17, accounts=list(accounts), images=2, versions_per_image=5, clock=clock))
 
 
 def fingerprint(folder: Path) -> str:
-    """Every name, mode, owner, target and content below a folder; what a link leads to is not entered."""
+    """A hash of every name, mode, owner, link target and content below a folder; links are not followed."""
     lines = []
     for path in sorted(folder.rglob("*")):
         found = path.lstat()
@@ -33,7 +33,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def furnish(folder: Path) -> None:
-    """What a user may have in a folder: files, empty folders, and links that lead into it and out of it."""
+    """Put a user's files into a folder: files, an empty folder, and links into the folder and out of it."""
     (folder / "photos" / "2024").mkdir(parents=True)
     (folder / "photos" / "2024" / "cat.jpg").write_bytes(b"\xff\xd8 cat")
     (folder / "empty").mkdir()

@@ -1,4 +1,4 @@
-"""Readers of every kind in loops beside a publisher: each finds whole runs, and each that promises to never fails.
+"""Readers of every kind in loops beside a publisher: each answer must hold one whole run; no safe reader may fail.
 
 Must not know how a dataset is published.
 """
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-# By the manifest, or by the folder that `current` leads to when they begin: consistent at any time.
+# They read by the manifest, or the folder that `current` points to when they begin: consistent at any time.
 SAFE = {"manifest": by_manifest, "pandas": by_pandas, "pyarrow": by_pyarrow}
-# By the path itself, which leads elsewhere while it is being listed: at worst told so, and asked again.
+# It reads by the path, which may point to another folder during the listing: a read may fail, and is repeated.
 BARE = {"glob": by_glob}
 GRACE = timedelta(minutes=10)
 
 
 @dataclass(slots=True)
 class Seen:
-    """What readers saw: `refused` counts bare readings that were told of a vanished file."""
+    """What readers saw; `refused` counts the reads by the bare path that failed because a file was gone."""
 
     reads: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
@@ -40,7 +40,7 @@ class Seen:
 
     @property
     def clean(self) -> bool:
-        """No reader failed or saw a mixture, and every kind of reader saw something."""
+        """Whether no reader failed or saw a mixture of runs, and every kind of reader read at least once."""
         return not self.failed and not self.mixed and self.reads.keys() == SAFE.keys() | BARE.keys()
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class Beside:
     over: threading.Event = field(default_factory=threading.Event)
 
     def run(self, publications: int) -> Seen:
-        """Publish so often, with a thread for each kind of reader beside it."""
+        """Publish this many times, with one thread for each kind of reader."""
         self._publish()
         loops = [
             threading.Thread(target=partial(self._loop, name, read), name=name)

@@ -1,6 +1,6 @@
-"""What the tests of check share: the command line in a site's folder, and answers by which AWS refuses.
+"""What the tests of check share: the command line in a site's folder, and error responses of AWS.
 
-Must not know what is checked.
+Must not know what a test checks.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Bench:
         return Answered(code, captured.out, captured.err)
 
     def checked(self, *arguments: str) -> tuple[int, list[Row]]:
-        """The exit code of check, and its results as JSON tells them; the code stands there too."""
+        """The exit code and the results of `check --json`; the JSON holds the same exit code."""
         answered = self("check", "--json", *arguments)
         told = json.loads(answered.out)
         assert told["exit_code"] == answered.code
         return answered.code, told["checks"]
 
     def troubles(self) -> tuple[int, list[Row]]:
-        """The exit code, and what is not as it should be. Each trouble says what to do."""
+        """The exit code, and the results that are not ok. Each of them must say how to fix the problem."""
         code, rows = self.checked()
         troubles = [row for row in rows if row["level"] != "ok"]
         assert all(row["fix"] and row["told"] for row in troubles)
@@ -52,7 +52,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class MakeBench:
-    """Makes benches of worlds."""
+    """Makes a bench from a world."""
 
     served: ServeWorld
     patch: pytest.MonkeyPatch
@@ -72,14 +72,14 @@ class MakeBench:
 def bench(
     served: ServeWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> MakeBench:
-    """Makes benches for the length of a test."""
+    """Makes benches that last until the test ends."""
     return MakeBench(served, monkeypatch, capsys)
 
 
 def refusing(
     code: str, text: str, concerns: Callable[[Exchange], bool], *, status: int = 400, date: str | None = None
 ) -> Fault:
-    """A fault by which AWS refuses what is concerned, each service in its own way, dated if a Date is given."""
+    """A fault: AWS refuses the requests that `concerns` selects, in the service's own format, with this Date."""
 
     async def fault(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
         if not concerns(exchange):
@@ -99,7 +99,7 @@ def refusing(
 
 
 def denying(*operations: str, region: str | None = None) -> Fault:
-    """A fault by which IAM refuses operations, in one region or everywhere."""
+    """A fault: IAM denies these operations, in one region or everywhere."""
 
     def concerns(exchange: Exchange) -> bool:
         here = exchange.scope is not None and region in (None, exchange.scope.region)
@@ -109,7 +109,7 @@ def denying(*operations: str, region: str | None = None) -> Fault:
 
 
 def sync_cut_short(site: Site, image: str) -> None:
-    """One sync that is refused all but the first page of an image."""
+    """Run one sync in which AWS denies every page of the image but the first."""
 
     def concerns(exchange: Exchange) -> bool:
         listed = exchange.operation == "ListImageVersions" and exchange.image_name == image

@@ -1,6 +1,6 @@
-"""A cloud of accounts: moto's server for STS, Organizations and EC2, beside our own for SageMaker.
+"""A simulated cloud of accounts: moto's server for STS, Organizations and EC2, beside our simulator of SageMaker.
 
-Must not know what a test reads of it.
+Must not know what a test reads from it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ SERVICES = ("STS", "ORGANIZATIONS", "EC2", "ACCOUNT")
 
 
 def key_of(account_id: str) -> str:
-    """An access key id that names its account as AWS's do."""
+    """An access key id that encodes its account, as AWS's own key ids do."""
     bits = 1 << 47 | int(account_id) << 7
     return "AKIA" + base64.b32encode(bits.to_bytes(6, "big") + b"TEST").decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """moto's server. All accounts of one organization, managed by `MANAGEMENT`."""
+    """moto's server. All its accounts are in one organization, managed by `MANAGEMENT`."""
 
     url: str
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which boto3 asks this server for everything but SageMaker, as the management account."""
+        """The variables that make boto3 use this server, except for SageMaker, as the management account."""
         return {
             **{f"AWS_ENDPOINT_URL_{service}": self.url for service in SERVICES},
             "AWS_ACCESS_KEY_ID": key_of(MANAGEMENT),
@@ -55,7 +55,7 @@ class Cloud:
         )
 
     def organization(self, accounts: int) -> list[str]:
-        """Make an organization with so many accounts beside the management account; their ids."""
+        """Make an organization with this many accounts beside the management account; returns their ids."""
         client = self.client("organizations")
         client.create_organization(FeatureSet="ALL")
         made = (
@@ -64,7 +64,7 @@ class Cloud:
         return sorted(each["CreateAccountStatus"]["AccountId"] for each in made)
 
     def asked(self) -> dict[str, int]:
-        """How often each operation was asked for since the server started."""
+        """How often each operation was requested since the server started."""
         with urllib.request.urlopen(f"{self.url}/asked") as answer:
             counts: dict[str, int] = json.load(answer)
         return counts
@@ -76,7 +76,7 @@ class Cloud:
 
 @contextmanager
 def serving() -> Iterator[Cloud]:
-    """Start the server and end it."""
+    """Run the server until the block ends."""
     program = Path(__file__).with_name("moto_server.py")
     with subprocess.Popen(
         [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -88,13 +88,13 @@ def serving() -> Iterator[Cloud]:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[Cloud]:
-    """The server, once for all tests."""
+    """One server for all tests."""
     with serving() as cloud:
         yield cloud
 
 
 @pytest.fixture
 def cloud(moto: Cloud) -> Cloud:
-    """The server with nothing in it."""
+    """The server, without any account or organization."""
     moto.reset()
     return moto

@@ -1,6 +1,6 @@
-"""The command line in this process, in the folder of a site: what tests of whole commands share.
+"""What the tests of whole commands share: the command line in this process, in the folder of a site.
 
-Must not know what is commanded.
+Must not know which command a test runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.behaviour.harness import ServeWorld, Site
 
 @dataclass(frozen=True, slots=True)
 class Commanded:
-    """A site; calling it runs a command there."""
+    """A site; calling the object runs a command in the site's folder."""
 
     site: Site
     capture: pytest.CaptureFixture[str]
@@ -38,7 +38,7 @@ class Commanded:
 
 
 def log_lines(text: str) -> Sequence[dict[str, Any]]:
-    """Every line as a JSON object; a line that is none fails the test."""
+    """Every line as a JSON object; a line that is not JSON fails the test."""
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -69,11 +69,11 @@ class CommandWorld:
 def commanding(
     served: ServeWorld, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> CommandWorld:
-    """Makes sites for the length of a test."""
+    """Makes sites that last until the test ends."""
     return CommandWorld(served, monkeypatch, capfd)
 
 
 @pytest.fixture
 def commanded(commanding: CommandWorld) -> Commanded:
-    """A small site of which nothing has been read yet."""
+    """A small site that has not been synced yet."""
     return commanding()

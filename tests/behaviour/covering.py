@@ -1,6 +1,6 @@
-"""Coverage as schema 4 had it, a row for every stream of every run, with a past made up at random.
+"""Coverage as schema 4 stored it, with a row for every stream of every run, and with a random history.
 
-Must not know how today's schema tells it.
+Must not know how today's schema stores coverage.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOON_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
 SCHEMA = 4
 Record = dict[str, object]
-# What the reports asked, word for word, when each stream had a row in each run.
+# The exact queries of the reports from the time when each stream had a row in each run.
 FRESHNESS = """
 WITH covered AS (
     SELECT
@@ -77,7 +77,7 @@ INCOMPLETE = "FROM coverage WHERE outcome NOT IN ('complete', 'gone') ORDER BY A
 
 @dataclass(slots=True)
 class Past:
-    """Some runs over one account and region. Images come, change, fail, go, are left out and asked for alone."""
+    """Runs over one account and region. Images are created, changed, deleted, excluded, synced alone, and fail."""
 
     rng: random.Random
     images: int = 12
@@ -87,7 +87,7 @@ class Past:
     gone: frozenset[str] = frozenset()
 
     def happens(self) -> Iterator[tuple[Record, list[Record]]]:
-        """Each run, with its rows of coverage."""
+        """Yield each run with its rows of coverage."""
         for number in range(self.runs):
             run_id = f"run-{number:06d}"
             start_ms = NOON_MS + number * 60 * MINUTE_MS
@@ -157,7 +157,7 @@ class Past:
 
 
 def write(path: Path, past: Past) -> None:
-    """A warehouse of schema 4 with that past."""
+    """Write a warehouse of schema 4 with this history."""
     happened = list(past.happens())
     with duckdb.connect(path, config={"storage_compatibility_version": "v1.5.0"}) as connection:
         for name in names("migrations")[: SCHEMA + 1]:
@@ -187,7 +187,7 @@ def write(path: Path, past: Past) -> None:
 
 
 def insert(path: Path, table: Table, records: list[Record]) -> None:
-    """Add rows to a table, in the columns that it has."""
+    """Add rows to a table, in the columns that the table has in this file."""
     shared = ", ".join(columns(path)[table.name])
     offered = table_of(table, records)  # noqa: F841 - DuckDB finds it by its name
     with duckdb.connect(path) as connection:
@@ -195,7 +195,7 @@ def insert(path: Path, table: Table, records: list[Record]) -> None:
 
 
 def ask(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a question, read through Arrow."""
+    """The rows of a query, read through Arrow."""
     with looking(path) as connection:
         columns_ = connection.sql(sql).to_arrow_table().columns
         return list(zip(*(column.to_pylist() for column in columns_), strict=True))
@@ -240,7 +240,7 @@ QUIET = (
 
 
 def write_quiet(path: Path, images: int, runs: int) -> None:
-    """A warehouse of schema 4 in which nothing ever happened after the first run."""
+    """Write a warehouse of schema 4 in which nothing changed after the first run."""
     write(path, Past(random.Random(1), runs=0))
     (first, _), *_ = Past(random.Random(1), runs=1).happens()
     insert(path, RUNS, [first])

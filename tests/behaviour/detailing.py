@@ -1,4 +1,4 @@
-"""What the tests of details share: what the simulated AWS knows of each version, and what is stored of it.
+"""What the tests of details share: the details of each version at the simulated AWS and in the warehouse.
 
 Must not know what a test changes.
 """
@@ -30,12 +30,12 @@ FROM image_version_events WHERE image_name = '{}' ORDER BY etl_observed_at, vers
 
 
 def small_world(images: int = 3, versions: int = 3) -> World:
-    """Images with as many versions each, `latest` and `stable` among them; a clock that stands still."""
+    """Images with this many versions each, with the aliases `latest` and `stable`; the clock is frozen."""
     return generate(17, images=images, versions_per_image=versions, clock=VirtualClock(frozen_at=NOON_MS))
 
 
 def true_details(world: World) -> set[Row]:
-    """What the simulated AWS would say of every version, in the order of STORED."""
+    """The details of every version at the simulated AWS, with the columns in the order of STORED."""
     return {
         (
             row.image_name,
@@ -56,7 +56,7 @@ def true_details(world: World) -> set[Row]:
 
 
 def detailed(site: Site, **changes: object) -> RunReport:
-    """One sync with details, a second after what was before it, with retries that don't wait."""
+    """Run one sync with details, one second later on the clock, with retries that don't wait."""
     site.simulator.clock.advance(1_000)
     return site.sync(**{"details": True, "retry": BRIEF, **changes})
 
@@ -78,13 +78,13 @@ def detailed_once(served: ServeWorld) -> Site:
 
 
 def events(site: Site, image_name: str) -> list[Row]:
-    """Version, change, columns that changed, and aliases of each event of an image, in the order learned."""
+    """Version, change, changed columns, and aliases of each event of an image, ordered by observation time."""
     return site.ask(EVENTS.format(image_name))
 
 
 @contextmanager
 def meanwhile(site: Site, operation: str, act: Callable[[], object], *, nth: int = 1) -> Iterator[None]:
-    """While this lasts, `act` happens once, when the n-th answer of the operation stands, before it is sent."""
+    """In this block, call `act` once: when the n-th answer of the operation is ready, before it is sent."""
     seen: list[str] = []
 
     async def before(_: object, exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""Warehouses as earlier versions left them: the first migrations only, with data, and views of another time.
+"""Warehouses as earlier versions left them: with the first migrations only, with data, and with an outdated view.
 
 Must not know what a later migration adds.
 """
@@ -19,13 +19,13 @@ from image_history.warehouse.warehouse import WarehouseFile
 from tests.faultpoints.faults import Fault, Tripwire
 
 MIGRATIONS = names("migrations")
-# The schema from which on coverage has no row for a stream of which there is nothing to say.
+# From this schema on, coverage has no row for a stream in which nothing is new.
 BY_EXCEPTION = 6
 Columns = Mapping[str, tuple[str, ...]]
 
 
 def columns(path: Path) -> Columns:
-    """The columns of every table of a file that today's program knows, in their order."""
+    """The columns, in order, of every table of a file that today's program knows."""
     with duckdb.connect(path, read_only=True) as connection:
         rows = connection.execute(
             "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
@@ -36,7 +36,7 @@ def columns(path: Path) -> Columns:
 
 
 def make_earlier(path: Path, number: int, today: Path) -> None:
-    """A file of schema `number`, with the rows of `today` as far as that schema has columns for them."""
+    """Make a file of schema `number`, with the rows of `today` in the columns that this schema has."""
     with duckdb.connect(path, config={"storage_compatibility_version": "v1.5.0"}) as connection:
         for name in MIGRATIONS[: number + 1]:
             record = {"number": int(name.split("/")[1][:3]), "name": name, "connector_version": "0.0.1"}
@@ -58,7 +58,7 @@ def make_earlier(path: Path, number: int, today: Path) -> None:
 
 
 def die(fault: str, path: str) -> int:
-    """Open the file for writing in a child, which dies at the fault; how the child ended."""
+    """Open the file for writing in a child process, which dies at the fault; returns the child's exit code."""
     child = os.fork()
     if child == 0:
         try:
@@ -71,6 +71,6 @@ def die(fault: str, path: str) -> int:
 
 
 if __name__ == "__main__":
-    # One interpreter with a single thread, which has opened nothing: FAULT PATH FAULT PATH ...
+    # A fork needs an interpreter with one thread and without open warehouses. Arguments: FAULT PATH FAULT PATH ...
     pairs = zip(sys.argv[1::2], sys.argv[2::2], strict=True)
     sys.stdout.write(" ".join(str(die(fault, path)) for fault, path in pairs))

@@ -1,6 +1,6 @@
-"""Lake tables as an earlier version left them: made by the formats' own libraries, with the marks that were in them.
+"""Lake tables as an earlier version left them: made by the formats' own libraries, with that version's properties.
 
-Must not know how the connector writes a table now: what is spelled out here has to be understood for good.
+Must not know how the connector writes a table now: every later version has to read the tables that are made here.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 NAMESPACE = "inventory"
 REQUIRED = frozenset({"account_id", "region", "image_name", "version"})
-# Columns that came with later versions; what the others mean was not told by the table either.
+# Columns that later versions added. Earlier tables also had no comments on their columns.
 LATER = frozenset({"aliases", "horovod", "etl_aliases_at", "etl_read_at"})
 
 
 def leave(shelf: Shelf, name: str, stored: pa.Table, *, run_id: str, owner: str, as_of_ms: int) -> pa.Table:
-    """Make the table with the rows as they were stored by a run, but for later columns; what readers then find.
+    """Make the table with the rows that a run stored, without later columns; returns the rows that readers find.
 
-    `owner` is the warehouse's first run, by which tables knew it.
+    `owner` is the id of the warehouse's first run, by which the tables identified the warehouse.
     """
     rows = earlier(stored)
     regions = rows.group_by("region").aggregate([([], "count_all")]).to_pylist()
@@ -42,7 +42,7 @@ def leave(shelf: Shelf, name: str, stored: pa.Table, *, run_id: str, owner: str,
 
 
 def earlier(stored: pa.Table) -> pa.Table:
-    """The rows in the columns that there were, instants in microseconds."""
+    """The rows in the columns of that version, with instants in microseconds."""
     fields = [
         pa.field(each.name, _microseconds(each.type), each.name not in REQUIRED)
         for each in stored.schema
@@ -69,7 +69,7 @@ def _leave_iceberg(
 def _leave_delta(
     shelf: Shelf, name: str, rows: pa.Table, properties: dict[str, str], commit: dict[str, str]
 ) -> None:
-    """Its own writer cuts by folders, and leaves the region out of the files."""
+    """Make a Delta table; Delta's own writer partitions by folders and leaves the region out of the files."""
     folder = Path(shelf.to.removeprefix("delta+file:")) / name
     DeltaTable.create(
         folder,

@@ -1,6 +1,6 @@
-"""Every place that raises an error of ours, and how `check` tells of it, or why it does not.
+"""Every place in the code that raises a ConnectorError: how `check` reports the error, or why it does not.
 
-A place is a file and a function, or a whole file. Must not know how a fault is brought about.
+A place is a file and a function, or a whole file. Must not know how a test causes a fault.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from image_history import errors
 
 ROOT = Path(errors.__file__).parent
-# They say how AWS answered, or that a person ended the run: nothing that could be looked at before.
+# These errors report an answer of AWS, or that the user stopped the run: `check` cannot find them beforehand.
 OF_THE_MOMENT = (errors.TransientError, errors.SkippableError, errors.InterruptedRunError)
 NAMES = {
     name
@@ -21,10 +21,10 @@ NAMES = {
     and issubclass(kind, errors.ConnectorError)
     and kind is not errors.ConnectorError
     and not issubclass(kind, OF_THE_MOMENT)
-} | {"refusal"}  # what a lake table is refused with, an OutputError
+} | {"refusal"}  # the function that makes the OutputError for a refused lake table
 
-# How it is shown that `check` tells it as the verb does: a row of BROKEN in test_check_tells.py, a row of
-# test_check_and_sync_agree, or a test by its name.
+# What proves that `check` reports an error as the verb does: a row of BROKEN in test_check_tells.py, a row of
+# test_check_and_sync_agree, or the name of a test.
 MACHINE = "test_check_tells_the_fault_as_well"
 TOLD = {
     "aws/clients.py:new_client": MACHINE,
@@ -79,7 +79,7 @@ TOLD = {
     "warehouse/warehouse.py:_require_ours": "warehouse-of-another-program",
 }
 
-# Why `check` does not tell it.
+# Why `check` does not report an error.
 COMMAND_LINE = "it is about what is typed on the command line, or written in Python"
 QUESTION = "it is about a question and its answer"
 MEANWHILE = "it comes up while the work is done; nothing shows it before"
@@ -141,7 +141,7 @@ UNTOLD = {
 
 
 def places() -> Iterator[str]:
-    """Each place as FILE:FUNCTION, below the package."""
+    """Yield each place as FILE:FUNCTION, relative to the package."""
     for path in sorted(ROOT.rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
         for function in sorted(set(_raising(ast.parse(path.read_text(encoding="utf-8")), ""))):
@@ -157,6 +157,6 @@ def _raising(tree: ast.AST, function: str) -> Iterator[str]:
 
 
 def names_of(place: str) -> tuple[str, str, str]:
-    """Under which a place may stand in the tables: itself, its file, its room."""
+    """The names under which the tables may list a place: the place, its file, and its top folder."""
     path = place.partition(":")[0]
     return place, path, path.partition("/")[0]

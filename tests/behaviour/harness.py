@@ -135,11 +135,11 @@ class Site:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_models() -> Iterator[None]:
-    """Botocore reads its models of AWS's services once for all sessions: a fourth of what a small sync costs."""
+    """Make botocore read its service models once for all sessions: reading them is a quarter of a small sync."""
     loader = botocore.loaders.create_loader()
 
     def shared(*_: object) -> botocore.loaders.Loader:
-        # Each session of boto3 adds its own folder once more.
+        # Each session of boto3 adds its own folder again.
         loader.search_paths[:] = dict.fromkeys(loader.search_paths)
         return loader
 
@@ -150,9 +150,9 @@ def shared_models() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An empty warehouse is made once and copied from then on: a third of what a small first sync costs.
+    """Make an empty warehouse once and copy it from then on: making one is a third of a small first sync.
 
-    Not where a test looks at its making: at its effects, or at other statements.
+    A test that installs a hook for effects, or replaces statements, gets a warehouse that is made for it.
     """
     empty = tmp_path_factory.mktemp("empty") / "warehouse.duckdb"
     make, ours = warehouse.WarehouseFile._make, statements_of_warehouses()
@@ -171,13 +171,13 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def statements_of_warehouses() -> tuple[object, ...]:
-    """Where a warehouse has its statements from."""
+    """The functions and the version that decide which statements make a warehouse."""
     return tuple(vars(warehouse)[name] for name in ("statement", "names", "SCHEMA_VERSION"))
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A site at one moment, its files in a folder of their own; sites that are made of it share nothing."""
+    """A site at one moment, with a copy of its files; sites that are made from it share nothing."""
 
     folder: Path
     world: World
@@ -186,39 +186,39 @@ class Snapshot:
 
     @classmethod
     def of(cls, site: Site, folder: Path) -> Snapshot:
-        """Keep a site as it stands."""
+        """Copy a site as it is now."""
         shutil.copytree(site.folder, folder)
         return cls(folder, copied(site.world), site.simulator.behaviour, site.config)
 
 
 def copied(world: World) -> World:
-    """A world of its own, with a clock of its own. Nothing may be under way in it."""
-    assert not world._due, "what is due would happen in the first world"
+    """A deep copy of a world, with its own clock. The world may have no pending changes."""
+    assert not world._due, "a pending change would happen in the original world only"
     fresh = {id(world.lock): threading.RLock(), id(world.clock._lock): threading.Lock()}
     return copy.deepcopy(world, fresh)
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The sites that tests begin with, each under its name, made by the first test that wants it."""
+    """The sites that tests begin with, each under its name; the first test that needs a site makes it."""
 
     folder: Path
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
 
     def keep(self, name: str, site: Site) -> None:
-        """Keep a site as it stands."""
+        """Copy a site as it is now."""
         self.snapshots[name] = Snapshot.of(site, self.folder / name)
 
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    """One for the session."""
+    """One shelf for the test session."""
     return Shelf(tmp_path_factory.mktemp("shelf"))
 
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shelf: Shelf) -> Iterator[ServeWorld]:
-    """Serves worlds for the length of a test."""
+    """Serves worlds until the test ends."""
     serving = ServeWorld(tmp_path, monkeypatch, shelf)
     yield serving
     serving.close()
@@ -249,12 +249,12 @@ class ServeWorld:
         return Site(self.folder, simulator, config, {**environment, **fast, "PYTHONPATH": path})
 
     def once(self, name: str, make: Callable[[], Site]) -> Site:
-        """A site just as `make` makes it, which happens once a session; `name` is of that alone."""
+        """A site as `make` makes it. `make` runs once a session, and no other site may have this `name`."""
         assert self.shelf is not None
         if name not in self.shelf.snapshots:
             site = make()
             self.shelf.keep(name, site)
-            # What a copy has not been asked either.
+            # A copy begins with its counters at zero, so the original must too.
             site.simulator.counters.reset()
             return site
         kept = self.shelf.snapshots[name]

@@ -1,4 +1,4 @@
-"""Hints for tests: events as AWS documents them, a folder or a queue that they come from.
+"""Hints for tests: events in the form that AWS documents, and a site that reads them from a folder.
 
 Must not know what a test changes.
 """
@@ -38,12 +38,12 @@ JUNK = (
 
 
 def moment(at_ms: int) -> str:
-    """The envelope's time: whole seconds."""
+    """An instant as the envelope of an event writes it, in whole seconds."""
     return f"{datetime.fromtimestamp(at_ms // 1000, tz=UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def version_event(arn: str, at_ms: int, status: str = "Created", **more: object) -> dict[str, object]:
-    """An event of a version, with the envelope's region and the version's ARN as in AWS's own example."""
+    """An event of an image version; the envelope's region and the version's ARN are those of AWS's example."""
     return {
         "version": "0",
         "id": "aa11aa22-1111-2222-3333-444455556666",
@@ -72,7 +72,7 @@ def image_event(arn: str, at_ms: int, status: str = "Created") -> dict[str, obje
 
 
 def trail_event(account_id: str, region: str, name: str, at_ms: int) -> dict[str, object]:
-    """A call of UpdateImageVersion, as CloudTrail has it in EventBridge."""
+    """A call of UpdateImageVersion, as CloudTrail sends it to EventBridge."""
     return {
         "detail-type": "AWS API Call via CloudTrail",
         "source": "aws.sagemaker",
@@ -90,12 +90,12 @@ def trail_event(account_id: str, region: str, name: str, at_ms: int) -> dict[str
 
 
 class Killed(BaseException):
-    """What stands for a kill: nothing that a sync does can catch it."""
+    """Simulates a kill: an exception that no handler of a sync catches."""
 
 
 @dataclass(slots=True)
 class Hinted:
-    """A site with hints from a folder, at a time that stands still until a test moves it."""
+    """A site with hints from a folder; the clock stands still until a test advances it."""
 
     site: Site
     folder: Path
@@ -109,7 +109,7 @@ class Hinted:
         return f"arn:aws:sagemaker:{region}:{account_id}:image/{image}"
 
     def put(self, *events: Mapping[str, object] | str) -> Path:
-        """Write a whole file of events."""
+        """Write a complete file of events."""
         self.written += 1
         path = self.folder / f"{self.written:06d}.jsonl"
         lines = [event if isinstance(event, str) else json.dumps(event) for event in events]
@@ -119,12 +119,12 @@ class Hinted:
         return path
 
     def hint(self, *images: str, status: str = "Created") -> Path:
-        """Write an event of a version for each image, of now."""
+        """Write a file with one version event for each image, dated now."""
         now_ms = self.clock.now_ms()
         return self.put(*(version_event(self.arn(image), now_ms, status) for image in images))
 
     def waiting(self) -> list[str]:
-        """The files that are not acknowledged."""
+        """The files of hints that are not acknowledged."""
         return sorted(path.name for path in self.folder.glob("*.jsonl"))
 
     @property
@@ -147,13 +147,13 @@ def hinted_site(
 
 
 def lines_of(events: Iterable[Mapping[str, object]]) -> list[str]:
-    """Events as JSON."""
+    """Events as lines of JSON."""
     return [json.dumps(event) for event in events]
 
 
 @contextlib.contextmanager
 def installed(hook: Callable[[Effect, str], None]) -> Iterator[None]:
-    """The hook, for the length of a block."""
+    """Install the hook until the block ends."""
     remove = install(hook)
     try:
         yield
@@ -162,7 +162,7 @@ def installed(hook: Callable[[Effect, str], None]) -> Iterator[None]:
 
 
 def killing(at: Effect, what: str) -> Callable[[Effect, str], None]:
-    """A kill at one kind of effect."""
+    """A hook that simulates a kill at this effect on this kind of file."""
 
     def hook(effect: Effect, file: str) -> None:
         if (effect, file) == (at, what):

@@ -1,4 +1,4 @@
-"""What the tests of lake tables share: a lake of each format in a folder, and readers that are not ours.
+"""What the tests of lake tables share: a lake of each format in a folder, and readers from other projects.
 
 Must not know what a test changes, nor the connector's way of writing a table.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table import Table as IcebergTable
 
-# Its faster planner is a package of its own, which is not needed to prove that the rows are there.
+# Polars has a faster planner in a separate package; the tests do not need it.
 os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
 KINDS = ("iceberg", "delta")
 EVENTS = """
@@ -46,7 +46,7 @@ WHERE region IN (SELECT unnest($regions)) AND version <= $versions
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """A lake of one kind in a folder. `properties` take the place of the catalog in a SQLite file."""
+    """A lake of one format in a folder. `properties`, if given, replace the default catalog in a SQLite file."""
 
     kind: str
     folder: Path
@@ -61,7 +61,7 @@ class Shelf:
 
     @property
     def catalog(self) -> dict[str, str]:
-        """The properties of the entry."""
+        """The `properties` of the entry of `publish`."""
         if self.properties or self.kind == "delta":
             return dict(self.properties)
         return {
@@ -89,18 +89,18 @@ class Shelf:
         return done
 
     def iceberg(self, table: str = "image_versions") -> IcebergTable:
-        """The table by pyiceberg."""
+        """The table, loaded by pyiceberg."""
         name, _, namespace = self.to.removeprefix("iceberg://").partition("/")
         return load_catalog(name, **self.catalog).load_table(f"{namespace}.{table}")
 
     def delta(self, table: str = "image_versions") -> DeltaTable:
-        """The table by deltalake."""
+        """The table, loaded by deltalake."""
         storage = dict(self.properties) or None
         root = self.to.removeprefix("delta+").replace("file:/", "file:///", 1)
         return DeltaTable(f"{root}/{table}", storage_options=storage)
 
     def commits(self, table: str = "image_versions") -> int:
-        """How many commits a table has that are in its history."""
+        """How many commits are in the history of a table."""
         if self.kind == "iceberg":
             return len(self.iceberg(table).metadata.snapshots)
         return len(self.delta(table).history())
@@ -113,7 +113,7 @@ class Shelf:
         }
 
     def data_files(self) -> set[str]:
-        """The names of the data files that lie there, named by a commit or not."""
+        """The names of all data files in the lake, whether a commit refers to them or not."""
         return {
             Path(name).name
             for name in self.bytes_there()
@@ -122,14 +122,14 @@ class Shelf:
 
 
 def by_library(shelf: Shelf, table: str) -> pa.Table:
-    """The format's own library."""
+    """Read a table with the format's own library."""
     if shelf.kind == "iceberg":
         return shelf.iceberg(table).scan().to_arrow()
     return shelf.delta(table).to_pyarrow_table()
 
 
 def by_duckdb(shelf: Shelf, table: str) -> pa.Table:
-    """DuckDB over Arrow, which needs no extension."""
+    """Read a table with DuckDB over Arrow, which needs no extension."""
     if shelf.kind == "iceberg":
         rows = shelf.iceberg(table).scan().to_arrow_batch_reader()
     else:
@@ -141,7 +141,7 @@ def by_duckdb(shelf: Shelf, table: str) -> pa.Table:
 
 
 def by_polars(shelf: Shelf, table: str) -> pa.Table:
-    """Polars."""
+    """Read a table with Polars."""
     if shelf.kind == "iceberg":
         return pl.scan_iceberg(shelf.iceberg(table)).collect().to_arrow()
     return pl.scan_delta(shelf.delta(table)).collect().to_arrow()
@@ -151,7 +151,7 @@ READERS = {"library": by_library, "duckdb": by_duckdb, "polars": by_polars}
 
 
 def alike(read: pa.Table, stored: pa.Table) -> bool:
-    """Whether a reader's rows are those of the warehouse; types that say the same are one type."""
+    """Whether a reader's rows, cast to the warehouse's types, are those of the warehouse."""
     return digest(read.select(stored.column_names).cast(stored.schema)) == digest(stored)
 
 
@@ -163,7 +163,7 @@ def assert_same(shelf: Shelf, stock: Stock, *tables: str) -> None:
 
 
 def digest(table: pa.Table) -> tuple[int, int]:
-    """The number of rows, and one hash over the hashes of all of them."""
+    """The number of rows, and one hash over the hashes of all rows."""
     ready = plain(table)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'").fetchall()
@@ -173,14 +173,14 @@ def digest(table: pa.Table) -> tuple[int, int]:
 
 
 def learn(stock: Stock, *regions: str, versions: int = 1_000_000) -> str:
-    """A run that changes regions and adds an event for each of their versions up to a number."""
+    """Add a run that changes these regions, with an event for each version up to `versions`; returns its id."""
     run_id = stock.change(*regions)
     stock.run_sql(EVENTS, run_id=run_id, regions=list(regions), versions=versions)
     return run_id
 
 
 def aged(shelf: Shelf, by: timedelta) -> None:
-    """Let every file of the lake look as if it were older."""
+    """Make every file of the lake look older."""
     for path in (shelf.folder / "lake").rglob("*"):
         if path.is_file():
             old = path.stat().st_mtime - by.total_seconds()
@@ -190,7 +190,7 @@ def aged(shelf: Shelf, by: timedelta) -> None:
 def at_commit(
     overtake: Callable[[], object], publish: Callable[[], Publication], effect: Effect = Effect.COMMIT
 ) -> Publication:
-    """Publish, while something else happens just before each commit of a table, or another effect on it."""
+    """Publish, and call `overtake` just before each commit of a table, or before another effect on a table."""
 
     def hook(reached: Effect, subject: str) -> None:
         if (reached, subject) == (effect, File.TABLE) and not busy:
@@ -207,14 +207,14 @@ def at_commit(
 
 
 def owner_of(shelf: Shelf, table: str = "image_versions", label: str | None = None) -> str | None:
-    """Whom a table names as the one that fills it."""
+    """The owner that a table names."""
     if shelf.kind == "iceberg":
         return shelf.iceberg(table).metadata.properties.get(owner_key(label))
     return shelf.delta(table).metadata().configuration.get(owner_key(label))
 
 
 def name_owner(shelf: Shelf, owner: str, table: str = "image_versions") -> None:
-    """Let a table name another owner."""
+    """Set the owner that a table names."""
     if shelf.kind == "iceberg":
         with shelf.iceberg(table).transaction() as transaction:
             transaction.set_properties({owner_key(None): owner})

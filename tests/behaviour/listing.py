@@ -35,7 +35,7 @@ Parameters = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How one command ended."""
+    """The exit code and the output of one command."""
 
     code: int
     output: str
@@ -48,7 +48,7 @@ class Ran:
 
     @property
     def token(self) -> str | None:
-        """The token to go on with, as the JSON object holds it."""
+        """The token to continue with, from the JSON object."""
         token: str | None = json.loads(self.output).get("NextToken")
         return token
 
@@ -94,7 +94,7 @@ class Tool:
         return self.boto(parameters, **paging)[0]
 
     def boto(self, parameters: Parameters | None = None, **paging: object) -> tuple[list[Row], str | None]:
-        """The rows of boto3's unmodified paginator, and its token to go on with."""
+        """The rows of boto3's unmodified paginator, and its token to continue with."""
         paginator = self.client.get_paginator("list_image_versions")
         pages = paginator.paginate(ImageName=self.image, **(parameters or {}), PaginationConfig=paging)
         found = pages.build_full_result()

@@ -1,7 +1,7 @@
 """moto's server as a program: serves STS, Organizations, EC2, Glue and S3 on loopback until its standard input ends.
 
-Prints its port. Counts what it is asked, and tells at /asked. In a process of its own, since importing moto
-gives every client of botocore in the process another handler.
+Prints its port. Counts the requests of each operation, and serves the counts at /asked. It runs in its own process,
+since importing moto adds a handler to every client of botocore in the process.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def operation_of(environ: dict[str, Any]) -> str:
-    """What a request asks for: the target's last part, else the form's action, else the path."""
+    """The operation of a request: the last part of X-Amz-Target, else the form's Action, else the path."""
     target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
     if target:
         return target.rpartition(".")[2]
     if "form-urlencoded" not in str(environ.get("CONTENT_TYPE", "")):
-        # Its length may not be known, so it may not be read here: moto does.
+        # The length of the body may be unknown, so only moto may read it.
         return str(environ["PATH_INFO"])
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
@@ -37,7 +37,7 @@ def operation_of(environ: dict[str, Any]) -> str:
 
 
 def counting(inner: Wsgi) -> Wsgi:
-    """The application, with what it is asked counted."""
+    """The application, with its requests counted."""
     asked: Counter[str] = Counter()
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -23,7 +23,7 @@ from image_history.warehouse.warehouse import WarehouseFile
 from tests.looking import looking
 
 NOON = "TIMESTAMPTZ '2026-11-23 12:00:00Z'"
-# A publication as its folder is named.
+# The name of a publication's folder.
 CUT = "20260101T000000-deadbeef"
 REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
 VERSIONS = f"""
@@ -54,7 +54,7 @@ WHERE region IN (SELECT unnest($regions))
 
 @dataclass(slots=True)
 class Stock:
-    """A warehouse with versions in several regions. Each change is of one run, whose id every changed row bears."""
+    """A warehouse with versions in several regions. Each change belongs to a run, and changed rows hold its id."""
 
     folder: Path
     rows_of_a_region: int = 40
@@ -96,13 +96,13 @@ class Stock:
         return run_id
 
     def run_sql(self, sql: str, **parameters: object) -> None:
-        """Change the warehouse in the words of a test."""
+        """Change the warehouse with a test's own SQL."""
         with duckdb.connect(self.warehouse) as connection:
             connection.execute(sql, parameters).fetchall()
 
     @property
     def identity(self) -> str:
-        """The id that the warehouse has."""
+        """The id of the warehouse."""
         with looking(self.warehouse) as connection:
             [(found,)] = connection.execute("SELECT warehouse_id::VARCHAR FROM warehouse_identity").fetchall()
             return str(found)
@@ -119,7 +119,7 @@ class Stock:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """A table in one order of columns and rows, with types that every reader agrees on."""
+    """A table with sorted columns and rows, and with types that are the same for every reader."""
     names = sorted(name for name in table.column_names if name != "region")
     names += ["region"] if "region" in table.column_names else []
     fields = [
@@ -143,7 +143,7 @@ def _sortable(fields: list[pa.Field]) -> list[str]:
 
 
 def by_glob(folder: Path, table: str = "image_versions") -> pa.Table:
-    """Plain DuckDB on the path, as an analyst types it."""
+    """Read the path with plain DuckDB, as an analyst does."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'").fetchall()
         pattern = f"{folder}/{table}/**/*.parquet"
@@ -151,7 +151,7 @@ def by_glob(folder: Path, table: str = "image_versions") -> pa.Table:
 
 
 def by_manifest(folder: Path, table: str = "image_versions") -> pa.Table:
-    """Plain DuckDB on the manifest: consistent, whatever is published meanwhile."""
+    """Read the manifest's files with plain DuckDB: consistent even if a publication happens meanwhile."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'").fetchall()
         connection.execute(
@@ -165,13 +165,13 @@ def by_manifest(folder: Path, table: str = "image_versions") -> pa.Table:
 
 
 def by_pandas(folder: Path, table: str = "image_versions") -> pa.Table:
-    """Pandas on the folder that `current` leads to now."""
+    """Read with pandas the folder that `current` points to now."""
     frame = pd.read_parquet((folder / table).resolve())
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def by_pyarrow(folder: Path, table: str = "image_versions") -> pa.Table:
-    """pyarrow.dataset on the folder that `current` leads to now."""
+    """Read with pyarrow.dataset the folder that `current` points to now."""
     return ds.dataset((folder / table).resolve(), partitioning="hive").to_table()
 
 
@@ -185,7 +185,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def parts(folder: Path) -> dict[str, str]:
-    """Every Parquet file that readers find, below its table, with the hash of its bytes."""
+    """Every Parquet file of the current publication, by its path, with the hash of its bytes."""
     current = (folder / "current").resolve()
     return {
         str(path.relative_to(current)): hashlib.sha256(path.read_bytes()).hexdigest()

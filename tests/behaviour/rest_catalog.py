@@ -1,6 +1,6 @@
-"""A REST catalog of Iceberg's on a loopback port, over pyiceberg's catalog in SQLite: what S3 Tables looks like.
+"""An Iceberg REST catalog on a loopback port, over pyiceberg's catalog in SQLite: it stands in for S3 Tables.
 
-Remembers who signed each request, and for which service. Must not know who asks.
+Records the key and the service of each request's signature. Must not know which client sends a request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SIGNED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request: by whose key, and for which region and service, it was signed; empty if it was not."""
+    """One request, with the key, region and service of its signature; they are empty if it was not signed."""
 
     method: str
     path: str
@@ -43,7 +43,7 @@ class Asked:
 
 @dataclass(slots=True)
 class RestCatalog:
-    """`warehouse` is the name that a client has to say; its tables' files lie where `catalog` puts them."""
+    """`warehouse` is the name that a client has to send; `catalog` decides where the files of tables are."""
 
     catalog: SqlCatalog
     warehouse: str
@@ -52,13 +52,13 @@ class RestCatalog:
 
     @property
     def uri(self) -> str:
-        """Where it listens."""
+        """The address of the catalog."""
         return f"http://127.0.0.1:{self.port}/iceberg"
 
     def answer(
         self, method: str, path: list[str], query: dict[str, list[str]], body: bytes
     ) -> tuple[int, str]:
-        """The status and the body of an answer."""
+        """The status and the body of the answer to a request."""
         if path == ["config"]:
             known = query.get("warehouse") == [self.warehouse]
             overrides = {"prefix": quote(self.warehouse, safe="")}
@@ -111,19 +111,19 @@ class RestCatalog:
 
 
 def shown(table: Table) -> str:
-    """A table as the catalog answers it."""
+    """The body of an answer with a table."""
     fields: dict[str, Any] = {"metadata-location": table.metadata_location, "metadata": table.metadata}
     return TableResponse(**fields).model_dump_json(by_alias=True)
 
 
 def told(error: Exception) -> str:
-    """An error as the catalog answers it."""
+    """The body of an answer with an error."""
     return json.dumps({"error": {"message": str(error), "type": type(error).__name__, "code": 409}})
 
 
 @contextmanager
 def serving(catalog: RestCatalog) -> Iterator[RestCatalog]:
-    """Listens inside the block."""
+    """Serve the catalog until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -145,7 +145,7 @@ def serving(catalog: RestCatalog) -> Iterator[RestCatalog]:
         do_GET = do_HEAD = do_POST = handle_any  # noqa: N815 - as http.server wants them called
 
         def log_message(self, *_: object) -> None:
-            """A request is not logged."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     catalog.port = server.server_address[1]

@@ -1,7 +1,7 @@
-"""Rows made by hand for one statement of the load, and what it makes of them.
+"""Input rows, made by hand, for one statement of the load, and the rows that the statement makes from them.
 
-Instants are whole seconds after a beginning, in rows that are given and in rows that come back. Must not know what a
-statement is to do.
+An instant is a number of seconds after BEGINNING, in input rows and in returned rows. Must not know what a statement
+does.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Row = Mapping[str, object]
 BEGINNING = datetime(2026, 3, 1, tzinfo=UTC)
 ACCOUNT, OTHER_ACCOUNT = "111122223333", "444455556666"
 REGION, OTHER_REGION = "eu-west-1", "us-east-1"
-# The stream that rows are of when nothing is said.
+# The stream of a row if the test does not name another.
 HERE: Row = {"account_id": ACCOUNT, "region": REGION, "image_name": "base"}
-# What makes a row another stream's, each beside the one that rows are of when nothing is said.
+# Each of these moves a row to another stream, which differs from HERE in one column.
 ELSEWHERE: tuple[Row, ...] = (
     {"account_id": OTHER_ACCOUNT},
     {"region": OTHER_REGION},
     {"image_name": "other"},
 )
 
-# What DescribeImageVersion may say of a version.
+# What DescribeImageVersion may return for a version.
 DESCRIBED: Row = {
     "base_image": "ubuntu",
     "container_image": "registry/base@sha256:1",
@@ -101,7 +101,7 @@ _NAMES_BY_TYPE = {
     ),
 }
 _TYPES = {name: kind for kind, names in _NAMES_BY_TYPE.items() for name in names.split()}
-# What a row says when the test does not.
+# The values of a row that the test does not give.
 _USUAL: dict[str, object] = {
     **HERE,
     "version": 1,
@@ -145,7 +145,7 @@ _USUAL: dict[str, object] = {
 
 
 class Rows:
-    """A warehouse without rows, open for writing, for one statement at a time."""
+    """A warehouse without rows, open for writing; a test runs one statement at a time in it."""
 
     def __init__(self, connection: Connection, folder: Path) -> None:
         self.connection = connection
@@ -154,20 +154,20 @@ class Rows:
             connection.run(macro)
 
     def stored(self, table: str, *rows: Row) -> None:
-        """Rows of one of the warehouse's own tables."""
+        """Insert rows into one of the warehouse's own tables."""
         asked = "SELECT column_name, column_type FROM (DESCRIBE FROM query_table($table))"
         types = dict(self.connection.duck.execute(asked, {"table": table}).fetchall())
         self._insert(table, types, rows)
 
     def given(self, table: str, *rows: Row) -> None:
-        """All rows of a temporary table."""
+        """Make a temporary table with these rows."""
         types = {name: _TYPES.get(name, "VARCHAR") for name in COLUMNS[table].split()}
         columns = ", ".join(f"{name} {kind}" for name, kind in types.items())
         self.connection.duck.execute(f"CREATE OR REPLACE TEMP TABLE {table} ({columns})")
         self._insert(table, types, rows)
 
     def images(self, *rows: Row) -> dict[str, object]:
-        """The parameter that leads to a run's file of images with these rows."""
+        """Write a run's file of images with these rows; returns the parameter with its path."""
         types = {name: _TYPES.get(name, "VARCHAR") for name in _IMAGE.split()}
         declared = ", ".join(f"{name} {kind}" for name, kind in types.items())
         self.connection.duck.execute(f"CREATE OR REPLACE TEMP TABLE images_of_the_run ({declared})")
@@ -177,20 +177,20 @@ class Rows:
         return {"images": [str(path)]}
 
     def segments(self, *rows: Row) -> None:
-        """The segments of a run, which have these rows."""
+        """Write a segment with these rows, and run the statement that reads a run's segments."""
         path = self._folder / "segment.parquet"
         self.given("segment", *rows)
         self.connection.duck.execute(f"COPY segment TO '{path}'")
         self.connection.run("load/segments", {"segments": [str(path)]})
 
     def listed(self, *rows: Row) -> None:
-        """All rows of the temporary table `listed`, each in its place from 1 on, and their bounds."""
+        """Make the temporary table `listed` with these rows, numbered from 1, and compute their bounds."""
         self.given("listed", *({"place": place, **row} for place, row in enumerate(rows, 1)))
         for statement in ("load/bounds_of", "load/listed_bounds"):
             self.connection.run(statement)
 
     def details(self, *files: tuple[Row, ...]) -> dict[str, object]:
-        """The parameter that leads to a run's files of details with these rows, in their order."""
+        """Write a run's files of details with these rows, in order; returns the parameter with their paths."""
         paths = [self._folder / f"details-{place}.parquet" for place in range(len(files))]
         for path, content in zip(paths, files, strict=True):
             self.given("details", *content)
@@ -207,11 +207,11 @@ class Rows:
             self.connection.duck.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
 
     def asked(self, statement: str, parameters: Row | None = None) -> list[dict[str, Any]]:
-        """What a query returns."""
+        """The rows that a query returns."""
         return _back(self.connection.table(statement, parameters).to_pylist())
 
     def made(self, statement: str, parameters: Row | None = None) -> list[dict[str, Any]]:
-        """The table that a statement makes, named as the statement is."""
+        """The rows of the table that a statement makes; the table has the statement's name."""
         self.connection.run(statement, parameters)
         return self.all(statement.partition("/")[2])
 
@@ -251,5 +251,5 @@ def rows(tmp_path: Path) -> Iterator[Rows]:
 
 
 def picked(found: list[dict[str, Any]], names: str) -> list[tuple[Any, ...]]:
-    """Of each row the named columns alone."""
+    """Only the named columns of each row."""
     return [tuple(row[name] for name in names.split()) for row in found]

@@ -1,4 +1,4 @@
-"""Whatever is run of SQL, seen by a test: each way to run a statement by its name, and the query in a statement.
+"""Hooks into the SQL that runs: around every way to run a statement by its name, and the query in a statement.
 
 Must not know what a test does with a statement.
 """
@@ -25,7 +25,7 @@ _HEAD = re.compile(
 
 
 def query_of(text: str) -> str | None:
-    """What a statement asks for, be it to fill a temporary table or to insert it; None if it does something else."""
+    """The query of a statement that selects, fills a temporary table or inserts; None for any other statement."""
     bare = _COMMENT.sub("", text).strip().removesuffix(";")
     head = _HEAD.match(bare)
     return None if head is None else bare[head.end() :]
@@ -33,7 +33,7 @@ def query_of(text: str) -> str | None:
 
 @contextmanager
 def around_statements(act: Around) -> Iterator[None]:
-    """Have `act` run each statement in the `with` block, and return what that returns."""
+    """In the block, let `act` run each statement; the result of `act` is the statement's result."""
 
     def wrapped(way: Callable[..., Any]) -> Callable[..., Any]:
         def run(connection: Connection, name: str, parameters: Mapping[str, object] | None = None) -> Any:

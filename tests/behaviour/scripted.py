@@ -1,6 +1,6 @@
-"""A server that gives scripted answers byte by byte, for what no real service should ever answer.
+"""A server that sends scripted answers byte by byte: answers that no real service should ever send.
 
-Must not know who asks, nor what is made of an answer.
+Must not know which client asks, nor how a client uses an answer.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Reply:
     reset: bool = False
 
     def raw(self) -> bytes:
-        """The answer as it goes over the wire."""
+        """The answer as the bytes that the server sends."""
         headers = {
             "x-amzn-RequestId": "11111111-2222-3333-4444-555555555555",
             "Content-Type": JSON,
             "Content-Length": str(len(self.body) if self.length is None else self.length),
             "Date": DATE,
-            # Else the client might take up the connection again just before it is closed.
+            # Otherwise the client might reuse the connection just before the server closes it.
             "Connection": "close",
             **self.headers,
         }
@@ -47,18 +47,18 @@ class Reply:
 
 
 def answer(**members: object) -> Reply:
-    """A success with this JSON object."""
+    """A success whose body is this JSON object."""
     return Reply(body=json.dumps(members).encode())
 
 
 def error(code: str, status: int = 400, **headers: str) -> Reply:
-    """An error of AWS."""
+    """An error response of AWS."""
     body = json.dumps({"__type": code, "message": "said by the script"}).encode()
     return Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def item(version: int = 1, **changes: object) -> dict[str, object]:
-    """A well-formed item of ListImageVersions; a member that is set to None stays away."""
+    """A well-formed item of ListImageVersions; a member that is set to None is left out."""
     members: dict[str, object] = {
         "Version": version,
         "ImageArn": ARN,
@@ -76,7 +76,7 @@ PAGE = answer(ImageVersions=[item()])
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request that came in; header names in lower case."""
+    """One received request; its header names are in lower case."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -88,7 +88,7 @@ class Request:
 
 
 def page_for(request: Request) -> Reply:
-    """PAGE as it is in the region that the request was signed for."""
+    """PAGE with the region that the request was signed for."""
     region = request.headers["authorization"].partition("Credential=")[2].split("/")[2]
     return Reply(body=PAGE.body.replace(b"us-east-1", region.encode()))
 
@@ -98,7 +98,7 @@ Answering = Callable[[Request], Reply | bytes | Iterator[bytes]]
 
 @dataclass(slots=True)
 class Scripted:
-    """The server's address, and what it was asked."""
+    """The server's address, and the requests that it received."""
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
@@ -115,7 +115,7 @@ class Scripted:
 
 
 def parts(reply: Reply | bytes | Iterator[bytes]) -> Iterable[bytes]:
-    """What goes over the wire, one after another."""
+    """The pieces of bytes to send, in order."""
     if isinstance(reply, Reply):
         return [reply.raw()]
     return [reply] if isinstance(reply, bytes) else reply
@@ -123,7 +123,7 @@ def parts(reply: Reply | bytes | Iterator[bytes]) -> Iterable[bytes]:
 
 @contextmanager
 def running(server: socketserver.BaseServer) -> Iterator[None]:
-    """Have a server serve on a thread of its own until the block ends."""
+    """Run a server on its own thread until the block ends."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -135,7 +135,7 @@ def running(server: socketserver.BaseServer) -> Iterator[None]:
 
 @contextmanager
 def scripted(answering: Answering) -> Iterator[Scripted]:
-    """Serve on loopback; each connection gets one answer and is closed, bytes are sent as they are."""
+    """Serve on loopback. Each connection gets one answer and is then closed; bytes are sent unchanged."""
     state, lock = Scripted(), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -151,16 +151,16 @@ def scripted(answering: Answering) -> Iterator[Scripted]:
                 for part in parts(reply):
                     self.wfile.write(part)
             except OSError:
-                # The client has left, as it may.
+                # The client has closed the connection, which is allowed.
                 return
             self.close_connection = True
             if isinstance(reply, Reply) and reply.reset:
-                # Closing with unsent linger time of zero makes the kernel send a reset.
+                # Closing with a linger time of zero makes the kernel send a reset.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 self.connection.close()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
@@ -170,6 +170,6 @@ def scripted(answering: Answering) -> Iterator[Scripted]:
 
 
 def in_turn(*replies: Reply | bytes) -> Answering:
-    """Give these answers one after another, the last one for ever."""
+    """Give these answers in order, then repeat the last one."""
     left = [*replies] or [Reply()]
     return lambda _: left.pop(0) if len(left) > 1 else left[0]

@@ -1,6 +1,6 @@
-"""Processes of `image-history` without a second of imports each: forked off one that has imported everything.
+"""Processes of `image-history` that save a second of imports: they are forked from one that has imported everything.
 
-Must not know what is commanded. A test of the start itself needs a new interpreter.
+Must not know which command a test runs. A test of start-up itself needs a new interpreter.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 _HEADER_BYTES = 8
 _LOOK_SECONDS = 0.01
 _ASKING = threading.Lock()
-# What commands import outside the packages of which they use most modules.
+# Modules that commands import, beside those of the packages that `_warm` imports as a whole.
 _ELSEWHERE = (
     *(
         "image_history.run.pipeline",
@@ -46,7 +46,7 @@ _ELSEWHERE = (
 
 @dataclass(slots=True)
 class Spawned:
-    """A running command, as subprocess.Popen[str] with both outputs as pipes would be. `args` is its command line."""
+    """A running command, used like a subprocess.Popen[str] whose outputs are pipes. `args` is its command line."""
 
     args: Sequence[str]
     pid: int
@@ -62,7 +62,7 @@ class Spawned:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code. Raises subprocess.TimeoutExpired after so many seconds."""
+        """The exit code. Raises subprocess.TimeoutExpired after `timeout` seconds."""
         if self.returncode is None:
             if not select.select([self.ended], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
@@ -71,13 +71,13 @@ class Spawned:
         return self.returncode
 
     def until(self, reached: Callable[[], bool]) -> None:
-        """Wait until something is reached; at the latest until the command has ended."""
+        """Wait until `reached` returns true, or until the command has ended."""
         while not reached() and self.returncode is None:
             if select.select([self.ended], [], [], _LOOK_SECONDS)[0]:
                 self._reap()
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Everything that it says until its end. Raises subprocess.TimeoutExpired, after killing it."""
+        """All output of the command. After `timeout` seconds, kills it and raises subprocess.TimeoutExpired."""
         texts = {"stdout": "", "stderr": ""}
 
         def drain(name: str, pipe: IO[str]) -> None:
@@ -99,7 +99,7 @@ class Spawned:
         return texts["stdout"], texts["stderr"]
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the command has ended."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -135,7 +135,7 @@ def spawn(
 ) -> Spawned:
     """Start `image-history` with these arguments and this environment in a folder, without standard input.
 
-    No file that it writes may grow beyond `largest_file_bytes`, as on a full disk. A fault is one such as
+    No file that the command writes may grow beyond `largest_file_bytes`, as on a full disk. `fault` is a text such as
     `rename.segment:kill:2`.
     """
     out, err = os.pipe(), os.pipe()
@@ -150,7 +150,7 @@ def spawn(
 def spawn_on(
     terminal: int, arguments: Sequence[str], environment: Mapping[str, str], *, seated: bool
 ) -> Spawned:
-    """Start `image-history` here with its outputs, and if `seated` its input, on a terminal that stays open."""
+    """Start `image-history` in this folder, with its outputs on a terminal, and with its input there if `seated`."""
     wanted = [list(arguments), str(Path.cwd()), dict(environment), None, None]
     with Path(os.devnull).open("rb") as nothing:
         pid, ended = _ask(wanted, [terminal if seated else nothing.fileno(), terminal, terminal])
@@ -158,7 +158,7 @@ def spawn_on(
 
 
 def _ask(wanted: Sequence[object], standard: Sequence[int]) -> tuple[int, IO[bytes]]:
-    """The id of a new process with these standard files, and where its end will be told."""
+    """Start a process with these standard files; returns its id, and the pipe that will report its exit code."""
     request = json.dumps(wanted).encode()
     ours, theirs = os.pipe()
     with _ASKING:
@@ -171,7 +171,7 @@ def _ask(wanted: Sequence[object], standard: Sequence[int]) -> tuple[int, IO[byt
 
 @cache
 def _forge() -> socket.socket:
-    """The way to the process that forks, which ends with this one."""
+    """A socket to the process that forks; the process ends together with this one."""
     ours, theirs = socket.socketpair()
     variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     process = subprocess.Popen(
@@ -193,7 +193,7 @@ def _end(ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
 
 
 def _warm() -> None:
-    """Import what commands import, so that no child has to; no thread may be left."""
+    """Import what commands import, so that no child has to. No thread may still run: a fork would lose it."""
     from image_history.cli import VERBS
     from image_history.warehouse.trimming import trim_process
 
@@ -207,7 +207,7 @@ def _warm() -> None:
         import_module(name)
     import duckdb
 
-    # Its import opens a connection, with threads that a forked child would miss at its end.
+    # Importing duckdb opens a connection with threads; a forked child would lack these threads when it ends.
     duckdb.default_connection().close()
     read_models()
     gc.collect()
@@ -215,9 +215,9 @@ def _warm() -> None:
 
 
 def read_models() -> None:
-    """Read what botocore ships of AWS's services once for this process and its children, and import the rest.
+    """Read botocore's service models once for this process and its children, and import what clients need.
 
-    What a new interpreter would read again, through the loader that all sessions of the connector share.
+    A new interpreter would read the models again, through the loader that all sessions of the connector share.
     """
     import botocore.loaders
     import botocore.session
@@ -236,7 +236,7 @@ def read_models() -> None:
 
 
 def _serve(asked: socket.socket) -> bool:
-    """Start what is asked for, until nobody asks any more: False. True is returned in each child."""
+    """Start a process for each request. Returns False when the socket is closed, and True in each child."""
     while True:
         header, handed, _, _ = socket.recv_fds(asked, _HEADER_BYTES, 4)
         if not header:
@@ -256,19 +256,19 @@ def _serve(asked: socket.socket) -> bool:
 
 
 def _reap_ended() -> None:
-    """Let go of the attendants whose commands have ended."""
+    """Reap the attending processes whose commands have ended."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def _attend(given: int, out: int, err: int, ended: int) -> None:
-    """Return in a child with these standard files, of which this process tells the id and the end."""
+    """Return in a child with these standard files; the parent reports the child's id and exit code, and exits."""
     child = os.fork()
     if child:
         for number in (given, out, err, 0, 1, 2):
             os.close(number)
-        # Ctrl-C is for the command; this tells what became of it.
+        # Ctrl-C is for the command; this process still has to report how the command ended.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.write(ended, b"%d\n" % child)
         os.write(ended, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -287,7 +287,7 @@ def _become(
     largest_file_bytes: int | None,
     fault: str | None,
 ) -> None:
-    """Take the command's folder, environment and arguments, as a new interpreter would have found them."""
+    """Set the command's folder, environment and arguments, as a new interpreter would have them."""
     if largest_file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, largest_file_bytes))
     os.chdir(folder)

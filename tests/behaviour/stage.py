@@ -23,7 +23,7 @@ from tests.behaviour.scripted import Answering, Reply, Request, Scripted, in_tur
 
 
 class Waits(threading.Event):
-    """An event whose waits return at once and are written down, in seconds."""
+    """An event whose waits return at once; `seconds` records how long they would have been."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,21 +35,21 @@ class Waits(threading.Event):
 
 
 def unpaced_calls(source: Source, *, attempts: int = 3, stop: Stop | None = None) -> ScopeCalls:
-    """The calls of a scope without waits between them; those between attempts are `stop.event`'s."""
+    """The calls of a scope, without waits between calls; `stop.event` waits between attempts."""
     pace = Pace(lists=Pacer(1e9), describes=Pacer(1e9))
     return ScopeCalls(source, policy=RetryPolicy(attempts), pace=pace, stop=stop or Stop(event=Waits()))
 
 
 @dataclass(slots=True)
 class Stage:
-    """What the server answers next, and the connector's client of it."""
+    """The server's next answers, and the connector's client of the server."""
 
     server: Scripted = field(default_factory=Scripted)
     answering: Answering = field(default_factory=in_turn)
     api: ImageApi = field(init=False)
 
     def play(self, *replies: Reply | bytes) -> None:
-        """Give these answers from now on, the last one for ever, and forget what was asked."""
+        """Give these answers from now on, then repeat the last one; forget all earlier requests."""
         self.answering = in_turn(*replies)
         self.server.requests.clear()
 
@@ -57,7 +57,7 @@ class Stage:
         return self.answering(request)
 
     def call(self) -> Any:
-        """One request for a page."""
+        """Make one call for a page."""
         return self.api.call("ListImageVersions", {"ImageName": "base"})
 
 

@@ -1,6 +1,6 @@
 """What the tests of log, diff, runs and status share: a site and the command line, both on the simulated clock.
 
-Must not know what is told.
+Must not know what a command prints.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IMAGE = "churn-training"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A site whose syncs, loads and ages all go by the simulated clock; calling it runs a command."""
+    """A site whose syncs, loads and ages all use the simulated clock; calling the object runs a command."""
 
     site: Site
     capture: pytest.CaptureFixture[str]
@@ -42,7 +42,7 @@ class Told:
         return Answered(code, captured.out, captured.err)
 
     def rows(self, *arguments: str) -> list[dict[str, Any]]:
-        """What a command tells as JSON."""
+        """The rows that a command prints as JSON."""
         answered = self(*arguments, "--format", "json")
         assert (answered.code, answered.err) == (0, "")
         rows: list[dict[str, Any]] = json.loads(answered.out)
@@ -51,7 +51,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class TellWorld:
-    """Makes sites whose clock stands at noon."""
+    """Makes sites whose clock is frozen at noon."""
 
     served: ServeWorld
     patch: pytest.MonkeyPatch
@@ -72,7 +72,7 @@ class TellWorld:
         return self._told(self.served(world))
 
     def once(self, name: str, make: Callable[[], Told]) -> Told:
-        """A site just as `make` makes it, which happens once a session; `name` is of that alone."""
+        """A site as `make` makes it. `make` runs once a session, and no other site may have this `name`."""
         return self._told(self.served.once(name, lambda: make().site))
 
     def _told(self, site: Site) -> Told:
@@ -88,5 +88,5 @@ class TellWorld:
 def telling(
     served: ServeWorld, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> TellWorld:
-    """Makes sites for the length of a test."""
+    """Makes sites that last until the test ends."""
     return TellWorld(served, monkeypatch, capfd)

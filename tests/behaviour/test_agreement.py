@@ -1,4 +1,4 @@
-"""When two readings of a listing agree, over real HTTP and on the real statements: what the model found, held."""
+"""When two readings of a listing agree: the cases that the model found, over real HTTP and with the real SQL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME = "base"
 
 
 def site_of(served: ServeWorld, *, versions: int) -> Site:
-    """One image of so many versions, ten seconds apart, behind tokens that count rows."""
+    """One image with this many versions, created ten seconds apart; page tokens are row offsets."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
     site = served(world, Behaviour(tokens="offset"))
     world.create_image(NAME)
@@ -37,7 +37,7 @@ def site_of(served: ServeWorld, *, versions: int) -> Site:
 def after_page(
     site: Site, sort_by: str, act: Callable[[], None], *, denied: str | None = None, number: int = 1
 ) -> None:
-    """Let something happen once that many pages in an order have been answered, while an operation is denied."""
+    """Call `act` at the `number`-th page in this sort order, while the operation `denied` is denied."""
     left = [number]
 
     async def fault(request: web.Request, exchange: Exchange) -> web.StreamResponse | None:
@@ -51,7 +51,7 @@ def after_page(
 
 
 def test_image_without_versions_is_settled_where_describe_is_denied(served: ServeWorld) -> None:
-    """Two readings that hold nothing agree: all versions of an image may go without an answer to Describe."""
+    """If Describe is denied, two empty readings agree: all versions of the image are marked as deleted."""
     site = site_of(served, versions=3)
     site.sync()
     for number in (1, 2, 3):
@@ -66,7 +66,7 @@ def test_image_without_versions_is_settled_where_describe_is_denied(served: Serv
 
 
 def test_full_listing_does_not_agree_with_an_incremental_one(served: ServeWorld) -> None:
-    """A row that an incremental listing had no reason to hold, and a full one skipped, is not taken for gone."""
+    """A version that an incremental listing need not contain, and that a full one skips, is not marked as deleted."""
     site = site_of(served, versions=5)
     site.sync(page_size=2)
     site.simulator.clock.advance(3_600_000)
@@ -77,7 +77,7 @@ def test_full_listing_does_not_agree_with_an_incremental_one(served: ServeWorld)
     site.world.delete_version(NAME, 6)
     site.world.update_version(NAME, 4)
     site.world.update_version(NAME, 5)
-    # Number 6 may not be asked for, so the listing is read in full; version 3 is skipped behind its first page.
+    # Describe of version 6 is denied, so the listing is read in full; version 3 is skipped after its first page.
     drop = partial(site.world.delete_version, NAME, 1)
     after_page(site, "VERSION", drop, denied="DescribeImageVersion")
     site.sync(page_size=2, lookback=timedelta(0))
@@ -87,7 +87,7 @@ def test_full_listing_does_not_agree_with_an_incremental_one(served: ServeWorld)
 
 @pytest.mark.parametrize("deleted_after", [1, 2])
 def test_incremental_listing_of_several_pages_misses_nothing(served: ServeWorld, deleted_after: int) -> None:
-    """A deletion while a long incremental listing is read hides no change from the warehouse."""
+    """A deletion during an incremental listing of several pages hides no change from the warehouse."""
     site = site_of(served, versions=6)
     site.sync(page_size=2)
     site.simulator.clock.advance(3_600_000)

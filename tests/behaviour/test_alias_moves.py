@@ -1,4 +1,4 @@
-"""`alias_moves` held against every move that the simulated AWS made, in random schedules of moves and syncs."""
+"""`alias_moves` compared with every alias move at the simulated AWS, in random schedules of moves and syncs."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ FROM alias_moves WHERE image_name = 'base' ORDER BY alias, moved_by, learned_at,
 
 
 class Journal:
-    """Which version each alias led to, and since when in epoch milliseconds; every change of the world, in order."""
+    """For each alias, in order, the versions that it pointed to, each with its start in epoch milliseconds."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.told: dict[str, list[tuple[int, int | None]]] = {alias: [] for alias in ALIASES}
 
     def note(self) -> None:
-        """Write down what has changed."""
+        """Record the aliases that have moved."""
         for alias, told in self.told.items():
             now = next((row.version for row in self.world.truth() if alias in row.aliases), None)
             if now != self.now(alias):
                 told.append((self.world.clock.now_ms(), now))
 
     def now(self, alias: str) -> int | None:
-        """The version that it leads to."""
+        """The version that the alias points to now."""
         return self.told[alias][-1][1] if self.told[alias] else None
 
     def came(self, alias: str, version: int, after_ms: int, by_ms: int) -> bool:
-        """Whether it came to that version between the two."""
+        """Whether the alias moved to that version between the two instants."""
         return any(after_ms <= at <= by_ms and to == version for at, to in self.told[alias])
 
     def left(self, alias: str, version: int, after_ms: int, by_ms: int) -> bool:
-        """Whether it left that version between the two; also for another one."""
+        """Whether the alias left that version, for another or for none, between the two instants."""
         told = self.told[alias]
         return any(after_ms <= at <= by_ms and before == version for (_, before), (at, _) in pairwise(told))
 
 
 def happen(world: World, rng: random.Random) -> None:
-    """One thing that moves an alias, or does not."""
+    """Make one random change, which may move an alias."""
     alive = [row.version for row in world.truth()]
     kind = rng.choice(("move", "move", "move", "create", "create with", "drop", "delete"))
     held = {alias for row in world.truth() for alias in row.aliases}
@@ -68,7 +68,7 @@ def happen(world: World, rng: random.Random) -> None:
 
 
 def assert_told(site: Site, journal: Journal) -> None:
-    """Each move that is told ended between its two instants; they follow each other and lead to what is now."""
+    """Each row of alias_moves happened between its two instants; the rows form a chain to the current versions."""
     last: dict[str, tuple[int | None, int]] = dict.fromkeys(ALIASES, (None, 0))
     for row in site.ask(MOVES):
         alias, from_version, to_version, after_ms, by_ms = cast(
@@ -91,7 +91,7 @@ def assert_told(site: Site, journal: Journal) -> None:
 
 @pytest.mark.parametrize("_", range(2))
 def test_alias_moves_hold_against_every_move(served: ServeWorld, rng: random.Random, _: int) -> None:
-    """Also where calls fail, where a look is a week old, and where several moves lie between two looks."""
+    """`alias_moves` is correct, also when calls fail and when several moves happen between two lookups."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
     world.create_image("base")
     world.create_version("base", aliases=["latest"])

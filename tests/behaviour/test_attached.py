@@ -1,4 +1,4 @@
-"""Two warehouses attached to one DuckDB, as docs/asking.md has it: what is whose, and what an instant means."""
+"""Two warehouses attached to one DuckDB, as docs/asking.md shows: whose rows a query reads, and in which zone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def documented() -> list[str]:
 
 @pytest.fixture
 def pair(ask: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB with a warehouse and a smaller one, attached by the page's own statements."""
+    """A DuckDB connection with a warehouse and a smaller one, attached by the page's own statements."""
     monkeypatch.chdir(tmp_path)
     for name in ("prod", "dev"):
         shutil.copy(ask.warehouse, f"{name}.duckdb")
@@ -48,18 +48,18 @@ def pair(ask: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def keys(connection: duckdb.DuckDBPyConnection, source: str) -> Rows:
-    """The versions that a statement gives, with their state."""
+    """The versions that a statement returns, with their status."""
     sql = f"SELECT image_name, version, image_version_status FROM ({source}) ORDER BY ALL"
     return connection.execute(sql).fetchall()
 
 
 def asked(rows: Any) -> Rows:
-    """The same of what the library gives."""
+    """The same columns of the rows that the library returns."""
     return sorted((row["image_name"], row["version"], row["image_version_status"]) for row in rows)
 
 
 def test_views_of_an_attached_warehouse_are_its_own(pair: duckdb.DuckDBPyConnection) -> None:
-    """What one has and the other lacks, by the page's statement; each view reads the tables beside it."""
+    """The page's statement finds the versions that dev lacks, and each view reads the tables of its own database."""
     lacking = set(pair.execute(documented()[2]).fetchall())
     of_prod = {(row["image_name"], row["version"]) for row in Warehouse("prod.duckdb").current()}
     assert lacking == {(name, version) for name, version in of_prod if version > 3}
@@ -75,11 +75,11 @@ def test_views_of_an_attached_warehouse_are_its_own(pair: duckdb.DuckDBPyConnect
 
 
 def test_questions_of_the_page_are_those_of_the_macros(pair: duckdb.DuckDBPyConnection) -> None:
-    """As of an instant and known at one, of dev, whichever database is in use."""
+    """The page's queries, as of an instant and known at an instant, read dev, whichever database is in use."""
     dev = Warehouse("dev.duckdb")
     as_of, known_at = documented()[3:]
     now = datetime.now(UTC)
-    # Between two states of a version, and long before and after them.
+    # `between` lies between two states of a version; the other instants are long before and long after these states.
     between = datetime.fromtimestamp(NOON_MS // 1000, UTC) + timedelta(minutes=90)
     for database in ("memory", "prod", "dev"):
         pair.execute(f"USE {database}").fetchall()
@@ -91,7 +91,7 @@ def test_questions_of_the_page_are_those_of_the_macros(pair: duckdb.DuckDBPyConn
 
 
 def test_macros_read_the_database_that_is_in_use(pair: duckdb.DuckDBPyConnection) -> None:
-    """What the page warns of: prod's rows under dev's name, or none; after USE dev they are dev's."""
+    """A macro of dev reads the database in use: it fails without one, and returns prod's rows after USE prod."""
     called = f"FROM dev.image_versions_as_of({SHOWN})"
     at = datetime(2026, 7, 1, 12, tzinfo=UTC)
     with pytest.raises(duckdb.CatalogException, match="image_version_history"):
@@ -103,7 +103,7 @@ def test_macros_read_the_database_that_is_in_use(pair: duckdb.DuckDBPyConnection
 
 
 def test_instant_without_a_zone_is_one_of_the_session(pair: duckdb.DuckDBPyConnection) -> None:
-    """In another program it is the machine's; with a Z, and in image-history, it is UTC."""
+    """DuckDB reads an instant without a zone in the session's zone; with a Z, and in image-history, it is UTC."""
     pair.execute("USE dev").fetchall()
     (newest,) = (
         Warehouse("dev.duckdb").query("SELECT max(creation_time) AS at FROM image_version_history").rows()

@@ -1,4 +1,4 @@
-"""Beside other processes and on a full disk: who is in the way is named, nothing is lost, the file stays readable."""
+"""Syncs beside other processes and on a full disk: the error names the other process, and no row is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def site(served: ServeWorld) -> Site:
 
 @contextmanager
 def shell(path: Path, *, read_only: bool) -> Iterator[int]:
-    """A DuckDB shell that was left open on the warehouse; its process id."""
+    """Keep a DuckDB shell open on the warehouse during the block; yields the shell's process id."""
     opening = f"import duckdb; c = duckdb.connect({str(path)!r}, read_only={read_only})"
     script = f"{opening}; print('open', flush=True); input()"
     holder = subprocess.Popen(
@@ -52,7 +52,7 @@ def shell(path: Path, *, read_only: bool) -> Iterator[int]:
 
 @pytest.mark.parametrize("read_only", [True, False], ids=["reader", "writer"])
 def test_shell_left_open_delays_the_load_and_loses_nothing(site: Site, *, read_only: bool) -> None:
-    """A shell on the warehouse, even one that only reads: exit 5 in bounded time, named; all is loaded later."""
+    """While a shell has the warehouse open, a sync exits with 5 and names it; a later sync loads all runs."""
     with shell(site.config.warehouse, read_only=read_only) as holder:
         for waiting in (1, 2):
             outcome = site.run("sync", IMAGE_HISTORY_LOCK_WAIT="200ms")
@@ -68,7 +68,7 @@ def test_shell_left_open_delays_the_load_and_loses_nothing(site: Site, *, read_o
 
 
 def test_second_of_two_syncs_leaves_at_once_however_the_first_stands(site: Site) -> None:
-    """A sync is stuck at its segment: the second exits with 7 and names it; after its death the third goes on."""
+    """While one sync hangs, a second exits with 7 and names it; after a kill of the first, a third continues it."""
     first = site.faulty("rename.segment:pause:1", "sync")
     try:
         first.until(lambda: any(site.config.landing_folder.glob("*/.segment-*.part")))
@@ -86,7 +86,7 @@ def test_second_of_two_syncs_leaves_at_once_however_the_first_stands(site: Site)
 
 @pytest.mark.parametrize("limit", [2_000, 16_000, 48_000, 96_000])
 def test_load_on_a_full_disk_is_undone_whole(site: Site, limit: int) -> None:
-    """A file that cannot grow, as on a full disk: one sentence, the old rows readable, and the next sync goes on."""
+    """If a file cannot grow, as on a full disk, a sync exits with 2 and keeps the rows; the next sync succeeds."""
     for _ in range(300):
         site.world.create_version(site.world.truth()[0].image_name)
     before = fingerprint(site.config.warehouse)

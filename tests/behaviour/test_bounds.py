@@ -1,4 +1,4 @@
-"""Bounds leave out nothing that a statement would have used: each is held against itself without them."""
+"""Bounds leave out no row that a statement needs: each statement is compared with itself without bounds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TEXTS = "SELECT COLUMNS(*)::VARCHAR FROM ({})"
 
 @dataclass(slots=True)
 class Compared:
-    """How many rows each statement was held against itself with, and those statements that differ."""
+    """How many rows of each statement were compared, and the statements whose rows differ."""
 
     rows: Counter[str] = field(default_factory=Counter)
     different: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Compared:
     def compare(
         self, connection: Connection, name: str, parameters: Mapping[str, object] | None, run: Run
     ) -> object:
-        """Run a statement, and what it asks for without its bounds."""
+        """Run a statement, and compare its rows with those that it has without bounds."""
         text = _COMMENT.sub("", statement(name)).rstrip().rstrip(";")
         asked = query_of(text)
         if _BOUNDS.search(text) and asked is not None:
@@ -64,7 +64,7 @@ class Compared:
 
 
 def test_same_rows_without_bounds(seed: int, served: ServeWorld) -> None:
-    """In schedules with backups, waiting runs and images made again, and with details."""
+    """Bounds change no rows: in schedules with backups, pending runs and recreated images, and with details."""
     compared = Compared()
     with quietly() as folder, around_statements(compared.compare):
         play(some(long_schedules(), random.Random(seed), 8), folder)

@@ -1,4 +1,4 @@
-"""A volume that is given to a group, whose user changes from run to run: Kubernetes' fsGroup, and OpenShift."""
+"""A volume of a group, used by another user in each run, as with fsGroup of Kubernetes and on OpenShift."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 GROUP = 4321
-# Loads all before it becomes another user, who may not read where this Python is; a step is a process of its own.
+# Imports everything before it becomes another user, who may not read this Python's folder. Each step is a process.
 AS_OTHERS = """
 import io, json, os, sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -53,7 +53,7 @@ for who, folder, command in steps:
 
 
 def as_others(site: Site, *steps: tuple[Sequence[int], Path, Sequence[str]]) -> list[tuple[int, str]]:
-    """The exit code of each command that a user runs in a folder, and what it said."""
+    """The exit code and the output of each command that a user runs in a folder."""
     own = site.folder / "own"
     own.mkdir(exist_ok=True)
     (own / "config.yaml").write_text("publish: [{to: dataset}]\n", encoding="utf-8")
@@ -72,7 +72,7 @@ def as_others(site: Site, *steps: tuple[Sequence[int], Path, Sequence[str]]) -> 
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
-    """A folder that everybody can reach, with the setgid bit, for the group."""
+    """A folder of the group, with the setgid bit, at a path that every user can reach."""
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest", "popen", "test_")):
             folder.chmod(0o755)
@@ -96,7 +96,7 @@ def volume(tmp_path: Path) -> Path:
 def test_volume_of_a_group_serves_changing_users(
     served: ServeWorld, volume: Path, users: tuple[list[int], list[int]]
 ) -> None:
-    """Each user syncs and publishes where another has left off; who is not of the group gets nowhere."""
+    """Users of the group sync and publish in turn; a user outside the group cannot, and no file is open to others."""
     site = served(generate(5, images=2, versions_per_image=3))
     first, second = users
     steps = [
@@ -113,7 +113,7 @@ def test_volume_of_a_group_serves_changing_users(
 
 
 def test_folder_without_that_bit_stays_its_owners(served: ServeWorld, tmp_path: Path) -> None:
-    """Whatever its group may do there."""
+    """In a folder without the setgid bit, only the owner may use the files, even if the group may write there."""
     tmp_path.chmod(0o770)
     site = served(generate(5, images=1, versions_per_image=1))
     (site.folder).chmod(0o770)

@@ -1,4 +1,4 @@
-"""`image-history check`: what keeps a sync from running is named, with the fix; nothing is written."""
+"""`image-history check` names what keeps a sync from running, with the fix, and writes nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.duckdb
 
 REGIONS = ["us-east-1", "eu-west-1"]
 TWO_REGIONS = "accounts: [{regions: [us-east-1, eu-west-1]}]\n"
-# Takes from root what other users never have: to write where the mode forbids it.
+# Drops root's capabilities to read and write files whose mode forbids it.
 UNPRIVILEGED = (
     "import ctypes, os, sys; prctl = ctypes.CDLL(None).prctl; prctl(24, 1, 0, 0, 0); prctl(24, 2, 0, 0, 0); "
     "os.execv(sys.executable, [sys.executable, '-m', 'image_history', *sys.argv[1:]])"
@@ -37,7 +37,7 @@ def two_regions(bench: MakeBench) -> Bench:
 
 
 def test_check_finds_nothing_where_all_is_well(bench: MakeBench) -> None:
-    """Before the first sync and after it: exit 0, each check told, one call an operation, nothing written."""
+    """If all is well, check exits with 0, makes one call of each operation in each region, and writes nothing."""
     desk = two_regions(bench)
     before = contents(desk.site.folder)
     code, rows = desk.checked()
@@ -73,7 +73,7 @@ def test_check_finds_nothing_where_all_is_well(bench: MakeBench) -> None:
 
 
 def test_check_of_an_empty_account_asks_for_what_is_not_there(bench: MakeBench) -> None:
-    """Without an image, an image that is not found proves that one may ask."""
+    """In an account without images, a call for an image that does not exist proves the permission."""
     code, rows = bench(World()).checked()
     (row,) = [row for row in rows if row["check"] == "permission"]
     assert (code, row["level"]) == (0, "ok")
@@ -90,7 +90,7 @@ def test_check_of_an_empty_account_asks_for_what_is_not_there(bench: MakeBench) 
 def test_operation_that_is_denied_everywhere_is_named(
     bench: MakeBench, operations: list[str], code: int
 ) -> None:
-    """A role without an operation: which one, where, and what to allow; 3 if nothing can be read, else 4."""
+    """If an operation is denied in the only scope, check exits with 3 and names operation, scope and the fix."""
     desk = bench(generate(23, images=2, versions_per_image=3))
     desk.site.simulator.fault = denying(*operations)
     left, (trouble,) = desk.troubles()
@@ -102,7 +102,7 @@ def test_operation_that_is_denied_everywhere_is_named(
 
 
 def test_region_where_images_may_not_be_listed_is_named(bench: MakeBench) -> None:
-    """One region without ListImages: exit 4, for a sync would read the other."""
+    """If ListImages is denied in one of two regions, check exits with 4, since a sync would read the other region."""
     desk = two_regions(bench)
     desk.site.simulator.fault = denying("ListImages", region="eu-west-1")
     code, (trouble,) = desk.troubles()
@@ -114,7 +114,7 @@ def test_region_where_images_may_not_be_listed_is_named(bench: MakeBench) -> Non
 
 
 def test_expired_token_is_told_as_that(bench: MakeBench) -> None:
-    """Credentials that have expired: exit 3, and where new ones come from."""
+    """With expired credentials, check exits with 3 and says how to get new ones."""
     desk = bench(generate(23, images=1))
     text = "The security token included in the request is expired"
     desk.site.simulator.fault = refusing("ExpiredToken", text, lambda _: True)
@@ -125,7 +125,7 @@ def test_expired_token_is_told_as_that(bench: MakeBench) -> None:
 
 
 def test_clock_that_is_20_minutes_off_is_told_by_the_answers(bench: MakeBench) -> None:
-    """AWS answers, and its Date is 20 minutes ahead: exit 3, by how much, and how to set the clock."""
+    """If AWS's Date is 20 minutes ahead, check exits with 3 and says how far the clock is off and how to set it."""
     ahead = VirtualClock()
     ahead.advance(20 * 60_000)
     code, (trouble,) = bench(generate(23, images=1, clock=ahead)).troubles()
@@ -135,7 +135,7 @@ def test_clock_that_is_20_minutes_off_is_told_by_the_answers(bench: MakeBench) -
 
 
 def test_clock_that_aws_refuses_is_told_as_the_clock(bench: MakeBench) -> None:
-    """A signature that is refused for its time is no matter of credentials."""
+    """If AWS refuses a signature because of its time, check reports the clock, not the credentials."""
     desk = bench(generate(23, images=1))
     date = format_datetime(datetime.now(UTC) - timedelta(minutes=20), usegmt=True)
     text = "Signature not yet current: 20261123T120000Z is still later than 20261123T114000Z"
@@ -147,7 +147,7 @@ def test_clock_that_aws_refuses_is_told_as_the_clock(bench: MakeBench) -> None:
 
 
 def test_clock_that_is_two_minutes_off_is_a_warning(bench: MakeBench) -> None:
-    """AWS takes that, but not much more: exit 0, with a warning."""
+    """If the clock is two minutes off, which AWS still accepts, check exits with 0 and warns."""
     behind = VirtualClock()
     behind.advance(-2 * 60_000)
     code, (trouble,) = bench(generate(23, images=1, clock=behind)).troubles()
@@ -157,7 +157,7 @@ def test_clock_that_is_two_minutes_off_is_a_warning(bench: MakeBench) -> None:
 
 @pytest.mark.parametrize("part", ["file", "folder"])
 def test_read_only_warehouse_is_named(bench: MakeBench, part: str) -> None:
-    """A file or a folder that this user may not write: exit 2, and what to do."""
+    """If the user may not write the warehouse or its folder, check exits with 2 and says how to fix it."""
     desk = bench(generate(23, images=1))
     desk.site.sync()
     path = desk.site.config.warehouse if part == "file" else desk.site.folder
@@ -180,7 +180,7 @@ def test_read_only_warehouse_is_named(bench: MakeBench, part: str) -> None:
 
 
 def test_warehouse_that_another_process_holds_names_it(bench: MakeBench) -> None:
-    """A locked warehouse: exit 5, and by whom."""
+    """If another process holds the warehouse, check exits with 5 and names the process."""
     desk = bench(generate(23, images=1))
     desk.site.sync()
     with held(desk.site.config.warehouse) as process:
@@ -190,7 +190,7 @@ def test_warehouse_that_another_process_holds_names_it(bench: MakeBench) -> None
 
 
 def test_file_that_is_no_warehouse_is_told(bench: MakeBench) -> None:
-    """A file of another program: exit 2."""
+    """If the file is not a DuckDB database, check exits with 2 and says so."""
     desk = bench(generate(23, images=1))
     desk.site.config.warehouse.write_text("not a database\n" * 500, encoding="utf-8")
     desk.site.config.warehouse.chmod(0o600)
@@ -200,7 +200,7 @@ def test_file_that_is_no_warehouse_is_told(bench: MakeBench) -> None:
 
 
 def test_files_that_others_may_read_are_a_warning(bench: MakeBench) -> None:
-    """The landing holds tokens, the warehouse names: exit 0, and the chmod to fix it."""
+    """If other users may read the warehouse, check exits with 0 and warns with the chmod command that fixes it."""
     desk = bench(generate(23, images=1))
     desk.site.sync()
     desk.site.config.warehouse.chmod(0o644)
@@ -210,7 +210,7 @@ def test_files_that_others_may_read_are_a_warning(bench: MakeBench) -> None:
 
 
 def test_landing_that_is_no_folder_is_told(bench: MakeBench) -> None:
-    """Rows could not be landed: exit 2."""
+    """If a file is in place of the landing folder, check exits with 2."""
     desk = bench(generate(23, images=1))
     desk.site.folder.joinpath("image-history.landing").touch(mode=0o600)
     code, (trouble,) = desk.troubles()
@@ -218,7 +218,7 @@ def test_landing_that_is_no_folder_is_told(bench: MakeBench) -> None:
 
 
 def test_disk_that_is_full_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too few free bytes: exit 2; few: a warning."""
+    """With 1 MiB free, check exits with 2; with 100 MiB free, check exits with 0 and warns."""
     desk = bench(generate(23, images=1))
     for free, code in ((1 << 20, 2), (100 << 20, 0)):
         monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: Usage(free))
@@ -228,14 +228,14 @@ def test_disk_that_is_full_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyP
 
 
 class Usage:
-    """What shutil.disk_usage tells of a disk."""
+    """The result of shutil.disk_usage for a disk."""
 
     def __init__(self, free: int) -> None:
         self.free = free
 
 
 def test_wrong_configuration_is_one_failed_check(bench: MakeBench) -> None:
-    """A setting that is wrong, or a profile that is not there: exit 2, in the table as well."""
+    """With a misspelled setting or an unknown profile, check exits with 2 and one failed check: configuration."""
     desk = bench(generate(23, images=1), config="lookbak: 1h\n")
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (2, "configuration")
@@ -247,7 +247,7 @@ def test_wrong_configuration_is_one_failed_check(bench: MakeBench) -> None:
 
 
 def test_endpoint_that_nobody_answers_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens: exit 6, and the variables that may be why."""
+    """If no server listens, check exits with 6 and names AWS_ENDPOINT_URL; for remote plain http, it exits with 2."""
     desk = bench(generate(23, images=1))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     code, (trouble,) = desk.troubles()
@@ -260,7 +260,7 @@ def test_endpoint_that_nobody_answers_is_told(bench: MakeBench, monkeypatch: pyt
 
 
 def test_unknown_credentials_are_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that AWS doesn't know: exit 3."""
+    """With an access key that AWS doesn't know, check exits with 3."""
     desk = bench(generate(23, images=1))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANOBODYNOBODYNOBO")
     code, (trouble,) = desk.troubles()
@@ -272,7 +272,7 @@ ROLE = "arn:aws:iam::444455556666:role/reader"
 
 
 def test_role_that_cannot_be_assumed_is_told(bench: MakeBench) -> None:
-    """The simulator's STS assumes no role: exit 3, and both sides of the trust."""
+    """If a role cannot be assumed, check exits with 3, and the fix names the role and external_id."""
     desk = bench(generate(23, images=1), config=f"accounts: [{{role_arn: '{ROLE}', regions: [us-east-1]}}]\n")
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "credentials")
@@ -281,14 +281,14 @@ def test_role_that_cannot_be_assumed_is_told(bench: MakeBench) -> None:
 
 
 def profiles(folder: Path, key: str) -> Path:
-    """AWS's file of credentials, with one profile."""
+    """Write AWS's credentials file with one profile; returns its path."""
     path = folder / "credentials"
     path.write_text(f"[team]\naws_access_key_id = {key}\naws_secret_access_key = s\n", encoding="utf-8")
     return path
 
 
 def test_profile_that_leads_elsewhere_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account that differs from the stored one: exit 3, as a sync would."""
+    """If a profile leads to another account than the stored one, check exits with 3 and names --accept-account."""
     world = generate(23, accounts=["111122223333", "444455556666"], images=1, versions_per_image=1)
     desk = bench(world, config="accounts: [{profile: team, regions: [us-east-1]}]\n")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -305,12 +305,12 @@ def test_profile_that_leads_elsewhere_is_told(bench: MakeBench, monkeypatch: pyt
 
 
 def test_options_of_the_probe_need_it(bench: MakeBench) -> None:
-    """--image alone would be taken for a choice of what is checked."""
+    """`check --image` exits with 2 without --probe, since it would look like a choice of what to check."""
     assert bench(World())("check", "--image", "base").code == 2
 
 
 def test_policy_lists_exactly_the_actions_that_a_sync_makes(bench: MakeBench) -> None:
-    """Over a first sync, a version that goes and an image that goes, AWS sees each allowed action and no other."""
+    """A first sync, a deleted version and a deleted image use exactly the actions of the emitted policy."""
     desk = bench(generate(23, images=3, versions_per_image=4))
     seen: set[str] = set()
     images = sorted({row.image_name for row in desk.site.world.truth()})
@@ -329,7 +329,7 @@ def test_policy_lists_exactly_the_actions_that_a_sync_makes(bench: MakeBench) ->
 
 
 def test_policy_of_the_caller_is_pointed_at(bench: MakeBench) -> None:
-    """Where roles read, the identity that assumes them needs a policy of its own; nobody is asked for either."""
+    """If roles are configured, --emit-policy points to the caller's own policy; neither policy makes a request."""
     desk = bench(World(), config=f"accounts: [{{role_arn: '{ROLE}', regions: [us-east-1]}}]\n")
     reader = desk("check", "--emit-policy")
     assert "--emit-policy=caller" in reader.err
@@ -351,7 +351,7 @@ def test_policy_of_the_caller_is_pointed_at(bench: MakeBench) -> None:
 def test_accounts_and_regions_that_cannot_be_told_are_named(
     bench: MakeBench, config: str, check: str
 ) -> None:
-    """The simulator knows neither organizations nor enabled regions: what is missing is told, with what to do."""
+    """If accounts or regions cannot be looked up, check names the failed lookup and says what to do."""
     code, (trouble,) = bench(generate(23, images=1), config=config).troubles()
     assert trouble["check"] == check
     assert code in {2, 3, 6}
@@ -359,7 +359,7 @@ def test_accounts_and_regions_that_cannot_be_told_are_named(
 
 
 def test_sync_at_work_and_runs_that_wait_are_told(bench: MakeBench) -> None:
-    """Who holds the landing folder is a warning; an unfinished run is told, and keeps no sync from running."""
+    """`check` warns of the process that holds the landing folder, and reports an unfinished run without a failure."""
     desk = bench(generate(23, images=3, versions_per_image=4))
     desk.site.sync()
     interrupted(desk.site, 1)

@@ -1,4 +1,4 @@
-"""What check says and what sync does are the same, whatever is denied or broken: one thing after the other."""
+"""`check` and `sync` exit with the same code, whatever is denied or broken; each row breaks one thing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PUBLISH = "page_size: 100\npublish:\n  - to: {to}\n"
 
 
 def deny(*operations: str) -> Callable[[Bench], None]:
-    """AWS refuses these operations."""
+    """Make AWS deny these operations."""
 
     def broken(desk: Bench) -> None:
         desk.site.simulator.fault = denying(*operations)
@@ -31,7 +31,7 @@ def deny(*operations: str) -> Callable[[Bench], None]:
 
 
 def file_there(name: str) -> Callable[[Bench], None]:
-    """A file of that name is in the way."""
+    """Put a file of this name into the site's folder."""
 
     def broken(desk: Bench) -> None:
         (desk.site.folder / name).write_text("mine", encoding="utf-8")
@@ -40,7 +40,7 @@ def file_there(name: str) -> Callable[[Bench], None]:
 
 
 def folder_there(name: str, inside: str | None = None) -> Callable[[Bench], None]:
-    """A folder of that name is in the way, with a file in it or empty."""
+    """Put a folder of this name into the site's folder, empty or with one file."""
 
     def broken(desk: Bench) -> None:
         folder = Path(desk.site.folder / name)
@@ -52,7 +52,7 @@ def folder_there(name: str, inside: str | None = None) -> Callable[[Bench], None
 
 
 def open_folder(name: str) -> Callable[[Bench], None]:
-    """A folder that everybody may write to."""
+    """Put a folder that every user may write to into the site's folder."""
 
     def broken(desk: Bench) -> None:
         folder = Path(desk.site.folder / name)
@@ -63,7 +63,7 @@ def open_folder(name: str) -> Callable[[Bench], None]:
 
 
 def nothing(_: Bench) -> None:
-    """All is well."""
+    """Break nothing."""
 
 
 DETAILS = "page_size: 100\ndetails: true\n"
@@ -116,7 +116,7 @@ DETAILS = "page_size: 100\ndetails: true\n"
 def test_check_and_sync_agree(
     bench: MakeBench, config: str, broken: Callable[[Bench], None], code: int
 ) -> None:
-    """The exit code of check is that of the sync after it, before there is a warehouse and with one."""
+    """`check` exits with the same code as the sync after it, before the first sync and after it."""
     desk = bench(generate(23, images=1, versions_per_image=2), config=config)
     broken(desk)
     for time in ("first", "second"):

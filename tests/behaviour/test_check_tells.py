@@ -1,4 +1,4 @@
-"""`check` knows every fault that the other verbs tell: what is broken here is said alike by both, in turn."""
+"""`check` reports every fault that another verb reports: for each fault here, both print the same words."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ Break = Callable[[Bench], object]
 
 
 def in_turn(*breaks: Break) -> Break:
-    """One after the other."""
+    """Apply the breaks one after the other."""
     return lambda desk: [each(desk) for each in breaks]
 
 
 def synced(desk: Bench) -> None:
-    """A first sync."""
+    """Run a first sync."""
     assert desk("sync", "--quiet").code == 0
 
 
 def cut_off(desk: Bench) -> None:
-    """A sync that was stopped: its run is in the landing folder."""
+    """Run a sync that is interrupted, so that its run stays in the landing folder."""
     interrupted(desk.site, 1)
 
 
 def run_folder(desk: Bench) -> Path:
-    """The folder of the run that waits."""
+    """The folder of the pending run."""
     (folder,) = [path for path in (desk.site.folder / LANDING).iterdir() if path.is_dir()]
     return folder
 
 
 def of_another_version(desk: Bench) -> None:
-    """The run that waits was begun by another version."""
+    """Make the pending run look as if another version had begun it."""
     path = run_folder(desk) / "plan.json"
     written = unsealed(path, dict)
     written["plan"]["format"] = 99
@@ -64,13 +64,13 @@ def of_another_version(desk: Bench) -> None:
 
 
 def damaged(desk: Bench) -> None:
-    """The run that waits lost the end of a file."""
+    """Cut off the end of a file of the pending run."""
     path = next(run_folder(desk).glob("images*.parquet"))
     path.write_bytes(path.read_bytes()[:-9])
 
 
 def unreadable(patch: pytest.MonkeyPatch) -> None:
-    """What lies in the landing folder is another user's; root reads whatever there is."""
+    """Refuse to open landing files, as if another user owned them; a file mode would not stop root."""
 
     def refused(path: Path) -> NoReturn:
         raise PermissionError(errno.EACCES, "Permission denied", path)
@@ -79,13 +79,13 @@ def unreadable(patch: pytest.MonkeyPatch) -> None:
 
 
 def of_another_warehouse(desk: Bench) -> None:
-    """Another warehouse has taken the place of the one that a run waits for."""
+    """Replace the warehouse of the pending run by another warehouse."""
     assert desk("sync", "--quiet", "--warehouse", "other.duckdb").code == 0
     (desk.site.folder / "other.duckdb").replace(desk.site.folder / WAREHOUSE)
 
 
 def run_of_another(desk: Bench) -> None:
-    """A run of another warehouse lies in the landing folder."""
+    """Put a run of another warehouse into the landing folder."""
     foreign = run_folder(desk)
     assert desk("sync", "--quiet", "--warehouse", "other.duckdb").code == 0
     shutil.move(foreign, desk.site.folder / "other.landing")
@@ -95,7 +95,7 @@ def run_of_another(desk: Bench) -> None:
 
 
 def duck(sql: str) -> Break:
-    """Change the warehouse, or what is in its place, by hand."""
+    """Run SQL on the warehouse, or make another database in its place."""
 
     def broken(desk: Bench) -> None:
         with duckdb.connect(desk.site.folder / WAREHOUSE) as connection:
@@ -105,7 +105,7 @@ def duck(sql: str) -> Break:
 
 
 def foreign_log(desk: Bench) -> None:
-    """DuckDB's log of another file lies beside the warehouse."""
+    """Put DuckDB's log of another file beside the warehouse."""
     other = desk.site.folder / "other.duckdb"
     with duckdb.connect(other) as connection:
         connection.execute("PRAGMA disable_checkpoint_on_shutdown; CREATE TABLE t AS SELECT 1").fetchall()
@@ -113,12 +113,12 @@ def foreign_log(desk: Bench) -> None:
 
 
 def cut_warehouse(desk: Bench) -> None:
-    """The warehouse lost its second half."""
+    """Cut off the second half of the warehouse."""
     os.truncate(desk.site.folder / WAREHOUSE, (desk.site.folder / WAREHOUSE).stat().st_size // 2)
 
 
 def gone(*names: str) -> Break:
-    """These are no more."""
+    """Delete these files and folders."""
 
     def broken(desk: Bench) -> None:
         for path in (desk.site.folder / name for name in names):
@@ -128,7 +128,7 @@ def gone(*names: str) -> Break:
 
 
 def text_there(name: str, text: str | bytes) -> Break:
-    """A file with that text."""
+    """Write a file with this text."""
 
     def broken(desk: Bench) -> None:
         path = desk.site.folder / name
@@ -139,35 +139,35 @@ def text_there(name: str, text: str | bytes) -> Break:
 
 
 def newer_manifest(desk: Bench) -> None:
-    """A later version has published there."""
+    """Make the manifest look as if a later version had written it."""
     path = desk.site.folder / "there" / "current" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 99}), encoding="utf-8")
 
 
 def empty_variable(patch: pytest.MonkeyPatch) -> None:
-    """The variable that names the configuration is empty."""
+    """Set the variable that names the configuration to an empty text."""
     patch.setenv("IMAGE_HISTORY_CONFIG", "")
 
 
 def no_region(patch: pytest.MonkeyPatch) -> None:
-    """The environment names no region."""
+    """Remove the region from the environment."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         patch.delenv(name, raising=False)
 
 
 def no_temporary_folder(patch: pytest.MonkeyPatch) -> None:
-    """There is no folder for temporary files."""
+    """Make every folder for temporary files unavailable."""
     patch.setattr(tempfile, "tempdir", None)
     patch.setattr(tempfile, "_candidate_tempdir_list", list)
 
 
 def no_deltalake(patch: pytest.MonkeyPatch) -> None:
-    """An extra is not installed."""
+    """Make the package deltalake look as if it were not installed."""
     patch.setitem(sys.modules, "deltalake", None)
 
 
 def another_profile(patch: pytest.MonkeyPatch) -> None:
-    """A profile with the same keys as the environment."""
+    """Write a profile with the same access key as the environment."""
     path = Path("aws-config").absolute()
     path.write_text(PROFILE.format(key=os.environ["AWS_ACCESS_KEY_ID"]), encoding="utf-8")
     patch.setenv("AWS_CONFIG_FILE", str(path))
@@ -175,9 +175,9 @@ def another_profile(patch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something is broken: the verb that tells of it, with its exit code; what both say; and the code of check.
+    """A broken state; the verb that reports it, with its exit code and words; the check's name and its exit code.
 
-    `machine` breaks what is not in the folder.
+    `machine` breaks something outside the site's folder.
     """
 
     config: str
@@ -191,7 +191,7 @@ class Fault:
 
 
 def to(place: str, more: str = "") -> str:
-    """A configuration that publishes there."""
+    """A configuration that publishes to this place."""
     return f"page_size: 100\npublish:\n  - to: {place}\n{more}"
 
 
@@ -348,7 +348,7 @@ BROKEN = {
 def test_check_tells_what_the_verb_tells(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Check and a verb say the same of a fault, and check says what to do."""
+    """`check` and the verb report a fault with the same words, and check says how to fix it."""
     fault = BROKEN[name]
     desk = bench(generate(23, images=1, versions_per_image=2), config=fault.config or "page_size: 100\n")
     fault.broken(desk)
@@ -362,7 +362,7 @@ def test_check_tells_what_the_verb_tells(
 
 
 def agree(desk: Bench, fault: Fault) -> None:
-    """Check first, then the verb."""
+    """Run check, then the verb; both must report the fault."""
     code, troubles = desk.troubles()
     done = desk(*fault.verb)
     assert (done.code, fault.said in done.out + done.err) == (fault.code, True), done.out + done.err
@@ -371,18 +371,18 @@ def agree(desk: Bench, fault: Fault) -> None:
 
 
 def test_every_error_is_told_by_check_or_has_its_reason() -> None:
-    """A new place that raises an error needs a line in faults_told.py: how check tells it, or why it does not."""
+    """Each place that raises an error has a line in faults_told.py: how check reports it, or why it does not."""
     there = set(places())
     lost = [place for place in sorted(there) if not {*names_of(place)} & {*TOLD, *UNTOLD}]
     assert not lost, (
-        "say in tests/behaviour/faults_told.py how check tells what these raise, or why it does not"
+        "say in tests/behaviour/faults_told.py how check reports these errors, or why it does not"
     )
     named = {name for place in there for name in names_of(place)}
-    assert {*TOLD, *UNTOLD} <= named, "these raise nothing any more"
+    assert {*TOLD, *UNTOLD} <= named, "these places no longer raise an error"
 
 
 def test_every_fault_that_is_told_is_tried() -> None:
-    """What faults_told.py names is a row here or in test_check_and_sync.py, or a test that there is."""
+    """Each name in TOLD is a row of BROKEN, a row of test_check_and_sync.py, or a test that exists."""
     folder = Path(__file__).parents[1]
     tests = {
         name

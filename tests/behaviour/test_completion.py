@@ -1,4 +1,4 @@
-"""Shells complete verbs, options and names as their scripts have it; the manual page is that of the verbs."""
+"""Shells complete verbs, options and names with our scripts; the manual page is generated from the verbs."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ pytestmark = pytest.mark.duckdb
 
 ROOT = Path(__file__).parents[2]
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-# In a shell that reads no file of anybody's; the last line on its screen is the command as it was completed.
+# How long zsh may take to print something.
 ZSH_SECONDS = 20
 
 
 def environment(desk: Desk) -> dict[str, str]:
-    """What the shells see: our command, and the warehouse as that of the configuration."""
+    """The environment of the shells: with our command in PATH, and the warehouse as a setting."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}
     return kept | {"PATH": PATH, "IMAGE_HISTORY_WAREHOUSE": str(desk.warehouse), "TERM": "dumb"}
 
 
 def needed(shell: str) -> str:
-    """The shell, or a skipped test."""
+    """The path of a program; skips the test if it is not installed."""
     found = shutil.which(shell)
     if found is None:
         pytest.skip(f"{shell} is not installed")
@@ -43,7 +43,7 @@ def needed(shell: str) -> str:
 
 
 def by_bash(desk: Desk, line: str) -> list[str]:
-    """The words that bash is offered for a line; it breaks words at @ and =, and replaces what follows."""
+    """The words that bash is offered for a line. Bash splits words at @ and =, and replaces what follows."""
     script = (
         'eval "$(image-history completion bash)"; COMP_LINE=$1; COMP_POINT=${#1}; '
         "_image_history_completion image-history; printf '%s\\n' \"${COMPREPLY[@]}\""
@@ -67,7 +67,7 @@ def by_fish(desk: Desk, line: str) -> list[str]:
 
 
 def by_zsh(desk: Desk, line: str) -> list[str]:
-    """The word that zsh makes of the last one of a line at the Tab key."""
+    """The word to which zsh completes the last word of a line when Tab is pressed."""
     zsh = needed("zsh")
     pid, screen = pty.fork()
     if pid == 0:
@@ -94,7 +94,7 @@ def _read_until(screen: int, pattern: str) -> str:
 
 @pytest.mark.parametrize("shell", [by_bash, by_fish, by_zsh])
 def test_shell_completes_verbs_options_and_names(ask: Desk, shell: Callable[[Desk, str], list[str]]) -> None:
-    """A verb, an option, a saved query, an image and a scope, each by its first letters."""
+    """Each shell completes a verb, an option, a saved query, an image and a scope from their first letters."""
     for line, expected in {
         "image-history expo": "export",
         "image-history sync --allow": "--allow-mass-delete",
@@ -106,7 +106,7 @@ def test_shell_completes_verbs_options_and_names(ask: Desk, shell: Callable[[Des
 
 
 def test_bash_is_offered_all_that_fits(ask: Desk) -> None:
-    """Verbs without their help, tables and views, documents, formats; nothing where there is no warehouse."""
+    """Bash is offered all verbs, tables, documents, formats and runs that fit, and nothing without a warehouse."""
     assert by_bash(ask, "image-history ") == sorted(VERBS)
     assert {"image_versions", "image_version_events"} <= set(by_bash(ask, "image-history export image_v"))
     assert by_bash(ask, "image-history schema --json s") == ["schema", "status", "sync"]
@@ -116,7 +116,7 @@ def test_bash_is_offered_all_that_fits(ask: Desk) -> None:
 
 
 def test_completion_of_verbs_imports_none(ask: Desk) -> None:
-    """A Tab must not wait for what a verb needs."""
+    """Completing a verb imports neither the verb's module nor duckdb or pyarrow, so that Tab is quick."""
     code = (
         "import sys; from image_history.cli import run; run([]); "
         "print([name for name in sys.modules if name in {'duckdb', 'pyarrow', 'image_history.cli.sync'}])"
@@ -132,7 +132,7 @@ def test_completion_of_verbs_imports_none(ask: Desk) -> None:
 
 
 def test_manual_page_is_that_of_the_verbs() -> None:
-    """The file that is installed is what `image-history manual` prints: every verb with its options."""
+    """The installed manual page is the generated page, has a section for each verb, and uses only known macros."""
     assert (ROOT / "docs" / "image-history.1").read_text(encoding="utf-8") == page()
     for name in VERBS:
         assert f"\n.SS {name}\n" in page()
@@ -142,7 +142,7 @@ def test_manual_page_is_that_of_the_verbs() -> None:
 
 
 def test_manual_page_is_readable(ask: Desk) -> None:
-    """By the program that shows such pages, without a warning."""
+    """The program groff renders what `image-history manual` prints without a warning."""
     groff = needed("groff")
     ran = subprocess.run(
         [groff, "-man", "-Tutf8", "-ww", "-rLL=78n"],

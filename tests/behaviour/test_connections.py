@@ -1,4 +1,4 @@
-"""How requests go out: over connections that are kept, trusted, and led around by a proxy where there is one."""
+"""How requests are sent: over reused connections, to trusted servers only, and through a proxy if one is set."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ONE = {"ImageName": "base"}
 
 @dataclass(slots=True)
 class Kept:
-    """A server that keeps connections open: the first line of each request, and the connections that came."""
+    """A server that keeps connections open; it records each request's first line and each connection."""
 
     lines: list[str] = field(default_factory=list)
     connections: set[tuple[str, int]] = field(default_factory=set)
@@ -46,9 +46,9 @@ def serving(
     *,
     trickle: Callable[[Callable[[bytes], object]], None] | None = None,
 ) -> Iterator[Kept]:
-    """Answer each request with a page; close after one during which `hang_up` was set.
+    """Answer each request with a page; if `hang_up` is set, close the connection after the answer.
 
-    `trickle` answers all but the first.
+    `trickle`, if given, answers all requests but the first.
     """
     kept = Kept()
 
@@ -69,7 +69,7 @@ def serving(
             self.close_connection = kept.hang_up
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         if context is not None:
@@ -87,13 +87,13 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def client(monkeypatch: pytest.MonkeyPatch, url: str, *, pool: int = 1) -> ImageApi:
-    """The client of an endpoint."""
+    """A client of the endpoint."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     return ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(pool))
 
 
 def test_one_connection_serves_call_after_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handshake is not paid twice."""
+    """Five calls in a row use one connection."""
     with serving() as kept:
         api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
         for _ in range(5):
@@ -103,7 +103,7 @@ def test_one_connection_serves_call_after_call(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_connection_that_the_server_closed_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that says that it hangs up after each answer costs a connection for each, and no failed call."""
+    """If the server closes the connection after each answer, each call opens a new one, and no call fails."""
     with serving() as kept:
         kept.hang_up = True
         api = client(monkeypatch, f"http://127.0.0.1:{kept.port}")
@@ -113,7 +113,7 @@ def test_connection_that_the_server_closed_is_not_used_again(monkeypatch: pytest
 
 
 def test_answer_that_trickles_on_a_connection_of_its_own_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends its connection, as HTTP/1.0 does, and never comes to an end: the call's own bound holds."""
+    """An answer without a length that trickles without end is cut off after `call_seconds`."""
     ended = threading.Event()
 
     def trickle(write: Callable[[bytes], object]) -> None:
@@ -135,7 +135,7 @@ def test_answer_that_trickles_on_a_connection_of_its_own_is_cut_off(monkeypatch:
 
 @pytest.mark.parametrize("proxied", [False, True])
 def test_header_that_would_be_two_is_not_sent(monkeypatch: pytest.MonkeyPatch, *, proxied: bool) -> None:
-    """A line break in a session token, as a file may end with one, adds no header of its own."""
+    """If the session token contains a line break, the call fails before a request, so that no header is injected."""
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token\nX-Evil: yes")
     with serving() as kept:
         if proxied:
@@ -147,7 +147,7 @@ def test_header_that_would_be_two_is_not_sent(monkeypatch: pytest.MonkeyPatch, *
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Certificates of a server, and the file that makes them trusted."""
+    """A server's TLS settings, and the file that makes its certificate trusted."""
 
     server: ssl.SSLContext
     bundle: Path
@@ -186,7 +186,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def test_trusted_certificate_is_taken(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
-    """AWS_CA_BUNDLE is heeded, and a connection over TLS is kept as any other."""
+    """A certificate in AWS_CA_BUNDLE is trusted, and three calls use one TLS connection."""
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
     with serving(authority.server) as kept:
         api = client(monkeypatch, f"https://127.0.0.1:{kept.port}")
@@ -201,7 +201,7 @@ def test_trusted_certificate_is_taken(monkeypatch: pytest.MonkeyPatch, authority
 def test_certificate_that_is_not_trusted_is_refused(
     monkeypatch: pytest.MonkeyPatch, authority: Authority, host: str, *, trusted: bool
 ) -> None:
-    """Of an unknown authority, or for another name: no request goes out, and it is not tried again."""
+    """A certificate of an unknown authority, or for another name, is a ConfigError, and no request is sent."""
     if trusted:
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
     with serving(authority.server) as kept:
@@ -212,7 +212,7 @@ def test_certificate_that_is_not_trusted_is_refused(
 
 
 def test_proxy_is_asked_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests go around by it, in the form that it expects."""
+    """If HTTP_PROXY is set, requests go to the proxy, with the absolute URL in the request line."""
     with serving() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         api = client(monkeypatch, "http://127.0.0.7:9")
@@ -221,13 +221,13 @@ def test_proxy_is_asked_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_endpoint_that_cannot_be_reached_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused connection ends nothing but its scope."""
+    """A refused connection is a ServiceUnavailableError."""
     with pytest.raises(ServiceUnavailableError):
         client(monkeypatch, "http://127.0.0.1:1").call("ListImageVersions", ONE)
 
 
 def profiles(monkeypatch: pytest.MonkeyPatch, folder: Path, accounts: int) -> None:
-    """So many profiles, p0 and on."""
+    """Write this many profiles, from p0 on."""
     keys = "aws_access_key_id = AKIAX\naws_secret_access_key = x"
     text = "".join(f"[profile p{n}]\n{keys}{n}\n" for n in range(accounts))
     (folder / "config").write_text(text, encoding="utf-8")
@@ -235,7 +235,7 @@ def profiles(monkeypatch: pytest.MonkeyPatch, folder: Path, accounts: int) -> No
 
 
 def test_connections_are_an_accounts_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No account's answer comes over a connection that carried another's; its regions share theirs."""
+    """Each account has its own connection, which the clients of the account share."""
     profiles(monkeypatch, tmp_path, 3)
     logins = Logins()
     with serving() as kept:
@@ -252,7 +252,7 @@ def test_connections_are_an_accounts_own(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_syncs_in_one_process_leave_nothing_open(served: ServeWorld) -> None:
-    """Neither a connection nor a thread that waits for a call: a scheduler may sync for months in one process."""
+    """Repeated syncs in one process, as in a scheduler, leave no transport and no thread behind."""
     site = served(generate(3, images=2, versions_per_image=2))
     gc.collect()
     before = set(threading.enumerate())

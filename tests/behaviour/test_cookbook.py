@@ -1,4 +1,4 @@
-"""docs/cookbook.md tells what its questions are answered: each is asked again of the world behind the page."""
+"""docs/cookbook.md shows the results of its queries: each query runs again on the page's simulated warehouse."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_cookbook_shows_what_is_answered(warehouse: Path) -> None:
-    """Every answer is the one that is given now; `python -m tests.cookbook` writes them anew."""
+    """Every result on the page is the current result; `python -m tests.cookbook` updates the page."""
     assert len(cookbook.QUESTION.findall(TEXT)) >= 12
     assert TEXT.count("```sql") == TEXT.count("```text") == len(cookbook.QUESTION.findall(TEXT))
     assert cookbook.written(TEXT, lambda sql: cookbook.answer(warehouse, sql)) == TEXT
 
 
 def test_cookbook_draws_what_there_is(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its Python gives a frame of every version; only the drawing itself is left out, which needs matplotlib."""
+    """The page's Python code computes a frame of all 42 versions; the plot needs matplotlib and is not tested."""
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     asked, drawn = code.split("pivoted.cumsum()")
     assert ".plot(" in drawn

@@ -1,4 +1,4 @@
-"""What a sync costs beside calls and rows: bytes written, memory, and what it imports."""
+"""What a sync costs beside calls and rows: written bytes, memory, and imported modules."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CROSS JOIN range($rows) AS numbers (number)
 
 
 def store_elsewhere(site: Site, rows: int) -> None:
-    """Put so many versions of a scope that is not read into the warehouse."""
+    """Store this many versions of a scope that the sync does not read."""
     with duckdb.connect(site.config.warehouse) as connection:
         connection.execute(_ELSEWHERE, {"rows": rows})
 
 
 def bytes_written(work: Callable[[], object]) -> int:
-    """What this process hands to the kernel for files while it works; sockets are sent to, and don't count."""
+    """The bytes that this process writes to files during the work; bytes sent to sockets don't count."""
     before = _written()
     work()
     return _written() - before
@@ -44,13 +44,13 @@ def _written() -> int:
 
 
 def with_little_memory(name: str) -> str:
-    """The statements, with a memory in which nothing can be loaded."""
+    """The text of a statement; the statement for small memory sets a limit that no load fits in."""
     return "SET memory_limit = '6MiB'" if name == "session/small_memory" else statement(name)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has written")
 def test_quiet_sync_writes_as_little_into_a_large_warehouse(served: ServeWorld) -> None:
-    """What a sync writes that finds nothing new does not grow with what is stored, and is below 400 kB."""
+    """A sync that finds nothing new writes under 400 kB, and hardly more if many rows are stored."""
     site = served(generate(3, images=4, versions_per_image=5, largest=120))
     site.sync()
     small = bytes_written(site.sync)
@@ -62,7 +62,7 @@ def test_quiet_sync_writes_as_little_into_a_large_warehouse(served: ServeWorld) 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has written")
 def test_quiet_image_costs_few_bytes(served: ServeWorld) -> None:
-    """What a quiet sync lands of an image, its plan, its checkpoints and what is known, is packed, and there once."""
+    """A quiet sync writes 50 to 350 bytes for each image: its plan, checkpoints and known state, compressed."""
     written = []
     for images in (10, 210):
         site = served(generate(3, images=images, versions_per_image=2, largest=2))
@@ -74,7 +74,7 @@ def test_quiet_image_costs_few_bytes(served: ServeWorld) -> None:
 def test_load_that_needs_more_memory_than_it_may_use_gets_it(
     served: ServeWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What DuckDB cannot do in little memory is undone and done once more with all of the machine's."""
+    """A load that needs more than the small memory is rolled back and retried with more memory."""
     monkeypatch.setattr(warehouse, "statement", with_little_memory)
     site = served(generate(3, images=4, versions_per_image=50, largest=2000))
     report = site.sync()
@@ -84,9 +84,9 @@ def test_load_that_needs_more_memory_than_it_may_use_gets_it(
 
 
 def test_sync_imports_nothing_that_it_does_not_need(served: ServeWorld) -> None:
-    """Left to itself, pyarrow would import numpy and pandas, for more CPU than all the rest of a quiet sync.
+    """A sync does not import numpy or pandas, nor the modules for reports, retries and lake tables.
 
-    What makes pages, what tries again and what knows lake tables are for other syncs.
+    By default, pyarrow would import numpy and pandas, which takes more CPU time than the rest of a quiet sync.
     """
     site = served(generate(3, images=2, versions_per_image=5))
     process = site.interpret("sync", PYTHONPROFILEIMPORTTIME="1")

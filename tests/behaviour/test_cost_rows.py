@@ -1,4 +1,4 @@
-"""How many stored rows a sync looks at: those of what it read, not those of what is stored."""
+"""A sync scans the stored rows of the images that it read, not all stored rows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.behaviour.running import Run, around_statements
 pytestmark = pytest.mark.duckdb
 
 _STORED = 50_000
-# A scan that ends early, for its join has nothing to look for, has read so many rows a thread.
+# A scan that ends early, because its join has no keys to find, has already read up to this many rows.
 _BLOCK = 3 * 4096
 HOUR_MS = 3_600_000
 Scanned = Callable[[Callable[[], object]], Mapping[str, int]]
-# Names that begin as those that are read, and numbers as theirs: neither tells a block of rows from another.
+# Names and numbers like those that the sync reads, so that DuckDB can skip no block of rows by either column.
 _ELSEWHERE = """
 INSERT INTO image_versions BY NAME
 SELECT source.* REPLACE (
@@ -35,14 +35,14 @@ CROSS JOIN range($rows) AS numbers (number)
 
 
 class Scans:
-    """The rows of image_versions that each statement took out of the table, by the profile that DuckDB makes."""
+    """The rows that each statement scanned from image_versions, by DuckDB's profile."""
 
     def __init__(self, file: Path) -> None:
         self.rows: dict[str, int] = {}
         self._file = file
 
     def profiled(self, connection: Connection, name: str, _: Mapping[str, object] | None, run: Run) -> object:
-        """Count what a statement takes, unless it is a setting."""
+        """Run a statement and count its scanned rows, unless it is a setting or a migration."""
         self.rows.setdefault(name, 0)
         if name.startswith(("session/", "migrations/")):
             return run()
@@ -55,7 +55,7 @@ class Scans:
 
 
 def _taken(operator: Mapping[str, Any]) -> Iterator[int]:
-    """The rows that left the scans of image_versions below an operator; DuckDB 1.5 has other names than 2."""
+    """The rows of the scans of image_versions below an operator; DuckDB 1.5 has another name for them than 2."""
     table = (operator.get("extra_info") or {}).get("Table", "")
     if table.endswith("image_versions"):
         yield operator.get("intermediate_rows", operator.get("operator_cardinality", 0))
@@ -65,7 +65,7 @@ def _taken(operator: Mapping[str, Any]) -> Iterator[int]:
 
 @pytest.fixture
 def scanned(tmp_path: Path) -> Scanned:
-    """Does something, and tells what each statement took out of image_versions."""
+    """Runs a job, and returns how many rows each statement scanned from image_versions."""
 
     def work(job: Callable[[], object]) -> Mapping[str, int]:
         scans = Scans(tmp_path / "profile.json")
@@ -77,7 +77,7 @@ def scanned(tmp_path: Path) -> Scanned:
 
 
 def changed(site: Site, *, full: bool, details: bool) -> None:
-    """Make, touch and delete a version of an image that is one page and of one that is two, and sync."""
+    """Create, update and delete a version of an image of one page and of one of several pages, and sync."""
     for image in {row.image_name for row in site.world.truth() if row.version == 2}:
         newest = site.world.create_version(image, aliases=["prod"])
         site.world.update_version(image, newest - 1)
@@ -93,7 +93,7 @@ def changed(site: Site, *, full: bool, details: bool) -> None:
 def test_sync_looks_at_no_rows_of_elsewhere(
     served: ServeWorld, scanned: Scanned, *, full: bool, details: bool
 ) -> None:
-    """What a changed sync takes out of the table of versions does not grow with what is stored of other images."""
+    """A sync with changes scans no more stored versions if many versions of other images are stored."""
     site = served(generate(3, images=2, versions_per_image=4, largest=25))
     site.sync(details=details, page_size=10)
     site.simulator.clock.advance(HOUR_MS)
@@ -107,7 +107,7 @@ def test_sync_looks_at_no_rows_of_elsewhere(
 
 
 def test_quiet_sync_runs_no_statement_for_what_did_not_change(served: ServeWorld, scanned: Scanned) -> None:
-    """Where nothing changed, nothing is written but what the run proved, and nothing looked for in vain."""
+    """A sync without changes writes only its run, accounts and coverage, and runs no query for details or tables."""
     site = served(generate(3, images=3, versions_per_image=4))
     published = (Publish(str(site.folder / "dataset")),)
     site.sync(publish=published)

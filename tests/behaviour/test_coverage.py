@@ -1,4 +1,4 @@
-"""Coverage by exception: what a run has to say of its streams, and that every answer is as if it had said all."""
+"""Coverage by exception: a run stores rows only for streams with news, and reports are as if it stored all rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Answer = list[tuple[Any, ...]]
 
 
 def report(name: str, *columns: str) -> str:
-    """A report of today's as a subquery, with these columns."""
+    """A query of these columns of a current report."""
     text = statement(f"reports/{name}").rstrip().rstrip(";")
     text = text.replace("$run", "''").replace("$limit", "1000000")
     return f"SELECT {', '.join(columns)} FROM ({text}) ORDER BY ALL"
@@ -43,7 +43,7 @@ BY_RUN = report("runs", "etl_run_id", "scopes", "incomplete_streams")
 
 
 def answers_before(path: Path) -> dict[str, Answer]:
-    """What the reports said when each stream had a row in each run."""
+    """The results of the earlier reports, from the time when each stream had a row in each run."""
     return {
         "freshness": ask(path, f"SELECT * FROM ({covering.FRESHNESS}) ORDER BY ALL"),
         "scopes": ask(path, covering.SCOPES),
@@ -53,7 +53,7 @@ def answers_before(path: Path) -> dict[str, Answer]:
 
 
 def answers(path: Path) -> dict[str, Answer]:
-    """What they say now."""
+    """The results of the current reports."""
     incomplete = statement("reports/incomplete_coverage").rstrip().rstrip(";")
     incomplete = incomplete.replace("etl_run_id = $run_id", "TRUE")
     return {
@@ -66,7 +66,7 @@ def answers(path: Path) -> dict[str, Answer]:
 
 @pytest.mark.parametrize("number", range(12))
 def test_migrated_coverage_answers_as_before(tmp_path: Path, seed: int, number: int) -> None:
-    """Whatever happened, no report says anything else; and T0 is where it was, or a lower bound."""
+    """After the migration of a random history, reports return the same rows, and each T0 is the same or earlier."""
     path = tmp_path / "warehouse.duckdb"
     covering.write(path, Past(random.Random(f"{seed}/{number}")))
     before = answers_before(path)
@@ -85,7 +85,7 @@ def test_migrated_coverage_answers_as_before(tmp_path: Path, seed: int, number: 
 
 
 def test_million_rows_of_quiet_runs_become_few(tmp_path: Path) -> None:
-    """5,000 images and 200 runs: a row a run, and of each image the first and the last."""
+    """For 5,000 quiet images and 200 runs, the migration keeps one row for each run and two rows for each image."""
     path = tmp_path / "warehouse.duckdb"
     covering.write_quiet(path, images=5000, runs=200)
     before = answers_before(path)
@@ -98,14 +98,14 @@ def test_million_rows_of_quiet_runs_become_few(tmp_path: Path) -> None:
 
 
 def told(site: Site) -> list[tuple[object, ...]]:
-    """The rows of the last run: image, outcome and what became of the others."""
+    """The coverage of the last run: image, outcome, and the outcome of all images without a row."""
     return site.ask(
         f"SELECT image_name, outcome, others FROM coverage WHERE etl_run_id = {LAST} ORDER BY image_name NULLS FIRST"
     )
 
 
 def read(site: Site) -> set[object]:
-    """The images that the last run read, as coverage_in_full has them."""
+    """The images that the last run read, by coverage_in_full."""
     return {
         image
         for (image,) in site.ask(
@@ -115,13 +115,13 @@ def read(site: Site) -> set[object]:
 
 
 def asked(site: Site) -> set[object]:
-    """The images that AWS was asked for."""
+    """The images whose versions the last sync listed."""
     names = {row.image_name for row in site.world.truth()}
     return {name for name in names if site.calls("ListImageVersions", name)}
 
 
 def test_quiet_sync_writes_one_row_of_coverage(served: ServeWorld) -> None:
-    """The second one in which nothing happens says so of all images at once."""
+    """A sync in which nothing changed stores one row of coverage, for all images together."""
     hinted = hinted_site(served)
     site = hinted.site
     site.config = msgspec.structs.replace(site.config, hints=Hints())
@@ -134,7 +134,7 @@ def test_quiet_sync_writes_one_row_of_coverage(served: ServeWorld) -> None:
 
 
 def test_what_changes_is_left_out_fails_or_rests_has_its_row(served: ServeWorld) -> None:
-    """Each image that was not read as before, and each that comes back to that."""
+    """An image has its own row if it changed, if it was excluded or included again, or if it was synced alone."""
     hinted = hinted_site(served, images=4)
     site, (one, two, three, four) = hinted.site, hinted.images
     site.config = msgspec.structs.replace(site.config, hints=Hints())
@@ -166,7 +166,7 @@ def test_what_changes_is_left_out_fails_or_rests_has_its_row(served: ServeWorld)
 
 
 def test_sync_in_which_most_rest_tells_of_those_that_were_read(served: ServeWorld) -> None:
-    """And one in which few rest tells of those."""
+    """If most images rest, only the images that were read have rows; if few rest, only the resting ones have rows."""
     hinted = hinted_site(served, images=6)
     site, first = hinted.site, hinted.images[0]
     site.sync()

@@ -1,4 +1,4 @@
-"""Syncs that are killed or interrupted: the next one goes on where they were, and ends with the same table."""
+"""After a sync is killed or interrupted, the next sync continues its run, and ends with the same table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def slow_site(served: ServeWorld) -> Site:
 
 
 def kill_after(site: Site, calls: int, *arguments: str, number: int = signal.SIGKILL) -> Spawned:
-    """Start a sync, send it the signal when AWS has answered so many calls of ListImageVersions, and wait."""
+    """Start a sync, send it the signal when AWS has answered this many calls of ListImageVersions, and wait."""
     reached = threading.Event()
 
     async def count(_: object, __: object) -> None:
@@ -48,7 +48,7 @@ def kill_after(site: Site, calls: int, *arguments: str, number: int = signal.SIG
     process.send_signal(number)
     process.communicate(timeout=60)
     site.simulator.fault = None
-    # An answer of its own comes after those that the dead process is still owed.
+    # The simulator answers this call after all requests that the dead process had sent.
     boto3.client("sagemaker").list_images(MaxResults=1)
     return process
 
@@ -60,7 +60,7 @@ def landed(site: Site) -> LandedRun | None:
 
 
 def assert_nothing_read_twice(site: Site, run: LandedRun) -> None:
-    """The sync since the last reset asked for no page that the killed one had landed."""
+    """The sync since the last reset of the counters requested no page that the killed sync had landed."""
     for planned in run.plan.streams:
         name = planned.stream.image_name
         requests = [record for record in site.simulator.counters.log if record.image_name == name]
@@ -77,7 +77,7 @@ def assert_nothing_read_twice(site: Site, run: LandedRun) -> None:
 def test_killed_sync_is_continued_without_reading_a_landed_page_again(
     served: ServeWorld, tmp_path: Path, calls: int
 ) -> None:
-    """After kill -9 at any page, the next sync ends with the undisturbed table and repeats no landed page."""
+    """After kill -9 at any page, the next sync ends with the undisturbed table and requests no landed page again."""
     site = slow_site(served)
     kill_after(site, calls)
     run = landed(site)
@@ -96,7 +96,7 @@ def test_killed_sync_is_continued_without_reading_a_landed_page_again(
 
 
 def test_killed_syncs_in_a_row_end_with_the_undisturbed_table(served: ServeWorld, rng: random.Random) -> None:
-    """However often syncs are killed at random moments, rows are neither lost nor doubled, changes included."""
+    """If several syncs in a row are killed at random moments, no row and no change is lost or stored twice."""
     site = slow_site(served)
     for _ in range(4):
         process = site.command("sync", **EACH_PAGE)
@@ -123,7 +123,7 @@ def test_killed_syncs_in_a_row_end_with_the_undisturbed_table(served: ServeWorld
 def test_row_46_interrupted_sync_exits_with_its_code_and_is_continued(
     served: ServeWorld, number: int, code: int
 ) -> None:
-    """SIGTERM and Ctrl-C write what was read, exit with 143 and 130, and the next sync goes on."""
+    """On SIGTERM or Ctrl-C a sync lands what it has read and exits with 143 or 130; the next sync continues it."""
     site = slow_site(served)
     process = kill_after(site, 9, number=number)
     assert process.returncode == code
@@ -138,7 +138,7 @@ def test_row_46_interrupted_sync_exits_with_its_code_and_is_continued(
 
 
 def test_interrupt_ends_a_sync_whose_call_hangs(served: ServeWorld) -> None:
-    """A call that AWS never answers doesn't keep an interrupted sync alive."""
+    """An interrupted sync exits even if AWS never answers its call."""
     site = slow_site(served)
     asked = threading.Event()
 
@@ -155,7 +155,7 @@ def test_interrupt_ends_a_sync_whose_call_hangs(served: ServeWorld) -> None:
 
 
 def test_unfinished_run_of_another_selection_is_loaded_beside_the_new_one(served: ServeWorld) -> None:
-    """A killed full sync is not continued by a plain one, but what it had read is loaded."""
+    """A plain sync does not continue a killed full sync, but it loads the rows that the full sync had read."""
     site = slow_site(served)
     kill_after(site, 14, "--full")
     run = landed(site)
@@ -171,7 +171,7 @@ def test_unfinished_run_of_another_selection_is_loaded_beside_the_new_one(served
 
 
 def test_fresh_sync_forgets_an_unfinished_run(served: ServeWorld) -> None:
-    """With --fresh nothing of the killed run is used."""
+    """`sync --fresh` uses nothing of a killed run."""
     site = slow_site(served)
     kill_after(site, 14)
     site.simulator.counters.reset()
@@ -183,7 +183,7 @@ def test_fresh_sync_forgets_an_unfinished_run(served: ServeWorld) -> None:
 
 
 def test_stale_run_keeps_its_rows_and_reads_unfinished_streams_from_their_start(served: ServeWorld) -> None:
-    """A run older than resume_within uses no old token; its finished streams are not read again."""
+    """If a run is older than resume_within, the next sync uses none of its tokens and rereads no finished stream."""
     site = slow_site(served)
     kill_after(site, 20)
     run = landed(site)
@@ -203,7 +203,7 @@ def test_stale_run_keeps_its_rows_and_reads_unfinished_streams_from_their_start(
 
 
 def test_refused_token_makes_the_listing_start_over(served: ServeWorld) -> None:
-    """A checkpointed token that AWS no longer takes is dropped, and the stream is read from its start."""
+    """If AWS no longer accepts a checkpointed token, the next sync still succeeds and stores every row."""
     site = slow_site(served)
     kill_after(site, 26)
     run = landed(site)
@@ -215,7 +215,7 @@ def test_refused_token_makes_the_listing_start_over(served: ServeWorld) -> None:
 
 
 def test_loaded_run_that_was_not_removed_is_only_removed(served: ServeWorld) -> None:
-    """A kill between commit and clean-up leaves a folder; the next sync removes it and loads nothing twice."""
+    """If a loaded run's folder is left over, as after a kill, the next sync removes it and loads nothing twice."""
     site = slow_site(served)
     kill_after(site, 14)
     run = landed(site)
@@ -232,7 +232,7 @@ def test_loaded_run_that_was_not_removed_is_only_removed(served: ServeWorld) -> 
 
 
 def test_unborn_run_is_swept_away(served: ServeWorld) -> None:
-    """A folder without a plan, from a kill before the plan was written, is removed."""
+    """A sync removes the folder of a run without a plan, which a kill before writing the plan leaves."""
     site = slow_site(served)
     site.config.landing_folder.mkdir()
     (site.config.landing_folder / "20260101T000000.000Z-deadbeef").mkdir()
@@ -241,7 +241,7 @@ def test_unborn_run_is_swept_away(served: ServeWorld) -> None:
 
 
 def test_first_plan_is_full(served: ServeWorld) -> None:
-    """A killed first sync had planned full listings only."""
+    """A first sync plans only full listings."""
     site = slow_site(served)
     kill_after(site, 5)
     run = landed(site)

@@ -1,4 +1,4 @@
-"""Listings that are cut short, by whatever: they delete nothing, ever, and the next whole one tells what went."""
+"""A listing that is cut short, for any reason, deletes nothing; the next complete listing finds the deletions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BODIES = {
 
 
 def synced(served: ServeWorld) -> Site:
-    """A site whose largest image has three pages, read once."""
+    """A site whose largest image has three pages, synced once."""
     clock = VirtualClock(frozen_at=NOON_MS)
     site = served(generate(23, images=2, versions_per_image=3, largest=13, clock=clock))
     quick = Retry(attempts=2, max_wait=timedelta(milliseconds=5))
@@ -48,7 +48,7 @@ def synced(served: ServeWorld) -> Site:
 
 
 class Cutting:
-    """A site whose largest image has three pages and has lost two versions since it was last read."""
+    """A site whose largest image has three pages and has lost two versions since the last sync."""
 
     def __init__(self, served: ServeWorld) -> None:
         self.site = served.once("cut-listings", lambda: synced(served))
@@ -60,7 +60,7 @@ class Cutting:
             self.site.world.delete_version(self.name, number)
 
     def from_page(self, page: int, reply: Callable[[Exchange], web.Response]) -> None:
-        """Replace the answers of the image's pages, from that one of each listing on."""
+        """Replace the answers for the image's pages, from this page of each listing on."""
         reached = [0]
 
         async def fault(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
@@ -72,7 +72,7 @@ class Cutting:
         self.site.simulator.fault = fault
 
     def assert_nothing_deleted(self) -> None:
-        """All that was stored is stored still, and nothing is marked."""
+        """Every stored row is still there, and none is marked as deleted."""
         assert tombstones(self.site) == []
         assert self.site.ask("SELECT count(*) FROM image_version_events WHERE etl_change = 'deleted'") == [
             (0,)
@@ -80,7 +80,7 @@ class Cutting:
         assert self.before <= self.site.stored()
 
     def assert_whole_listing_tells(self) -> None:
-        """Once nothing cuts the listing, what is gone is marked, and nothing else."""
+        """Without the fault, the next full sync marks exactly the deleted versions."""
         self.site.simulator.fault = None
         self.site.simulator.clock.advance(HOUR_MS)
         assert self.site.sync(full=True).outcome is Outcome.COMPLETE
@@ -90,24 +90,24 @@ class Cutting:
 
 @pytest.fixture
 def cutting(served: ServeWorld) -> Cutting:
-    """A site to cut the listings of."""
+    """A site whose listings a test cuts short."""
     return Cutting(served)
 
 
 def response(status: int, body: bytes) -> Callable[[Exchange], web.Response]:
-    """An answer with the headers of the one that it replaces."""
+    """An answer with this status and body, and with the headers of the answer that it replaces."""
     from aiohttp import web
 
     return lambda exchange: web.Response(status=status, headers=exchange.headers, body=body)
 
 
 def refused(code: str) -> Callable[[Exchange], web.Response]:
-    """An error of AWS."""
+    """An error response of AWS."""
     return response(400, msgspec.json.encode({"__type": code, "message": "said by the test"}))
 
 
 def test_malformed_page_deletes_nothing(cutting: Cutting) -> None:
-    """A success whose body is no answer is not the end of a list, on whichever page it comes."""
+    """A malformed body with status 200, on any page, fails the stream and deletes nothing."""
     for page, body in ((1, "html"), (3, "html"), *((2, body) for body in BODIES)):
         cutting.from_page(page, response(200, BODIES[body]))
         report = cutting.site.sync(full=True)
@@ -117,7 +117,7 @@ def test_malformed_page_deletes_nothing(cutting: Cutting) -> None:
 
 
 def test_denied_call_deletes_nothing(cutting: Cutting) -> None:
-    """A permission that is taken away while a list is read proves nothing about what was not read."""
+    """If any page of a listing is denied, nothing is deleted."""
     for page in (1, 2, 3):
         cutting.from_page(page, refused("AccessDeniedException"))
         report = cutting.site.sync(full=True)
@@ -127,7 +127,7 @@ def test_denied_call_deletes_nothing(cutting: Cutting) -> None:
 
 
 def test_vanished_token_deletes_nothing(cutting: Cutting) -> None:
-    """A token that AWS takes no more ends the reading, not the list; one that never works fails the stream."""
+    """If AWS rejects every token, the listing is read five times, then the stream fails and nothing is deleted."""
     for page in (2, 3):
         cutting.from_page(page, refused("ValidationException"))
         report = cutting.site.sync(full=True)
@@ -139,7 +139,7 @@ def test_vanished_token_deletes_nothing(cutting: Cutting) -> None:
 
 @pytest.mark.parametrize("page", [2, 3])
 def test_list_that_ends_too_early_deletes_nothing_that_lives(cutting: Cutting, page: int) -> None:
-    """A well-formed empty end in place of a page is not believed: the versions behind it are asked for."""
+    """An empty last page in place of a page deletes no live version."""
     cutting.from_page(page, response(200, b'{"ImageVersions":[]}'))
     cutting.site.sync(full=True)
     living = {row for row in cutting.before if row[2] != cutting.name or row[3] not in GONE}
@@ -148,7 +148,7 @@ def test_list_that_ends_too_early_deletes_nothing_that_lives(cutting: Cutting, p
 
 
 def test_missing_image_that_exists_deletes_nothing(cutting: Cutting) -> None:
-    """A list that calls an image missing, which DescribeImage finds, fails the stream and deletes nothing."""
+    """If a listing calls an image missing but DescribeImage finds it, the stream fails and nothing is deleted."""
     cutting.from_page(2, refused("ResourceNotFound"))
     report = cutting.site.sync(full=True)
     assert [failure.outcome for failure in report.failures] == [Outcome.FAILED]
@@ -158,7 +158,7 @@ def test_missing_image_that_exists_deletes_nothing(cutting: Cutting) -> None:
 
 @pytest.mark.parametrize("code", ["InternalFailure", "ValidationException"])
 def test_unanswered_describe_deletes_nothing(cutting: Cutting, code: str) -> None:
-    """A suspect that Describe does not answer for stays, and so do the other suspects of its image."""
+    """If Describe fails for one suspect, the stream fails, and no suspect of the image is deleted."""
 
     async def fault(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
         if exchange.operation != "DescribeImageVersion" or b": 9" not in exchange.request_body:
@@ -173,7 +173,7 @@ def test_unanswered_describe_deletes_nothing(cutting: Cutting, code: str) -> Non
 
 
 def on_page(cutting: Cutting, page: int, act: Callable[[], None]) -> Fault:
-    """Let something happen when a page of the image is answered, and let the answer pass."""
+    """A fault that calls `act` when this page of the image is answered, and does not change the answer."""
     reached = [0]
 
     async def fault(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
@@ -188,14 +188,14 @@ def on_page(cutting: Cutting, page: int, act: Callable[[], None]) -> Fault:
 
 @pytest.mark.parametrize("page", [1, 2, 3])
 def test_interrupted_listing_deletes_nothing(cutting: Cutting, page: int) -> None:
-    """A run that is stopped within a listing deletes nothing, nor does the run that loads what it had read."""
+    """A run that is stopped during a listing deletes nothing, and neither does the sync that loads its rows."""
     stop = Stop()
     cutting.site.simulator.fault = on_page(cutting, page, lambda: stop.request(15))
     with pytest.raises(InterruptedRunError):
         sync(cutting.site.config, options=SyncOptions(full=True), stop=stop)
     cutting.site.simulator.fault = None
     cutting.assert_nothing_deleted()
-    # Another selection: the plain run loads what the full one had read, and reads the image newest first.
+    # A plain sync does not continue a full run: it loads the full run's rows, and lists the image incrementally.
     cutting.site.sync()
     cutting.assert_nothing_deleted()
     cutting.assert_whole_listing_tells()
@@ -203,7 +203,7 @@ def test_interrupted_listing_deletes_nothing(cutting: Cutting, page: int) -> Non
 
 @pytest.mark.parametrize("page", [1, 2, 3])
 def test_killed_listing_deletes_nothing(cutting: Cutting, page: int) -> None:
-    """After kill -9 within a listing nothing is deleted, nor when what it had read is loaded."""
+    """A kill -9 during a listing deletes nothing, and neither does the sync that loads the read rows."""
     reached, killed = threading.Event(), threading.Event()
 
     def hold() -> None:

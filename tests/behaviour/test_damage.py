@@ -1,4 +1,4 @@
-"""Files damaged on disk: told with what to do, never half-loaded, and a way out that loses nothing."""
+"""Damaged files on disk: a sync reports them with the fix, never loads a part of them, and can drop them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEADER_BYTES = 12_288
 
 @contextmanager
 def faulty(fault: Fault) -> Iterator[None]:
-    """The fault happens in this process."""
+    """Install the fault in this process until the block ends."""
     remove = install(Tripwire(fault, lambda _: None))
     try:
         yield
@@ -40,13 +40,13 @@ def faulty(fault: Fault) -> Iterator[None]:
 
 @pytest.fixture
 def site(served: ServeWorld) -> Site:
-    """A small site with one image of several pages, at a clock that stands still."""
+    """A small site with one image of several pages."""
     return small(served)
 
 
 @pytest.fixture
 def broken_off(served: ServeWorld) -> Site:
-    """The same, after a first run that the disk cut off after two segments."""
+    """The same site, after a first run that a full disk ended after two segments."""
 
     def make() -> Site:
         made = small(served)
@@ -58,7 +58,7 @@ def broken_off(served: ServeWorld) -> Site:
 
 @pytest.fixture
 def synced(served: ServeWorld) -> Site:
-    """The same, read once."""
+    """The same site, synced once."""
 
     def make() -> Site:
         made = small(served)
@@ -69,14 +69,14 @@ def synced(served: ServeWorld) -> Site:
 
 
 def small(served: ServeWorld) -> Site:
-    """See `site`."""
+    """Make the site of the fixture `site`."""
     made = served(generate(17, images=3, versions_per_image=5, largest=30, clock=VirtualClock()))
     made.config = msgspec.structs.replace(made.config, page_size=5, checkpoint_rows=5, concurrency=1)
     return made
 
 
 def interrupted(site: Site) -> Path:
-    """The folder of a first run that the disk cut off after two segments."""
+    """Run a first sync that a full disk ends after two segments; returns the run's folder."""
     with (
         faulty(Fault("create", "segment", Action.ENOSPC, 3)),
         pytest.raises(LandingError, match="No space left"),
@@ -95,18 +95,18 @@ def flip(path: Path, rng: random.Random) -> None:
 
 
 def cut(path: Path, rng: random.Random) -> None:
-    """Lose the end."""
+    """Cut off the end."""
     content = path.read_bytes()
     path.write_bytes(content[: rng.randrange(len(content))])
 
 
 def empty(path: Path, _: random.Random) -> None:
-    """Lose everything but the name."""
+    """Cut the file to zero bytes."""
     path.write_bytes(b"")
 
 
 def become_folder(path: Path, _: random.Random) -> None:
-    """Turn into a folder."""
+    """Replace the file by a folder."""
     path.unlink()
     path.mkdir()
 
@@ -115,10 +115,10 @@ def become_folder(path: Path, _: random.Random) -> None:
 def test_damaged_landing_file_is_named_and_dropped_by_fresh(
     broken_off: Site, rng: random.Random, name: str
 ) -> None:
-    """A file of an unfinished run, damaged in any way: nothing is loaded, the sentence names it, --fresh helps."""
+    """If a file of an unfinished run is damaged, a sync names it and loads nothing; `sync --fresh` drops the run."""
     (path,) = broken_off.config.landing_folder.glob(f"*/{name}")
     good = path.read_bytes()
-    # A folder by that name is none of ours: whoever has made it has to move it away, also before sync --fresh.
+    # A folder of that name is not ours: the user has to move it away, also before sync --fresh.
     for damage in (become_folder, *rng.sample([flip, cut, empty], 3)):
         if path.is_dir():
             path.rmdir()
@@ -138,7 +138,7 @@ def test_damaged_landing_file_is_named_and_dropped_by_fresh(
 def test_closed_run_with_a_damaged_segment_is_dropped_by_fresh(
     site: Site, rng: random.Random, number: int
 ) -> None:
-    """A run that only waits to be loaded is refused and dropped as well, though it was read to its end."""
+    """If a segment of a complete, pending run is damaged, a sync refuses the run, and `sync --fresh` drops it."""
     with (
         faulty(Fault("statement", "load/changed", Action.EIO)),
         pytest.raises(WarehouseError, match="Input/output"),
@@ -153,7 +153,7 @@ def test_closed_run_with_a_damaged_segment_is_dropped_by_fresh(
 
 
 def test_missing_segment_is_told(site: Site) -> None:
-    """A segment that is gone from the middle of a run is no shorter run."""
+    """If the first segment of a run is missing, a sync refuses the run, and `sync --fresh` drops it."""
     (path,) = interrupted(site).glob("segment-000001-*")
     path.unlink()
     with pytest.raises(LandingError, match="not segment 1"):
@@ -163,7 +163,7 @@ def test_missing_segment_is_told(site: Site) -> None:
 
 
 def test_segment_of_another_run_is_told(site: Site) -> None:
-    """A segment that was copied from another run's folder is not taken for this one's."""
+    """A sync refuses a run with a segment that was copied from another run."""
     (path,) = interrupted(site).glob("segment-000002-*")
     site.config.landing_folder.rename(site.folder / "kept")
     (other,) = interrupted(site).glob("segment-000002-*")
@@ -175,7 +175,7 @@ def test_segment_of_another_run_is_told(site: Site) -> None:
 
 @pytest.mark.parametrize("damage", [flip, cut, empty, become_folder])
 def test_damaged_memory_of_streams_is_ignored(synced: Site, rng: random.Random, damage: Damage) -> None:
-    """What the landing remembers of streams only saves calls: damaged, it is as if it were not there."""
+    """If the file of known streams is damaged, it is ignored, and the next sync stores the true rows."""
     path = synced.config.landing_folder / "known-streams.parquet"
     landing = Landing(synced.config.landing_folder)
     mark = landing.mark()
@@ -186,7 +186,7 @@ def test_damaged_memory_of_streams_is_ignored(synced: Site, rng: random.Random, 
     for _ in range(1 if damage is become_folder else 30):
         damage(path, rng)
         found = landing.remembered(mark)
-        # A byte that says nothing, such as one of the writer's name, does no harm.
+        # A changed byte without a meaning, such as one in the writer's name, is harmless.
         assert found is None or (found[0].equals(remembered[0]) and found[1] == remembered[1])
         if path.is_file():
             path.write_bytes(good)
@@ -195,7 +195,7 @@ def test_damaged_memory_of_streams_is_ignored(synced: Site, rng: random.Random, 
 
 
 def test_lock_file_of_any_content_locks(site: Site, rng: random.Random) -> None:
-    """What stands in the lock file only tells who holds it."""
+    """The landing is locked whatever the lock file contains; its text only names the process that holds the lock."""
     site.sync()
     landing = Landing(site.config.landing_folder)
     lock = landing.folder / "lock"
@@ -211,7 +211,7 @@ def test_lock_file_of_any_content_locks(site: Site, rng: random.Random) -> None:
 
 @pytest.mark.parametrize("place", ["headers", "blocks", "end"])
 def test_damaged_warehouse_is_told_and_left_alone(synced: Site, rng: random.Random, place: str) -> None:
-    """Flipped bytes in a header or a block, or a lost end: exit 2, nothing is written, another file can be made."""
+    """If the warehouse is damaged, a sync exits with 2 and writes nothing; without the file, syncs work again."""
     path = synced.config.warehouse
     good = path.read_bytes()
     synced.world.update_version(synced.world.truth()[0].image_name, 1)
@@ -238,7 +238,7 @@ def test_damaged_warehouse_is_told_and_left_alone(synced: Site, rng: random.Rand
 
 
 def commit_without_checkpoint(site: Site) -> Path:
-    """Have a committed load stand in DuckDB's log only, as after a kill; returns the log."""
+    """Leave a committed insert in DuckDB's log only, as a kill does; returns the log's path."""
     wal = site.config.warehouse.with_name(f"{site.config.warehouse.name}.wal")
     script = (
         "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); "
@@ -251,7 +251,7 @@ def commit_without_checkpoint(site: Site) -> Path:
 
 
 def test_damaged_log_of_the_warehouse_is_told_or_cut_at_a_commit(synced: Site, rng: random.Random) -> None:
-    """A flipped byte in DuckDB's log: the file is as before the commit or after it, or is reported as damaged."""
+    """With a flipped byte in DuckDB's log, a sync finds all rows of the commit or none, or it exits with 2."""
     wal = commit_without_checkpoint(synced)
     good, logged = synced.config.warehouse.read_bytes(), wal.read_bytes()
     seen = set()
@@ -271,7 +271,7 @@ def test_damaged_log_of_the_warehouse_is_told_or_cut_at_a_commit(synced: Site, r
 
 
 def test_kill_while_the_warehouse_is_made_leaves_none(site: Site) -> None:
-    """A first sync that dies between two migrations leaves no file that the next takes for another program's."""
+    """A first sync that is killed between two migrations leaves no warehouse, and the next sync makes one."""
     process = site.faulty("statement.migrations/001_tables:kill:1", "sync")
     _, told = process.communicate(timeout=60)
     assert process.returncode == -9, told
@@ -283,7 +283,7 @@ def test_kill_while_the_warehouse_is_made_leaves_none(site: Site) -> None:
 
 
 def test_two_makers_of_one_warehouse_keep_the_first(site: Site) -> None:
-    """A warehouse that appears while another is made is kept, never replaced."""
+    """A warehouse that appears while a sync makes its own is kept: this sync fails, and the next one uses it."""
 
     def appear(effect: Effect, subject: str) -> None:
         if (effect, subject) == (Effect.LINK, "warehouse"):

@@ -1,4 +1,4 @@
-"""Versions and images that go: proved before they are marked, with evidence, and never for want of an answer."""
+"""Deleted versions and images are marked with evidence, only after a proof, never because an answer is missing."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ HOUR_MS = 3_600_000
 
 
 def site_of(served: ServeWorld, *, images: int = 4, versions: int = 20, largest: int | None = None) -> Site:
-    """A site whose clock stands at noon."""
+    """A site whose clock is frozen at noon."""
     clock = VirtualClock(frozen_at=NOON_MS)
     return served(generate(19, images=images, versions_per_image=versions, largest=largest, clock=clock))
 
 
 def synced_site(served: ServeWorld, *, versions: int = 20) -> Site:
-    """The same of four images, read once."""
+    """A site of four images, synced once."""
 
     def make() -> Site:
         site = site_of(served, versions=versions)
@@ -52,7 +52,7 @@ def names(site: Site) -> list[str]:
 
 
 def deny(operation: str) -> Fault:
-    """A fault by which IAM refuses an operation."""
+    """A fault: IAM denies this operation."""
 
     async def fault(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
         if exchange.operation != operation:
@@ -75,7 +75,7 @@ def tombstones(site: Site) -> list[tuple[object, ...]]:
 
 
 def test_deleted_version_is_marked_once_describe_confirms(served: ServeWorld) -> None:
-    """A version that a listing lacks is asked for, then marked with evidence and the interval in which it went."""
+    """A version that a listing lacks is looked up, then marked with evidence and the interval of its deletion."""
     site = synced_site(served)
     name = names(site)[0]
     site.simulator.clock.advance(HOUR_MS)
@@ -96,7 +96,7 @@ def test_deleted_version_is_marked_once_describe_confirms(served: ServeWorld) ->
 
 
 def test_row_28_absent_version_that_describe_finds_stays(served: ServeWorld) -> None:
-    """A list that lags behind and omits a live version deletes nothing; the phantom is counted."""
+    """If a listing omits a live version, nothing is deleted, and the phantom is counted."""
     site = synced_site(served)
     name = names(site)[0]
     site.world.create_version(name)
@@ -118,7 +118,7 @@ def test_row_28_absent_version_that_describe_finds_stays(served: ServeWorld) -> 
 
 
 def test_deletion_without_describe_needs_two_listings(served: ServeWorld) -> None:
-    """Where IAM refuses DescribeImageVersion, a second complete listing has to lack the version too."""
+    """If DescribeImageVersion is denied, a version is deleted only if a second complete listing lacks it too."""
     site = synced_site(served)
     name = names(site)[0]
     site.world.delete_version(name, 7)
@@ -131,7 +131,7 @@ def test_deletion_without_describe_needs_two_listings(served: ServeWorld) -> Non
 
 
 def test_deleted_image_takes_its_versions_along(served: ServeWorld) -> None:
-    """An image that is gone from the list is asked for; its versions and its own row are marked."""
+    """An image that the list lacks is looked up once; its versions and its own row are marked as deleted."""
     site = synced_site(served, versions=5)
     name = names(site)[1]
     site.world.delete_image(name)
@@ -149,7 +149,7 @@ def test_deleted_image_takes_its_versions_along(served: ServeWorld) -> None:
 
 
 def test_image_that_only_the_list_of_images_lacks_stays(served: ServeWorld) -> None:
-    """A list of images that lags behind deletes nothing: the image's own listing is read as ever."""
+    """If the list of images omits a live image, nothing is deleted: the image's versions are listed as usual."""
     site = synced_site(served)
     name = names(site)[1]
 
@@ -169,7 +169,7 @@ def test_image_that_only_the_list_of_images_lacks_stays(served: ServeWorld) -> N
 
 @pytest.mark.parametrize("operation", ["ListImageVersions", "ListImages"])
 def test_denied_listing_deletes_nothing(served: ServeWorld, operation: str) -> None:
-    """What may not be read proves nothing."""
+    """If a listing is denied, a sync exits with 3 and deletes nothing."""
     site = synced_site(served)
     site.world.delete_version(names(site)[0], 7)
     before = site.stored()
@@ -181,7 +181,7 @@ def test_denied_listing_deletes_nothing(served: ServeWorld, operation: str) -> N
 
 
 def test_deleted_versions_of_a_large_image_cost_what_the_plan_says(served: ServeWorld) -> None:
-    """100 deletions among 5,000 versions: two full listings and one Describe each; a quiet image one listing."""
+    """100 deletions of 5,000 versions cost two full listings and one Describe each; a quiet full sync one listing."""
     site = site_of(served, images=1, versions=0, largest=5000)
     site.sync()
     name = names(site)[0]
@@ -201,7 +201,7 @@ def test_deleted_versions_of_a_large_image_cost_what_the_plan_says(served: Serve
 
 
 def test_few_deletions_of_a_large_image_cost_one_describe_each(served: ServeWorld) -> None:
-    """Fewer suspects than pages: each is asked for, and the listing is not read again."""
+    """If there are fewer suspects than pages, each suspect is looked up, and the listing is not read again."""
     site = site_of(served, images=1, versions=0, largest=1000)
     site.sync()
     name = names(site)[0]
@@ -215,7 +215,7 @@ def test_few_deletions_of_a_large_image_cost_one_describe_each(served: ServeWorl
 
 
 def test_numbers_that_were_gone_before_our_time_are_asked_for_once(served: ServeWorld) -> None:
-    """Holes in a first listing are settled once, remembered, and never asked for again."""
+    """Version numbers that a first listing lacks are looked up once, stored as absent, and never looked up again."""
     site = site_of(served, images=1, versions=0, largest=600)
     name = names(site)[0]
     for number in (100, 101, 102, 350):
@@ -232,7 +232,7 @@ def test_numbers_that_were_gone_before_our_time_are_asked_for_once(served: Serve
 
 
 def test_new_number_that_is_gone_already_is_accounted_for(served: ServeWorld) -> None:
-    """A version made and deleted between two runs leaves a hole in the numbers, which is confirmed."""
+    """A version created and deleted between two runs leaves a gap in the numbers, which one Describe confirms."""
     site = site_of(served, images=1, versions=0, largest=300)
     site.sync()
     name = names(site)[0]
@@ -247,7 +247,7 @@ def test_new_number_that_is_gone_already_is_accounted_for(served: ServeWorld) ->
 
 
 def test_mass_deletion_is_stopped_and_can_be_allowed(served: ServeWorld) -> None:
-    """More than 30 % of a scope's versions gone: nothing is deleted, exit 9; allowed, all of it is."""
+    """If over 30 % of a scope's versions are gone, a sync exits with 9; it deletes only with --allow-mass-delete."""
     site = synced_site(served)
     name = names(site)[0]
     for number in range(1, 19):
@@ -267,7 +267,7 @@ def test_mass_deletion_is_stopped_and_can_be_allowed(served: ServeWorld) -> None
 
 
 def test_row_32_all_images_gone_is_stopped_by_the_breaker(served: ServeWorld) -> None:
-    """A scope that suddenly has no image at all loses nothing unless it is allowed to."""
+    """If all images of a scope are gone, a sync exits with 9; it deletes only with --allow-mass-delete."""
     site = synced_site(served)
     for name in names(site):
         site.world.delete_image(name)
@@ -279,7 +279,7 @@ def test_row_32_all_images_gone_is_stopped_by_the_breaker(served: ServeWorld) ->
 
 
 def test_row_31_deleted_and_recreated_image_closes_the_old_incarnation(served: ServeWorld) -> None:
-    """The old numbers that the new image lacks are deleted; the ones it has again are re-created."""
+    """If an image is recreated, the versions that it lacks are deleted, and those that it has again are recreated."""
     site = synced_site(served, versions=3)
     name = names(site)[0]
     site.simulator.clock.advance(HOUR_MS)
@@ -307,7 +307,7 @@ def test_row_31_deleted_and_recreated_image_closes_the_old_incarnation(served: S
 
 
 def test_tombstone_that_proves_wrong_is_lifted(served: ServeWorld) -> None:
-    """A version that comes back with the same creation time has reappeared, and its history has no hole."""
+    """A deleted version that is listed again with the same creation time reappears, and its history has no gap."""
     site = synced_site(served, versions=5)
     name = names(site)[0]
     row = next(row for row in site.world.truth() if (row.image_name, row.version) == (name, 2))
@@ -330,14 +330,14 @@ def test_tombstone_that_proves_wrong_is_lifted(served: ServeWorld) -> None:
 
 
 def appears_again(site: Site, row: VersionTruth) -> None:
-    """A deleted version is listed once more, as it was."""
+    """List the deleted version in one sync again, unchanged, and delete it again."""
     site.world.put_version(row.image_name, recorded(row))
     site.sync()
     site.world.delete_version(row.image_name, row.version)
 
 
 def is_set_ahead(site: Site, row: VersionTruth) -> None:
-    """A deleted version is listed once more, and was last modified tomorrow."""
+    """List the deleted version in one sync again, as modified tomorrow, and delete it again."""
     record = recorded(row)
     site.world.put_version(
         row.image_name, msgspec.structs.replace(record, last_modified_ms=NOON_MS + 24 * HOUR_MS)
@@ -347,11 +347,11 @@ def is_set_ahead(site: Site, row: VersionTruth) -> None:
 
 
 def stays_away(site: Site, row: VersionTruth) -> None:
-    """Nothing happens."""
+    """Do nothing."""
 
 
 def recorded(row: VersionTruth) -> VersionRecord:
-    """What puts a version back as it was."""
+    """The record that puts a version back unchanged."""
     return VersionRecord(
         version=row.version,
         creation_ms=row.creation_ms,
@@ -366,7 +366,7 @@ def recorded(row: VersionTruth) -> VersionRecord:
 def test_next_life_ends_the_one_before(
     served: ServeWorld, meanwhile: Callable[[Site, VersionTruth], None], noticed: bool
 ) -> None:
-    """An image is made again before the upper bound of what was last known of it: no state ends before it begins."""
+    """If an image is recreated before the upper bound of its last known state, no state ends before it begins."""
     site = synced_site(served, versions=3)
     name = names(site)[0]
     row = next(row for row in site.world.truth() if (row.image_name, row.version) == (name, 1))
@@ -393,7 +393,7 @@ def test_next_life_ends_the_one_before(
 
 
 def test_deleting_is_a_live_state(served: ServeWorld) -> None:
-    """A version that is being deleted lives until it is gone."""
+    """A version in the status DELETING is live until it is gone."""
     site = site_of(served)
     site.simulator.behaviour = Behaviour(delete_ms=2 * HOUR_MS)
     site.sync()
@@ -407,7 +407,7 @@ def test_deleting_is_a_live_state(served: ServeWorld) -> None:
 
 
 def test_row_37_modification_time_that_goes_back_is_taken_from_a_full_listing(served: ServeWorld) -> None:
-    """The newest full listing wins over an older state with a later time; history stays in order."""
+    """A full listing replaces a stored state even if its modification time is earlier; the history stays in order."""
     site = site_of(served, versions=5)
     name = names(site)[0]
     record = VersionRecord(version=6, creation_ms=NOON_MS - 10, last_modified_ms=NOON_MS, status="CREATED")

@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """None of AWS's variables."""
+    """An environment without AWS's variables."""
     return {"PATH": "/usr/bin", "PYTHONPATH": ":".join([str(ROOT), *sys.path[1:]]), "TMPDIR": str(folder)}
 
 
 def run_demo(folder: Path) -> subprocess.CompletedProcess[str]:
-    """The demo in an interpreter of its own."""
+    """Run the demo in a new interpreter."""
     return subprocess.run(
         [sys.executable, "-m", "image_history", "demo"],
         cwd=folder,
@@ -35,7 +35,7 @@ def run_demo(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_demo_shows_a_first_sync_a_change_and_exactly_that_change(tmp_path: Path) -> None:
-    """At least 40 images and 3,000 versions, one image above 1,000; the second sync counts what was announced."""
+    """The demo has at least 40 images and 3,000 versions; its second sync counts exactly the announced changes."""
     outcome = run_demo(tmp_path)
     assert outcome.returncode == 0, outcome.stderr
     announced = re.search(r"account with (\d+) images and ([\d,]+) image versions", outcome.stdout)
@@ -59,7 +59,7 @@ def test_demo_shows_a_first_sync_a_change_and_exactly_that_change(tmp_path: Path
 
 
 def test_demo_keeps_its_warehouse_when_asked(tmp_path: Path) -> None:
-    """With --keep the warehouse stays and can be asked."""
+    """`demo --keep` keeps the warehouse."""
     process = spawn(["demo", "--keep", "kept"], folder=tmp_path, environment=environment(tmp_path))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
@@ -67,7 +67,7 @@ def test_demo_keeps_its_warehouse_when_asked(tmp_path: Path) -> None:
 
 
 def test_demo_opens_its_report(tmp_path: Path) -> None:
-    """--open hands the report to the browser; the end says how a deletion is known, and what to do next."""
+    """`demo --open` opens the report in the browser, and prints the proof of a deletion and the next steps."""
     tools = tmp_path / "tools"
     tools.mkdir()
     opener = tools / "xdg-open"

@@ -1,4 +1,4 @@
-"""Details: what DescribeImageVersion and ListAliases tell, asked for where it is owed, with its history."""
+"""Details: what DescribeImageVersion and ListAliases return, called for versions that owe details, with a history."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def site(served: ServeWorld) -> Site:
 
 
 def one_image(served: ServeWorld, versions: int, behaviour: Behaviour | None = None) -> Site:
-    """One image, `base`, with so many versions; the first has the alias `prod`."""
+    """One image, `base`, with this many versions; the first has the alias `prod`."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
     world.create_image("base")
     for number in range(versions):
@@ -41,13 +41,13 @@ def one_image(served: ServeWorld, versions: int, behaviour: Behaviour | None = N
 
 
 def assert_detailed(site: Site) -> None:
-    """Every live version is stored with the details that AWS tells, and all tables agree."""
+    """Every live version is stored with the details that AWS has, and all tables agree."""
     assert set(site.ask(STORED)) == true_details(site.world)
     site.assert_true()
 
 
 def test_details_of_128_images_are_the_truth(served: ServeWorld) -> None:
-    """One call of each a version, and every member is stored; a quiet sync then asks for nothing."""
+    """A first sync makes each call once for each version and stores every member; a quiet sync makes no such call."""
     site = served(small_world(images=128, versions=1))
     report = detailed(site)
     assert asked(site) == (128, 128)
@@ -65,7 +65,7 @@ def test_details_of_128_images_are_the_truth(served: ServeWorld) -> None:
 
 
 def test_details_that_are_off_cost_nothing(served: ServeWorld) -> None:
-    """Without the setting neither call is made, and nothing of it is stored."""
+    """Without the setting `details`, neither call is made, and no details are stored."""
     site = served(small_world())
     site.sync()
     assert asked(site) == (0, 0)
@@ -76,7 +76,7 @@ def test_details_that_are_off_cost_nothing(served: ServeWorld) -> None:
 
 
 def test_only_changed_versions_are_asked_for(site: Site) -> None:
-    """A new and a touched version cost a call of each; all others cost none."""
+    """A new version and an updated version cost one call of each kind; all other versions cost none."""
     name = site.world.truth()[0].image_name
     site.simulator.clock.advance(60_000)
     site.world.create_version(name, details=VersionDetails(processor="GPU", release_notes="new"))
@@ -92,7 +92,7 @@ def test_only_changed_versions_are_asked_for(site: Site) -> None:
 
 
 def test_moved_alias_is_found_by_details_every(site: Site) -> None:
-    """No list tells of it; a week later both versions have an event, between the two looks at them."""
+    """A moved alias is found after `details_every`; both versions get an event dated between their two lookups."""
     name = site.world.truth()[0].image_name
     site.world.move_alias(name, "latest", 1)
     detailed(site)
@@ -115,7 +115,7 @@ def test_moved_alias_is_found_by_details_every(site: Site) -> None:
 
 
 def test_alias_that_moves_there_and_back_has_its_history(served: ServeWorld) -> None:
-    """Each look that finds it elsewhere is an event of both versions; what was known at each stays so."""
+    """Each lookup that finds the alias moved adds an event to both versions; earlier states stay as they were."""
     site = one_image(served, 2)
     always = timedelta(0)
     detailed(site, details_every=always)
@@ -148,7 +148,7 @@ def test_alias_that_moves_there_and_back_has_its_history(served: ServeWorld) -> 
 
 
 def test_new_version_takes_its_alias_from_the_one_that_had_it(served: ServeWorld) -> None:
-    """The version that lost it shows no trace in the list; it is asked in the same sync, for its aliases only."""
+    """If a new version takes an alias, the same sync looks up the aliases of the version that lost it."""
     site = one_image(served, 3)
     detailed(site)
     site.world.create_version("base", aliases=["prod"])
@@ -158,7 +158,7 @@ def test_new_version_takes_its_alias_from_the_one_that_had_it(served: ServeWorld
 
 
 def test_alias_that_moves_between_two_looks_is_at_one_version_only(served: ServeWorld) -> None:
-    """It was seen at both: both are asked again before anything is loaded."""
+    """If an alias moves between the lookups of two versions, both are looked up again before the load."""
     site = one_image(served, 2)
     detailed(site, concurrency=1)
     site.simulator.clock.advance(8 * DAY_MS)
@@ -169,7 +169,7 @@ def test_alias_that_moves_between_two_looks_is_at_one_version_only(served: Serve
 
 
 def test_version_that_is_being_created_is_asked_for_when_it_is_there(served: ServeWorld) -> None:
-    """CREATING has no container image yet: no call is spent on it; CREATED is a change, and is asked for."""
+    """A version in the status CREATING, which has no container image yet, is looked up only when it is CREATED."""
     site = one_image(served, 0, Behaviour(create_ms=60_000))
     site.world.create_version(
         "base", aliases=["prod"], details=VersionDetails(container_image="r/i@sha256:ab")
@@ -183,7 +183,7 @@ def test_version_that_is_being_created_is_asked_for_when_it_is_there(served: Ser
 
 
 def test_listed_version_that_describe_does_not_find_is_owed(served: ServeWorld) -> None:
-    """Row 29: a list may lag behind a deletion; nothing fails or is made up, and it ends as deleted."""
+    """Row 29: if Describe does not find a listed version, it has no details; a later sync marks it as deleted."""
     site = one_image(served, 2, Behaviour(list_lag_ms=30_000))
     site.simulator.clock.advance(60_000)
     site.world.delete_version("base", 2)
@@ -202,7 +202,7 @@ def test_listed_version_that_describe_does_not_find_is_owed(served: ServeWorld) 
 
 
 def test_incarnation_keeps_its_own_details(served: ServeWorld) -> None:
-    """A version that is deleted and made again while it is read is not given the details of the other one."""
+    """If a version is recreated during a sync, the stored incarnation does not get the details of the new one."""
     site = one_image(served, 1)
 
     def again() -> None:
@@ -220,7 +220,7 @@ def test_incarnation_keeps_its_own_details(served: ServeWorld) -> None:
 
 
 def test_deleted_version_takes_its_last_details_with_it(site: Site) -> None:
-    """The event of a deletion has the details that were known, and the aliases have moved to nowhere."""
+    """The event of a deletion has the last known aliases, and alias_moves shows the move to no version."""
     name = site.world.truth()[0].image_name
     site.world.delete_version(name, 3)
     detailed(site)
@@ -232,7 +232,7 @@ def test_deleted_version_takes_its_last_details_with_it(site: Site) -> None:
 
 
 def test_answers_are_stored_as_they_are(served: ServeWorld) -> None:
-    """Horovod is false where nobody said, as AWS has it; a value that is new is kept and noted; lists are paged."""
+    """Horovod is false by default, as at AWS; an unknown value is stored and reported as drift; aliases are paged."""
     site = one_image(served, 2)
     site.world.update_version("base", 1, details=VersionDetails(processor="TPU", vendor_guidance="STABLE"))
     for number in range(150):
@@ -248,7 +248,7 @@ def test_answers_are_stored_as_they_are(served: ServeWorld) -> None:
 
 
 def test_details_are_kept_by_syncs_without_them(site: Site) -> None:
-    """A version that changes meanwhile keeps what is known of it, and owes it again once details are on."""
+    """In a sync without details, a changed version keeps its details; the next sync with details looks it up."""
     name = site.world.truth()[0].image_name
     site.simulator.clock.advance(60_000)
     site.world.set_status(name, 1, "DELETE_FAILED", failure_reason="in use")
@@ -261,7 +261,7 @@ def test_details_are_kept_by_syncs_without_them(site: Site) -> None:
 
 
 def test_views_tell_of_frameworks_digests_and_archived_versions(site: Site) -> None:
-    """Each view has what the details say, of live versions."""
+    """The views of digests, frameworks and archived versions show the details of the live versions."""
     truth = site.world.truth()
     digests = {
         (row.image_name, row.version): (row.details.container_image or "").partition(":")[2] for row in truth

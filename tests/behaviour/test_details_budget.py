@@ -1,4 +1,4 @@
-"""Details on a budget: a large first sync spreads over several, and what is asked for most comes first."""
+"""Details with a budget of calls: they are spread over several syncs, and the newest versions come first."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def site(served: ServeWorld) -> Site:
 
 
 def test_budget_spreads_details_over_syncs_the_newest_versions_first(site: Site) -> None:
-    """Each sync makes so many calls, and the plan tells them; what is asked for most comes first."""
+    """Each sync makes as many calls as its budget and the plan say; the newest version of each image comes first."""
     newest = dict[Any, Any](
         list[Any](site.ask("SELECT image_name, max(version) FROM image_versions GROUP BY image_name"))
     )
@@ -64,8 +64,8 @@ def test_budget_spreads_details_over_syncs_the_newest_versions_first(site: Site)
 
 
 def test_killed_sync_goes_on_with_what_its_budget_leaves(site: Site) -> None:
-    """Calls that were made, and whose answers are landed, count for the run that is continued."""
-    # One look a file, and the third file is not written any more.
+    """If a killed run is continued, the calls whose answers it had landed count towards the budget."""
+    # One lookup for each file; the kill happens before the third file has its name.
     site.config = msgspec.structs.replace(site.config, checkpoint_rows=1, concurrency=1)
     seen: list[str] = []
 
@@ -80,13 +80,13 @@ def test_killed_sync_goes_on_with_what_its_budget_leaves(site: Site) -> None:
     report = site.sync()
     assert report.resumed
     ((known,),) = site.ask("SELECT count(etl_described_at) + count(etl_aliases_at) FROM image_versions")
-    # The answers of one look are lost.
+    # The answers of one lookup are lost.
     assert 8 <= int(str(known)) <= 10
     assert report.details_left == 48 - int(str(known))
 
 
 def test_refused_versions_use_up_no_budget(site: Site) -> None:
-    """What IAM refuses for an image is not asked for again, and others come in its place."""
+    """If ListAliases is denied for one image, eight syncs with a budget still store all other details."""
     refuse = deny("ListAliases")
 
     async def fault(request: web.Request, exchange: Exchange) -> web.StreamResponse | None:

@@ -1,4 +1,4 @@
-"""Details that are denied, throttled, failing or interrupted: what is known stays, what is missing comes later."""
+"""Details that are denied, throttled, failing or interrupted: stored details stay, and a later sync adds the rest."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ ONE_BY_ONE = {
 
 
 def assert_detailed(site: Site) -> None:
-    """Every live version is stored with the details that AWS tells, and all tables agree."""
+    """Every live version is stored with the details that AWS has, and all tables agree."""
     assert set(site.ask(STORED)) == true_details(site.world)
     site.assert_true()
 
 
 @pytest.mark.parametrize("operation", CALLS)
 def test_denied_call_leaves_nulls_and_says_so(served: ServeWorld, operation: str) -> None:
-    """The run is whole, the other call is answered, coverage has AWS's words; once allowed, it is made up for."""
+    """If one call is denied, the run completes and coverage has AWS's message; when allowed, the rest is added."""
     site = served(small_world(images=4, versions=2))
     site.simulator.faults = (FaultRule(kind="access_denied", operation=operation),)
     report = detailed(site, concurrency=1)
@@ -76,7 +76,7 @@ def test_denied_call_leaves_nulls_and_says_so(served: ServeWorld, operation: str
 
 @pytest.mark.parametrize("operation", CALLS)
 def test_denied_call_never_overwrites_what_is_known(served: ServeWorld, operation: str) -> None:
-    """A version that changes after the permission was lost keeps its details; no event tells of their loss."""
+    """If a call is denied, a changed version keeps its stored details, and no event shows a loss of them."""
     site = detailed_once(served)
     before = set(site.ask(STORED))
     site.simulator.faults = (FaultRule(kind="access_denied", operation=operation),)
@@ -90,7 +90,7 @@ def test_denied_call_never_overwrites_what_is_known(served: ServeWorld, operatio
 
 
 def test_denied_image_keeps_no_other_from_being_asked(served: ServeWorld) -> None:
-    """A policy that spares some images costs a call for each of them, whatever the number of its versions."""
+    """If a call is denied for some images, each of them costs one call, and all other images are looked up."""
     site = served(small_world(images=5))
     first, second, *_ = names = sorted({row.image_name for row in site.world.truth()})
     site.simulator.faults = tuple(
@@ -103,7 +103,7 @@ def test_denied_image_keeps_no_other_from_being_asked(served: ServeWorld) -> Non
 
 
 def test_throttled_details_are_retried(served: ServeWorld) -> None:
-    """Throttling costs attempts, which are counted, and nothing else."""
+    """Throttled calls are counted and retried, and all details are stored."""
     site = served(small_world())
     site.simulator.faults = tuple(FaultRule(kind="throttling", operation=each, every=4) for each in CALLS)
     report = detailed(site, concurrency=1)
@@ -113,7 +113,7 @@ def test_throttled_details_are_retried(served: ServeWorld) -> None:
 
 
 def test_details_that_fail_are_read_by_the_next_sync(served: ServeWorld) -> None:
-    """One image whose descriptions fail makes the run partial; its rows are loaded, and only it is asked again."""
+    """If Describe fails for one image, the run is partial but loads all rows; the next sync repeats failed calls."""
     site = served(small_world())
     name = site.world.truth()[0].image_name
     site.simulator.faults = (
@@ -134,7 +134,7 @@ def test_details_that_fail_are_read_by_the_next_sync(served: ServeWorld) -> None
 
 
 def test_scope_that_stops_answering_is_loaded_as_far_as_it_came(served: ServeWorld) -> None:
-    """After three calls that fail in a row the rest is left for later: details delay no load."""
+    """After three failed calls in a row, a sync leaves the other details for the next sync and loads its rows."""
     site = served(small_world(images=5))
     site.simulator.faults = tuple(FaultRule(kind="unavailable", operation=each, start=3) for each in CALLS)
     report = detailed(site, concurrency=1)
@@ -149,7 +149,7 @@ def test_scope_that_stops_answering_is_loaded_as_far_as_it_came(served: ServeWor
 
 
 def test_lost_credentials_end_the_details_and_not_the_run(served: ServeWorld) -> None:
-    """Credentials that expire between listing and details cost what is missing, until they are new."""
+    """If credentials become invalid during the details, the rows are loaded; a later sync adds the details."""
     site = served(small_world())
     site.simulator.faults = (
         FaultRule(kind="unknown_credentials", operation="DescribeImageVersion", start=2),
@@ -163,13 +163,13 @@ def test_lost_credentials_end_the_details_and_not_the_run(served: ServeWorld) ->
 
 
 def landed_details(site: Site) -> int:
-    """How many looks are in the landing. A last file may have none, only what calls have cost."""
+    """How many lookups are in the landing folder. The last file may hold none, but only counts of calls."""
     (run,) = Landing(site.config.landing_folder).runs()
     return sum(pq.read_metadata(path).num_rows for path in run.details.files)
 
 
 def test_killed_sync_asks_for_no_landed_detail_again(served: ServeWorld) -> None:
-    """The next sync goes on with the rest, unless a file was damaged, and ends as if nothing had been."""
+    """After a kill, the next sync looks up only the details that are not landed; it refuses a damaged file."""
     site = served(small_world(images=4))
     assert killed(site, "fsync folder.details:kill:4") == -signal.SIGKILL
     assert landed_details(site) == 4
@@ -188,7 +188,7 @@ def test_killed_sync_asks_for_no_landed_detail_again(served: ServeWorld) -> None
 
 
 def killed(site: Site, fault: str) -> int:
-    """Sync with a fault, in a process of its own; how it ended."""
+    """Run a sync with a fault in its own process; returns its exit code."""
     process = site.faulty(fault, "sync", **ONE_BY_ONE)
     process.communicate(timeout=60)
     assert process.returncode is not None
@@ -196,7 +196,7 @@ def killed(site: Site, fault: str) -> int:
 
 
 def test_interrupted_sync_keeps_the_details_that_it_has(served: ServeWorld) -> None:
-    """Ctrl-C between two looks leaves what was read in the landing, and nothing is asked twice."""
+    """On Ctrl-C between two lookups, the lookups so far stay in the landing folder, and none of them is repeated."""
     site = served(small_world(images=4))
     process: list[Any] = []
     with meanwhile(site, "ListAliases", lambda: process[0].send_signal(signal.SIGINT), nth=5):
@@ -211,7 +211,7 @@ def test_interrupted_sync_keeps_the_details_that_it_has(served: ServeWorld) -> N
 
 
 def test_plan_counts_the_calls_for_details(served: ServeWorld) -> None:
-    """What is due costs a call of each, by what is stored; new images are unknown, and off means none."""
+    """The plan counts one call of each kind for each version that owes details, and none if details are off."""
     site = served(small_world())
     site.sync()
     config = replace(site.config, details_every=timedelta(days=20_000))

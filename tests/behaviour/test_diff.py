@@ -1,4 +1,4 @@
-"""The verb diff: what is known at the end of a time and was not at its beginning, over all images."""
+"""The verb diff: what the warehouse learned between two instants, over all images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATE = (
 
 
 def at(milliseconds: int) -> str:
-    """An instant as one writes it on the command line."""
+    """An instant in the form that the command line takes."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
 
 
@@ -60,7 +60,7 @@ def change(telling: TellWorld) -> Told:
 
 
 def test_diff_counts_what_changed_in_each_image(changed: Told) -> None:
-    """A row an image with its figures, and a total; what came and went in between is transient."""
+    """`diff` prints counts for each image, and a total; a version that was created and deleted since is transient."""
     one, two, three = names(changed)
     answered = changed("diff", "--since", at(NOON_MS + 2))
     assert (answered.code, answered.err) == (0, "")
@@ -82,7 +82,7 @@ def test_diff_counts_what_changed_in_each_image(changed: Told) -> None:
 
 
 def test_diff_details_say_what_became_of_each_version(changed: Told) -> None:
-    """--details has a row a version with its state before and after, and the change in words."""
+    """`diff --details` has a row for each version, with its status before and after, and the change in words."""
     one, two, three = names(changed)
     rows = changed.rows("diff", "--since", at(NOON_MS + 2), "--details")
     assert [
@@ -107,7 +107,7 @@ def test_diff_details_say_what_became_of_each_version(changed: Told) -> None:
 
 
 def test_diff_knows_what_came_back(telling: TellWorld) -> None:
-    """A version that was marked deleted before the time, and is listed again in it, reappeared."""
+    """A version that was deleted before --since, and is listed again after it, has reappeared."""
     told = telling(images=1, versions=3)
     told.site.sync()
     row = told.site.world.truth()[1]
@@ -132,7 +132,7 @@ def test_diff_knows_what_came_back(telling: TellWorld) -> None:
 
 
 def test_diff_is_the_step_from_one_knowledge_to_another(telling: TellWorld, rng: random.Random) -> None:
-    """Between any two instants: what was known at the first, changed by the diff, is what was known at the second."""
+    """For any two instants, the versions known at the first, changed by the diff, are those known at the second."""
     told = telling(images=3, versions=5)
     world = told.site.world
     instants = [NOON_MS - 1]
@@ -182,7 +182,7 @@ def test_diff_is_the_step_from_one_knowledge_to_another(telling: TellWorld, rng:
 
 
 def test_diff_of_a_time_that_has_passed_never_changes(changed: Told) -> None:
-    """What is learned later, however old it is at AWS, does not change an earlier diff."""
+    """A diff up to an instant in the past stays the same after later syncs."""
     ended = changed.clock.now_ms() + 2
     asked = ("diff", "--since", at(NOON_MS + 2), "--until", at(ended), "--details")
     changed.clock.advance(HOUR_MS)
@@ -195,7 +195,7 @@ def test_diff_of_a_time_that_has_passed_never_changes(changed: Told) -> None:
 
 
 def test_diff_since_a_duration_goes_by_the_clock(changed: Told) -> None:
-    """7d is seven days before now; with nothing learned since, nothing changed."""
+    """A duration counts back from now; if no run is in that time, diff prints that nothing changed."""
     rows = changed.rows("diff", "--since", "30m")
     assert [(row["created"], row["deleted"]) for row in rows] == [(0, 1)]
     changed.clock.advance(DAY_MS)
@@ -208,7 +208,7 @@ def test_diff_since_a_duration_goes_by_the_clock(changed: Told) -> None:
 
 
 def test_diff_from_before_the_first_run_says_that_all_is_new(telling: TellWorld) -> None:
-    """Nobody may take the first sync for a thousand changes."""
+    """If --since is before the first run, diff says that nothing was known then."""
     told = telling(images=3, versions=4)
     told.site.sync()
     told.clock.advance(HOUR_MS)
@@ -228,14 +228,14 @@ def test_diff_from_before_the_first_run_says_that_all_is_new(telling: TellWorld)
     ],
 )
 def test_diff_refuses_a_time_that_is_none(telling: TellWorld, arguments: list[str], sentence: str) -> None:
-    """Exit 2 with what is wrong."""
+    """`diff` exits with 2 and says what is wrong with the time."""
     answered = telling(images=1, versions=1)("diff", *arguments)
     assert (answered.code, answered.out) == (2, "")
     assert sentence in answered.err
 
 
 def test_diff_takes_an_instant_in_any_zone(telling: TellWorld) -> None:
-    """An offset counts, a missing one is UTC, and a fraction of a second is not cut off."""
+    """An offset is respected, an instant without an offset is in UTC, and fractions of a second count."""
     told = telling(images=1, versions=1)
     told.site.sync()
     told.clock.advance(HOUR_MS)
@@ -245,7 +245,7 @@ def test_diff_takes_an_instant_in_any_zone(telling: TellWorld) -> None:
 
 
 def test_diff_fits_a_terminal_and_keeps_scopes_apart(telling: TellWorld) -> None:
-    """Two regions are two tables under their names, with one total; no line is wider than 80 columns."""
+    """Each region has its own table; only the counts have one total; no line is wider than 80 columns."""
     told = telling(images=3, versions=4, regions=2)
     (told.site.folder / "config.yaml").write_text("accounts: [{regions: [us-east-1, eu-west-1]}]\n")
     assert told("sync").code == 0

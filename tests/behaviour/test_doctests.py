@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the library's face are run."""
+"""The examples in the docstrings of the public library are run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.duckdb
 
 @pytest.mark.parametrize("module", [history, face, loading], ids=lambda module: module.__name__)
 def test_examples_do_what_they_show(ask: Desk, module: ModuleType) -> None:
-    """Each with a warehouse of six images, of which `image` is one."""
+    """Each example prints what it shows, on a warehouse of six images, one of which is `image`."""
     given = {
         "warehouse": image_history.Warehouse(ask.warehouse),
         "image": ask.image,
@@ -37,7 +37,7 @@ def test_examples_do_what_they_show(ask: Desk, module: ModuleType) -> None:
 
 
 def test_every_public_method_has_an_example() -> None:
-    """Whoever looks it up sees how it is called."""
+    """Every public method of Result and Warehouse has an example in its docstring."""
     for kind in (image_history.Result, image_history.Warehouse):
         for name, member in inspect.getmembers(kind):
             if not name.startswith("_"):
@@ -45,7 +45,7 @@ def test_every_public_method_has_an_example() -> None:
 
 
 def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, ask: Desk) -> None:
-    """In the path of a warehouse and of a configuration."""
+    """`~` is expanded in the path of a warehouse and of a configuration."""
     monkeypatch.setenv("HOME", str(ask.warehouse.parent))
     assert len(image_history.Warehouse(f"~/{ask.warehouse.name}").query("FROM images")) == 6
     (ask.warehouse.parent / "c.yaml").write_text("page_size: 7\n", encoding="utf-8")

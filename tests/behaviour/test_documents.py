@@ -1,4 +1,4 @@
-"""Each document that a verb prints with --json is what `schema --json VERB` says it is."""
+"""Each document that a verb prints with --json matches the schema that `schema --json VERB` prints."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["commanded", "commanding"]
 
 pytestmark = pytest.mark.duckdb
 
-# What prints rows of one's own choice, files or nothing has no document of its own.
+# These verbs have no document: they print rows that the user chooses, write files, or print no result.
 WITHOUT = {"completion", "demo", "export", "init", "manual", "query", "report", "shell", "simulate"}
 FORMATS = FormatChecker()
 
 
 def is_instant(value: object) -> bool:
-    """As every instant of ours in JSON: UTC, to the millisecond, marked Z."""
+    """Whether a text has the form of our instants in JSON: UTC, to the millisecond, with a Z."""
     return not isinstance(value, str) or (len(value), value[10:11], value[-1:]) == (24, "T", "Z")
 
 
@@ -34,7 +34,7 @@ FORMATS.checks("date-time")(is_instant)
 
 @cache
 def validator(verb: str) -> Draft202012Validator:
-    """Checks documents of a verb, by the schema that the command line prints."""
+    """A validator for the documents of a verb, by the schema that the command line prints."""
     from image_history.cli.schema import document_schema
 
     schema = json.loads(document_schema(verb))
@@ -43,7 +43,7 @@ def validator(verb: str) -> Draft202012Validator:
 
 
 def objects(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Every object that a schema describes, however deep."""
+    """Every object that a schema describes, at any depth."""
     if isinstance(schema, list):
         for each in schema:
             yield from objects(each)
@@ -55,7 +55,7 @@ def objects(schema: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def checked(desk: Commanded, *arguments: str, code: int = 0) -> Any:
-    """What a command prints with --json, validated."""
+    """The document that a command prints with --json, validated."""
     answered = desk(*arguments, "--json")
     assert answered.code == code, answered.err
     document = json.loads(answered.out)
@@ -66,7 +66,7 @@ def checked(desk: Commanded, *arguments: str, code: int = 0) -> Any:
 
 
 def test_every_verb_that_reports_has_a_schema() -> None:
-    """A verb is in one of two lists; a new one has to choose."""
+    """Each verb has a schema or is in WITHOUT, and each object of a schema says whether it allows more members."""
     assert {*verbs(), *WITHOUT} == set(VERBS)
     for verb in verbs():
         assert all(each.get("additionalProperties") is not None for each in objects(validator(verb).schema))
@@ -74,7 +74,7 @@ def test_every_verb_that_reports_has_a_schema() -> None:
 
 @pytest.fixture
 def busy(commanding: CommandWorld) -> Commanded:
-    """A site synced once, then one version deleted and one created; it publishes, also to a missing folder."""
+    """A site synced once; then one version is deleted and one created. It also publishes to a missing folder."""
     desk = commanding()
     (desk.folder / "config.yaml").write_text("publish: [{to: set}, {to: none/set}]\n", encoding="utf-8")
     checked(desk, "sync", code=4)
@@ -85,7 +85,7 @@ def busy(commanding: CommandWorld) -> Commanded:
 
 
 def test_documents_of_verbs_that_ask_aws(busy: Commanded) -> None:
-    """Sync, plan, check and publish, with failures and without."""
+    """The documents of sync, plan, check and publish match their schemas, with failures and without."""
     assert checked(busy, "plan")["calls"]["ListImages"]["low"] == 1
     report = checked(busy, "sync", code=4)
     assert (report["totals"]["rows"]["inserted"], report["totals"]["rows"]["deleted"]) == (1, 1)
@@ -99,7 +99,7 @@ def test_documents_of_verbs_that_ask_aws(busy: Commanded) -> None:
 
 
 def test_document_of_a_probe(commanded: Commanded) -> None:
-    """What `check --probe` found out, what it cost and how fast it asked; anything beside that is refused."""
+    """The document of `check --probe` matches its schema, which refuses members that the document does not have."""
     checked(commanded, "sync")
     document = checked(commanded, "check", "--probe")
     assert document["observations"]
@@ -109,7 +109,7 @@ def test_document_of_a_probe(commanded: Commanded) -> None:
 
 
 def test_documents_of_verbs_that_ask_the_warehouse(busy: Commanded) -> None:
-    """Status, runs, diff, log; of one image or run, and of all."""
+    """The documents of status, runs, diff and log match their schemas, for one image or run and for all."""
     checked(busy, "sync", code=4)
     name = busy.site.world.truth()[0].image_name
     (scope,) = checked(busy, "status")["scopes"]
@@ -124,7 +124,7 @@ def test_documents_of_verbs_that_ask_the_warehouse(busy: Commanded) -> None:
 
 
 def test_documents_of_a_scope_that_is_denied(commanded: Commanded) -> None:
-    """What fails is in the document too: in that of the sync, of its run, and of the status."""
+    """If a scope is denied, the documents of sync and runs match their schemas and show the failures."""
     commanded.site.simulator.fault = denying("ListImageVersions")
     assert {each["outcome"] for each in checked(commanded, "sync", code=3)["scopes"][0]["failures"]} == {
         "denied"
@@ -134,7 +134,7 @@ def test_documents_of_a_scope_that_is_denied(commanded: Commanded) -> None:
 
 
 def test_documents_of_list(commanded: Commanded) -> None:
-    """The versions of an image, with a token where there are more; without a name the images."""
+    """`list` prints the versions of an image, with a token if there are more, or, without a name, the images."""
     images = checked(commanded, "list")["Images"]
     assert [image["image_name"] for image in images] == sorted(
         {row.image_name for row in commanded.site.world.truth()}
@@ -145,7 +145,7 @@ def test_documents_of_list(commanded: Commanded) -> None:
 
 
 def test_documents_without_a_warehouse(commanded: Commanded) -> None:
-    """Queries and schema need none."""
+    """The documents of queries and schema need no warehouse and match their schemas."""
     assert {query["name"] for query in checked(commanded, "queries")} >= {"newest-versions", "alias-moves"}
     (one,) = checked(commanded, "queries", "@newest-versions")
     assert "SELECT" in one["sql"]
@@ -154,7 +154,7 @@ def test_documents_without_a_warehouse(commanded: Commanded) -> None:
 
 
 def test_schema_json_takes_a_verb_or_nothing(commanded: Commanded) -> None:
-    """--json alone is short for --format json; with a verb it is that verb's schema, with a table that table."""
+    """`schema --json` is short for --format json; with a verb it prints the verb's schema, with a table the table."""
     assert (
         json.loads(commanded("schema", "--json", "runs").out)["title"]
         == "What image-history runs --json prints"
@@ -169,6 +169,6 @@ def test_schema_json_takes_a_verb_or_nothing(commanded: Commanded) -> None:
 
 @pytest.mark.parametrize("verb", [verb for verb in verbs() if verb != "schema"])
 def test_json_contradicts_another_format(verb: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """--json is short for --format json on every verb, and nothing else."""
+    """On every verb, --json together with another --format exits with 2."""
     assert run([verb, "--format", "table", "--json", *(["--since", "1d"] if verb == "diff" else [])]) == 2
     assert "--json is short for --format json; --format table says otherwise." in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""The verb export: one file that equals the table, is equal for equal data, and is whole or not there."""
+"""The verb export: the file equals the table, has equal bytes for equal data, and is complete or not there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VIEWS = [name.partition("/")[2] for name in names("views") if "REPLACE VIEW" in 
 
 
 def stored(warehouse: Path, sql: str) -> pa.Table:
-    """The rows as DuckDB gives them."""
+    """The rows of a query as DuckDB returns them."""
     with WarehouseFile(warehouse).reading() as connection:
         table: pa.Table = connection.duck.sql(sql).to_arrow_table()
         return table
@@ -38,7 +38,7 @@ def stored(warehouse: Path, sql: str) -> pa.Table:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_export_of_a_table_has_its_schema_and_rows(ask: Desk, tmp_path: Path, table: Table) -> None:
-    """Parquet by default: types, nullability and meanings of the one table of columns, sorted by the key."""
+    """By default export writes Parquet with the schema's types, nullability and comments, sorted by the key."""
     answered = ask("export", table.name, "--output", "x.parquet")
     assert (answered.code, answered.err) == (0, "")
     exported = pq.read_table(tmp_path / "x.parquet")
@@ -58,7 +58,7 @@ def test_export_of_a_table_has_its_schema_and_rows(ask: Desk, tmp_path: Path, ta
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_export_of_a_view_has_its_rows(ask: Desk, tmp_path: Path, view: str) -> None:
-    """A view is exported like a table; its instants are milliseconds."""
+    """A view is exported like a table; its instants are in milliseconds."""
     assert ask("export", view, "--output", "x.parquet").code == 0
     exported = pq.read_table(tmp_path / "x.parquet")
     expected = stored(ask.warehouse, f"FROM {view} ORDER BY ALL")
@@ -67,7 +67,7 @@ def test_export_of_a_view_has_its_rows(ask: Desk, tmp_path: Path, view: str) -> 
 
 
 def test_export_is_image_versions_by_default(ask: Desk, tmp_path: Path) -> None:
-    """Without a name it is the main table, which pandas reads to the millisecond, nulls included."""
+    """Without a name, export writes image_versions; pandas reads its instants to the millisecond, and its nulls."""
     ask("export", "--output", "x.parquet")
     frame = pd.read_parquet(tmp_path / "x.parquet")
     assert list(frame.columns) == [column.name for column in IMAGE_VERSIONS.columns]
@@ -86,7 +86,7 @@ def test_export_is_image_versions_by_default(ask: Desk, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
 def test_export_of_equal_data_has_equal_bytes(ask: Desk, tmp_path: Path, suffix: str) -> None:
-    """However the rows lie in the warehouse, the file is the same."""
+    """The order of the rows in the warehouse does not change the bytes of the file."""
     shuffled = tmp_path / "shuffled.duckdb"
     shutil.copy(ask.warehouse, shuffled)
     with WarehouseFile(shuffled).writing() as connection:
@@ -101,7 +101,7 @@ def test_export_of_equal_data_has_equal_bytes(ask: Desk, tmp_path: Path, suffix:
 
 
 def test_export_takes_the_format_from_the_suffix_or_the_option(ask: Desk, tmp_path: Path) -> None:
-    """.csv and .jsonl mean what they say, no suffix is Parquet, and --format is stronger."""
+    """The suffixes .csv and .jsonl select the format, no suffix means Parquet, and --format overrides the suffix."""
     keys = stored(ask.warehouse, "SELECT image_name, version FROM image_versions ORDER BY ALL").to_pylist()
     for name in ("x.csv", "x.jsonl", "x"):
         ask("export", "--output", name)
@@ -117,7 +117,7 @@ def test_export_takes_the_format_from_the_suffix_or_the_option(ask: Desk, tmp_pa
 
 
 def test_export_of_a_query_keeps_its_order(ask: Desk, tmp_path: Path) -> None:
-    """SQL and saved queries, with parameters; their order is their own."""
+    """SQL and saved queries are exported with parameters; SQL keeps its own order."""
     ask(
         "export",
         "SELECT range AS n FROM range($n::BIGINT) ORDER BY n DESC",
@@ -134,7 +134,7 @@ def test_export_of_a_query_keeps_its_order(ask: Desk, tmp_path: Path) -> None:
 
 
 def test_export_is_private_and_replaces_whole(ask: Desk, tmp_path: Path) -> None:
-    """0600 whatever the umask and the old file's mode; no other file is left in the folder."""
+    """The file has mode 0600, even if it replaces a file with another mode, and no other file is left behind."""
     (tmp_path / "x.csv").write_text("old")
     (tmp_path / "x.csv").chmod(0o644)
     ask("export", "runs", "--output", "x.csv")
@@ -166,7 +166,7 @@ def test_export_is_private_and_replaces_whole(ask: Desk, tmp_path: Path) -> None
 def test_export_refuses_in_one_sentence(
     ask: Desk, tmp_path: Path, arguments: list[str], sentence: str
 ) -> None:
-    """Exit 2, one sentence; what was there stays, and nothing new is left."""
+    """A refused export exits with 2 and one sentence, keeps the old file, and leaves no new one."""
     (tmp_path / "x.csv").write_text("old")
     (tmp_path / "link.csv").symlink_to("x.csv")
     answered = ask("export", *arguments)
@@ -177,20 +177,20 @@ def test_export_refuses_in_one_sentence(
 
 
 def test_export_refuses_to_overwrite_the_warehouse(ask: Desk) -> None:
-    """The file that the rows come from stays."""
+    """`export` refuses to overwrite the warehouse."""
     answered = ask("export", "--output", str(ask.warehouse), "--format", "parquet")
     assert answered.code == 2
     assert "is the warehouse itself" in answered.err
 
 
 def answered(sql: str) -> list[tuple[Any, ...]]:
-    """What a plain DuckDB says."""
+    """The rows that plain DuckDB returns for a query."""
     with duckdb.connect() as connection:
         return connection.execute(sql).fetchall()
 
 
 def test_instants_in_json_lines_are_recognised(ask: Desk, tmp_path: Path) -> None:
-    """DuckDB without being told, pandas by the lines of docs/asking.md: no instant stays a text, none moves."""
+    """DuckDB by itself, and pandas with the code of docs/asking.md, read instants as timestamps of the same value."""
     path = tmp_path / "out.jsonl"
     columns = "account_id, creation_time, etl_valid_from, etl_certain_from, etl_observed_at"
     asked = f"SELECT {columns}, creation_time::TIMESTAMP AS naive FROM image_version_events ORDER BY ALL"
@@ -213,7 +213,7 @@ def test_instants_in_json_lines_are_recognised(ask: Desk, tmp_path: Path) -> Non
 
 
 def test_csv_is_read_as_text_as_documented(ask: Desk, tmp_path: Path) -> None:
-    """Zeros that an account id begins with survive in both readers, by the settings that docs/asking.md names."""
+    """If DuckDB and pandas read CSV as text, the leading zeros of an account id stay."""
     path = tmp_path / "out.csv"
     assert (
         ask("export", "SELECT '012345678901' AS account_id, '=1+1' AS note", "--output", str(path)).code == 0
@@ -227,7 +227,7 @@ def test_csv_is_read_as_text_as_documented(ask: Desk, tmp_path: Path) -> None:
 
 
 def test_storage_version_is_the_documented_one(ask: Desk) -> None:
-    """Whichever DuckDB wrote the file, version 1.5 can read it."""
+    """The warehouse has the storage version v1.5.0, so that DuckDB 1.5 can read it."""
     with duckdb.connect(ask.warehouse, read_only=True) as connection:
         (told,) = connection.execute(
             "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = current_database()"
@@ -236,7 +236,7 @@ def test_storage_version_is_the_documented_one(ask: Desk) -> None:
 
 
 def test_copy_of_the_warehouse_has_its_views_and_comments(ask: Desk, tmp_path: Path) -> None:
-    """A `.duckdb` file is the warehouse again, private and whole; who reads the older one keeps that."""
+    """A `.duckdb` output is a complete, private copy of the warehouse; an open reader keeps the replaced file."""
     copy = tmp_path / "copy.duckdb"
     copy.write_text("old")
     with copy.open() as reader:

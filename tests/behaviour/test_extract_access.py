@@ -50,14 +50,14 @@ Serve = Callable[[Answering], Scripted]
 
 
 def sts_error(code: str) -> Reply:
-    """An error of STS."""
+    """An error response of STS."""
     body = f"<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
     return Reply(403, body.encode(), {"Content-Type": "text/xml"})
 
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Start scripted servers, each used by the environment from then on."""
+    """Starts scripted servers; the environment points to the server that was started last."""
     with ExitStack() as stack:
 
         def start(answering: Answering) -> Scripted:
@@ -71,7 +71,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 
 @pytest.fixture
 def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """AWS's own file with one profile, which has keys and no region."""
+    """AWS's config file with one profile, which has keys and no region."""
     path = tmp_path / "aws-config"
     path.write_text(
         "[profile source]\naws_access_key_id = AKIASOURCE\naws_secret_access_key = s\n", encoding="utf-8"
@@ -81,7 +81,7 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def told(access: Access) -> str | None:
-    """The account of this access, as STS tells it at the first attempt."""
+    """The account of this access that STS returns at the first attempt."""
     bounds = Bounds(RetryPolicy(attempts=1), TIMEOUTS, Callers(1), Stop())
     identity = AccountCalls(Login(access, "us-east-1"), bounds).identity()
     return None if identity is None else identity.account_id
@@ -102,7 +102,7 @@ def assuming(request: Request) -> Reply:
 def test_role_is_assumed_from_its_source(
     serve: Serve, profiles: Path, monkeypatch: pytest.MonkeyPatch, source: str | None
 ) -> None:
-    """Role, external id and source profile make one AssumeRole, signed by the source, in the region."""
+    """A role with an external id is assumed by one AssumeRole call, signed by the source, in the region."""
     server = serve(assuming)
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     listed(Access(role_arn=ROLE, external_id="tenant-7", source_profile=source))
@@ -125,7 +125,7 @@ def test_role_without_external_id_sends_none(serve: Serve) -> None:
 
 
 def test_role_is_assumed_once_for_many_calls(serve: Serve) -> None:
-    """An assumed role's credentials are used until they are about to expire."""
+    """Three calls with a role make one AssumeRole call."""
     server = serve(assuming)
     api = ImageApi(Access(role_arn=ROLE), "eu-west-1", timeouts=TIMEOUTS, callers=Callers(1))
     for _ in range(3):
@@ -134,7 +134,7 @@ def test_role_is_assumed_once_for_many_calls(serve: Serve) -> None:
 
 
 def test_role_that_may_not_be_assumed_is_a_fault_of_credentials(serve: Serve) -> None:
-    """A denied AssumeRole says nothing about an image: it ends the scope, not the stream."""
+    """A denied AssumeRole is a CredentialsError after one request, not an error of the image."""
     server = serve(in_turn(sts_error("AccessDenied")))
     with pytest.raises(CredentialsError, match="AccessDenied"):
         listed(Access(role_arn=ROLE))
@@ -142,7 +142,7 @@ def test_role_that_may_not_be_assumed_is_a_fault_of_credentials(serve: Serve) ->
 
 
 def test_role_without_source_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A role needs credentials to be assumed with; without any the error says so."""
+    """If there are no credentials to assume a role with, the error says so."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with pytest.raises(CredentialsError, match="Unable to locate credentials"):
         listed(Access(role_arn=ROLE))
@@ -158,14 +158,14 @@ def test_plain_http_is_refused_before_any_request(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "[::1]"])
 def test_plain_http_is_allowed_on_loopback(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """This machine's own addresses may be asked over plain http."""
+    """Plain http is allowed for loopback addresses."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:8080")
     assert ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, callers=Callers(1)).region == "us-east-1"
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "localhost.example.com", "example.com", "169.254.169.254"])
 def test_plain_http_is_refused_elsewhere(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """A private, a link-local or an oddly named host is not loopback."""
+    """Plain http is refused for private and link-local addresses, and for names that only begin like loopback."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:8080")
     with pytest.raises(ConfigError, match="is plain http"):
         ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, callers=Callers(1))
@@ -175,7 +175,7 @@ def test_plain_http_is_refused_elsewhere(monkeypatch: pytest.MonkeyPatch, host: 
 def test_plain_http_is_refused_for_sts(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, role: str | None
 ) -> None:
-    """STS, whose answer may hold credentials, isn't asked over plain http either."""
+    """Plain http is refused for STS too, since its answer may hold credentials, and no request is sent."""
     server = serve(assuming)
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://sts.example.com")
     with pytest.raises(ConfigError, match=r"http://sts.example.com is plain http"):
@@ -185,7 +185,7 @@ def test_plain_http_is_refused_for_sts(
 
 @pytest.mark.parametrize("service", MAKES_A_CLIENT_OF)
 def test_endpoint_that_is_no_url(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
-    """An endpoint that is no URL is wrong configuration, and the sentence names the setting."""
+    """An endpoint that is not a URL is a ConfigError, and the message names the variable."""
     monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", "sagemaker")
     with pytest.raises(ConfigError, match=r"Invalid endpoint: sagemaker\. Check AWS_ENDPOINT_URL"):
         MAKES_A_CLIENT_OF[service]()
@@ -197,7 +197,7 @@ def expired_until(last: int) -> Answering:
 
 
 def test_expired_credentials_are_rebuilt_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After ExpiredToken the session is made anew, with the credentials that the environment then has."""
+    """After ExpiredToken the session is created again, with the current credentials of the environment."""
     server = serve(expired_until(1))
     api = ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, callers=Callers(1))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIARENEWED")
@@ -206,7 +206,7 @@ def test_expired_credentials_are_rebuilt_once(serve: Serve, monkeypatch: pytest.
 
 
 def test_credentials_that_stay_expired(serve: Serve) -> None:
-    """A second ExpiredToken is not answered by another session: the error says what to do."""
+    """If the credentials stay expired, the session is created again only once, and the error says to log in again."""
     server = serve(expired_until(9))
     api = ImageApi(Access(), "us-east-1", timeouts=TIMEOUTS, callers=Callers(1))
     for requests in (2, 3):
@@ -226,7 +226,7 @@ def test_credentials_that_stay_expired(serve: Serve) -> None:
     ],
 )
 def test_account_from_sts(serve: Serve, reply: Reply | bytes, expected: str | None) -> None:
-    """STS tells the account; where it is denied or out of reach, there is none and no error."""
+    """STS returns the account; if the call is denied or fails, the account is None, and no error is raised."""
     serve(in_turn(reply))
     assert told(Access()) == expected
 
@@ -239,7 +239,7 @@ def test_account_of_unknown_credentials(serve: Serve) -> None:
 
 
 def test_fault_of_tls_may_pass() -> None:
-    """Unlike a certificate that isn't trusted."""
+    """A TLS error, unless a certificate is not trusted, is a ServiceUnavailableError, which may be retried."""
     fault = SSLError(endpoint_url="https://aws.example/", error="EOF occurred in violation of protocol")
     assert fault_of(fault, "here", "us-east-1") is None
     assert type(translate(fault, "here")) is ServiceUnavailableError

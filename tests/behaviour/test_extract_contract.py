@@ -16,7 +16,7 @@ LISTS: dict[str, tuple[str, type[msgspec.Struct]]] = {
     "ListImageVersions": ("ImageVersions", wire.ImageVersion),
     "ListImages": ("Images", wire.Image),
 }
-# How the command names what the paginator takes beside the operation's own members.
+# Members for which the command has an option of another name, as the paginator has.
 PAGING = {"MaxResults": "page_size", "NextToken": "starting_token"}
 
 
@@ -32,24 +32,24 @@ def output(operation: str) -> Any:
 
 
 def members(kind: type[msgspec.Struct]) -> set[str]:
-    """The members of AWS's that a struct holds."""
+    """The members of AWS's answer that a struct holds."""
     return {field.encode_name for field in msgspec.structs.fields(kind) if field.encode_name.isidentifier()}
 
 
 def demanded(kind: type[msgspec.Struct]) -> set[str]:
-    """The members without which a struct is malformed."""
+    """The members that a struct requires."""
     return {field.encode_name for field in msgspec.structs.fields(kind) if field.required}
 
 
 @pytest.mark.parametrize("operation", sorted(wire.BODIES))
 def test_every_member_of_an_answer_is_known(operation: str) -> None:
-    """A member that botocore's model knows is decoded, so a new botocore tells of new members."""
+    """Every member in botocore's model is decoded, so that this test fails if a new botocore adds a member."""
     assert members(wire.BODIES[operation]) == set(output(operation).members)
 
 
 @pytest.mark.parametrize("operation", LISTS)
 def test_items_are_those_of_the_model(operation: str) -> None:
-    """Items have the model's members, and exactly those that it requires are demanded."""
+    """Items have the model's members, and require exactly the members that the model requires."""
     name, kind = LISTS[operation]
     shape = output(operation).members[name].member
     assert members(kind) == set(shape.members)
@@ -79,13 +79,13 @@ def test_list_has_an_option_for_every_parameter() -> None:
 
 
 def test_page_size_is_within_the_bounds_of_the_model() -> None:
-    """AWS takes 1 to 100 rows a page, as the option does."""
+    """The model allows 1 to 100 rows a page."""
     shape = model().shape_for("MaxResults")
     assert (shape.metadata["min"], shape.metadata["max"]) == (1, 100)
 
 
 def test_token_may_be_as_long_as_the_model_says() -> None:
-    """The longest token of the model is taken, and a longer one is not."""
+    """A token of the model's greatest length is accepted, and a longer one is refused."""
     longest = model().shape_for("NextToken").metadata["max"]
     body = b'{"ImageVersions":[],"NextToken":"%s"}'
     wire.decode_body("ListImageVersions", body % (b"x" * longest))
@@ -94,7 +94,7 @@ def test_token_may_be_as_long_as_the_model_says() -> None:
 
 
 def test_modelled_errors_have_a_meaning() -> None:
-    """The one error that the model knows for these operations is that of a missing image."""
+    """The only error that the model has for these operations is ResourceNotFound, the error of a missing image."""
     errors = {
         error.name for operation in wire.BODIES for error in model().operation_model(operation).error_shapes
     }

@@ -67,7 +67,7 @@ REJECTED = [
     "UnknownOperationException",
     "SomethingNew",
 ]
-# No table names them: beside a 4xx they are refusals, beside a 5xx outages.
+# Codes in no table of the connector: with a 4xx status they are refusals, with a 5xx status outages.
 UNLISTED = ["ResourceInUse", "ResourceLimitExceeded", "UnknownOperationException", "SomethingNew"]
 MEANING: dict[str, type[ConnectorError]] = {
     **dict.fromkeys(THROTTLED, ThrottledError),
@@ -99,7 +99,7 @@ BODIES = {
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    """One server and one client, whose environment asks for seven attempts of botocore's own."""
+    """One server and one client, whose environment sets seven attempts for botocore's own retries."""
     with staged(AWS_MAX_ATTEMPTS="7", AWS_RETRY_MODE="legacy") as stage:
         yield stage
 
@@ -115,27 +115,27 @@ def refusal(stage: Stage, reply: Reply | bytes) -> ConnectorError:
 
 @pytest.mark.parametrize("status", [400, 403, 500])
 def test_code_means_the_same_with_any_status(stage: Stage, status: int) -> None:
-    """It is the code that says what to do, and exactly one request is made to learn it."""
+    """A known error code decides the error, whatever the status, and the call makes one request."""
     known = MEANING if status == 400 else {code: MEANING[code] for code in MEANING if code not in UNLISTED}
     assert {code: type(refusal(stage, error(code, status))) for code in known} == known
 
 
 @pytest.mark.parametrize("form", ["com.amazon.coral.service#{}", "{}:http://internal.amazon.com/", "ns#{}:x"])
 def test_code_in_every_form(stage: Stage, form: str) -> None:
-    """A namespace before a code and an address behind it change nothing."""
+    """A namespace before an error code and an address after it do not change the error."""
     assert type(refusal(stage, error(form.format("ThrottlingException")))) is ThrottledError
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_status_decides_without_a_known_code(stage: Stage, status: int) -> None:
-    """Without a code, or with one that nobody knows, the status decides; what is unknown isn't repeated."""
+    """Without an error code, or with an unknown one, the status decides the error, and the call makes one request."""
     assert type(refusal(stage, Reply(status, b""))) is STATUSES[status]
     assert type(refusal(stage, error("SomethingNew", status))) is STATUSES[status]
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_body_of_an_error_may_be_anything(stage: Stage, name: str) -> None:
-    """A proxy's 502 is an outage, whatever stands in it."""
+    """A 502, as of a proxy, is a ServiceUnavailableError, whatever its body is."""
     found = refusal(stage, Reply(502, BODIES[name]))
     assert type(found) is ServiceUnavailableError
     assert found.message.endswith(".")
@@ -143,7 +143,7 @@ def test_body_of_an_error_may_be_anything(stage: Stage, name: str) -> None:
 
 @pytest.mark.parametrize("capital", [False, True])
 def test_message_is_told_with_its_place(stage: Stage, capital: bool) -> None:
-    """The sentence says what was asked of whom, and what AWS answered."""
+    """The message names the operation, the image, the credentials, the region, and AWS's answer."""
     member = b'"Message"' if capital else b'"message"'
     reply = error("ValidationException")
     found = refusal(stage, Reply(400, reply.body.replace(b'"message"', member)))
@@ -155,7 +155,7 @@ def test_message_is_told_with_its_place(stage: Stage, capital: bool) -> None:
 
 
 def test_clock_that_is_wrong_is_told(stage: Stage) -> None:
-    """A signature refused beside a Date that is far away says by how much the clock is wrong."""
+    """If a signature is refused and AWS's Date differs by 20 minutes, the message says that the clock is wrong."""
     ahead = format_datetime(datetime.now(UTC) - timedelta(minutes=20), usegmt=True)
     found = refusal(stage, error("RequestExpired", Date=ahead))
     assert "This machine's clock is 20 minutes ahead of AWS's: set it." in found.message
@@ -163,7 +163,7 @@ def test_clock_that_is_wrong_is_told(stage: Stage) -> None:
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 23 Nov 2026 12:00:00 -0000"])
 def test_clock_fault_beside_a_useless_date(stage: Stage, date: str) -> None:
-    """A Date that says little is no second fault."""
+    """If a signature is refused and the Date is unusable, the error is still a CredentialsError."""
     assert type(refusal(stage, error("InvalidSignatureException", Date=date))) is CredentialsError
 
 
@@ -178,7 +178,7 @@ BROKEN: dict[str, Reply | bytes] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_connection_may_be_tried_again(stage: Stage, name: str) -> None:
-    """A connection that is cut before or within an answer is one request, and worth another attempt."""
+    """A connection that breaks before or during an answer is a TransientError, and a retry succeeds."""
     assert isinstance(refusal(stage, BROKEN[name]), TransientError)
     stage.play(BROKEN[name], PAGE)
     assert (
@@ -188,7 +188,7 @@ def test_broken_connection_may_be_tried_again(stage: Stage, name: str) -> None:
 
 
 def test_refused_connection_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listening is an outage."""
+    """A refused connection is a ServiceUnavailableError."""
     with socket.socket() as closed, scripted(lambda _: PAGE) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
@@ -200,7 +200,7 @@ def test_refused_connection_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_silent_server_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that takes a request and says nothing is given up after the read timeout."""
+    """If the server sends no answer, the call fails after the read timeout."""
     over = threading.Event()
 
     def silent(_: Request) -> Reply:
@@ -217,7 +217,7 @@ def test_silent_server_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def in_an_hour() -> str:
-    """An HTTP date."""
+    """An HTTP date, four minutes from now."""
     return format_datetime(datetime.now(UTC) + timedelta(minutes=4), usegmt=True)
 
 
@@ -241,7 +241,7 @@ def in_an_hour() -> str:
 def test_wait_that_the_server_asks_for(
     stage: Stage, headers: dict[str, str], bounds: tuple[float, float], code: str, status: int
 ) -> None:
-    """Retry-After (seconds or a date) and x-amz-retry-after (milliseconds) are waited for, up to 300 s."""
+    """A retry waits as Retry-After (seconds or a date) or x-amz-retry-after (milliseconds) says, up to 300 s."""
     headers = {name: value.replace("FUTURE", in_an_hour()) for name, value in headers.items()}
     stage.play(Reply(status, error(code).body, headers), PAGE)
     waits = Waits()
@@ -251,7 +251,7 @@ def test_wait_that_the_server_asks_for(
 
 
 def test_attempts_are_the_only_requests(stage: Stage) -> None:
-    """So many attempts are so many requests; botocore adds none, whatever the environment asks for."""
+    """Four attempts make four requests: botocore adds none, whatever the environment sets."""
     stage.play(error("ThrottlingException"))
     calls = unpaced_calls(stage.api, attempts=4)
     with pytest.raises(ThrottledError):
@@ -263,7 +263,7 @@ def test_attempts_are_the_only_requests(stage: Stage) -> None:
 
 @pytest.mark.parametrize("code", [*CREDENTIALS, *DENIED, *REJECTED, "ResourceNotFound"])
 def test_permanent_error_is_one_request(stage: Stage, code: str) -> None:
-    """What another attempt cannot change isn't attempted again."""
+    """A permanent error is not retried."""
     stage.play(error(code))
     with pytest.raises(MEANING[code]):
         unpaced_calls(stage.api).list_image_versions_with({"ImageName": "base"})
@@ -271,7 +271,7 @@ def test_permanent_error_is_one_request(stage: Stage, code: str) -> None:
 
 
 def test_dripping_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that sends a byte now and then never exceeds a read timeout, and still ends in an error."""
+    """If a server sends a byte now and then, which exceeds no read timeout, the call fails after `call_seconds`."""
     over = threading.Event()
 
     def dripping(_: Request) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ CHECKPOINT = begin(PlannedStream(Stream(SCOPE, "base"), ListingRequest(ListingKi
 
 
 def versions(**changes: Any) -> Reply:
-    """A page of one item with members changed, or taken away with None."""
+    """A page of one item with members changed, or left out if None."""
     return answer(ImageVersions=[item(**changes)])
 
 
@@ -28,7 +28,7 @@ def altered(member: str, value: Any) -> dict[str, object]:
 
 
 def literal(member: str, text: str) -> Reply:
-    """A page of one item in which a member's value is this text, as it stands."""
+    """A page of one item in which a member's value is this text, without quotes."""
     content = json.dumps({"ImageVersions": [altered(member, "HERE")]})
     return Reply(body=content.replace('"HERE"', text).encode())
 
@@ -121,7 +121,7 @@ def stage() -> Iterator[Stage]:
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_success_is_tried_again(stage: Stage, name: str) -> None:
-    """A 200 that is no valid answer is never an empty page: the same request is made again."""
+    """A malformed success is not an empty page: the same request is sent again."""
     stage.play(MALFORMED[name], MALFORMED[name], PAGE)
     calls = unpaced_calls(stage.api)
     found = calls.list_image_versions_with({"ImageName": "base"})
@@ -133,7 +133,7 @@ def test_malformed_success_is_tried_again(stage: Stage, name: str) -> None:
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_success_is_never_an_end(stage: Stage, name: str) -> None:
-    """A stream whose pages stay malformed fails: no row, no watermark, and it does not look complete."""
+    """If the answers stay malformed, the stream fails without rows, and is not complete."""
     stage.play(MALFORMED[name])
     pages: list[PageRead] = []
     calls = unpaced_calls(stage.api)
@@ -147,7 +147,7 @@ def test_malformed_success_is_never_an_end(stage: Stage, name: str) -> None:
 
 @pytest.mark.parametrize("name", WELL_FORMED)
 def test_well_formed_success_is_taken(stage: Stage, name: str) -> None:
-    """What AWS may send, or may come to send, is believed at once."""
+    """A well-formed success, also with unknown members or values, is accepted after one request."""
     reply, rows = WELL_FORMED[name]
     stage.play(reply)
     assert len(stage.call().body.ImageVersions) == rows
@@ -164,14 +164,14 @@ def test_answer_carries_what_a_page_is_judged_by(stage: Stage) -> None:
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
 def test_date_without_a_zone_is_utc(stage: Stage, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Date that names no zone is UTC wherever this machine stands."""
+    """A Date without a zone is in UTC, whatever the machine's time zone is."""
     monkeypatch.setenv("TZ", zone)
     stage.play(Reply(body=PAGE.body, headers={"Date": "Mon, 23 Nov 2026 12:00:00 -0000"}))
     assert stage.call().date_ms == DATE_MS
 
 
 def test_malformed_message_says_where(stage: Stage) -> None:
-    """The error names operation, image, member and AWS's request id; the last is told to programs too."""
+    """The error names operation, image, member and AWS's request id; the request id is also in its context."""
     stage.play(answer(ImageVersions=[item(1), item(2, Version="7")]))
     place = r"ListImageVersions of image base .*\$\.ImageVersions\[1\]\.Version` \(request id 1111"
     with pytest.raises(MalformedResponseError, match=place) as malformed:

@@ -45,7 +45,7 @@ def planned(name: str = "base", scope: Scope = SCOPE) -> PlannedStream:
 
 
 def read(source: FakeSource, checkpoints: Iterable[Checkpoint] | None = None) -> list[PageRead]:
-    """Everything that reaches the sink; the scope must not be given up."""
+    """Read streams; returns every page that reaches the sink. The scope must not be given up."""
     pages: list[PageRead] = []
     chosen = [begin(planned())] if checkpoints is None else checkpoints
     assert read_scopes({SCOPE: scope_calls(source)}, pages.append, chosen) == {}
@@ -53,12 +53,12 @@ def read(source: FakeSource, checkpoints: Iterable[Checkpoint] | None = None) ->
 
 
 def numbers(pages: Iterable[PageRead]) -> list[int]:
-    """The version numbers that were handed on."""
+    """The version numbers in these pages."""
     return [row.Version for page_read in pages for row in page_read.rows]
 
 
 def test_pages_go_to_the_sink_with_what_continues_them() -> None:
-    """Each page is handed on at once, with the token after it; empty pages too."""
+    """Each page, also an empty one, goes to the sink with a checkpoint that holds the next token."""
     source = FakeSource(in_turn(page([version(1), version(2)], "a"), page([], "b"), page([version(3)])))
     pages = read(source)
     assert numbers(pages) == [1, 2, 3]
@@ -67,7 +67,7 @@ def test_pages_go_to_the_sink_with_what_continues_them() -> None:
 
 
 def test_two_hundred_empty_pages_are_no_end() -> None:
-    """A service that filters after it pages may send empty pages for long."""
+    """200 empty pages do not end a listing: a service that filters after it pages may send many."""
     tokens = [f"token {number}" for number in range(200)]
     source = FakeSource(in_turn(*[page([], token) for token in tokens], page([version(1)])))
     pages = read(source)
@@ -78,7 +78,7 @@ def test_two_hundred_empty_pages_are_no_end() -> None:
 @pytest.mark.parametrize("length", [1, 2, 3])
 @pytest.mark.parametrize("kind", [ListingKind.FULL, ListingKind.INCREMENTAL])
 def test_cycle_of_tokens_ends_as_unstable(length: int, kind: ListingKind) -> None:
-    """Tokens that go round, in any length, are read five times and then prove nothing."""
+    """If the tokens form a cycle of any length, the listing is read five times, then the stream is unstable."""
     calls = iter(range(10_000))
     source = FakeSource(lambda *_: page([], f"token {next(calls) % length}"))
     request = ListingRequest(kind, 2, 0)
@@ -89,7 +89,7 @@ def test_cycle_of_tokens_ends_as_unstable(length: int, kind: ListingKind) -> Non
 
 
 def test_contradiction_is_read_once_more() -> None:
-    """A listing that contradicts itself starts over from its first page, and may then be clean."""
+    """A listing that contradicts itself is read again from its first page, and the second reading may be accepted."""
     source = FakeSource(
         in_turn(
             page([version(1), version(2)], "a"),
@@ -105,7 +105,7 @@ def test_contradiction_is_read_once_more() -> None:
 
 
 def test_version_that_comes_twice_is_a_contradiction() -> None:
-    """Newest first, a row that comes again on a later page shows that rows moved meanwhile."""
+    """A version that an incremental listing has on two pages causes another reading, since rows moved meanwhile."""
     request = ListingRequest(ListingKind.INCREMENTAL, 2, 0)
     first = page([version(2, modified_ms=9_000)], "a")
     source = FakeSource(
@@ -116,7 +116,7 @@ def test_version_that_comes_twice_is_a_contradiction() -> None:
 
 
 def test_refused_token_starts_the_listing_over() -> None:
-    """A checkpointed token that AWS no longer takes is dropped, and the listing begins anew."""
+    """If AWS rejects a checkpointed token, the token is dropped, and the listing begins again."""
     stale = read(FakeSource(in_turn(page([version(1)], "stale"), page([version(2)]))))[0].checkpoint
     rejected = RequestRejectedError("Invalid pagination token", code="ValidationException")
     source = FakeSource(in_turn(rejected, page([version(1)], "fresh"), page([version(2)])))
@@ -127,7 +127,7 @@ def test_refused_token_starts_the_listing_over() -> None:
 
 
 def test_request_refused_without_a_token_fails_the_stream() -> None:
-    """What AWS calls invalid without any token is not asked for again."""
+    """If AWS rejects a request without a token, the stream fails after this request."""
     source = FakeSource(in_turn(RequestRejectedError("no", code="ValidationException")))
     (end,) = read(source)
     assert (len(source.asked), end.checkpoint.outcome) == (1, Outcome.FAILED)
@@ -135,7 +135,7 @@ def test_request_refused_without_a_token_fails_the_stream() -> None:
 
 
 def test_request_refused_after_its_token_was_fails_the_stream() -> None:
-    """Refused with its token and then without, the stream fails after one start over."""
+    """If AWS rejects a request with its token and then the one without a token, the stream fails."""
     rejected = RequestRejectedError("no", code="ValidationException")
     source = FakeSource(in_turn(page([version(1)], "a"), rejected))
     pages = read(source)
@@ -144,7 +144,7 @@ def test_request_refused_after_its_token_was_fails_the_stream() -> None:
 
 
 def test_token_refused_every_time_fails_the_stream() -> None:
-    """A service whose tokens never work is read five times, and no further."""
+    """If AWS rejects every token, the listing is read five times, then the stream fails."""
 
     def refusing(_: str, parameters: Any) -> Answer[Any]:
         if "NextToken" in parameters:
@@ -160,7 +160,7 @@ NOON_MS = 1_790_000_000_000
 
 
 def described(result: Answer[Any] | Exception) -> Callable[[str, Any], Answer[Any]]:
-    """The list doesn't know the image; Describe answers this."""
+    """The listing does not find the image; DescribeImage gives this answer."""
     describe = in_turn(result)
 
     def answering(operation: str, parameters: Any) -> Answer[Any]:
@@ -182,7 +182,7 @@ def described(result: Answer[Any] | Exception) -> Callable[[str, Any], Answer[An
 def test_missing_image_is_gone_only_if_describe_agrees(
     result: Answer[Any] | Exception, outcome: Outcome
 ) -> None:
-    """An image that the list doesn't know is gone if, and only if, DescribeImage doesn't know it either."""
+    """An image that the listing does not find is missing if, and only if, DescribeImage does not find it either."""
     source = FakeSource(described(result))
     (end,) = read(source)
     assert end.checkpoint.outcome is outcome
@@ -193,7 +193,7 @@ def test_missing_image_is_gone_only_if_describe_agrees(
 
 
 def test_missing_image_whose_describe_gets_no_answer_is_not_gone() -> None:
-    """An outage in the confirmation is an outage of the stream, in a scope that answered others."""
+    """If DescribeImage fails in an outage, in a scope that answers otherwise, the stream fails: it is not missing."""
     other = replace(begin(planned("other")), outcome=Outcome.COMPLETE)
     down = FakeSource(described(ServiceUnavailableError("down")))
     (end,) = read(down, [other, begin(planned())])
@@ -202,7 +202,7 @@ def test_missing_image_whose_describe_gets_no_answer_is_not_gone() -> None:
 
 
 def test_denied_image_leaves_the_others_alone() -> None:
-    """AccessDenied is the outcome of its stream, with AWS's code; the next stream is read."""
+    """A denied stream has the outcome DENIED with AWS's code, and the next stream is read."""
     denied = AccessDeniedError("no", code="AccessDeniedException")
     source = FakeSource(in_turn(denied, page([version(1)])))
     first, second = read(source, [begin(planned("a")), begin(planned("b"))])
@@ -214,12 +214,12 @@ def test_denied_image_leaves_the_others_alone() -> None:
 
 
 def streams(count: int, scope: Scope = SCOPE) -> list[Checkpoint]:
-    """So many streams of one scope."""
+    """This many streams of one scope."""
     return [begin(planned(f"image-{number}", scope)) for number in range(count)]
 
 
 def test_scope_that_no_longer_answers_is_given_up() -> None:
-    """After three streams in a row without an answer the scope is left, its other streams stay resumable."""
+    """After three unanswered streams in a row, the scope is given up; its streams stay resumable."""
     down, live = FakeSource(in_turn(ServiceUnavailableError("down"))), FakeSource(in_turn(page([version(1)])))
     pages: list[PageRead] = []
     calls = {SCOPE: scope_calls(down), OTHER: scope_calls(live)}
@@ -233,7 +233,7 @@ def test_scope_that_no_longer_answers_is_given_up() -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_scope_of_few_streams_that_never_answers_is_given_up(count: int) -> None:
-    """With no answer to any stream it is the scope that is down, and its streams stay resumable."""
+    """If no stream of a scope is answered, the scope is given up, and its streams stay resumable."""
     source, pages = FakeSource(in_turn(ServiceUnavailableError("down"))), list[PageRead]()
     lost = read_scopes({SCOPE: scope_calls(source)}, pages.append, streams(count))
     assert isinstance(lost[SCOPE], SourceError)
@@ -241,7 +241,7 @@ def test_scope_of_few_streams_that_never_answers_is_given_up(count: int) -> None
 
 
 def test_scope_that_throttles_to_the_last_is_given_up() -> None:
-    """One stream that is throttled when all others are read leaves the scope resumable."""
+    """If the last stream of a scope is throttled, the scope is given up, and this stream stays resumable."""
     source, pages = FakeSource(in_turn(page([]), ThrottledError("slow"))), list[PageRead]()
     lost = read_scopes({SCOPE: scope_calls(source)}, pages.append, streams(2))
     assert "slow" in str(lost[SCOPE])
@@ -249,7 +249,7 @@ def test_scope_that_throttles_to_the_last_is_given_up() -> None:
 
 
 def test_scope_that_answers_in_between_is_kept() -> None:
-    """Only failures in a row give a scope up."""
+    """If streams in between are answered, failed streams do not give up the scope."""
     down = ServiceUnavailableError("down")
     source = FakeSource(in_turn(down, down, page([]), down, down, page([])))
     pages = read(source, streams(6))
@@ -257,13 +257,13 @@ def test_scope_that_answers_in_between_is_kept() -> None:
 
 
 def test_scope_is_not_given_up_for_malformed_answers() -> None:
-    """A scope that answers, if only nonsense, is reached: each stream fails for itself."""
+    """A scope whose answers are malformed is not given up: each of its streams fails."""
     pages = read(FakeSource(in_turn(MalformedResponseError("html"))), streams(5))
     assert [each.checkpoint.outcome for each in pages] == [Outcome.FAILED] * 5
 
 
 def test_scope_without_credentials_is_left_at_once() -> None:
-    """A fault of the whole scope ends it at its first stream, which stays resumable."""
+    """If the credentials are refused, the scope is given up at its first stream, which stays resumable."""
     source, pages = FakeSource(in_turn(CredentialsError("expired"))), list[PageRead]()
     lost = read_scopes({SCOPE: scope_calls(source)}, pages.append, streams(4))
     assert isinstance(lost[SCOPE], CredentialsError)
@@ -271,7 +271,7 @@ def test_scope_without_credentials_is_left_at_once() -> None:
 
 
 def test_scope_that_hangs_keeps_no_other_waiting() -> None:
-    """While no call of one scope returns, another is read to its end; scopes may come while others are read."""
+    """While all calls of one scope hang, another scope, which is added later, is read to its end."""
     released, other_read = threading.Event(), threading.Event()
 
     def hanging(_: str, __: Any) -> Answer[Any]:
@@ -291,7 +291,7 @@ def test_scope_that_hangs_keeps_no_other_waiting() -> None:
 
 
 def test_error_of_the_sink_ends_the_run() -> None:
-    """A page that cannot be kept is no reason to read on."""
+    """If the sink cannot store a page, the run ends with the sink's error, and no further call is made."""
     source = FakeSource(in_turn(page([version(1)], "a"), page([])))
 
     def full(_: PageRead) -> None:
@@ -303,7 +303,7 @@ def test_error_of_the_sink_ends_the_run() -> None:
 
 
 def test_stop_between_pages_leaves_a_checkpoint_to_go_on_from() -> None:
-    """After a stop no call is begun, and the last page's checkpoint continues the listing later."""
+    """After a stop no call begins, and the listing can continue later from the last page's checkpoint."""
     stop, pages = Stop(), list[PageRead]()
 
     def stopping(page_read: PageRead) -> None:
@@ -317,7 +317,7 @@ def test_stop_between_pages_leaves_a_checkpoint_to_go_on_from() -> None:
 
 
 def test_stop_does_not_wait_for_a_call_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop ends the run soon although one call never returns."""
+    """A stop ends the run even while one call hangs."""
     monkeypatch.setattr(workers, "_GRACE_SECONDS", 0.01)
     monkeypatch.setattr(workers, "_POLL_SECONDS", 0.01)
     stop, hanging, released = Stop(), threading.Event(), threading.Event()
@@ -341,7 +341,7 @@ def test_stop_does_not_wait_for_a_call_that_hangs(monkeypatch: pytest.MonkeyPatc
 
 
 def test_concurrent_streams_lose_no_page() -> None:
-    """However many threads read, every page of every stream reaches the sink, in the order of its stream."""
+    """With 16 threads, every page of every stream reaches the sink, in the order of its stream."""
 
     def answering(_: str, parameters: Any) -> Answer[Any]:
         number = int(parameters.get("NextToken", "0"))
@@ -358,7 +358,7 @@ def test_concurrent_streams_lose_no_page() -> None:
 
 
 def test_resumed_run_goes_on_where_it_was() -> None:
-    """Streams begin, go on, or stay finished, each from what was landed; too old a token is dropped."""
+    """In a resumed run, streams begin, continue or stay finished, as they were landed; an old token is dropped."""
     going = read(FakeSource(in_turn(page([version(1)], "a"), page([version(2)]))))
     names = ["new", "going", "done"]
     landed = {

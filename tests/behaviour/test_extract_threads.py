@@ -1,4 +1,4 @@
-"""How many threads read a scope: as many as its calls' time keeps busy, up to those that are allowed."""
+"""How many threads read a scope: as many as the duration of its calls keeps busy, up to the allowed number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STREAMS = 300
 
 
 class Scripted(CallTimes):
-    """Times of calls as a test has them."""
+    """Durations of calls that a test sets."""
 
     def __init__(self, seconds: Iterator[float]) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ def streams() -> list[Checkpoint]:
 def threads_of(
     monkeypatch: pytest.MonkeyPatch, seconds: Iterator[float], *, allowed: int, all_there: int | None = None
 ) -> tuple[list[int], list[PageRead]]:
-    """The thread of each call, in their order, and the pages; a call waits until `all_there` threads have called."""
+    """The thread of each call, in order, and the pages; calls wait until `all_there` threads have made a call."""
     monkeypatch.setattr(calls, "CallTimes", lambda: Scripted(seconds))
     made_by: list[int] = []
     enough = threading.Event()
@@ -64,14 +64,14 @@ def threads_of(
 
 
 def test_quick_calls_are_made_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where AWS answers at once more threads would only wait for each other."""
+    """If calls are quick, one thread makes all of them: more threads would only wait for each other."""
     made_by, _ = threads_of(monkeypatch, repeat(0.001), allowed=16)
     assert len(set(made_by)) == 1
 
 
 @pytest.mark.parametrize("allowed", [1, 3, 12])
 def test_slow_calls_are_made_by_all_that_are_allowed(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
-    """Where AWS takes its time as many calls are under way as may be."""
+    """If calls are slow, all allowed threads make calls."""
     made_by, _ = threads_of(
         monkeypatch, repeat(0.5), allowed=allowed, all_there=None if allowed < 5 else allowed
     )
@@ -79,13 +79,13 @@ def test_slow_calls_are_made_by_all_that_are_allowed(monkeypatch: pytest.MonkeyP
 
 
 def test_threads_leave_when_calls_become_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that came for slow calls end, and every stream is read once all the same."""
+    """When calls become quick, most threads end, and every stream is still read once."""
     made_by, _ = threads_of(monkeypatch, chain(repeat(0.05, 40), repeat(0.0)), allowed=16)
     assert len(set(made_by[-100:])) <= 4
 
 
 def test_a_call_that_hangs_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another thread comes in place of one whose call takes long, and reads every other stream."""
+    """While one call hangs, another thread starts and reads all other streams."""
     monkeypatch.setattr(timing, "_LONG_SECONDS", 0.0)
     monkeypatch.setattr(extractor, "_LOOK_SECONDS", 0.01)
     asked: list[str] = []
@@ -108,7 +108,7 @@ def test_a_call_that_hangs_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatc
 def test_a_stream_that_waits_to_be_asked_again_keeps_no_other_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """While one waits as long as AWS asks for, all others are read; also while other scopes are still to come."""
+    """While one stream waits 300 s for its retry, all others are read, even before `finish` is called."""
     monkeypatch.setattr(extractor, "_LOOK_SECONDS", 0.01)
     others_read = threading.Event()
     asked: list[str] = []
@@ -124,6 +124,6 @@ def test_a_stream_that_waits_to_be_asked_again_keeps_no_other_waiting(
     stop = Stop()
     with Extractor(lambda _: None, stop, threads=16) as reading:
         reading.begin(SCOPE, scope_calls(FakeSource(answering), attempts=2, stop=stop), streams())
-        # Before `finish` is called: another scope may take its time to arrive.
+        # `finish` is not called yet: another scope may still be added.
         assert others_read.wait(30)
         stop.request(signal.SIGTERM)

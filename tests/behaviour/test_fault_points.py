@@ -1,6 +1,6 @@
-"""Every effect of the connector is a fault point; at each a kill or a refusing disk loses nothing.
+"""Every effect of the connector is a fault point; a kill or a disk error at any of them loses nothing.
 
-`make test` plays a rotating share of the matrix, another one each time; tests/soak plays all of it.
+`make test` runs a share of the matrix, which the seed selects; tests/soak runs all of it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from tests.looking import looking
 pytestmark = pytest.mark.duckdb
 
 ROOT = Path(__file__).parents[2]
-# One fault in so many is played by `make test`; which, the seed decides.
+# `make test` runs one of this many faults; the seed selects which.
 SHARE = 512
 PUBLISH_SHARE = 128
-# Into memory, into a sink whose file is a fault point, and a look at whether somebody else holds a lock.
+# Effects that need no fault point: on memory, on a sink whose file is a fault point, or only a test of a lock.
 HARMLESS = {
     ("connector/image_history/checking/local.py", "_holder: fcntl.flock"),
     ("connector/image_history/warehouse/turns.py", "is_wanted: fcntl.flock"),
@@ -39,18 +39,18 @@ HARMLESS = {
     ("connector/image_history/formats/parquet.py", "written_parquet: pq.ParquetWriter"),
     ("connector/image_history/formats/parquet.py", "_finer: pq.write_table"),
     ("connector/image_history/warehouse/copying.py", "copy_warehouse: shutil.copyfileobj"),
-    # What a command says on stderr, until its last line is told.
+    # Holds the command's stderr until its last line is reported.
     ("connector/image_history/notify/receivers.py", "_run: tempfile.TemporaryFile"),
-    # A draft in the temporary folder, from which the sink's file is filled.
+    # A draft in the temporary folder, which is then copied to the sink's file.
     ("connector/image_history/formats/workbook.py", "write_workbook: tempfile.TemporaryDirectory"),
-    # Inside a point of their callers: each names what is opened or removed.
+    # The callers have the fault point, which names what is opened or removed.
     ("connector/image_history/durable/guard.py", "ordinary: os.open"),
     ("connector/image_history/durable/disk.py", "_emptied: path.unlink"),
     ("connector/image_history/durable/disk.py", "_emptied: folder.rmdir"),
     # The null device.
     ("connector/image_history/cli/streams.py", "open_standard_streams: os.open"),
     ("connector/image_history/warehouse/answering.py", "_voice: os.open"),
-    # A database in memory that tells DuckDB's own default, and a setting of the connection.
+    # A database in memory, to read DuckDB's own default, and a setting of the connection.
     ("connector/image_history/warehouse/warehouse.py", "with_memory_enough: duckdb.connect"),
     ("connector/image_history/warehouse/warehouse.py", "with_memory_enough: self.duck.execute"),
 }
@@ -61,7 +61,7 @@ OUTPUTS = {
     "export-copy": ("export", "--output", "out.duckdb"),
     "list-csv": ("list", "holes", "--output", "out.csv"),
 }
-# Only helps to word what was wrong with the question; the answer does without.
+# This statement only improves the error message for a wrong query; no answer needs it.
 ONLY_HINTS = {("statement", "session/relations")}
 QUESTIONS = (
     ("runs",),
@@ -97,7 +97,7 @@ def synced(matrix: Matrix) -> Path:
 
 
 def run(matrix: Matrix, folder: Path, given: tuple[str, ...], fault: Fault | None = None) -> Ended:
-    """A command in a folder of the main account; LAST stands for the newest run."""
+    """Run a command in a folder, as the main account; the argument LAST stands for the newest run."""
     arguments = given
     environment = STEADY | matrix.simulator.environment()
     if "LAST" in arguments:
@@ -118,7 +118,7 @@ def last_run(folder: Path) -> str:
 
 
 def assert_refused(ended: Ended, fault: Fault) -> None:
-    """Exit 2, and one sentence that says why."""
+    """The command exited with 2 and one sentence that says why."""
     assert ended.code == 2, (str(fault), ended.err)
     assert ended.sentence.startswith("image-history: "), ended.err
     assert "Traceback" not in ended.err
@@ -127,7 +127,7 @@ def assert_refused(ended: Ended, fault: Fault) -> None:
 
 
 def test_every_effect_in_the_code_is_a_fault_point() -> None:
-    """No function writes, renames, removes, locks or runs SQL without a point where a test can make it fail."""
+    """No function outside HARMLESS writes, renames, removes, locks or runs SQL without a fault point."""
     found = {
         (str(path.relative_to(ROOT)), effect)
         for path in sorted((ROOT / "connector" / "image_history").rglob("*.py"))
@@ -155,14 +155,14 @@ def test_every_effect_in_the_code_is_a_fault_point() -> None:
     ],
 )
 def test_effect_without_a_fault_point_is_found(call: str) -> None:
-    """The scan sees each way of changing something, unless its function is a point."""
+    """The scan finds each call that changes something, unless its function has a fault point."""
     assert len(unmarked(f"def careless():\n    {call}\n")) == 1
     assert unmarked(f"def careful():\n    reach(effect, subject)\n    {call}\n") == []
     assert len(unmarked(f"{call}\n")) == 1
 
 
 def test_scan_passes_what_changes_nothing() -> None:
-    """Text, values and files that are only read are no effects."""
+    """The scan ignores calls on texts and values, and files that are only read."""
     source = (
         "def f():\n    text.replace('a', 'b')\n    replace(x, a=1)\n    path.open('rb')\n    open(path)\n"
     )
@@ -179,7 +179,7 @@ def publishing(matrix: Matrix, tmp_path_factory: pytest.TempPathFactory) -> Publ
 
 
 def test_publication_with_a_fault_leaves_a_whole_dataset(publishing: PublishMatrix, seed: int) -> None:
-    """After a fault at any effect readers find the old dataset or the new one, and the next completes it."""
+    """After a fault at any effect, readers find the old or the new dataset, and the next publication completes it."""
     faults = list(publishing.faults())
     figures = publishing.play(faults[seed % PUBLISH_SHARE :: PUBLISH_SHARE])
     assert figures.wrong == [], f"{figures} of {len(faults)}"
@@ -187,7 +187,7 @@ def test_publication_with_a_fault_leaves_a_whole_dataset(publishing: PublishMatr
 
 @pytest.mark.parametrize("mode", sorted(MODES))
 def test_sync_with_a_fault_loses_nothing(matrix: Matrix, seed: int, mode: str) -> None:
-    """After a fault at any effect the tables are the old or the new ones, and a clean sync ends undisturbed."""
+    """After a fault at any effect, the tables are the old or the new ones, and the next sync makes the new ones."""
     faults = list(matrix.faults(MODES[mode], ALL_ACTIONS))
     figures = matrix.play(MODES[mode], faults[seed % SHARE :: SHARE])
     assert figures.wrong == [], f"{figures} of {len(faults)}"
@@ -195,7 +195,7 @@ def test_sync_with_a_fault_loses_nothing(matrix: Matrix, seed: int, mode: str) -
 
 @pytest.mark.parametrize("name", sorted(OUTPUTS))
 def test_output_is_whole_or_as_before(matrix: Matrix, synced: Path, name: str) -> None:
-    """A fault at any effect of a written file leaves the one before it, whole, and the next writes equal bytes."""
+    """A fault at any effect of an output leaves the old file or the new one; the next run writes equal bytes."""
     arguments = OUTPUTS[name]
     target = synced / arguments[-1]
     target.write_bytes(b"the file before")
@@ -225,7 +225,7 @@ def test_output_is_whole_or_as_before(matrix: Matrix, synced: Path, name: str) -
 def test_question_that_the_disk_refuses_says_so(
     matrix: Matrix, synced: Path, seed: int, arguments: tuple[str, ...]
 ) -> None:
-    """A disk that fails at any effect of a question is told in one sentence, with exit 2."""
+    """If the disk fails at an effect of a query, the command exits with 2 and one sentence."""
     points = run(matrix, synced, arguments).reached
     assert points
     for number, point in enumerate(points):
@@ -235,7 +235,7 @@ def test_question_that_the_disk_refuses_says_so(
 
 
 def test_config_is_whole_or_not_there(matrix: Matrix, tmp_path: Path) -> None:
-    """A fault at any effect of init leaves no half of a file under the name, and init then works."""
+    """After a fault at any effect of init, config.yaml is complete or not there."""
     undisturbed = run(matrix, tmp_path, ("init",))
     assert undisturbed.code == 0
     target = tmp_path / "config.yaml"
@@ -249,7 +249,7 @@ def test_config_is_whole_or_not_there(matrix: Matrix, tmp_path: Path) -> None:
 
 
 def test_demo_without_room_says_so(matrix: Matrix, tmp_path: Path) -> None:
-    """A demo whose folder cannot be made says so."""
+    """If the demo's folder cannot be made, the demo exits with 2 and says why."""
     for arguments in (("demo",), ("demo", "--keep", "kept")):
         fault = Fault("make folder", "demo", Action.ENOSPC)
         assert_refused(run(matrix, tmp_path, arguments, fault), fault)
@@ -258,7 +258,7 @@ def test_demo_without_room_says_so(matrix: Matrix, tmp_path: Path) -> None:
 def test_every_fault_point_is_reached(
     matrix: Matrix, publishing: PublishMatrix, synced: Path, tmp_path: Path
 ) -> None:
-    """The syncs and commands of these tests reach each registered point, and none that is not registered."""
+    """The syncs and commands of these tests reach each registered fault point, and no other."""
     for arguments in (*OUTPUTS.values(), *QUESTIONS, ("init",)):
         run(matrix, synced, arguments)
     view = {"publish": [{"to": "published", "tables": ["current_image_versions"]}]}
@@ -274,7 +274,7 @@ def test_every_fault_point_is_reached(
 
 
 def test_command_line_of_faults_kills_a_whole_process(matrix: Matrix) -> None:
-    """The way in for other tests: a new interpreter that dies at a named point."""
+    """`python -m tests.faultpoints.run` runs a command in a process that dies at the named fault point."""
     folder = matrix.copy(MODES["first"])
     environment = {**os.environ, **STEADY, **matrix.simulator.environment(), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.faultpoints.run", "rename.segment:kill:2", "--", "sync"]

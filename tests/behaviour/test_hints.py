@@ -42,7 +42,7 @@ pytestmark = pytest.mark.duckdb
 
 
 def quiet(served: ServeWorld, **shape: int) -> Hinted:
-    """A site that was read once, five minutes ago."""
+    """A site that was synced once, five minutes ago."""
     hinted = hinted_site(served, **shape)
     hinted.site.sync()
     hinted.clock.advance(5 * MINUTE_MS)
@@ -55,14 +55,14 @@ def listed(hinted: Hinted) -> set[str]:
 
 
 def rested(report: RunReport) -> int:
-    """How many images the sync let rest, by its report and by its scopes."""
+    """How many images rested in the sync; the report and its scopes must agree."""
     assert report.hints is not None
     assert report.hints.rested == sum(scope.rested for scope in report.scopes)
     return report.hints.rested
 
 
 def test_first_sync_lists_everything(served: ServeWorld) -> None:
-    """What was never read may not rest."""
+    """An image that was never read does not rest."""
     hinted = hinted_site(served)
     report = hinted.site.sync()
     assert rested(report) == 0
@@ -70,7 +70,7 @@ def test_first_sync_lists_everything(served: ServeWorld) -> None:
 
 
 def test_quiet_images_rest(served: ServeWorld) -> None:
-    """Without a hint, only the list of images is read; the table stays true."""
+    """Without hints, a sync reads only the list of images, and the table stays true."""
     hinted = quiet(served)
     report = hinted.site.sync()
     assert report.calls.by_operation == {"ListImages": 1}
@@ -79,7 +79,7 @@ def test_quiet_images_rest(served: ServeWorld) -> None:
 
 
 def test_hinted_image_is_listed(served: ServeWorld) -> None:
-    """A hint at one image lists that one alone, and the new version is there."""
+    """A hint about one image makes a sync list only that image, and the new version is stored."""
     hinted = quiet(served)
     image = hinted.images[3]
     hinted.site.world.create_version(image)
@@ -94,7 +94,7 @@ def test_hinted_image_is_listed(served: ServeWorld) -> None:
 
 
 def test_hint_is_kept_until_a_listing_begins_a_minute_later(served: ServeWorld) -> None:
-    """Lists lag: a hint of this second stays, and lists its image again in the next sync."""
+    """A new hint is not acknowledged, since lists lag; the next sync lists its image again and acknowledges it."""
     hinted = quiet(served)
     image = hinted.images[0]
     path = hinted.hint(image)
@@ -108,7 +108,7 @@ def test_hint_is_kept_until_a_listing_begins_a_minute_later(served: ServeWorld) 
 
 
 def test_settled_hint_lists_nothing_again(served: ServeWorld) -> None:
-    """A hint that comes late, or once more, after a listing that shows what it is about, costs no call."""
+    """A late or repeated hint about a change that was already listed costs no call and is acknowledged."""
     hinted = hinted_site(served)
     before_ms = hinted.clock.now_ms()
     hinted.clock.advance(5 * MINUTE_MS)
@@ -123,7 +123,7 @@ def test_settled_hint_lists_nothing_again(served: ServeWorld) -> None:
 def test_names_and_statuses_are_compared_without_case(
     served: ServeWorld, status: str, *, upper: bool
 ) -> None:
-    """The case of an ARN, and of a status, says nothing."""
+    """A hint counts in whatever case its ARN and its status are written."""
     hinted = quiet(served)
     image = hinted.images[5]
     arn = hinted.arn(image)
@@ -133,7 +133,7 @@ def test_names_and_statuses_are_compared_without_case(
 
 
 def test_image_event_and_recorded_call_are_hints(served: ServeWorld) -> None:
-    """An image's own event, and a call of UpdateImageVersion that CloudTrail recorded."""
+    """An event of an image, and a call of UpdateImageVersion that CloudTrail recorded, are hints."""
     hinted = quiet(served)
     one, other = hinted.images[1], hinted.images[7]
     now_ms = hinted.clock.now_ms()
@@ -147,7 +147,7 @@ def test_image_event_and_recorded_call_are_hints(served: ServeWorld) -> None:
 
 
 def test_junk_is_acknowledged_and_harms_nothing(served: ServeWorld) -> None:
-    """What is no event of images is counted and put away."""
+    """Lines that are not events of images are counted as junk and acknowledged."""
     hinted = quiet(served)
     hinted.put(*(line for line in JUNK if line))
     report = hinted.site.sync()
@@ -158,7 +158,7 @@ def test_junk_is_acknowledged_and_harms_nothing(served: ServeWorld) -> None:
 
 
 def test_forged_hints_of_other_accounts_are_put_away(served: ServeWorld) -> None:
-    """A hint at an account, region or image that is not ours lists nothing."""
+    """A hint about an account, region or image that is not ours lists nothing and is acknowledged."""
     hinted = quiet(served)
     now_ms = hinted.clock.now_ms()
     hinted.put(
@@ -171,7 +171,7 @@ def test_forged_hints_of_other_accounts_are_put_away(served: ServeWorld) -> None
 
 
 def test_forged_future_does_not_hide_a_hint(served: ServeWorld) -> None:
-    """A hint dated ahead of AWS's clock neither stays for ever nor hides a true one at the same image."""
+    """A hint with a future date neither stays for ever nor hides a true hint about the same image."""
     hinted = quiet(served)
     image = hinted.images[2]
     hinted.site.world.create_version(image)
@@ -188,7 +188,7 @@ def test_forged_future_does_not_hide_a_hint(served: ServeWorld) -> None:
 
 
 def test_lost_hint_is_made_up_for_after_trust(served: ServeWorld) -> None:
-    """An image whose hint never came rests for `trust`, and not longer."""
+    """If a hint is lost, the image rests for `trust`, and not longer."""
     hinted = quiet(served)
     hinted.site.world.create_version(hinted.images[4])
     hinted.site.sync()
@@ -200,7 +200,7 @@ def test_lost_hint_is_made_up_for_after_trust(served: ServeWorld) -> None:
 
 @pytest.mark.parametrize("kind", ["new", "vanished", "recreated", "touched", "passing", "full"])
 def test_image_that_changed_otherwise_does_not_rest(served: ServeWorld, kind: str) -> None:
-    """New, vanished, made again, touched, with a version in a passing state, or asked for in full."""
+    """An image does not rest if it is new, deleted, recreated, updated or in a passing state, or in a full sync."""
     hinted = quiet(served)
     world, image = hinted.site.world, hinted.images[6]
     if kind == "new":
@@ -228,7 +228,7 @@ def test_image_that_changed_otherwise_does_not_rest(served: ServeWorld, kind: st
 
 
 def test_deletion_hinted_at_a_large_image_lists_it_in_full(served: ServeWorld) -> None:
-    """An incremental listing would not show that a version went."""
+    """A hint about a deletion makes a sync list the image in full: an incremental listing does not show deletions."""
     hinted = quiet(served, images=3, largest=250)
     counts = {
         image: sum(row.image_name == image for row in hinted.site.world.truth()) for image in hinted.images
@@ -244,7 +244,7 @@ def test_deletion_hinted_at_a_large_image_lists_it_in_full(served: ServeWorld) -
 
 
 def test_large_image_is_reconciled_although_it_might_rest(served: ServeWorld) -> None:
-    """Rest is bounded by reconcile_every too: only a full listing finds a deletion whose hint was lost."""
+    """An image rests no longer than reconcile_every: only a full listing finds a deletion whose hint was lost."""
     hinted = quiet(served, images=3, largest=250)
     counts = {
         image: sum(row.image_name == image for row in hinted.site.world.truth()) for image in hinted.images
@@ -260,7 +260,7 @@ def test_large_image_is_reconciled_although_it_might_rest(served: ServeWorld) ->
 
 
 def test_unreadable_folder_lists_everything(served: ServeWorld) -> None:
-    """Without hints that can be relied on nobody rests, and the report says why."""
+    """If the hints cannot be read, no image rests, and the report names the folder."""
     hinted = quiet(served)
     hinted.folder.rmdir()
     report = hinted.site.sync()
@@ -271,7 +271,7 @@ def test_unreadable_folder_lists_everything(served: ServeWorld) -> None:
 
 
 def test_file_counts_once_it_is_whole(served: ServeWorld) -> None:
-    """A line without its end, and a hidden file, wait for their writer; a link is not followed."""
+    """A file without its last line end and a hidden file stay for their writer; a link is reported, not followed."""
     hinted = quiet(served)
     event = json.dumps(version_event(hinted.arn(hinted.images[0]), hinted.clock.now_ms()))
     (hinted.folder / "cut.jsonl").write_text(event)
@@ -285,7 +285,7 @@ def test_file_counts_once_it_is_whole(served: ServeWorld) -> None:
 
 
 def test_nothing_is_written_over_in_the_folder(served: ServeWorld) -> None:
-    """A second file of the same name gets another one where it is moved to."""
+    """If a moved file has the name of an earlier one, it gets another name in the folder `loaded`."""
     hinted = quiet(served)
     for _ in range(2):
         hinted.written = 0
@@ -298,7 +298,7 @@ def test_nothing_is_written_over_in_the_folder(served: ServeWorld) -> None:
 
 
 def test_narrowed_sync_keeps_the_hints_of_others(served: ServeWorld) -> None:
-    """What a sync was not asked for is settled by another one."""
+    """A sync of one image acknowledges no hints about other images or accounts."""
     hinted = quiet(served)
     one, other = hinted.images[:2]
     hinted.hint(one)
@@ -310,7 +310,7 @@ def test_narrowed_sync_keeps_the_hints_of_others(served: ServeWorld) -> None:
 
 
 def test_excluded_image_has_its_hints_put_away(served: ServeWorld) -> None:
-    """A hint at an image that the configuration leaves out is no reason to keep it."""
+    """A hint about an excluded image is acknowledged, and the image is not listed."""
     hinted = hinted_site(served)
     hinted.site.sync()
     image = hinted.images[0]
@@ -325,7 +325,7 @@ def test_excluded_image_has_its_hints_put_away(served: ServeWorld) -> None:
 
 
 def test_locked_warehouse_acknowledges_nothing(served: ServeWorld) -> None:
-    """What was not loaded stays hinted at; the next sync loads it."""
+    """If the warehouse is locked, hints are not acknowledged; the next sync loads the rows and acknowledges them."""
     hinted = quiet(served)
     image = hinted.images[0]
     hinted.site.world.create_version(image)
@@ -340,7 +340,7 @@ def test_locked_warehouse_acknowledges_nothing(served: ServeWorld) -> None:
 
 
 def test_images_at_rest_are_asked_for_the_details_that_they_owe(served: ServeWorld) -> None:
-    """Rest is of lists: what details owe is read all the same, at the calls that the plan tells."""
+    """A resting image is not listed, but its owed details are read, with the calls that the plan counts."""
     hinted = quiet(served, images=4, versions=2)
     site = hinted.site
     site.config = msgspec.structs.replace(site.config, details=True)
@@ -360,7 +360,7 @@ def test_images_at_rest_are_asked_for_the_details_that_they_owe(served: ServeWor
 def test_killed_run_goes_on_unless_its_images_rested_too_long(
     served: ServeWorld, monkeypatch: pytest.MonkeyPatch, hours: int, rest: int
 ) -> None:
-    """A run that is continued a day later does not let images rest for another day."""
+    """A killed run is continued after an hour; after a day, a new run begins, in which no image rests."""
     hinted = quiet(served)
     lost, image = hinted.images[:2]
     hinted.site.world.create_version(lost)
@@ -381,7 +381,7 @@ def test_killed_run_goes_on_unless_its_images_rested_too_long(
 
 
 def test_five_thousand_quiet_images_cost_their_pages(served: ServeWorld) -> None:
-    """20 new versions, 3 deleted, an image gone; hints doubled, shuffled and among junk: at most 80 calls."""
+    """24 changes in 5,000 images cost at most 80 calls, even if hints are repeated, shuffled and mixed with junk."""
     hinted = hinted_site(served, images=5000, versions=1)
     hinted.site.sync()
     hinted.clock.advance(HOUR_MS)
@@ -409,7 +409,7 @@ def test_five_thousand_quiet_images_cost_their_pages(served: ServeWorld) -> None
 
 
 def test_held_back_image_never_rests(served: ServeWorld) -> None:
-    """While deletions are held back nothing is accepted: the image is listed by every run, its hints stay."""
+    """While the deletions of an image are held back, every sync lists the image, and its hints stay."""
     hinted = hinted_site(served, images=3, versions=40)
     hinted.site.sync()
     hinted.clock.advance(5 * MINUTE_MS)
@@ -429,7 +429,7 @@ def test_held_back_image_never_rests(served: ServeWorld) -> None:
 
 
 def test_image_made_again_does_not_rest_on_its_earlier_life(served: ServeWorld) -> None:
-    """One that was made again while its listing failed is listed until a reading of its new life is accepted."""
+    """A recreated image whose listing fails does not rest until a listing of its new life is accepted."""
     hinted = quiet(served)
     world, image = hinted.site.world, hinted.images[2]
     world.delete_image(image)
@@ -454,7 +454,7 @@ def test_image_made_again_does_not_rest_on_its_earlier_life(served: ServeWorld) 
 
 
 def test_nothing_rests_on_a_backup_that_lacks_what_was_acknowledged(served: ServeWorld) -> None:
-    """A backup that is put back knows nothing of hints that are gone: all is listed once."""
+    """After a backup is restored, which lacks acknowledged hints, one sync lists all images."""
     hinted = quiet(served)
     warehouse = hinted.site.config.warehouse
     backup = warehouse.read_bytes()
@@ -471,7 +471,7 @@ def test_nothing_rests_on_a_backup_that_lacks_what_was_acknowledged(served: Serv
 
 
 def test_run_that_rests_on_another_state_acknowledges_nothing(served: ServeWorld) -> None:
-    """A run that was planned on a state which a backup replaced proves nothing, so its hints stay."""
+    """If a backup replaces the warehouse during a run, the run acknowledges no hint; the next sync does."""
     hinted = quiet(served)
     warehouse = hinted.site.config.warehouse
     backup = warehouse.read_bytes()

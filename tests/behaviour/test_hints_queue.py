@@ -1,4 +1,4 @@
-"""Hints out of an SQS queue: moto's server, asked by an unmodified botocore client."""
+"""Hints from an SQS queue: moto's server plays SQS, and an unmodified botocore client sends the requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAY_MS = 86_400_000
 
 @dataclass(slots=True)
 class Queued:
-    """A site with hints from a queue, which was read once."""
+    """A site that takes its hints from a queue; its first sync has run."""
 
     hinted: Hinted
     cloud: Cloud
@@ -36,19 +36,19 @@ class Queued:
     url: str
 
     def send(self, *bodies: Mapping[str, object] | str) -> None:
-        """Send messages."""
+        """Send each body to the queue as one message."""
         for body in bodies:
             text = body if isinstance(body, str) else json.dumps(body)
             self.client.send_message(QueueUrl=self.url, MessageBody=text)
 
     def left(self) -> int:
-        """How many messages the queue holds, lent ones included."""
+        """The number of messages in the queue, with those in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
 
     def asked(self) -> dict[str, int]:
-        """What the sync asked of the queue; the tests' own requests are taken out by who counts."""
+        """The requests to the queue so far, by operation; a caller subtracts those that the test itself sent."""
         return {
             name: count for name, count in self.cloud.asked().items() if "Message" in name or "Queue" in name
         }
@@ -56,7 +56,7 @@ class Queued:
 
 @pytest.fixture
 def queued(served: ServeWorld, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Queued:
-    """A quiet site; the queue is empty."""
+    """A site without changes since its first sync, and its queue, which is empty."""
     hinted = hinted_site(served)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", cloud.url)
     client = cloud.client("sqs")
@@ -69,7 +69,7 @@ def queued(served: ServeWorld, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_empty_queue_costs_one_request(queued: Queued) -> None:
-    """A quiet sync asks the queue once, and lists nothing but the images."""
+    """With an empty queue, a sync sends the queue one request and lists images, but no versions."""
     before = queued.asked()
     report = queued.hinted.site.sync()
     after = queued.asked()
@@ -82,7 +82,7 @@ def test_empty_queue_costs_one_request(queued: Queued) -> None:
 
 
 def test_messages_doubled_shuffled_and_among_junk_list_what_they_hint_at(queued: Queued) -> None:
-    """More than one request brings; all are deleted after the load."""
+    """Repeated, unordered and invalid messages: each hinted image is listed once, and all messages are deleted."""
     hinted = queued.hinted
     chosen = hinted.images[:4]
     for image in chosen:
@@ -102,7 +102,7 @@ def test_messages_doubled_shuffled_and_among_junk_list_what_they_hint_at(queued:
 
 
 def test_young_hint_returns_to_the_queue_at_once(queued: Queued) -> None:
-    """What is not settled can be received by the very next sync."""
+    """A hint that is too young to be deleted goes back to the queue, and the very next sync receives it."""
     hinted = queued.hinted
     image = hinted.images[0]
     queued.send(version_event(hinted.arn(image), hinted.clock.now_ms()))
@@ -114,7 +114,7 @@ def test_young_hint_returns_to_the_queue_at_once(queued: Queued) -> None:
 
 
 def test_plan_takes_nothing_from_the_queue(queued: Queued) -> None:
-    """A plan has the calls of the sync after it, and that still receives every message."""
+    """A plan forecasts the calls of the next sync, and leaves every message in the queue for that sync."""
     hinted = queued.hinted
     from image_history.forecast.estimate import total_calls
     from image_history.forecast.forecasting import forecast
@@ -128,7 +128,7 @@ def test_plan_takes_nothing_from_the_queue(queued: Queued) -> None:
 
 
 def test_part_returns_the_hints_of_other_parts(queued: Queued) -> None:
-    """Parts share a queue: each deletes what is about its own accounts, those that nobody reads among them."""
+    """Parts share a queue: each deletes the messages about its own scopes, configured or not, and returns others."""
     hinted = queued.hinted
     scopes = [Scope(f"{number:012d}", "us-east-1") for number in range(1, 9)]
     mine = next(part for part in (Part(1, 2), Part(2, 2)) if part.has(Scope(*hinted.scope)))
@@ -146,7 +146,7 @@ def test_part_returns_the_hints_of_other_parts(queued: Queued) -> None:
 
 
 def test_sync_that_fails_returns_its_messages_at_once(queued: Queued) -> None:
-    """What a sync had received when it failed is there for the next one."""
+    """A sync that fails makes the messages that it received visible again for the next sync."""
     hinted = queued.hinted
     queued.send(version_event(hinted.arn(hinted.images[0]), hinted.clock.now_ms()))
     with held(hinted.site.config.warehouse), pytest.raises(WarehouseLockedError):
@@ -160,7 +160,7 @@ def test_sync_that_fails_returns_its_messages_at_once(queued: Queued) -> None:
 def test_queue_that_cannot_be_read_lists_everything(
     queued: Queued, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    """Nobody rests, the report says why, and the sync is as good as without hints."""
+    """If the queue cannot be read, no image rests, and the report says why."""
     if trouble == "gone":
         queued.client.delete_queue(QueueUrl=queued.url)
     else:
@@ -172,7 +172,7 @@ def test_queue_that_cannot_be_read_lists_everything(
 
 
 def test_plain_http_beyond_loopback_is_refused() -> None:
-    """Hints are not read where somebody on the way could forge them."""
+    """A plain http address is refused unless it is on loopback: someone on the network could forge the hints."""
     with pytest.raises(ConfigError, match="plain http"):
         Queue("http://sqs.us-east-1.amazonaws.com/123456789012/q")
 
@@ -190,12 +190,12 @@ def test_plain_http_beyond_loopback_is_refused() -> None:
     ],
 )
 def test_region_is_that_of_the_address(url: str, region: str | None) -> None:
-    """The address of a queue names its region."""
+    """The region is read from the queue's address; an address on loopback has none."""
     assert region_of(url) == region
 
 
 class Scripted:
-    """A queue that gives what a test says."""
+    """A queue that returns, or raises, what the test gives it."""
 
     def __init__(self, *batches: list[Received] | Exception, retention_ms: int = 14 * DAY_MS) -> None:
         self.batches = list(batches)
@@ -216,27 +216,27 @@ class Scripted:
 
 
 def received(number: int, sent_ms: int = 0) -> Received:
-    """A message about nothing."""
+    """A message that holds no hint."""
     return Received(f"id-{number}", f"receipt-{number}", "{}", sent_ms)
 
 
 @pytest.mark.parametrize(("age_days", "told"), [(12, False), (14, True)])
 def test_queue_near_its_retention_is_not_relied_on(age_days: int, *, told: bool) -> None:
-    """Where the oldest message is about to expire, others may have expired unread."""
+    """If the oldest message is about to expire, the queue is not relied on: others may have expired unread."""
     now_ms = 100 * DAY_MS
     mailbox = QueueMailbox(Scripted([received(1, now_ms - age_days * DAY_MS)]), Stop(), now_ms=lambda: now_ms)
     assert (mailbox.read().problem is not None) == told
 
 
 def test_failure_on_the_way_keeps_what_was_received() -> None:
-    """What was received before a failure still says what to list first; nobody rests."""
+    """If a later request fails, the messages that were received before it are kept, and the problem is reported."""
     mailbox = QueueMailbox(Scripted([received(1)], ServiceUnavailableError("away")), Stop(), now_ms=lambda: 0)
     mail = mailbox.read()
     assert (len(mail.messages), mail.problem, mail.calls) == (1, "away", 2)
 
 
 def test_flood_is_bounded() -> None:
-    """A queue without end is read so far, and is not relied on."""
+    """A queue with too many messages is read up to a limit, and is not relied on."""
     batches = [[received(10 * page + n) for n in range(10)] for page in range(MOST_MESSAGES // 10 + 5)]
     source = Scripted(*batches)
     mail = QueueMailbox(source, Stop(), now_ms=lambda: 0).read()
@@ -245,7 +245,7 @@ def test_flood_is_bounded() -> None:
 
 
 def test_message_that_comes_twice_has_its_newest_receipt() -> None:
-    """One that was lent anew is deleted by the receipt that holds."""
+    """A message that is received twice is deleted with its newest receipt."""
     again = Received("id-1", "newer", "{}", 0)
     source = Scripted([received(1)], [again])
     mailbox = QueueMailbox(source, Stop(), now_ms=lambda: 0)

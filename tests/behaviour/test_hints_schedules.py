@@ -1,4 +1,4 @@
-"""Random schedules of lost, late, doubled and forged hints, of kills and of locked warehouses."""
+"""Random schedules of lost, late, repeated and forged hints, of kills and of locked warehouses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LIVE = "SELECT image_name, version, epoch_ms(creation_time) FROM image_versions 
 
 @dataclass(slots=True)
 class Told:
-    """A true hint: the file, its image, and that image's versions when it was written."""
+    """A true hint: the name of its file, its image, and that image's versions when the file was written."""
 
     name: str
     image: str
@@ -48,7 +48,7 @@ class Told:
 
 @dataclass(slots=True)
 class Play:
-    """One schedule. `late` are events that were not delivered yet; `gone` all versions that ever went."""
+    """One schedule. `late`: events that are not delivered yet; `gone`: every version that was ever deleted."""
 
     hinted: Hinted
     rng: random.Random
@@ -58,14 +58,14 @@ class Play:
     gone: set[Key] = field(default_factory=set)
 
     def truth(self, image: str | None = None) -> set[Key]:
-        """The versions that live at AWS."""
+        """The versions that exist at AWS, of all images or of one."""
         rows = self.hinted.site.world.truth()
         return {
             (row.image_name, row.version, row.creation_ms) for row in rows if image in {None, row.image_name}
         }
 
     def step(self) -> None:
-        """Let something change, have it hinted at somehow, let time pass, and sync somehow."""
+        """Make some changes, deliver some hints, let time pass, and run a sync that may be disturbed."""
         for _ in range(self.rng.randint(0, 3)):
             self.change()
         if self.rng.random() < 0.4:
@@ -77,7 +77,7 @@ class Play:
         self.check()
 
     def change(self) -> None:
-        """One change of an image, and its event: delivered, doubled, late or lost."""
+        """Make one change of an image, and deliver its event once, twice, later or never."""
         world, image = self.hinted.site.world, self.rng.choice(self.hinted.images)
         self.alive |= self.truth()
         numbers = sorted(version for _, version, _ in self.truth(image))
@@ -103,11 +103,11 @@ class Play:
                 self.deliver(event, image)
 
     def deliver(self, event: dict[str, object], image: str) -> None:
-        """The event arrives; what it hints at is how its image stands now or stood before."""
+        """Deliver an event, and record which versions its image has at this time."""
         self.told.append(Told(self.hinted.put(event).name, image, self.truth(image)))
 
     def forge(self) -> None:
-        """Events that nothing stands behind, in the past and ahead, and junk."""
+        """Deliver events about changes that never happened, with past and future times, and junk."""
         image = self.rng.choice([*self.hinted.images, "no-such-image"])
         shift_ms = self.rng.choice([-400 * HOUR_MS, -5 * MINUTE_MS, 0, 100 * HOUR_MS])
         status = self.rng.choice(["CREATED", "DELETING"])
@@ -119,14 +119,14 @@ class Play:
         )
 
     def sync(self) -> None:
-        """Undisturbed, killed at an effect, or with the warehouse locked whenever it is to be written."""
+        """Run a sync undisturbed, killed at an effect, or with a warehouse that is locked whenever it is opened."""
         how = self.rng.choice(["plain", "plain", "killed", "locked"])
         hook = {"plain": ignore, "killed": dying(self.rng.randint(1, 60)), "locked": lock}[how]
         with installed(hook), contextlib.suppress(Killed, ConnectorError):
             self.hinted.site.sync()
 
     def check(self) -> None:
-        """No false deletion, and nothing acknowledged whose image is not stored as it stood."""
+        """No live version is marked as deleted; a hint is acknowledged only after its image's versions are stored."""
         site, waiting = self.hinted.site, set(self.hinted.waiting())
         if not site.config.warehouse.exists():
             assert not (self.hinted.folder / "loaded").exists()
@@ -139,21 +139,21 @@ class Play:
                 assert told.versions - self.gone <= known, f"{told.name} was acknowledged before its load"
 
     def end(self) -> None:
-        """After `trust`, and what reconciles, an undisturbed sync has everything, once what was begun is finished."""
+        """After the time of `trust`, an undisturbed sync stores the true state; a sync before it ends an open run."""
         self.hinted.site.sync(allow_mass_delete=True)
         self.hinted.clock.advance(25 * HOUR_MS)
-        # Half of its few versions may be gone in one run.
+        # An image has few versions: half of them may be deleted in one run.
         self.hinted.site.sync(allow_mass_delete=True)
         self.hinted.site.assert_true()
         self.check()
 
 
 def ignore(_: Effect, __: str) -> None:
-    """Nothing happens."""
+    """Do nothing at an effect."""
 
 
 def dying(countdown: int) -> Callable[[Effect, str], None]:
-    """A kill at the effect with that number."""
+    """A hook that kills the sync at the effect with that number."""
     left = [countdown]
 
     def hook(_: Effect, __: str) -> None:
@@ -165,7 +165,7 @@ def dying(countdown: int) -> Callable[[Effect, str], None]:
 
 
 def lock(effect: Effect, _: str) -> None:
-    """Another process has the warehouse open, so that no transaction can begin."""
+    """Fail to open the warehouse, as if another process held it, so that no transaction can begin."""
     if effect is Effect.CONNECT:
         raise WarehouseLockedError("held", holder="a test")
 
@@ -174,7 +174,7 @@ def lock(effect: Effect, _: str) -> None:
 def test_random_schedules_lose_nothing_and_end_with_the_truth(
     served: ServeWorld, seed: int, number: int
 ) -> None:
-    """Whatever becomes of hints, syncs and locks: the table is true after `trust`, and no message was lost."""
+    """Whatever happens to hints, syncs and locks: after `trust` the tables are true, and no hint was lost."""
     rng = random.Random(f"{seed}/{number}")
     hinted = hinted_site(served, images=7, versions=4, largest=9, seed=rng.randrange(1000))
     hinted.site.simulator.behaviour = Behaviour(tokens=rng.choice(["keyset", "offset"]))
@@ -187,7 +187,7 @@ def test_random_schedules_lose_nothing_and_end_with_the_truth(
 
 
 def test_check_of_a_schedule_can_fail(served: ServeWorld) -> None:
-    """A message that is put away too early, and a false deletion, are found."""
+    """`Play.check` fails if a message is gone before its image's versions are stored."""
     hinted = hinted_site(served, images=4)
     hinted.site.sync()
     play = Play(hinted, random.Random(1))

@@ -1,4 +1,4 @@
-"""Images' own times in place of hints: where it is proved that a new version moves them, an image may rest."""
+"""Image times in place of hints: if a new version provably changes its image's time, an image may rest."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def site_of(served: ServeWorld, *, moves: bool = True, hints: Hints | None = Non
 
 
 def rested(site: Site) -> int:
-    """How many images rest in a sync of now."""
+    """Run a sync, and count the images that rest in it."""
     return sum(scope.rested for scope in site.sync().scopes)
 
 
 def test_images_rest_where_it_is_proved(served: ServeWorld) -> None:
-    """A quiet sync reads the list of images alone, a changed image is listed, and the plan knows both."""
+    """A quiet sync only lists images; a changed image is listed and forecast as one call."""
     site = site_of(served)
     assert rested(site) == 0
     report = site.sync()
@@ -63,14 +63,14 @@ def test_images_rest_where_it_is_proved(served: ServeWorld) -> None:
 
 
 def test_images_do_not_rest_by_default(served: ServeWorld) -> None:
-    """Nobody asked for it: everything is listed, however quiet it is."""
+    """Without the setting, every image is listed in every sync, even if nothing changed."""
     site = site_of(served, hints=Hints())
     assert [rested(site), rested(site)] == [0, 0]
     assert site.sync().hints is None
 
 
 def test_images_do_not_rest_where_it_is_disproved(served: ServeWorld) -> None:
-    """Where new versions leave the image's time alone, each image is listed each time."""
+    """If a new version does not change its image's time, every image is listed in every sync."""
     site = site_of(served, moves=False)
     assert [rested(site), rested(site)] == [0, 0]
     site.world.create_version(IMAGES[0])
@@ -79,7 +79,7 @@ def test_images_do_not_rest_where_it_is_disproved(served: ServeWorld) -> None:
 
 
 def test_one_contradiction_ends_it(served: ServeWorld) -> None:
-    """A version that did not move its image's time is found after `trust`, and from then on nothing rests."""
+    """A version that did not change its image's time is found after `trust`; from then on no image rests."""
     site = site_of(served)
     site.sync()
     assert rested(site) == 5
@@ -94,7 +94,7 @@ def test_one_contradiction_ends_it(served: ServeWorld) -> None:
 
 
 def test_two_images_prove_nothing(served: ServeWorld) -> None:
-    """That two images agree may be chance."""
+    """Two images that agree are not enough for a proof, since that may be chance."""
     site = site_of(served)
     for image in IMAGES[2:]:
         site.world.delete_image(image)
@@ -102,7 +102,7 @@ def test_two_images_prove_nothing(served: ServeWorld) -> None:
 
 
 def test_image_that_moved_just_before_its_listing_does_not_rest(served: ServeWorld) -> None:
-    """The list of versions may lag behind the list of images by a minute."""
+    """An image that changed less than a minute before its listing is listed again: the list of versions may lag."""
     site = site_of(served)
     site.sync()
     site.world.create_version(IMAGES[2])
@@ -116,7 +116,7 @@ def test_image_that_moved_just_before_its_listing_does_not_rest(served: ServeWor
 
 @pytest.mark.parametrize("seed", range(2))
 def test_random_changes_are_known_after_trust(served: ServeWorld, seed: int) -> None:
-    """Whatever changes, and whether or not that moves an image: after `trust` the table is true."""
+    """Whatever changes, and whether or not it changes an image's time: after `trust` the table is true."""
     rng = random.Random(seed)
     site = site_of(served, moves=rng.random() < 0.7)
     world = site.world
@@ -140,7 +140,7 @@ def test_random_changes_are_known_after_trust(served: ServeWorld, seed: int) -> 
 
 
 def test_check_says_what_is_proved(served: ServeWorld) -> None:
-    """Before a sync nothing is, then as many images as show it, and against it those that do not."""
+    """`check` warns if no list of images is stored; else it counts the images for and against the proof."""
     site = site_of(served)
 
     def found() -> tuple[Level, str]:
@@ -165,7 +165,7 @@ def test_check_says_what_is_proved(served: ServeWorld) -> None:
     "source", ["queue: https://sqs.us-east-1.amazonaws.com/111122223333/q", "folder: hints"]
 )
 def test_image_times_are_refused_beside_hints(tmp_path: Path, source: str) -> None:
-    """One of the two tells of changes."""
+    """The configuration may not contain both hints and trust_image_time."""
     path = tmp_path / "c.yaml"
     path.write_text(f"hints:\n  {source}\n  trust_image_time: true\n")
     with pytest.raises(ConfigError, match=r"c.yaml:3: hints.trust_image_time is only for use without hints"):
@@ -173,7 +173,7 @@ def test_image_times_are_refused_beside_hints(tmp_path: Path, source: str) -> No
 
 
 def test_rest_is_bounded_by_trust(served: ServeWorld) -> None:
-    """Trust bounds rest by image times as it bounds rest by hints."""
+    """The setting `trust` limits how long images rest by their times, as it does with hints."""
     site = site_of(served, hints=Hints(trust_image_time=True, trust=timedelta(hours=2)))
     site.sync()
     site.world.clock.advance(HOUR_MS)

@@ -1,4 +1,4 @@
-"""`--log-format json`: every line on stderr is an object that says when, what, and of which run and stream."""
+"""`--log-format json`: each line on stderr is an object with its time and event, its run and its stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JSON = ("-v", "--log-format", "json")
 
 
 def test_json_log_carries_instant_run_and_stream(commanded: Commanded) -> None:
-    """Every line has an instant, UTC to the millisecond, and the run once there is one; a failed call its stream."""
+    """Every line has a UTC time in milliseconds and, once known, the run ID; a failed call's line has its stream."""
     commanded.site.simulator.faults = (FaultRule(kind="throttling", times=3),)
     lines = log_lines(commanded(*JSON, "sync", "--json").err)
     assert {line["level"] for line in lines} <= {"INFO", "WARNING"}
@@ -46,7 +46,7 @@ def test_json_log_carries_instant_run_and_stream(commanded: Commanded) -> None:
 def test_json_log_ends_with_the_error_of_a_failed_run(
     commanded: Commanded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sentence that a terminal would get is a line of its own: kind, reason, exit code and run."""
+    """The last line of a failed run is its error: class, reason, exit code and run ID."""
     monkeypatch.setenv("IMAGE_HISTORY_LOCK_WAIT", "0s")
     commanded("sync")
     with held(commanded.site.config.warehouse):
@@ -59,14 +59,14 @@ def test_json_log_ends_with_the_error_of_a_failed_run(
 
 
 def test_json_log_tells_of_what_is_stale(commanded: Commanded) -> None:
-    """A health check speaks the same language."""
+    """`status --max-age` reports a stale warehouse as JSON, too."""
     answered = commanded(*JSON, "status", "--max-age", "26h")
     (line,) = log_lines(answered.err)
     assert (line["event"], line["exit_code"], answered.code) == ("failed", 8, 8)
 
 
 def test_json_log_keeps_an_exception_in_a_field() -> None:
-    """Kind, message and traceback of an exception stand in one field, with secrets masked."""
+    """Class, message and traceback of an exception are in one field, with secrets masked."""
     keep_hidden("AKIAIOSFODNN7EXAMPLE")
     with pytest.raises(OSError, match="No such file") as caught:
         Path("AKIAIOSFODNN7EXAMPLE refused").read_bytes()
@@ -83,6 +83,6 @@ def test_json_log_keeps_an_exception_in_a_field() -> None:
 
 
 def test_text_stays_the_default(commanded: Commanded) -> None:
-    """Without the option, errors are sentences."""
+    """Without the option, an error is printed as a sentence."""
     configure("text", 0)
     assert commanded("sync", "--image", "nothing*").err.startswith("image-history: No image matches")

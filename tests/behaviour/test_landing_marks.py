@@ -1,4 +1,4 @@
-"""The landing folder is ours by its mark: what is the user's, a stranger's or another warehouse's stays as it is."""
+"""A mark shows that a landing folder is ours; a folder with other contents is refused and stays as it is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RUN = "20260101T000000.000Z-deadbeef"
 
 
 def refused(site: Site, landing: Path, match: str) -> None:
-    """A sync into that landing stops with exit code 2 before AWS is asked for anything, and check says so too."""
+    """Check that a sync into that landing exits with 2 before any request to AWS, and that `check` exits with 2."""
     with pytest.raises(LandingError, match=match) as caught:
         site.sync(landing=landing)
     assert caught.value.exit_code == 2
@@ -37,7 +37,7 @@ def refused(site: Site, landing: Path, match: str) -> None:
 
 @pytest.mark.parametrize("more", ["files", "run", "lock", "snapshots"])
 def test_folder_of_the_user_is_refused_and_left_alone(served: ServeWorld, more: str) -> None:
-    """A landing that is a user's folder: exit 2, and every file, folder and link in it is as it was."""
+    """If the landing is a user's folder, a sync exits with 2 and changes no file, folder or link in it."""
     site = small(served)
     folder = site.folder / "mydata"
     folder.mkdir()
@@ -53,7 +53,7 @@ def test_folder_of_the_user_is_refused_and_left_alone(served: ServeWorld, more: 
 
 
 def test_run_folder_with_a_users_file_in_it_is_refused(served: ServeWorld) -> None:
-    """A folder that only looks like a landing of the version before is none, and stays."""
+    """A folder that looks like a landing of the previous version but holds a user's file is refused and kept."""
     site = small(served)
     folder = site.folder / "lookalike"
     (folder / RUN).mkdir(parents=True)
@@ -64,7 +64,7 @@ def test_run_folder_with_a_users_file_in_it_is_refused(served: ServeWorld) -> No
 
 
 def test_users_files_in_a_landing_of_ours_survive_everything(served: ServeWorld) -> None:
-    """Files, folders and links that a user puts into our landing, and into a run, outlive sweep, load and --fresh."""
+    """A user's files, folders and links in our landing or in a run's folder survive clean-up, load and --fresh."""
     site = slow_site(served)
     kill_after(site, 9)
     landing = site.config.landing_folder
@@ -93,7 +93,7 @@ def test_users_files_in_a_landing_of_ours_survive_everything(served: ServeWorld)
 
 
 def test_landing_of_the_version_before_is_adopted_once(served: ServeWorld) -> None:
-    """Its runs are loaded: rows, without the proofs of plans that name no warehouse."""
+    """An unmarked landing of the previous version is loaded and marked; with a user's file in it, it is refused."""
     site = slow_site(served)
     kill_after(site, 9)
     landing = site.config.landing_folder
@@ -101,7 +101,7 @@ def test_landing_of_the_version_before_is_adopted_once(served: ServeWorld) -> No
     written = unsealed(run.folder / "plan.json", dict)
     for name in ("warehouse_id", "base_run"):
         written["plan"].pop(name)
-    # It did not pack them either.
+    # The previous version did not compress the plan either.
     document = json.dumps(written)
     sealed = f'{{"crc32": {zlib.crc32(document.encode())}, "document": {document}}}'
     (run.folder / "plan.json").write_text(sealed, encoding="utf-8")
@@ -116,7 +116,7 @@ def test_landing_of_the_version_before_is_adopted_once(served: ServeWorld) -> No
 
 
 def test_new_and_empty_folders_become_landings(served: ServeWorld) -> None:
-    """A folder that is not there, an empty one, and a volume's root with nothing but lost+found."""
+    """An empty folder, and a volume's root that holds only lost+found, become landings."""
     site = small(served)
     volume = site.folder / "volume"
     (volume / "lost+found").mkdir(parents=True)
@@ -129,7 +129,7 @@ def test_new_and_empty_folders_become_landings(served: ServeWorld) -> None:
 
 
 def test_two_warehouses_never_share_a_landing(served: ServeWorld) -> None:
-    """One landing for two configurations: the second stops, and none of the first one's rows reach it."""
+    """If two configurations share a landing, the second sync stops, and creates no warehouse."""
     site = slow_site(served)
     kill_after(site, 9)
     landing = site.config.landing_folder
@@ -146,7 +146,7 @@ def test_two_warehouses_never_share_a_landing(served: ServeWorld) -> None:
 
 
 def test_warehouses_that_differ_in_their_suffix_have_landings_of_their_own(served: ServeWorld) -> None:
-    """images.duckdb beside images.db: neither meets the other's landing."""
+    """images.duckdb and images.db in one folder have different landings."""
     site = small(served)
     for name in ("images.duckdb", "images.db"):
         site.sync(warehouse=site.folder / name)
@@ -155,7 +155,7 @@ def test_warehouses_that_differ_in_their_suffix_have_landings_of_their_own(serve
 
 
 def test_warehouse_that_is_put_in_place_of_another_is_not_given_its_rows(served: ServeWorld) -> None:
-    """While a run waits, another warehouse of the same name is refused; without one the landing follows."""
+    """While a run waits, a different warehouse at the same path is refused; with no run waiting, it is accepted."""
     site = small(served)
     site.sync(warehouse=site.folder / "other.duckdb")
     site.sync()
@@ -174,7 +174,7 @@ def test_warehouse_that_is_put_in_place_of_another_is_not_given_its_rows(served:
 
 
 def test_restored_backup_makes_a_waiting_run_an_observation(served: ServeWorld) -> None:
-    """What was read against a warehouse that is no more proves nothing to the older one that took its place."""
+    """A waiting run that was read against a newer warehouse proves nothing to a restored backup."""
     site = small(served)
     name = site.world.truth()[0].image_name
     site.sync()
@@ -198,7 +198,7 @@ def test_restored_backup_makes_a_waiting_run_an_observation(served: ServeWorld) 
 
 
 def test_unfinished_run_is_not_continued_by_a_restored_backup(served: ServeWorld) -> None:
-    """Its tokens rest on a warehouse that is no more: the streams are listed anew."""
+    """An unfinished run is not continued on a restored backup; its streams are listed again."""
     site = slow_site(served)
     site.sync()
     shutil.copy(site.config.warehouse, site.folder / "backup.duckdb")
@@ -214,7 +214,7 @@ def test_unfinished_run_is_not_continued_by_a_restored_backup(served: ServeWorld
 
 
 def test_forged_run_is_not_loaded(served: ServeWorld) -> None:
-    """A run that was made for another warehouse, put into ours: exit 2, nothing is loaded, nothing is removed."""
+    """If a run of another warehouse is copied into our landing, a sync stops and leaves its files as they are."""
     other = slow_site(served)
     kill_after(other, 9)
     (run,) = Landing(other.config.landing_folder).runs()
@@ -232,7 +232,7 @@ def test_forged_run_is_not_loaded(served: ServeWorld) -> None:
 
 
 def test_default_credentials_that_lead_elsewhere_are_noticed(served: ServeWorld) -> None:
-    """AWS's own chain leads to another account than before: exit 3, also while the warehouse is held."""
+    """If credentials lead to another account than before, a sync exits with 3, even if the warehouse is locked."""
     accounts = ("111122223333", "444455556666")
     site = small(served, accounts=accounts)
     first, second = (site.simulator.environment(each) for each in accounts)
@@ -248,7 +248,7 @@ def test_default_credentials_that_lead_elsewhere_are_noticed(served: ServeWorld)
 
 
 def test_interrupted_first_sync_is_not_continued_for_another_account(served: ServeWorld) -> None:
-    """A plan names its accounts: other credentials stop, though the warehouse knows of no account yet."""
+    """A plan names its accounts: other credentials do not continue an interrupted first sync, and exit with 3."""
     accounts = ("111122223333", "444455556666")
     clock = VirtualClock(frozen_at=NOON_MS)
     site = served(generate(13, accounts=list(accounts), images=21, versions_per_image=20, clock=clock))

@@ -1,4 +1,4 @@
-"""Files of the landing are opened safely: no link is followed, and folders of strangers are refused."""
+"""Files of the landing are opened safely: no link is followed, and folders of other users are refused."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Damage = Callable[[Path, Path], None]
 
 
 def lock_link(landing: Path, victim: Path) -> None:
-    """The lock file is a link."""
+    """Replace the lock file by a symbolic link."""
     (landing / "lock").unlink()
     (landing / "lock").symlink_to(victim)
 
 
 def lock_second_name(landing: Path, victim: Path) -> None:
-    """The lock file is a hard link of the user's file."""
+    """Replace the lock file by a hard link of the user's file."""
     (landing / "lock").unlink()
     os.link(victim, landing / "lock")
 
 
 def mark_link(landing: Path, victim: Path) -> None:
-    """The mark is a link."""
+    """Replace the mark by a symbolic link."""
     (landing / NAME).unlink()
     (landing / NAME).symlink_to(victim)
 
 
 @pytest.mark.parametrize("plant", [lock_link, lock_second_name, mark_link])
 def test_links_in_place_of_our_files_are_refused(served: ServeWorld, plant: Damage) -> None:
-    """Where a link stands in place of a file that would be written, the command stops and its target stays."""
+    """If a link replaces a file that a sync would write to, the sync stops, and the link's target stays as it is."""
     site = small(served)
     site.sync()
     victim = site.folder / "victim"
@@ -49,7 +49,7 @@ def test_links_in_place_of_our_files_are_refused(served: ServeWorld, plant: Dama
 
 
 def test_links_in_place_of_what_is_written_anew_are_replaced(served: ServeWorld) -> None:
-    """A link at the name of a temporary file, or of the remembered streams, goes; what it leads to stays."""
+    """A link at the name of a temporary file or of known-streams.parquet is replaced; its target stays as it is."""
     site = small(served)
     site.sync()
     victim = site.folder / "victim"
@@ -65,7 +65,7 @@ def test_links_in_place_of_what_is_written_anew_are_replaced(served: ServeWorld)
 
 
 def test_pipe_in_place_of_the_lock_does_not_hang(served: ServeWorld) -> None:
-    """A named pipe is no lock file."""
+    """If a named pipe replaces the lock file, a sync stops instead of waiting for it."""
     site = small(served)
     site.sync()
     (site.config.landing_folder / "lock").unlink()
@@ -75,7 +75,7 @@ def test_pipe_in_place_of_the_lock_does_not_hang(served: ServeWorld) -> None:
 
 
 def test_folder_that_everybody_may_write_to_is_refused(served: ServeWorld) -> None:
-    """World-writable, with or without the sticky bit: a stranger could put runs there."""
+    """A world-writable landing is refused, with or without the sticky bit: another user could put runs there."""
     site = small(served)
     site.sync()
     for mode in (0o777, 0o1777, 0o702):
@@ -104,7 +104,7 @@ def test_folder_of_a_stranger_is_refused(
     groups: list[int],
     trusted: bool,
 ) -> None:
-    """A folder is trusted by its user or by a group that the process is in; numbers are added to the folder's own."""
+    """A folder is trusted by its user or a group of the process; the parameters are added to the folder's own IDs."""
     tmp_path.chmod(0o2775)
     owner = tmp_path.stat()
     monkeypatch.setattr(os, "geteuid", lambda: owner.st_uid + user)
@@ -122,7 +122,7 @@ def test_folder_of_a_stranger_is_refused(
 
 
 def test_mark_of_any_content_is_told(served: ServeWorld) -> None:
-    """A mark that is not ours, damaged or of a newer version stops the command and stays."""
+    """If the mark is empty, incomplete or damaged, a sync stops and leaves the mark as it is."""
     site = small(served)
     site.sync()
     mark = site.config.landing_folder / NAME

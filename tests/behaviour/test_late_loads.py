@@ -1,4 +1,4 @@
-"""Runs that are loaded late, or beside others, undo nothing newer, and call nothing settled that is not."""
+"""A run that is loaded late, or beside another run, reverts nothing newer and settles no unsettled listing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.duckdb
 
 
 def locked_at_first(site: Site) -> None:
-    """A sync of everything that finds the warehouse locked when it plans, and free from then on."""
+    """Run a full sync that finds the warehouse locked when it plans, and unlocked from then on."""
     locked = [True]
 
     def once(subject: str) -> None:
@@ -47,7 +47,7 @@ def locked_at_first(site: Site) -> None:
 
 
 def seen_by_one_that_waits(site: Site) -> tuple[int, int]:
-    """A version that a waiting run has seen, and that is gone before the next: its number, and when it went."""
+    """Delete a version that only a waiting run has seen; return its number, and the time of the deletion."""
     number = site.world.create_version(NAME)
     site.world.clock.advance(MINUTE_MS)
     waiting(site)
@@ -60,7 +60,7 @@ def seen_by_one_that_waits(site: Site) -> tuple[int, int]:
 
 @pytest.mark.parametrize("more", [0, 1], ids=["highest", "in-between"])
 def test_version_of_a_waiting_run_is_a_suspect(served: ServeWorld, more: int) -> None:
-    """It is settled against what the run before it has landed, although that could not be loaded at first."""
+    """A version that a waiting run has seen is looked for, although that run could not be loaded at first."""
     site = synced(served, 9, page_size=4)
     number, went_ms = seen_by_one_that_waits(site)
     for _ in range(more):
@@ -73,7 +73,7 @@ def test_version_of_a_waiting_run_is_a_suspect(served: ServeWorld, more: int) ->
 
 
 def test_version_of_another_landing_is_not_settled(served: ServeWorld) -> None:
-    """Between settling and loading another landing loads what it has seen: the listing is not called complete."""
+    """If another landing loads a version between settling and loading, the listing is recorded as partial."""
     site = synced(served, 9, page_size=4)
     _, went_ms = seen_by_one_that_waits(site)
     first = Landing(site.config.landing_folder)
@@ -92,7 +92,7 @@ def test_version_of_another_landing_is_not_settled(served: ServeWorld) -> None:
 
 
 def test_older_list_of_images_leaves_those_alone_that_a_newer_one_did_not_ask_for(served: ServeWorld) -> None:
-    """A run that waits is loaded after a newer one that was narrowed to one image: its images are not lost."""
+    """A waiting run is loaded after a newer run of one image only: its other image is stored, and can be deleted."""
     site = synced(served, 3)
     site.world.create_image("other")
     site.world.create_version("other")
@@ -110,7 +110,7 @@ def test_older_list_of_images_leaves_those_alone_that_a_newer_one_did_not_ask_fo
 
 
 def test_older_list_of_images_of_one_that_is_gone(served: ServeWorld) -> None:
-    """A run that waits is loaded after a newer one that saw nothing of an image that came and went: it ends."""
+    """A waiting run is loaded after a newer run that did not see its image: the image is marked as deleted."""
     site = synced(served, 3)
     site.world.create_image("other")
     site.world.create_version("other")
@@ -129,7 +129,7 @@ def test_older_list_of_images_of_one_that_is_gone(served: ServeWorld) -> None:
 
 
 def test_older_proof_holds_where_only_another_image_was_read_since(served: ServeWorld) -> None:
-    """A run that waits saw a version gone; what a newer run read of another image takes nothing from that."""
+    """A waiting run's proof of a deletion holds if newer runs have read only other images."""
     site = synced(served, 3)
     site.world.create_image("other")
     site.world.create_version("other")
@@ -148,7 +148,7 @@ def test_older_proof_holds_where_only_another_image_was_read_since(served: Serve
 
 
 def test_older_answers_about_details_change_nothing_newer(served: ServeWorld) -> None:
-    """Of two runs with details that wait, the answers of the later one stay, whenever it is loaded."""
+    """Two waiting runs have details: the later answers are kept, even if the earlier run is loaded last."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
     world.create_image(NAME)
     world.create_version(NAME, aliases=["a"])
@@ -171,7 +171,7 @@ def test_older_answers_about_details_change_nothing_newer(served: ServeWorld) ->
 
 
 def test_version_that_was_read_after_the_proof_of_its_absence_stays(served: ServeWorld) -> None:
-    """A lagging replica hid it, and a reading that was never finished has seen it since: the older proof is void."""
+    """A proof of absence is void if an unfinished reading has seen the version after it."""
     site = synced(served, 9, page_size=4)
     (hidden,) = [row for row in site.world.truth() if row.version == 2]
     site.world.delete_version(NAME, 2)

@@ -1,4 +1,4 @@
-"""The warehouse from Python: `from image_history import Warehouse`, as a data scientist would use it."""
+"""The warehouse from Python: `from image_history import Warehouse`, as a data scientist uses it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NOON = datetime.fromtimestamp(NOON_MS // 1000, UTC) + timedelta(milliseconds=NOO
 
 @pytest.fixture
 def warehouse(ask: Desk) -> Warehouse:
-    """A warehouse with a history; it must stay as it is."""
+    """A warehouse with a history; tests must not change it."""
     return Warehouse(ask.warehouse)
 
 
 def test_result_is_the_same_as_rows_arrow_and_frame(warehouse: Warehouse) -> None:
-    """One answer, three shapes, to the microsecond; it may be read again."""
+    """Rows, Arrow table and data frame are the same, to the microsecond; a result can be read repeatedly."""
     result = warehouse.query(
         "SELECT image_name, version, creation_time, failure_reason FROM image_versions ORDER BY ALL"
     )
@@ -51,7 +51,7 @@ def test_result_is_the_same_as_rows_arrow_and_frame(warehouse: Warehouse) -> Non
 
 
 def test_instants_come_out_aware_and_in_utc(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the machine's zone: datetime.UTC in rows, UTC in Arrow and pandas."""
+    """In any zone of the machine, instants are in UTC: datetime.UTC in rows, UTC in Arrow and pandas."""
     monkeypatch.setenv("TZ", "America/New_York")
     result = warehouse.query("SELECT TIMESTAMPTZ '2026-11-01 05:30:00.007Z' AS x")
     (row,) = result.rows()
@@ -62,7 +62,7 @@ def test_instants_come_out_aware_and_in_utc(warehouse: Warehouse, monkeypatch: p
 
 
 def test_parameters_keep_their_types(warehouse: Warehouse) -> None:
-    """What Python gives arrives as it is, and comes back as it is."""
+    """A parameter keeps its Python type, and its value comes back unchanged."""
     east = timezone(timedelta(hours=2))
     values = {
         "text": "5",
@@ -91,7 +91,7 @@ def test_parameters_keep_their_types(warehouse: Warehouse) -> None:
     ],
 )
 def test_naive_datetime_is_refused(warehouse: Warehouse, asked: Callable[[Warehouse], object]) -> None:
-    """A datetime without a zone could be any of many instants: the sentence shows how to make it one."""
+    """A datetime without a zone is refused, and the message shows how to add the zone."""
     with pytest.raises(QueryError, match=r"without a time zone.*tzinfo=UTC"):
         asked(warehouse)
 
@@ -111,7 +111,7 @@ def test_naive_datetime_is_refused(warehouse: Warehouse, asked: Callable[[Wareho
 def test_question_is_locked_down_as_on_the_command_line(
     warehouse: Warehouse, sql: str, given: dict[str, None], sentence: str
 ) -> None:
-    """The same sentences, as exceptions; variables of the program are no tables."""
+    """A query is restricted as on the command line, with the same messages; Python variables are not tables."""
     frame = pd.DataFrame({"secret": [1]})
     with pytest.raises(QueryError, match=sentence):
         warehouse.query(sql, **given)
@@ -119,7 +119,7 @@ def test_question_is_locked_down_as_on_the_command_line(
 
 
 def test_question_has_a_time_limit(ask: Desk) -> None:
-    """A question without an end is ended, and the next is answered."""
+    """A query that exceeds the time limit is stopped, and the next query is answered."""
     warehouse = Warehouse(ask.warehouse, timeout=timedelta(milliseconds=200))
     with pytest.raises(QueryError, match="stopped after 200ms"):
         warehouse.query(ENDLESS)
@@ -127,13 +127,13 @@ def test_question_has_a_time_limit(ask: Desk) -> None:
 
 
 def test_saved_query_is_asked_by_name(warehouse: Warehouse) -> None:
-    """With its defaults, and with others."""
+    """A saved query runs by its name, with its default parameters or with others."""
     assert len(warehouse.query("@changes-by-run")) == 3
     assert len(warehouse.query("@changes-by-run", runs=1)) == 1
 
 
 def test_history_has_every_state_of_an_image(ask: Desk, warehouse: Warehouse) -> None:
-    """One row for each state, by version and time, with the interval in which it held."""
+    """`history` has one row for each state of a version, in order of time, with the interval in which it held."""
     states = [row for row in warehouse.history(ask.image) if row["version"] == 2]
     assert [row["image_version_status"] for row in states][1:] == ["CREATE_FAILED", "CREATED"]
     assert [row["etl_valid_to"] for row in states] == [row["etl_valid_from"] for row in states[1:]] + [None]
@@ -144,7 +144,7 @@ def test_history_has_every_state_of_an_image(ask: Desk, warehouse: Warehouse) ->
 
 
 def test_current_as_of_and_known_at_are_the_views(ask: Desk, warehouse: Warehouse) -> None:
-    """What is now, what was then, and what was known: each as in SQL, from any zone's datetime."""
+    """`current`, `as_of` and `known_at` return the states now, at a time, and known at a time, in any zone."""
     true = {(row.image_name, row.version, row.status) for row in ask.world.truth()}
     current = {
         (row["image_name"], row["version"], row["image_version_status"]) for row in warehouse.current()
@@ -164,7 +164,7 @@ def test_current_as_of_and_known_at_are_the_views(ask: Desk, warehouse: Warehous
 
 
 def test_image_of_several_scopes_comes_with_all_unless_one_is_chosen(served: ServeWorld) -> None:
-    """One name in two regions: both, told apart by their columns, or the chosen one; a wrong choice is named."""
+    """An image name in two regions returns both or the chosen one; an unknown region or image is named."""
     world = World(regions=["us-east-1", "eu-west-1"], clock=VirtualClock())
     for scope in world.scopes:
         world.create_image("shared", scope=scope)
@@ -187,7 +187,7 @@ def test_image_of_several_scopes_comes_with_all_unless_one_is_chosen(served: Ser
 
 
 def test_threads_share_one_warehouse(warehouse: Warehouse) -> None:
-    """Eight threads ask at once: each gets its own answer."""
+    """Eight threads query at once: each gets its own answer."""
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(
             lambda number: warehouse.query("SELECT $n AS n FROM runs", n=number).rows(), range(16)
@@ -196,7 +196,7 @@ def test_threads_share_one_warehouse(warehouse: Warehouse) -> None:
 
 
 def test_warehouse_is_open_for_a_question_only(tmp_path: Path) -> None:
-    """An object and its results that live on are in no writer's way."""
+    """A Warehouse object and its results keep no connection open, so a writer is not blocked."""
     file = WarehouseFile(tmp_path / "new.duckdb", 0.0)
     with file.writing():
         pass
@@ -209,7 +209,7 @@ def test_warehouse_is_open_for_a_question_only(tmp_path: Path) -> None:
 
 
 def test_missing_warehouse_says_what_to_do(tmp_path: Path) -> None:
-    """Nothing is opened or made until a question is asked; then the sentence is that of the command line."""
+    """A missing warehouse is reported at the first query, with the command line's message; no file is created."""
     warehouse = Warehouse(tmp_path / "none.duckdb")
     with pytest.raises(WarehouseError, match=r"There is no warehouse at .*: run image-history sync first"):
         warehouse.current()
@@ -217,7 +217,7 @@ def test_missing_warehouse_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_result_is_also_a_polars_frame_and_batches(warehouse: Warehouse) -> None:
-    """The same rows, in the same order; instants stay in UTC."""
+    """A result is also a Polars frame and record batches, with the same rows in the same order."""
     result = warehouse.query("SELECT image_name, version, creation_time FROM image_versions ORDER BY ALL")
     assert result.polars().rows(named=True) == result.rows()
     batches = list(result.batches(7))
@@ -227,7 +227,7 @@ def test_result_is_also_a_polars_frame_and_batches(warehouse: Warehouse) -> None
 
 
 def test_notebook_shows_a_table_that_runs_nothing(warehouse: Warehouse) -> None:
-    """The first rows as HTML, with what AWS wrote as text, and how many there are in all."""
+    """A notebook shows the first 50 rows as HTML, with AWS's text escaped, and the number of all rows."""
     html = warehouse.query("SELECT '<img onerror=x>' AS \"<b>\", NULL AS n FROM range(60)")._repr_html_()
     assert "<th>&lt;b&gt;</th>" in html
     assert html.count("<tr><td>&lt;img onerror=x&gt;</td><td><i>NULL</i></td></tr>") == 50
@@ -235,7 +235,7 @@ def test_notebook_shows_a_table_that_runs_nothing(warehouse: Warehouse) -> None:
 
 
 def test_warehouse_tells_what_can_be_asked(warehouse: Warehouse) -> None:
-    """Tables and views, their columns, and the saved queries; a name that is not there gets the nearest."""
+    """A Warehouse lists tables, views, columns and saved queries; an unknown name gets the nearest one."""
     assert {"image_versions", "runs", "failed_versions"} <= set(warehouse.tables())
     assert warehouse.columns("runs")[0] == "etl_run_id"
     assert all(warehouse.query(f"FROM {name} LIMIT 0").columns for name in warehouse.tables())
@@ -245,6 +245,6 @@ def test_warehouse_tells_what_can_be_asked(warehouse: Warehouse) -> None:
 
 
 def test_home_is_found(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path with ~ is that of the user."""
+    """A ~ in a path stands for the user's home."""
     monkeypatch.setenv("HOME", str(warehouse.path.parent))
     assert len(Warehouse(f"~/{warehouse.path.name}").current()) > 0

@@ -38,14 +38,14 @@ FAST = Rate(list_per_second=10_000, describe_per_second=10_000)
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """One image of 57 versions, and another."""
+    """A simulated AWS with an image of 57 versions, and a second image."""
     with Simulator(generate(23, images=2, versions_per_image=57)) as simulator:
         yield simulator
 
 
 @pytest.fixture(scope="module")
 def client(simulator: Simulator) -> Any:
-    """boto3 as any program has it."""
+    """An unmodified boto3 client."""
     return unmodified_client(simulator)
 
 
@@ -57,7 +57,7 @@ def tool(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> Tool:
-    """The command and boto3, in an empty folder, with the variables of the simulated AWS."""
+    """The command and boto3 in an empty folder, with the environment variables of the simulated AWS."""
     monkeypatch.chdir(tmp_path)
     for name, value in simulator.environment().items():
         monkeypatch.setenv(name, value)
@@ -77,7 +77,7 @@ def calls(simulator: Simulator) -> ScopeCalls:
 
 
 def bounds(simulator: Simulator, image: str, subset: tuple[str, ...]) -> dict[str, datetime]:
-    """Whole seconds, for no others can be sent, around the middle of what exists."""
+    """Filter times around the middle of the versions, in whole seconds, since no others can be sent."""
     truth = simulator.world.truth(image_name=image)
     creation = sorted(row.creation_ms // 1000 for row in truth)
     modified = sorted(row.last_modified_ms // 1000 for row in truth)
@@ -91,7 +91,7 @@ def bounds(simulator: Simulator, image: str, subset: tuple[str, ...]) -> dict[st
 
 
 def asked(image: str, parameters: dict[str, Any], page_size: int | None = None) -> Browse:
-    """boto3's parameters as a Browse."""
+    """A Browse with boto3's parameters."""
     seconds = {name: int(value.timestamp()) for name, value in parameters.items() if name in FILTERS}
     return Browse(
         image_name=image,
@@ -139,7 +139,7 @@ def test_list_gives_the_rows_of_boto3(tool: Tool, by: str, order: str) -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_list_passes_each_filter_on(tool: Tool, name: str) -> None:
-    """One filter alone reaches AWS as the whole second that was asked for."""
+    """One filter alone is sent to AWS as the whole second that the option gives."""
     parameters = bounds(tool.simulator, tool.image, (name,))
     assert tool.listed(*options(parameters)).rows == tool.boto_rows(parameters)
     ours, theirs = (record.parameters for record in tool.simulator.counters.log[-2:])
@@ -164,7 +164,7 @@ def test_list_in_pages_of_any_size(tool: Tool, size: int) -> None:
 def test_listing_cut_anywhere_goes_on_in_both_tools(
     tool: Tool, calls: ScopeCalls, mode: str, rng: random.Random
 ) -> None:
-    """Cut after any number of rows, a listing goes on in boto3 or here, each with the other's token."""
+    """A listing that is cut after any number of rows continues in boto3 or here, each with the other's token."""
     tool.simulator.behaviour = MODES[mode]
     filters = bounds(tool.simulator, tool.image, FILTERS[1:])
     parameters = {"SortBy": "LAST_MODIFIED_TIME", "SortOrder": "ASCENDING", **filters}
@@ -187,7 +187,7 @@ def test_listing_cut_anywhere_goes_on_in_both_tools(
 
 
 def test_list_continues_what_boto3_cut(tool: Tool) -> None:
-    """The command goes on where boto3's MaxItems ended, and boto3 goes on where the command ended."""
+    """The command continues where boto3's MaxItems ended, and boto3 continues where the command ended."""
     first, token = tool.boto(MaxItems=13, PageSize=10)
     assert token is not None
     second = tool.listed("--starting-token", token, "--max-items", "20", "--page-size", "10")
@@ -198,7 +198,7 @@ def test_list_continues_what_boto3_cut(tool: Tool) -> None:
 
 
 def test_list_continues_a_token_made_with_the_page_size_of_aws(tool: Tool) -> None:
-    """A token of a listing without a page size goes on without one, although 100 is the default here."""
+    """A token of a listing without a page size continues without one, although 100 is the default here."""
     first, token = tool.boto(MaxItems=13)
     assert token is not None
     rest = tool.listed("--starting-token", token)
@@ -207,7 +207,7 @@ def test_list_continues_a_token_made_with_the_page_size_of_aws(tool: Tool) -> No
 
 
 def test_list_continues_a_token_of_larger_pages(tool: Tool) -> None:
-    """A token that skips more rows than a page holds loses and repeats none."""
+    """A token that skips more rows than a page holds neither loses nor repeats rows."""
     first = tool.listed("--max-items", "30")
     assert first.token is not None
     rest = tool.listed("--starting-token", first.token, "--page-size", "7")
@@ -215,19 +215,19 @@ def test_list_continues_a_token_of_larger_pages(tool: Tool) -> None:
 
 
 def test_token_of_a_cut_first_page_is_that_of_boto3(tool: Tool) -> None:
-    """Within the first page, the two tools print the very same token."""
+    """If a listing is cut within its first page, both tools print the same token."""
     assert tool.listed("--max-items", "4").token == tool.boto(MaxItems=4)[1]
 
 
 def test_token_is_printed_as_a_note(tool: Tool) -> None:
-    """Whatever the format, the token to go on with stands alone on the last line of stderr."""
+    """The token to continue with is alone on the last line of stderr, not among the rows."""
     ran = tool.command("list", tool.image, "--max-items", "2", "--format", "jsonl")
     assert ran.errors.splitlines()[-1] == f"next token: {tool.boto(MaxItems=2)[1]}"
     assert len(ran.output.splitlines()) == 2
 
 
 def test_token_is_absent_at_the_end(tool: Tool) -> None:
-    """A listing that ends with its last row says nothing of a token, even if the limit is that very row."""
+    """A listing that ends with its last row prints no token, even if the limit is that very row."""
     ran = tool.listed("--max-items", "57")
     assert (ran.token, ran.errors) == (None, "")
 
@@ -235,7 +235,7 @@ def test_token_is_absent_at_the_end(tool: Tool) -> None:
 def test_list_in_the_fold_of_new_york(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """In the hour that New York has twice, rows, order and filters are those of UTC."""
+    """In the hour that occurs twice in New York, rows, order and filters are those of UTC."""
     fold_ms = int(datetime(2026, 11, 1, 4, 30, tzinfo=UTC).timestamp() * 1000)
     world = World(clock=VirtualClock(frozen_at=fold_ms))
     world.create_image("base")
@@ -267,6 +267,6 @@ def test_list_in_the_fold_of_new_york(
 
 
 def test_boto_row_has_every_member(tool: Tool) -> None:
-    """AWS's model knows no member of an image version that the comparison and the command leave out."""
+    """The comparison covers every member that an image version has in AWS's model."""
     members = tool.client.meta.service_model.shape_for("ImageVersion").members
     assert len(boto_row("", dict.fromkeys(members, datetime.now(UTC)))) == len(members) + 1

@@ -17,7 +17,7 @@ from tests.behaviour.listing import Tool, unmodified_client
 def tool(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Iterator[Tool]:
-    """A simulated AWS that the environment names."""
+    """A simulated AWS that the environment variables point to."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMAGE_HISTORY_RATE__LIST_PER_SECOND", "10000")
     with Simulator(generate(23, images=1, versions_per_image=27)) as simulator:
@@ -28,7 +28,7 @@ def tool(
 
 
 def aws(tool: Tool, *arguments: str) -> tuple[list[object], str | None]:
-    """The version numbers that the AWS CLI lists, and its token to go on with."""
+    """The version numbers that the AWS CLI lists, and its token to continue with."""
     command = Path(sys.executable).with_name("aws")
     ran = subprocess.run(
         [

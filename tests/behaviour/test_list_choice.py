@@ -61,7 +61,7 @@ def test_choice_picks_one_of_several(choice: dict[str, str], expected: tuple[Acc
 
 
 def test_choice_of_an_unconfigured_profile_takes_its_region() -> None:
-    """A profile that only AWS's files know comes with its own region."""
+    """A profile that only AWS's own file contains is used with the region given there."""
     assert chosen((Account(role_arn=ROLE, regions=("us-east-1",)),), profile="data")[1] == "us-west-2"
 
 
@@ -69,7 +69,7 @@ def test_choice_of_an_unconfigured_profile_takes_its_region() -> None:
     "choice", [{}, {"profile": "data"}, {"region": "us-east-1"}, {"region": "sa-east-1"}]
 )
 def test_choice_that_leaves_several_names_them(choice: dict[str, str]) -> None:
-    """An ambiguous choice is an error that names what there is to choose from."""
+    """An ambiguous choice is an error that lists the possible choices."""
     with pytest.raises(ConfigError, match="choose one with --profile") as refused:
         chosen(SEVERAL, **choice)
     assert "profile data in" in refused.value.message
@@ -84,13 +84,13 @@ def test_choice_that_leaves_several_names_them(choice: dict[str, str]) -> None:
     ],
 )
 def test_choice_of_what_there_is_not(choice: dict[str, str], reason: str) -> None:
-    """An unknown profile or role, and a missing region, are named."""
+    """An unknown profile or role, or a missing region, is an error that names it."""
     with pytest.raises(ConfigError, match=reason):
         chosen(SEVERAL, **choice)
 
 
 def test_choice_ignores_which_images_a_sync_would_read() -> None:
-    """Two entries of one account that differ in their images only are one scope."""
+    """Two entries that differ only in their images are one scope, so no choice is needed."""
     entries = tuple(
         Account(profile="data", regions=("eu-west-1",), images=Images(include=(name,))) for name in ("a", "b")
     )
@@ -98,7 +98,7 @@ def test_choice_ignores_which_images_a_sync_would_read() -> None:
 
 
 def test_choice_of_a_region_is_enough_where_all_are_read() -> None:
-    """Which regions an account has enabled is not asked for one listing."""
+    """If an account is read in all regions, --region alone chooses; without it, the error asks for it."""
     everywhere = (Account(profile="data", regions="all"),)
     assert chosen(everywhere, region="eu-west-1") == (Access(profile="data"), "eu-west-1")
     with pytest.raises(ConfigError, match=r"profile data is read in all its regions: .* with --region"):
@@ -106,7 +106,7 @@ def test_choice_of_a_region_is_enough_where_all_are_read() -> None:
 
 
 def test_choice_of_a_role_of_the_organization() -> None:
-    """Any account of it can be named by the role that a sync would assume there."""
+    """An account of the organization is chosen by the role that a sync assumes in it; other roles are refused."""
     organization = Organization(role_name="reader", profile="data", external_id="x1")
     target = choose_target((Account(),), Choice(role_arn=ROLE, region="eu-west-1"), organization)
     assert (target.access, target.region) == (Access(None, ROLE, "x1", "data"), "eu-west-1")

@@ -17,7 +17,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulator]:
-    """A simulated AWS, used by the environment; a failed call is not made again."""
+    """A simulated AWS that the environment variables point to; a failed call is not retried."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMAGE_HISTORY_RATE__LIST_PER_SECOND", "10000")
     monkeypatch.setenv("IMAGE_HISTORY_RETRY__ATTEMPTS", "1")
@@ -28,7 +28,7 @@ def simulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simul
 
 
 def image(simulator: Simulator) -> str:
-    """The one image that there is."""
+    """The name of the only image."""
     return simulator.world.image_truth()[0].image_name
 
 
@@ -41,7 +41,7 @@ def refused(capsys: Capture, *arguments: str) -> tuple[int, str]:
 
 
 def answering(simulator: Simulator, status: int, content: dict[str, Any]) -> None:
-    """Let the simulator give this answer to everything."""
+    """Let the simulator give this answer to every request."""
 
     async def answer(_: web.Request, exchange: Exchange) -> web.StreamResponse:
         return web.Response(status=status, headers=exchange.headers, body=json.dumps(content).encode())
@@ -50,7 +50,7 @@ def answering(simulator: Simulator, status: int, content: dict[str, Any]) -> Non
 
 
 def test_list_of_an_unknown_image(simulator: Simulator, capsys: Capture) -> None:
-    """An image that AWS doesn't know is one clear sentence and exit code 2."""
+    """With an unknown image, the command exits with 2 and names the images that exist."""
     code, line = refused(capsys, "nope")
     assert code == 2
     assert line == (
@@ -61,7 +61,7 @@ def test_list_of_an_unknown_image(simulator: Simulator, capsys: Capture) -> None
 def test_list_without_credentials(
     simulator: Simulator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without credentials the exit code is 3, and the sentence says what to do."""
+    """Without credentials, the command exits with 3 and says what to do."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     code, line = refused(capsys, image(simulator))
     assert code == 3
@@ -70,7 +70,7 @@ def test_list_without_credentials(
 
 
 def test_list_where_access_is_denied(simulator: Simulator, capsys: Capture) -> None:
-    """A denied call is exit code 3 and names the action to allow."""
+    """If a call is denied, the command exits with 3 and names the action to allow."""
     answering(simulator, 400, {"__type": "AccessDeniedException", "message": "User: x is not authorized"})
     code, line = refused(capsys, image(simulator))
     assert code == 3
@@ -80,7 +80,7 @@ def test_list_where_access_is_denied(simulator: Simulator, capsys: Capture) -> N
 def test_list_where_nobody_listens(
     simulator: Simulator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that cannot be reached is exit code 6."""
+    """If the server cannot be reached, the command exits with 6."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
@@ -90,7 +90,7 @@ def test_list_where_nobody_listens(
 
 
 def test_list_of_malformed_answers(simulator: Simulator, capsys: Capture) -> None:
-    """A success that is none is exit code 6, never an empty list."""
+    """If a successful answer is invalid, the command exits with 6 and does not print an empty list."""
     answering(simulator, 200, {})
     code, line = refused(capsys, image(simulator))
     assert code == 6
@@ -99,7 +99,7 @@ def test_list_of_malformed_answers(simulator: Simulator, capsys: Capture) -> Non
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_list_of_repeated_tokens(simulator: Simulator, capsys: Capture, length: int) -> None:
-    """Tokens that go round, whatever the length of the cycle, are an error and no endless listing."""
+    """If tokens repeat in a cycle of any length, the command exits with 6 instead of listing without end."""
 
     async def cycle(_: web.Request, exchange: Exchange) -> web.StreamResponse:
         content = {"ImageVersions": [], "NextToken": f"token {exchange.number % length}"}
@@ -113,7 +113,7 @@ def test_list_of_repeated_tokens(simulator: Simulator, capsys: Capture, length: 
 
 
 def test_list_with_a_token_that_aws_refuses(simulator: Simulator, capsys: Capture) -> None:
-    """A refused token is exit code 2, with what a token depends on."""
+    """If AWS refuses a token, the command exits with 2 and says that a token needs its original options."""
     code, line = refused(capsys, image(simulator), "--starting-token", "stale")
     assert code == 2
     assert "A token goes on only with the options that it was made with" in line
@@ -139,14 +139,14 @@ def test_list_with_a_token_that_aws_refuses(simulator: Simulator, capsys: Captur
 def test_list_with_wrong_arguments(
     simulator: Simulator, capsys: Capture, arguments: list[str], reason: str
 ) -> None:
-    """Wrong usage is exit code 2 and names what is wrong."""
+    """With wrong arguments, the command exits with 2 and names the mistake."""
     code, line = refused(capsys, *arguments)
     assert code == 2
     assert reason in line
 
 
 def test_list_with_several_scopes_asks_for_one(simulator: Simulator, capsys: Capture, tmp_path: Path) -> None:
-    """A configuration of several scopes needs a choice, and the error names them."""
+    """With several configured scopes, the error lists them, and --region chooses one."""
     text = "accounts:\n  - regions: [us-east-1, eu-west-1]\n"
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
     code, line = refused(capsys, image(simulator))
@@ -156,7 +156,7 @@ def test_list_with_several_scopes_asks_for_one(simulator: Simulator, capsys: Cap
 
 
 def test_list_without_an_image_lists_images_alone(simulator: Simulator, capsys: Capture) -> None:
-    """Without a name the images are listed; what is about versions is refused with that reason."""
+    """Without an image name, images are listed; an option about versions is refused with the reason."""
     assert run(["list"]) == 0
     assert "vision-training" in capsys.readouterr().out
     code, line = refused(capsys, "--max-items", "3")
@@ -164,7 +164,7 @@ def test_list_without_an_image_lists_images_alone(simulator: Simulator, capsys: 
 
 
 def test_list_names_the_nearest_image(simulator: Simulator, capsys: Capture) -> None:
-    """A slip of the finger, or another case, gets the name that was meant."""
+    """For a misspelt name, or one in another case, the error suggests the nearest image."""
     for name in ("vison-training", "VISION-TRAINING"):
         code, line = refused(capsys, name)
         assert (code, line.endswith("; the nearest: vision-training.")) == (2, True)

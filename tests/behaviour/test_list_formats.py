@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def tool(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Iterator[Tool]:
-    """A simulated AWS that the environment names, in an empty folder."""
+    """A simulated AWS that the environment variables point to, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMAGE_HISTORY_RATE__LIST_PER_SECOND", "10000")
     with Simulator(generate(3, images=1, versions_per_image=40)) as simulator:
@@ -41,7 +41,7 @@ def as_rows(table: pa.Table) -> list[Row]:
 
 
 def test_parquet_has_the_columns_of_the_warehouse(tool: Tool, tmp_path: Path) -> None:
-    """A .parquet file has exact rows, and names, types and meanings of columns as in image_versions."""
+    """A .parquet file has boto3's rows, and the names and types of the columns of image_versions, with comments."""
     ran = tool.command("list", tool.image, "--output", "found.parquet")
     assert (ran.code, ran.errors) == (0, "")
     table = parquet.read_table(tmp_path / "found.parquet")
@@ -54,13 +54,13 @@ def test_parquet_has_the_columns_of_the_warehouse(tool: Tool, tmp_path: Path) ->
 
 
 def test_json_lines_are_the_rows(tool: Tool) -> None:
-    """One JSON object a line has every member of a row."""
+    """In JSON Lines, each row is one object with every member."""
     ran = tool.command("list", tool.image, "--format", "jsonl")
     assert [comparable(json.loads(line)) for line in ran.output.splitlines()] == tool.boto_rows()
 
 
 def test_csv_has_a_header_and_every_row(tool: Tool) -> None:
-    """CSV names its columns and has one record a row."""
+    """CSV has a header with the column names, and one record for each row."""
     ran = tool.command("list", tool.image, "--format", "csv")
     header, *records = csv.reader(io.StringIO(ran.output))
     assert tuple(header) == COLUMNS
@@ -68,14 +68,14 @@ def test_csv_has_a_header_and_every_row(tool: Tool) -> None:
 
 
 def test_table_shows_every_row(tool: Tool) -> None:
-    """Without a format the rows are aligned text under a header; none is left out."""
+    """Without --format, every row is printed in a table with a header."""
     ran = tool.command("list", tool.image)
     assert all(name in ran.output for name in COLUMNS)
     assert ran.output.count("image-version/") == 40
 
 
 def test_json_file_is_replaced_whole(tool: Tool, tmp_path: Path) -> None:
-    """A .json file holds the object with its token; it is private, and its place is told."""
+    """A .json file is replaced by the rows and their token; only the user can read it, and stdout reports it."""
     target = tmp_path / "found.json"
     target.write_text("before", encoding="utf-8")
     ran = tool.command("list", tool.image, "--output", str(target), "--max-items", "2")
@@ -87,7 +87,7 @@ def test_json_file_is_replaced_whole(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_empty_listing_has_columns_and_no_rows(tool: Tool) -> None:
-    """A filter that nothing passes gives an empty list, and no error."""
+    """A filter that no row passes gives the columns without rows, and no error."""
     nothing = ("--creation-time-before", "2020-01-01")
     assert tool.listed(*nothing).rows == []
     ran = tool.command("list", tool.image, *nothing, "--format", "csv")
@@ -95,7 +95,7 @@ def test_empty_listing_has_columns_and_no_rows(tool: Tool) -> None:
 
 
 def test_failed_listing_leaves_the_file_alone(tool: Tool, tmp_path: Path) -> None:
-    """What stood in the file stays when AWS cannot be asked."""
+    """If a listing fails, the output file keeps its content."""
     target = tmp_path / "found.csv"
     target.write_text("before", encoding="utf-8")
     assert tool.command("list", "nope", "--output", str(target)).code == 2

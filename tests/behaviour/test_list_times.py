@@ -15,7 +15,7 @@ NOON = 1_795_435_200
 
 
 def parsed(text: str, bound: Bound = Bound.AFTER) -> int:
-    """The instant as of NOW."""
+    """Parse an instant, with NOW as the present time."""
     return parse_instant(text, bound, now=NOW)
 
 
@@ -49,7 +49,7 @@ def test_instant_in_every_notation(text: str) -> None:
     ],
 )
 def test_duration_admits_more_rather_than_less(text: str, bound: Bound, seconds: int) -> None:
-    """A time ago is rounded to the whole second that lets no row fall out of the filter."""
+    """A duration before now is rounded to the whole second at which the filter loses no row."""
     assert parsed(text, bound) == seconds
 
 
@@ -58,7 +58,7 @@ def test_duration_admits_more_rather_than_less(text: str, bound: Bound, seconds:
     ["2026-11-23T12:00:00.750", "2026-11-23T12:00:00,1Z", "2026-11-23T12:00:00.0000001", "1795435200.5"],
 )
 def test_fraction_of_a_second_is_refused(text: str) -> None:
-    """A fraction is refused, however small, since botocore would cut it and AWS would drop rows."""
+    """A fraction of a second is refused, since botocore would truncate it and AWS would leave out rows."""
     with pytest.raises(ConfigError, match="fraction of a second, and AWS filters by whole seconds"):
         parsed(text)
 
@@ -83,7 +83,7 @@ def test_fraction_of_a_second_is_refused(text: str) -> None:
     ],
 )
 def test_anything_else_is_refused(text: str, reason: str) -> None:
-    """What cannot be an instant, or hardly is the one that was meant, is one short sentence."""
+    """A text that is not an instant, or an unlikely one, is refused with one short sentence."""
     with pytest.raises(ConfigError, match=reason) as refused:
         parsed(text)
     assert len(refused.value.message) < 250
@@ -91,7 +91,7 @@ def test_anything_else_is_refused(text: str, reason: str) -> None:
 
 @given(st.datetimes(min_value=datetime(1973, 3, 4), max_value=datetime(9999, 12, 31)))  # noqa: DTZ001
 def test_instant_is_what_botocore_would_send(moment: datetime) -> None:
-    """A naive instant becomes the second that botocore itself sends for it."""
+    """An instant without a zone becomes the same second that botocore sends for it."""
     whole = moment.replace(microsecond=0)
     serializer = JSONSerializer(timestamp_precision=TIMESTAMP_PRECISION_DEFAULT)
     sent = serializer._convert_timestamp_to_str(whole, "unixTimestamp")

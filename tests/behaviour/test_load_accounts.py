@@ -1,6 +1,6 @@
-"""Which account each profile or role led to, on rows made for it.
+"""The account that each profile or role leads to, on hand-made rows.
 
-Of sql/load: delete_accounts.sql and insert_accounts.sql.
+Statements of sql/load: delete_accounts.sql and insert_accounts.sql.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OTHERS: list[Row] = [{"access": "profile build"}, {"region": OTHER_REGION}]
 
 
 def test_account_that_is_another_now_is_taken_away(rows: Rows) -> None:
-    """Where the same access led to it in the same region; no other row."""
+    """If an access now leads to another account in a region, its stored row is deleted, and no other row."""
     rows.stored("scope_accounts", *OTHERS)
     before = rows.all("scope_accounts")
     rows.stored("scope_accounts", {})
@@ -28,7 +28,7 @@ def test_account_that_is_another_now_is_taken_away(rows: Rows) -> None:
 
 
 def test_account_that_is_the_same_stays(rows: Rows) -> None:
-    """With the run that learned of it."""
+    """If an access leads to the same account as before, its row stays, with the run that found it."""
     rows.stored("scope_accounts", {}, *OTHERS)
     before = rows.all("scope_accounts")
     rows.given("accounts_arrow", {})
@@ -39,7 +39,7 @@ def test_account_that_is_the_same_stays(rows: Rows) -> None:
 
 @pytest.mark.parametrize("other", OTHERS, ids=str)
 def test_account_is_written_of_what_was_never_opened_before(rows: Rows, other: Row) -> None:
-    """An access is known region by region."""
+    """A new pair of access and region is stored with this run; a known pair keeps its row."""
     rows.stored("scope_accounts", {})
     rows.given("accounts_arrow", {}, other)
     rows.connection.run("load/insert_accounts", {"run_id": "run-2"})

@@ -1,4 +1,4 @@
-"""What counts as a change of an image: sql/load/changed_images.sql, on rows made for it."""
+"""Which images count as changed: sql/load/changed_images.sql, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ pytestmark = pytest.mark.duckdb
 
 
 def changes(rows: Rows, *listed: Row, since: Row | None = None) -> list[dict[str, Any]]:
-    """The listed images that changed; `since` is a stream of a list of images that another run has read."""
+    """The listed images that changed; `since` is a row of `read_since`: another run's reading of a stream."""
     rows.given("scopes_arrow", {"image_name": None})
     rows.given("read_since", *([] if since is None else [since]))
     return rows.made("load/changed_images", rows.images(*listed))
 
 
 def names(rows: Rows, *listed: Row, since: Row | None = None) -> list[str]:
-    """Which of the listed images changed."""
+    """The names of the listed images that changed."""
     return [row["image_name"] for row in changes(rows, *listed, since=since)]
 
 
@@ -41,19 +41,19 @@ def names(rows: Rows, *listed: Row, since: Row | None = None) -> list[str]:
     ids=lambda differs: next(iter(differs)),
 )
 def test_one_column_that_differs_is_a_change(rows: Rows, differs: Mapping[str, object]) -> None:
-    """Whichever it is; what is as it is stored is none."""
+    """An image is changed if any one column differs; an equal image is not."""
     rows.stored("images", {}, {"image_name": "other"})
     assert names(rows, differs, {"image_name": "other"}) == ["base"]
 
 
 def test_image_as_it_was_before_it_was_deleted_is_a_change(rows: Rows) -> None:
-    """It is there again, and was first seen when it was."""
+    """An image that is stored as deleted and is listed again is changed, and keeps its first-seen time."""
     rows.stored("images", {"etl_deleted_at": 40})
     assert [row["stored_first_seen_at"] for row in changes(rows, {})] == [30]
 
 
 def test_image_that_is_not_stored_is_a_change(rows: Rows) -> None:
-    """With all that the list says of it."""
+    """An image that is not stored is changed, with every value of the list."""
     told = {
         "display_name": "Base",
         "description": "of everything",
@@ -79,7 +79,7 @@ def test_image_that_is_not_stored_is_a_change(rows: Rows) -> None:
 def test_image_that_was_made_again_is_first_seen_anew(
     rows: Rows, created: int, first_seen: list[int | None]
 ) -> None:
-    """What is listed of an earlier life is stale, though it is stored as deleted."""
+    """A recreated image is first seen again; a listed row of an earlier life is ignored, even after a deletion."""
     rows.stored("images", {"etl_deleted_at": 40})
     listed = {"creation_time": created, "display_name": "Base"}
     assert [row["stored_first_seen_at"] for row in changes(rows, listed)] == first_seen
@@ -98,19 +98,19 @@ def test_image_that_was_made_again_is_first_seen_anew(
 def test_image_of_an_older_list_is_stale(
     rows: Rows, since: Mapping[str, object], expected: list[str]
 ) -> None:
-    """Where a newer one was read whole; of two that began in one instant neither is the older one."""
+    """An image is ignored if a complete list that began later is loaded; a list of the same instant is not later."""
     assert names(rows, {}, since={"list_outcome": "complete", **since}) == expected
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_images_with_one_name_are_apart(rows: Rows, where: Mapping[str, object]) -> None:
-    """What is stored or was listed since elsewhere says nothing here."""
+    """Rows of another account, region or image, stored or read since, do not affect an image."""
     rows.stored("images", where)
     assert names(rows, {}, since={**where, "list_outcome": "complete", "list_t0": 200}) == ["base"]
 
 
 @pytest.mark.parametrize("where", [{"account_id": OTHER_ACCOUNT}, {"region": OTHER_REGION}])
 def test_images_of_other_scopes_are_left_to_their_load(rows: Rows, where: Mapping[str, object]) -> None:
-    """Since a run is loaded in parts."""
+    """Images of scopes that this part of the run does not load are left out."""
     found = changes(rows, {}, {**where, "display_name": "Base"})
     assert [row["display_name"] for row in found] == [None]

@@ -1,4 +1,4 @@
-"""What a load says that it did, scope by scope: sql/load/counts.sql, on rows made for it."""
+"""What a load counts in each scope: sql/load/counts.sql, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.duckdb
 
 
 def counted(rows: Rows, *, landed: int, changed: tuple[Row, ...] = (), deleted: int = 0) -> dict[str, int]:
-    """What is counted, without what there is none of, of versions by their number."""
+    """The counts that are not 0; landed and changed versions are numbered in order."""
     rows.given("landed", *({"version": number} for number in range(landed)))
     rows.given("changed", *({"version": number, **row} for number, row in enumerate(changed)))
     rows.given("deleted", *({"version": 100 + number} for number in range(deleted)))
@@ -30,28 +30,28 @@ def counted(rows: Rows, *, landed: int, changed: tuple[Row, ...] = (), deleted: 
     ],
 )
 def test_change_is_counted_as_what_it_is(rows: Rows, change: str, count: str) -> None:
-    """And not as unchanged, though it was landed."""
+    """A landed version that changed is counted by its kind of change, and not as unchanged."""
     assert counted(rows, landed=1, changed=({"etl_change": change},)) == {count: 1}
 
 
 def test_what_was_landed_and_did_not_change_is_unchanged(rows: Rows) -> None:
-    """The rest."""
+    """Landed versions that did not change are counted as unchanged."""
     assert counted(rows, landed=5, changed=({}, {})) == {"updated": 2, "unchanged": 3}
 
 
 def test_version_of_which_only_details_changed_is_updated(rows: Rows) -> None:
-    """Whether it was landed or not: of those that were, the others are unchanged."""
+    """Changed versions that were not landed are counted as updated; `unchanged` counts landed versions only."""
     described = {"etl_change": "modified", "was_landed": False}
     assert counted(rows, landed=2, changed=({}, described, described)) == {"updated": 3, "unchanged": 1}
 
 
 def test_deleted_version_is_counted(rows: Rows) -> None:
-    """It was not landed."""
+    """Deleted versions are counted, and do not reduce the unchanged ones."""
     assert counted(rows, landed=1, deleted=2) == {"unchanged": 1, "deleted": 2}
 
 
 def test_every_scope_is_counted_by_itself(rows: Rows) -> None:
-    """Also one in which something was deleted only."""
+    """Each scope has its own counts, even a scope with only a deletion."""
     rows.given("landed", {}, {"region": OTHER_REGION}, {"region": OTHER_REGION, "version": 2})
     rows.given("changed", {"region": OTHER_REGION})
     rows.given("deleted", {"account_id": OTHER_ACCOUNT})

@@ -1,4 +1,4 @@
-"""What becomes of versions' details: sql/load/detailed.sql, on rows made for it."""
+"""How details change stored versions: sql/load/detailed.sql, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STORED: Row = {
     "etl_aliases_at": 60,
     "etl_aliases_known_at": 60,
 }
-# Both calls answered, as it is stored, long after.
+# Both calls have answered again with the stored values, much later.
 TOLD: Row = {**DESCRIBED, **ALIASES, "etl_described_at": 150, "etl_aliases_at": 160}
 OTHERWISE: Row = {
     **dict.fromkeys(DESCRIBED, "another"),
@@ -34,7 +34,7 @@ TIMES = "etl_described_at etl_aliases_at etl_aliases_known_at aliases_before"
 def detailed(
     rows: Rows, *details: Row, changed: Row | None = None, landed: Row | None = None
 ) -> list[dict[str, Any]]:
-    """What is to be written of these details and of that change, if there is one."""
+    """The rows to write, by these details and by that change, if there is one."""
     rows.given("changed", *([] if changed is None else [changed]))
     rows.given("landed", *([] if landed is None else [landed]))
     rows.given("details", *details)
@@ -44,7 +44,7 @@ def detailed(
 
 @pytest.mark.parametrize("differs", ONE_DIFFERS, ids=lambda differs: next(iter(differs)))
 def test_one_detail_that_differs_is_a_change(rows: Rows, differs: Row) -> None:
-    """Whichever it is; a version whose details are told as they are stored does not change."""
+    """A version is modified if any one detail differs; a version with equal details is not."""
     rows.stored("image_versions", STORED, {**STORED, "version": 2})
     found = detailed(rows, {**TOLD, **differs}, {**TOLD, "version": 2})
     assert picked(found, "version etl_change etl_changed_columns") == [(1, "modified", [*differs])]
@@ -52,7 +52,7 @@ def test_one_detail_that_differs_is_a_change(rows: Rows, differs: Row) -> None:
 
 
 def test_what_was_not_described_stays_as_it_is_stored(rows: Rows) -> None:
-    """And stays described when it was, though its aliases are others."""
+    """A version that was not described again keeps its details and their time, even if its aliases changed."""
     rows.stored("image_versions", STORED)
     found = detailed(rows, {"aliases": ["stable"], "etl_aliases_at": 160})
     assert picked(found, " ".join(DESCRIBED)) == [tuple(DESCRIBED.values())]
@@ -60,14 +60,14 @@ def test_what_was_not_described_stays_as_it_is_stored(rows: Rows) -> None:
 
 
 def test_aliases_that_were_not_asked_for_stay_as_they_are_stored(rows: Rows) -> None:
-    """And stay told when they were, though the version is described otherwise."""
+    """Aliases that were not requested keep their value and time, even if the description changed."""
     rows.stored("image_versions", STORED)
     found = detailed(rows, {**DESCRIBED, "release_notes": "second", "etl_described_at": 150})
     assert picked(found, f"aliases release_notes {TIMES}") == [(["latest"], "second", 150, 60, 60, 60)]
 
 
 def test_details_that_are_gone_are_a_change(rows: Rows) -> None:
-    """An answer without them is one."""
+    """If an answer lacks the stored details, they become null or empty, and that is a change."""
     rows.stored("image_versions", STORED)
     found = detailed(rows, {"aliases": [], "etl_described_at": 150, "etl_aliases_at": 160})
     assert picked(found, "etl_changed_columns aliases") == [(sorted(OTHERWISE), [])]
@@ -86,7 +86,7 @@ def test_details_that_are_gone_are_a_change(rows: Rows) -> None:
 def test_details_alone_are_valid_from_the_look_that_found_them(
     rows: Rows, differs: str, times: Row, expected: tuple[int, int]
 ) -> None:
-    """The later one of both, and were last seen otherwise at the look before: the earlier one of both."""
+    """A change of details is valid from the later call, and was last seen otherwise at the earlier one before."""
     rows.stored("image_versions", STORED)
     others = {name: OTHERWISE[name] for name in differs.split()}
     found = detailed(rows, {**TOLD, **others, **times})
@@ -95,7 +95,7 @@ def test_details_alone_are_valid_from_the_look_that_found_them(
 
 
 def test_aliases_may_have_been_seen_otherwise_before_the_details_were(rows: Rows) -> None:
-    """Then what was known of both is as old as the aliases."""
+    """If the stored aliases are known from an earlier time than the details, that time is the last-seen time."""
     rows.stored("image_versions", {**STORED, "etl_aliases_known_at": 40})
     assert picked(detailed(rows, {**TOLD, **OTHERWISE}), "etl_last_seen_at") == [(40,)]
 
@@ -107,7 +107,7 @@ def test_aliases_may_have_been_seen_otherwise_before_the_details_were(rows: Rows
 def test_what_was_never_described_was_not_seen_otherwise(
     rows: Rows, differs: str, expected: int | None
 ) -> None:
-    """But its aliases may have been."""
+    """Details that were never described have no last-seen time; a change of aliases alone has one."""
     rows.stored("image_versions", {**STORED, "etl_described_at": None})
     others = {name: OTHERWISE[name] for name in differs.split()}
     assert picked(detailed(rows, {**TOLD, **others}), "etl_last_seen_at") == [(expected,)]
@@ -120,21 +120,21 @@ def test_what_was_never_described_was_not_seen_otherwise(
 def test_aliases_that_were_never_told_were_not_seen_otherwise(
     rows: Rows, differs: str, expected: int | None
 ) -> None:
-    """But what describes the version may have been."""
+    """Aliases that were never read have no last-seen time; a change of the description alone has one."""
     rows.stored("image_versions", {**STORED, "etl_aliases_at": None, "etl_aliases_known_at": None})
     others = {name: OTHERWISE[name] for name in differs.split()}
     assert picked(detailed(rows, {**TOLD, **others}), "etl_last_seen_at") == [(expected,)]
 
 
 def test_details_alone_are_not_valid_before_the_state_that_they_are_of(rows: Rows) -> None:
-    """Whatever the clocks say."""
+    """A change of details is not valid before the state that it belongs to."""
     rows.stored("image_versions", {**STORED, "etl_valid_from": 200})
     found = detailed(rows, {**TOLD, **OTHERWISE})
     assert picked(found, "etl_valid_from etl_certain_from") == [(200, 200)]
 
 
 def test_details_alone_leave_the_rest_as_it_is_stored(rows: Rows) -> None:
-    """And the version was landed if the run listed it."""
+    """A change of details alone keeps all other columns; `was_landed` says whether the run listed the version."""
     state: Row = {"failure_reason": "no room", "etl_raw": "{}", "etl_first_seen_at": 31, "etl_read_at": 32}
     rows.stored("image_versions", {**STORED, **state})
     elsewhere = detailed(rows, {**TOLD, **OTHERWISE}, landed={"version": 2})
@@ -147,21 +147,21 @@ def test_details_alone_leave_the_rest_as_it_is_stored(rows: Rows) -> None:
 
 
 def test_details_of_a_deleted_version_change_nothing(rows: Rows) -> None:
-    """They were read before it went."""
+    """Details of a deleted version change nothing."""
     rows.stored("image_versions", {**STORED, "etl_deleted_at": 140, "etl_delete_evidence": "absent_twice"})
     assert detailed(rows, {**TOLD, **OTHERWISE}) == []
 
 
 @pytest.mark.parametrize("other", [{"creation_time": 11}, {"last_modified_time": 21}], ids=str)
 def test_details_are_believed_of_their_own_state_alone(rows: Rows, other: Row) -> None:
-    """Not of one that was modified or created at another time."""
+    """Details apply only to the state with their creation and modification times."""
     rows.stored("image_versions", STORED)
     assert detailed(rows, {**TOLD, **OTHERWISE, **other}) == []
 
 
 @pytest.mark.parametrize("where", [*ELSEWHERE, {"version": 2}], ids=str)
 def test_details_are_believed_of_their_own_version_alone(rows: Rows, where: Row) -> None:
-    """Not of another one with the same times, nor are they compared with that."""
+    """Details apply only to their own version, and are compared with no other version's."""
     rows.stored("image_versions", STORED, {**STORED, **where, "release_notes": "elsewhere"})
     found = detailed(rows, {**TOLD, **where})
     names = "account_id region image_name version etl_changed_columns"
@@ -170,7 +170,7 @@ def test_details_are_believed_of_their_own_version_alone(rows: Rows, where: Row)
 
 
 def test_new_state_takes_its_details_with_it(rows: Rows) -> None:
-    """Its event names the columns of both, is valid from its modification, and nobody looked at it before."""
+    """A new state with details is one event, which names the changed columns of both and has no last-seen time."""
     rows.stored("image_versions", STORED)
     modified: Row = {"last_modified_time": 25, "etl_valid_from": 26, "etl_changed_columns": ["image_arn"]}
     told: Row = {**TOLD, "last_modified_time": 25, "release_notes": "second", "base_image": "debian"}
@@ -184,7 +184,7 @@ def test_new_state_takes_its_details_with_it(rows: Rows) -> None:
 
 @pytest.mark.parametrize("details", [[], [{**TOLD, **OTHERWISE}]], ids=["nothing", "the state before"])
 def test_new_state_keeps_what_was_told_before_and_is_owed_its_own(rows: Rows, details: list[Row]) -> None:
-    """Also where the state before was looked at just before; since when its aliases are known is not lost."""
+    """A new state without details of its own keeps the stored ones, and the times of its calls are null."""
     rows.stored("image_versions", STORED)
     modified: Row = {"last_modified_time": 25, "etl_changed_columns": ["image_arn"]}
     found = detailed(rows, *details, changed=modified)
@@ -194,7 +194,7 @@ def test_new_state_keeps_what_was_told_before_and_is_owed_its_own(rows: Rows, de
 
 
 def test_new_incarnation_has_no_details_of_the_one_before(rows: Rows) -> None:
-    """That it lacks them is a change."""
+    """A recreated version has no details of the earlier incarnation, and their loss is a change."""
     rows.stored("image_versions", STORED)
     recreated: Row = {"creation_time": 70, "last_modified_time": 70, "etl_change": "recreated"}
     found = detailed(rows, changed=recreated)
@@ -203,7 +203,7 @@ def test_new_incarnation_has_no_details_of_the_one_before(rows: Rows) -> None:
 
 
 def test_new_version_has_the_details_that_were_told_of_it(rows: Rows) -> None:
-    """And none where none were."""
+    """A created version has the details that were read for it, and null if none were."""
     told = detailed(rows, TOLD, changed={"etl_change": "created"})
     assert picked(told, " ".join(OTHERWISE)) == [tuple({**DESCRIBED, **ALIASES}.values())]
     assert picked(told, f"etl_change {TIMES}") == [("created", 150, 160, 160, None)]

@@ -1,6 +1,6 @@
-"""What is said of details that come late, and of what they changed, on rows made for it.
+"""Coverage of details that are read late, and of the changes that they make, on hand-made rows.
 
-Of sql/load: update_detailed_coverage.sql, insert_detailed_coverage.sql and add_counts.sql.
+Statements of sql/load: update_detailed_coverage.sql, insert_detailed_coverage.sql and add_counts.sql.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RESTED: Row = {"listing": "none", "outcome": "rested", "pages": 0, "t0": None, *
 def inserted(
     rows: Rows, *told: Row, detailed: tuple[Row, ...] = (DETAILS,), names: str = f"{NAMES} loaded_at"
 ) -> list[tuple[Any, ...]]:
-    """The rows of coverage that there were not before."""
+    """The rows that the statement adds to coverage."""
     rows.given("told", *told)
     rows.given("detailed_arrow", *detailed)
     before = rows.all("coverage")
@@ -40,7 +40,7 @@ ADDED = ("run-1", "111122223333", "eu-west-1", "base", 120)
 
 
 def test_stream_whose_details_came_late_gets_a_row(rows: Rows) -> None:
-    """Of the part that its scope was loaded with, in which it rested until then."""
+    """A resting stream whose details are read late gets a row, with the load time of its scope's row."""
     rows.stored("coverage", {**SCOPE, "rested": 3, "hinted": 2, "streams": 1, "t1": 100})
     names = (
         f"{NAMES} loaded_at listing outcome details detailed details_error rested hinted streams others t1"
@@ -51,21 +51,21 @@ def test_stream_whose_details_came_late_gets_a_row(rows: Rows) -> None:
 
 
 def test_stream_that_has_a_row_in_the_run_gets_no_other(rows: Rows) -> None:
-    """The one that it has is brought up to date."""
+    """A stream that has a row in the run gets no second one."""
     rows.stored("coverage", SCOPE, {})
     assert inserted(rows, RESTED) == []
 
 
 @pytest.mark.parametrize("other", [*ELSEWHERE, {"etl_run_id": "run-0"}], ids=str)
 def test_row_of_another_stream_or_run_is_not_its_own(rows: Rows, other: Row) -> None:
-    """Nor does it say when its scope was loaded."""
+    """The row of another stream or run is not the stream's own, and does not give the load time."""
     rows.stored("coverage", SCOPE, {**other, "loaded_at": 90})
     assert inserted(rows, DETAILS) == [ADDED]
 
 
 @pytest.mark.parametrize("other", [*OTHER_SCOPES, {"etl_run_id": "run-0"}], ids=str)
 def test_scope_is_loaded_by_its_own_row_of_the_run(rows: Rows, other: Row) -> None:
-    """Until it is, nothing is said of its streams; then no other row tells when that was."""
+    """A stream gets a row only if the run's row of its scope is stored; rows of other scopes or runs do not count."""
     rows.stored("coverage", {**SCOPE, **other, "loaded_at": 90})
     assert inserted(rows, RESTED) == []
     rows.stored("coverage", SCOPE)
@@ -74,7 +74,7 @@ def test_scope_is_loaded_by_its_own_row_of_the_run(rows: Rows, other: Row) -> No
 
 @pytest.mark.parametrize("where", ELSEWHERE, ids=str)
 def test_row_is_of_streams_whose_details_were_asked(rows: Rows, where: Row) -> None:
-    """Of no other one."""
+    """Only streams whose details were requested get a row."""
     rows.stored("coverage", SCOPE)
     assert inserted(rows, RESTED, detailed=({**DETAILS, **where},)) == []
     assert inserted(rows, RESTED, detailed=()) == []
@@ -93,13 +93,13 @@ def test_row_is_of_streams_whose_details_were_asked(rows: Rows, where: Row) -> N
 def test_narrowed_run_says_nothing_of_what_it_did_not_list(
     rows: Rows, told: Row, others: str | None, expected: list[tuple[Any, ...]]
 ) -> None:
-    """Its scope's row says nothing of the others either."""
+    """A narrowed run writes no row for a stream that it did not list."""
     rows.stored("coverage", {**SCOPE, "others": others})
     assert inserted(rows, told) == expected
 
 
 def test_late_details_are_told_in_the_row_of_their_stream(rows: Rows) -> None:
-    """Of that run; all that they told before is replaced, all else stays."""
+    """Late details replace the details in their stream's row of the run; all else stays."""
     other: tuple[Row, ...] = (*ELSEWHERE, {"etl_run_id": "run-0"}, SCOPE)
     earlier: Row = {"details": "complete", "detailed": 2, "details_error": None}
     rows.stored("coverage", earlier, *({**earlier, **row} for row in other))
@@ -113,7 +113,7 @@ def test_late_details_are_told_in_the_row_of_their_stream(rows: Rows) -> None:
 
 
 def test_changes_by_late_details_are_added_to_what_was_done_in_the_scope(rows: Rows) -> None:
-    """As updates, in that run; nothing else is counted anew."""
+    """Changes by late details are added to `updated` in the scope's row of the run, and to no other count."""
     other: tuple[Row, ...] = (*OTHER_SCOPES, {"etl_run_id": "run-0"}, {"image_name": "base"})
     done: Row = {**SCOPE, "inserted": 5, "updated": 6, "unchanged": 7, "reappeared": 8, "deleted": 9}
     rows.stored("coverage", done, *({**done, **row} for row in other))

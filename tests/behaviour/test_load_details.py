@@ -1,6 +1,6 @@
-"""What counts of the answers that tell details, and when they were told again, on rows made for it.
+"""Which answers about details count, and when equal details were read again, on hand-made rows.
 
-Of sql/load: details.sql and mark_detailed.sql.
+Statements of sql/load: details.sql and mark_detailed.sql.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ANSWERED: Row = {**DESCRIBED, "horovod": True, "etl_described_at": 150}
 ALIASED: Row = {"aliases": ["latest"], "etl_aliases_at": 160}
 ANSWERS = "release_notes aliases etl_described_at etl_aliases_at"
 STORED: Row = {"etl_described_at": 50, "etl_aliases_at": 60, "etl_aliases_known_at": 60}
-# What makes a state another one, each alone.
+# Each of these differences alone makes a state another one.
 OTHER_STATES: tuple[Row, ...] = (
     *ELSEWHERE,
     {"version": 2},
@@ -29,7 +29,7 @@ OTHER_STATES: tuple[Row, ...] = (
 
 
 def details(rows: Rows, *files: tuple[Row, ...], stored: Row | None = None) -> list[dict[str, Any]]:
-    """What counts of a run's answers."""
+    """The details that count, of a run's answers."""
     rows.stored("image_versions", *([] if stored is None else [stored]))
     answers = rows.details(*files)
     rows.given("scopes_arrow", {"image_name": None})
@@ -37,7 +37,7 @@ def details(rows: Rows, *files: tuple[Row, ...], stored: Row | None = None) -> l
 
 
 def test_answers_of_both_calls_are_put_together(rows: Rows) -> None:
-    """Though each call was made at a time of its own."""
+    """The answers of both calls about a state are one row, with the time of each call."""
     found = details(rows, (ANSWERED,), (ALIASED,))
     names = " ".join({**ANSWERED, **ALIASED})
     assert picked(found, names) == [tuple({**ANSWERED, **ALIASED}.values())]
@@ -46,7 +46,7 @@ def test_answers_of_both_calls_are_put_together(rows: Rows) -> None:
 
 
 def test_newest_answer_of_a_call_counts(rows: Rows) -> None:
-    """With what it does not say any more; the other call's answer stays."""
+    """The newest answer of a call counts, also for members that it lacks; the other call's answer stays."""
     again: Row = {"base_image": "debian", "etl_described_at": 170}
     found = details(rows, ({**ANSWERED, **ALIASED},), (again,))
     assert picked(found, f"base_image {ANSWERS}") == [("debian", None, ["latest"], 170, 160)]
@@ -57,7 +57,7 @@ def test_newest_answer_of_a_call_counts(rows: Rows) -> None:
 
 @pytest.mark.parametrize("other", OTHER_STATES[2:], ids=str)
 def test_each_state_has_answers_of_its_own(rows: Rows, other: Row) -> None:
-    """Of whatever image, version or time it is."""
+    """Answers about another image, version or state have a row of their own."""
     found = details(rows, (ANSWERED,), ({**ALIASED, **other},))
     assert sorted(picked(found, ANSWERS), key=str) == sorted(
         [("first", None, 150, None), (None, ["latest"], None, 160)], key=str
@@ -66,7 +66,7 @@ def test_each_state_has_answers_of_its_own(rows: Rows, other: Row) -> None:
 
 @pytest.mark.parametrize("where", [{"account_id": OTHER_ACCOUNT}, {"region": OTHER_REGION}], ids=str)
 def test_answers_in_scopes_that_are_not_loaded_now_wait(rows: Rows, where: Row) -> None:
-    """Another part of the run loads them."""
+    """Answers of scopes that this part of the run does not load are left out."""
     found = details(rows, ({**ANSWERED, **where}, ALIASED))
     assert picked(found, ANSWERS) == [(None, ["latest"], None, 160)]
 
@@ -86,19 +86,19 @@ def test_answers_in_scopes_that_are_not_loaded_now_wait(rows: Rows, where: Row) 
 def test_answer_that_is_older_than_the_stored_one_is_none(
     rows: Rows, stored: Row, expected: tuple[object, ...]
 ) -> None:
-    """Each call by its own time; one of the same time is the stored one, loaded again."""
+    """An answer older than the stored one of the same call is ignored; an answer of the same time counts."""
     assert picked(details(rows, ({**ANSWERED, **ALIASED},), stored=stored), ANSWERS) == [expected]
 
 
 @pytest.mark.parametrize("other", OTHER_STATES, ids=str)
 def test_answer_to_another_state_makes_none_old(rows: Rows, other: Row) -> None:
-    """It tells of that one alone."""
+    """A stored answer about another state does not make an answer stale."""
     found = details(rows, ({**ANSWERED, **ALIASED},), stored={**other, "etl_described_at": 200})
     assert picked(found, ANSWERS) == [("first", ["latest"], 150, 160)]
 
 
 def marked(rows: Rows, *told: Row) -> list[dict[str, Any]]:
-    """All stored versions, after their details were told."""
+    """All stored versions, after these details are marked."""
     rows.given("details", *told)
     rows.connection.run("load/mark_detailed")
     return rows.all("image_versions")
@@ -119,7 +119,7 @@ def marked(rows: Rows, *told: Row) -> list[dict[str, Any]]:
 def test_details_that_are_told_again_were_told_then(
     rows: Rows, told: Row, expected: tuple[int, int, int]
 ) -> None:
-    """Each call by its own time; nothing else changes."""
+    """If details are read again, only the time of each call changes."""
     rows.stored("image_versions", {**ANSWERED, **ALIASED, **STORED})
     [before] = rows.all("image_versions")
     times = dict(zip(STORED, expected, strict=True))
@@ -127,7 +127,7 @@ def test_details_that_are_told_again_were_told_then(
 
 
 def test_aliases_of_an_earlier_state_are_known_until_the_new_one_has_its_own(rows: Rows) -> None:
-    """What describes the new one does not tell them."""
+    """The time of the known aliases stays until the aliases of the new state are read."""
     rows.stored("image_versions", {"etl_aliases_known_at": 60})
     found = marked(rows, {"etl_described_at": 150})
     assert picked(found, " ".join(STORED)) == [(150, None, 60)]
@@ -137,7 +137,7 @@ def test_aliases_of_an_earlier_state_are_known_until_the_new_one_has_its_own(row
 
 @pytest.mark.parametrize("other", OTHER_STATES, ids=str)
 def test_details_are_noted_of_their_own_state_alone(rows: Rows, other: Row) -> None:
-    """What is stored of another one tells as much as before."""
+    """Details set the times of their own state, and of no other."""
     rows.stored("image_versions", {**STORED, **other})
     before = rows.all("image_versions")
     told: Row = {**ANSWERED, **ALIASED}
@@ -149,7 +149,7 @@ def test_details_are_noted_of_their_own_state_alone(rows: Rows, other: Row) -> N
 
 
 def test_details_of_a_deleted_version_are_not_noted(rows: Rows) -> None:
-    """They were told before it went."""
+    """Details of a deleted version set no times."""
     gone: Row = {"etl_deleted_at": 80, "etl_delete_evidence": "absent_twice"}
     rows.stored("image_versions", {**STORED, **gone})
     before = rows.all("image_versions")

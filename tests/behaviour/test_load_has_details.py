@@ -1,4 +1,4 @@
-"""Whether a version that changed has details to keep: sql/load/has_details.sql, on rows made for it."""
+"""Whether a changed version has stored details to keep: sql/load/has_details.sql, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DETAILS: list[Row] = [
 
 
 def has_details(rows: Rows, *stored: Row, changed: tuple[Row, ...] = ({},)) -> bool:
-    """Whether details are stored of these versions."""
+    """Whether the changed versions have stored details."""
     rows.given("changed", *changed)
     rows.stored("image_versions", *stored)
     [found] = rows.asked("load/has_details")
@@ -33,18 +33,18 @@ def has_details(rows: Rows, *stored: Row, changed: tuple[Row, ...] = ({},)) -> b
 
 @pytest.mark.parametrize("detail", DETAILS, ids=lambda detail: next(iter(detail)))
 def test_one_detail_is_enough(rows: Rows, detail: Row) -> None:
-    """Whichever it is; that a version has no aliases is known as well."""
+    """Any one detail is enough, even an empty list of aliases."""
     assert has_details(rows, detail)
 
 
 def test_version_without_details_has_none_to_keep(rows: Rows) -> None:
-    """Nor has one that is new."""
+    """A stored version without details has none to keep, and neither has a created version."""
     assert not has_details(rows, {})
     assert not has_details(rows, changed=({"etl_change": "created"},))
 
 
 @pytest.mark.parametrize("where", [*ELSEWHERE, {"version": 2}], ids=str)
 def test_details_of_versions_that_did_not_change_need_no_keeping(rows: Rows, where: Row) -> None:
-    """They stay where they are."""
+    """Details of versions that did not change do not count."""
     assert not has_details(rows, {}, {**where, "release_notes": "first"})
     assert has_details(rows, changed=(where,))

@@ -1,4 +1,4 @@
-"""What a run says of its scopes and streams: sql/load/insert_coverage.sql, on rows made for it."""
+"""What a run records of its scopes and streams: sql/load/insert_coverage.sql, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COUNTED: Row = {"inserted": 1, "updated": 2, "unchanged": 3, "reappeared": 4, "d
 def covered(
     rows: Rows, *told: Row, scopes: tuple[Row, ...] = (SCOPE,), counted: Row = COUNTED, narrowed: bool = False
 ) -> list[dict[str, Any]]:
-    """What coverage says then, of streams named by their place when they have no name."""
+    """All rows of coverage after the statement; streams without a name are named by their position."""
     named = ({"image_name": f"image {place}", **row} for place, row in enumerate(told, 1))
     rows.given("told", *named)
     rows.given("scopes_arrow", *scopes)
@@ -34,17 +34,17 @@ def covered(
 
 
 def of_scope(found: list[dict[str, Any]], names: str) -> list[tuple[Any, ...]]:
-    """What the rows of scopes say."""
+    """These columns of the rows of scopes."""
     return picked([row for row in found if row["image_name"] is None], names)
 
 
 def of_streams(found: list[dict[str, Any]], names: str = "image_name outcome") -> list[tuple[Any, ...]]:
-    """What the rows of streams say."""
+    """These columns of the rows of streams."""
     return picked([row for row in found if row["image_name"] is not None], names)
 
 
 def test_scope_says_what_was_done_in_it(rows: Rows) -> None:
-    """As its list of images was read, and as its versions were counted."""
+    """A scope's row has the values of its list of images and the counts of its versions."""
     read: Row = {**SCOPE, "pages": 2, "rows": 9, "rested": 6, "hinted": 7, "watermark": None}
     found = covered(rows, scopes=(read,))
     assert picked(found, "etl_run_id account_id region image_name listing outcome loaded_at") == [
@@ -57,7 +57,7 @@ def test_scope_says_what_was_done_in_it(rows: Rows) -> None:
 
 @pytest.mark.parametrize("where", [{"account_id": OTHER_ACCOUNT}, {"region": OTHER_REGION}], ids=str)
 def test_scopes_are_apart(rows: Rows, where: Row) -> None:
-    """What was read or counted in another one is not of this one."""
+    """What was read or counted in one scope is not in another scope's row."""
     elsewhere: Row = {**SCOPE, **where}
     told: Row = {**READ, **AGAIN, **where}
     found = covered(rows, told, scopes=(SCOPE, elsewhere), counted={**COUNTED, **where})
@@ -68,7 +68,7 @@ def test_scopes_are_apart(rows: Rows, where: Row) -> None:
 
 
 def test_scope_whose_list_was_not_read_says_nothing_of_its_images(rows: Rows) -> None:
-    """But why it was not."""
+    """If a scope's list of images was not read, its row has the reason, and `others` is null."""
     denied: Row = {"outcome": "denied", "t0": None, "error_code": "AccessDenied", "error_message": "No."}
     found = covered(rows, scopes=({**SCOPE, **denied},))
     names = "outcome t0 error_code error_message streams others"
@@ -76,7 +76,7 @@ def test_scope_whose_list_was_not_read_says_nothing_of_its_images(rows: Rows) ->
 
 
 def test_what_was_read_and_says_nothing_new_has_no_row(rows: Rows) -> None:
-    """The scope's row says that it was read, and up to when: not that of what has a row of its own."""
+    """Streams that were read and have nothing new get no row; the scope's row has the newest T0 of these streams."""
     found = covered(
         rows,
         {**READ, **AGAIN},
@@ -92,7 +92,7 @@ def test_what_was_read_and_says_nothing_new_has_no_row(rows: Rows) -> None:
 
 
 def test_what_rests_and_says_nothing_new_has_no_row_where_more_rest(rows: Rows) -> None:
-    """Then what was read has one, though it says nothing new."""
+    """If most streams rest, those at rest with nothing new get no row, and every stream that was read gets one."""
     found = covered(
         rows,
         {**RESTED, **AGAIN},
@@ -112,28 +112,28 @@ def test_what_rests_and_says_nothing_new_has_no_row_where_more_rest(rows: Rows) 
 
 
 def test_what_rests_has_a_row_where_as_many_were_read(rows: Rows) -> None:
-    """The scope's row says of the others that they were read."""
+    """If as many streams were read as rest, `others` is complete, and those at rest get a row."""
     found = covered(rows, {**RESTED, **AGAIN}, {**READ, **AGAIN})
     assert of_scope(found, "streams others t1") == [(1, "complete", 101)]
     assert of_streams(found) == [("image 1", "rested")]
 
 
 def test_only_what_was_read_speaks_against_rest(rows: Rows) -> None:
-    """Not what rests and says nothing new, nor what was read and has a row anyway."""
+    """Streams that were read and have a row of their own do not keep `others` from being rested."""
     found = covered(rows, {**RESTED, **AGAIN}, READ, {**READ, "outcome": "partial"})
     assert of_scope(found, "streams others t1") == [(2, "rested", None)]
     assert of_streams(found) == [("image 2", "complete"), ("image 3", "partial")]
 
 
 def test_what_is_skipped_has_a_row(rows: Rows) -> None:
-    """The configuration leaves it out: it was neither read nor at rest."""
+    """Skipped streams always get a row, as they were neither read nor at rest."""
     found = covered(rows, {**SKIPPED, **AGAIN}, {**SKIPPED, **AGAIN}, {**READ, **AGAIN})
     assert of_scope(found, "streams others t1") == [(1, "complete", 101)]
     assert of_streams(found) == [("image 1", "skipped"), ("image 2", "skipped")]
 
 
 def test_narrowed_run_says_nothing_of_other_images(rows: Rows) -> None:
-    """Of those that it was asked for it says all, for no row of the scope speaks for them."""
+    """A narrowed run writes a row for every stream that it listed, and says nothing of others."""
     found = covered(
         rows, {**READ, **AGAIN}, {**READ, "outcome": "partial"}, RESTED, {**SKIPPED, **AGAIN}, narrowed=True
     )
@@ -142,7 +142,7 @@ def test_narrowed_run_says_nothing_of_other_images(rows: Rows) -> None:
 
 
 def test_stream_says_what_was_told_of_it(rows: Rows) -> None:
-    """And nothing that is a scope's to say; earlier runs' rows stay."""
+    """A stream's row has its own values and none of a scope's; rows of earlier runs stay."""
     rows.stored("coverage", {})
     said: Row = {
         "listing": "incremental",

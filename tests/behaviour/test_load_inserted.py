@@ -1,4 +1,4 @@
-"""What is written of changed versions and images, on rows made for it: the statements sql/load/insert_*."""
+"""What is written of changed versions and images: the statements sql/load/insert_*, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = ("created", "modified", "reappeared", "recreated")
 
 
 def changed(rows: Rows, *, detailed: bool) -> None:
-    """One version of each kind of change, all of them first seen at 40 but the created one, with details or not."""
+    """One changed version of each kind, with details or not; all but the created one were first seen at 40."""
     rows.given(
         "changed",
         *(
@@ -36,7 +36,7 @@ def changed(rows: Rows, *, detailed: bool) -> None:
 
 @pytest.mark.parametrize("detailed", [False, True])
 def test_version_is_first_seen_when_its_life_is(rows: Rows, *, detailed: bool) -> None:
-    """A changed one keeps its time, unless it is another one of the same number."""
+    """A changed version keeps its first-seen time; a created or recreated one gets the time of this run."""
     changed(rows, detailed=detailed)
     rows.connection.run(f"load/insert_{'detailed' if detailed else 'changed'}_versions", STAMP)
     found = rows.all("image_versions")
@@ -46,7 +46,7 @@ def test_version_is_first_seen_when_its_life_is(rows: Rows, *, detailed: bool) -
 
 @pytest.mark.parametrize("detailed", [False, True])
 def test_event_of_a_created_version_names_no_columns(rows: Rows, *, detailed: bool) -> None:
-    """It differs from nothing; of the others it says which columns do."""
+    """The event of a created version names no columns; other events name the columns that differ."""
     changed(rows, detailed=detailed)
     rows.connection.run(f"load/insert_{'detailed_' if detailed else ''}events", STAMP)
     found = {row["etl_change"]: row["etl_changed_columns"] for row in rows.all("image_version_events")}
@@ -55,7 +55,7 @@ def test_event_of_a_created_version_names_no_columns(rows: Rows, *, detailed: bo
 
 
 def test_image_is_first_seen_once(rows: Rows) -> None:
-    """And changed in this run."""
+    """A stored image keeps its first-seen time, a new one gets the time of this run; both are changed in this run."""
     rows.given("changed_images", {"stored_first_seen_at": 40}, {"image_name": "new"})
     rows.connection.run("load/insert_changed_images", STAMP)
     found = [

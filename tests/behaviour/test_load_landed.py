@@ -1,4 +1,4 @@
-"""What a run has landed of each version: sql/load/landed.sql, landed_part.sql, repeated.sql, on rows for them."""
+"""What a run has landed of each version: landed.sql, landed_part.sql and repeated.sql, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATEMENTS = pytest.mark.parametrize("statement", [WHOLE, PART], ids=["run", "pa
 
 
 def landed(rows: Rows, statement: str, *segments: Row) -> list[dict[str, object]]:
-    """What has landed, of a run whose segments have these rows."""
+    """The landed versions of a run whose segments have these rows."""
     rows.segments(*segments)
     rows.given("scopes_arrow", {})
     rows.connection.run("load/repeated")
@@ -30,7 +30,7 @@ def states(found: list[dict[str, object]]) -> list[tuple[object, object]]:
 
 @STATEMENTS
 def test_version_that_was_landed_once_is_as_it_was_landed(rows: Rows, statement: str) -> None:
-    """All that AWS said of it, and when; not where it was read."""
+    """A version that was landed once has all of AWS's values and its reading time, but not its reading and page."""
     row: Row = {"failure_reason": "no room", "etl_raw": "{}", "etl_reading": 2, "etl_page": 3}
     assert landed(rows, statement, row) == [
         {
@@ -62,7 +62,7 @@ def test_version_that_was_landed_once_is_as_it_was_landed(rows: Rows, statement:
     ids=["life", "state", "reading", "page"],
 )
 def test_of_a_repeated_version_the_newest_state_counts(rows: Rows, statement: str, newer: Row) -> None:
-    """Of its newest life; of what is as new what was read last. In whatever order the rows are."""
+    """For a repeated version, the row of the newest life, then state, reading and page is kept, in any row order."""
     old: Row = {"image_version_status": "CREATING", "etl_reading": 2, "etl_page": 2}
     new: Row = {**old, **newer, "image_version_status": "CREATED"}
     once: Row = {"version": 2}
@@ -73,7 +73,7 @@ def test_of_a_repeated_version_the_newest_state_counts(rows: Rows, statement: st
 @STATEMENTS
 @pytest.mark.parametrize("other", [{"image_name": "other"}, {"version": 2}], ids=["image", "version"])
 def test_version_is_repeated_by_itself_only(rows: Rows, statement: str, other: Row) -> None:
-    """Not by one of another image or number."""
+    """A version of another image or with another number is not a repetition."""
     found = landed(rows, statement, {"last_modified_time": 20}, {**other, "last_modified_time": 25})
     expected = {("base", 1, 20), (other.get("image_name", "base"), other.get("version", 1), 25)}
     assert len(found) == 2
@@ -84,7 +84,7 @@ def test_version_is_repeated_by_itself_only(rows: Rows, statement: str, other: R
     "where", [{"account_id": OTHER_ACCOUNT}, {"region": OTHER_REGION}], ids=["account", "region"]
 )
 def test_part_of_a_run_has_only_what_is_of_its_scopes(rows: Rows, where: dict[str, object]) -> None:
-    """The segments have rows of others as well, once and repeatedly; a whole run has them all."""
+    """A part of a run has the versions of its own scopes, each once; a whole run has those of all scopes."""
     segments: list[Row] = [{**place, "version": version} for place in ({}, where) for version in (1, 2, 2)]
     here, there = (ACCOUNT, REGION), (where.get("account_id", ACCOUNT), where.get("region", REGION))
     assert versions(landed(rows, PART, *segments)) == [(*here, 1), (*here, 2)]
@@ -99,7 +99,7 @@ def versions(found: list[dict[str, object]]) -> list[tuple[object, ...]]:
 
 @STATEMENTS
 def test_version_that_only_passes_for_a_repeated_one_is_there_once(rows: Rows, statement: str) -> None:
-    """As one does whose key has the hash of another's."""
+    """A version that is taken for a repeated one, because hashes are equal, is returned once."""
     rows.segments({"version": 1}, {"version": 2})
     rows.given("scopes_arrow", {})
     rows.connection.run("load/repeated")
@@ -113,7 +113,7 @@ def test_version_that_only_passes_for_a_repeated_one_is_there_once(rows: Rows, s
 
 @pytest.mark.parametrize("where", [*ELSEWHERE, {"version": 2}])
 def test_repeated_is_what_was_landed_more_than_once(rows: Rows, where: Row) -> None:
-    """In another reading or on another page of the same one; what is elsewhere repeats nothing."""
+    """A version is repeated if it was landed on another page or in another reading; other versions do not count."""
     rows.segments({}, where)
     assert rows.made("load/repeated") == []
     rows.segments({}, where, {"etl_page": 2}, {"etl_reading": 2})

@@ -1,4 +1,4 @@
-"""In which life of its image a stream was listed: sql/load/listed.sql, on rows made for it."""
+"""The life of the image in which a stream was listed: sql/load/listed.sql, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["rows"]
 
 pytestmark = pytest.mark.duckdb
 
-# When an image was made, by the run's list of images and by what is stored: always at 20 by the newest.
+# The creation times of an image in the run's list and in the warehouse; the newest is always 20.
 MADE = pytest.mark.parametrize(
     "made",
     [{"landed": 20}, {"stored": 20}, {"landed": 20, "stored": 10}, {"landed": 10, "stored": 20}],
@@ -24,7 +24,7 @@ MADE = pytest.mark.parametrize(
 def listed(
     rows: Rows, made: Mapping[str, int], *streams: Row, known: Row | None = None
 ) -> list[dict[str, Any]]:
-    """What is said of streams that were listed, of an image that was made then; `known` is what is stored of it."""
+    """The rows of `listed` for these streams and creation times; `known` is the stored stream."""
     images = {where: {"creation_time": when} for where, when in made.items()}
     rows.given("listed_arrow", *streams)
     rows.stored("images", *([images["stored"]] if "stored" in images else []))
@@ -33,7 +33,7 @@ def listed(
 
 
 def lives(rows: Rows, made: Mapping[str, int], stream: Row, known: Row | None = None) -> tuple[Any, Any]:
-    """When the image of a stream was made, and when the life began of which its versions are."""
+    """The creation time of a stream's image, and the beginning of the life that its versions belong to."""
     (row,) = listed(rows, made, stream, known=known)
     return row["image_created_at"], row["life_began_at"]
 
@@ -43,13 +43,13 @@ def lives(rows: Rows, made: Mapping[str, int], stream: Row, known: Row | None = 
 def test_life_began_with_the_image_unless_an_older_version_is_listed(
     rows: Rows, made: Mapping[str, int], oldest: int | None, began: int | None
 ) -> None:
-    """What is listed lives, so then nothing is of an earlier life. Where nothing is listed, everything is."""
+    """A life begins with its image, unless an older version is listed: then its beginning is unknown."""
     assert lives(rows, made, {"oldest_at": oldest}) == (20, began)
 
 
 @MADE
 def test_listing_of_what_changed_leaves_the_life_as_it_is_known(rows: Rows, made: Mapping[str, int]) -> None:
-    """It does not show the oldest version."""
+    """An incremental listing keeps the stored beginning, since it does not show the oldest version."""
     known = {"image_created_at": 20, "life_began_at": 15}
     assert lives(rows, made, {"listing": "incremental", "oldest_at": 19}, known) == (20, 15)
 
@@ -59,7 +59,7 @@ def test_listing_of_what_changed_leaves_the_life_as_it_is_known(rows: Rows, made
 def test_what_is_known_of_another_life_is_not_of_this_one(
     rows: Rows, made: Mapping[str, int], known_of: int | None
 ) -> None:
-    """It is found out as by a full listing."""
+    """If the stored stream is of another life, an incremental listing sets the beginning as a full one does."""
     known = {"image_created_at": known_of, "life_began_at": 15}
     assert lives(rows, made, {"listing": "incremental", "oldest_at": 21}, known) == (20, 20)
 
@@ -69,25 +69,25 @@ def test_what_is_known_of_another_life_is_not_of_this_one(
 def test_full_listing_finds_out_about_the_life(
     rows: Rows, made: Mapping[str, int], oldest: int, began: int | None
 ) -> None:
-    """Whatever was known."""
+    """A full listing sets the beginning, whatever was stored."""
     known = {"image_created_at": 20, "life_began_at": 15}
     assert lives(rows, made, {"oldest_at": oldest}, known) == (20, began)
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_what_is_known_of_a_life_elsewhere_says_nothing(rows: Rows, where: Mapping[str, object]) -> None:
-    """Streams with one name are apart."""
+    """What is stored of another account, region or image is not used."""
     known = {**where, "image_created_at": 20, "life_began_at": 15}
     assert lives(rows, {"landed": 20}, {"listing": "incremental", "oldest_at": None}, known) == (20, 20)
 
 
 def test_image_of_which_nothing_is_known_has_no_life(rows: Rows) -> None:
-    """Whatever was listed of it."""
+    """If an image has no known creation time, its life has no beginning."""
     assert lives(rows, {}, {"oldest_at": 19}) == (None, None)
 
 
 def test_every_stream_has_a_place_and_its_own_image(rows: Rows) -> None:
-    """Beside all that its listing says."""
+    """Every stream has its own place, its own image's creation time, and the values of its listing."""
     rows.given("listed_arrow", {"t0": 95, "starts_at": 50}, *ELSEWHERE)
     found = rows.made("load/listed", rows.images({"creation_time": 20}))
     assert sorted(row["place"] for row in found) == [1, 2, 3, 4]

@@ -1,6 +1,6 @@
-"""What there is already of a run that is loaded in parts, on rows made for it.
+"""What is already loaded of a run that is loaded in parts, on hand-made rows.
 
-Of sql/load: loaded_scopes.sql and newest_observation.sql.
+Statements of sql/load: loaded_scopes.sql and newest_observation.sql.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.duckdb
 
 START = int(BEGINNING.timestamp() * 1000)
 RUN: Row = {"run_id": "run-1"}
-# What the runs table says besides.
+# The other columns of the runs table.
 RECORD: Row = {
     "started_at": 90,
     "mode": "sync",
@@ -33,7 +33,7 @@ RECORD: Row = {
 
 
 def test_scopes_of_the_run_are_told_with_what_was_done_in_them(rows: Rows) -> None:
-    """Not those of other runs, nor what is said of streams."""
+    """The scopes of the run are returned with their counts; rows of streams and of other runs are not."""
     done: Row = {"inserted": 1, "updated": 2, "unchanged": 3, "reappeared": 4, "deleted": 5}
     scope: Row = {"image_name": None, "listing": "images"}
     rows.stored("coverage", {**scope, "region": OTHER_REGION})
@@ -46,7 +46,7 @@ def test_scopes_of_the_run_are_told_with_what_was_done_in_them(rows: Rows) -> No
 
 
 def observed(rows: Rows, *runs: Row) -> Row:
-    """What the runs table says, with instants as seconds."""
+    """The newest observation in the runs table, with instants as seconds."""
     rows.stored("runs", *({**RECORD, **run} for run in runs))
     [found] = rows.asked("load/newest_observation", RUN)
     seconds = {
@@ -57,12 +57,12 @@ def observed(rows: Rows, *runs: Row) -> Row:
 
 
 def test_nothing_was_observed_where_there_is_no_run(rows: Rows) -> None:
-    """So it is in a new warehouse."""
+    """In a warehouse without runs, there is no observation."""
     assert observed(rows) == {"finished_ms": None, "own_ms": None, "running": 0}
 
 
 def test_newest_observation_is_of_any_run(rows: Rows) -> None:
-    """And the run's own one is told beside it, of a run of which a part is loaded."""
+    """The newest observation is that of any run; the run's own one is returned beside it, if a part is loaded."""
     earlier: Row = {"etl_run_id": "run-0", "finished_at": 300, "outcome": "complete"}
     later: Row = {"etl_run_id": "run-2", "finished_at": 100, "outcome": "partial"}
     assert observed(rows, earlier, later) == {"finished_ms": 300, "own_ms": None, "running": 0}
@@ -71,7 +71,7 @@ def test_newest_observation_is_of_any_run(rows: Rows) -> None:
 
 
 def test_other_runs_that_did_not_end_are_running(rows: Rows) -> None:
-    """Not the run itself."""
+    """Other runs that have not ended are counted as running; the run itself is not."""
     running: Row = {"outcome": "running", "finished_at": 100}
     runs = ({**running, "etl_run_id": f"run-{number}"} for number in range(3))
     assert observed(rows, *runs) == {"finished_ms": 100, "own_ms": 100, "running": 2}

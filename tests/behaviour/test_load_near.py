@@ -1,4 +1,4 @@
-"""Which stored versions a load looks at: sql/load/near.sql, stored_near.sql and two bounds, on rows made for them."""
+"""Which stored versions a load reads: near.sql, stored_near.sql and two bounds, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ABOVE: Row = {"account_id": "400000000001", "region": "us-east-2", "image_name":
 
 
 def near(rows: Rows, variable: str) -> list[Row]:
-    """The keys of the stored versions that are near, sorted."""
+    """The keys of the stored versions within these bounds, sorted."""
     asked = (
         "SELECT account_id, region, image_name, version "
         f"FROM stored_near(getvariable('{variable}')) ORDER BY ALL"
@@ -27,27 +27,27 @@ def near(rows: Rows, variable: str) -> list[Row]:
 
 
 def bounded(rows: Rows, statement: str) -> None:
-    """Set the bounds that a statement sets."""
+    """Set the bounds that a statement computes."""
     for name in ("load/bounds_of", statement):
         rows.connection.run(name)
 
 
 def changes(rows: Rows, *changed: Row) -> list[Row]:
-    """What is near to versions that change."""
+    """The stored versions within the bounds of these changes."""
     rows.given("changed", *changed)
     bounded(rows, "load/changed_bounds")
     return near(rows, "changed_bounds")
 
 
 def listings(rows: Rows, *listed: Row) -> list[object]:
-    """The images that are near to listed streams."""
+    """The images with stored versions within the bounds of these listed streams."""
     rows.listed(*listed)
     return [row["image_name"] for row in near(rows, "listed_bounds")]
 
 
 @pytest.mark.parametrize("name", LOWEST)
 def test_version_within_all_bounds_is_near(rows: Rows, name: str) -> None:
-    """Both ends of each are within; what is beyond one end of one alone is not near."""
+    """A version is near if every column is within its bounds, ends included; one column outside excludes it."""
     within = [{**BETWEEN, name: end[name]} for end in (LOWEST, BETWEEN, HIGHEST)]
     rows.stored("image_versions", *within, *({**BETWEEN, name: end[name]} for end in (BELOW, ABOVE)))
     assert changes(rows, LOWEST, HIGHEST) == within
@@ -55,7 +55,7 @@ def test_version_within_all_bounds_is_near(rows: Rows, name: str) -> None:
 
 @pytest.mark.parametrize("name", LOWEST)
 def test_bounds_without_numbers_are_those_of_all_versions(rows: Rows, name: str) -> None:
-    """Of the images within the others."""
+    """Bounds without version numbers include all versions of the images that are within the other bounds."""
     within = [{**BETWEEN, name: end[name]} for end in (LOWEST, BETWEEN, HIGHEST)]
     beyond = [{**BETWEEN, name: end[name]} for end in (BELOW, ABOVE)]
     rows.stored("image_versions", *within, *beyond)
@@ -67,7 +67,7 @@ def test_bounds_without_numbers_are_those_of_all_versions(rows: Rows, name: str)
 
 
 def test_every_version_is_near_while_no_bounds_are_known(rows: Rows) -> None:
-    """But to bounds of nothing none is."""
+    """Before bounds are set, every version is near; with the bounds of no rows, none is."""
     rows.stored("image_versions", LOWEST, HIGHEST)
     assert near(rows, "changed_bounds") == [LOWEST, HIGHEST]
     assert changes(rows) == []
@@ -81,7 +81,7 @@ def test_every_version_is_near_while_no_bounds_are_known(rows: Rows) -> None:
 def test_changes_are_looked_for_where_a_version_is_stored(
     rows: Rows, change: str, is_looked_at: bool
 ) -> None:
-    """A created one has no row; beside another one it widens no bounds."""
+    """A created version, which has no stored row, does not widen the bounds; other changes do."""
     rows.stored("image_versions", LOWEST, BETWEEN, HIGHEST)
     changed: Row = {**HIGHEST, "etl_change": change}
     assert changes(rows, changed) == ([HIGHEST] if is_looked_at else [])
@@ -107,7 +107,7 @@ EXPLAINED: Row = {"first_version_seen": 1, "highest_version": 1, "unexplained": 
 def test_stored_versions_of_a_listed_stream_are_looked_at_for_a_reason(
     rows: Rows, listed: Row, stream: Row | None, is_looked_at: bool
 ) -> None:
-    """What was listed in full or is gone, and what has numbers that nothing explains; each reason alone will do."""
+    """The stored versions of a listed stream are read only for a reason; each of these reasons alone is enough."""
     for name in ("a", "m", "z"):
         rows.stored("image_versions", {"image_name": name})
         if stream is not None:

@@ -1,4 +1,4 @@
-"""What is known of a stream after a run: sql/load/streams_after.sql, on rows made for it."""
+"""What is stored of a stream after a run: sql/load/streams_after.sql, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["rows"]
 
 pytestmark = pytest.mark.duckdb
 
-# A stream of one page, as it is known, and a listing of it that says nothing new.
+# A stored stream of one page, and a listing of it without anything new.
 KNOWN: Row = {
     "watermark": 40,
     "last_full_at": 90,
@@ -27,7 +27,7 @@ SAME: Row = {"watermark": 40, "image_created_at": 3, "life_began_at": 2}
 ALL = " ".join(KNOWN)
 INCREMENTAL: Row = {**SAME, "listing": "incremental"}
 
-# Numbers that are there, ranges that were proved absent, and how many numbers between are neither.
+# Existing numbers, ranges that are proved absent, and how many numbers between are neither.
 ABSENCES: list[tuple[tuple[int, ...], list[tuple[int, int]], int]] = [
     ((4, 5, 8), [(2, 3)], 2),
     ((4, 5, 8), [(2, 4)], 2),
@@ -55,7 +55,7 @@ def after(
 
 
 def test_stream_that_was_never_listed_is_known_from_now_on(rows: Rows) -> None:
-    """Also if nothing of it could be read."""
+    """A stream that was never listed gets a row, even if nothing of it could be read."""
     unread = after(rows, {"listing": "incremental", "outcome": "partial", "t0": None})
     assert picked(unread, f"image_name {ALL} held_back") == [
         ("base", None, None, None, None, 0, None, None, None, None)
@@ -63,7 +63,7 @@ def test_stream_that_was_never_listed_is_known_from_now_on(rows: Rows) -> None:
 
 
 def test_whole_listing_makes_a_stream_known(rows: Rows) -> None:
-    """Of one that has no versions as well."""
+    """A complete full listing of a stream without versions is stored, too."""
     found = after(rows, SAME)
     assert picked(found, ALL) == [(40, 100, None, None, 0, 3, 2, None)]
 
@@ -82,7 +82,7 @@ def test_whole_listing_makes_a_stream_known(rows: Rows) -> None:
     ids=str,
 )
 def test_listing_that_tells_nothing_new_writes_nothing(rows: Rows, listed: Row) -> None:
-    """Not even when it was, of a stream of one page; only a whole one tells of the image's life."""
+    """A listing of one page without new values writes nothing; only a complete full one changes the image's life."""
     rows.stored("streams", KNOWN)
     assert after(rows, listed) == []
 
@@ -93,7 +93,7 @@ def test_listing_that_tells_nothing_new_writes_nothing(rows: Rows, listed: Row) 
     ids=str,
 )
 def test_one_thing_that_is_new_is_written(rows: Rows, differs: Row) -> None:
-    """Whichever it is; that the listing was whole is then told with it."""
+    """Any one new value is written, with the time of the full listing."""
     rows.stored("streams", KNOWN)
     expected = {**KNOWN, "last_full_at": 100, **differs}
     assert picked(after(rows, {**SAME, **differs}), ALL) == [tuple(expected.values())]
@@ -103,7 +103,7 @@ def test_one_thing_that_is_new_is_written(rows: Rows, differs: Row) -> None:
 def test_each_full_listing_of_more_than_one_page_is_noted(
     rows: Rows, before: int | None, expected: int
 ) -> None:
-    """A run that was loaded late does not set back the time of the last one."""
+    """A full listing of several pages is always written; a run that is loaded late does not set its time back."""
     rows.stored("streams", {**KNOWN, "last_full_at": before})
     found = after(rows, {**SAME, "pages": 2})
     assert picked(found, ALL) == [tuple({**KNOWN, "last_full_at": expected}.values())]
@@ -113,7 +113,7 @@ def test_each_full_listing_of_more_than_one_page_is_noted(
 def test_watermark_never_goes_back(
     rows: Rows, before: int | None, told: int | None, expected: int | None
 ) -> None:
-    """A run that was loaded late read less far."""
+    """A run that is loaded late does not set the watermark back."""
     rows.stored("streams", {**KNOWN, "watermark": before})
     found = after(rows, {**SAME, "watermark": told, "pages": 2})
     assert picked(found, "watermark") == [(expected,)]
@@ -121,7 +121,7 @@ def test_watermark_never_goes_back(
 
 @pytest.mark.parametrize("listed", [INCREMENTAL, {**SAME, "outcome": "partial"}], ids=["newer", "broken off"])
 def test_what_is_not_a_whole_listing_tells_of_changes_alone(rows: Rows, listed: Row) -> None:
-    """Not when the stream was read whole, nor in which life the image was then."""
+    """An incremental or partial listing changes the watermark, but neither last_full_at nor the image's life."""
     rows.stored("streams", KNOWN)
     found = after(rows, {**listed, "watermark": 41, "image_created_at": 4, "life_began_at": 4})
     assert picked(found, ALL) == [tuple({**KNOWN, "watermark": 41}.values())]
@@ -129,7 +129,7 @@ def test_what_is_not_a_whole_listing_tells_of_changes_alone(rows: Rows, listed: 
 
 @pytest.mark.parametrize("stream", [{}, *ELSEWHERE], ids=str)
 def test_versions_are_counted_where_they_changed(rows: Rows, stream: Row) -> None:
-    """Those of the stream alone; of one that is not touched the numbers stay."""
+    """Versions are counted only for the touched stream, and only its own."""
     rows.stored("streams", KNOWN, *({**KNOWN, **where} for where in ELSEWHERE))
     for where in ({}, *ELSEWHERE):
         rows.stored("image_versions", *({**where, "version": version} for version in (2, 4, 6)))
@@ -144,14 +144,14 @@ def test_versions_are_counted_where_they_changed(rows: Rows, stream: Row) -> Non
 
 
 def test_stream_without_stored_versions_keeps_its_numbers(rows: Rows) -> None:
-    """What touched it explains none of them."""
+    """A touched stream without stored versions keeps its numbers."""
     rows.stored("streams", KNOWN)
     found = after(rows, {**SAME, "watermark": 41}, touched=({},))
     assert picked(found, "live_versions first_version_seen highest_version unexplained") == [(5, 2, 7, 1)]
 
 
 def test_versions_of_an_earlier_life_explain_nothing_of_this_one(rows: Rows) -> None:
-    """They live until they are marked; a version as old as its image is of this life."""
+    """Versions from before the life began count as live, but not in its numbers; one from its beginning counts."""
     rows.stored(
         "image_versions",
         {"version": 1, "creation_time": 9},
@@ -166,7 +166,7 @@ def test_versions_of_an_earlier_life_explain_nothing_of_this_one(rows: Rows) -> 
 
 
 def test_every_version_is_of_this_life_where_no_other_is_known(rows: Rows) -> None:
-    """Also one that is older than the image."""
+    """If the life's beginning is unknown, every version counts, even one that is older than the image."""
     rows.stored("image_versions", {"version": 1, "creation_time": 1}, {"version": 4})
     found = after(rows, {**SAME, "life_began_at": None}, touched=({},))
     names = "live_versions first_version_seen highest_version unexplained"
@@ -188,7 +188,7 @@ def test_every_version_is_of_this_life_where_no_other_is_known(rows: Rows) -> No
 def test_numbers_that_are_proved_absent_are_explained(
     rows: Rows, created: int | None, absent: Row, expected: int
 ) -> None:
-    """In the life of the image in which they were."""
+    """Absent numbers are explained only for the same stream and the same creation time of the image."""
     rows.stored("image_versions", {"version": 1}, {"version": 8})
     never: Row = {"first_version": 3, "last_version": 4, **absent}
     listed: Row = {**SAME, "image_created_at": created, "life_began_at": None}
@@ -196,7 +196,7 @@ def test_numbers_that_are_proved_absent_are_explained(
 
 
 def test_all_ranges_of_absent_numbers_count_and_there_are_never_fewer_than_none(rows: Rows) -> None:
-    """A number that came after it was proved absent explains no other."""
+    """Several ranges of absent numbers add up; numbers that appear later never make the count negative."""
     rows.stored("image_versions", {"version": 1}, {"version": 6})
     never: Row = {"image_created_at": 3}
     ranges = ({"first_version": 2, "last_version": 2}, {"first_version": 4, "last_version": 5})
@@ -218,14 +218,14 @@ def test_all_ranges_of_absent_numbers_count_and_there_are_never_fewer_than_none(
     ids=["read whole", "gone", "gone since"],
 )
 def test_nothing_is_held_back_any_more_of_what_was_read_whole(rows: Rows, listed: Row) -> None:
-    """Or is gone as a whole."""
+    """A complete full listing, or an image that is gone, clears the held-back count."""
     rows.stored("streams", {**KNOWN, "held_back": 5})
     assert picked(after(rows, listed), "held_back") == [(None,)]
 
 
 @pytest.mark.parametrize("listed", [INCREMENTAL, {**SAME, "outcome": "partial"}], ids=["newer", "broken off"])
 def test_what_is_held_back_stays_so_until_it_is_looked_for(rows: Rows, listed: Row) -> None:
-    """That alone is nothing new; it is written with what is."""
+    """An incremental or partial listing keeps the held-back count, and writes it only with other new values."""
     rows.stored("streams", {**KNOWN, "held_back": 5})
     assert after(rows, listed) == []
     assert picked(after(rows, {**listed, "watermark": 41}), "held_back") == [(5,)]
@@ -233,7 +233,7 @@ def test_what_is_held_back_stays_so_until_it_is_looked_for(rows: Rows, listed: R
 
 @pytest.mark.parametrize("before", [None, 5])
 def test_breaker_holds_back_what_the_newest_listing_lacks(rows: Rows, before: int | None) -> None:
-    """However many it was before; of as many there is nothing to write."""
+    """The newest listing sets the held-back count, whatever it was; an equal count is not written."""
     rows.stored("streams", {**KNOWN, "held_back": before})
     held: Row = {**SAME, "outcome": "held_back"}
     found = after(rows, {**held, "held_back": 6})
@@ -243,7 +243,7 @@ def test_breaker_holds_back_what_the_newest_listing_lacks(rows: Rows, before: in
 
 @pytest.mark.parametrize("where", ELSEWHERE, ids=str)
 def test_streams_with_one_name_are_apart(rows: Rows, where: Row) -> None:
-    """What is known of another one is not known of this one."""
+    """What is stored of another account, region or image is not used."""
     rows.stored("streams", {**KNOWN, **where})
     assert picked(after(rows, INCREMENTAL), ALL) == [(40, None, None, None, 0, None, None, None)]
 
@@ -252,7 +252,7 @@ def test_streams_with_one_name_are_apart(rows: Rows, where: Row) -> None:
 def test_absence_explains_a_number_once_and_where_it_lacks(
     rows: Rows, numbers: tuple[int, ...], absent: list[tuple[int, int]], unexplained: int
 ) -> None:
-    """Whether it was proved twice, lies outside of what is there, or was followed by the version after all."""
+    """A number is explained once, and only if it lies between the existing numbers and does not exist."""
     rows.stored("image_versions", *({"version": number} for number in numbers))
     ranges = [{"first_version": first, "last_version": last, "image_created_at": 3} for first, last in absent]
     others = [{**each, **where} for each in ranges for where in ELSEWHERE]
@@ -261,7 +261,7 @@ def test_absence_explains_a_number_once_and_where_it_lacks(
 
 
 def test_absence_explains_the_number_of_a_version_of_an_earlier_life(rows: Rows) -> None:
-    """What was there before the image was made again is not there now."""
+    """An absent range explains the number of a version from an earlier life."""
     rows.stored("image_versions", {"version": 4}, {"version": 6, "creation_time": 9}, {"version": 8})
     absent = {"first_version": 5, "last_version": 7, "image_created_at": 10}
     found = after(
@@ -271,7 +271,7 @@ def test_absence_explains_the_number_of_a_version_of_an_earlier_life(rows: Rows)
 
 
 def test_image_that_has_nothing_but_an_earlier_life_lacks_nothing(rows: Rows) -> None:
-    """Nothing of its present life is known yet, so that nothing in between can be."""
+    """If all versions are from an earlier life, the stream has no numbers, and none is unexplained."""
     rows.stored("image_versions", {"version": 4, "creation_time": 9}, {"version": 8, "creation_time": 9})
     absent = {"first_version": 5, "last_version": 7, "image_created_at": 10}
     found = after(

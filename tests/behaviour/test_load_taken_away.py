@@ -1,4 +1,4 @@
-"""Which rows a load takes away to put them in anew, and which runs it calls interrupted, on rows made for it."""
+"""Which rows a load deletes to insert them again, and which runs it marks as interrupted, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ RUN: Row = {
 
 
 def all_but(rows: Rows, table: str, gone: Row) -> list[dict[str, Any]]:
-    """All rows of a table, but for those that have these values."""
+    """All rows of a table, without those that have these values."""
     return [row for row in rows.all(table) if not gone.items() <= row.items()]
 
 
 @pytest.mark.parametrize("change", ["modified", "recreated", "reappeared"])
 def test_changed_version_is_taken_away(rows: Rows, change: str) -> None:
-    """And none of those beside it."""
+    """The stored row of a changed version is deleted, and no other row."""
     rows.stored("image_versions", {}, {"version": 2}, *ELSEWHERE)
     rows.given("changed", {"etl_change": change}, {"version": 3, "etl_change": "created"})
     expected = all_but(rows, "image_versions", {**HERE, "version": 1})
@@ -48,7 +48,7 @@ def test_changed_version_is_taken_away(rows: Rows, change: str) -> None:
     ids=["image", "stream"],
 )
 def test_what_is_written_anew_is_taken_away(rows: Rows, table: str, written: str, statement: str) -> None:
-    """And none of those beside it."""
+    """The stored row that is to be written again is deleted, and no other row."""
     rows.stored(table, {}, *ELSEWHERE)
     rows.given(written, {})
     expected = all_but(rows, table, HERE)
@@ -57,7 +57,7 @@ def test_what_is_written_anew_is_taken_away(rows: Rows, table: str, written: str
 
 
 def test_run_that_cannot_go_on_is_interrupted(rows: Rows) -> None:
-    """One that may, and one that came to its end, stay what they are."""
+    """A running run that cannot be continued is marked as interrupted; all other runs keep their outcome."""
     ended = ("complete", "partial", "held_back", "interrupted")
     rows.stored(
         "runs",

@@ -1,4 +1,4 @@
-"""What there is to say of each stream of a run: sql/load/told.sql, on rows made for it."""
+"""What a run records of each stream: sql/load/told.sql, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["rows"]
 pytestmark = pytest.mark.duckdb
 
 SCOPE: Row = {"image_name": None, "listing": "images"}
-# What a listing says, and the stream's newest row with it.
+# The values of a listing, and the stream's newest row with the same values.
 SAID: Row = {"pages": 1, "rows": 7, "readings": 2, "phantoms": 3}
 DETAILS: Row = {"details": "denied", "detailed": 4, "details_error": "not allowed"}
 LISTED: Row = {**SAID, **DETAILS}
@@ -30,7 +30,7 @@ def told(
     images: tuple[Row, ...] = (),
     scopes: tuple[Row, ...] = (SCOPE,),
 ) -> list[dict[str, Any]]:
-    """What there is to say."""
+    """The rows of `told`."""
     rows.given("listed", *listed)
     rows.given("covered_before", *before)
     rows.given("deleted", *deleted)
@@ -53,7 +53,7 @@ def told(
 def test_none_is_deleted_only_where_deletions_were_looked_for(
     rows: Rows, listing: str, outcome: str, expected: int | None
 ) -> None:
-    """Elsewhere nothing is said of them; what was deleted is counted everywhere."""
+    """Without deletions, `deleted` is 0 if the listing looked for them, else null; any deletions are counted."""
     looked: Row = {"listing": listing, "outcome": outcome}
     assert picked(told(rows, listed=(looked,)), "listing outcome deleted") == [(listing, outcome, expected)]
     gone: tuple[Row, ...] = ({"version": 1}, {"version": 3})
@@ -62,7 +62,7 @@ def test_none_is_deleted_only_where_deletions_were_looked_for(
 
 @pytest.mark.parametrize("where", ELSEWHERE, ids=str)
 def test_deletions_and_watermarks_elsewhere_are_not_of_the_stream(rows: Rows, where: Row) -> None:
-    """Though the image or the account has the same name."""
+    """Deletions and watermarks of another account, region or image do not count."""
     rows.stored("streams", {**where, "watermark": 41}, {"watermark": 40})
     found = told(rows, listed=({},), deleted=(where, {}, {"version": 2}))
     assert picked(found, "deleted watermark") == [(2, 40)]
@@ -70,7 +70,7 @@ def test_deletions_and_watermarks_elsewhere_are_not_of_the_stream(rows: Rows, wh
 
 
 def test_listing_tells_where_the_stream_stands_after_it(rows: Rows) -> None:
-    """Its watermark may be newer than the one that the listing reached; all else is as the listing says."""
+    """A row has the stored watermark, which may be newer than the listing's; all other values are the listing's."""
     rows.stored("streams", {"watermark": 40})
     listed: Row = {**LISTED, "watermark": 35, "error_code": "Slow", "error_message": "It was slow."}
     found = told(rows, listed=(listed,))
@@ -82,7 +82,7 @@ def test_listing_tells_where_the_stream_stands_after_it(rows: Rows) -> None:
 
 @pytest.mark.parametrize("listing", ["full", "incremental"])
 def test_listing_that_says_what_was_said_before_repeats_it(rows: Rows, listing: str) -> None:
-    """Though it was read later."""
+    """A listing with the values of the newest row repeats it, even if it was read later."""
     rows.stored("streams", {"watermark": 40})
     listed: Row = {**LISTED, "listing": listing}
     before: Row = {**BEFORE, "listing": listing}
@@ -92,7 +92,7 @@ def test_listing_that_says_what_was_said_before_repeats_it(rows: Rows, listing: 
 
 @pytest.mark.parametrize("listed", [LISTED, {"listing": "incremental"}], ids=["much", "little"])
 def test_stream_of_which_nothing_was_ever_said_is_new(rows: Rows, listed: Row) -> None:
-    """However little there is to say."""
+    """A stream without an earlier row repeats nothing, however little there is to record."""
     assert picked(told(rows, listed=(listed,)), "image_name repeats") == [("base", False)]
 
 
@@ -119,7 +119,7 @@ def test_stream_of_which_nothing_was_ever_said_is_new(rows: Rows, listed: Row) -
     ids=str,
 )
 def test_one_thing_that_was_said_otherwise_is_new(rows: Rows, differs: Row) -> None:
-    """Whichever it is."""
+    """A listing that differs from the newest row in any one value does not repeat it."""
     rows.stored("streams", {"watermark": 40})
     found = told(rows, listed=(LISTED,), before=({**BEFORE, **differs},), deleted=({},))
     assert picked(found, "repeats") == [(False,)]
@@ -127,7 +127,7 @@ def test_one_thing_that_was_said_otherwise_is_new(rows: Rows, differs: Row) -> N
 
 @pytest.mark.parametrize("before", ["complete", "partial"])
 def test_what_was_not_read_whole_is_said_each_time(rows: Rows, before: str) -> None:
-    """Also where that is what was said before."""
+    """A partial listing is always recorded, even if the newest row is partial, too."""
     rows.stored("streams", {"watermark": 40})
     found = told(
         rows,
@@ -142,7 +142,7 @@ def test_what_was_not_read_whole_is_said_each_time(rows: Rows, before: str) -> N
 def test_full_listing_of_more_than_one_page_is_said_each_time(
     rows: Rows, listing: str, expected: bool
 ) -> None:
-    """Deletions rest on it; an incremental one of as many pages repeats what was said."""
+    """A full listing of several pages is always recorded, as deletions rest on it; an incremental one may repeat."""
     rows.stored("streams", {"watermark": 40})
     larger: Row = {"listing": listing, "pages": 2}
     found = told(rows, listed=({**LISTED, **larger},), before=({**BEFORE, **larger},), deleted=({},))
@@ -151,7 +151,7 @@ def test_full_listing_of_more_than_one_page_is_said_each_time(
 
 @pytest.mark.parametrize("where", ELSEWHERE, ids=str)
 def test_what_was_said_elsewhere_is_not_repeated(rows: Rows, where: Row) -> None:
-    """It is another stream's, which this run may not read at all."""
+    """The newest row of another account, region or image is not repeated."""
     rows.stored("streams", {"watermark": 40})
     found = told(rows, listed=(LISTED,), before=({**BEFORE, **where},), deleted=({},), scopes=())
     assert picked(found, "image_name listing repeats") == [("base", "full", False)]
@@ -162,7 +162,7 @@ def test_what_was_said_elsewhere_is_not_repeated(rows: Rows, where: Row) -> None
     [("complete", True), ("rested", True), ("partial", False), ("gone", False), ("skipped", False)],
 )
 def test_image_that_was_not_listed_rested(rows: Rows, before: str, repeats: bool) -> None:
-    """It is on the list of images; that says nothing new of one that was read whole, or rested."""
+    """An image whose versions were not listed has rested, which repeats a complete or rested row."""
     found = told(rows, before=({**BEFORE, "outcome": before},), images=({},))
     assert picked(found, "image_name listing outcome repeats") == [("base", "none", "rested", repeats)]
     assert picked(found, "pages rows readings phantoms details detailed details_error") == [
@@ -184,14 +184,14 @@ def test_image_that_was_not_listed_rested(rows: Rows, before: str, repeats: bool
 def test_image_that_is_not_on_the_list_is_skipped(
     rows: Rows, before: str, expected: list[tuple[str, str, bool]]
 ) -> None:
-    """The configuration leaves it out, which is said once, of what was read whole before."""
+    """An image that is not on the list of images is skipped; that is recorded once, after it was read or rested."""
     found = told(rows, before=({**BEFORE, "outcome": before},))
     assert picked(found, "listing outcome repeats") == expected
 
 
 @pytest.mark.parametrize("where", ELSEWHERE, ids=str)
 def test_image_is_on_the_list_of_its_own_scope(rows: Rows, where: Row) -> None:
-    """Another one's list says nothing of it, nor what was listed or asked there."""
+    """The list, listings and details of another account, region or image do not count."""
     elsewhere: Row = {**where, **DETAILS}
     found = told(rows, before=(BEFORE,), images=(where,), listed=(where,), detailed=(elsewhere,))
     idle = [row for row in found if row["listing"] == "none"]
@@ -209,18 +209,18 @@ def test_image_is_on_the_list_of_its_own_scope(rows: Rows, where: Row) -> None:
     ids=["none", "denied", "another account", "another region"],
 )
 def test_nothing_is_said_of_images_where_their_list_was_not_read(rows: Rows, scopes: tuple[Row, ...]) -> None:
-    """Whether they rest is not known."""
+    """If the list of images was not read, nothing is recorded of its images."""
     assert told(rows, before=(BEFORE,), images=({},), scopes=scopes) == []
 
 
 def test_listed_image_has_one_row(rows: Rows) -> None:
-    """It did not rest."""
+    """An image whose versions were listed has one row, and did not rest."""
     found = told(rows, listed=(LISTED,), before=(BEFORE,), images=({},))
     assert picked(found, "listing outcome") == [("full", "complete")]
 
 
 def test_details_that_were_asked_at_rest_are_new(rows: Rows) -> None:
-    """Though the image rested before."""
+    """Details that were read while the image rested are new, even if it rested before."""
     found = told(rows, before=({**BEFORE, "outcome": "rested"},), images=({},), detailed=(DETAILS,))
     assert picked(found, "outcome details detailed details_error repeats") == [
         ("rested", "denied", 4, "not allowed", False)

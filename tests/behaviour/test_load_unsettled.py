@@ -1,4 +1,4 @@
-"""Which listings don't fit what is stored by now: load/unsettled, unfounded and outrun, on rows made for them."""
+"""Which listings do not fit what is stored: unsettled.sql, unfounded.sql and outrun.sql, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["rows"]
 pytestmark = pytest.mark.duckdb
 
 PROOF: Row = {"first_version": 1, "last_version": 1, "created_until": 10}
-# Another run has read the stream: it began at 150 with its list of images.
+# Another run has read the stream, at an instant between 150 and 160.
 SINCE: Row = {"outcome": "complete", "t0": 150, "t1": 160}
 
 
 def unsettled(
     rows: Rows, listed: Row | None = None, *, landed: Row | None = None, proof: Row | None = None
 ) -> list[dict[str, Any]]:
-    """The streams that lack a stored version, by a listing that is full and complete if nothing else is said."""
+    """The streams whose listing lacks a live version; by default, the listing is full and complete."""
     rows.given("listed", listed or {})
     rows.given("landed", *([] if landed is None else [landed]))
     rows.given("proofs", *([] if proof is None else [{**PROOF, **proof}]))
@@ -29,7 +29,7 @@ def unsettled(
 
 
 def outrun(rows: Rows, *since: Row) -> list[dict[str, Any]]:
-    """The streams, of those listed, that are known better by what other runs have read since."""
+    """The listed streams of which other runs have accepted a newer listing."""
     rows.given("listed", {})
     rows.given("scopes_arrow", {"image_name": None}, {"image_name": None, "region": OTHER_REGION, "t0": 105})
     rows.given("read_since", *({**SINCE, **row} for row in since))
@@ -37,7 +37,7 @@ def outrun(rows: Rows, *since: Row) -> list[dict[str, Any]]:
 
 
 def test_listing_without_a_version_that_lives_is_unsettled(rows: Rows) -> None:
-    """One row a stream, however many it lacks."""
+    """A listing that lacks live versions is unsettled, with one row for its stream."""
     rows.stored("image_versions", {}, {"version": 2})
     assert unsettled(rows) == [HERE]
 
@@ -56,27 +56,27 @@ def test_listing_without_a_version_that_lives_is_unsettled(rows: Rows) -> None:
 def test_only_a_listing_that_proves_absence_is_unsettled(
     rows: Rows, listing: str, outcome: str, expected: list[Row]
 ) -> None:
-    """A full one that was accepted, or whose image is gone."""
+    """Only a complete full listing, or one of a gone image, can be unsettled."""
     rows.stored("image_versions", {})
     assert unsettled(rows, {"listing": listing, "outcome": outcome}) == expected
 
 
 def test_listing_that_has_the_version_is_settled(rows: Rows) -> None:
-    """In whatever state."""
+    """A listing that has the version, in any state, is settled."""
     rows.stored("image_versions", {})
     assert unsettled(rows, landed={"image_version_status": "DELETING"}) == []
 
 
 @pytest.mark.parametrize("where", [*ELSEWHERE, {"version": 2}], ids=lambda where: next(iter(where)))
 def test_another_version_that_was_listed_settles_nothing(rows: Rows, where: Mapping[str, object]) -> None:
-    """Of this stream or of another one."""
+    """A landed version with another number or of another stream does not settle the listing."""
     rows.stored("image_versions", {})
     assert unsettled(rows, landed=where) == [HERE]
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_listing_lacks_nothing_that_lives_elsewhere(rows: Rows, where: Mapping[str, object]) -> None:
-    """Streams with one name are apart."""
+    """A live version of another account, region or image does not unsettle the listing."""
     rows.stored("image_versions", where)
     assert unsettled(rows) == []
 
@@ -94,13 +94,13 @@ def test_listing_lacks_nothing_that_lives_elsewhere(rows: Rows, where: Mapping[s
     ],
 )
 def test_version_that_is_proved_absent_is_settled(rows: Rows, proof: Row, expected: list[Row]) -> None:
-    """By a proof of its number in its life or a later one: not by one of an earlier life, or of what never was."""
+    """A proof of the version's number in its life or a later life settles the listing; other proofs do not."""
     rows.stored("image_versions", {})
     assert unsettled(rows, proof=proof) == expected
 
 
 def test_version_that_is_deleted_is_settled(rows: Rows) -> None:
-    """Another run has proved it."""
+    """A version that is already deleted does not unsettle the listing."""
     rows.stored("image_versions", {"etl_deleted_at": 40})
     assert unsettled(rows) == []
 
@@ -109,7 +109,7 @@ def test_version_that_is_deleted_is_settled(rows: Rows) -> None:
 def test_listing_cannot_lack_what_was_read_after_it_began(
     rows: Rows, read_at: int | None, expected: list[Row]
 ) -> None:
-    """What was read in the same instant it can, and so it can where nobody knows when that was."""
+    """A version unsettles a listing unless it was read after the listing began; an unknown time counts as before."""
     rows.stored("image_versions", {"etl_read_at": read_at})
     assert unsettled(rows) == expected
 
@@ -118,7 +118,7 @@ def test_listing_cannot_lack_what_was_read_after_it_began(
 def test_listing_that_starts_after_what_was_read_is_unfounded(
     rows: Rows, watermark: int | None, expected: list[Row]
 ) -> None:
-    """What changed in between is in neither, and where nothing was read it may start nowhere."""
+    """An incremental listing is unfounded if it starts after the watermark, or if there is no watermark."""
     rows.stored("streams", {"watermark": watermark})
     rows.given("listed", {"listing": "incremental", "starts_at": 50})
     assert rows.asked("load/unfounded") == expected
@@ -126,20 +126,20 @@ def test_listing_that_starts_after_what_was_read_is_unfounded(
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_listing_of_a_stream_that_is_not_known_is_unfounded(rows: Rows, where: Mapping[str, object]) -> None:
-    """Whatever was read elsewhere."""
+    """An incremental listing of an unknown stream is unfounded, whatever was read of other streams."""
     rows.stored("streams", {**where, "watermark": 90})
     rows.given("listed", {"listing": "incremental", "starts_at": 50})
     assert rows.asked("load/unfounded") == [HERE]
 
 
 def test_full_listing_is_founded_by_itself(rows: Rows) -> None:
-    """It starts at the beginning."""
+    """A full listing is never unfounded, since it starts at the beginning."""
     rows.given("listed", {"starts_at": None}, {"image_name": "other", "starts_at": 50})
     assert rows.asked("load/unfounded") == []
 
 
 def test_stream_is_outrun_by_the_newest_listing(rows: Rows) -> None:
-    """Of each bound the newest, whichever run it is of."""
+    """If several newer listings were accepted, the newest of each bound counts."""
     other = {"etl_run_id": "run-2", "outcome": "gone"}
     assert outrun(rows, {"t0": 150, "t1": 190}, {**other, "t0": 170, "t1": 180}) == [
         {**HERE, "accepted_t0": 170, "accepted_until": 190}
@@ -151,17 +151,17 @@ def test_stream_is_outrun_by_the_newest_listing(rows: Rows) -> None:
     [("complete", [150]), ("gone", [150]), ("partial", []), ("held_back", []), ("failed", [])],
 )
 def test_only_what_was_accepted_outruns(rows: Rows, outcome: str, expected: list[int]) -> None:
-    """A listing that was not, proves nothing of what it lacks."""
+    """Only an accepted listing outruns the stream."""
     assert [row["accepted_t0"] for row in outrun(rows, {"outcome": outcome})] == expected
 
 
 @pytest.mark.parametrize(("until", "expected"), [(99, []), (100, []), (101, [95]), (None, [])])
 def test_listing_outruns_what_began_before_it(rows: Rows, until: int | None, expected: list[int]) -> None:
-    """It began after the first of the run's scopes, or may have; in the same instant it did not outrun it."""
+    """A listing outruns a run if it may have begun after the run's first list; the same instant is not after."""
     assert [row["accepted_t0"] for row in outrun(rows, {"t0": 95, "t1": until})] == expected
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_stream_that_is_not_listed_is_not_outrun(rows: Rows, where: Mapping[str, object]) -> None:
-    """What was read of it says nothing of those that are."""
+    """A stream that this run did not list is not returned."""
     assert outrun(rows, where) == []

@@ -1,4 +1,4 @@
-"""The verb log: what happened to one image, in words, the newest first."""
+"""The command `log`: what happened to one image, in words, the newest first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def told(telling: TellWorld) -> Told:
 
 @pytest.fixture
 def lived(telling: TellWorld) -> Told:
-    """The same, six hours later, see `live`."""
+    """The same site after the changes of `live`."""
 
     def make() -> Told:
         told = begun(telling)
@@ -41,7 +41,7 @@ def lived(telling: TellWorld) -> Told:
 
 
 def begun(telling: TellWorld) -> Told:
-    """One image that has no version, synced."""
+    """Make a site with one image without versions, and sync it."""
     told = telling()
     told.site.world.create_image(IMAGE)
     told.site.sync()
@@ -49,13 +49,13 @@ def begun(telling: TellWorld) -> Told:
 
 
 def pass_hour(told: Told) -> None:
-    """An hour goes by, and a sync tells what happened in it."""
+    """Let an hour pass, and sync."""
     told.clock.advance(HOUR_MS)
     told.site.sync()
 
 
 def live(told: Told) -> None:
-    """Versions 1 to 3: made, failed, fixed, touched, deleted, made again."""
+    """Create versions 1 to 3; change the status of 1 and 2, touch 1, and delete 3."""
     world = told.site.world
     for _ in range(3):
         world.create_version(IMAGE)
@@ -74,7 +74,7 @@ def live(told: Told) -> None:
 
 
 def test_log_tells_the_life_of_versions_in_words(lived: Told) -> None:
-    """Creation, each status with AWS's reason, a touch, a deletion with its interval and proof; newest first."""
+    """The log has creations, each status with AWS's reason, a touch, and a deletion with its interval and proof."""
     answered = lived("log", IMAGE)
     assert (answered.code, answered.err) == (0, "")
     assert answered.lines == [
@@ -96,7 +96,7 @@ def test_log_tells_the_life_of_versions_in_words(lived: Told) -> None:
 
 
 def test_log_tells_what_was_made_again_and_what_came_back(told: Told) -> None:
-    """A number that is used again, and a deletion that proved wrong, are told as such."""
+    """A recreated version, and a deleted version that is listed again, are described as such."""
     world = told.site.world
     world.create_version(IMAGE)
     told.site.sync()
@@ -125,7 +125,7 @@ def test_log_tells_what_was_made_again_and_what_came_back(told: Told) -> None:
 
 
 def test_log_of_a_deleted_image_says_so(telling: TellWorld) -> None:
-    """The heading tells since when the image is gone; its versions are proved by that."""
+    """The heading says since when the image is gone, and the versions' deletions have that as their proof."""
     told = telling(images=3, versions=4)
     told.site.sync()
     name = told.site.world.truth()[0].image_name
@@ -137,7 +137,7 @@ def test_log_of_a_deleted_image_says_so(telling: TellWorld) -> None:
 
 
 def test_log_of_one_version_has_its_events_only(lived: Told) -> None:
-    """--version leaves everything else out; --limit keeps the newest, and says that there are more."""
+    """--version prints only that version's events; --limit prints the newest events, and says that there are more."""
     assert {row["version"] for row in lived.rows("log", IMAGE, "--version", "2")} == {2}
     assert len(lived.rows("log", IMAGE, "--version", "2")) == 3
     answered = lived("log", IMAGE, "--limit", "2")
@@ -147,7 +147,7 @@ def test_log_of_one_version_has_its_events_only(lived: Told) -> None:
 
 
 def test_log_shows_a_hundred_events_to_people_and_all_to_programs(telling: TellWorld) -> None:
-    """A table ends after 100 events, and says so; JSON lines have every one."""
+    """A table ends after 100 events, and says so; JSON Lines have every event."""
     told = telling(images=1, versions=0, largest=130)
     told.site.sync()
     name = told.site.world.truth()[0].image_name
@@ -158,7 +158,7 @@ def test_log_shows_a_hundred_events_to_people_and_all_to_programs(telling: TellW
 
 
 def test_log_says_when_it_was_learned_if_that_was_late(told: Told) -> None:
-    """More than an hour between AWS's time and ours is told; a sync in time is not worth a word."""
+    """A change that was loaded more than an hour after it happened has the time of the load; others do not."""
     told.site.world.create_version(IMAGE)
     told.clock.advance(HOUR_MS + MINUTE_MS)
     told.site.sync()
@@ -170,7 +170,7 @@ def test_log_says_when_it_was_learned_if_that_was_late(told: Told) -> None:
 
 
 def test_log_tells_equal_names_apart(telling: TellWorld) -> None:
-    """Images of one name in two regions are told one after the other; --region and --account choose."""
+    """Images of one name in two regions are printed one after the other; --region and --account choose."""
     told = telling(regions=["us-east-1", "eu-west-1"])
     for number, region in enumerate(("us-east-1", "eu-west-1"), 1):
         told.site.world.create_image(IMAGE, scope=("111122223333", region))
@@ -192,7 +192,7 @@ def test_log_tells_equal_names_apart(telling: TellWorld) -> None:
 
 
 def test_log_of_an_unknown_image_names_the_nearest(told: Told) -> None:
-    """A slip in the name or its case is exit 2 with what is meant; so is an empty warehouse."""
+    """With a misspelt name, or one in another case, `log` exits with 2 and names the nearest image."""
     for slip in (IMAGE.upper(), "churn-trainig"):
         answered = told("log", slip)
         assert (answered.code, answered.out) == (2, "")
@@ -200,7 +200,7 @@ def test_log_of_an_unknown_image_names_the_nearest(told: Told) -> None:
 
 
 def test_log_of_a_warehouse_without_the_view_says_what_to_do(told: Told) -> None:
-    """One that an older version wrote is not called damaged: a sync, even a quiet one, brings its views."""
+    """If the view is missing, as in an old warehouse, `log` says to run a sync, and a sync creates the view."""
     with duckdb.connect(told.site.config.warehouse) as connection:
         connection.execute("DROP VIEW image_timeline")
         connection.execute("DELETE FROM schema_objects")
@@ -212,7 +212,7 @@ def test_log_of_a_warehouse_without_the_view_says_what_to_do(told: Told) -> None
 
 
 def test_log_of_an_unknown_version_says_what_is_there(told: Told) -> None:
-    """A number above the highest, one that is proved absent, and an image without versions."""
+    """An unknown version is explained: no versions at all, above the highest, or proved absent."""
     assert "it has none at all" in told("log", IMAGE, "--version", "1").err
     assert told("log", IMAGE).lines == [f"111122223333/us-east-1/{IMAGE} (CREATED): 0 live versions"]
     told.site.world.create_version(IMAGE)
@@ -229,7 +229,7 @@ def test_log_of_an_unknown_version_says_what_is_there(told: Told) -> None:
 
 
 def test_log_is_the_same_in_every_format(lived: Told) -> None:
-    """JSON, JSON lines, CSV and Markdown hold the same events, with what each column was before and after."""
+    """All formats have the same events; JSON has each changed column's value before and after."""
     rows = lived.rows("log", IMAGE)
     assert rows[3]["changes"] == [
         {"name": "image_version_status", "before": "CREATED", "after": "CREATE_FAILED"},
@@ -249,7 +249,7 @@ def test_log_is_the_same_in_every_format(lived: Told) -> None:
 def test_timeline_has_every_event_once_with_the_columns_that_changed(
     telling: TellWorld, rng: random.Random
 ) -> None:
-    """However a world changes, the view has a row an event, and the differences that the load recorded."""
+    """After random changes, the view has one row for each event, with the columns that the load recorded."""
     told = telling(images=3, versions=6)
     world = told.site.world
     names = sorted({row.image_name for row in world.truth()})
@@ -286,7 +286,7 @@ def test_timeline_has_every_event_once_with_the_columns_that_changed(
 
 @pytest.mark.parametrize("columns", [72, 80, 120])
 def test_log_fits_a_terminal_and_obeys_no_reason(told: Told, columns: int) -> None:
-    """Long reasons are wrapped beside their time and version; what a reason says is text, never an order."""
+    """Long reasons are wrapped beside their time and version; control characters in a reason have no effect."""
     told.site.world.create_version(IMAGE)
     told.site.sync()
     told.site.world.set_status(IMAGE, 1, "CREATE_FAILED", failure_reason=HOSTILE * 3)
@@ -305,7 +305,7 @@ def test_log_fits_a_terminal_and_obeys_no_reason(told: Told, columns: int) -> No
 
 
 def test_log_of_a_passing_state_names_it(telling: TellWorld) -> None:
-    """A version that is first seen while it is being made is told so, then its becoming."""
+    """A version that is first seen as CREATING is logged with that status, then with its change to CREATED."""
     told = telling()
     told.site.world.rules = Rules(create_ms=2 * HOUR_MS)
     told.site.world.create_image(IMAGE)

@@ -1,4 +1,4 @@
-"""Many accounts and regions in one sync: each at its own pace, and no outcome that depends on who came first."""
+"""Many accounts and regions in one sync: each at its own pace, and with a result that no order changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FROM image_version_events ORDER BY ALL
 
 @pytest.fixture
 def site(served: ServeWorld, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """Four accounts in three regions, a profile for each account; one image of every scope has two pages."""
+    """Four accounts in three regions, with a profile for each account; one image of every scope has two pages."""
     clock = VirtualClock(frozen_at=1_790_000_000_000)
     world = generate(
         5, accounts=ACCOUNTS, regions=REGIONS, images=IMAGES, versions_per_image=3, largest=101, clock=clock
@@ -49,12 +49,12 @@ def site(served: ServeWorld, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def rule(kind: str, scope: Scope, **more: int) -> FaultRule:
-    """A fault of one scope."""
+    """A fault in one scope."""
     return FaultRule(kind=kind, account_id=scope.account_id, region=scope.region, **more)  # type: ignore[arg-type]
 
 
 class Hanging:
-    """A fault by which one scope's list of images is not answered before all other scopes have been read."""
+    """A fault that delays one scope's list of images until all other scopes have been read."""
 
     def __init__(self) -> None:
         self.left = (len(SCOPES) - 1) * (IMAGES + 1)
@@ -73,7 +73,7 @@ class Hanging:
 
 
 def sync_with_bad_scopes(site: Site) -> RunReport:
-    """One scope is throttled for a while, one denied, one never answers."""
+    """Run a sync with one scope that is throttled for a while, one that is denied, and one that never answers."""
     site.simulator.faults = (
         rule("throttling", THROTTLED, start=2, times=3),
         rule("access_denied", DENIED),
@@ -84,7 +84,7 @@ def sync_with_bad_scopes(site: Site) -> RunReport:
 
 
 def test_bad_scopes_are_named_and_spoil_no_other(site: Site) -> None:
-    """The report and coverage tell the denied and the unreachable scope; all others are read whole."""
+    """The report and coverage name the denied and the unreachable scope; all others are read completely."""
     report = sync_with_bad_scopes(site)
     unread = {failure.scope: failure.outcome for failure in report.unreadable_scopes}
     assert unread == {DENIED: Outcome.DENIED, UNREACHABLE: Outcome.FAILED}
@@ -100,7 +100,7 @@ def test_bad_scopes_are_named_and_spoil_no_other(site: Site) -> None:
 
 
 def test_role_that_cannot_be_assumed_has_its_row_in_coverage(site: Site) -> None:
-    """A role names its account, so that what could not be read there is recorded in each of its regions."""
+    """A role's ARN names the account, so coverage has a row for each region that could not be read."""
     role = Account(
         role_arn="arn:aws:iam::999999999999:role/Reader",
         source_profile=f"p{ACCOUNTS[0]}",
@@ -119,7 +119,7 @@ def test_role_that_cannot_be_assumed_has_its_row_in_coverage(site: Site) -> None
 
 
 def test_no_scope_waits_for_one_that_hangs(site: Site) -> None:
-    """A scope that answers once all others have been read: whoever waited for it would wait for ever."""
+    """A scope that answers only after all others have been read delays none of them."""
     hanging = Hanging()
     site.simulator.fault = hanging
     report = site.sync(concurrency=2, timeout=Timeout(read=timedelta(seconds=60)))
@@ -129,7 +129,7 @@ def test_no_scope_waits_for_one_that_hangs(site: Site) -> None:
 
 
 def test_concurrency_changes_no_row_and_no_event(site: Site) -> None:
-    """One call at a time or thirty-two: the same rows and events, before and after changes."""
+    """With one call at a time or 32, rows and events are the same, before and after changes."""
     histories = []
     for concurrency in (1, 32):
         site.config = msgspec.structs.replace(

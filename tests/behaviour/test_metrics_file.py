@@ -1,4 +1,4 @@
-"""`sync --metrics-file`: the figures of the last run, for node_exporter, whatever became of it."""
+"""`sync --metrics-file`: the metrics of the last run for node_exporter, whether or not it succeeded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCOPE_COMPLETE = "image_history_scope_last_complete_timestamp_seconds"
 
 
 class Figures:
-    """A file as both of Prometheus's parsers read it; they have to agree."""
+    """A metrics file as both of Prometheus's parsers read it; they have to agree."""
 
     def __init__(self, path: Path) -> None:
         text = path.read_text(encoding="utf-8")
@@ -48,16 +48,16 @@ class Figures:
         }
 
     def of(self, name: str, labels: Mapping[str, str] | None = None) -> float | None:
-        """One figure, None if it is not there."""
+        """One metric's value, or None if the metric is missing."""
         return self.all.get((f"image_history_{name}", frozenset((labels or {}).items())))
 
     def scope(self, name: str, **labels: str) -> float | None:
-        """One figure of the only scope."""
+        """One metric's value for the only scope."""
         return self.of(f"scope_{name}", SCOPE | labels)
 
     @property
     def outcome(self) -> str:
-        """The one outcome that is 1."""
+        """The only outcome whose value is 1."""
         (only,) = [
             dict(labels)["outcome"]
             for (name, labels), value in self.all.items()
@@ -67,19 +67,19 @@ class Figures:
 
     @property
     def complete(self) -> dict[str, float]:
-        """When the run and its scope were last read whole."""
+        """The times when the run and its scope were last complete."""
         return {
             name: value for (name, _), value in self.all.items() if name in {RUN_COMPLETE, SCOPE_COMPLETE}
         }
 
 
 def figures(site: Commanded) -> Figures:
-    """What the file says."""
+    """The metrics in the file."""
     return Figures(site.folder / FILE)
 
 
 def test_metrics_are_those_of_the_report(commanded: Commanded) -> None:
-    """Every count of the report is in the file, with the sizes of what is on disk; everybody may read it."""
+    """The file has every count of the report and the sizes of the files on disk, and every user may read it."""
     answered = commanded("sync", "--json", "--metrics-file", FILE)
     report = json.loads(answered.out)
     told = figures(commanded)
@@ -97,7 +97,7 @@ def test_metrics_are_those_of_the_report(commanded: Commanded) -> None:
     assert told.scope("answer_bytes") == scope["calls"]["bytes"]
     assert told.of("warehouse_bytes") == commanded.site.config.warehouse.stat().st_size
     assert told.of("landing_bytes") == 0
-    # node_exporter is another user: this file alone of ours is for everybody, and none is left beside it.
+    # node_exporter runs as another user: only this file is readable by all, and no temporary file stays beside it.
     assert stat.S_IMODE((commanded.folder / FILE).stat().st_mode) == 0o644
     assert stat.S_IMODE(commanded.site.config.warehouse.stat().st_mode) == 0o600
     assert [path.name for path in commanded.folder.glob("*prom*")] == [FILE]
@@ -119,7 +119,7 @@ def test_metrics_of_throttled_and_partial_runs_say_so(commanded: Commanded) -> N
 
 
 def test_metrics_of_a_failed_run_keep_when_it_was_last_complete(commanded: Commanded) -> None:
-    """A failure has its exit code and outcome in the file, and leaves the instants of the last complete run."""
+    """A failed run writes its exit code and outcome, and keeps the times of the last complete run."""
     commanded("sync", "--metrics-file", FILE)
     before = figures(commanded)
     commanded.site.simulator.faults = (FaultRule(kind="unknown_credentials"),)
@@ -134,7 +134,7 @@ def test_metrics_of_a_failed_run_keep_when_it_was_last_complete(commanded: Comma
 def test_metrics_tell_of_rows_that_wait_for_the_warehouse(
     commanded: Commanded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While another program has the warehouse open, the fetched rows are counted where they wait."""
+    """While another program holds the warehouse, the metrics have the size of the segments that wait for it."""
     monkeypatch.setenv("IMAGE_HISTORY_LOCK_WAIT", "0s")
     commanded("sync")
     with held(commanded.site.config.warehouse):
@@ -146,14 +146,14 @@ def test_metrics_tell_of_rows_that_wait_for_the_warehouse(
 
 
 def test_metrics_are_left_to_the_sync_that_is_at_work(commanded: Commanded) -> None:
-    """A sync that finds another one running writes nothing: its figures would be of no run."""
+    """A sync that finds another sync running writes no metrics file."""
     with Landing(commanded.site.config.landing_folder).locked():
         assert commanded("sync", "--metrics-file", FILE).code == 7
     assert not (commanded.folder / FILE).exists()
 
 
 def test_metrics_file_that_cannot_be_written_stops_before_anything_is_read(commanded: Commanded) -> None:
-    """A folder that is not there is named at once, with exit code 2 and without a call."""
+    """If the file's folder does not exist, a sync exits with 2 and names it before any call to AWS."""
     answered = commanded("sync", "--metrics-file", "nowhere/sync.prom")
     assert answered.code == 2
     assert "there is no folder nowhere" in answered.err
@@ -161,7 +161,7 @@ def test_metrics_file_that_cannot_be_written_stops_before_anything_is_read(comma
 
 
 def test_metrics_file_that_is_damaged_is_written_anew(commanded: Commanded) -> None:
-    """What cannot be read is forgotten with a warning, and the file is whole again."""
+    """A metrics file that cannot be read is replaced, with a warning."""
     (commanded.folder / FILE).write_bytes(b"image_history_last_complete_timestamp_seconds \xff\n")
     answered = commanded("sync", "--metrics-file", FILE)
     assert answered.code == 0
@@ -179,7 +179,7 @@ def test_metrics_file_that_is_damaged_is_written_anew(commanded: Commanded) -> N
     ],
 )
 def test_ending_has_the_exit_code_of_its_error(error: BaseException, outcome: str, code: int) -> None:
-    """Whatever ends a run, the file gets the exit code that the process exits with."""
+    """Whatever error ends a run, the metrics have the exit code of the process."""
     ending = Measured().failure(error)
     assert (ending.outcome, ending.exit_code, ending.report) == (outcome, code, None)
 
@@ -187,7 +187,7 @@ def test_ending_has_the_exit_code_of_its_error(error: BaseException, outcome: st
 def test_reader_that_went_away_leaves_the_figures_of_the_run(
     commanded: Commanded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the report cannot be printed, the run is told as what it was."""
+    """If the report cannot be printed, the metrics still have the run's own outcome."""
 
     def gone(*_: object) -> None:
         raise BrokenPipeError

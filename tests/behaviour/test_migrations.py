@@ -1,4 +1,4 @@
-"""Warehouses of every earlier schema are brought up to date with their data; those of a newer one are refused."""
+"""Warehouses of every earlier schema are upgraded with their data; those of a newer schema are refused."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from tests.behaviour.test_load_streams_after import ABSENCES
 from tests.looking import looking
 
 NOON_MS = 1_790_000_000_000
-# The tables that a sync adds a row to, whatever happened at AWS.
+# The tables to which every sync adds a row, whatever happened at AWS.
 GROWING = {"runs", "coverage"}
 KNOWN, TRUE = "image_versions_known_at", "image_versions_as_of"
 SCHEMAS = range(SCHEMA_VERSION + 1)
-# Those that a released program may have left with data: schema 0 is the ledger alone.
+# The schemas that a released version may have left with data; schema 0 has only the table of migrations.
 EARLIER = range(1, SCHEMA_VERSION)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Three images with a past: versions built, touched and deleted, one image gone; nothing happens since."""
+    """A synced site with a history: versions created, touched and deleted, and one image deleted."""
     world = generate(31, images=3, versions_per_image=6, clock=VirtualClock(frozen_at=NOON_MS))
     with pytest.MonkeyPatch.context() as patch:
         serving = ServeWorld(tmp_path_factory.mktemp("site"), patch)
@@ -58,13 +58,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def today(site: Site) -> Path:
-    """The site's warehouse as this program wrote it, out of the way of earlier ones."""
+    """The site's warehouse as this version wrote it, moved to make room for earlier ones."""
     return site.config.warehouse.rename(site.folder / "today.duckdb")
 
 
 @pytest.fixture
 def earlier(site: Site, today: Path, tmp_path: Path) -> Callable[[int], Path]:
-    """Puts a warehouse of an earlier schema with the same past in the place of the site's."""
+    """Put a warehouse of an earlier schema, with the same history, in place of the site's."""
 
     def put(number: int) -> Path:
         site.config = msgspec.structs.replace(site.config, warehouse=tmp_path / "image-history.duckdb")
@@ -75,7 +75,7 @@ def earlier(site: Site, today: Path, tmp_path: Path) -> Callable[[int], Path]:
 
 
 def rows(path: Path, shared: Columns, table: str, source: str | None = None) -> list[Row]:
-    """The rows of a table, or of a question about the past, in the columns that the earlier schema had."""
+    """The rows of a table, or of a query about the past, in the columns of the earlier schema."""
     with looking(path) as connection:
         found = connection.sql(f"SELECT {', '.join(shared[table])} FROM {source or table} ORDER BY ALL")
         return list(zip(*(column.to_pylist() for column in found.to_arrow_table().columns), strict=True))
@@ -91,7 +91,7 @@ def objects(path: Path) -> list[Row]:
 
 
 def applied(path: Path) -> list[int]:
-    """The migrations that the file says it has had."""
+    """The migrations that are recorded in the file."""
     with looking(path) as connection:
         return [
             n for (n,) in connection.execute("SELECT number FROM schema_migrations ORDER BY 1").fetchall()
@@ -99,7 +99,7 @@ def applied(path: Path) -> list[int]:
 
 
 def pasts(path: Path, shared: Columns, *macros: str) -> dict[str, list[Row]]:
-    """What was known, and what was true, when each of the first two syncs ended, as the file tells it."""
+    """What these macros return for the end of each of the first two syncs."""
     with looking(path) as connection:
         moments = connection.execute("SELECT CAST(finished_at AS VARCHAR) FROM runs ORDER BY 1").fetchall()
     asked = [f"{macro}('{moment}')" for (moment,) in moments[:2] for macro in macros]
@@ -110,7 +110,7 @@ def pasts(path: Path, shared: Columns, *macros: str) -> dict[str, list[Row]]:
 def test_sync_brings_an_earlier_schema_up_to_date_with_its_data(
     site: Site, today: Path, earlier: Callable[[int], Path], number: int
 ) -> None:
-    """Nothing happened at AWS: no row, no event and no answer about the past is another one than before."""
+    """If nothing changed at AWS, a sync upgrades the schema and changes no row, event or answer about the past."""
     path = earlier(number)
     shared = columns(path)
     site.sync()
@@ -125,7 +125,7 @@ def test_sync_brings_an_earlier_schema_up_to_date_with_its_data(
 
 
 def deaths(number: int) -> dict[str, int]:
-    """Points within the migration `number`, and which schema is left by a kill there."""
+    """Fault points within the migration `number`, and the schema that a kill at each of them leaves."""
     return {
         f"statement.{MIGRATIONS[number]}": number - 1,
         "commit.transaction": number - 1,
@@ -134,7 +134,7 @@ def deaths(number: int) -> dict[str, int]:
 
 
 def test_kill_within_a_migration_leaves_the_schema_before_or_after_it(today: Path, tmp_path: Path) -> None:
-    """Killed at each step of each, the file holds the migration whole with its record, or nothing of it."""
+    """After a kill at any step, the file has the whole migration with its record, or nothing of it."""
     left: dict[Path, tuple[int, Columns]] = {}
     arguments: list[str] = []
     for number in SCHEMAS[1:]:
@@ -157,7 +157,7 @@ def test_kill_within_a_migration_leaves_the_schema_before_or_after_it(today: Pat
 
 
 def test_history_goes_on_after_an_upgrade(site: Site, today: Path, earlier: Callable[[int], Path]) -> None:
-    """What happens next is told as ever, and what was known before the upgrade stays what it was."""
+    """After an upgrade, syncs load new changes, and what was known before the upgrade stays the same."""
     path = earlier(SCHEMA_VERSION - 1)
     shared = columns(path)
     site.simulator.clock.advance(60_000)
@@ -172,7 +172,7 @@ def test_history_goes_on_after_an_upgrade(site: Site, today: Path, earlier: Call
 
 @pytest.mark.parametrize("before", [0, None])
 def test_open_numbers_are_counted_anew(tmp_path: Path, today: Path, before: int | None) -> None:
-    """An earlier version counted too few of them, or none: the next incremental listing asks for what is open."""
+    """An upgrade counts unexplained numbers again, of which an earlier version counted too few, or none."""
     path = tmp_path / "earlier.duckdb"
     make_earlier(path, 8, today)
     expected = {f"image-{place}": unexplained for place, (_, _, unexplained) in enumerate(ABSENCES)}
@@ -196,7 +196,7 @@ def test_open_numbers_are_counted_anew(tmp_path: Path, today: Path, before: int 
 
 @dataclass(frozen=True, slots=True)
 class RandomStream:
-    """When its life began and its image was created, its versions' creation times, and ranges proved absent."""
+    """When a stream's life began and its image was created, its versions' creation times, and its absent ranges."""
 
     life: int | None
     created: int | None
@@ -216,7 +216,7 @@ class RandomStream:
 
 
 def random_stream(rng: random.Random) -> RandomStream:
-    """Versions and absences of this life of an image and of others."""
+    """A stream with random versions and absent ranges, of this life of its image and of others."""
     life = rng.choice([None, 10, 20])
     created = life if life is not None and rng.random() < 0.8 else rng.choice([None, 10, 20, 30])
     top, share = rng.choice([3, 8, 14]), rng.choice([0.3, 0.7])
@@ -229,7 +229,7 @@ def random_stream(rng: random.Random) -> RandomStream:
 
 
 def test_migration_counts_what_a_load_counts(tmp_path: Path, rng: random.Random) -> None:
-    """Streams of several accounts and regions, with and without lives: both agree with counting one by one."""
+    """For random streams, the load and the migration count what counting one by one gives."""
     found = {
         (account, region, f"image-{number}"): random_stream(rng)
         for account in ("111122223333", "444455556666")
@@ -273,7 +273,7 @@ KEY = ("account_id", "region", "image_name")
 
 
 def unexplained(connection: Connection) -> dict[tuple[str, str, str], int | None]:
-    """What is stored of each stream."""
+    """The stored count of each stream."""
     rows = connection.duck.execute(f"SELECT {', '.join(KEY)}, unexplained FROM streams").fetchall()
     return {(account, region, name): count for account, region, name, count in rows}
 
@@ -299,7 +299,7 @@ def file(tmp_path: Path) -> WarehouseFile:
 
 @pytest.fixture
 def upgrade(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes today's program the one after it, whose last migration has the given text."""
+    """Turn this program into its next version, whose last migration has the given text."""
     name = f"migrations/{SCHEMA_VERSION + 1:03}_next"
 
     def become(text: str) -> None:
@@ -317,7 +317,7 @@ def upgrade(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 def test_migration_that_fails_half_way_changes_nothing(
     file: WarehouseFile, upgrade: Callable[[str], None]
 ) -> None:
-    """What its first statement did is undone with it; once it is fixed, the same file is brought up to date."""
+    """A migration that fails is rolled back as a whole; with a corrected one, the same file is upgraded."""
     before = objects(file.path)
     upgrade("ALTER TABLE images ADD COLUMN probe VARCHAR; SELECT error('half-way');")
     with pytest.raises(LoadError, match="half-way"), file.writing():
@@ -332,7 +332,7 @@ def test_migration_that_fails_half_way_changes_nothing(
 
 
 def test_earlier_schema_is_still_read(file: WarehouseFile, upgrade: Callable[[str], None]) -> None:
-    """Until the next sync a question is answered; what needs a later column says what brings it."""
+    """An earlier schema can be queried; if a query needs a later column, the error says that a sync adds it."""
     upgrade("ALTER TABLE images ADD COLUMN probe VARCHAR;")
     with file.reading() as connection:
         assert connection.duck.execute("SELECT count(*) FROM images").fetchall() == [(1,)]
@@ -348,7 +348,7 @@ def test_earlier_schema_is_still_read(file: WarehouseFile, upgrade: Callable[[st
 def test_newer_schema_is_refused_by_a_sentence(
     file: WarehouseFile, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whoever asks or syncs is told both numbers and to upgrade; not a byte of the file changes."""
+    """Queries and syncs of a newer schema are refused with the advice to upgrade; no byte of the file changes."""
     future = f"INSERT INTO schema_migrations VALUES ({SCHEMA_VERSION + 1}, 'future', now(), '9.0')"
     with duckdb.connect(file.path) as connection:
         connection.execute(future).fetchall()
@@ -363,12 +363,12 @@ def test_newer_schema_is_refused_by_a_sentence(
     assert file.path.read_bytes() == before
 
 
-# They tell coverage, which test_coverage compares.
+# These views show coverage, which test_coverage compares.
 OF_COVERAGE = {"views/coverage_in_full", "views/scope_freshness"}
 
 
 def questions(image: str) -> dict[str, tuple[str, dict[str, object]]]:
-    """Every saved query, log and diff, with values for what they ask for."""
+    """Every saved query, log and diff, with values for its parameters."""
     found = {
         each.name: each.question(
             {"image": image} if any(one.name == "image" for one in each.parameters) else {}
@@ -391,7 +391,7 @@ def questions(image: str) -> dict[str, tuple[str, dict[str, object]]]:
 
 
 def told(path: Path, image: str) -> dict[str, list[Row]]:
-    """The answers, without what is counted from now."""
+    """The answers, without the columns that depend on the present time."""
     answers: dict[str, list[Row]] = {}
     with looking(path) as connection:
         for name, (sql, values) in questions(image).items():
@@ -402,7 +402,7 @@ def told(path: Path, image: str) -> dict[str, list[Row]]:
 
 
 def test_saved_queries_log_and_diff_answer_as_before(today: Path, tmp_path: Path) -> None:
-    """What the program of schema 4 said of this past, today's says as well."""
+    """Queries, log and diff give the same answers before and after the upgrade from schema 4."""
     path = tmp_path / "before.duckdb"
     make_earlier(path, 4, today)
     with duckdb.connect(path) as connection:

@@ -1,4 +1,4 @@
-"""A first run by somebody who knows nothing yet: each mistake is answered with what to do, and writes nothing."""
+"""Mistakes in a user's first run: each gets an answer that says what to do, and no file is written."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ AFTER = [
 
 
 def told(arguments: Sequence[str], columns: int = COLUMNS) -> tuple[int, str]:
-    """The exit code of a command, and what it says on a terminal of that width; in this process."""
+    """Run a command in this process; its exit code, and its output on a terminal of that width."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, columns))
     with pytest.MonkeyPatch.context() as patch, os.fdopen(theirs, "w", buffering=1) as terminal:
@@ -76,7 +76,7 @@ def told(arguments: Sequence[str], columns: int = COLUMNS) -> tuple[int, str]:
 
 
 def assert_answered(arguments: Sequence[str], words: str) -> None:
-    """Exit 2, and sentences with these words that fit the terminal; no file was made or changed."""
+    """A command exits with 2 and prints these words within the terminal's width; no file is created or changed."""
     before = contents()
     code, said = told(arguments)
     assert_fits(said, COLUMNS)
@@ -86,7 +86,7 @@ def assert_answered(arguments: Sequence[str], words: str) -> None:
 
 
 def contents() -> dict[str, int]:
-    """The files of the working directory, with when they were changed; a landing folder may be begun."""
+    """The files of the working directory with their modification times; a landing folder does not count."""
     return {str(path): path.stat().st_mtime_ns for path in Path().iterdir() if path.is_file()}
 
 
@@ -94,7 +94,7 @@ def contents() -> dict[str, int]:
 def test_mistake_before_the_first_sync(
     commanding: CommandWorld, config: str, arguments: list[str], words: str
 ) -> None:
-    """Wrong word, wrong file, wrong order: one answer each."""
+    """Before the first sync, a wrong word, file or order gets an answer that says what to do."""
     desk = commanding()
     if config:
         (desk.folder / "config.yaml").write_text(config, encoding="utf-8")
@@ -103,20 +103,20 @@ def test_mistake_before_the_first_sync(
 
 @pytest.mark.parametrize(("arguments", "words"), AFTER)
 def test_mistake_after_the_first_sync(synced: Commanded, arguments: list[str], words: str) -> None:
-    """A misspelt name gets the nearest, and never an empty answer."""
+    """After the first sync, an unknown name or value gets an answer that says what to write instead."""
     assert_answered(arguments, words)
 
 
 @pytest.fixture
 def synced(commanding: CommandWorld) -> Commanded:
-    """A site that was synced."""
+    """A site after its first sync."""
     desk = commanding()
     assert desk("sync").code == 0
     return desk
 
 
 def test_region_without_images_is_said_to_be_one(commanding: CommandWorld) -> None:
-    """A sync that finds nothing is no failure; what may be wrong is said."""
+    """A sync that finds no image exits with 0 and says what to check."""
     desk = commanding(generate(3, images=0))
     done = desk("sync")
     assert done.code == 0
@@ -124,7 +124,7 @@ def test_region_without_images_is_said_to_be_one(commanding: CommandWorld) -> No
 
 
 def test_folder_that_may_not_be_written_is_told_before_anything_is_read(synced: Commanded) -> None:
-    """DuckDB keeps its log beside the warehouse: a sync would read everything and could not load it."""
+    """A sync needs to write to the warehouse's folder; without permission, it exits with 2 before any call."""
     synced.folder.chmod(0o500)
     try:
         before = synced.site.simulator.counters.calls()

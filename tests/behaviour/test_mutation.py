@@ -1,4 +1,4 @@
-"""The mutation pass says of a mutant where it shows, and leaves everything as it was."""
+"""The mutation pass finds where a mutant's result differs, and restores everything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATEMENT = "load/held_back: > becomes >="
 
 
 def test_mutant_of_a_query_shows_where_its_rows_differ(rows: Rows) -> None:
-    """And is not missed where they do not; the statement itself answers as ever."""
+    """A mutant of a query is shown only where its rows differ; the original statement gives the result."""
     assert can_show(named(STATEMENT))
     rows.stored("streams", {"held_back": 1})
     beside = Beside()
@@ -37,7 +37,7 @@ def test_mutant_of_a_query_shows_where_its_rows_differ(rows: Rows) -> None:
 
 
 def test_mutant_of_a_pure_function_shows_where_its_result_differs() -> None:
-    """The function gives what it always gives, and has its own code again afterwards."""
+    """A mutant of a function is shown only where its result differs; the function's own code is restored."""
     beside = Beside()
     code = breaker.tripped.__code__
     with beside.running():

@@ -14,21 +14,21 @@ __all__ = ["ask", "built"]
 
 pytestmark = pytest.mark.duckdb
 
-# Inches.
+# In inches.
 _NEAR = 0.02
 
 
 def is_cut_off(figure: Figure) -> bool:
-    """Whether something that is drawn does not lie wholly inside the picture."""
+    """Whether anything that is drawn lies partly outside the picture."""
     FigureCanvasAgg(figure)
-    # Only then labels have their places.
+    # Labels have positions only after this call.
     figure.draw_without_rendering()
     drawn, (width, height) = figure.get_tightbbox(), map(float, figure.get_size_inches())
     return bool(min(drawn.x0, drawn.y0) < -_NEAR or drawn.x1 > width + _NEAR or drawn.y1 > height + _NEAR)
 
 
 def test_notebook_runs_and_ends_with_two_plots(ask: Desk) -> None:
-    """Every cell with code, on a warehouse of six images; tables are shown as tables, labels are whole."""
+    """Every cell with code runs; results are shown as tables, and nothing in a plot is cut off."""
     values = [value for _, value in executed({"WAREHOUSE": str(ask.warehouse)})]
     assert [type(value).__name__ for value in values] == ["tuple", "Result", "Result", "Figure", "Figure"]
     for value in values:
@@ -39,7 +39,7 @@ def test_notebook_runs_and_ends_with_two_plots(ask: Desk) -> None:
 
 
 def test_notebook_keeps_what_it_shows() -> None:
-    """Whoever reads it without running it sees the tables and the pictures."""
+    """The stored notebook contains its tables and pictures, so that it can be read without running it."""
     kept = [cell["outputs"][0]["data"] for cell in cells() if cell["cell_type"] == "code"]
     assert [sorted(set(data) - {"text/plain"}) for data in kept] == [
         [],
@@ -51,7 +51,7 @@ def test_notebook_keeps_what_it_shows() -> None:
 
 
 def test_label_that_is_cut_off_is_noticed() -> None:
-    """The check itself: a text half outside of its picture."""
+    """`is_cut_off` finds a text that lies half outside its picture."""
     figure = Figure(figsize=(2, 2))
     figure.text(0.9, 0.5, "far too long for the place where it is")
     assert is_cut_off(figure)

@@ -1,4 +1,4 @@
-"""News by themselves: told after a load, once, whatever fails or is killed, and never with the address in sight."""
+"""Notifications: sent once after a load, whatever fails or is killed, and without printing the address."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRET = "/services/TEAM/B000/very-secret-part"
 
 @dataclass(slots=True)
 class Inbox:
-    """A web address that keeps what is posted to it. `status` is what it answers."""
+    """A web server that keeps what is posted to it. `status` is the status of its answers."""
 
     url: str = ""
     status: int = 200
@@ -43,14 +43,14 @@ class Inbox:
     hangs: bool = False
 
     def take(self) -> list[Message]:
-        """What has come since it was taken last."""
+        """The messages since the last call."""
         taken, self.messages = self.messages, []
         return taken
 
 
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
-    """An address on this machine."""
+    """A web server on this machine."""
     box = Inbox()
 
     class Handler(BaseHTTPRequestHandler):
@@ -68,7 +68,7 @@ def inbox() -> Iterator[Inbox]:
             self.wfile.write(box.answer)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -82,7 +82,7 @@ def inbox() -> Iterator[Inbox]:
 
 @pytest.fixture
 def desk(commanding: CommandWorld, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> Commanded:
-    """A small site that has been synced, with an address to tell."""
+    """A small synced site whose receiver is the inbox."""
     desk = commanding()
     monkeypatch.setenv("HOOK", inbox.url)
     configure(desk, "{webhook: '${HOOK}', timeout: 5s}")
@@ -97,17 +97,17 @@ def configure(desk: Commanded, *entries: str) -> None:
 
 
 def first_image(desk: Commanded) -> str:
-    """An image with three versions."""
+    """The name of an image with three versions."""
     return desk.site.world.truth()[0].image_name
 
 
 def subjects(message: Message) -> list[tuple[str, str, str]]:
-    """What a message tells: news, phase and subject."""
+    """The kind, phase and subject of each change in a message."""
     return [(item["news"], item["phase"], item["subject"]) for item in message["news"]]
 
 
 def test_deletion_is_told_once(desk: Commanded, inbox: Inbox) -> None:
-    """One message after the sync that found it, with its interval and evidence; none after the quiet ones."""
+    """A deletion is sent once, after the sync that found it, with its interval and evidence."""
     name = first_image(desk)
     desk.site.world.delete_version(name, 2)
     synced = desk("sync")
@@ -126,7 +126,7 @@ def test_deletion_is_told_once(desk: Commanded, inbox: Inbox) -> None:
 
 
 def test_nothing_is_told_of_what_a_receiver_does_not_want(desk: Commanded, inbox: Inbox) -> None:
-    """Only the kinds in `on`; a kind that is added later begins with the run after which it was added."""
+    """Only the kinds in `on` are sent; a kind that is added later is sent for later runs only."""
     configure(desk, "{webhook: '${HOOK}', on: [failed, unread]}")
     name = first_image(desk)
     desk.site.world.delete_version(name, 2)
@@ -140,7 +140,7 @@ def test_nothing_is_told_of_what_a_receiver_does_not_want(desk: Commanded, inbox
 
 
 def test_trouble_is_told_when_it_begins_and_when_it_ends(desk: Commanded, inbox: Inbox) -> None:
-    """An image that may not be read: the first failure and the recovery, and nothing in between."""
+    """If images cannot be read, the first failure and the recovery are sent, and nothing in between."""
     desk.site.simulator.fault = denying("ListImageVersions")
     for expected in (2, 0, 0):
         assert desk("sync").code == 3
@@ -156,7 +156,7 @@ def test_trouble_is_told_when_it_begins_and_when_it_ends(desk: Commanded, inbox:
 
 
 def test_failing_receiver_is_told_by_the_next_sync(desk: Commanded, inbox: Inbox) -> None:
-    """Exit code 4, the load stands, and what was not taken comes with the next sync, with the same ids."""
+    """If a receiver fails, the sync exits with 4, and the next sync sends the same changes with the same IDs."""
     name = first_image(desk)
     desk.site.world.delete_version(name, 2)
     inbox.status, inbox.answer = 503, f"come back to {inbox.url}".encode()
@@ -181,7 +181,7 @@ def test_failing_receiver_is_told_by_the_next_sync(desk: Commanded, inbox: Inbox
 def test_kill_around_telling_loses_nothing(
     desk: Commanded, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Killed before it is told, or before the warehouse remembers: the next sync tells it, with the same ids."""
+    """After a kill before sending, or before sending is recorded, the next sync sends with the same IDs."""
     desk.site.world.delete_version(first_image(desk), 2)
 
     def killed(*_: object) -> None:
@@ -203,7 +203,7 @@ def test_kill_around_telling_loses_nothing(
 def test_sync_that_cannot_be_made_is_told_once(
     desk: Commanded, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No credentials at all: told once, and again when syncs work; the exit code is that of the failure."""
+    """Without credentials, the failure is sent once, and its end is sent when syncs work; the exit code stays 3."""
     with monkeypatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.delenv(name, raising=False)
@@ -218,7 +218,7 @@ def test_sync_that_cannot_be_made_is_told_once(
 
 
 def test_command_gets_the_news_on_its_stdin(commanding: CommandWorld, tmp_path: Path) -> None:
-    """A command is run without a shell, gets JSON, and its last line on stderr says why it failed."""
+    """A command runs without a shell and gets JSON; if it fails, its last line on stderr is reported."""
     desk = commanding()
     kept = tmp_path / "kept.json"
     keep = tmp_path / "keep.py"
@@ -244,7 +244,7 @@ def test_command_gets_the_news_on_its_stdin(commanding: CommandWorld, tmp_path: 
 
 
 def test_receiver_is_bounded_in_time(desk: Commanded, inbox: Inbox) -> None:
-    """A command that never ends is stopped with what it started, an address that never answers is given up."""
+    """A command that does not end is stopped after its timeout, and an address that does not answer is given up."""
     sleeper = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
     quoted = json.dumps(sleeper)
     configure(
@@ -262,7 +262,7 @@ def test_receiver_is_bounded_in_time(desk: Commanded, inbox: Inbox) -> None:
 
 
 def test_trial_reaches_every_receiver(desk: Commanded, inbox: Inbox) -> None:
-    """`notify --test` sends a message that tells nothing, and nothing is remembered."""
+    """`notify --test` sends every receiver a message without changes."""
     tried = desk("notify", "--test")
     assert (tried.code, tried.out) == (0, "tried: webhook-1 took the message\n")
     (message,) = inbox.take()
@@ -271,7 +271,7 @@ def test_trial_reaches_every_receiver(desk: Commanded, inbox: Inbox) -> None:
 
 
 def test_redirect_is_no_delivery(desk: Commanded, inbox: Inbox) -> None:
-    """A POST that is sent on would arrive as a GET without a message: it counts as failed."""
+    """A redirect counts as a failure, since a redirected POST arrives as a GET without a message."""
     inbox.status, inbox.headers = 302, {"Location": "/elsewhere"}
     tried = desk("notify", "--test")
     assert (tried.code, "the address answered 302" in tried.out) == (4, True)
@@ -280,7 +280,7 @@ def test_redirect_is_no_delivery(desk: Commanded, inbox: Inbox) -> None:
 def test_restricted_sync_ends_no_trouble_of_others(
     desk: Commanded, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sync of one image says nothing of an image that cannot be read."""
+    """A sync of one image sends only that image's recovery, not that of other images."""
     desk.site.simulator.fault = denying("ListImageVersions")
     assert desk("sync").code == 3
     inbox.take()
@@ -292,7 +292,7 @@ def test_restricted_sync_ends_no_trouble_of_others(
 
 
 def put(desk: Commanded, version: int, status: str, hours: int = 0) -> str:
-    """Make a version of the first image in that status since so many hours; its name in messages."""
+    """Make a version of the first image, with this status for so many hours; return its name in messages."""
     name, clock = first_image(desk), desk.site.simulator.clock
     made_ms = clock.now_ms() - hours * 3_600_000
     record = VersionRecord(version=version, creation_ms=made_ms, last_modified_ms=made_ms, status=status)
@@ -301,7 +301,7 @@ def put(desk: Commanded, version: int, status: str, hours: int = 0) -> str:
 
 
 def test_every_kind_of_change_and_trouble_is_told_once(desk: Commanded, inbox: Inbox) -> None:
-    """Failed, stuck, stale and drift: each once, and stuck and stale again when they are over."""
+    """Failed, stuck, stale and drift are sent once each, and the end of stuck and stale is sent, too."""
     failed, stuck = put(desk, 4, "CREATE_FAILED"), put(desk, 5, "CREATING", hours=30)
     odd = put(desk, 6, "ARCHIVED_BY_MAGIC")
     configure(desk, "{webhook: '${HOOK}', stale_after: 1ms}")
@@ -329,7 +329,7 @@ def test_every_kind_of_change_and_trouble_is_told_once(desk: Commanded, inbox: I
 def test_deletions_that_are_held_back_are_told(
     commanding: CommandWorld, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Very many versions gone at once: told once as held back, then that it is over, with the deletions."""
+    """Held-back deletions are sent once; once they are allowed, their end is sent with the deletions."""
     desk = commanding(generate(31, images=1, versions_per_image=60))
     monkeypatch.setenv("HOOK", inbox.url)
     configure(desk, "{webhook: '${HOOK}'}")
@@ -366,7 +366,7 @@ def test_deletions_that_are_held_back_are_told(
 def test_wrong_receiver_is_refused(
     commanding: CommandWorld, monkeypatch: pytest.MonkeyPatch, entries: list[str], complaint: str
 ) -> None:
-    """Exit code 2, one sentence with the place; an address is never repeated."""
+    """A wrong receiver is refused with exit code 2 and a sentence that does not contain the address."""
     desk = commanding()
     monkeypatch.setenv("HOOK", "https://hooks.example/T0/secret")
     monkeypatch.setenv("PLAIN", "http://hooks.example/T0/secret")
@@ -379,7 +379,7 @@ def test_wrong_receiver_is_refused(
 
 
 def test_receiver_that_cannot_be_started(desk: Commanded) -> None:
-    """A command that is not there is named."""
+    """A command that does not exist is named, and `notify` exits with 4."""
     configure(desk, "{run: [./not-there]}")
     tried = desk("notify", "--test")
     assert (tried.code, tried.out) == (
@@ -389,7 +389,7 @@ def test_receiver_that_cannot_be_started(desk: Commanded) -> None:
 
 
 def test_check_names_a_command_that_is_not_there(desk: Commanded) -> None:
-    """Without sending anything: a failure that costs a sync nothing but its message."""
+    """`check` exits with 4 and names a command that does not exist."""
     configure(desk, "{run: [./not-there]}", "{webhook: '${HOOK}'}")
     checked = desk("check", "--json")
     found = {each["where"]: each for each in json.loads(checked.out)["checks"] if each["check"] == "notify"}
@@ -399,7 +399,7 @@ def test_check_names_a_command_that_is_not_there(desk: Commanded) -> None:
 
 
 def test_two_processes_tell_nothing_twice(desk: Commanded, inbox: Inbox) -> None:
-    """While a sync runs, news are its to tell: the verb exits with 7, and what it left is told later."""
+    """While a sync runs, `notify` exits with 7 and sends nothing; later it sends the pending change once."""
     desk.site.world.delete_version(first_image(desk), 2)
     inbox.status = 500
     assert desk("sync").code == 4

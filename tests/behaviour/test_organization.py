@@ -1,4 +1,4 @@
-"""Whole organizations over HTTP: moto's server tells accounts and lends roles, ours has the images."""
+"""Whole organizations over HTTP: moto's server lists accounts and grants roles, the simulator has the images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Serve = Callable[..., Scripted]
 
 @pytest.fixture
 def clouded(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """The cloud, used by the environment."""
+    """The cloud, with environment variables that point to it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     for name, value in cloud.environment.items():
         monkeypatch.setenv(name, value)
@@ -39,7 +39,7 @@ def clouded(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
 
 @pytest.fixture
 def organizations(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Serve an identity, and for each operation of Organizations the answers that are given, the last for ever."""
+    """Serve an identity, and for each operation of Organizations the given answers, of which the last is repeated."""
     with ExitStack() as stack:
 
         def serve(**answers: list[Reply]) -> Scripted:
@@ -58,7 +58,7 @@ def organizations(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 def found(
     *, attempts: int = 1, accounts: tuple[Account, ...] = (Account(),), **members: object
 ) -> list[Target]:
-    """What is to be read of an organization."""
+    """The targets that are found in an organization."""
     organization = Organization(role_name=ROLE, **members)  # type: ignore[arg-type]  # a test's own members
     config = Config(accounts=accounts, organization=organization, retry=Retry(attempts=attempts))
     return list(find_targets(config, Stop()))
@@ -70,12 +70,12 @@ def accounts_of(targets: list[Target]) -> list[str]:
 
 
 def member(account_id: str, state: str = "ACTIVE") -> dict[str, str]:
-    """An account as ListAccounts tells it."""
+    """An account as ListAccounts returns it."""
     return {"Id": account_id, "Status": state, "State": state}
 
 
 def test_organization_is_synced_with_one_session_an_account(clouded: Cloud, served: ServeWorld) -> None:
-    """Three accounts with a role and the management account without: rows told apart, one AssumeRole each."""
+    """Three accounts with a role and the management account without one: all are read, with one AssumeRole a role."""
     accounts = clouded.organization(3)
     world = generate(5, accounts=[MANAGEMENT, *accounts], regions=REGIONS, images=2, versions_per_image=3)
     site = served(world)
@@ -96,7 +96,7 @@ def test_organization_is_synced_with_one_session_an_account(clouded: Cloud, serv
 
 
 def test_accounts_are_those_of_units_and_ids_less_the_excluded(clouded: Cloud) -> None:
-    """Units count with all units below them; what is excluded stays out wherever it is."""
+    """An included unit includes all units below it; excluded units and accounts are not read, wherever they are."""
     accounts = clouded.organization(4)
     client = clouded.client("organizations")
     root = client.list_roots()["Roots"][0]["Id"]
@@ -117,14 +117,14 @@ def test_accounts_are_those_of_units_and_ids_less_the_excluded(clouded: Cloud) -
 
 
 def test_only_active_accounts_are_read(clouded: Cloud) -> None:
-    """A suspended account has no images that anybody could read."""
+    """A suspended account is not read."""
     accounts = clouded.organization(2)
     clouded.client("organizations").close_account(AccountId=accounts[0])
     assert accounts_of(found()) == [accounts[1]]
 
 
 def test_included_account_that_is_not_there_is_reported(clouded: Cloud) -> None:
-    """An account that is wanted by id and has left the organization is a failed scope; the others go on."""
+    """If an account that is included by its ID is not active, its scope fails, and the others are read."""
     accounts = clouded.organization(1)
     present, absent = found(include=Members(accounts=(accounts[0], "999999999999")))
     assert accounts_of([present]) == accounts
@@ -133,9 +133,9 @@ def test_included_account_that_is_not_there_is_reported(clouded: Cloud) -> None:
 
 
 def test_management_account_is_read_with_its_own_credentials(clouded: Cloud) -> None:
-    """The role that an organization makes in its accounts is not in the account that manages it."""
+    """The management account does not have the members' role, and is read with the default credentials."""
     clouded.organization(1)
-    # In the order of their ids, of which the other one's is drawn.
+    # Targets are in the order of their account IDs, and the other account's ID is random.
     both = found(regions=("eu-west-1",), external_id="tenant-7")
     own, other = sorted(both, key=lambda each: each.access.role_account is not None)
     assert (str(own.access), own.region) == ("the default credentials", "eu-west-1")
@@ -144,7 +144,7 @@ def test_management_account_is_read_with_its_own_credentials(clouded: Cloud) -> 
 
 
 def test_accounts_beside_an_organization_are_read_if_they_say_anything(clouded: Cloud) -> None:
-    """The entry that is there by default reads nothing; one of the user's comes first."""
+    """Beside an organization, the default entry reads nothing, and an entry with settings is read first."""
     accounts = clouded.organization(1)
     assert len(found()) == 2
     mine = Account(role_arn="arn:aws:iam::210987654321:role/mine", regions=("eu-west-1",))
@@ -152,7 +152,7 @@ def test_accounts_beside_an_organization_are_read_if_they_say_anything(clouded: 
 
 
 def test_list_of_accounts_is_read_over_all_pages(organizations: Serve) -> None:
-    """Empty pages in between are no end."""
+    """The list of accounts is read up to its last page, also after an empty page."""
     server = organizations(
         ListAccounts=[
             answer(Accounts=[member("111111111111")], NextToken="t1"),
@@ -169,7 +169,7 @@ def test_list_of_accounts_is_read_over_all_pages(organizations: Serve) -> None:
 
 
 def test_throttled_list_of_accounts_is_asked_again(organizations: Serve) -> None:
-    """Throttling, and a success that is no answer, are passed over by another attempt."""
+    """A throttled call, and a successful answer without accounts, are retried."""
     organizations(
         ListAccounts=[error("TooManyRequestsException"), answer(), answer(Accounts=[member("111111111111")])]
     )
@@ -191,14 +191,14 @@ def test_throttled_list_of_accounts_is_asked_again(organizations: Serve) -> None
 def test_organization_that_cannot_be_read_ends_the_run(
     organizations: Serve, reply: Reply, kind: type[ConnectorError], part: str
 ) -> None:
-    """Nobody knows which accounts would be missing, so none is read; the sentence says what to do."""
+    """If the accounts cannot be listed, no account is read, and the error says what to do."""
     organizations(ListAccounts=[reply])
     with pytest.raises(kind, match=part):
         found()
 
 
 def test_denied_organization_exits_with_3(clouded: Cloud, organizations: Serve, served: ServeWorld) -> None:
-    """A sync that may not list the accounts says which permission it needs, and writes nothing."""
+    """A sync that may not list the accounts exits with 3, names the missing permission, and writes nothing."""
     site = served(generate(5, accounts=[MANAGEMENT]))
     server = organizations(ListAccounts=[error("AccessDeniedException")])
     site.environment = {
@@ -217,7 +217,7 @@ def test_denied_organization_exits_with_3(clouded: Cloud, organizations: Serve, 
     ("include", "exclude"), [(Members(units=(NOWHERE,)), Members()), (Members(), Members(units=(NOWHERE,)))]
 )
 def test_unit_that_is_not_there_is_refused(clouded: Cloud, include: Members, exclude: Members) -> None:
-    """A unit of another organization, or a deleted one, is a fault of the configuration."""
+    """A unit that the organization does not have is a configuration error."""
     clouded.organization(1)
     with pytest.raises(ConfigError, match=f"no root or organizational unit {NOWHERE}"):
         found(include=include, exclude=exclude)

@@ -1,4 +1,4 @@
-"""Several machines read one AWS between them, whole accounts and regions each, into one lake table."""
+"""Several machines share the scopes of one AWS, and publish into one lake table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TABLES = ("image_versions", "image_version_events", "images")
 
 @pytest.fixture
 def site(served: ServeWorld, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """Thirty scopes of two images, read by a profile for each account."""
+    """Thirty scopes with two images each, and a profile for each account."""
     world = World(accounts=ACCOUNTS, regions=REGIONS, clock=VirtualClock(frozen_at=NOON_MS))
     for scope in scopes():
         for name in ("base", "training"):
@@ -52,23 +52,23 @@ def site(served: ServeWorld, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def scopes() -> list[Scope]:
-    """All of them."""
+    """All scopes of the site."""
     return [Scope(account, region) for account in ACCOUNTS for region in REGIONS]
 
 
 def machine(site: Site, number: int, **changes: object) -> Config:
-    """One of the machines: a warehouse of its own."""
+    """The configuration of one machine, with a warehouse of its own."""
     own = {"warehouse": site.folder / f"machine-{number}.duckdb"}
     return msgspec.structs.replace(site.config, **own, **changes)
 
 
 def read(site: Site, number: int, **changes: object) -> RunReport:
-    """A sync of one machine's part."""
+    """Sync the part of one machine."""
     return sync(machine(site, number, **changes), options=SyncOptions(part=Part(number, MACHINES)))
 
 
 def change(site: Site, version: int) -> None:
-    """Later, something new and something gone in every scope."""
+    """Delete a version and create another in every scope, an hour later."""
     site.world.clock.advance(3_600_000)
     for scope in scopes():
         place = (scope.account_id, scope.region)
@@ -78,7 +78,7 @@ def change(site: Site, version: int) -> None:
 
 
 def test_every_scope_is_in_one_part_on_every_machine() -> None:
-    """Parts are disjoint, leave nothing out, are about equal, and depend on account and region alone."""
+    """Each scope is in exactly one part; parts are about equal, and depend only on account and region."""
     many = [Scope(f"{number:012}", region) for number in range(300) for region in REGIONS]
     taken = [number for scope in many for number in range(1, 4) if Part(number, 3).has(scope)]
     assert len(taken) == 900
@@ -89,13 +89,13 @@ def test_every_scope_is_in_one_part_on_every_machine() -> None:
 
 @pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "1/0", "a/b", "1/3/5", "-1/3"])
 def test_part_that_is_none_is_refused(text: str) -> None:
-    """What is not a part is refused with one that is."""
+    """A text that is not a part is refused with an example of one."""
     with pytest.raises(ConfigError, match="write 2/8 for the second of eight"):
         parse_part(text)
 
 
 def test_parts_are_read_whole_and_once_at_full_rate(site: Site) -> None:
-    """Each scope is listed by one machine, each image by one call, and no other scope is asked for its images."""
+    """Each scope is listed by exactly one machine, with one call for each image."""
     seen: list[Scope] = []
     for number in range(1, MACHINES + 1):
         site.simulator.counters.reset()
@@ -110,7 +110,7 @@ def test_parts_are_read_whole_and_once_at_full_rate(site: Site) -> None:
 
 
 def test_part_without_a_scope_is_a_complete_run(site: Site) -> None:
-    """More machines than scopes: some have nothing to read, and say so with a run that is complete."""
+    """A machine whose part has no scope completes its run without listing anything."""
     empty = next(n for n in range(1, 100) if not any(Part(n, 99).has(scope) for scope in scopes()))
     report = sync(machine(site, 1), options=SyncOptions(part=Part(empty, 99)))
     assert (report.outcome, report.scopes, report.rows.inserted) == (Outcome.COMPLETE, (), 0)
@@ -130,7 +130,7 @@ def configure(site: Site, shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_parts_in_one_table_equal_one_sync(kind: str, site: Site, tmp_path: Path) -> None:
-    """Three machines with labels of their own, each killed once: together they have what one has that reads all."""
+    """Three machines with labels, each killed once, publish the same rows as one machine that reads everything."""
     shelf = Shelf(kind, tmp_path)
     configure(site, shelf)
     for number, fault in enumerate(("commit.transaction", "write.table file", "committed.table"), start=1):
@@ -157,7 +157,7 @@ def test_parts_in_one_table_equal_one_sync(kind: str, site: Site, tmp_path: Path
 
 
 def test_status_and_plan_are_of_the_part(site: Site) -> None:
-    """`status --part` judges the scopes of the part alone, `plan --part` plans them, and other parts are no fault."""
+    """`status --part` and `plan --part` report the scopes of that part only, even if other parts are not synced."""
     accounts = [{"profile": f"p{each}", "regions": REGIONS} for each in ACCOUNTS]
     (site.folder / "config.yaml").write_text(json.dumps({"accounts": accounts}), encoding="utf-8")
     mine = [scope for scope in scopes() if Part(2, MACHINES).has(scope)]
@@ -174,7 +174,7 @@ def test_status_and_plan_are_of_the_part(site: Site) -> None:
 
 
 def test_role_of_another_part_is_not_assumed(site: Site) -> None:
-    """A role names its account, so that only the machine that has it asks for it, and reports what went wrong."""
+    """A role's ARN names the account, so only the machine with that part assumes the role and reports its failure."""
     role = Account(
         role_arn="arn:aws:iam::999999999999:role/Reader",
         source_profile="p111122223333",
@@ -190,7 +190,7 @@ def test_role_of_another_part_is_not_assumed(site: Site) -> None:
 
 
 def test_scope_and_image_of_another_part_are_no_mistake(site: Site) -> None:
-    """Every machine may be given the same --scope and --image; the one that has it reads it."""
+    """All machines accept the same --scope and --image; only the machine with that scope in its part reads it."""
     wanted = scopes()[0]
     done = [
         sync(
@@ -217,7 +217,7 @@ def test_scope_and_image_of_another_part_are_no_mistake(site: Site) -> None:
 def test_what_parts_took_the_place_of_says_what_to_do(
     site: Site, arguments: tuple[str, ...], named: str
 ) -> None:
-    """The options and the verb of earlier versions exit with 2 and name --part and a label."""
+    """Removed options, and a removed command, exit with 2 and name --part and a label."""
     ended = site.run(*arguments)
     assert ended.returncode == 2
     assert named in ended.stderr

@@ -1,4 +1,4 @@
-"""Paths mean files, whatever they look like; a full disk or an old log is told, and stays no trouble."""
+"""Every path means a file; a full disk or an old log is reported, and does no harm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ODD = (":memory:", "md:x", "sqlite:x", "a?x=1.duckdb", "x.duckdb?user=1#2", "-",
 
 @pytest.mark.parametrize("name", ODD)
 def test_path_is_a_file_of_that_name(served: ServeWorld, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What DuckDB would take for a database in memory, or elsewhere, is a file's name: a second sync finds it."""
+    """A name that DuckDB would take for another kind of database is a file's name: a second sync finds the file."""
     site = small(served)
     monkeypatch.chdir(site.folder)
     for inserted in (10, 0):
@@ -35,7 +35,7 @@ def test_path_is_a_file_of_that_name(served: ServeWorld, name: str, monkeypatch:
 
 
 def test_home_is_expanded_in_python_and_in_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`~` is the user's home wherever a path can be written."""
+    """`~` is the user's home in every path of the configuration."""
     monkeypatch.setenv("HOME", str(tmp_path))
     config = Config(
         warehouse=Path("~/a.duckdb"),
@@ -55,7 +55,7 @@ def test_home_is_expanded_in_python_and_in_the_file(monkeypatch: pytest.MonkeyPa
 
 
 def test_link_to_a_warehouse_that_is_not_there_yet(served: ServeWorld) -> None:
-    """The file is made where the link leads, and its log would lie beside it; the link stays."""
+    """If the warehouse is a link to a missing file, the file is created at the link's target, and the link stays."""
     site = small(served)
     (site.folder / "disk").mkdir()
     link, target = site.config.warehouse, site.folder / "disk" / "real.duckdb"
@@ -80,7 +80,7 @@ os._exit(0)
 
 
 def test_old_log_beside_a_restored_file_is_told(served: ServeWorld) -> None:
-    """A sentence names the log and says what to do; after that the next sync goes on. Nothing is changed by then."""
+    """An old log beside a restored file is reported and nothing is changed; once it is moved away, a sync works."""
     site = small(served)
     site.sync()
     path = site.config.warehouse
@@ -111,7 +111,7 @@ main(sys.argv[1:])
 
 @pytest.mark.parametrize("room", [0, 4_096, 60_000, 270_000, 500_000, 800_000])
 def test_disk_that_is_full_at_the_first_sync(served: ServeWorld, room: int) -> None:
-    """Files of so many bytes and no more: an error at most; with room the next sync goes on."""
+    """If no file can exceed a size, a first sync exits with 0 or 2; with more space, the next one works."""
     site = small(served)
     told = subprocess.run(
         [sys.executable, "-c", SMALL_DISK, str(room), "sync"],
@@ -132,7 +132,7 @@ def test_disk_that_is_full_at_the_first_sync(served: ServeWorld, room: int) -> N
 def test_checkpoint_that_fails_at_close_is_logged(
     served: ServeWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was committed is safe in DuckDB's log: the sync is done, and a warning says what the disk refused."""
+    """If the checkpoint at close fails, a warning is logged and the sync succeeds: DuckDB's log has the data."""
     site = small(served)
     site.sync()
 
@@ -150,7 +150,7 @@ def test_checkpoint_that_fails_at_close_is_logged(
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_change_no_exit_code(served: ServeWorld, closed: str) -> None:
-    """A scheduler that closes stdout or stderr: each verb ends as it would, and no file gets their numbers."""
+    """If a scheduler closes stdin, stdout or stderr, each command still exits with 0, and the warehouse is intact."""
     site = small(served)
     site.sync()
     name = site.world.truth()[0].image_name
@@ -178,7 +178,7 @@ def test_closed_streams_change_no_exit_code(served: ServeWorld, closed: str) -> 
 def test_machine_without_a_temporary_folder_is_told(
     served: ServeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The verb check says that there is none, and what to do."""
+    """If there is no temporary folder, `check` reports it and names TMPDIR."""
     import tempfile
 
     from image_history.checking.local import look_here
@@ -201,7 +201,7 @@ print(found.df()["creation_time"].iloc[0].isoformat(), found.rows()[0]["creation
 
 
 def test_machine_without_a_zone_database(served: ServeWorld) -> None:
-    """Every verb that prints instants, and frames in Python, know UTC where the system has no zone database."""
+    """If the system has no zone database, commands that print instants work, and Python's instants are in UTC."""
     site = small(served)
     site.sync()
     name = site.world.truth()[0].image_name

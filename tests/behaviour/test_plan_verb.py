@@ -1,4 +1,4 @@
-"""`image-history plan`: the calls of the next sync, told beforehand, at the cost of the lists of images alone."""
+"""`image-history plan`: the calls of the next sync, forecast with calls for the lists of images only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HOUR_MS = 3_600_000
 
 
 def world_of(**images: int) -> World:
-    """Images with so many versions, made an hour after each other; those named burst-... all at once."""
+    """Images with these numbers of versions, created an hour apart, or all at once if named burst-..."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
     for name, count in images.items():
         world.create_image(name.replace("_", "-"))
@@ -56,7 +56,7 @@ def world_of(**images: int) -> World:
 
 
 def of_one_large(served: ServeWorld) -> Site:
-    """One image of three pages, read once."""
+    """A synced site with one image of three pages."""
 
     def make() -> Site:
         site = served(world_of(large=250))
@@ -67,7 +67,7 @@ def of_one_large(served: ServeWorld) -> Site:
 
 
 def foreseen(site: Site, **options: object) -> Forecast:
-    """What plan says, having asked for nothing but the lists of images."""
+    """The forecast, which calls AWS only for identities and lists of images."""
     site.simulator.counters.reset()
     found = forecast(site.config, options=SyncOptions(**options))  # type: ignore[arg-type]  # a test's own
     assert set(site.simulator.counters.totals().calls) <= {"ListImages", "GetCallerIdentity"}
@@ -75,18 +75,18 @@ def foreseen(site: Site, **options: object) -> Forecast:
 
 
 def lists(found: Forecast) -> Span:
-    """The calls of ListImageVersions that are planned."""
+    """The planned calls of ListImageVersions."""
     return total_calls(found.scopes)["ListImageVersions"]
 
 
 def reasons(found: Forecast) -> dict[Reason, tuple[str, ...]]:
-    """Why figures of the one scope are ranges."""
+    """The reasons why figures of the only scope are ranges."""
     (scope,) = found.scopes
     return dict(scope.reasons)
 
 
 def assert_foreseen(site: Site, found: Forecast, **options: object) -> None:
-    """A sync makes exactly the planned calls, or a number in the range that was told."""
+    """A sync makes as many calls of each operation as planned, or a number in the planned range."""
     report = site.sync(**options)
     for operation, span in total_calls(found.scopes).items():
         made = site.calls(operation)
@@ -108,7 +108,7 @@ def assert_recorded(site: Site, found: Forecast) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What happens before a sync, how it is asked for, and how the images are then to be listed."""
+    """The change before a sync, the sync's options, and the expected kinds of listing and number of calls."""
 
     before: Callable[[Site], object]
     options: dict[str, object]
@@ -117,16 +117,16 @@ class Case:
 
 
 def nothing(_: Site) -> None:
-    """The world stays as it is."""
+    """Change nothing."""
 
 
 def days_go_by(site: Site) -> None:
-    """More than reconcile_every."""
+    """Let more time pass than reconcile_every."""
     site.simulator.clock.advance(48 * HOUR_MS)
 
 
 def versions_go(site: Site) -> None:
-    """Numbers that a sync then proves absent."""
+    """Delete versions, and let a sync prove that their numbers are absent."""
     for version in (3, 4, 117):
         site.world.delete_version("large", version)
     days_go_by(site)
@@ -134,14 +134,14 @@ def versions_go(site: Site) -> None:
 
 
 def images_vanish(site: Site) -> None:
-    """One of one page, and one of several."""
+    """Delete one image of one page, and one of several pages."""
     site.world.delete_image("small")
     site.world.delete_image("burst-large")
 
 
 CASES = {
     "quiet one page, quiet incremental, after bursts": Case(
-        # 1 small, 1 of exactly a page, 1 large, a burst of one page, a burst of three that are read twice
+        # One call each for small, page, large and burst-page; burst-large has three pages, which are read twice.
         nothing,
         {},
         {Listing.ONE_PAGE: 1, Listing.INCREMENTAL: 4},
@@ -158,7 +158,7 @@ CASES = {
 
 
 def test_calls_made_are_the_calls_planned_in_every_case(served: ServeWorld) -> None:
-    """On a quiet world a sync makes exactly the calls that plan tells, operation by operation."""
+    """If nothing changes meanwhile, a sync makes exactly the planned calls of each operation."""
     site = served(world_of(small=20, page=100, large=250, burst_page=100, burst_large=250))
     site.sync()
     for name, case in CASES.items():
@@ -172,7 +172,7 @@ def test_calls_made_are_the_calls_planned_in_every_case(served: ServeWorld) -> N
 
 
 def leave_a_gap(site: Site, missing: int) -> None:
-    """Leave so many numbers unaccounted for: gone before they were listed, by a listing that was cut after them."""
+    """Leave so many numbers unexplained: versions that are deleted unlisted, before a listing that is cut short."""
     gone = [site.world.create_version("large") for _ in range(missing)]
     for _ in range(100):
         site.simulator.clock.advance(1000)
@@ -189,12 +189,12 @@ def leave_a_gap(site: Site, missing: int) -> None:
 def test_numbers_that_are_unaccounted_for_make_a_range(
     served: ServeWorld, missing: int, absent: int, options: dict[str, bool]
 ) -> None:
-    """After a listing that was cut: the sync's calls are within it, be they few to ask for or too many."""
+    """Unexplained numbers make the plan a range, and the sync's calls are within it, for few numbers and for many."""
     world = world_of(large=250)
     for number in range(10, 10 + absent):
         world.delete_version("large", number)
     site = served(world)
-    # A listing that begins as the image is made proves nothing of this life for sure.
+    # A listing that begins when the image is created proves nothing certain about this life.
     site.simulator.clock.advance(HOUR_MS)
     site.sync()
     leave_a_gap(site, missing)
@@ -209,7 +209,7 @@ def test_numbers_that_are_unaccounted_for_make_a_range(
 def test_versions_that_a_cut_listing_left_behind_are_within_the_range(
     served: ServeWorld, new: int, options: dict[str, bool]
 ) -> None:
-    """Their numbers are unaccounted for, and they are there: the next listing has more pages than are stored."""
+    """If a listing that was cut short left out new versions, the calls for their pages are within the range."""
     site = served(world_of(large=250))
     site.sync()
     for _ in range(new):
@@ -228,7 +228,7 @@ def test_versions_that_a_cut_listing_left_behind_are_within_the_range(
 def test_gap_that_an_earlier_version_did_not_count_is_planned_for(
     served: ServeWorld, before: int | None, options: dict[str, bool]
 ) -> None:
-    """Plan writes nothing, so no migration has counted anew what the earlier version stored."""
+    """If an earlier version counted no gap, the plan has a range for it, although `plan` runs no migration."""
     site = served(world_of(large=250))
     site.sync()
     leave_a_gap(site, 20)
@@ -244,7 +244,7 @@ def test_gap_that_an_earlier_version_did_not_count_is_planned_for(
 def test_calls_are_within_the_range_whatever_was_cut_and_deleted(
     served: ServeWorld, rng: random.Random, _: int
 ) -> None:
-    """Random listings that were cut, and random versions that were gone before they were listed."""
+    """After random listings that were cut short and random deletions, the sync's calls are within the range."""
     site = served(world_of(large=rng.randint(21, 60)))
     site.config = msgspec.structs.replace(site.config, page_size=10)
     site.sync()
@@ -267,7 +267,7 @@ def test_calls_are_within_the_range_whatever_was_cut_and_deleted(
 
 
 def test_deletions_that_an_incremental_listing_misses_are_a_caveat(served: ServeWorld) -> None:
-    """Only a full listing finds them: plan says for which images a Describe may come on top, and it comes."""
+    """The plan names images with deletions that only a full listing finds; each may cost a DescribeImageVersion."""
     site = served(world_of(small=20, large=250))
     site.sync()
     site.simulator.clock.advance(HOUR_MS)
@@ -281,7 +281,7 @@ def test_deletions_that_an_incremental_listing_misses_are_a_caveat(served: Serve
 
 
 def test_first_sync_is_a_range_from_one_call_an_image(served: ServeWorld) -> None:
-    """Nobody knows how many versions a new image has: at least one call each, and the reason is told."""
+    """A first sync is planned as at least one call for each image, with the reason that the images are new."""
     site = served(world_of(one=7, two=99, three=250))
     found = foreseen(site)
     assert dict(found.scopes[0].listings) == {Listing.NEW: 3}
@@ -342,7 +342,7 @@ def test_list_of_images_is_planned_with_its_pages(served: ServeWorld) -> None:
 
 
 def interrupted(site: Site, pages: int) -> None:
-    """A sync that is stopped when so many pages were read."""
+    """Run a sync that is stopped after so many pages."""
     stop = Stop()
 
     class Stopping(Silent):
@@ -358,7 +358,7 @@ def interrupted(site: Site, pages: int) -> None:
 
 
 def test_unfinished_run_is_planned_from_where_it_stopped(served: ServeWorld) -> None:
-    """What an interrupted run has read is not planned again, nor is AWS asked; --fresh plans from the start."""
+    """For an unfinished run, only the rest is planned, without a call to AWS; --fresh plans from the start."""
     site = of_one_large(served)
     days_go_by(site)
     interrupted(site, 2)
@@ -375,7 +375,7 @@ def test_unfinished_run_is_planned_from_where_it_stopped(served: ServeWorld) -> 
 
 
 def test_run_that_had_not_got_to_all_scopes_is_planned_with_them(served: ServeWorld) -> None:
-    """A scope that answered too late for an interrupted run is asked for its images, the others are not."""
+    """For an interrupted run, ListImages is planned only for the scope that the run had not reached."""
     site = served(generate(5, regions=["us-east-1", "eu-west-1"], images=2, versions_per_image=3))
     regions = msgspec.structs.replace(site.config, accounts=(Account(regions=("us-east-1", "eu-west-1")),))
     site = replace(site, config=regions)
@@ -399,7 +399,7 @@ def test_run_that_had_not_got_to_all_scopes_is_planned_with_them(served: ServeWo
 
 
 def test_run_that_was_read_and_not_settled_is_a_range(served: ServeWorld) -> None:
-    """Suspects that Describe would settle are not known before they are looked for."""
+    """For a run that was read but not settled, the plan is a range: suspects may need DescribeImageVersion."""
     world = world_of(large=250)
     world.delete_version("large", 120)
     site = served(world)
@@ -411,7 +411,7 @@ def test_run_that_was_read_and_not_settled_is_a_range(served: ServeWorld) -> Non
 
 
 def test_locked_warehouse_is_planned_from_memory(served: ServeWorld) -> None:
-    """Whoever holds the warehouse is named; what cannot be looked up is a range."""
+    """If the warehouse is locked, the plan names the process that holds it, and unknown figures are ranges."""
     site = of_one_large(served)
     with held(site.config.warehouse) as process:
         found = foreseen(site)
@@ -427,7 +427,7 @@ def test_locked_warehouse_is_planned_from_memory(served: ServeWorld) -> None:
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file below a folder, with its time of change."""
+    """Every file below a folder, with its modification time and content."""
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
         for path in sorted(folder.rglob("*"))
@@ -437,7 +437,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """The command line in a site's folder."""
+    """Runs commands in a site's folder."""
 
     site: Site
     capture: pytest.CaptureFixture[str]
@@ -464,7 +464,7 @@ def regions(
 def test_plan_tells_time_at_the_configured_pace_and_writes_nothing(
     regions: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The slowest scope decides; the table and JSON tell the same; no file is made, changed or touched."""
+    """The slowest scope decides the planned time, table and JSON agree, and no file is created or changed."""
     before = contents(regions.site.folder)
     assert regions("plan").code == 0
     assert contents(regions.site.folder) == before
@@ -482,7 +482,7 @@ def test_plan_tells_time_at_the_configured_pace_and_writes_nothing(
         "DescribeImage": zero,
         "DescribeImageVersion": zero,
     }
-    # Five lists a scope, a quarter of a second apart, and the last answer.
+    # A scope has five list calls, a quarter of a second apart, and waits for the last answer.
     assert told["seconds"] == {"low": pytest.approx(1.2), "high": pytest.approx(1.2)}
     assert [scope["scope"]["region"] for scope in told["scopes"]] == ["us-east-1", "eu-west-1"]
     assert [scope["listings"] for scope in told["scopes"]] == [{"one page": 4}] * 2
@@ -492,7 +492,7 @@ def test_plan_tells_time_at_the_configured_pace_and_writes_nothing(
 
 
 def test_plan_of_a_scope_that_cannot_be_read_exits_with_4(regions: Command) -> None:
-    """A region whose images may not be listed is named, the others are planned; one that is not asked for is not."""
+    """A denied region is named, the other is planned, and the exit code is 4; with --scope, only one is planned."""
     regions.site.simulator.fault = deny_images_in("eu-west-1")
     outcome = regions("plan")
     assert outcome.code == 4

@@ -1,4 +1,4 @@
-"""`image-history check --probe`: every switch of the simulated AWS is told from outside, by reading alone."""
+"""`image-history check --probe`: it finds each switch of the simulated AWS from outside, with reading calls only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ READING = {"ListImages", "ListImageVersions", "DescribeImage", "DescribeImageVer
 
 
 def telling_world() -> World:
-    """An image that can tell all: whole seconds, ties, a gap in its numbers, capitals in its name."""
+    """A world that answers every question: whole seconds, ties, a gap in the numbers, capitals in a name."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
     world.create_image("Base-GPU")
     for number in range(1, 13):
@@ -49,14 +49,14 @@ def telling_world() -> World:
 
 
 def subject_of(served: ServeWorld, behaviour: Behaviour, world: World | None = None) -> Subject:
-    """The subject that is chosen in a simulated AWS with these switches."""
+    """The subject that the probe chooses in a simulated AWS with these switches."""
     served(world or telling_world(), behaviour)
     config = Config(rate=FAST)
     return choose(config, Knowledge(), image=None, scope=None, stop=Stop())
 
 
 def told(served: ServeWorld, **switches: object) -> dict[str, str]:
-    """The answers by their questions."""
+    """The probe's answers, by question."""
     subject = subject_of(served, Behaviour(**switches))  # type: ignore[arg-type]  # switches of the simulator
     return {each.question: each.answer for each in observe(subject)}
 
@@ -120,13 +120,13 @@ SWITCHES: dict[str, tuple[dict[str, object], dict[str, str]]] = {
 
 @pytest.mark.parametrize("name", SWITCHES)
 def test_probe_tells_each_switch(served: ServeWorld, name: str) -> None:
-    """Whatever is switched is told as that, and nothing else is told otherwise than usual."""
+    """The probe reports each switch that is set, and gives the usual answers to all other questions."""
     switches, different = SWITCHES[name]
     assert told(served, **switches) == {**USUAL, **different}
 
 
 def test_probe_tells_what_one_image_cannot_tell(served: ServeWorld) -> None:
-    """One version, no capitals, no whole seconds: what takes those is not told, with the reason."""
+    """With one version, no capitals and no whole seconds, the questions that need more are not answered."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS + 123))
     world.create_image("base")
     world.create_version("base")
@@ -151,7 +151,7 @@ def test_probe_tells_what_one_image_cannot_tell(served: ServeWorld) -> None:
 def test_probe_tells_whether_a_new_version_moves_the_image(
     served: ServeWorld, *, moves: bool, answer: str
 ) -> None:
-    """The image's time in the list of images is held against its newest version."""
+    """The probe compares an image's time with its newest version; it gives no answer if the image changed since."""
     clock = VirtualClock(frozen_at=NOON_MS)
     world = World(clock=clock)
     served(world, Behaviour(versions_move_image=moves))
@@ -180,7 +180,7 @@ UPDATED = b'[{"after_requests": 12, "action": {"do": "update_version", "image": 
     ],
 )
 def test_watch_tells_the_kind_of_tokens(served: ServeWorld, change: bytes, tokens: str, answer: str) -> None:
-    """A change that somebody makes while the probe waits shows where a token from before goes on."""
+    """A change while the probe waits shows where an older token continues, and so what kind of token it is."""
     site = served(telling_world(), Behaviour(tokens=tokens))  # type: ignore[arg-type]  # a switch of the simulator
     subject = choose(Config(rate=FAST), Knowledge(), image="Base-GPU", scope=None, stop=Stop())
     asked = site.simulator.counters.calls()
@@ -191,7 +191,7 @@ def test_watch_tells_the_kind_of_tokens(served: ServeWorld, change: bytes, token
 
 
 def test_watch_tells_how_far_lists_lag(served: ServeWorld) -> None:
-    """Describe knows a version that the list shows five seconds later."""
+    """If Describe has a version five seconds before the list, the probe reports a lag of about five seconds."""
     site = served(telling_world(), Behaviour(list_lag_ms=5000))
     site.simulator.clock.advance(60_000)
     subject = choose(Config(rate=FAST), Knowledge(), image="Base-GPU", scope=None, stop=Stop())
@@ -208,7 +208,7 @@ def test_watch_tells_how_far_lists_lag(served: ServeWorld) -> None:
 
 
 def test_watch_without_a_change_tells_nothing(served: ServeWorld) -> None:
-    """Nothing is guessed when nobody changed anything."""
+    """If nothing changes while the probe waits, it gives no answer."""
     subject = subject_of(served, Behaviour())
     answers = {each.answer for each in watch(subject, Wait(0, Stop()))}
     assert answers == {NOT_TOLD}
@@ -216,12 +216,12 @@ def test_watch_without_a_change_tells_nothing(served: ServeWorld) -> None:
 
 @pytest.fixture
 def desk(bench: MakeBench) -> Bench:
-    """The telling world, with its command line."""
+    """The site of `telling_world`, with its command line."""
     return bench(telling_world())
 
 
 def test_probe_only_reads_and_names_nobody(desk: Bench) -> None:
-    """Nothing is written at AWS or here; what is printed as JSON has neither account nor image in it."""
+    """The probe writes nothing at AWS or on disk, and its JSON contains neither the account nor the image."""
     world = desk.site.world
     before, files = world.truth(), contents(desk.site.folder)
     answered = desk("check", "--probe", "--json")
@@ -238,7 +238,7 @@ def test_probe_only_reads_and_names_nobody(desk: Bench) -> None:
 
 
 def test_probe_of_a_chosen_image_and_scope(desk: Bench) -> None:
-    """--image and --scope choose; what is not there is named; the table names the image."""
+    """--image and --scope choose, and the table names the image; an unknown image or scope is refused by name."""
     answered = desk("check", "--probe", "--image", "other", "--scope", "111122223333/us-east-1")
     assert answered.code == 0
     assert "Probed image other of 111122223333/us-east-1" in answered.out
@@ -250,7 +250,7 @@ def test_probe_of_a_chosen_image_and_scope(desk: Bench) -> None:
 
 
 def test_probe_of_what_may_not_be_listed_says_so(desk: Bench) -> None:
-    """A role without ListImageVersions tells nothing: AWS's refusal, and no table of guesses."""
+    """If ListImageVersions is denied, the probe exits with 4, prints AWS's error, and prints no answers."""
     desk.site.simulator.fault = denying("ListImageVersions")
     answered = desk("check", "--probe")
     assert (answered.code, answered.out) == (4, "")

@@ -1,4 +1,4 @@
-"""What the documents promise about a load and about history, seen from outside."""
+"""What the documents promise about loads and history, tested from outside."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MINUTE_MS = 60_000
 
 @pytest.fixture
 def site(served: ServeWorld) -> Site:
-    """Four images of twenty versions, at a time that stands still."""
+    """Four images with twenty versions each, at a fixed time."""
     return four_images(served)
 
 
 @pytest.fixture
 def synced(served: ServeWorld) -> Site:
-    """The same, read once."""
+    """The same site, after one sync."""
 
     def make() -> Site:
         made = four_images(served)
@@ -41,13 +41,13 @@ def synced(served: ServeWorld) -> Site:
 
 
 def four_images(served: ServeWorld) -> Site:
-    """See `site`."""
+    """Make the site of the fixture `site`."""
     clock = VirtualClock(frozen_at=NOON_MS)
     return served(generate(23, images=4, versions_per_image=20, clock=clock))
 
 
 def image_names(site: Site) -> list[str]:
-    """All images, sorted."""
+    """The names of all images, sorted."""
     return sorted({row.image_name for row in site.world.truth()})
 
 
@@ -58,7 +58,7 @@ def everything(site: Site) -> dict[str, list[Row]]:
 
 
 def change(site: Site, rng: random.Random) -> None:
-    """A minute later one version is touched, one is built, and one is deleted."""
+    """A minute later, touch one version, create one, and delete one."""
     site.simulator.clock.advance(MINUTE_MS)
     touched, built, deleted = rng.sample(image_names(site), 3)
     site.world.update_version(touched, rng.choice(numbers(site, touched)))
@@ -72,7 +72,7 @@ def numbers(site: Site, name: str) -> list[int]:
 
 
 def test_load_that_fails_its_checks_writes_nothing(synced: Site) -> None:
-    """A contradiction found at the end of a load undoes all of it; the rows wait in the landing for the next."""
+    """If the checks at the end of a load fail, the load is rolled back, and the next sync loads its rows."""
     name = image_names(synced)[0]
     double = f"image_versions WHERE image_name = '{name}' AND version = 3"
     with duckdb.connect(synced.config.warehouse) as connection:
@@ -95,7 +95,7 @@ def test_load_that_fails_its_checks_writes_nothing(synced: Site) -> None:
 
 
 def test_known_at_never_changes_its_answer(site: Site, rng: random.Random) -> None:
-    """What was known at an instant is the same answer after every later sync, deletions included."""
+    """An answer about what was known at an instant stays the same after every later sync, deletions included."""
     answers: dict[str, list[Row]] = {}
     for _ in range(4):
         site.sync()
@@ -108,12 +108,12 @@ def test_known_at_never_changes_its_answer(site: Site, rng: random.Random) -> No
 
 
 def known_at(site: Site, instant: str) -> list[Row]:
-    """What the warehouse says that it knew then."""
+    """The versions that the warehouse knew at this instant."""
     return site.ask(f"FROM image_versions_known_at('{instant}') ORDER BY ALL")
 
 
 def test_events_are_only_ever_added(site: Site, rng: random.Random) -> None:
-    """No sync changes or removes an event that an earlier one wrote."""
+    """No sync changes or deletes an event that an earlier sync wrote."""
     events: list[Row] = []
     for _ in range(4):
         site.sync()
@@ -124,7 +124,7 @@ def test_events_are_only_ever_added(site: Site, rng: random.Random) -> None:
 
 
 def test_changes_between_two_syncs_are_one_event(synced: Site) -> None:
-    """Of several changes between two syncs the last one is seen, and no row is made up for the others."""
+    """Of several changes between two syncs, only the last state is recorded, as one event."""
     name = image_names(synced)[0]
     for _ in range(3):
         synced.simulator.clock.advance(MINUTE_MS)
@@ -138,7 +138,7 @@ def test_changes_between_two_syncs_are_one_event(synced: Site) -> None:
 
 
 def test_state_is_true_at_aws_from_its_change_until_the_next(site: Site) -> None:
-    """As-of answers with the state of then: before a change, after it, and after a deletion."""
+    """image_versions_as_of returns the state at an instant: before a change, after it, and after a deletion."""
     name = image_names(site)[0]
     site.sync()
     site.simulator.clock.advance(MINUTE_MS)
@@ -162,7 +162,7 @@ def status_as_of(site: Site, name: str, instant_ms: int) -> object:
 
 
 def test_several_regions_are_one_run(served: ServeWorld) -> None:
-    """Two regions of one account: one run, one table, a row of coverage for each region's list of images."""
+    """Two regions of one account are one run and one table, with a row of coverage for each list of images."""
     regions = ("us-east-1", "eu-west-1")
     site = served(generate(23, regions=regions, images=3, versions_per_image=5))
     report = site.sync(accounts=(Account(regions=regions),))
@@ -175,7 +175,7 @@ def test_several_regions_are_one_run(served: ServeWorld) -> None:
 
 
 def test_warehouse_is_written_for_both_lines_of_duckdb(site: Site) -> None:
-    """Whichever DuckDB writes it, the file has the storage version that 1.5 opens."""
+    """Whichever version of DuckDB writes the file, it has the storage version that 1.5 opens."""
     with WarehouseFile(site.config.warehouse).writing():
         pass
     ((tags,),) = site.ask("SELECT tags FROM duckdb_databases() WHERE database_name = current_database()")
@@ -185,7 +185,7 @@ def test_warehouse_is_written_for_both_lines_of_duckdb(site: Site) -> None:
 
 
 async def send_new_member(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
-    """A fault: every listed version has a member that nobody knows yet."""
+    """A fault: every listed version has an unknown member."""
     if exchange.operation != "ListImageVersions":
         return None
     body = msgspec.json.decode(exchange.body)
@@ -194,7 +194,7 @@ async def send_new_member(_: web.Request, exchange: Exchange) -> web.StreamRespo
 
 
 def test_strict_sync_exits_with_1_for_what_is_new_at_aws(site: Site) -> None:
-    """A member that is new at AWS is kept, noted, and makes --strict exit 1 once, with everything loaded."""
+    """An unknown member from AWS is stored with the rows, and makes --strict exit with 1 once."""
     site.simulator.fault = send_new_member
     assert site.run("sync", "--strict").returncode == 1
     site.assert_true()
@@ -206,7 +206,7 @@ def test_strict_sync_exits_with_1_for_what_is_new_at_aws(site: Site) -> None:
 
 
 def test_status_exits_with_8_when_a_scope_is_staler(served: ServeWorld) -> None:
-    """A scope is as old as the T0 of its last sync, which is a second before that began; within the limit is 0."""
+    """`status` exits with 8 if a scope's last T0 is older than --max-age, and with 0 within the limit."""
     site = served(generate(23, images=2, versions_per_image=5))
     site.run("sync")
     assert site.run("status", "--max-age", "500ms").returncode == 8
@@ -214,7 +214,7 @@ def test_status_exits_with_8_when_a_scope_is_staler(served: ServeWorld) -> None:
 
 
 def test_command_exits_with_141_when_nobody_reads_on(site: Site) -> None:
-    """A reader that goes away, as head does, ends the command without a complaint."""
+    """If the reader of stdout closes it, as head does, a command exits with 141 and prints no error."""
     site.run("sync")
     process = site.command("query", "FROM image_versions", "--format", "csv")
     assert process.stdout is not None

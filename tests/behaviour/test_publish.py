@@ -61,7 +61,7 @@ def test_dataset_is_read_by_plain_tools(stock: Stock, reader: str) -> None:
 
 
 def test_dataset_lies_by_table_and_region(stock: Stock) -> None:
-    """TABLE/region=.../*.parquet; a table without regions is one file; all is private to its owner."""
+    """A table has one file for each region; a table without regions is one file; only the owner may read them."""
     stock.publish("image_versions", "runs")
     assert [path.rsplit("/", 1)[0] for path in parts(stock.dataset)] == [
         "image_versions/region=eu-west-1",
@@ -76,7 +76,7 @@ def test_dataset_lies_by_table_and_region(stock: Stock) -> None:
 
 
 def test_manifest_says_what_there_is(stock: Stock) -> None:
-    """Files with rows, bytes, hash and region; columns with meaning; the run that the data is of."""
+    """The manifest has the run, the files with rows, bytes, hash and region, and the columns with their meaning."""
     run_id = stock.change()
     stock.publish()
     found = manifest(stock.dataset)
@@ -95,7 +95,7 @@ def test_manifest_says_what_there_is(stock: Stock) -> None:
 
 
 def test_file_has_types_comments_and_the_order_of_the_key(stock: Stock) -> None:
-    """Milliseconds in UTC, each column's meaning, zstd, sorted by account, image and version."""
+    """A file has the schema's types and comments, zstd compression, and rows sorted by account, image and version."""
     stock.publish()
     path = next(path for path in (stock.dataset / "image_versions").rglob("*.parquet"))
     schema, expected = pq.read_schema(path), arrow_schema(IMAGE_VERSIONS)
@@ -110,7 +110,7 @@ def test_file_has_types_comments_and_the_order_of_the_key(stock: Stock) -> None:
 
 
 def test_equal_data_gives_equal_bytes(stock: Stock, tmp_path: Path) -> None:
-    """However the rows lie in the warehouse, and wherever it is published: the same files, bit by bit."""
+    """Equal rows give equal bytes, whatever their order in the warehouse, and wherever they are published."""
     stock.publish()
     stock.run_sql("CREATE TABLE shuffled AS FROM image_versions ORDER BY hash(version, image_name)")
     stock.run_sql("DELETE FROM image_versions")
@@ -120,7 +120,7 @@ def test_equal_data_gives_equal_bytes(stock: Stock, tmp_path: Path) -> None:
 
 
 def test_change_in_one_region_writes_one_partition(stock: Stock) -> None:
-    """The other partitions are the very files of before, by further names."""
+    """A change in one region writes one file; the other partitions are the same files as before, under new paths."""
     stock.publish()
     before = {
         path.name: path.stat().st_ino for path in (stock.dataset / "current").resolve().rglob("*.parquet")
@@ -138,7 +138,7 @@ def test_change_in_one_region_writes_one_partition(stock: Stock) -> None:
 
 
 def test_publication_without_a_new_run_touches_nothing(stock: Stock) -> None:
-    """The same folder, to the nanosecond."""
+    """A publication without a new run changes no file and no folder."""
     stock.publish()
     before = {path: path.lstat().st_mtime_ns for path in stock.dataset.rglob("*")}
     assert stock.publish().written == 0
@@ -146,7 +146,7 @@ def test_publication_without_a_new_run_touches_nothing(stock: Stock) -> None:
 
 
 def test_quiet_run_renews_the_manifest_only(stock: Stock) -> None:
-    """Readers learn of the newer run, and no file is written for it."""
+    """A run without changes writes a manifest with its ID, and no other file."""
     stock.publish()
     before = parts(stock.dataset)
     run_id = stock.change()
@@ -156,7 +156,7 @@ def test_quiet_run_renews_the_manifest_only(stock: Stock) -> None:
 
 
 def test_changed_schema_writes_all_partitions(stock: Stock) -> None:
-    """A new column reaches every file of its table, though no row of it changed."""
+    """A new column is written to every file of its table, even if no row of it changed."""
     stock.publish("image_versions", "runs")
     stock.run_sql("ALTER TABLE image_versions ADD COLUMN of_next_year VARCHAR")
     stock.change()
@@ -166,7 +166,7 @@ def test_changed_schema_writes_all_partitions(stock: Stock) -> None:
 
 
 def test_region_that_vanishes_is_gone(stock: Stock) -> None:
-    """What the warehouse has no more is in no file that readers find."""
+    """A region that the warehouse no longer has is in no file that readers find."""
     stock.publish()
     stock.run_sql("DELETE FROM image_versions WHERE region = 'eu-west-1'")
     stock.change()
@@ -175,7 +175,7 @@ def test_region_that_vanishes_is_gone(stock: Stock) -> None:
 
 
 def test_table_without_rows_can_be_read(stock: Stock) -> None:
-    """It is one file with all columns, and becomes partitions when there are rows."""
+    """A table without rows is one file with all columns; it is partitioned once it has rows."""
     stock.publish("images", "image_version_events")
     for reader in READERS.values():
         empty = reader(stock.dataset, "images")
@@ -191,7 +191,7 @@ def test_table_without_rows_can_be_read(stock: Stock) -> None:
 
 
 def test_views_and_rows_without_a_region_are_published(stock: Stock) -> None:
-    """A view is cut like a table; null is a region of its own."""
+    """A view is partitioned like a table, and null is a region of its own."""
     stock.run_sql(
         "CREATE VIEW of_a_test AS "
         "SELECT account_id, nullif(region, 'eu-west-1') AS region, version FROM image_versions"
@@ -203,7 +203,7 @@ def test_views_and_rows_without_a_region_are_published(stock: Stock) -> None:
 
 
 def test_dropped_table_leaves_no_name_behind(stock: Stock) -> None:
-    """A dataset has the tables of its last publication, whatever it had before."""
+    """A dataset has only the tables of its last publication."""
     stock.publish("image_versions", "runs")
     stock.publish("runs", "coverage")
     names = {path.name for path in stock.dataset.iterdir()}
@@ -219,7 +219,7 @@ def test_dropped_table_leaves_no_name_behind(stock: Stock) -> None:
 
 
 def test_replaced_files_stay_for_the_grace_period(stock: Stock) -> None:
-    """A reader that began with the old publication can finish; the publication after the period cleans up."""
+    """Replaced files stay for the grace period, so that readers can finish; then a publication deletes them."""
     stock.publish()
     old = Dataset.at(stock.dataset).files("image_versions")
     stock.change("us-east-1")
@@ -237,7 +237,7 @@ def test_replaced_files_stay_for_the_grace_period(stock: Stock) -> None:
 
 
 def test_what_a_cut_publication_left_is_removed(stock: Stock) -> None:
-    """Folders that no manifest knows go at once: no reader ever knew them either."""
+    """What a publication that was cut short left behind is deleted at once, since no reader knows it."""
     stock.publish()
     (stock.dataset / "snapshots" / CUT / "image_versions").mkdir(parents=True)
     (stock.dataset / ".current.next").symlink_to(f"snapshots/{CUT}")
@@ -248,7 +248,7 @@ def test_what_a_cut_publication_left_is_removed(stock: Stock) -> None:
 
 
 def test_file_that_is_missing_or_cut_is_written_again(stock: Stock) -> None:
-    """What somebody removed from the dataset comes back, even without a new run."""
+    """A missing or damaged file is written again, even without a new run."""
     stock.publish()
     first, second, _ = sorted((stock.dataset / "image_versions").rglob("*.parquet"))
     first.unlink()
@@ -258,13 +258,13 @@ def test_file_that_is_missing_or_cut_is_written_again(stock: Stock) -> None:
 
 
 def test_readers_beside_publications_see_whole_runs(stock: Stock) -> None:
-    """While it is replaced again and again, no reader fails or sees rows of two runs; in `make soak` 200 times."""
+    """While publications replace the dataset, no reader fails or sees rows of two runs; 200 times in `make soak`."""
     figures = Beside(stock).run(2)
     assert figures.clean, str(figures)
 
 
 def test_places_without_hard_links_get_copies(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that knows no hard links costs room, and nothing else."""
+    """On a file system without hard links, unchanged files are copied instead."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
@@ -277,7 +277,7 @@ def test_places_without_hard_links_get_copies(stock: Stock, monkeypatch: pytest.
 
 
 def test_another_warehouse_is_refused_until_it_may_take_over(stock: Stock, tmp_path: Path) -> None:
-    """Two warehouses never mix in one dataset; with --replace equal files are kept, and the rest is written."""
+    """Another warehouse is refused without --replace; with it, equal files are kept, and the first one is refused."""
     stock.publish()
     before = parts(stock.dataset)
     (tmp_path / "other").mkdir()
@@ -293,7 +293,7 @@ def test_another_warehouse_is_refused_until_it_may_take_over(stock: Stock, tmp_p
 
 
 def test_older_copy_of_a_warehouse_is_refused(stock: Stock, tmp_path: Path) -> None:
-    """A restored backup doesn't take back what was published since."""
+    """An older copy of the warehouse is refused, so that it does not replace newer data."""
     (tmp_path / "backup").mkdir()
     shutil.copy(stock.warehouse, tmp_path / "backup")
     stock.change("us-east-1")
@@ -303,7 +303,7 @@ def test_older_copy_of_a_warehouse_is_refused(stock: Stock, tmp_path: Path) -> N
 
 
 def test_second_publisher_is_refused(stock: Stock) -> None:
-    """One process at a time; the other is told so, and nothing is changed."""
+    """While another process publishes to the dataset, a publication is refused and changes nothing."""
     stock.publish()
     stock.change("us-east-1")
     before = parts(stock.dataset)
@@ -316,14 +316,14 @@ def test_second_publisher_is_refused(stock: Stock) -> None:
 
 
 def test_warehouse_without_a_run_publishes_nothing(stock: Stock) -> None:
-    """An empty dataset is never made by mistake."""
+    """A warehouse without a run is refused, so that no empty dataset is created by mistake."""
     stock.run_sql("DELETE FROM runs")
     with pytest.raises(OutputError, match="run image-history sync first"):
         stock.publish()
 
 
 def places(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Where no dataset can be, and why."""
+    """Paths where no dataset can be, and the reasons."""
     (folder / "full").mkdir()
     (folder / "full" / "thesis.doc").touch()
     (folder / "file").touch()
@@ -341,7 +341,7 @@ def places(folder: Path) -> dict[str, tuple[Path, str]]:
 
 @pytest.mark.parametrize("place", ["other-files", "a-file", "below-nothing", "damaged"])
 def test_wrong_place_is_refused(stock: Stock, tmp_path: Path, place: str) -> None:
-    """One sentence that names the place; nothing of it is changed."""
+    """A wrong path is refused with the reason, and nothing in it changes."""
     path, reason = places(tmp_path)[place]
     before = sorted(path.rglob("*"))
     with pytest.raises(OutputError, match=reason):
@@ -359,7 +359,7 @@ def test_wrong_place_is_refused(stock: Stock, tmp_path: Path, place: str) -> Non
     ],
 )
 def test_manifest_that_is_not_ours_is_refused(stock: Stock, change: dict[str, object], reason: str) -> None:
-    """A newer or a tampered manifest is neither followed nor replaced."""
+    """A manifest of a newer version, of another program, or with paths outside is refused and not replaced."""
     stock.publish()
     path = (stock.dataset / "manifest.json").resolve()
     path.write_text(json.dumps(manifest(stock.dataset) | change))
@@ -370,7 +370,7 @@ def test_manifest_that_is_not_ours_is_refused(stock: Stock, change: dict[str, ob
 
 
 def test_unknown_table_is_named(stock: Stock) -> None:
-    """The nearest name is offered; what was published before stays, and nothing is left behind."""
+    """For an unknown table, the error suggests the nearest name, and no publication is added."""
     stock.publish()
     before = snapshots(stock)
     stock.change("us-east-1")
@@ -383,7 +383,7 @@ def test_unknown_table_is_named(stock: Stock) -> None:
 def test_disk_that_refuses_leaves_the_dataset(
     stock: Stock, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
-    """Whatever the disk refuses is one sentence; readers see what they saw, and no half is left."""
+    """If the disk refuses to write, the error says why, the dataset stays, and no partial publication is left."""
     stock.publish()
     before = parts(stock.dataset)
     stock.change("us-east-1")
@@ -400,7 +400,7 @@ def test_disk_that_refuses_leaves_the_dataset(
 
 
 def test_dataset_helper_lists_the_files_of_one_publication(stock: Stock) -> None:
-    """Its files stay those of the publication that was current when it was asked for."""
+    """A Dataset keeps the files of the publication that was current when the object was created."""
     with pytest.raises(OutputError, match="There is no dataset at"):
         Dataset.at(stock.dataset)
     stock.publish()
@@ -417,7 +417,7 @@ def test_dataset_helper_lists_the_files_of_one_publication(stock: Stock) -> None
 
 
 def test_part_is_read_by_old_readers_and_names_its_region(stock: Stock) -> None:
-    """Data pages are of version 1, and who ignores names of folders finds the region in the file itself."""
+    """Data pages have version 1, and the metadata of a file names its region for readers that ignore folder names."""
     stock.publish("image_versions", "image_version_events", "runs")
     for path in stock.dataset.resolve().glob("snapshots/*/image_versions/*/*.parquet"):
         metadata = pq.read_metadata(path)
@@ -425,7 +425,7 @@ def test_part_is_read_by_old_readers_and_names_its_region(stock: Stock) -> None:
         assert metadata.metadata[b"region"].decode() == path.parent.name.removeprefix("region=")
         content = path.read_bytes()
         for number in range(metadata.num_columns):
-            # A page's header begins with its kind: 0 is a data page of version 1, 3 one of version 2.
+            # A page's header begins with its type: 0 is a data page of version 1, 3 one of version 2.
             start = metadata.row_group(0).column(number).data_page_offset
             assert content[start : start + 2] == b"\x15\x00"
     (whole,) = stock.dataset.resolve().glob("snapshots/*/runs/*.parquet")
@@ -433,7 +433,7 @@ def test_part_is_read_by_old_readers_and_names_its_region(stock: Stock) -> None:
 
 
 def test_copy_of_what_current_leads_to_is_the_dataset(stock: Stock, tmp_path: Path) -> None:
-    """As docs/datasets.md has it: one publication, once; the root as a whole would be every file three times."""
+    """The copy command in docs/datasets.md copies each file once; a copy of the root has every file three times."""
     stock.publish()
     copying = re.findall(r"^    (cp -rL .*)$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(copying) == 1
@@ -450,7 +450,7 @@ def test_copy_of_what_current_leads_to_is_the_dataset(stock: Stock, tmp_path: Pa
 
 
 def test_group_may_read_what_is_published(stock: Stock) -> None:
-    """Files 0640 and folders 0750 of the group, from the root to the last file; in the next publication too."""
+    """With a group, files have mode 0640 and folders 0750 and belong to the group, in the next publication, too."""
     group = 4_242 if os.geteuid() == 0 else os.getegid()
     for _ in range(2):
         stock.publish(group=str(group))
@@ -463,7 +463,7 @@ def test_group_may_read_what_is_published(stock: Stock) -> None:
 
 
 def test_dataset_is_private_unless_a_group_is_named(stock: Stock) -> None:
-    """Its owner alone may read it."""
+    """Without a group, only the owner may read the dataset."""
     stock.publish()
     assert all(
         path.lstat().st_mode & 0o077 == 0 for path in stock.dataset.rglob("*") if not path.is_symlink()
@@ -480,7 +480,7 @@ def test_dataset_is_private_unless_a_group_is_named(stock: Stock) -> None:
 def test_group_that_cannot_be_is_refused(
     stock: Stock, monkeypatch: pytest.MonkeyPatch, group: str, sentence: str
 ) -> None:
-    """Before anything is made; check says the same."""
+    """A group that does not exist, or that the user is not in, is refused before anything is created."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     entry = Publish(to=str(stock.dataset), tables=("image_versions",), group=group)
     with pytest.raises(OutputError, match=sentence):

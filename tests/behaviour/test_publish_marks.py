@@ -1,4 +1,4 @@
-"""A dataset's folder is ours by its mark: nothing of the user's is removed, written over or reached by a link."""
+"""A mark shows that a dataset's folder is ours; user files are not deleted, overwritten or reached by a link."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ MARK = ".image-history-dataset"
 
 @pytest.fixture
 def stock(tmp_path: Path) -> Stock:
-    """A warehouse with two versions of three regions."""
+    """A warehouse with two versions in each of three regions."""
     return Stock(tmp_path, rows_of_a_region=2).fill()
 
 
 def snapshots(folder: Path) -> None:
-    """A user's own backups, in folders that happen to have our word for theirs."""
+    """Add a user's own backups, in a folder that happens to have the name of ours."""
     (folder / "snapshots" / "2024-01-01").mkdir(parents=True)
     (folder / "snapshots" / "2024-01-01" / "photos.tar").write_bytes(b"mine")
 
 
 def linked_snapshots(folder: Path) -> None:
-    """The same behind a link that leads outside."""
+    """Add a link with the name of our folder, which leads to a user's folder outside."""
     victim = folder.parent / "victim"
     victim.mkdir()
     furnish(victim)
@@ -37,14 +37,14 @@ def linked_snapshots(folder: Path) -> None:
 
 
 def linked_current(folder: Path) -> None:
-    """A link of the user's with our name for one."""
+    """Add a user's link with the name of our link."""
     snapshots(folder)
     (folder / "current").symlink_to("snapshots/2024-01-01")
 
 
 @pytest.mark.parametrize("fill", [furnish, snapshots, linked_snapshots, linked_current])
 def test_folder_of_the_user_is_refused_and_left_alone(stock: Stock, fill: object) -> None:
-    """Whatever a user's folder holds, it is as it was; and so is what its links lead to."""
+    """A user's folder is refused, even with --replace; the folder and the targets of its links stay as they are."""
     stock.dataset.mkdir()
     assert callable(fill)
     fill(stock.dataset)
@@ -58,7 +58,7 @@ def test_folder_of_the_user_is_refused_and_left_alone(stock: Stock, fill: object
 
 @pytest.mark.parametrize("name", ["notes.txt", "snapshots/2024-01-01", "snapshots/notes.txt", "latest"])
 def test_something_of_the_users_in_a_dataset_stops_the_next_publication(stock: Stock, name: str) -> None:
-    """A file, a folder or a link that was put into a dataset: a sentence names it, and it stays."""
+    """If a user's file, folder or link is in a dataset, a publication is refused, names it, and changes nothing."""
     stock.publish()
     path = stock.dataset / name
     if name == "latest":
@@ -76,7 +76,7 @@ def test_something_of_the_users_in_a_dataset_stops_the_next_publication(stock: S
 
 
 def test_users_files_in_a_publication_outlive_it(stock: Stock) -> None:
-    """What is swept loses our files, and keeps the user's; links in it are neither followed nor removed."""
+    """When a publication is deleted, a user's files and links in it stay, and no link is followed."""
     stock.publish()
     publication = (stock.dataset / "current").resolve()
     victim = stock.folder / "victim"
@@ -101,7 +101,7 @@ def test_users_files_in_a_publication_outlive_it(stock: Stock) -> None:
 
 
 def test_dataset_of_the_version_before_is_adopted(stock: Stock) -> None:
-    """Without a mark it is told by what readers see in it, and has a mark from then on."""
+    """A dataset of the previous version, which has no mark, is recognized by its content, and gets a mark."""
     stock.publish()
     (stock.dataset / MARK).unlink()
     stock.change()
@@ -111,7 +111,7 @@ def test_dataset_of_the_version_before_is_adopted(stock: Stock) -> None:
 
 
 def test_links_in_place_of_our_files_are_not_followed(stock: Stock) -> None:
-    """A lock that is a link, or a second name of a user's file, is refused; what it leads to stays."""
+    """If the lock is a link or a hard link of a user's file, a publication is refused, and the file is unchanged."""
     victim = stock.folder / "victim"
     victim.write_text("precious", encoding="utf-8")
     stock.publish()
@@ -124,7 +124,7 @@ def test_links_in_place_of_our_files_are_not_followed(stock: Stock) -> None:
 
 
 def test_folder_that_everybody_may_write_to_is_refused(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """World-writable, or a stranger's: nothing is published there."""
+    """A folder that every user may write to, or that belongs to another user, is refused."""
     stock.publish()
     stock.dataset.chmod(0o777)
     with pytest.raises(OutputError, match="every user of this machine may write to it"):
@@ -139,11 +139,11 @@ def test_folder_that_everybody_may_write_to_is_refused(stock: Stock, monkeypatch
 
 
 def test_manifest_names_the_warehouse(stock: Stock, tmp_path: Path) -> None:
-    """Another warehouse is refused, even one that holds a run of the same id."""
+    """Another warehouse is refused, even if it has a run with the same ID."""
     stock.publish()
     (tmp_path / "other").mkdir()
     other = Stock(tmp_path / "other", rows_of_a_region=2).fill()
-    # Empty warehouses are copies of one in tests.
+    # In tests, new warehouses are copies of one file, and share its ID.
     other.run_sql("UPDATE warehouse_identity SET warehouse_id = uuid()")
     with pytest.raises(OutputError, match="from another warehouse"):
         other.publish(to=str(stock.dataset))

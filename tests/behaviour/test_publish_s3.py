@@ -1,4 +1,4 @@
-"""A dataset in S3, on moto's server over HTTP: what is put, in which order, and who may overwrite whom."""
+"""A dataset in S3, on moto's server over HTTP: what is put, in which order, and what may be overwritten."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Bucket:
         return [each["Key"] for each in answer.get("Contents", [])]
 
     def get(self, path: str) -> bytes:
-        """An object of the dataset."""
+        """The content of an object of the dataset."""
         body: bytes = self.client.get_object(Bucket="history", Key=f"team/images/{path}")["Body"].read()
         return body
 
@@ -59,7 +59,7 @@ class Bucket:
         self.client.put_object(Bucket="history", Key=f"team/images/{path}", Body=content)
 
     def read(self) -> pa.Table:
-        """The rows, as a reader gets them that begins with the manifest."""
+        """The rows, as a reader gets them from the manifest's files."""
         files = json.loads(self.get("manifest.json"))["files"]
         tables = [pq.read_table(io.BytesIO(self.get(file["path"]))) for file in files]
         regions = [
@@ -69,7 +69,7 @@ class Bucket:
         return plain(pa.concat_tables(regions))
 
     def read_by_pyarrow(self) -> pa.Table:
-        """The rows, by pyarrow's own way into S3."""
+        """The rows, read with pyarrow's own client of S3."""
         scheme, _, address = self.endpoint.partition("://")
         system = pafs.S3FileSystem(
             access_key="test", secret_key="test", region="us-east-1", scheme=scheme, endpoint_override=address
@@ -80,7 +80,7 @@ class Bucket:
 
 @pytest.fixture(scope="module")
 def stores() -> Callable[[str | None], Store]:
-    """Clients that are made once: what they are made of takes most of a test's time."""
+    """Clients that are created once, since that takes most of a test's time."""
     return cache(NEW_STORE)
 
 
@@ -120,7 +120,7 @@ def stock(filled: Stock, tmp_path: Path) -> Stock:
 
 
 def watch(seen: Callable[[Effect, str], None]) -> Callable[[], None]:
-    """Hear of each request that changes the bucket, just before it is made."""
+    """Call a function before each request that changes the bucket; the result removes the hook."""
 
     def hook(effect: Effect, subject: str) -> None:
         if effect in {Effect.PUT, Effect.DELETE}:
@@ -130,7 +130,7 @@ def watch(seen: Callable[[Effect, str], None]) -> Callable[[], None]:
 
 
 def test_dataset_in_s3_is_read_by_its_manifest(bucket: Bucket, stock: Stock) -> None:
-    """Files below TABLE/region=..., named by the manifest, with the bytes of a dataset in a folder."""
+    """The manifest names files below TABLE/region=..., which have the same bytes as those of a local dataset."""
     done = stock.publish(to=PLACE)
     assert (done.rows, done.files, done.written) == (120, 3, 3)
     assert bucket.read_by_pyarrow().equals(stock.stored())
@@ -145,7 +145,7 @@ def test_dataset_in_s3_is_read_by_its_manifest(bucket: Bucket, stock: Stock) -> 
 
 
 def test_change_in_one_region_puts_one_object_then_the_manifest(bucket: Bucket, stock: Stock) -> None:
-    """Two requests change the bucket, in this order; without a new run none does."""
+    """A change in one region puts one file, then the manifest; without a new run, nothing is put."""
     stock.publish(to=PLACE)
     stock.change("us-east-1")
     seen: list[tuple[Effect, str]] = []
@@ -159,7 +159,7 @@ def test_change_in_one_region_puts_one_object_then_the_manifest(bucket: Bucket, 
 
 
 def test_rows_that_change_back_put_no_object(bucket: Bucket, stock: Stock) -> None:
-    """A file that would have the bytes of the current one is not uploaded, whatever the fingerprint says."""
+    """A file with the same bytes as the current one is not uploaded, even if its fingerprint differs."""
     stock.publish(to=PLACE)
     manifest = Dataset.at(PLACE).manifest
     other = [type(file)(**{**_members(file), "fingerprint": "of another DuckDB"}) for file in manifest.files]
@@ -175,7 +175,7 @@ def _members(value: Any) -> dict[str, Any]:
 
 
 def test_replaced_objects_stay_for_the_grace_period(bucket: Bucket, stock: Stock) -> None:
-    """Whoever read the old manifest can still read its files; afterwards they are deleted."""
+    """Replaced objects are deleted by the first publication after the grace period."""
     stock.publish(to=PLACE)
     old = Dataset.at(PLACE)
     stock.change("us-east-1")
@@ -193,7 +193,7 @@ def test_replaced_objects_stay_for_the_grace_period(bucket: Bucket, stock: Stock
 def test_orphans_are_deleted_after_a_day_and_nothing_else(
     bucket: Bucket, stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only what a publication of these tables left, and no manifest names, is taken away."""
+    """After a day, files of these tables that no manifest names are deleted, and no other object."""
     stock.publish(to=PLACE)
     part = "part-0123456789abcdef-01234567.parquet"
     orphan = f"image_versions/region=us-east-1/{part}"
@@ -217,7 +217,7 @@ def test_orphans_are_deleted_after_a_day_and_nothing_else(
 
 
 def test_publisher_that_was_overtaken_is_refused(bucket: Bucket, stock: Stock) -> None:
-    """A manifest that somebody put meanwhile is not overwritten: not the first one, not a later one."""
+    """A manifest that another process puts meanwhile is not overwritten, whether it is the first or a later one."""
     for first in (True, False):
         winner = [b"{}"] if first else [b'{"other": 1}']
 
@@ -238,7 +238,7 @@ def test_publisher_that_was_overtaken_is_refused(bucket: Bucket, stock: Stock) -
 def test_put_whose_answer_was_lost_counts(
     bucket: Bucket, stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second attempt that finds the first one's manifest is no conflict."""
+    """A second attempt that finds the manifest of the first attempt is not a conflict."""
     original = s3.Prefix._put
 
     def twice(self: s3.Prefix, content: bytes, condition: dict[str, str]) -> None:
@@ -253,11 +253,11 @@ def test_put_whose_answer_was_lost_counts(
 
 
 class CutOffError(BaseException):
-    """The process ends here."""
+    """Simulates the end of the process."""
 
 
 def test_cut_at_each_request_leaves_the_old_dataset_or_the_new(bucket: Bucket, stock: Stock) -> None:
-    """Whichever request is the last of a process, readers find a whole dataset, and the next completes it."""
+    """If the process ends before a request, readers find a whole dataset, and the next publication completes it."""
     stock.publish(to=PLACE)
     stock.change("us-east-1")
     stock.publish(to=PLACE)
@@ -282,7 +282,7 @@ def test_cut_at_each_request_leaves_the_old_dataset_or_the_new(bucket: Bucket, s
 
 
 def test_reader_of_s3_never_sees_a_mixture(bucket: Bucket, stock: Stock) -> None:
-    """Read between any two requests of a publication, all rows are of one run."""
+    """Before each request of a publication, a reader sees rows of one run only."""
     stock.change(*stock.regions)
     stock.publish(to=PLACE)
     seen: list[set[str]] = []
@@ -304,7 +304,7 @@ def test_export_writes_one_object(
     suffix: str,
     magic: bytes,
 ) -> None:
-    """A table as one object in any format, whole, over an older one."""
+    """`export` writes a table as one object in each format, and replaces an older object."""
     monkeypatch.chdir(stock.folder)
     key = f"out/runs.{suffix}"
     bucket.client.put_object(Bucket="history", Key=key, Body=b"old")
@@ -340,7 +340,7 @@ def test_s3_that_refuses_is_one_sentence(
     error: type[Exception],
     sentence: str,
 ) -> None:
-    """What is wrong, with whom, in our own error."""
+    """What S3 refuses is reported as our own error, which names the cause."""
     monkeypatch.setattr(s3, "Store", NEW_STORE)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -352,7 +352,7 @@ def test_s3_that_refuses_is_one_sentence(
 
 
 def test_access_that_is_denied_is_told(stock: Stock, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """IAM's refusal names the place and what is needed there."""
+    """If IAM denies access, the error names the address and the permissions that are needed there."""
     from botocore.exceptions import ClientError
 
     def deny(*_: object, **__: object) -> None:
@@ -371,7 +371,7 @@ def test_access_that_is_denied_is_told(stock: Stock, bucket: Bucket, monkeypatch
     "address", ["s3://", "s3://ab", "s3://UPPER/x", "s3://bucket/../x", "s3://bucket//x//y"]
 )
 def test_wrong_address_is_refused(address: str) -> None:
-    """An address that S3 could not have, or that leaves its prefix, is none."""
+    """An address that S3 does not allow, or that leaves its prefix, is refused."""
     with pytest.raises(ConfigError, match="is no address in S3"):
         s3.Address.parse(address)
 
@@ -383,7 +383,7 @@ ENCRYPTED: dict[str, Any] = {
 
 
 def test_every_object_is_encrypted_as_configured(bucket: Bucket, stock: Stock) -> None:
-    """Parts, manifest and report, each with the key that is named; S3 is told nothing where nothing is."""
+    """Files, manifest and report are encrypted as configured; without the setting, no encryption is requested."""
     publish_one(stock.config, Publish(to=PLACE, tables=("image_versions",), **ENCRYPTED))
     publish_one(stock.config, Publish(to="s3://history/team/images.html", **ENCRYPTED))
     assert len(bucket.keys()) == 5
@@ -401,7 +401,7 @@ def test_every_object_is_encrypted_as_configured(bucket: Bucket, stock: Stock) -
 
 
 def test_refused_publication_leaves_no_object(bucket: Bucket, stock: Stock, tmp_path: Path) -> None:
-    """Of two first publications the second one is refused, and so is one whose manifest is: nothing of it stays."""
+    """If another warehouse publishes first meanwhile, a publication is refused, and none of its objects stays."""
     (tmp_path / "other").mkdir()
     other = Stock(tmp_path / "other", name="other").fill()
 
@@ -427,7 +427,7 @@ def test_refused_publication_leaves_no_object(bucket: Bucket, stock: Stock, tmp_
 def test_manifest_that_s3_refuses_leaves_no_object(
     bucket: Bucket, stock: Stock, monkeypatch: pytest.MonkeyPatch, status: int, left: int
 ) -> None:
-    """A refusal is certain, so that what was uploaded is removed; after an error of S3's own it may be named."""
+    """If S3 denies the manifest, the uploaded files are deleted; after a server error they stay: it may be stored."""
 
     def refused(*_: object) -> None:
         told = {"Error": {"Code": "No"}, "ResponseMetadata": {"HTTPStatusCode": status}}

@@ -1,4 +1,4 @@
-"""Datasets from the command line: after each sync, by hand, and in one go with export."""
+"""Datasets on the command line: with `sync`, with `publish`, and with `export`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def stock(filled: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sto
 
 
 def test_sync_publishes_and_makes_up_for_what_failed(served: ServeWorld, tmp_path: Path) -> None:
-    """A publication that fails undoes no load and exits with 4; the next sync brings the dataset in step."""
+    """If a publication fails, the load stays and the exit code is 4; the next sync publishes what is missing."""
     site = served(
         generate(3, images=3, versions_per_image=4, clock=VirtualClock(frozen_at=1_790_000_000_000))
     )
@@ -67,7 +67,7 @@ def test_sync_publishes_and_makes_up_for_what_failed(served: ServeWorld, tmp_pat
 
 
 def test_interrupted_publication_leaves_the_dataset(stock: Stock) -> None:
-    """A signal between two files ends it; readers see what they saw."""
+    """A stop signal ends a publication, and the dataset stays as it was."""
     stock.publish()
     before = parts(stock.dataset)
     stock.change("us-east-1")
@@ -82,7 +82,7 @@ def test_interrupted_publication_leaves_the_dataset(stock: Stock) -> None:
 
 
 def test_publish_says_what_became_of_each_dataset(stock: Stock, capfd: pytest.CaptureFixture[str]) -> None:
-    """A line each; one that fails has its sentence, the others are made, and the exit code is 4."""
+    """`publish` prints a line for each dataset; if one fails, the others are published, and the exit code is 4."""
     Path("config.yaml").write_text(
         "publish: [{to: dataset, tables: [image_versions]}, {to: none/dataset, tables: [runs]}]"
     )
@@ -100,13 +100,13 @@ def test_publish_says_what_became_of_each_dataset(stock: Stock, capfd: pytest.Ca
 
 
 def test_publish_without_a_dataset_says_how(stock: Stock, capfd: pytest.CaptureFixture[str]) -> None:
-    """Nothing configured is a mistake of whoever asks, with the way out."""
+    """Without a configured dataset, `publish` exits with 2 and says what to add."""
     assert run(["publish"]) == 2
     assert "add an entry under publish" in capfd.readouterr().err
 
 
 def test_analyst_publishes_and_reads(stock: Stock, capfd: pytest.CaptureFixture[str]) -> None:
-    """The loop of docs/datasets.md: export to a folder, then plain DuckDB and pandas on its path."""
+    """The example of docs/datasets.md: export to a folder, then read its path with plain DuckDB and pandas."""
     assert run(["export", "--dataset", "dataset", "image_versions", "runs"]) == 0
     assert capfd.readouterr().out.startswith("Published 121 rows in 4 files, 4 of them new")
     counted = duckdb.execute(
@@ -129,7 +129,7 @@ def test_sql_of_the_documentation_runs(stock: Stock, capfd: pytest.CaptureFixtur
 
 
 def test_dataset_helper_names_the_folder_below_which_a_table_lies(stock: Stock) -> None:
-    """Partitioned or not, it is that of the publication; Spark has to be told that columns of paths begin there."""
+    """`Dataset.folder` is a table's folder in the publication, partitioned or not; Spark needs it as a base path."""
     stock.publish("image_versions", "runs")
     found = Dataset.at(stock.dataset)
     for table in ("image_versions", "runs"):
@@ -169,7 +169,7 @@ def test_manifest_has_the_members_of_the_documentation(
 def test_export_refuses_in_one_sentence(
     stock: Stock, capfd: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
-    """Exit 2 and one sentence; nothing is made."""
+    """A wrong `export` exits with 2 and one sentence, and creates nothing."""
     assert run(["export", *arguments]) == 2
     error = capfd.readouterr().err
     assert sentence in error.splitlines()[-1]
@@ -191,7 +191,7 @@ def test_export_refuses_in_one_sentence(
 def test_setting_publish_is_checked(
     stock: Stock, capfd: pytest.CaptureFixture[str], text: str, sentence: str
 ) -> None:
-    """A mistake in the setting is named with its file before anything is done."""
+    """A mistake in the setting `publish` exits with 2 and is named with its file."""
     Path("config.yaml").write_text(text)
     assert run(["publish"]) == 2
     error = capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""The verb query: what it prints and writes, what its options do, and how it refuses."""
+"""The command `query`: what it prints and writes, what its options do, and what it refuses."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ KEYS = "SELECT image_name, version, creation_time FROM image_versions ORDER BY i
 
 
 def test_query_prints_a_table(ask: Desk) -> None:
-    """Without a format it is aligned text: a header and every row, without lines between columns."""
+    """Without --format, a query prints aligned text: a header and every row, without lines between columns."""
     answered = ask("query", "SELECT 1 AS a, 'x' AS long_name UNION ALL SELECT 222, NULL ORDER BY a")
     assert (answered.code, answered.err) == (0, "")
     assert answered.lines == ["  a  long_name", "  1  x", "222  NULL"]
 
 
 def test_query_gives_the_same_rows_in_every_format(ask: Desk, tmp_path: Path) -> None:
-    """CSV, JSON, JSON lines and Parquet hold what the table holds, to the millisecond."""
+    """CSV, JSON, JSON Lines and Parquet have the same rows, with instants to the millisecond."""
     iso = "strftime(creation_time, '%Y-%m-%dT%H:%M:%S.%gZ')"
     expected = [
         {"image_name": name, "version": version, "creation_time": instant}
@@ -52,7 +52,7 @@ def test_query_gives_the_same_rows_in_every_format(ask: Desk, tmp_path: Path) ->
 
 
 def test_query_reads_sql_from_stdin(ask: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dash stands for stdin; comments and a semicolon are no hindrance."""
+    """A dash reads SQL from stdin, with comments and a semicolon; bytes that are not UTF-8 are refused."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"-- one\nSELECT 'caf\xc3\xa9' AS x; \n")))
     assert ask("query", "-").lines == ["x", "café"]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"SELECT '\xff'")))
@@ -61,7 +61,7 @@ def test_query_reads_sql_from_stdin(ask: Desk, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_query_binds_parameters_and_splices_none(ask: Desk) -> None:
-    """A value is data, whatever it looks like, and is converted to the type that it is compared with."""
+    """A parameter's value is data, never SQL, and is converted to the type that it is compared with."""
     evil = "x' OR 1=1; DROP TABLE runs; --"
     assert ask("query", "SELECT $v AS v", "--param", f"v={evil}", "--format", "json").out.count(evil) == 1
     sql = "SELECT count(*) AS n FROM image_versions WHERE image_name = $image AND version <= $most"
@@ -84,7 +84,7 @@ def test_query_binds_parameters_and_splices_none(ask: Desk) -> None:
     ],
 )
 def test_query_names_the_parameter_that_is_wrong(ask: Desk, arguments: list[str], sentence: str) -> None:
-    """A missing, surplus, doubled or ill-typed parameter is exit 2 and one sentence that names it."""
+    """With a missing, surplus, repeated or mistyped parameter, `query` exits with 2 and names the parameter."""
     answered = ask("query", *arguments)
     assert answered.code == 2
     assert answered.out == ""
@@ -120,7 +120,7 @@ def test_query_names_the_parameter_that_is_wrong(ask: Desk, arguments: list[str]
     ],
 )
 def test_query_explains_what_is_wrong_in_one_line(ask: Desk, sql: str, sentence: str) -> None:
-    """Wrong names come with the nearest ones, wrong syntax with its place; exit 2, one line, no traceback."""
+    """A wrong query exits with 2 and one line, which has the nearest name or the place of a syntax error."""
     answered = ask("query", sql)
     assert answered.code == 2
     assert answered.out == ""
@@ -129,7 +129,7 @@ def test_query_explains_what_is_wrong_in_one_line(ask: Desk, sql: str, sentence:
 
 
 def test_query_without_sql_says_what_to_write(ask: Desk) -> None:
-    """Nothing asked is exit 2, with the three ways to ask."""
+    """Without SQL, `query` exits with 2 and says what to write."""
     answered = ask("query")
     assert answered.code == 2
     assert "@NAME" in answered.err
@@ -137,7 +137,7 @@ def test_query_without_sql_says_what_to_write(ask: Desk) -> None:
 
 @pytest.mark.parametrize("how", ["table", "markdown"])
 def test_query_for_people_shows_a_thousand_rows(ask: Desk, how: str) -> None:
-    """What is for reading stops at 1,000 rows and says so on stderr; other formats are complete."""
+    """A table or Markdown ends after 1,000 rows and says so on stderr; other formats are complete."""
     above = {"table": 1, "markdown": 2}[how]
     answered = ask("query", "FROM range(1001)", "--format", how)
     assert len(answered.lines) == 1000 + above
@@ -148,7 +148,7 @@ def test_query_for_people_shows_a_thousand_rows(ask: Desk, how: str) -> None:
 
 
 def test_query_stops_after_max_rows(ask: Desk) -> None:
-    """--max-rows holds for every format, and ends a query that would go on for ever."""
+    """--max-rows limits the rows, and ends a query that would not end by itself; 0 is refused."""
     answered = ask("query", "FROM range(1_000_000_000_000)", "--max-rows", "2", "--format", "jsonl")
     assert answered.out == '{"range":0}\n{"range":1}\n'
     assert "first 2 rows" in answered.err
@@ -156,7 +156,7 @@ def test_query_stops_after_max_rows(ask: Desk) -> None:
 
 
 def test_query_writes_a_private_file_whole(ask: Desk, tmp_path: Path) -> None:
-    """--output takes the suffix's format, reports on stdout, and leaves one file that only its owner reads."""
+    """--output writes one file in the format of its suffix; only the owner may read it, and stdout reports it."""
     answered = ask("query", "SELECT 1 AS x", "--output", "x.csv")
     assert re.fullmatch(r"Wrote 1 row, 8 bytes: x\.csv\n", answered.out)
     assert (tmp_path / "x.csv").read_bytes() == b'"x"\r\n1\r\n'
@@ -178,7 +178,7 @@ def test_query_that_fails_keeps_the_old_file(ask: Desk, tmp_path: Path, sql: str
 
 
 def test_query_refuses_to_overwrite_the_warehouse(ask: Desk) -> None:
-    """The warehouse is no place for a result, by whatever name."""
+    """A result is never written over the warehouse, by whatever path."""
     for name in (
         str(ask.warehouse),
         f"{ask.warehouse.parent}/../{ask.warehouse.parent.name}/{ask.warehouse.name}",
@@ -189,7 +189,7 @@ def test_query_refuses_to_overwrite_the_warehouse(ask: Desk) -> None:
 
 
 def test_query_says_where_it_cannot_write(ask: Desk) -> None:
-    """A missing folder and a folder are exit 2 and one sentence."""
+    """If the output's folder is missing, or the output is a folder, `query` exits with 2 and says so."""
     for place in ("none/x.csv", "."):
         answered = ask("query", "SELECT 1", "--output", place, "--format", "csv")
         assert answered.code == 2
@@ -198,14 +198,14 @@ def test_query_says_where_it_cannot_write(ask: Desk) -> None:
 
 @pytest.mark.parametrize("how", ["table", "markdown"])
 def test_query_shows_a_hostile_reason_harmlessly(ask: Desk, how: str) -> None:
-    """A FailureReason with escape sequences reaches no terminal as such."""
+    """Escape sequences in a FailureReason are printed as harmless text."""
     answered = ask("query", "SELECT failure_reason FROM failed_versions", "--format", how)
     assert "red" in answered.out
     assert all(character.isprintable() for line in answered.lines for character in line)
 
 
 def test_query_csv_neutralises_a_formula_from_aws(ask: Desk) -> None:
-    """A FailureReason that starts with = is text to a spreadsheet, and otherwise as AWS gave it."""
+    """In CSV, a FailureReason that starts with = is marked as text for spreadsheets; JSON Lines has it unchanged."""
     sql = "SELECT DISTINCT failure_reason FROM image_version_events WHERE starts_with(failure_reason, '=')"
     rows = list(csv.reader(io.StringIO(ask("query", sql, "--format", "csv").out, newline="")))
     assert rows == [["failure_reason"], ["'" + HOSTILE]]
@@ -213,7 +213,7 @@ def test_query_csv_neutralises_a_formula_from_aws(ask: Desk) -> None:
 
 
 def test_query_is_in_utc_whatever_the_machine(ask: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An instant in a night of changing clocks is read and printed in UTC."""
+    """An instant in the hour that the machine's zone repeats is read and printed in UTC."""
     monkeypatch.setenv("TZ", "America/New_York")
     sql = "SELECT TIMESTAMPTZ '2026-11-01 05:30:00.007' AS x, x::VARCHAR AS y"
     assert ask("query", sql).lines[1].split("  ") == [
@@ -226,7 +226,7 @@ def test_query_is_in_utc_whatever_the_machine(ask: Desk, monkeypatch: pytest.Mon
     "sql", ["-- hello\nSELECT 1 AS x", "--hello\nSELECT 1 AS x", "-- a=b\nFROM (SELECT 1 AS x)"]
 )
 def test_query_may_begin_with_a_comment(ask: Desk, sql: str) -> None:
-    """A comment is no option, wherever the SQL stands."""
+    """SQL that begins with a comment is not taken for an option, wherever it stands."""
     assert ask("query", sql).lines == ["x", "1"]
     assert ask("query", sql, "--format", "jsonl").lines == ['{"x":1}']
     assert ask("query", "--max-rows", "1", sql, "--format", "csv").lines == ['"x"', "1"]
@@ -234,7 +234,7 @@ def test_query_may_begin_with_a_comment(ask: Desk, sql: str) -> None:
 
 
 def test_query_says_how_a_parameter_gets_its_type(ask: Desk) -> None:
-    """A value is text that takes the type of what it meets; where nothing decides, the sentence says to cast."""
+    """A parameter is text that takes the type it is used with; if that is unknown, the error says to cast it."""
     answered = ask("query", "SELECT $n + 1 AS x", "--param", "n=5")
     assert answered.code == 2
     assert "text until it is cast, as in $n::BIGINT" in answered.err
@@ -243,7 +243,7 @@ def test_query_says_how_a_parameter_gets_its_type(ask: Desk) -> None:
 
 
 def test_queries_lists_what_is_saved(ask: Desk) -> None:
-    """Each with what it tells, what it needs, and a command that asks it; no warehouse is opened."""
+    """`queries` lists each saved query with its meaning, parameters and an example, and opens no warehouse."""
     answered = ask("queries", "--warehouse", "none.duckdb")
     assert answered.code == 0
     assert "@newest-versions: " in answered.out
@@ -252,7 +252,7 @@ def test_queries_lists_what_is_saved(ask: Desk) -> None:
 
 
 def test_queries_give_an_example_that_works(ask: Desk) -> None:
-    """Every example of the list is answered, once a name stands where it has capitals."""
+    """Every example in the list works once its placeholder is replaced by an image's name."""
     for row in json.loads(ask("queries", "--format", "json").out):
         words = shlex.split(row["example"].replace("=IMAGE", f"={ask.image}"))
         answered = ask(*words[1:], "--format", "csv")
@@ -261,7 +261,7 @@ def test_queries_give_an_example_that_works(ask: Desk) -> None:
 
 
 def test_queries_shows_one_query_as_it_is(ask: Desk) -> None:
-    """With a name it is that query's SQL, which can be asked itself; a wrong name gets the nearest."""
+    """`queries` with a name prints that query's SQL, which gives the same result; a wrong name gets the nearest."""
     sql = ask("queries", "@newest-versions").out
     assert ask("query", sql).out == ask("query", "@newest-versions").out
     answered = ask("queries", "nwest-versions")
@@ -271,14 +271,14 @@ def test_queries_shows_one_query_as_it_is(ask: Desk) -> None:
 
 @pytest.mark.parametrize("text", ["5", "0s", "-1s", "soon"])
 def test_query_refuses_a_timeout_that_is_none(ask: Desk, text: str) -> None:
-    """A timeout is a duration of more than nothing."""
+    """A timeout that is not a duration above 0 is refused."""
     answered = ask("query", "SELECT 1", "--timeout", text)
     assert answered.code == 2
     assert "--timeout" in answered.err
 
 
 def test_query_without_a_warehouse_says_what_to_do(ask: Desk, tmp_path: Path) -> None:
-    """No file, a file of something else, another program's database: exit 2 and one sentence; none is made."""
+    """If the warehouse is missing or not a DuckDB database, `query` exits with 2, says why, and creates no file."""
     (tmp_path / "text.duckdb").write_text("no database" * 1000)
     for name, words in (("none.duckdb", "sync"), ("text.duckdb", "not a DuckDB database")):
         answered = ask("query", "SELECT 1", "--warehouse", name)
@@ -290,7 +290,7 @@ def test_query_without_a_warehouse_says_what_to_do(ask: Desk, tmp_path: Path) ->
 def test_query_says_who_locks_the_warehouse(
     ask: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While another process writes it is exit 5."""
+    """If another process holds the warehouse, `query` exits with 5 and names the process."""
     from tests.behaviour.test_refusals import held
 
     monkeypatch.setenv("IMAGE_HISTORY_LOCK_WAIT", "0s")

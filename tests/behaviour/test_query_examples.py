@@ -1,4 +1,4 @@
-"""Every saved query answers as it is printed: with its defaults, and by the example that `queries` shows."""
+"""Each saved query returns the same rows by its defaults and by the example that `queries` prints."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ from tests.cookbook import HOUR_MS, first_hour, second_hour, world
 pytestmark = pytest.mark.duckdb
 
 QUERIES = saved_queries()
-# What stands in capitals in an example, and a user puts there.
 Rows = list[dict[str, Any]]
 Answer = Callable[..., Rows]
 
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse in which every saved query has something to find: also a version that is stuck, and two copies."""
+    """A warehouse in which every saved query finds rows; one version is stuck, two have copied details."""
     path = tmp_path_factory.mktemp("examples") / "image-history.duckdb"
     aws = world()
     first = next(row for row in aws.truth() if row.region == aws.default_scope.region)
@@ -52,7 +51,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def answer(warehouse: Path, capfd: pytest.CaptureFixture[str]) -> Answer:
-    """Runs a saved query by the command line, and reads its rows."""
+    """Runs a saved query on the command line and returns its rows."""
 
     def rows(*arguments: str) -> Rows:
         capfd.readouterr()
@@ -66,7 +65,7 @@ def answer(warehouse: Path, capfd: pytest.CaptureFixture[str]) -> Answer:
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
 def test_example_and_defaults_of_a_saved_query_find_the_same_rows(query: SavedQuery, answer: Answer) -> None:
-    """There are rows, with the columns of the header, whether the defaults are left out or written down."""
+    """The example, left-out defaults and written defaults give the same rows, with the columns of the header."""
     image = answer("query", "SELECT image_name FROM alias_moves LIMIT 1")[0]["image_name"]
     program, *arguments = (word.replace("=IMAGE", f"={image}") for word in shlex.split(example(query)))
     by_example = answer(*arguments)
@@ -86,7 +85,7 @@ def test_example_and_defaults_of_a_saved_query_find_the_same_rows(query: SavedQu
 
 
 def test_alias_moves_without_a_parameter_has_every_move(answer: Answer) -> None:
-    """The default is the empty text, which stands for all images; a name chooses one."""
+    """By default (an empty text) the query returns every move; with an image's name, the moves of that image."""
     moves = answer("query", "@alias-moves")
     stored = answer("query", "FROM alias_moves")
     assert len(moves) == len(stored) > 1
@@ -112,7 +111,7 @@ def test_alias_moves_without_a_parameter_has_every_move(answer: Answer) -> None:
 def test_default_in_quotes_is_the_text_between_them(
     written: str, value: str, warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A user's own query answers with its default as SQL would read it."""
+    """A quoted default in a user's query is the text between its quotes; one without quotes is taken as it is."""
     folder = tmp_path / "queries"
     folder.mkdir()
     (folder / "own.sql").write_text(

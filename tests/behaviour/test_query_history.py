@@ -1,4 +1,4 @@
-"""The saved queries and views on history: each tells the truth of a world whose changes are known."""
+"""The saved queries and views on history: each returns the correct rows for a world whose changes are known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGE = "churn-training"
 
 @pytest.fixture
 def site(served: ServeWorld) -> Site:
-    """One empty image, at a clock that stands still where it is now: the queries go by DuckDB's own clock."""
+    """A site with one empty image and a clock frozen at the current time, because the queries use DuckDB's clock."""
     now_ms = time.time_ns() // 1_000_000
     site = served(World(clock=VirtualClock(frozen_at=now_ms)))
     site.world.create_image(IMAGE)
@@ -30,7 +30,7 @@ def site(served: ServeWorld) -> Site:
 
 
 def put(site: Site, version: int, status: str, *, born_ms: int, changed_ms: int) -> None:
-    """Give the image a version, made and changed so long ago."""
+    """Give the image a version that was created `born_ms` ago and last changed `changed_ms` ago."""
     now_ms = site.simulator.clock.now_ms()
     record = VersionRecord(
         version=version,
@@ -48,7 +48,7 @@ def answers(site: Site, name: str, **given: str) -> list[dict[str, object]]:
 
 
 def test_deleted_lately_tells_when_and_how_it_was_proved(site: Site) -> None:
-    """Each deletion that stands, with the interval in which it happened; one that was taken back is none."""
+    """A deletion is returned with its evidence and the time by which it happened; a version that came back is not."""
     for number in (1, 2, 3):
         put(site, number, "CREATED", born_ms=DAY_MS, changed_ms=DAY_MS - 400)
     site.sync()
@@ -63,13 +63,13 @@ def test_deleted_lately_tells_when_and_how_it_was_proved(site: Site) -> None:
     now_ms = site.simulator.clock.now_ms()
     gone = row["gone_since"]
     assert isinstance(gone, datetime)
-    # By then at the latest: T1 is a second later than the answer, whose Date has whole seconds.
+    # `gone_since` is T1, an upper bound: one second after the answer's Date, which has whole seconds.
     assert abs(now_ms - gone.timestamp() * 1000) <= 2000
     assert answers(site, "deleted-lately", days="0") == []
 
 
 def test_churn_by_week_counts_by_the_time_at_aws(site: Site) -> None:
-    """Weeks begin on Monday in UTC; what a first sync finds counts where it was created."""
+    """Weeks begin on Monday in UTC; a version that the first sync finds counts in the week of its creation."""
     for number, days in ((1, 21), (2, 21), (3, 1)):
         put(site, number, "CREATED", born_ms=days * DAY_MS, changed_ms=days * DAY_MS - 400)
     site.sync()
@@ -87,7 +87,7 @@ def test_churn_by_week_counts_by_the_time_at_aws(site: Site) -> None:
 
 
 def test_time_to_created_takes_the_first_time_that_it_was_created(site: Site) -> None:
-    """From the creation to the status CREATED; later touches don't count, failures don't, watched ones are told."""
+    """The time runs from the creation to the first CREATED; later changes and failed versions do not count."""
     put(site, 1, "CREATED", born_ms=2 * DAY_MS, changed_ms=2 * DAY_MS - 10_000)
     put(site, 2, "CREATING", born_ms=60_000, changed_ms=60_000)
     put(site, 3, "CREATE_FAILED", born_ms=60_000, changed_ms=0)
@@ -104,7 +104,7 @@ def test_time_to_created_takes_the_first_time_that_it_was_created(site: Site) ->
 
 
 def test_stuck_versions_are_those_that_pass_for_long(site: Site) -> None:
-    """CREATING or DELETING since more than the given hours; neither a quick one nor a failed one."""
+    """A version is stuck if it is CREATING or DELETING for longer than the given hours; a failed version is not."""
     put(site, 1, "CREATING", born_ms=30 * HOUR_MS, changed_ms=30 * HOUR_MS)
     put(site, 2, "DELETING", born_ms=90 * HOUR_MS, changed_ms=25 * HOUR_MS)
     put(site, 3, "CREATING", born_ms=2 * HOUR_MS, changed_ms=2 * HOUR_MS)
@@ -119,7 +119,7 @@ def test_stuck_versions_are_those_that_pass_for_long(site: Site) -> None:
 
 
 def test_stale_images_had_no_new_version_for_180_days(site: Site) -> None:
-    """The newest version that is left counts, or the image itself; a deleted image is nobody's business."""
+    """An image is stale if its newest live version is over 180 days old; a deleted image is not listed."""
     put(site, 1, "CREATED", born_ms=400 * DAY_MS, changed_ms=400 * DAY_MS)
     put(site, 2, "CREATED", born_ms=181 * DAY_MS, changed_ms=1 * DAY_MS)
     site.sync()
@@ -137,7 +137,7 @@ def test_stale_images_had_no_new_version_for_180_days(site: Site) -> None:
 
 
 def test_image_version_changes_can_be_asked_in_sql(site: Site) -> None:
-    """The macro behind diff takes any two instants."""
+    """The macro image_version_changes, which `diff` uses, accepts any two instants in SQL."""
     put(site, 1, "CREATED", born_ms=DAY_MS, changed_ms=DAY_MS)
     site.sync()
     assert site.ask("SELECT version, change FROM image_version_changes('2020-01-01', now())") == [

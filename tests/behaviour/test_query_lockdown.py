@@ -1,4 +1,4 @@
-"""What a query cannot do: read or write anything else, change a setting, go on for ever, eat the machine."""
+"""What a query cannot do: read or write outside the warehouse, change a setting, run for ever, use all memory."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ HOSTILE = {
     "update-an-extension": "UPDATE EXTENSIONS (httpfs)",
     "replacement-in-function": "FROM query_table('victim')",
 }
-# Functions that leave something behind, or run SQL of their own: refused by name, however that is written.
+# Functions with side effects, and functions that run SQL from text: refused by name, however the name is written.
 DOING = {
     "log-to-file": "SELECT (SELECT count(*) FROM enable_logging(storage = 'file', storage_path = '{folder}/log'))",
     "write-log": "SELECT write_log('x')",
@@ -110,7 +110,7 @@ DOING = {
     "query-in-json": "FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
     "pointer": "FROM arrow_scan(1::POINTER, 1::POINTER, 1::POINTER)",
 }
-# What a function may be called for all that DuckDB tells of it: it reads, counts, or is different each time.
+# Harmless calls, although DuckDB marks some of the functions as volatile, or the text only resembles a call.
 HARMLESS = {
     "SELECT random() < 1 AND uuid() IS NOT NULL AS x",
     "SELECT count(*) > 0 AS x FROM duckdb_tables()",
@@ -119,7 +119,7 @@ HARMLESS = {
     "SELECT checkpoint = 1 AS x FROM (SELECT 1 AS checkpoint) -- query (x) and write_log('x')",
     "SELECT 'write_log(1)' = $$write_log(1)$$ AS x",
 }
-# Reads the warehouse, the connection, or files, which are switched off; or makes rows.
+# Functions that were reviewed: they read the warehouse, the connection or files (which is off), or make rows.
 LOOKED_AT = """
     currval current_connection_id current_query current_query_id current_transaction_id error gen_random_uuid random
     setseed sleep_ms stats uuid uuidv4 uuidv7 vector_type duckdb_approx_database_count duckdb_available_metrics
@@ -155,7 +155,7 @@ def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.mark.parametrize("sql", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_query_is_refused(ask: Desk, filled: dict[str, str], sql: str) -> None:
-    """Exit 2, one sentence, no row; nothing is written, and the warehouse stays the same to the byte."""
+    """A hostile query exits with 2, prints one sentence and no row, and changes neither warehouse nor folders."""
     victim = pa.table({"secret": ["hunter2"]})
     answered = ask("query", sql.format(**filled))
     assert victim.num_rows == 1
@@ -169,7 +169,7 @@ def test_hostile_query_is_refused(ask: Desk, filled: dict[str, str], sql: str) -
 
 @pytest.mark.parametrize("sql", DOING.values(), ids=DOING)
 def test_function_that_does_something_is_refused(ask: Desk, filled: dict[str, str], sql: str) -> None:
-    """Exit 2, and the sentence names it; it is not even bound, which is when some of them do what they do."""
+    """The call exits with 2 and the error names the function; it is not bound, as some functions act when bound."""
     answered = ask("query", sql.format(**filled))
     assert answered.code == 2
     assert re.fullmatch(
@@ -181,12 +181,12 @@ def test_function_that_does_something_is_refused(ask: Desk, filled: dict[str, st
 
 @pytest.mark.parametrize("sql", sorted(HARMLESS))
 def test_function_that_leaves_nothing_behind_is_called(ask: Desk, sql: str) -> None:
-    """What is volatile only because it answers anew, what reads, and what only looks like a call."""
+    """A function that only reads, counts or varies is called; a name or a text that looks like a call is no call."""
     assert ask("query", sql, "--format", "csv").lines == ['"x"', "true"]
 
 
 def test_functions_of_this_duckdb_are_known() -> None:
-    """Whatever this DuckDB has that may do something is refused, but for what was looked at one by one."""
+    """Every function of this DuckDB that may have side effects is refused, except those that were reviewed."""
     with duckdb.connect() as connection:
         found = [name for (name,) in connection.execute(statement("session/doers")).fetchall()]
     passed = set()
@@ -199,7 +199,7 @@ def test_functions_of_this_duckdb_are_known() -> None:
 
 
 def test_settings_are_locked_and_bounded(ask: Desk) -> None:
-    """What is switched off can be seen to be off."""
+    """A query has the unsafe settings off, the configuration locked, 1 GiB of memory and time zone UTC."""
     off = ["enable_external_access", "autoinstall_known_extensions", "autoload_known_extensions"]
     off += ["allow_community_extensions", "allow_unsigned_extensions", "python_enable_replacements"]
     sql = "SELECT " + ", ".join(f"current_setting('{name}')::BOOLEAN AS {name}" for name in off)
@@ -221,7 +221,7 @@ ENDLESS = {
 
 @pytest.mark.parametrize("sql", ENDLESS.values(), ids=ENDLESS)
 def test_endless_query_is_stopped_in_time(ask: Desk, sql: str) -> None:
-    """A query without an end is ended by --timeout, with exit 2 and what to do."""
+    """A query without an end is stopped by --timeout: it exits with 2, says what to do and writes no file."""
     started = time.monotonic()
     answered = ask("query", sql, "--timeout", "500ms", "--output", "x.csv")
     assert time.monotonic() - started < 6
@@ -240,7 +240,7 @@ GREEDY = {
 
 @pytest.mark.parametrize("sql", GREEDY.values(), ids=GREEDY)
 def test_greedy_query_is_refused_its_memory(built: tuple[Path, str, object], sql: str) -> None:
-    """More memory and more temporary files than allowed is an error, and the temporary files are gone."""
+    """A query that needs more memory and more temporary space than its limits fails with QueryError."""
     limits = Limits(timeout=timedelta(seconds=60), memory_bytes=128 << 20, spill_bytes=16 << 20)
     with (
         pytest.raises(QueryError, match="needs more memory"),
@@ -250,14 +250,14 @@ def test_greedy_query_is_refused_its_memory(built: tuple[Path, str, object], sql
 
 
 def command(warehouse: Path, *arguments: str, **variables: str) -> Spawned:
-    """The query verb as a process of its own."""
+    """Start the verb `query` as a separate process."""
     given = ["--warehouse", str(warehouse), "query", *arguments]
     return spawn(given, folder=Path.cwd(), environment={**os.environ, **variables})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the process's size is known on Linux only")
 def test_giant_value_does_not_take_the_machine(built: tuple[Path, str, object]) -> None:
-    """One value of gigabytes, which DuckDB doesn't count, meets the process's own bound."""
+    """A single value of gigabytes, which DuckDB does not count as memory, is stopped by the limit of the process."""
     process = command(built[0], "SELECT length(repeat(repeat('a', 100_000), 40_000))")
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
@@ -265,7 +265,7 @@ def test_giant_value_does_not_take_the_machine(built: tuple[Path, str, object]) 
 
 
 def test_deaf_query_is_left(built: tuple[Path, str, object], tmp_path: Path) -> None:
-    """A function that no interrupt reaches doesn't keep the command: it exits with the same sentence."""
+    """A query whose function cannot be interrupted still exits with 2 and the usual sentence at its timeout."""
     process = command(
         built[0], "SELECT levenshtein(repeat('a', 2_000_000), repeat('b', 2_000_000))", "--timeout", "300ms"
     )
@@ -277,7 +277,7 @@ def test_deaf_query_is_left(built: tuple[Path, str, object], tmp_path: Path) -> 
 
 
 def test_interrupted_query_leaves_at_once(built: tuple[Path, str, object], tmp_path: Path) -> None:
-    """Ctrl-C ends a query that still works, with 130, and leaves no file of it."""
+    """Ctrl-C ends a running query with exit code 130, without output, and its temporary files are removed."""
     process = command(built[0], "FROM range(1_000_000_000_000)", "--format", "csv", TMPDIR=str(tmp_path))
     process.until(lambda: bool(list(tmp_path.glob("*/*"))))
     process.send_signal(signal.SIGINT)
@@ -287,7 +287,7 @@ def test_interrupted_query_leaves_at_once(built: tuple[Path, str, object], tmp_p
 
 
 def test_answer_without_an_end_is_stopped(built: tuple[Path, str, object]) -> None:
-    """What is kept of an answer until it is delivered is bounded too."""
+    """The rows that are stored until delivery are limited too: a query with more rows fails."""
     with (
         pytest.raises(QueryError, match="more rows than a query may have"),
         asking(WarehouseFile(built[0]), Question("FROM range(1_000_000_000_000)"), PATIENT),
@@ -296,7 +296,7 @@ def test_answer_without_an_end_is_stopped(built: tuple[Path, str, object]) -> No
 
 
 def test_reader_who_takes_his_time_holds_up_nobody(tmp_path: Path) -> None:
-    """Once there is an answer the warehouse is closed: it can be written while the rows are read."""
+    """The warehouse can be written while a slow reader still reads the rows of an answer."""
     warehouse = WarehouseFile(tmp_path / "new.duckdb", 0.0)
     with warehouse.writing():
         pass
@@ -309,7 +309,7 @@ def test_reader_who_takes_his_time_holds_up_nobody(tmp_path: Path) -> None:
 
 
 def test_answer_may_be_left_unread(built: tuple[Path, str, object]) -> None:
-    """A reader may stop early, or want some rows only; the warehouse can be asked again at once."""
+    """A reader may leave an answer before its end; the warehouse can be queried again at once."""
     warehouse, some = WarehouseFile(built[0]), replace(PATIENT, rows=20_000)
     for _ in range(3):
         with asking(warehouse, Question("FROM range(1_000_000_000_000)"), some) as answer:

@@ -1,4 +1,4 @@
-"""A user's own saved queries: listed, asked and locked down as those that come with image-history, or refused."""
+"""A user's own saved queries: listed, run and locked down like the built-in ones, or refused if malformed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def own(stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def say(own: Path, capfd: pytest.CaptureFixture[str]) -> Say:
-    """Runs a command with that configuration; its exit code, stdout and stderr."""
+    """Runs a command with the configuration of `own`; returns its exit code, stdout and stderr."""
 
     def command(*arguments: str) -> tuple[int, str, str]:
         capfd.readouterr()
@@ -61,7 +61,7 @@ def say(own: Path, capfd: pytest.CaptureFixture[str]) -> Say:
 
 
 def test_own_query_is_listed_and_asked_like_ours(own: Path, say: Say) -> None:
-    """With its parameters, defaults and example, beside ours and in their order; export takes it too."""
+    """A user's query is listed among the built-in ones, with parameters, defaults and example; export takes it."""
     (own / "by-region.sql").write_text(COUNTED, encoding="utf-8")
     (own / "notes.txt").write_text("no query", encoding="utf-8")
     code, listed, _ = say("queries")
@@ -86,7 +86,7 @@ def test_own_query_is_listed_and_asked_like_ours(own: Path, say: Say) -> None:
 
 
 def test_query_of_the_documentation_is_one(own: Path, say: Say) -> None:
-    """The file that docs/asking.md shows is listed and asked as it says."""
+    """The query file that docs/asking.md shows runs, with its default and with another value."""
     (shown,) = re.findall(r"```sql\n(-- What.*?)```", ASKING.read_text(encoding="utf-8"), re.DOTALL)
     (own / "large-images.sql").write_text(shown, encoding="utf-8")
     asked = ("query", "@large-images", "--param", "region=us-east-1", "--format", "jsonl")
@@ -98,7 +98,7 @@ def test_query_of_the_documentation_is_one(own: Path, say: Say) -> None:
 def test_shell_and_library_know_own_queries(
     own: Path, say: Say, stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The shell lists, completes and asks them; `Warehouse` asks those of the folder that it is given."""
+    """The shell lists, runs and completes a user's own queries; `Warehouse` runs those of its given folder."""
     (own / "by-region.sql").write_text(COUNTED, encoding="utf-8")
     typed = io.BytesIO(b".queries\n.mode csv\n@by-region region=us-east-1\n")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(typed))
@@ -117,7 +117,7 @@ def test_shell_and_library_know_own_queries(
     "sql", ["FROM read_text('config.yaml')", "DELETE FROM image_versions", "SELECT 1; SELECT 2"]
 )
 def test_own_query_is_as_locked_down_as_any(own: Path, say: Say, sql: str) -> None:
-    """It reads the warehouse and nothing else, in one statement."""
+    """A user's query may only read the warehouse, in one statement; anything else exits with 2."""
     (own / "sly.sql").write_text(f"{PLAIN}{sql}", encoding="utf-8")
     code, out, told = say("query", "@sly")
     assert (code, out, told.count("\n")) == (2, "", 1), told
@@ -140,7 +140,7 @@ def test_own_query_is_as_locked_down_as_any(own: Path, say: Say, sql: str) -> No
 def test_file_that_is_no_saved_query_is_refused(
     own: Path, say: Say, name: str, text: str, sentence: str
 ) -> None:
-    """In one sentence with the file's name, as a mistake in the configuration, whether it is listed or asked."""
+    """A malformed file exits with 2 and one sentence that has the file's name, in `queries` and in `query`."""
     (own / f"{name}.sql").write_text(text, encoding="utf-8", errors="surrogateescape")
     for arguments in (["queries"], ["query", f"@{name}"]):
         code, out, told = say(*arguments)
@@ -151,7 +151,7 @@ def test_file_that_is_no_saved_query_is_refused(
 
 @pytest.mark.parametrize("name", ["broken", "no name", "version-history"])
 def test_broken_neighbour_stops_no_other_query(own: Path, say: Say, name: str) -> None:
-    """Only the file that is asked is judged; the list names the one that is broken, or has a name that is taken."""
+    """A malformed file, or one whose name is taken, makes `queries` fail, but every other saved query still runs."""
     (own / "by-region.sql").write_text(COUNTED, encoding="utf-8")
     (own / f"{name}.sql").write_text("SELECT 1", encoding="utf-8")
     assert say("query", "@by-region", "--param", "region=us-east-1")[0] == 0
@@ -160,7 +160,7 @@ def test_broken_neighbour_stops_no_other_query(own: Path, say: Say, name: str) -
 
 
 def test_folder_that_is_not_there_is_named(own: Path, say: Say) -> None:
-    """Whoever asks by name is told so; SQL and the rest of the program need no folder."""
+    """If the folder is missing, a saved query fails and names it; plain SQL needs no folder."""
     own.rmdir()
     code, _, told = say("query", "@newest-versions")
     assert (code, told.count("\n")) == (2, 1)

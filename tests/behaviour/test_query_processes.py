@@ -1,4 +1,4 @@
-"""The process that answers questions: what DuckDB cannot stop, and what it dies of, ends there and nowhere else."""
+"""The process that runs queries: a query that DuckDB cannot stop, or that crashes it, ends that process only."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-# What no interrupt reaches: one value each, for minutes.
+# Queries that no interrupt stops: each computes one value for minutes.
 DEAF = {
     "levenshtein": "SELECT levenshtein(repeat('a', 1_000_000), repeat('b', 1_000_000))",
     "printf": "SELECT length(printf('%1500000000d', 1))",
 }
 DEEP = "SELECT json_structure(repeat('[', 100_000) || repeat(']', 100_000))"
-# Asks what is deaf, deep and greedy, and then how large the processes became that were asked.
+# Runs queries that are deeply nested, cannot be stopped or need too much memory; then prints the peak memory.
 KERNEL = """
 import resource, sys
 from datetime import timedelta
@@ -58,7 +58,7 @@ answerers.close()
 (own,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, own)
 """
-# Is interrupted in a question that has no end, as by the stop button of a notebook, and asks another one.
+# Is interrupted in an endless query, as by the stop button of a notebook, and then runs another query.
 INTERRUPTED = """
 import sys
 from image_history import Warehouse
@@ -86,7 +86,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]))
 
 
 def children(pid: int) -> list[int]:
-    """The processes that answer its questions."""
+    """The child processes of `pid` that answer its queries."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         found += map(int, task.read_text().split())
@@ -94,18 +94,18 @@ def children(pid: int) -> list[int]:
 
 
 def ticks(pid: int) -> int:
-    """How long a process has used the processor."""
+    """The processor time of a process, in clock ticks."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
 
 
 def until_busy(pid: int, before: int) -> None:
-    """Wait until a process has worked for longer than it takes to begin with a question."""
+    """Wait until a process has worked longer than the start of a query takes: half a second."""
     until(30, lambda: ticks(pid) - before > os.sysconf("SC_CLK_TCK") // 2)
 
 
 def is_gone(pid: int) -> bool:
-    """Whether there is no such process, or nothing of it but its exit code."""
+    """Whether a process has ended: it does not exist, or only its exit code is left."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
@@ -113,18 +113,18 @@ def is_gone(pid: int) -> bool:
 
 
 def until(seconds: float, reached: object) -> None:
-    """Wait until something is true, for so many seconds at most."""
+    """Wait until `reached` returns true, for `seconds` at most."""
     deadline = time.monotonic() + seconds
     assert callable(reached)
     while not reached():
         assert time.monotonic() < deadline
-        # Processes of processes are looked at: nothing tells when one of them ends.
+        # These may be processes of another process: nothing reports their end, so they are polled.
         time.sleep(0.01)
 
 
 @contextmanager
 def python(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python program."""
+    """A running Python program, which is killed when the block ends."""
     path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     process = subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
@@ -143,13 +143,13 @@ def python(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def warehouse(ask: Desk) -> Warehouse:
-    """A warehouse with a history; it must stay as it is."""
+    """A warehouse with a history; the tests must not change it."""
     return Warehouse(ask.warehouse, timeout=timedelta(seconds=40))
 
 
 @pytest.mark.parametrize("sql", DEAF.values(), ids=DEAF)
 def test_question_that_duckdb_cannot_stop_ends_in_time(ask: Desk, sql: str) -> None:
-    """The limit, 5 s in which DuckDB may stop, and not much more; the next question is answered."""
+    """A query that DuckDB cannot stop ends soon after its timeout plus 5 s; the next query is answered."""
     warehouse = Warehouse(ask.warehouse, timeout=timedelta(milliseconds=500))
     started = time.monotonic()
     with pytest.raises(QueryError, match=r"stopped after 500ms|needs more memory"):
@@ -159,7 +159,7 @@ def test_question_that_duckdb_cannot_stop_ends_in_time(ask: Desk, sql: str) -> N
 
 
 def test_program_survives_what_duckdb_does_not(ask: Desk) -> None:
-    """What DuckDB cannot stop, dies of or has no memory for: the program goes on, within the documented memory."""
+    """After queries that DuckDB cannot stop or crashes on, a program goes on, within the documented memory."""
     greedy = "SELECT length(repeat(repeat('a', 100_000), 40_000))"
     with python(KERNEL, str(ask.warehouse), DEEP, *DEAF.values(), greedy) as kernel:
         output, errors = kernel.communicate(timeout=120)
@@ -185,7 +185,7 @@ def test_program_survives_what_duckdb_does_not(ask: Desk) -> None:
 def test_death_of_the_process_is_a_sentence(
     warehouse: Warehouse, number: signal.Signals, sentence: str
 ) -> None:
-    """However it ends: the error says so, and the next question is answered by another process."""
+    """However the process ends, the error names the cause, and another process answers the next query."""
     warehouse.query("SELECT 1")
     (process,) = children(os.getpid())
     with ThreadPoolExecutor(1) as pool:
@@ -199,7 +199,7 @@ def test_death_of_the_process_is_a_sentence(
 
 
 def test_process_that_does_not_even_give_up_is_ended(ask: Desk) -> None:
-    """One that is stopped, as by a debugger, or does not get to run: the question ends all the same."""
+    """If the process does not react, for example because it is stopped, it is killed at the query's timeout."""
     warehouse = Warehouse(ask.warehouse, timeout=timedelta(seconds=2))
     warehouse.query("SELECT 1")
     (process,) = children(os.getpid())
@@ -215,7 +215,7 @@ def test_process_that_does_not_even_give_up_is_ended(ask: Desk) -> None:
 
 
 def test_command_says_that_duckdb_died(built: tuple[Path, str, object], tmp_path: Path) -> None:
-    """Exit 2 and one sentence, no core file and no row."""
+    """If DuckDB crashes, the command exits with 2 and one sentence; it prints no row and leaves no core file."""
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = spawn(
         ["--warehouse", str(built[0]), "query", ENDLESS], folder=tmp_path, environment=environment
@@ -234,7 +234,7 @@ def test_command_says_that_duckdb_died(built: tuple[Path, str, object], tmp_path
 
 
 def test_process_is_kept_between_questions(warehouse: Warehouse) -> None:
-    """One process answers one question after the other, and one that died idle is replaced without a word."""
+    """One process answers consecutive queries; if it dies while idle, the next query is answered by a new one."""
     warehouse.query("SELECT 1")
     (first,) = children(os.getpid())
     warehouse.query("SELECT 1")
@@ -247,7 +247,7 @@ def test_process_is_kept_between_questions(warehouse: Warehouse) -> None:
 
 
 def test_process_that_grew_is_not_kept(ask: Desk) -> None:
-    """Memory that DuckDB does not give back is not held until the next question."""
+    """A process that has grown ends after its query, so that its memory is not held until the next query."""
     warehouse = Warehouse(ask.warehouse)
     warehouse.query("SELECT 1")
     (first,) = children(os.getpid())
@@ -259,7 +259,7 @@ def test_process_that_grew_is_not_kept(ask: Desk) -> None:
 
 
 def test_process_ends_with_who_asks(ask: Desk) -> None:
-    """Killed in the middle of a question, a program leaves nothing behind that works on."""
+    """If a program is killed during a query, its query process ends too."""
     with python(INTERRUPTED, str(ask.warehouse), ENDLESS) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "1\n"
@@ -271,13 +271,13 @@ def test_process_ends_with_who_asks(ask: Desk) -> None:
 
 
 def test_interrupted_question_leaves_the_program_alive(ask: Desk) -> None:
-    """The stop button of a notebook ends the question at once, and nothing else."""
+    """An interrupt, such as a notebook's stop button, ends the query at once, and the program goes on."""
     with python(INTERRUPTED, str(ask.warehouse), ENDLESS) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "1\n"
         (process,) = children(program.pid)
         until_busy(process, ticks(process))
-        # Ctrl-C in a terminal is for every process that belongs to it.
+        # Ctrl-C in a terminal goes to every process of its foreground group.
         os.killpg(program.pid, signal.SIGINT)
         output, errors = program.communicate(timeout=60)
         assert (program.returncode, output, errors) == (0, "interrupted\n42\n", "")
@@ -285,14 +285,14 @@ def test_interrupted_question_leaves_the_program_alive(ask: Desk) -> None:
 
 
 def test_fork_asks_by_a_process_of_its_own(ask: Desk) -> None:
-    """A fork and its parent never hear each other's answers."""
+    """A forked program and its parent each get only the answers to their own queries."""
     with python(FORKED, str(ask.warehouse)) as program:
         output, errors = program.communicate(timeout=120)
     assert (program.returncode, output) == (0, "0\n"), errors
 
 
 def test_threads_of_one_program_share_one_process(warehouse: Warehouse) -> None:
-    """Questions to one file take turns, so that they need the memory of one."""
+    """Queries of several threads to one file run one at a time in one process, so they need the memory of one."""
     most, over = 0, threading.Event()
 
     def watch() -> None:
@@ -310,13 +310,13 @@ def test_threads_of_one_program_share_one_process(warehouse: Warehouse) -> None:
 
 
 class Kind(enum.StrEnum):
-    """A text of the program's own type."""
+    """A text type that the program defines."""
 
     EAST = "us-east-1"
 
 
 def test_values_of_other_types_are_those_of_python(warehouse: Warehouse) -> None:
-    """Enumerations, numpy's numbers and pandas's instants mean what they mean in Python."""
+    """Values of enumerations, numpy and pandas are passed as the Python values that they stand for."""
     instant = datetime(2026, 7, 1, 12, 0, 0, 123456, UTC)
     values = {
         "kind": Kind.EAST,
@@ -346,14 +346,14 @@ def test_values_of_other_types_are_those_of_python(warehouse: Warehouse) -> None
 
 @pytest.mark.parametrize("value", [lambda: 1, type("Own", (), {})()], ids=["function", "own-type"])
 def test_value_of_no_type_of_sql_is_refused(warehouse: Warehouse, value: object) -> None:
-    """A sentence, not the error of a process; the next question is answered."""
+    """A value without an SQL type raises QueryError; the next query is answered."""
     with pytest.raises(QueryError, match="a type that SQL does not know"):
         warehouse.query("SELECT $x", x=value)  # type: ignore[arg-type]  # on purpose
     assert warehouse.query("SELECT 1 AS x").rows() == [{"x": 1}]
 
 
 def test_path_is_that_of_who_asks(ask: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path is seen from where the program is now, not from where it was when the process started."""
+    """A relative path is resolved in the program's present working directory, not in that of the process's start."""
     Warehouse(ask.warehouse).query("SELECT 1")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -363,7 +363,7 @@ def test_path_is_that_of_who_asks(ask: Desk, tmp_path: Path, monkeypatch: pytest
 
 
 def test_interpreter_that_is_none_is_named(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that embeds Python hears what to set."""
+    """If the Python interpreter cannot be started, the error names the function that sets it, for embedded Python."""
     answerers.close()
     monkeypatch.delitem(sys.modules, "multiprocessing.spawn", raising=False)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
@@ -374,13 +374,13 @@ def test_interpreter_that_is_none_is_named(warehouse: Warehouse, monkeypatch: py
 
 
 def test_statement_that_is_no_text_is_refused(warehouse: Warehouse) -> None:
-    """Half of a character, as a broken file gives it."""
+    """A statement with half of a surrogate pair, as a broken file gives it, raises QueryError."""
     with pytest.raises(QueryError, match="is not valid text"):
         warehouse.query("SELECT '\ud800'")
 
 
 def test_instants_are_those_of_noon(warehouse: Warehouse) -> None:
-    """What comes through the pipe is what the file holds, to the millisecond."""
+    """An instant that a query returns has the time zone UTC, and is later than a plausible lower bound."""
     (row,) = warehouse.query("SELECT min(etl_first_seen_at) AS t FROM image_versions").rows()
     assert row["t"].tzinfo is UTC
     assert row["t"].timestamp() * 1000 > NOON_MS - 10**12

@@ -1,4 +1,4 @@
-"""The saved queries: each runs on a real warehouse, tells the truth, and has the header that it deserves."""
+"""The saved queries: each runs on a real warehouse, returns the correct rows, and has a complete header."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def answers(ask: Desk, *arguments: str) -> list[dict[str, Any]]:
 
 
 def test_saved_queries_are_those_that_are_promised() -> None:
-    """At least these are there, named with dashes as they are asked for."""
+    """At least these queries exist, and every name is made of lower-case words with dashes between them."""
     assert {
         "changes-by-run", "failed-versions", "images-without-good-version", "newest-versions", "version-history"
     } <= set(NAMES)  # fmt: skip
@@ -38,7 +38,7 @@ def test_saved_queries_are_those_that_are_promised() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_query_has_the_parameters_and_columns_of_its_header(ask: Desk, name: str) -> None:
-    """What a header names is what DuckDB finds, in order, and nothing is left out."""
+    """The header of a query names the parameters that DuckDB finds, and the columns in their order."""
     query = saved(name)
     assert query.what
     with WarehouseFile(ask.warehouse).reading() as connection:
@@ -52,14 +52,14 @@ def test_saved_query_has_the_parameters_and_columns_of_its_header(ask: Desk, nam
 
 @pytest.mark.parametrize("path", sorted((folder() / "queries").glob("*.sql")), ids=lambda path: path.stem)
 def test_saved_query_starts_with_its_header(path: Any) -> None:
-    """What, Parameters and Columns, each with something to say."""
+    """A query file starts with What, Parameters and Columns, and none of them is empty."""
     entries = header(path.read_text(encoding="utf-8"))
     assert list(entries) == ["What", "Parameters", "Columns"]
     assert all(entries.values())
 
 
 def test_newest_versions_has_one_row_an_image(ask: Desk) -> None:
-    """The version is the image's highest, its status the one at AWS."""
+    """Each image has one row: its highest version, with the status at AWS."""
     newest: dict[str, Any] = {}
     for row in ask.world.truth():
         if row.image_name not in newest or row.version > newest[row.image_name].version:
@@ -72,7 +72,7 @@ def test_newest_versions_has_one_row_an_image(ask: Desk) -> None:
 
 
 def test_failed_versions_has_every_failure_with_its_reason(ask: Desk) -> None:
-    """Exactly the failed versions, each with AWS's own words."""
+    """The query returns exactly the failed versions, each with AWS's own words as reason."""
     failed = {
         (row.image_name, row.version, row.failure_reason)
         for row in ask.world.truth()
@@ -84,7 +84,7 @@ def test_failed_versions_has_every_failure_with_its_reason(ask: Desk) -> None:
 
 
 def test_version_history_has_every_state_from_when_to_when(ask: Desk) -> None:
-    """A version that failed and recovered has three states, one after the other; the last one is open."""
+    """A version that failed and recovered has three consecutive states, and the last one is open."""
     rows = answers(ask, "@version-history", "--param", f"image={ask.image}")
     states = [row for row in rows if row["version"] == 2]
     assert [row["image_version_status"] for row in states][1:] == ["CREATE_FAILED", "CREATED"]
@@ -99,7 +99,7 @@ def test_version_history_has_every_state_from_when_to_when(ask: Desk) -> None:
 
 
 def test_changes_by_run_counts_what_each_run_did(ask: Desk) -> None:
-    """The latest run comes first; its figures are those of runs, its events those that it wrote."""
+    """The latest run comes first; each run's events are counted, and are the sum of its inserts and updates."""
     rows = answers(ask, "@changes-by-run")
     counted = rows_of(ask.warehouse, "SELECT etl_run_id, count(*) FROM image_version_events GROUP BY ALL")
     events = {str(run_id): count for run_id, count in counted}
@@ -113,7 +113,7 @@ def test_changes_by_run_counts_what_each_run_did(ask: Desk) -> None:
 
 
 def test_images_without_good_version_names_the_broken_image(ask: Desk) -> None:
-    """Only the image of which every version failed."""
+    """The query returns only the image of which every version failed, with its newest status and reason."""
     good = {row.image_name for row in ask.world.truth() if row.status == "CREATED"}
     broken = {row.image_name for row in ask.world.truth()} - good
     rows = answers(ask, "@images-without-good-version")

@@ -1,4 +1,4 @@
-"""What a terminal shows: fitted to its width, coloured unless that is unwanted, deaf to what rows say."""
+"""What a terminal shows: rows fit its width, colours can be turned off, and escape codes in rows have no effect."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def on_terminal(
 
 
 def read_some(terminal: int) -> bytes:
-    """What is there to read; nothing once the other side is closed, which Linux reports as an error."""
+    """The bytes that can be read; empty once the other side is closed, which Linux reports as an error."""
     try:
         return os.read(terminal, 65_536)
     except OSError:
@@ -49,7 +49,7 @@ def read_some(terminal: int) -> bytes:
 
 
 def assert_fits(screen: str, columns: int) -> None:
-    """No line is wider than the terminal, and only colours are obeyed by it."""
+    """No line is wider than the terminal, and it has no escape codes but colours."""
     for line in COLOUR.sub("", screen).splitlines():
         assert cell_len(line) <= columns, line
         assert line.isprintable(), line
@@ -57,7 +57,7 @@ def assert_fits(screen: str, columns: int) -> None:
 
 @pytest.mark.parametrize("columns", [60, 80, 110, 200])
 def test_rows_fit_the_terminal(ask: Desk, columns: int) -> None:
-    """At any width a narrow and a wide result are tables that fit; what is left out is named."""
+    """At any width a narrow and a wide result are tables that fit; the columns that are left out are named."""
     narrow = "SELECT image_name, version, failure_reason FROM failed_versions"
     assert_fits(on_terminal(ask.warehouse, "query", narrow, columns=columns)[1], columns)
     code, screen = on_terminal(ask.warehouse, "query", WIDE, columns=columns, NO_COLOR="1")
@@ -71,7 +71,7 @@ def test_rows_fit_the_terminal(ask: Desk, columns: int) -> None:
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_blocks_hold_every_column_whole(ask: Desk, columns: int) -> None:
-    """Where they are asked for: each column with its value, wrapped where it has to be, and nothing shortened."""
+    """With --format blocks each column has its whole value, wrapped where needed."""
     code, screen = on_terminal(ask.warehouse, "query", WIDE, "--format", "blocks", columns=columns)
     assert code == 0
     assert_fits(screen, columns)
@@ -81,7 +81,7 @@ def test_blocks_hold_every_column_whole(ask: Desk, columns: int) -> None:
 
 
 def test_hostile_rows_do_nothing_to_the_terminal(ask: Desk) -> None:
-    """Escape sequences from a FailureReason are gone in every format that a terminal can show."""
+    """Escape sequences of a FailureReason are removed in every format that a terminal can show."""
     sql = "SELECT DISTINCT failure_reason FROM image_version_events WHERE failure_reason IS NOT NULL"
     for how in ("table", "blocks", "csv", "tsv", "json", "jsonl", "markdown"):
         _, screen = on_terminal(ask.warehouse, "query", sql, "--format", how)
@@ -92,7 +92,7 @@ def test_hostile_rows_do_nothing_to_the_terminal(ask: Desk) -> None:
 
 
 def test_no_color_means_no_escape_code(ask: Desk) -> None:
-    """NO_COLOR leaves not one escape code; without it there are some."""
+    """With NO_COLOR the output has no escape code; without it there are some."""
     sql = "SELECT 1 AS a, NULL AS b"
     assert "\x1b[" in on_terminal(ask.warehouse, "query", sql)[1]
     assert "\x1b" not in on_terminal(ask.warehouse, "query", sql, NO_COLOR="1")[1]
@@ -100,20 +100,20 @@ def test_no_color_means_no_escape_code(ask: Desk) -> None:
 
 
 def test_no_rows_are_said_to_be_none(ask: Desk) -> None:
-    """An empty result tells its columns."""
+    """An empty result prints "no rows" and its columns."""
     screen = on_terminal(ask.warehouse, "query", "SELECT 1 AS a WHERE false", NO_COLOR="1")[1]
     assert screen == "no rows (a)\n"
 
 
 def test_parquet_is_kept_from_the_terminal(ask: Desk) -> None:
-    """Parquet needs a file or a pipe: exit 2 and what to do."""
+    """Parquet to a terminal exits with 2 and suggests --output."""
     code, screen = on_terminal(ask.warehouse, "query", "SELECT 1", "--format", "parquet")
     assert code == 2
     assert "--output" in screen
 
 
 def test_schema_fits_the_terminal(ask: Desk) -> None:
-    """The schema is readable at 80 columns."""
+    """The output of `schema` fits 80 columns."""
     code, screen = on_terminal(ask.warehouse, "schema")
     assert code == 0
     assert_fits(screen, 80)
@@ -121,7 +121,7 @@ def test_schema_fits_the_terminal(ask: Desk) -> None:
 
 @pytest.fixture
 def pager(tmp_path: Path) -> str:
-    """A pager that says how many lines it got, and whether they had colours."""
+    """A pager that prints how many lines it received, and whether they had colours."""
     script = tmp_path / "pager.py"
     script.write_text(
         "import sys; text = sys.stdin.read(); print('paged', text.count('\\n'), '\\x1b' in text)"
@@ -130,7 +130,7 @@ def pager(tmp_path: Path) -> str:
 
 
 def test_long_table_goes_through_the_pager(ask: Desk, pager: str) -> None:
-    """What is longer than the terminal is paged, coloured unless that is unwanted; what fits is printed."""
+    """A table longer than the terminal is paged, in colours unless NO_COLOR is set; a shorter one is printed."""
     long, short = "FROM range(60)", "FROM range(20)"
     assert on_terminal(ask.warehouse, "query", long, seated=True, PAGER=pager)[1] == "paged 62 True\n"
     screen = on_terminal(ask.warehouse, "query", long, seated=True, PAGER=pager, NO_COLOR="1")[1]
@@ -139,7 +139,7 @@ def test_long_table_goes_through_the_pager(ask: Desk, pager: str) -> None:
 
 
 def test_options_of_the_pager_are_the_users(ask: Desk, tmp_path: Path) -> None:
-    """Ours are there where LESS is not set."""
+    """If LESS is set, the pager gets that value; otherwise it gets our default."""
     script = tmp_path / "pager.py"
     script.write_text("import os, sys; sys.stdin.read(); print('options', os.environ['LESS'])")
     query = ("query", "FROM range(60)")
@@ -156,7 +156,7 @@ def test_options_of_the_pager_are_the_users(ask: Desk, tmp_path: Path) -> None:
 def test_table_is_printed_where_no_pager_is_wanted(
     ask: Desk, pager: str, arguments: list[str], name: str
 ) -> None:
-    """Not with --no-pager, nor where the pager cannot be started."""
+    """With --no-pager, or if the pager cannot be started, the table is printed."""
     code, screen = on_terminal(
         ask.warehouse, "query", "FROM range(60)", *arguments, seated=True, PAGER=name or pager
     )
@@ -180,7 +180,7 @@ def test_table_is_printed_where_no_pager_is_wanted(
 def test_pager_is_for_who_sits_at_the_terminal(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], seated: bool, command: list[str]
 ) -> None:
-    """PAGER is taken apart as a shell would; there is none on a dumb terminal, nor where stdin is no terminal."""
+    """PAGER is split as a shell does; a dumb terminal and a stdin that is no terminal have no pager."""
     monkeypatch.delenv("PAGER", raising=False)
     for name, value in {"TERM": "xterm", **variables}.items():
         monkeypatch.setenv(name, value)
@@ -190,7 +190,7 @@ def test_pager_is_for_who_sits_at_the_terminal(
 
 
 def test_pager_that_is_left_early_is_no_error(ask: Desk) -> None:
-    """A user who has seen enough leaves; the rest is dropped."""
+    """If the user leaves the pager early, the command drops the rest and exits with 0."""
     leaving = f"{sys.executable} -c pass"
     arguments = ("query", "SELECT repeat('x', 200) FROM range(900)")
     assert on_terminal(ask.warehouse, *arguments, seated=True, PAGER=leaving) == (0, "")

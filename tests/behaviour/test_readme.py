@@ -1,4 +1,4 @@
-"""The README's commands do what it shows: its session is run, and its crontab line too."""
+"""The README's commands do what it shows: the tests run its session and its crontab line."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SERVER, SESSION = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 (PICTURE,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
 (PYTHON,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-# Stands for every line that the README leaves out.
+# In the README this line stands for any number of lines that are left out.
 LEFT_OUT = "..."
-# The simulated worlds end in June 2026, so whatever is later is the time of the session itself.
 CURL = """
 import sys, urllib.request as web
 url = next(word for word in sys.argv if word.startswith("http"))
@@ -41,7 +40,7 @@ class Step:
 
 
 def steps(block: str) -> list[Step]:
-    """The commands of a block, each from its `$` to where its quotes are closed."""
+    """The commands of a block, each from its `$` to the line where its quotes are closed, and what each prints."""
     parts = re.findall(r"^\$ (.*?)\n(?=\$ |\Z)", block, re.DOTALL | re.MULTILINE)
     return [Step(*_split(part)) for part in parts]
 
@@ -58,31 +57,32 @@ def _split(part: str) -> tuple[str, str]:
 
 
 def stable(text: str) -> str:
-    """The text without what differs from run to run: present instants, durations, sizes, run ids."""
+    """The text without what differs between runs: present instants, durations, sizes, run ids."""
     without_ids = re.sub(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}", "RUN", text.strip())
     durations = re.sub(r"\d+\.\d+ s\b", "SECONDS", without_ids)
     sizes = re.sub(r"[\d,]+ bytes", "BYTES", durations)
     instants = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{3}Z)?"
+    # The simulated worlds end in June 2026, so a later instant is the time of the session itself.
     present = re.sub(instants, lambda found: found[0] if found[0] < "2026-07-02" else "NOW", sizes)
-    # A test is faster than a reader: two syncs within a second leave no time between them.
+    # The test runs two syncs within one second, so the README's interval is a single instant here.
     return present.replace("between NOW and NOW", "by NOW")
 
 
 def shown(text: str) -> re.Pattern[str]:
-    """What the README shows, as a pattern of what is to be printed."""
+    """A pattern for the output that the README shows."""
     lines = [".*" if line == LEFT_OUT else re.escape(line) for line in stable(text).splitlines()]
     return re.compile("\n".join(lines), re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """A user's shell in a folder, with the command installed; a curl that needs no curl."""
+    """A user's shell in a folder, with the command installed, and a curl that is written in Python."""
 
     folder: Path
     environment: dict[str, str]
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run one line."""
+        """Run one command line."""
         return subprocess.run(
             ["/bin/sh", "-c", command],
             cwd=self.folder,
@@ -95,7 +95,7 @@ class Shell:
 
 
 def install(folder: Path) -> dict[str, str]:
-    """The commands that the README uses, and the environment that finds them."""
+    """Install the commands that the README uses; returns the environment that finds them."""
     programs = folder / "bin"
     programs.mkdir()
     (programs / "curl.py").write_text(CURL, encoding="utf-8")
@@ -114,7 +114,7 @@ def install(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def served(environment: dict[str, str], server: str = SERVER) -> Iterator[str]:
-    """What the `simulate` of a block prints, on a port that is free, while it runs."""
+    """Run the `simulate` of a block on a free port; yields what it prints."""
     (step,) = steps(server)
     command = re.sub(r"--port \d+", "--port 0", step.command)
     with subprocess.Popen(
@@ -139,7 +139,7 @@ def port(text: str) -> str:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    """A shell after the `export` lines of the README's simulator, in an empty folder."""
+    """A shell in an empty folder, with the variables that the README's simulator prints as `export` lines."""
     environment = install(tmp_path)
     folder = tmp_path / "work"
     folder.mkdir()
@@ -152,7 +152,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 def test_session_prints_what_the_readme_shows(shell: Shell) -> None:
-    """Every command of the README's session, in its order, prints what stands below it; its Python runs."""
+    """Every command of the README's session prints what the README shows below it, and its Python code runs."""
     here = port(shell.environment["AWS_ENDPOINT_URL"])
     (picture,) = steps(PICTURE)
     for step in (picture if step.command == picture.command else step for step in steps(SESSION)):
@@ -164,7 +164,7 @@ def test_session_prints_what_the_readme_shows(shell: Shell) -> None:
 
 
 def test_session_shows_the_main_verbs() -> None:
-    """The session is one: it syncs twice, asks about the past in words and in SQL, and exports."""
+    """The session syncs twice, uses log, query and export, and contains the command of the picture."""
     verbs = [step.command.split()[1] for step in steps(SESSION) if step.command.startswith("image-history")]
     assert verbs.count("sync") == 2
     assert {"log", "query", "export"} <= set(verbs)
@@ -172,7 +172,7 @@ def test_session_shows_the_main_verbs() -> None:
 
 
 def test_crontab_line_appends_one_json_object_a_run(shell: Shell) -> None:
-    """The README's crontab line writes one line of JSON for each run, and nothing to its log when all is well."""
+    """The README's crontab line appends one line of JSON for each run, and its log stays empty without errors."""
     (line,) = re.findall(r"^    17 \* \* \* \* +(.*)$", README, re.MULTILINE)
     command = line.replace("/srv/images", str(shell.folder))
     assert [shell.run(command).returncode for _ in range(2)] == [0, 0]

@@ -1,4 +1,4 @@
-"""The session of docs/session.md is what its commands print, line by line."""
+"""The session in docs/session.md is what its commands print, line by line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ pytestmark = pytest.mark.duckdb
 
 
 def test_recorded_session_is_what_its_commands_print(tmp_path: Path) -> None:
-    """Whole, but for run ids, durations, sizes and the time of the recording."""
+    """The page equals a new recording, except for run ids, durations, sizes and the time of the recording."""
     page = PAGE.read_text(encoding="utf-8")
     assert stable(record(page, tmp_path)) == stable(page)
 
 
 def test_recorded_session_leaves_nothing_out() -> None:
-    """No line stands for others, and no command is without an answer."""
+    """No line of the session is "...", and no block ends with a command that has no output."""
     for block in blocks(PAGE.read_text(encoding="utf-8")):
         lines = block.splitlines()
         assert "..." not in lines

@@ -1,4 +1,4 @@
-"""Wrong input and wrong circumstances: the right exit code, one clear sentence, and nothing half-written."""
+"""Wrong input and wrong circumstances: the right exit code, one clear sentence, and no incomplete file or table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def site(served: ServeWorld) -> Site:
 
 @pytest.fixture
 def synced(served: ServeWorld) -> Site:
-    """The same, read once."""
+    """The same site after one sync."""
 
     def make() -> Site:
         made = served(generate(17, images=3, versions_per_image=5))
@@ -38,7 +38,7 @@ def synced(served: ServeWorld) -> Site:
 
 
 def assert_refused(outcome: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    """The process left with that code and one sentence that holds all the words; no traceback."""
+    """The process exited with that code and one sentence that has all the words, without a traceback."""
     assert outcome.returncode == code, outcome.stderr
     assert outcome.stdout == ""
     last = outcome.stderr.strip().splitlines()[-1]
@@ -50,7 +50,7 @@ def assert_refused(outcome: subprocess.CompletedProcess[str], code: int, *words:
 
 @contextmanager
 def held(path: Path) -> Iterator[int]:
-    """Another process that has the warehouse open for writing, as a DuckDB shell would; its process id."""
+    """Another process that has the warehouse open for writing, like a DuckDB shell; yields its process id."""
     script = f"import duckdb; c = duckdb.connect({str(path)!r}); print('open', flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -64,24 +64,24 @@ def held(path: Path) -> Iterator[int]:
 
 
 def test_sync_without_credentials_says_so(site: Site) -> None:
-    """No credentials: exit 3, and where they could come from."""
+    """Without credentials sync exits with 3 and names a source of credentials."""
     outcome = site.run("sync", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert_refused(outcome, 3, "credentials", "AWS_PROFILE")
     assert not site.config.warehouse.exists()
 
 
 def test_sync_with_an_unknown_key_says_so(site: Site) -> None:
-    """Credentials that AWS doesn't know: exit 3."""
+    """With credentials that AWS does not know, sync exits with 3."""
     assert_refused(site.run("sync", AWS_ACCESS_KEY_ID="AKIANOBODYNOBODYNOBO"), 3, "InvalidClientTokenId")
 
 
 def test_sync_with_an_unknown_profile_names_it(site: Site) -> None:
-    """A profile that is not there: exit 2, with its name."""
+    """With a profile that does not exist, sync exits with 2 and names the profile."""
     assert_refused(site.run("sync", AWS_PROFILE="no-such-profile"), 2, "no-such-profile")
 
 
 def test_sync_with_an_unreachable_endpoint_is_resumable(site: Site) -> None:
-    """Nobody listens: exit 6 after the attempts are used up."""
+    """If no server listens at the endpoint, sync exits with 6 after its last attempt and says to run it again."""
     outcome = site.run(
         "sync",
         AWS_ENDPOINT_URL="http://127.0.0.1:9",
@@ -103,31 +103,31 @@ def test_sync_with_an_unreachable_endpoint_is_resumable(site: Site) -> None:
 def test_sync_with_a_wrong_configuration_names_the_line(
     site: Site, setting: str, words: tuple[str, ...]
 ) -> None:
-    """A wrong configuration: exit 2, with file, line, and what would be right."""
+    """With a wrong configuration sync exits with 2 and names the file, the line and a correct value."""
     (site.folder / "config.yaml").write_text(setting + "\n", encoding="utf-8")
     assert_refused(site.run("sync"), 2, *words)
 
 
 def test_sync_of_unknown_images_says_so(site: Site) -> None:
-    """A glob that matches nothing: exit 2, and no run is recorded."""
+    """If an image pattern matches nothing, sync exits with 2 and makes no warehouse."""
     assert_refused(site.run("sync", "--image", "no-such-image"), 2, "no-such-image")
     assert not site.config.warehouse.exists()
 
 
 def test_sync_into_a_missing_folder_says_so(site: Site) -> None:
-    """A warehouse in a folder that is not there: exit 2, and the folder is not made."""
+    """If the warehouse's folder does not exist, sync exits with 2 and does not create it."""
     missing = site.folder / "missing"
     assert_refused(site.run("sync", "--warehouse", str(missing / "w.duckdb")), 2, str(missing))
     assert not missing.exists()
 
 
 def test_sync_into_a_folder_says_so(site: Site) -> None:
-    """A folder in place of the warehouse file: exit 2."""
+    """If the warehouse's path is a folder, sync exits with 2."""
     assert_refused(site.run("sync", "--warehouse", str(site.folder)), 2, "folder")
 
 
 def test_sync_into_a_file_that_is_not_duckdb_leaves_it_alone(site: Site) -> None:
-    """A file of another kind: exit 2, the file unchanged, and AWS not asked."""
+    """If the warehouse's file is not a DuckDB file, sync exits with 2, leaves it unchanged and lists no image."""
     site.config.warehouse.write_text("not a database\n" * 500, encoding="utf-8")
     before = site.config.warehouse.read_bytes()
     assert_refused(site.run("sync"), 2, "not a DuckDB database")
@@ -137,7 +137,7 @@ def test_sync_into_a_file_that_is_not_duckdb_leaves_it_alone(site: Site) -> None
 
 
 def test_sync_into_another_programs_database_leaves_it_alone(site: Site) -> None:
-    """Somebody else's DuckDB file: exit 2, and no table is added."""
+    """If the file is another program's DuckDB database, sync exits with 2 and adds no table."""
     with duckdb.connect(site.config.warehouse) as connection:
         connection.execute("CREATE TABLE theirs (i INTEGER)").fetchall()
     assert_refused(site.run("sync"), 2, "another program")
@@ -146,7 +146,7 @@ def test_sync_into_another_programs_database_leaves_it_alone(site: Site) -> None
 
 
 def test_sync_into_a_newer_schema_leaves_it_alone(synced: Site) -> None:
-    """A warehouse of a later version: exit 2, upgrade, unchanged."""
+    """If a later version made the warehouse, sync exits with 2, suggests an upgrade and changes nothing."""
     with duckdb.connect(synced.config.warehouse) as connection:
         connection.execute(
             "INSERT INTO schema_migrations SELECT 999, 'future', applied_at, '9.0' FROM schema_migrations LIMIT 1"
@@ -159,7 +159,7 @@ def test_sync_into_a_newer_schema_leaves_it_alone(synced: Site) -> None:
 
 
 def test_row_45_locked_warehouse_keeps_the_rows_for_the_next_sync(synced: Site) -> None:
-    """A warehouse open elsewhere: exit 5 naming the process, rows kept; the next sync loads both runs."""
+    """If another process holds the warehouse, sync exits with 5, names it and keeps its rows for the next sync."""
     synced.simulator.clock.advance(60_000)
     synced.world.create_version(synced.world.truth()[0].image_name)
     with held(synced.config.warehouse) as holder:
@@ -176,7 +176,7 @@ def test_row_45_locked_warehouse_keeps_the_rows_for_the_next_sync(synced: Site) 
 
 
 def test_locked_warehouse_that_is_freed_in_time_is_waited_for(synced: Site) -> None:
-    """A short lock delays the load and nothing else."""
+    """A lock that ends within the lock wait delays the load; the sync exits with 0."""
     with held(synced.config.warehouse):
         process = synced.command("sync", IMAGE_HISTORY_LOCK_WAIT="60s")
         process.until(lambda: synced.calls("ListImageVersions") >= 3)
@@ -185,7 +185,7 @@ def test_locked_warehouse_that_is_freed_in_time_is_waited_for(synced: Site) -> N
 
 
 def test_row_44_second_sync_beside_the_first_leaves_at_once(served: ServeWorld) -> None:
-    """Two syncs on one landing folder: one works, the other exits with 7 and names the first."""
+    """Of two syncs on one landing folder the second exits with 7 and names the process of the first."""
     site = served(generate(17, images=10, versions_per_image=5), Behaviour(latency_ms=400))
     first = site.command("sync", IMAGE_HISTORY_CONCURRENCY="1")
     first.until(lambda: site.calls("ListImages") > 0)
@@ -196,18 +196,18 @@ def test_row_44_second_sync_beside_the_first_leaves_at_once(served: ServeWorld) 
 
 
 def test_unknown_verb_and_option_name_the_nearest(site: Site) -> None:
-    """A slip of the finger: exit 2 and the right name."""
+    """A misspelt verb or option exits with 2 and the message has the right name."""
     assert_refused(site.run("snyc"), 2, "sync")
     assert_refused(site.run("sync", "--ful"), 2, "--full")
 
 
 def test_plain_http_beyond_loopback_is_refused(site: Site) -> None:
-    """An endpoint that would send signatures in the clear: exit 2."""
+    """An http endpoint beyond loopback, which would receive signatures unencrypted, exits with 2."""
     assert_refused(site.run("sync", AWS_ENDPOINT_URL="http://aws.invalid"), 2, "plain http")
 
 
 def test_two_entries_of_one_scope_are_refused(site: Site) -> None:
-    """Two entries that turn out to be the same account and region: exit 2, naming both."""
+    """Two entries of the same account and region exit with 2; the message names that account and region."""
     (site.folder / "config.yaml").write_text(
         "accounts:\n  - {}\n  - {regions: [us-east-1]}\n", encoding="utf-8"
     )
@@ -215,14 +215,14 @@ def test_two_entries_of_one_scope_are_refused(site: Site) -> None:
 
 
 def test_files_are_private_to_their_owner(site: Site) -> None:
-    """The warehouse, the landing folder and everything in them can be read by their owner only."""
+    """Only the owner can read the warehouse, the landing folder and the files in it."""
     site.run("sync")
     for path in (site.config.warehouse, site.config.landing_folder, *site.config.landing_folder.rglob("*")):
         assert re.fullmatch(r"0o[67]00", oct(path.stat().st_mode & 0o777)), path
 
 
 def test_profile_that_leads_elsewhere_stops_its_scope(served: ServeWorld) -> None:
-    """A profile of another account than before: exit 3 and nothing written, unless it is accepted."""
+    """If a profile now belongs to another account, sync exits with 3 and writes nothing, until --accept-account."""
     accounts = ["111122223333", "444455556666"]
     site = served(generate(17, accounts=accounts, images=2, versions_per_image=5))
     (site.folder / "config.yaml").write_text("accounts: [{profile: team}]\n", encoding="utf-8")

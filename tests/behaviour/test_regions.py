@@ -1,4 +1,4 @@
-"""`regions: all`, and the partitions: which regions an account is read in, and where it is asked."""
+"""`regions: all` and partitions: which regions of an account are read, and which endpoints receive the requests."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def described(*names: str) -> Reply:
 
 
 def refused(code: str = "UnauthorizedOperation") -> Reply:
-    """An error of EC2."""
+    """An error answer of EC2."""
     body = f"<Response><Errors><Error><Code>{code}</Code><Message>no</Message></Error></Errors></Response>"
     return Reply(403, body.encode(), XML)
 
@@ -73,7 +73,7 @@ DENIED, KNOWN = refused(), identity()
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Serve an identity and these answers of the two services that know regions."""
+    """Serves an identity, and these answers of account:ListRegions and ec2:DescribeRegions."""
     with ExitStack() as stack:
 
         def serve(lists: Reply, describes: Reply = DENIED, who: Reply = KNOWN) -> Scripted:
@@ -91,18 +91,18 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 
 
 def all_regions(*accounts: Account) -> list[Target]:
-    """What is to be read of these accounts, the default one if none is named."""
+    """The targets of these accounts, or of one default account with `regions: all`."""
     config = Config(accounts=accounts or (Account(regions="all"),), retry=Retry(attempts=1))
     return list(find_targets(config, Stop()))
 
 
 def regions_of(found: list[Target]) -> list[str]:
-    """Their regions, in their order."""
+    """The regions of the targets, in order."""
     return [target.region for target in found]
 
 
 def test_all_regions_are_the_enabled_ones_with_sagemaker(told: Serve) -> None:
-    """A region that isn't enabled, such as an opt-in one, and one without SageMaker are not tried."""
+    """Regions that are not enabled, such as opt-in ones, and regions without SageMaker are not read."""
     server = told(listed("us-east-1", "eu-west-1", "us-new-1"))
     assert "me-central-1" in sagemaker_regions("aws")
     assert regions_of(all_regions()) == ["eu-west-1", "us-east-1"]
@@ -111,13 +111,13 @@ def test_all_regions_are_the_enabled_ones_with_sagemaker(told: Serve) -> None:
 
 @pytest.mark.parametrize("lists", [error("AccessDeniedException"), error("InternalFailure", 500), answer()])
 def test_regions_are_described_where_they_cannot_be_listed(told: Serve, lists: Reply) -> None:
-    """One of the two permissions is enough."""
+    """If account:ListRegions gives no regions, they come from ec2:DescribeRegions: one permission is enough."""
     told(lists, described("us-east-1", "eu-central-1"))
     assert regions_of(all_regions()) == ["eu-central-1", "us-east-1"]
 
 
 def test_account_whose_regions_are_denied_spoils_no_other(told: Serve) -> None:
-    """It is one failed scope that names both permissions; accounts with named regions are read."""
+    """An account whose regions are denied is one failed scope that names both permissions; others are read."""
     told(error("AccessDeniedException"))
     named = Account(profile=None, regions=("eu-west-1",))
     role = Account(role_arn="arn:aws:iam::111122223333:role/reader", regions=("us-east-1",))
@@ -137,14 +137,14 @@ def test_account_whose_regions_are_denied_spoils_no_other(told: Serve) -> None:
 def test_regions_that_are_not_told_are_no_empty_list(
     told: Serve, describes: Reply, kind: type[ConnectorError]
 ) -> None:
-    """An answer without any region, and none at all, leave the account unread instead of finished."""
+    """An answer without regions, and a throttled call, make the account a failed one, not one without regions."""
     told(error("AccessDeniedException"), describes)
     (lost,) = all_regions()
     assert isinstance(lost.fault, kind)
 
 
 def test_account_with_unknown_credentials_is_asked_nothing_else(told: Serve) -> None:
-    """Its regions are not listed when STS says that nobody has these credentials."""
+    """If STS does not know the credentials, the regions of the account are not requested."""
     body = b"<ErrorResponse><Error><Code>InvalidClientTokenId</Code></Error></ErrorResponse>"
     server = told(listed("us-east-1"), who=Reply(403, body, XML))
     (lost,) = all_regions()
@@ -156,7 +156,7 @@ def test_account_with_unknown_credentials_is_asked_nothing_else(told: Serve) -> 
 def test_all_regions_are_those_of_the_partition(
     told: Serve, monkeypatch: pytest.MonkeyPatch, partition: str
 ) -> None:
-    """The identity says which partition it is, whose own STS is asked."""
+    """The identity names the partition: its regions are read, and the STS of that partition is called."""
     there = sagemaker_regions(partition)
     if not there:
         pytest.skip("the oldest botocore that is allowed does not know of it")
@@ -171,7 +171,7 @@ class UnsentError(Exception):
 
 
 def refuse(request: Any, **_: object) -> None:
-    """Send nothing."""
+    """Raise the request's URL instead of sending it."""
     raise UnsentError(request.url)
 
 
@@ -180,7 +180,7 @@ def refuse(request: Any, **_: object) -> None:
 def test_endpoints_are_those_of_the_partition(
     monkeypatch: pytest.MonkeyPatch, partition: str, service: str
 ) -> None:
-    """A role leads to its partition whatever region the environment has; STS is asked in a region."""
+    """A role's endpoints are those of its partition, whatever region the environment has; STS is regional."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAX")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
@@ -208,14 +208,14 @@ def test_endpoints_are_those_of_the_partition(
 
 
 def test_role_and_region_of_different_partitions_are_refused() -> None:
-    """Credentials of one partition are of no use in another."""
+    """A role of one partition with a region of another partition is refused."""
     account = Account(role_arn="arn:aws-cn:iam::111122223333:role/reader", regions=("us-east-1",))
     with pytest.raises(ConfigError, match="partition aws-cn, and region us-east-1 of partition aws"):
         targets([account])
 
 
 def test_all_regions_of_an_unknown_partition_are_refused(told: Serve) -> None:
-    """What this botocore knows nothing of has to be named."""
+    """`regions: all` is refused in a partition that this botocore does not know."""
     told(listed("us-east-1"), who=identity("aws-new"))
     (target,) = all_regions()
     with pytest.raises(ConfigError, match="No region of partition aws-new is known to have SageMaker"):
@@ -223,7 +223,7 @@ def test_all_regions_of_an_unknown_partition_are_refused(told: Serve) -> None:
 
 
 def test_all_regions_from_a_server_that_lists_none(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where account:ListRegions is unknown, as it is to moto, EC2 says which are enabled."""
+    """If the server does not know account:ListRegions, as moto, the enabled regions come from EC2."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     for name, value in cloud.environment.items():
         monkeypatch.setenv(name, value)
@@ -244,7 +244,7 @@ def test_all_regions_from_a_server_that_lists_none(cloud: Cloud, monkeypatch: py
 def test_region_of_the_environment_is_the_clis(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], region: str, source: str
 ) -> None:
-    """AWS_REGION comes before AWS_DEFAULT_REGION, as in version 2 of the AWS CLI, and both before the profile."""
+    """AWS_REGION precedes AWS_DEFAULT_REGION, as in version 2 of the AWS CLI, and both precede the profile."""
     (tmp_path / "config").write_text("[profile mine]\nregion = ap-south-1\n", encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     for name, value in environment.items():
@@ -259,7 +259,7 @@ def test_region_of_the_environment_is_the_clis(
 def test_plan_and_check_say_where_a_region_comes_from(
     told: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Nobody has to guess which variable won."""
+    """`plan` and `check` name the variable that a region comes from."""
     told(answer(Images=[]))
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     config = Config(accounts=(Account(),), warehouse=tmp_path / "w.duckdb", retry=Retry(attempts=1))

@@ -1,4 +1,4 @@
-"""The report of a real warehouse: it says what the warehouse knows, is private and whole, and kept in step."""
+"""The report of a real warehouse: it shows what the warehouse has, is private and complete, and can be published."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ SELECT etl_run_id, strftime(finished_at AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M') FR
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Two regions, failures, deletions with their proof, and aliases of archived versions."""
+    """A warehouse with two regions, failures, deletions with their proof, and aliases of archived versions."""
     with synced(tmp_path_factory.mktemp("reported")) as path:
         yield path
 
 
 def written(warehouse: Path, folder: Path, *options: str) -> str:
-    """The page that the verb writes."""
+    """The page that the verb `report` writes."""
     output = folder / "page.html"
     assert run(["--warehouse", str(warehouse), "report", "--output", str(output), *options]) == 0
     return output.read_text(encoding="utf-8")
 
 
 def section(html: str, name: str) -> list[list[str]]:
-    """The cells of the table of a section, row by row."""
+    """The cells of a section's table, row by row."""
     body = re.search(rf'<section id="{name}">.*?</section>', html, re.DOTALL)
     assert body is not None
     rows = body[0].split("<tbody>")[1].split("</tbody>")[0].split("<tr>")[1:] if "<tbody>" in body[0] else []
@@ -53,7 +53,7 @@ def section(html: str, name: str) -> list[list[str]]:
 
 
 def test_report_tells_what_vanished_and_how_sure_that_is(warehouse: Path, tmp_path: Path) -> None:
-    """Every deletion with the interval in which it happened and its proof in words."""
+    """Each deletion has the interval in which it happened, and its proof in words."""
     html = written(warehouse, tmp_path, "--since", "3650d")
     rows = section(html, "deleted")
     assert {(row[1], int(row[2])) for row in rows} == set(rows_of(warehouse, DELETED))
@@ -65,7 +65,7 @@ def test_report_tells_what_vanished_and_how_sure_that_is(warehouse: Path, tmp_pa
 
 
 def test_report_tells_which_image_has_no_good_version(ask: Desk, tmp_path: Path) -> None:
-    """The one image of which every version failed, with its newest reason."""
+    """The one image of which every version failed is listed, with its newest reason."""
     (row,) = section(written(ask.warehouse, tmp_path), "no-good")
     (known,) = rows_of(ask.warehouse, "SELECT image_name FROM image_versions GROUP BY 1 HAVING NOT bool_or("
                        "image_version_status = 'CREATED' AND etl_deleted_at IS NULL)")  # fmt: skip
@@ -73,7 +73,7 @@ def test_report_tells_which_image_has_no_good_version(ask: Desk, tmp_path: Path)
 
 
 def test_report_of_a_real_release_history(tmp_path: Path) -> None:
-    """A lane for each major version of SageMaker Distribution, the newest first, with the alias that moves."""
+    """Each major version of SageMaker Distribution is a row, the newest first, with the alias that moves."""
     html = released(tmp_path)
     assert [(row[1], row[2], row[7]) for row in section(html, "images")] == [
         ("sagemaker-distribution-4", "33", "latest 33"),
@@ -86,7 +86,7 @@ def test_report_of_a_real_release_history(tmp_path: Path) -> None:
 
 
 def at_the_top(html: str) -> list[tuple[str, str]]:
-    """What stands above all tables: subjects, and what is told of them."""
+    """The entries above all tables: each subject and its text."""
     (top,) = re.findall(r'<section class="brief".*?</section>', html, re.DOTALL)
     assert html.index(top) < html.index("<main>")
     return re.findall(r"<li><b>([^<]*)</b>: ([^<]*)</li>", top)
@@ -95,7 +95,7 @@ def at_the_top(html: str) -> list[tuple[str, str]]:
 def test_report_names_at_its_top_what_vanished_and_how_sure_that_is(
     warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The latest deletions, by name, with interval and proof; what is not there is counted and linked."""
+    """The latest deletions are named at the top with interval and proof; the others are counted and linked."""
     monkeypatch.setattr("image_history.report.brief.MOST_LINES", 1)
     html = written(warehouse, tmp_path, "--since", "3650d")
     told = [(subject, text) for subject, text in at_the_top(html) if ", version" in subject]
@@ -108,7 +108,7 @@ def test_report_names_at_its_top_what_vanished_and_how_sure_that_is(
 
 
 def test_report_names_at_its_top_an_image_without_a_good_version(ask: Desk, tmp_path: Path) -> None:
-    """With the state of its newest version and the reason; deletions that there are not take no room."""
+    """The image is named with its newest version's status and reason; without deletions there is no such entry."""
     html = written(ask.warehouse, tmp_path)
     (row,) = section(html, "no-good")
     why = f"the newest, version {row[3]}, is CREATE_FAILED: no base image"
@@ -117,7 +117,7 @@ def test_report_names_at_its_top_an_image_without_a_good_version(ask: Desk, tmp_
 
 
 def test_report_names_at_its_top_what_was_not_read() -> None:
-    """How many scopes, which ones, and whether it is the list of images or some of them."""
+    """The top counts the scopes that were not read whole, and names their lists of images and some images."""
     told = facts(7)
     nameless = [{**row, "image_name": None} for row in told.unread.rows[:2]]
     unread = replace(told.unread, rows=[*nameless, *told.unread.rows[2:]])
@@ -131,7 +131,7 @@ def test_report_names_at_its_top_what_was_not_read() -> None:
 def test_report_counts_images_without_good_version_beyond_those_it_shows(
     ask: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The figure is that of all images, also where only the latest ones are in the page."""
+    """The figure counts all images, even if the page lists only the latest ones."""
     monkeypatch.setattr("image_history.report.content.MOST_ROWS", 1)
     html = written(ask.warehouse, tmp_path)
     (first,) = section(html, "images")
@@ -145,7 +145,7 @@ def test_report_counts_images_without_good_version_beyond_those_it_shows(
 
 
 def test_report_has_the_figures_of_the_warehouse(warehouse: Path, tmp_path: Path) -> None:
-    """Tiles and tables count what there is; the page bears the newest run and its time, and never the clock's."""
+    """The figures are those of the warehouse; the page has the newest run and its time, and ignores the clock."""
     html = written(warehouse, tmp_path)
     (live, failed), *_ = rows_of(
         warehouse,
@@ -159,7 +159,7 @@ def test_report_has_the_figures_of_the_warehouse(warehouse: Path, tmp_path: Path
 
 
 def test_report_of_a_part_holds_that_part(warehouse: Path, tmp_path: Path) -> None:
-    """--scope and --image choose, in tables, figures and pictures alike, and the page says so."""
+    """--scope and --image limit tables and figures alike, and the page names the limits."""
     html = written(warehouse, tmp_path, "--scope", "*/eu-west-1", "--image", "geo-*")
     assert "us-east-1" not in html
     assert [row[1] for row in section(html, "images")] == ["geo-training"]
@@ -169,7 +169,7 @@ def test_report_of_a_part_holds_that_part(warehouse: Path, tmp_path: Path) -> No
 def test_report_is_private_and_whole(
     warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Mode 0600 whatever the umask, in place of an older one; a folder that is missing is named."""
+    """The file has mode 0600 whatever the umask; if the folder is missing, the verb exits with 2 and says so."""
     before = os.umask(0)
     try:
         written(warehouse, tmp_path)
@@ -184,7 +184,7 @@ def test_report_is_private_and_whole(
 def test_report_on_stdout_is_the_page_alone(
     warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """`--output -` is for pipes."""
+    """With `--output -` stdout has the page and nothing else."""
     html = written(warehouse, tmp_path)
     capfd.readouterr()
     assert run(["--warehouse", str(warehouse), "report", "--output", "-"]) == 0
@@ -194,7 +194,7 @@ def test_report_on_stdout_is_the_page_alone(
 def test_publish_keeps_a_report_in_step(
     warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """An entry of `publish` that ends in .html is the report, written anew each time."""
+    """An entry of `publish` that ends in .html gets the page that the verb `report` writes."""
     config = tmp_path / "config.yaml"
     config.write_text(
         f"warehouse: {warehouse}\npublish: [{{to: wall.html}}, {{to: copy.duckdb}}]\n", encoding="utf-8"
@@ -206,7 +206,7 @@ def test_publish_keeps_a_report_in_step(
 
 
 def test_report_in_s3_is_shown_by_a_browser(warehouse: Path, tmp_path: Path, bucket: Bucket) -> None:
-    """It is one object, with the type of a page."""
+    """The report in S3 is one object with the content type of an HTML page."""
     address = "s3://history/wall/report.html"
     assert run(["--warehouse", str(warehouse), "report", "--output", address]) == 0
     there = bucket.client.get_object(Bucket="history", Key="wall/report.html")
@@ -215,6 +215,6 @@ def test_report_in_s3_is_shown_by_a_browser(warehouse: Path, tmp_path: Path, buc
 
 
 def test_report_needs_a_sync(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Without a warehouse there is nothing to report: exit 2, and what to do."""
+    """Without a warehouse the verb exits with 2 and says to run sync first."""
     assert run(["--warehouse", str(tmp_path / "none.duckdb"), "report"]) == 2
     assert "run image-history sync first" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""Our requests are those of an unmodified client of boto3: the same place, headers and body, signed alike."""
+"""Our requests are those of an unmodified boto3 client: the same URL, headers and body, signed in the same way."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from image_history.aws.sessions import Login
 from image_history.errors import ConnectorError, CredentialsError, ServiceUnavailableError, TransientError
 from tests.behaviour.scripted import Reply, in_turn, scripted
 
-# A client numbers its attempts for AWS; we make each request ourselves. Both have a moment of their own, and so a
-# signature of their own, which tests/loopback works out.
+# boto3 adds headers that count its attempts; our requests have no such attempts. The two requests are signed at
+# different times, so their signatures differ; tests/loopback verifies signatures.
 OF_ATTEMPTS = {"amz-sdk-invocation-id", "amz-sdk-request", "x-amz-date"}
 ENDED = json.dumps(
     {
@@ -70,7 +70,7 @@ PLACES: Mapping[str, tuple[str, Mapping[str, str], str]] = {
 
 
 def told(request: Any) -> tuple[str, str, dict[str, str], bytes]:
-    """What goes out."""
+    """Method, URL, headers and body of a request, without what belongs to a single attempt."""
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
     body = request.body.encode() if isinstance(request.body, str) else request.body
     kept = {name: value for name, value in headers.items() if name not in OF_ATTEMPTS}
@@ -84,7 +84,7 @@ def _text(value: object) -> str:
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Requests that would have gone out, of every client."""
+    """The requests of every client, which are collected instead of sent."""
     sent: list[Any] = []
 
     def send(_: URLLib3Session, request: Any) -> None:
@@ -99,7 +99,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_requests_are_those_of_an_unmodified_client(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wire: list[Any], place: str
 ) -> None:
-    """Each operation goes to the same URL, with the same headers and body, whatever AWS's files say."""
+    """Each operation has the same URL, headers and body as boto3's, whatever AWS's configuration files say."""
     region, environment, profile = PLACES[place]
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -124,7 +124,7 @@ def test_requests_are_those_of_an_unmodified_client(
 
 
 def test_name_of_an_application_appears(monkeypatch: pytest.MonkeyPatch, wire: list[Any]) -> None:
-    """AWS_SDK_UA_APP_ID tells CloudTrail whose requests they are."""
+    """The User-Agent, which CloudTrail records, has the value of AWS_SDK_UA_APP_ID."""
     monkeypatch.setenv("AWS_SDK_UA_APP_ID", "inventory")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
@@ -146,7 +146,7 @@ def test_name_of_an_application_appears(monkeypatch: pytest.MonkeyPatch, wire: l
 def test_broken_source_of_credentials_concerns_its_account_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, told: str
 ) -> None:
-    """Whatever a credential_process does, our error says whose credentials cannot be obtained, and no secret."""
+    """If a credential_process fails, our error names the profile that needs the credentials, and no secret."""
     (tmp_path / "config").write_text(f"[profile mine]\ncredential_process = {program}\n", encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     with pytest.raises((CredentialsError, TransientError), match=told) as raised:
@@ -166,7 +166,7 @@ def test_broken_source_of_credentials_concerns_its_account_only(
 def test_answer_of_a_proxy_is_no_mistake_of_ours(
     monkeypatch: pytest.MonkeyPatch, service: str, operation: str, body: bytes, status: int
 ) -> None:
-    """Whatever stands in for an answer is read or is told as malformed, never as an error of Python's."""
+    """A proxy's answer is decoded or raises a ConnectorError, but never another exception."""
     with scripted(in_turn(Reply(status, body, {"Content-Type": "text/html"}))) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""The verb runs: what the last syncs did, and what one of them could not read."""
+"""The verb `runs`: what the last syncs did, and what one of them could not read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def told(telling: TellWorld) -> Told:
 
 
 def synced(telling: TellWorld) -> Told:
-    """Three syncs: the first one of all, one that changes something, one that may list no versions."""
+    """Three syncs: the first of all, one after changes, and one that is denied ListImageVersions."""
     told = telling(images=3, versions=4)
     told.site.sync()
     told.clock.advance(HOUR_MS)
@@ -44,12 +44,12 @@ def synced(telling: TellWorld) -> Told:
 
 
 def ids(told: Told) -> list[str]:
-    """The runs, the latest first."""
+    """The run ids, the latest first."""
     return [str(row[0]) for row in told.site.ask("SELECT etl_run_id FROM runs ORDER BY finished_at DESC")]
 
 
 def test_runs_tells_what_each_sync_did(told: Told) -> None:
-    """Outcome, with the number of images that were not read whole, time, calls and changes; the latest first."""
+    """Each run has its outcome, unread images, time, calls and changes; the latest run comes first."""
     answered = told("runs")
     assert (answered.code, answered.err) == (0, "")
     header, *lines = [line.split() for line in answered.lines]
@@ -63,13 +63,13 @@ def test_runs_tells_what_each_sync_did(told: Told) -> None:
 
 
 def test_runs_limits_their_number(told: Told) -> None:
-    """--limit keeps the latest."""
+    """--limit keeps the latest runs; --limit 0 exits with 2."""
     assert [row["etl_run_id"] for row in told.rows("runs", "--limit", "2")] == ids(told)[:2]
     assert told("runs", "--limit", "0").code == 2
 
 
 def test_runs_gives_programs_every_column(told: Told) -> None:
-    """JSON has what table runs has, with the sums beside it."""
+    """JSON has all columns of the table `runs`, and the sums."""
     row = told.rows("runs")[0]
     stored = {column for (column, *_) in told.site.ask("DESCRIBE runs")}
     assert stored | {"seconds", "calls", "scopes", "incomplete_streams", "rested"} == set(row)
@@ -81,7 +81,7 @@ def test_runs_gives_programs_every_column(told: Told) -> None:
     "part", [slice(None), slice(None, 28), slice(-8, None)], ids=["whole", "start", "end"]
 )
 def test_run_is_found_by_a_part_of_its_id(told: Told, part: slice) -> None:
-    """Its id, the beginning or the end of it."""
+    """A run is found by its id, and by the start or the end of its id."""
     run_id = ids(told)[1]
     answered = told("runs", run_id[part])
     assert answered.lines == [
@@ -96,7 +96,7 @@ def test_run_is_found_by_a_part_of_its_id(told: Told, part: slice) -> None:
 
 
 def test_run_tells_what_it_could_not_read(told: Told) -> None:
-    """Each image that was denied, with AWS's words; as JSON beside the run's own record."""
+    """Each denied image is listed with AWS's words; JSON has the images beside the run's record."""
     answered = told("runs", ids(told)[0])
     assert answered.lines[5].split() == ["image", "outcome", "why"]
     names = sorted({row.image_name for row in told.site.world.truth()})
@@ -111,7 +111,7 @@ def test_run_tells_what_it_could_not_read(told: Told) -> None:
 
 
 def test_run_tells_of_a_scope_whose_images_were_denied(telling: TellWorld) -> None:
-    """A list of images that could not be read is named, though no image is."""
+    """A list of images that could not be read is listed, although no image is."""
     from tests.behaviour.test_scopes import deny_images_in
 
     told = telling(images=2, versions=2, regions=REGIONS)
@@ -124,14 +124,14 @@ def test_run_tells_of_a_scope_whose_images_were_denied(telling: TellWorld) -> No
 
 @pytest.mark.parametrize("run_id", ["nosuch", ""])
 def test_unknown_run_is_refused(told: Told, run_id: str) -> None:
-    """Exit 2, with the verb that names the runs."""
+    """An unknown run exits with 2 and says that there is no such run."""
     answered = told("runs", run_id)
     assert (answered.code, answered.out) == (2, "")
     assert "There is no run" in answered.err
 
 
 def test_part_that_several_runs_share_is_refused(told: Told) -> None:
-    """The day alone is no run; the answer names some."""
+    """A part of an id that several runs share exits with 2, and the message names some of them."""
     answered = told("runs", "20260921")
     assert answered.code == 2
     assert "Several runs are called 20260921" in answered.err
@@ -139,7 +139,7 @@ def test_part_that_several_runs_share_is_refused(told: Told) -> None:
 
 
 def test_runs_of_a_new_warehouse_says_how_to_begin(telling: TellWorld) -> None:
-    """No run yet is no error; no warehouse is."""
+    """If there is no run yet, `runs` says how to start one; without a warehouse it exits with 2."""
     told = telling()
     assert told("runs").code == 2
     with WarehouseFile(told.site.config.warehouse).writing():
@@ -149,7 +149,7 @@ def test_runs_of_a_new_warehouse_says_how_to_begin(telling: TellWorld) -> None:
 
 
 def test_runs_fits_a_terminal(told: Told) -> None:
-    """80 columns hold the table on a line a run, and the reasons of one run wrapped."""
+    """At 80 columns the table has one line for each run, and the reasons of one run are wrapped."""
     code, screen = on_terminal(told.site.config.warehouse, "runs")
     assert code == 0
     assert_fits(screen, 80)

@@ -1,4 +1,4 @@
-"""The verb schema: every table, view and column with its meaning, without a warehouse and without DuckDB."""
+"""The verb `schema`: every table, view and column with its meaning, without a warehouse and without DuckDB."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ VIEWS = [name.partition("/")[2] for name in names("views")]
 
 
 def printed(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What the verb prints."""
+    """What the verb `schema` prints."""
     assert run(["schema", *arguments]) == 0
     return capfd.readouterr().out
 
 
 @pytest.mark.parametrize("how", ["table", "json", "markdown"])
 def test_schema_is_complete_in_every_format(capfd: pytest.CaptureFixture[str], how: str) -> None:
-    """Each table with its grain, each column with its meaning, each view."""
+    """Each format has every table with its grain, every column with its meaning, and every view."""
     text = printed(capfd, "--format", how)
     for table in TABLES:
         assert table.name in text
@@ -55,7 +55,7 @@ def test_schema_as_json_says_type_null_and_key(capfd: pytest.CaptureFixture[str]
 
 
 def test_schema_of_one_table_is_that_alone(capfd: pytest.CaptureFixture[str]) -> None:
-    """Names choose what is shown."""
+    """With names as arguments, only those tables and views are shown."""
     text = printed(capfd, "runs", "failed_versions")
     assert text.startswith("runs: ")
     assert "failed_versions (view): " in text
@@ -63,7 +63,7 @@ def test_schema_of_one_table_is_that_alone(capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_schema_names_the_nearest_table(capfd: pytest.CaptureFixture[str]) -> None:
-    """An unknown name is exit 2."""
+    """An unknown name exits with 2, and the message has the nearest table."""
     assert run(["schema", "image_version"]) == 2
     assert "the nearest: image_versions" in capfd.readouterr().err
 
@@ -78,7 +78,7 @@ def test_schema_of_the_configuration_is_its_json_schema(
 
 
 def test_schema_loads_nothing_heavy(tmp_path: Path) -> None:
-    """Neither DuckDB nor boto3, Arrow or rich is imported, and no warehouse is looked for."""
+    """`schema` imports neither DuckDB nor boto3, Arrow or rich, and makes no file."""
     heavy = {"boto3", "botocore", "duckdb", "numpy", "pandas", "pyarrow", "rich"}
     script = (
         "import sys; from image_history.cli import run; "

@@ -1,4 +1,4 @@
-"""Several accounts and regions in one sync: each stands for itself, and one that fails spoils nothing else."""
+"""Several accounts and regions in one sync: they are independent, and a failed one does not affect the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def site(served: ServeWorld) -> Site:
 
 
 def deny_images_in(region: str) -> Fault:
-    """A fault by which IAM refuses ListImages in one region."""
+    """A fault that denies ListImages in one region."""
 
     async def fault(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
         if exchange.operation != "ListImages" or exchange.scope is None or exchange.scope.region != region:
@@ -40,7 +40,7 @@ def deny_images_in(region: str) -> Fault:
 
 
 def test_regions_are_synced_side_by_side(site: Site) -> None:
-    """Equal image names in two regions are two streams; the summary has a line for each scope."""
+    """The same image name in two regions is two streams; the summary has a line for each scope."""
     outcome = site.run("sync")
     assert outcome.returncode == 0, outcome.stderr
     site.assert_true()
@@ -50,7 +50,7 @@ def test_regions_are_synced_side_by_side(site: Site) -> None:
 
 
 def test_denied_region_is_recorded_and_spoils_no_other(site: Site) -> None:
-    """One region whose images may not be listed: exit 4, coverage says so, the other region is loaded."""
+    """If one region's images may not be listed, sync exits with 4, records that and loads the other region."""
     site.simulator.fault = deny_images_in("eu-west-1")
     outcome = site.run("sync")
     assert outcome.returncode == 4, outcome.stderr
@@ -68,7 +68,7 @@ def test_denied_region_is_recorded_and_spoils_no_other(site: Site) -> None:
 
 
 def test_chosen_scope_is_the_only_one_that_counts(site: Site) -> None:
-    """With --scope the others are neither loaded nor missed."""
+    """With --scope the other scopes are neither loaded nor counted as missing."""
     site.simulator.fault = deny_images_in("eu-west-1")
     outcome = site.run("sync", "--scope", "111122223333/us-east-1")
     assert outcome.returncode == 0, outcome.stderr
@@ -76,7 +76,7 @@ def test_chosen_scope_is_the_only_one_that_counts(site: Site) -> None:
 
 
 def test_chosen_scope_that_is_denied_says_so(site: Site) -> None:
-    """A scope that is configured and cannot be read is no mistake of the command line."""
+    """A configured scope that is denied exits with 3 and names the permission; an unknown scope exits with 2."""
     site.simulator.fault = deny_images_in("eu-west-1")
     outcome = site.run("sync", "--scope", "111122223333/eu-west-1")
     assert outcome.returncode == 3
@@ -87,7 +87,7 @@ def test_chosen_scope_that_is_denied_says_so(site: Site) -> None:
 
 
 def test_region_that_vanishes_deletes_nothing(site: Site) -> None:
-    """What a region lacked because it could not be read stays as it was."""
+    """If a region could not be read, its stored rows stay as they were."""
     site.run("sync")
     before = site.stored()
     site.simulator.fault = deny_images_in("us-east-1")

@@ -1,4 +1,4 @@
-"""One session an account: how often STS is asked for many regions, and what happens when credentials end."""
+"""One session per account: how many requests to STS many regions cause, and what happens when credentials expire."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def identity(account_id: str) -> Reply:
 
 
 def lent(number: int, expires: datetime) -> Reply:
-    """The answer to AssumeRole number such."""
+    """The answer to the AssumeRole request of that number."""
     body = (
         f"<R><AssumeRoleResult><Credentials><AccessKeyId>ASIALENT{number}</AccessKeyId><SecretAccessKey>s"
         f"</SecretAccessKey><SessionToken>t{number}</SessionToken><Expiration>{expires:%Y-%m-%dT%H:%M:%SZ}"
@@ -53,7 +53,7 @@ def lent(number: int, expires: datetime) -> Reply:
 
 
 class Lender:
-    """An STS and a SageMaker. `expires` is when the first lent credentials say that they end; `ended` really have."""
+    """An STS and a SageMaker. The first lent credentials expire at `expires`; the keys in `ended` have expired."""
 
     def __init__(
         self, expires: datetime = NEVER, who: tuple[Reply, ...] = (identity("111122223333"),)
@@ -77,7 +77,7 @@ class Lender:
 
     @staticmethod
     def key_of(request: Request) -> str:
-        """The access key that signed."""
+        """The access key that signed the request."""
         return request.headers["authorization"].partition("Credential=")[2].partition("/")[0]
 
 
@@ -86,7 +86,7 @@ Serve = Callable[[Lender], Scripted]
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Start a lender that is used by the environment."""
+    """Starts the server of a lender; the environment leads to it."""
     with ExitStack() as stack:
 
         def start(lender: Lender) -> Scripted:
@@ -99,7 +99,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 
 
 def in_all(apis: list[ImageApi]) -> None:
-    """One call in each region, all at the same time."""
+    """Make one call in each region, all at the same time."""
     start = threading.Barrier(len(apis))
 
     def call(api: ImageApi) -> None:
@@ -126,7 +126,7 @@ def account_calls(login: Login, *, attempts: int = 1, call_seconds: float = 5) -
 
 
 def test_account_of_many_regions_is_one_session(serve: Serve) -> None:
-    """Its regions are opened at the same time: one role is assumed, and one identity asked for."""
+    """If all regions of an account open at the same time, there is one AssumeRole and one GetCallerIdentity."""
     lender = Lender()
     serve(lender)
     wanted = targets([Account(role_arn=ROLE, regions=REGIONS)])
@@ -137,7 +137,7 @@ def test_account_of_many_regions_is_one_session(serve: Serve) -> None:
 
 
 def test_credentials_that_end_are_renewed_once_for_all_regions(serve: Serve) -> None:
-    """Every region meets the refusal at the same time; one role is assumed anew, and every call is answered."""
+    """If credentials expire for all regions together, the role is assumed once more and every call succeeds."""
     lender = Lender()
     server = serve(lender)
     clients = apis(Login(Access(role_arn=ROLE), "us-east-1"))
@@ -151,7 +151,7 @@ def test_credentials_that_end_are_renewed_once_for_all_regions(serve: Serve) -> 
 
 
 def test_credentials_about_to_end_are_renewed_before(serve: Serve) -> None:
-    """The role is assumed again some minutes ahead: no request is refused, in no region."""
+    """The role is assumed again some minutes before the credentials expire, so that no request is refused."""
     lender = Lender(expires=datetime.now(UTC) + timedelta(minutes=5))
     server = serve(lender)
     clients = apis(Login(Access(role_arn=ROLE), "us-east-1"))
@@ -164,7 +164,7 @@ def test_credentials_about_to_end_are_renewed_before(serve: Serve) -> None:
 def test_roles_share_the_session_of_their_source(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The program that provides the source's credentials is started once for all accounts."""
+    """For all accounts the program that provides their source profile's credentials runs once."""
     lender = Lender()
     serve(lender)
     told = '{"Version": 1, "AccessKeyId": "AKIASOURCE", "SecretAccessKey": "s"}'
@@ -191,7 +191,7 @@ def api_of(target: Target, callers: Callers) -> ImageApi:
 
 
 def test_identity_is_asked_for_again_when_sts_fails(serve: Serve) -> None:
-    """One bad moment of STS doesn't cost the account its name."""
+    """If STS fails once, the identity is requested again."""
     lender = Lender(who=(Reply(500, b"", XML), identity("111122223333")))
     serve(lender)
     told = account_calls(Login(Access(), "us-east-1"), attempts=3).identity()
@@ -200,7 +200,7 @@ def test_identity_is_asked_for_again_when_sts_fails(serve: Serve) -> None:
 
 
 def test_identity_is_waited_for_as_long_as_a_call_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An STS that begins an answer and never ends it counts as out of reach."""
+    """If STS does not complete its answer within the time of a call, the identity is unknown."""
     done = threading.Event()
 
     def trickle(_: Request) -> Iterator[bytes]:
@@ -216,21 +216,21 @@ def test_identity_is_waited_for_as_long_as_a_call_may_take(monkeypatch: pytest.M
 
 
 def test_account_of_a_role_is_known_where_sts_denies_the_question(serve: Serve) -> None:
-    """Whoever holds credentials of the role is in its account."""
+    """If STS denies the request, the account of a role is the one in its ARN."""
     denied = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
     serve(Lender(who=(Reply(403, denied, XML),)))
     assert account_calls(Login(Access(role_arn=ROLE))).identity() == Identity("111122223333", "aws")
 
 
 def test_role_that_leads_to_another_account_is_refused(serve: Serve) -> None:
-    """The account is in the role's ARN, and is held against what STS says."""
+    """If STS names another account than the role's ARN, the role is refused."""
     serve(Lender(who=(identity("999988887777"),)))
     with pytest.raises(CredentialsError, match="leads to account 999988887777 instead of its own"):
         account_calls(Login(Access(role_arn=ROLE))).identity()
 
 
 def test_refused_credentials_are_asked_about_once(serve: Serve) -> None:
-    """Five regions of an account that STS doesn't know are five failed scopes after one question."""
+    """If STS does not know the credentials, five regions fail after one request."""
     unknown = b"<ErrorResponse><Error><Code>InvalidClientTokenId</Code></Error></ErrorResponse>"
     lender = Lender(who=(Reply(403, unknown, XML),))
     serve(lender)
@@ -244,7 +244,7 @@ def test_refused_credentials_are_asked_about_once(serve: Serve) -> None:
 def test_profiles_share_clients_unless_their_settings_differ(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Keys make no other client, anything else that a profile says does; and no session reads a model again."""
+    """Profiles with other keys share a client, those with other settings do not; no model is read again."""
     keys = "aws_access_key_id = AKIA{0}\naws_secret_access_key = x\n"
     lines = {"one": "", "two": "", "fips": "use_fips_endpoint = true\n"}
     text = "".join(f"[profile {name}]\n{keys.format(name)}{line}" for name, line in lines.items())
@@ -261,7 +261,7 @@ def test_profiles_share_clients_unless_their_settings_differ(
 
 
 def counting(parsed: Counter[str], parse: Callable[[str], object]) -> Callable[[str], object]:
-    """A parser of AWS's files that counts how often it parses each."""
+    """A parser of AWS's files that counts how often each file is parsed."""
 
     def counted(path: str) -> object:
         parsed[path] += 1
@@ -274,7 +274,7 @@ def counting(parsed: Counter[str], parse: Callable[[str], object]) -> Callable[[
 def test_profiles_are_parsed_once_however_many_accounts_there_are(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
-    """Each parsed all of them to find its own; they are parsed again once credentials were renewed."""
+    """AWS's files are parsed once for all accounts, and once more after credentials are renewed."""
     names = [f"p{number}" for number in range(20)]
     section = "profile {0}" if variable == "AWS_CONFIG_FILE" else "{0}"
     text = f"[{section}]\naws_access_key_id = AKIA{{0}}\naws_secret_access_key = x\n"
@@ -300,7 +300,7 @@ def test_profiles_are_parsed_once_however_many_accounts_there_are(
 def test_regions_behind_one_address_share_a_connection(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, shared: bool
 ) -> None:
-    """AWS's own endpoints are one a region, a proxy of the user's may be one for all."""
+    """Regions share a connection if the user's proxy is the endpoint of all; AWS has one endpoint for each region."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAX")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -319,7 +319,7 @@ def test_regions_behind_one_address_share_a_connection(
 def test_keys_that_another_program_replaces_count_for_accounts_that_are_opened_later(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
-    """AWS may refuse the old ones without saying that they have expired, so nothing would renew them."""
+    """If another program replaces the keys in AWS's file, an account that opens later uses the new keys."""
     section = "profile {0}" if variable == "AWS_CONFIG_FILE" else "{0}"
     text = f"[{section}]\naws_access_key_id = AKIA{{1}}{{0}}\naws_secret_access_key = x\n"
     path = tmp_path / "file"
@@ -361,7 +361,7 @@ def test_replaced_profiles_with_a_role_count_for_accounts_that_are_opened_later(
 def test_handlers_of_an_initializer_run_as_often_with_many_accounts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """An initializer registers them for each session; it may also take a provider away."""
+    """A handler that an initializer registers for each session runs equally often for every account."""
     heard: list[str] = []
 
     def hear(**_: object) -> None:
@@ -396,7 +396,7 @@ def test_handlers_of_an_initializer_run_as_often_with_many_accounts(
 def test_accounts_that_share_a_client_sign_with_their_own_keys(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """However their calls interleave, each is signed with the keys of the account that it is for."""
+    """Calls of accounts that share a client are signed with the keys of their own account, in any order."""
     names = ("one", "two", "three")
     profile = "[profile {0}]\naws_access_key_id = AKIA{0}\naws_secret_access_key = x\n"
     (tmp_path / "config").write_text("".join(map(profile.format, names)))

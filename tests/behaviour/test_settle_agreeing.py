@@ -1,4 +1,4 @@
-"""Which listings have all that the reading before had: sql/settle/agreeing.sql, on rows made for it."""
+"""Which streams have every number of the reading before: sql/settle/agreeing.sql on hand-made rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TWICE: Row = {"readings": 2, "comparable": True}
 
 
 def agreeing(rows: Rows, numbers: dict[int, tuple[int, ...]], *listed: Row) -> list[dict[str, object]]:
-    """The streams that agree; `numbers` are those that each reading of the first one has landed."""
+    """The streams that agree; `numbers` has the numbers that each reading of the first stream has landed."""
     rows.listed(*listed)
     landed = ((reading, version) for reading, versions in numbers.items() for version in versions)
     rows.given(
@@ -40,7 +40,7 @@ def agreeing(rows: Rows, numbers: dict[int, tuple[int, ...]], *listed: Row) -> l
 def test_reading_agrees_that_has_every_number_of_the_one_before(
     rows: Rows, listing: str, numbers: dict[int, tuple[int, ...]], agrees: bool
 ) -> None:
-    """It may have more; two empty ones agree."""
+    """A reading agrees if it has every number of the one before; it may have more, and two empty ones agree."""
     assert agreeing(rows, numbers, {**TWICE, "listing": listing}) == ([STREAM] if agrees else [])
 
 
@@ -55,7 +55,7 @@ def test_reading_agrees_that_has_every_number_of_the_one_before(
 def test_only_the_last_two_readings_are_compared(
     rows: Rows, numbers: dict[int, tuple[int, ...]], agrees: bool
 ) -> None:
-    """What an earlier one had besides was gone already."""
+    """Only the reading before counts: a number that only an earlier reading had may be missing."""
     assert agreeing(rows, numbers, {**TWICE, "readings": 3}) == ([STREAM] if agrees else [])
 
 
@@ -63,25 +63,25 @@ def test_only_the_last_two_readings_are_compared(
     "mark", [{"readings": 1}, {"readings": 2, "comparable": False}], ids=["first", "broken-off"]
 )
 def test_reading_without_one_before_that_ended_agrees_with_none(rows: Rows, mark: Row) -> None:
-    """The first one, and one after a reading that was broken off or was of another request."""
+    """A stream does not agree at its first reading, nor if the reading before broke off or was of another request."""
     assert agreeing(rows, {1: (1,), 2: (1,)}, mark) == []
 
 
 def test_image_that_aws_no_longer_knows_agrees_with_nothing(rows: Rows) -> None:
-    """That was no reading to its end."""
+    """An image that AWS no longer knows does not agree, because its listing was not read to its end."""
     assert agreeing(rows, {1: (1,), 2: (1,)}, {**TWICE, "missing": True}) == []
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_streams_with_one_name_agree_apart(rows: Rows, where: Row) -> None:
-    """What one lacks the other need not have."""
+    """The numbers of another stream do not count: each stream is compared with its own reading before."""
     numbers = {1: (1, 2), 2: (1,)}
     assert agreeing(rows, numbers, {**TWICE, **where}, TWICE) == [STREAM]
     assert agreeing(rows, numbers, TWICE, {**TWICE, **where}) == [{**STREAM, **where}]
 
 
 def test_live_versions_of_a_scope_are_those_of_its_streams(rows: Rows) -> None:
-    """What the mass-delete breaker measures against: each account and region for itself."""
+    """The live versions of a scope, against which the mass-delete breaker measures, are the sum of its streams."""
     rows.stored(
         "streams",
         {"image_name": "a", "live_versions": 3},

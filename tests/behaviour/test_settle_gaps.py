@@ -1,4 +1,4 @@
-"""Of which version numbers nothing is known: sql/settle/gaps.sql, on rows made for it."""
+"""Version numbers of which nothing is known: sql/settle/gaps.sql on hand-made rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["rows"]
 pytestmark = pytest.mark.duckdb
 
 FULL, NEWEST = {"listing": "full"}, {"listing": "incremental"}
-# What is known of a stream that has no unexplained number, from its first to its highest one.
+# A stream without an unexplained number between its first and its highest number.
 WHOLE: Row = {"first_version_seen": 3, "highest_version": 6, "unexplained": 0}
 
 
@@ -50,12 +50,12 @@ def gaps(rows: Rows, numbers: Sequence[Row], *listed: Row) -> list[tuple[int, in
 def test_gap_is_between_two_numbers(
     rows: Rows, listing: Row, numbers: list[int], expected: list[tuple[int, int]]
 ) -> None:
-    """What is before the first number and after the highest is none."""
+    """A gap lies between two known numbers; numbers before the first or after the highest are no gap."""
     assert gaps(rows, landed(*numbers), listing) == expected
 
 
 def test_number_is_known_by_what_was_landed_is_stored_or_is_absent(rows: Rows) -> None:
-    """Each alone, though it is deleted by now, and in whatever reading it was landed."""
+    """A number that was landed in any reading, is stored (even as deleted) or is proved absent is in no gap."""
     rows.stored("image_versions", {"version": 2}, {"version": 3, "etl_deleted_at": 40})
     rows.stored("absent_versions", absent(5, 7))
     numbers = [*landed(1, 4, 10), *landed(1, 8, etl_reading=2)]
@@ -64,7 +64,7 @@ def test_number_is_known_by_what_was_landed_is_stored_or_is_absent(rows: Rows) -
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_streams_with_one_name_have_their_own_gaps(rows: Rows, where: Row) -> None:
-    """What is known elsewhere explains nothing here."""
+    """What is known of another stream's numbers explains no gap of this one."""
     rows.stored("image_versions", {**where, "version": 2})
     rows.stored("absent_versions", {**where, **absent(3, 3)})
     rows.stored("streams", {**where, **WHOLE, "first_version_seen": 2})
@@ -86,7 +86,7 @@ def test_streams_with_one_name_have_their_own_gaps(rows: Rows, where: Row) -> No
 def test_earlier_life_of_the_image_explains_nothing(
     rows: Rows, known: str, began: int | None, expected: list[tuple[int, int]]
 ) -> None:
-    """What was created in the instant in which the present one began is of this one."""
+    """A version older than the image's present life explains no gap; one created at the start of that life does."""
     numbers = landed(1, 3, creation_time=50)
     if known == "stored":
         rows.stored("image_versions", {"version": 2, "creation_time": 10})
@@ -97,7 +97,7 @@ def test_earlier_life_of_the_image_explains_nothing(
 
 @pytest.mark.parametrize("known", ["landed", "stored"])
 def test_gaps_begin_with_the_present_life(rows: Rows, known: str) -> None:
-    """What came before its first number is nothing to it."""
+    """Gaps begin at the first number of the image's present life; numbers of an earlier life do not count."""
     numbers = landed(5, 7, creation_time=50)
     if known == "stored":
         rows.stored("image_versions", {"version": 1})
@@ -113,7 +113,7 @@ def test_gaps_begin_with_the_present_life(rows: Rows, known: str) -> None:
 def test_absence_counts_for_the_image_in_which_it_was_proved(
     rows: Rows, then: int | None, now: int | None, explained: bool
 ) -> None:
-    """An image that was made again counts anew."""
+    """An absence counts only for the creation of the image for which it was proved, not for a recreated image."""
     rows.stored("absent_versions", absent(2, 2, image_created_at=then))
     found = gaps(rows, landed(1, 3), {**FULL, "image_created_at": now})
     assert found == ([] if explained else [(2, 2)])
@@ -137,7 +137,7 @@ def test_absence_counts_for_the_image_in_which_it_was_proved(
 def test_stream_without_an_unexplained_number_is_known_as_a_whole(
     rows: Rows, numbers: list[int], expected: list[tuple[int, int]]
 ) -> None:
-    """From its first to its highest number: its versions are not looked at."""
+    """If a stream has no unexplained number, its range counts as known without reading its stored versions."""
     rows.stored("streams", WHOLE)
     assert gaps(rows, landed(*numbers), NEWEST) == expected
 
@@ -153,7 +153,7 @@ def test_stream_without_an_unexplained_number_is_known_as_a_whole(
 def test_stream_that_is_not_known_as_a_whole_is_looked_at_number_by_number(
     rows: Rows, stream: Row, listing: Row
 ) -> None:
-    """Those that are stored and those that were landed."""
+    """A stream that was listed in full or may have unexplained numbers is compared number by number."""
     rows.stored("streams", stream)
     rows.stored("image_versions", {"version": 3}, {"version": 6})
     assert gaps(rows, landed(8), listing) == [(4, 5), (7, 7)]
@@ -161,13 +161,13 @@ def test_stream_that_is_not_known_as_a_whole_is_looked_at_number_by_number(
 
 
 def test_stream_without_a_number_is_known_by_what_was_landed(rows: Rows) -> None:
-    """As of an image whose versions are all of an earlier life: none of them is unexplained."""
+    """A stream without a known range has the gaps of its landed numbers, although it has no unexplained number."""
     rows.stored("streams", {"first_version_seen": None, "highest_version": None, "unexplained": 0})
     assert gaps(rows, landed(1, 3), NEWEST) == [(2, 2)]
 
 
 def test_nothing_is_looked_for_where_no_number_is_new(rows: Rows) -> None:
-    """Even if an absence was proved apart from what is known as a whole, and others are looked at beside it."""
+    """A listing without a new number has no gap, even beside an absence outside its range and other listings."""
     rows.stored("streams", WHOLE)
     rows.stored("absent_versions", absent(1, 1))
     rows.stored("image_versions", *({"version": version} for version in (3, 4, 5, 6)))
@@ -177,5 +177,5 @@ def test_nothing_is_looked_for_where_no_number_is_new(rows: Rows) -> None:
 
 
 def test_image_that_aws_no_longer_knows_has_no_gaps(rows: Rows) -> None:
-    """Whatever was landed of it before."""
+    """An image that AWS no longer knows has no gaps, whatever was landed of it before."""
     assert gaps(rows, landed(1, 3), {**FULL, "missing": True}) == []

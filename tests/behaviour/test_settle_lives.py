@@ -1,4 +1,4 @@
-"""What a listing must know of the life of its image: sql/settle/lives.sql, on rows made for it."""
+"""What a listing must know of the lives of its image: sql/settle/lives.sql on hand-made rows."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ STREAM = {"account_id": ACCOUNT, "region": REGION, "image_name": "base"}
 
 
 def milliseconds(seconds: int) -> int:
-    """An instant as findings have it."""
+    """An instant in UTC epoch milliseconds, as findings have it."""
     return round(instant(seconds).timestamp() * 1000)
 
 
 def recreated(seconds: int, **where: object) -> Row:
-    """An image that was made again."""
+    """The result for an image that was recreated."""
     return {**STREAM, **where, "recreated_ms": milliseconds(seconds), "lives": 0, "known_until_ms": None}
 
 
 def gone(lives: int, until: int | None, **where: object) -> Row:
-    """An image that AWS no longer knows, with the newest that is known of it."""
+    """The result for an image that AWS no longer knows, with the newest creation that is known of it."""
     known_until = None if until is None else milliseconds(until)
     return {**STREAM, **where, "recreated_ms": None, "lives": lives, "known_until_ms": known_until}
 
 
 def lives(rows: Rows, *listed: Row, landed: tuple[Row, ...] = ()) -> list[Row]:
-    """What is known of the lives of the listed images."""
+    """The results for the listed images."""
     rows.listed(*listed)
     rows.given("landed_numbers", *landed)
     return [*rows.asked("settle/lives")]
@@ -45,20 +45,20 @@ def lives(rows: Rows, *listed: Row, landed: tuple[Row, ...] = ()) -> list[Row]:
 def test_image_was_made_again_if_live_versions_are_older(
     rows: Rows, began: int | None, expected: list[Row]
 ) -> None:
-    """Than its present life; one that began with it is of this one."""
+    """An image was recreated if live versions are older than its present life; versions as old as it are its own."""
     rows.stored("image_versions", {"version": 1, "creation_time": 10}, {"version": 2, "creation_time": 30})
     assert lives(rows, {**FULL, "life_began_at": began}) == expected
 
 
 def test_deleted_versions_do_not_tell_that_an_image_was_made_again(rows: Rows) -> None:
-    """They are of an earlier life that ended."""
+    """Deleted versions do not show that an image was recreated: they belong to an earlier life, which has ended."""
     deleted: Row = {"version": 1, "creation_time": 10, "etl_deleted_at": 15}
     rows.stored("image_versions", deleted, {"version": 2, "creation_time": 30})
     assert lives(rows, {**FULL, "life_began_at": 20}) == []
 
 
 def test_only_a_full_listing_tells_that_an_image_was_made_again(rows: Rows) -> None:
-    """Which shows all that the image has."""
+    """Only a full listing, which has all versions, shows that an image was recreated."""
     rows.stored("image_versions", {})
     beside: Row = {**FULL, "image_name": "other"}
     assert lives(rows, {**NEWEST, "life_began_at": 20}, beside) == []
@@ -73,7 +73,7 @@ def test_only_a_full_listing_tells_that_an_image_was_made_again(rows: Rows) -> N
 def test_image_that_is_gone_ends_all_that_is_known_of_it(
     rows: Rows, listing: Row, image: int, stored: int, landed: int
 ) -> None:
-    """Up to the newest creation, be it its own, that of a stored version, or of one that was landed; deleted too."""
+    """The newest known creation is that of the image, of a stored version, even a deleted one, or of a landed one."""
     dead: Row = {"version": 2, "creation_time": stored, "etl_deleted_at": 80}
     rows.stored("image_versions", {"version": 1}, dead, {"version": 3, "creation_time": 20})
     mark: Row = {**listing, "missing": True, "image_created_at": image}
@@ -82,13 +82,13 @@ def test_image_that_is_gone_ends_all_that_is_known_of_it(
 
 
 def test_image_that_is_gone_without_a_stored_version(rows: Rows) -> None:
-    """No version lives; if nothing at all is known of it, no creation is."""
+    """Without stored versions no live version ends; if nothing is known of the image, no creation is known."""
     assert lives(rows, {**FULL, "missing": True, "image_created_at": 15}) == [gone(0, 15)]
     assert lives(rows, {**FULL, "missing": True}) == [gone(0, None)]
 
 
 def test_image_that_is_gone_was_not_made_again(rows: Rows) -> None:
-    """Though live versions are older than its last life: they end with it."""
+    """An image that is gone does not count as recreated, although live versions are older than its last life."""
     rows.stored("image_versions", {})
     mark: Row = {**FULL, "missing": True, "image_created_at": 50, "life_began_at": 50}
     assert lives(rows, mark) == [gone(1, 50)]
@@ -96,7 +96,7 @@ def test_image_that_is_gone_was_not_made_again(rows: Rows) -> None:
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_images_with_one_name_have_their_own_lives(rows: Rows, where: Row) -> None:
-    """What is stored or was landed elsewhere is of another image."""
+    """Versions that are stored or were landed for another stream do not count for this one."""
     rows.stored("image_versions", {**where, "creation_time": 10})
     rows.stored("image_versions", {"version": 1, "creation_time": 40}, {"version": 2, "creation_time": 45})
     found = lives(

@@ -1,4 +1,4 @@
-"""Which live versions a listing lacks: sql/settle/missing.sql, on rows made for it."""
+"""Which live versions a listing lacks: sql/settle/missing.sql on hand-made rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FULL, NEWEST = {"listing": "full"}, {"listing": "incremental"}
 
 
 def milliseconds(seconds: int) -> int:
-    """An instant as suspects have it."""
+    """An instant in UTC epoch milliseconds, as suspects have it."""
     return round(instant(seconds).timestamp() * 1000)
 
 
@@ -33,7 +33,7 @@ def missing(rows: Rows, numbers: Sequence[Row], *listed: Row) -> list[tuple[int,
 
 
 def test_full_listing_lacks_what_is_stored_as_live(rows: Rows) -> None:
-    """What it has landed it does not lack; what was deleted before it may lack."""
+    """A full listing lacks the stored live versions that it has not landed; stored deleted ones are not missing."""
     rows.stored("image_versions", {"version": 1}, {"version": 2}, {"version": 3, "etl_deleted_at": 40})
     rows.listed(FULL)
     rows.given("landed_numbers", *landed(1))
@@ -50,14 +50,14 @@ def test_full_listing_lacks_what_is_stored_as_live(rows: Rows) -> None:
 
 
 def test_incremental_listing_may_lack_what_is_stored(rows: Rows) -> None:
-    """It ends where nothing is new."""
+    """An incremental listing may lack stored versions, because it ends at unchanged ones."""
     rows.stored("image_versions", {"version": 1}, {"version": 2})
     assert missing(rows, landed(2), NEWEST) == []
 
 
 @pytest.mark.parametrize("listing", [FULL, NEWEST], ids=lambda listing: listing["listing"])
 def test_listing_lacks_what_an_earlier_reading_has_landed(rows: Rows, listing: Row) -> None:
-    """Any of them; only the last reading says what is there."""
+    """The last reading lacks every version that any earlier reading has landed and it has not."""
     first, second, third = landed(1, 2, 4), landed(2, 3, 4, etl_reading=2), landed(4, etl_reading=3)
     found = missing(rows, [*first, *second, *third], {**listing, "readings": 3})
     assert found == [(1, False), (2, False), (3, False)]
@@ -65,7 +65,7 @@ def test_listing_lacks_what_an_earlier_reading_has_landed(rows: Rows, listing: R
 
 @pytest.mark.parametrize("listing", [FULL, NEWEST], ids=lambda listing: listing["listing"])
 def test_listing_of_one_reading_lacks_nothing_that_it_has(rows: Rows, listing: Row) -> None:
-    """For there is nothing to hold it against."""
+    """A single reading cannot lack what it has landed, because there is no reading to compare it with."""
     assert missing(rows, landed(1, 2), listing) == []
 
 
@@ -73,7 +73,7 @@ def test_listing_of_one_reading_lacks_nothing_that_it_has(rows: Rows, listing: R
     ("in_store", "in_landing", "newest"), [(10, 15, 15), (15, 10, 15)], ids=["landed", "stored"]
 )
 def test_suspect_is_of_its_newest_life(rows: Rows, in_store: int, in_landing: int, newest: int) -> None:
-    """It is stored if any life of it is."""
+    """A suspect has the creation time of its newest life; it counts as stored if any of its lives is stored."""
     rows.stored("image_versions", {"creation_time": in_store})
     rows.listed({**FULL, "readings": 2})
     rows.given("landed_numbers", *landed(1, creation_time=in_landing))
@@ -90,7 +90,7 @@ def test_suspect_is_of_its_newest_life(rows: Rows, in_store: int, in_landing: in
 def test_what_is_older_than_its_image_is_no_suspect(
     rows: Rows, known: str, began: int | None, is_suspect: bool
 ) -> None:
-    """What was created in the instant in which the present life of the image began is."""
+    """A version older than its image's present life is no suspect; one created at the start of that life is."""
     if known == "stored":
         rows.stored("image_versions", {"creation_time": 10})
     numbers = landed(1, creation_time=10) if known == "landed" else []
@@ -99,14 +99,14 @@ def test_what_is_older_than_its_image_is_no_suspect(
 
 
 def test_image_that_aws_no_longer_knows_has_no_suspects(rows: Rows) -> None:
-    """It ended as a whole."""
+    """An image that AWS no longer knows has no suspects, because it ended with all its versions."""
     rows.stored("image_versions", {})
     assert missing(rows, landed(2), {**FULL, "readings": 2, "missing": True}) == []
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_streams_with_one_name_have_their_own_suspects(rows: Rows, where: Row) -> None:
-    """What is there elsewhere is not there here; suspects are sorted."""
+    """A version that another stream has is still missing in this one; suspects are sorted."""
     rows.stored("image_versions", {"version": 3}, {"version": 1}, {**where, "version": 2})
     rows.listed({**FULL, **where, "readings": 2}, FULL)
     here = [{"place": 2, "version": 3, "creation_time": 10}]

@@ -1,4 +1,4 @@
-"""Whose details are due, and in which order they are asked for: sql/settle/owed.sql, on rows made for it."""
+"""Which versions' details are due, and in which order: sql/settle/owed.sql on hand-made rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SCOPES = [
 
 @dataclass(frozen=True)
 class Run:
-    """What a run holds when it asks whose details are due: it listed the image `base`, a minute ago at most."""
+    """The inputs of the statement; by default they are those of a run that has listed the image `base`."""
 
     listed: Sequence[Row] = ({},)
     resting: Sequence[Row] = ()
@@ -49,7 +49,7 @@ class Run:
     now: int = NOW
 
     def asks(self, rows: Rows) -> list[dict[str, Any]]:
-        """Whose details are due, in their order."""
+        """The rows of the versions whose details are due, in their order."""
         images = rows.images(*self.resting)
         rows.given("listed", *self.listed)
         rows.given("changed", *self.changed)
@@ -66,7 +66,7 @@ class Run:
         return [(row["version"], _calls(row)) for row in self.asks(rows)]
 
     def order(self, rows: Rows) -> list[tuple[str, int]]:
-        """Whose details are due: image and version, in their order."""
+        """Image and version of the details that are due, in their order."""
         return [(row["image_name"], row["version"]) for row in self.asks(rows)]
 
 
@@ -76,7 +76,7 @@ def _calls(row: Row) -> str:
 
 
 def test_version_that_was_never_answered_for_is_due(rows: Rows) -> None:
-    """In the state that is stored: its times are those of the answers that are waited for."""
+    """A version without an answer is due for both calls; the row has the times of its stored state."""
     rows.stored("image_versions", {"version": 7})
     assert Run().asks(rows) == [
         {
@@ -104,7 +104,7 @@ def test_version_that_was_never_answered_for_is_due(rows: Rows) -> None:
 def test_call_that_was_answered_lately_is_not_due(
     rows: Rows, answered: Row, due: list[tuple[int, str]]
 ) -> None:
-    """Whether the answer is stored, or this run has just landed it."""
+    """A call with a recent answer is not due, whether the answer is stored or was landed by this run."""
     rows.stored("image_versions", answered)
     assert Run().calls(rows) == due
     rows.stored("image_versions", {"version": 2})
@@ -116,7 +116,7 @@ def test_call_that_was_answered_lately_is_not_due(
     ("call", "name"), [("describe", "etl_described_at"), ("aliases", "etl_aliases_at")], ids=["d", "a"]
 )
 def test_old_answer_is_due_again(rows: Rows, call: str, name: str) -> None:
-    """Once it is older than details may get, but not at that very age; if they may not age, at once."""
+    """An answer older than `every` is due again; if `every` is 0, each answer is, unless this run landed it."""
     rows.stored("image_versions", {**FRESH, name: 50})
     assert Run(every=51).calls(rows) == []
     assert Run(every=50).calls(rows) == []
@@ -138,13 +138,13 @@ def test_old_answer_is_due_again(rows: Rows, call: str, name: str) -> None:
     ],
 )
 def test_passing_state_is_waited_for(rows: Rows, status: str, waits: bool) -> None:
-    """Neither call is made before a version has left it."""
+    """In a passing status neither call is due; the details wait until the version has left it."""
     rows.stored("image_versions", {"image_version_status": status})
     assert Run().calls(rows) == ([] if waits else [(1, "describe aliases")])
 
 
 def test_new_state_is_due_whatever_was_answered_before(rows: Rows) -> None:
-    """Once: the stored state is no more."""
+    """A version whose state changed is due once, for both calls, with the new state."""
     rows.stored("image_versions", {**FRESH, "version": 1}, {**FRESH, "version": 2})
     changed: Row = {"version": 2, "last_modified_time": 25}
     (row,) = Run(changed=[changed]).asks(rows)
@@ -153,7 +153,7 @@ def test_new_state_is_due_whatever_was_answered_before(rows: Rows) -> None:
 
 
 def test_new_state_is_no_version_that_had_an_alias(rows: Rows) -> None:
-    """Which alias it has is not known, so it is asked for by its age."""
+    """A version with a new state loses the priority of its stored alias: the new state's aliases are not known."""
     rows.stored("image_versions", {"version": 1, "aliases": ["prod"]}, {"version": 2}, {"version": 3})
     assert Run().order(rows) == [("base", 3), ("base", 1), ("base", 2)]
     changed: Row = {"version": 1, "last_modified_time": 25}
@@ -164,20 +164,20 @@ def test_new_state_is_no_version_that_had_an_alias(rows: Rows) -> None:
     "differs", [{"creation_time": 11}, {"last_modified_time": 21}], ids=["life", "state"]
 )
 def test_answer_for_another_state_is_none(rows: Rows, differs: Row) -> None:
-    """Though this run has landed it."""
+    """An answer for another life or state does not count, although this run has landed it."""
     rows.stored("image_versions", {})
     assert Run(details=[{**FRESH, **differs}]).calls(rows) == [(1, "describe aliases")]
 
 
 def test_deleted_version_owes_nothing(rows: Rows) -> None:
-    """Unless it is there again."""
+    """A deleted version is not due, unless it is listed again."""
     rows.stored("image_versions", {"etl_deleted_at": 40})
     assert Run().calls(rows) == []
     assert Run(changed=[{}]).calls(rows) == [(1, "describe aliases")]
 
 
 def test_image_at_rest_owes_details(rows: Rows) -> None:
-    """And one that was neither listed nor seen among the images owes none to this run."""
+    """A version of a resting image is due; one of an image that neither rests nor was listed is not."""
     for name in ("asleep", "base", "strange"):
         rows.stored("image_versions", {"image_name": name})
     assert sorted(Run(resting=[{"image_name": "asleep"}]).order(rows)) == [("asleep", 1), ("base", 1)]
@@ -185,7 +185,7 @@ def test_image_at_rest_owes_details(rows: Rows) -> None:
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_streams_with_one_name_owe_apart(rows: Rows, where: Row) -> None:
-    """What changed, was answered, proved absent or not listed elsewhere is nothing to what is here."""
+    """Changes, answers, absences and listings of another stream do not affect this one."""
     rows.stored("image_versions", {}, {**where, **FRESH})
     gone: Row = {**where, "first_version": 1, "last_version": 1, "created_until": 10}
     assert Run(details=[{**where, **FRESH}], proofs=[gone]).calls(rows) == [(1, "describe aliases")]
@@ -194,7 +194,7 @@ def test_streams_with_one_name_owe_apart(rows: Rows, where: Row) -> None:
 
 
 def test_scope_that_was_not_read_owes_nothing(rows: Rows) -> None:
-    """Of it nobody knows what time it is."""
+    """A version of a scope that was not read is not due, because AWS's time there is not known."""
     rows.stored("image_versions", {"account_id": OTHER_ACCOUNT, "region": OTHER_REGION})
     assert Run(listed=[{"account_id": OTHER_ACCOUNT, "region": OTHER_REGION}]).calls(rows) == []
 
@@ -211,13 +211,13 @@ def test_scope_that_was_not_read_owes_nothing(rows: Rows) -> None:
     ids=["to", "from", "one", "older-life", "never-was"],
 )
 def test_what_the_run_proved_absent_owes_nothing(rows: Rows, proof: Row, due: list[int]) -> None:
-    """From the first to the last number of the proof, in the lives that it ends."""
+    """A version is not due if the run proved its number absent in a life that includes its creation."""
     rows.stored("image_versions", *({"version": version} for version in (1, 2, 3)))
     assert sorted(version for version, _ in Run(proofs=[proof]).calls(rows)) == due
 
 
 def has(version: int, said_at: int | None, **more: object) -> Row:
-    """A version that was said to be `prod`."""
+    """A version that was said at `said_at` to have the alias `prod`."""
     return {**FRESH, "version": version, "aliases": ["prod"], "etl_aliases_at": said_at, **more}
 
 
@@ -233,7 +233,7 @@ def has(version: int, said_at: int | None, **more: object) -> Row:
 def test_version_whose_alias_moved_is_looked_up_again(
     rows: Rows, first: int | None, second: int, due: list[tuple[int, str]]
 ) -> None:
-    """Where another one, looked at no earlier, is said to have it: by this run or by what is stored."""
+    """A version is looked up again if another version, looked up no earlier, is said to have its alias."""
     rows.stored("image_versions", has(1, first), has(2, second))
     assert Run(every=DAY).calls(rows) == due
     landed = Run(every=DAY, details=[has(2, second)])
@@ -241,21 +241,21 @@ def test_version_whose_alias_moved_is_looked_up_again(
 
 
 def test_version_that_alone_has_an_alias_is_not_contradicted(rows: Rows) -> None:
-    """Others have others, or none."""
+    """A version is not looked up again if the other versions have other aliases or none."""
     others = [has(2, 70, aliases=["dev", "test"]), has(3, 70, aliases=[]), has(4, 70, aliases=None)]
     rows.stored("image_versions", has(1, 60), *others)
     assert Run(every=DAY).calls(rows) == []
 
 
 def test_answer_of_this_run_counts_instead_of_the_stored_one(rows: Rows) -> None:
-    """But a description says nothing of aliases."""
+    """Aliases that this run landed replace the stored ones; a description without aliases does not."""
     rows.stored("image_versions", has(1, 60), has(2, 70))
     assert Run(every=DAY, details=[{"version": 2, **FRESH, "aliases": []}]).calls(rows) == []
     assert Run(every=DAY, details=[{"version": 2, **DESCRIBED}]).calls(rows) == [(1, "aliases")]
 
 
 def test_alias_of_a_deleted_version_contradicts_nothing(rows: Rows) -> None:
-    """It went with the version, and nobody looks for it."""
+    """The alias of a deleted version causes no lookup, neither of that version nor of another one."""
     rows.stored("image_versions", has(1, 60), has(2, 70, etl_deleted_at=80))
     assert Run(every=DAY).calls(rows) == []
     rows.stored("image_versions", has(3, 50, etl_deleted_at=80))
@@ -264,7 +264,7 @@ def test_alias_of_a_deleted_version_contradicts_nothing(rows: Rows) -> None:
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_alias_of_another_stream_contradicts_nothing(rows: Rows, where: Row) -> None:
-    """Each image has its own."""
+    """The alias of another stream's version causes no lookup."""
     rows.stored("image_versions", has(1, 60), {**has(2, 70), **where})
     assert Run(every=DAY, listed=[{}, where]).calls(rows) == []
     assert Run(every=DAY, details=[{**has(2, 70), **where}]).calls(rows) == []
@@ -272,19 +272,19 @@ def test_alias_of_another_stream_contradicts_nothing(rows: Rows, where: Row) -> 
 
 @pytest.mark.parametrize("said_at", [60, None], ids=["known", "of-an-older-state"])
 def test_contradicted_version_is_looked_up_in_whatever_state(rows: Rows, said_at: int | None) -> None:
-    """Of one in a passing state only the aliases."""
+    """A version whose alias is contradicted is looked up even in a passing status, but only its aliases."""
     rows.stored("image_versions", has(1, said_at, image_version_status="DELETING"), has(2, 70))
     assert Run().calls(rows) == [(1, "aliases")]
 
 
 def test_contradiction_is_settled_first(rows: Rows) -> None:
-    """Even before the newest version of an image that was never answered for."""
+    """A contradicted version comes first, even before the newest version of an image without an answer."""
     rows.stored("image_versions", has(1, 60), has(2, 70), {"version": 3})
     assert Run(every=DAY).order(rows) == [("base", 1), ("base", 3)]
 
 
 def test_order_of_what_was_never_answered_for(rows: Rows) -> None:
-    """The newest good version of each image, then what has an alias, the newest first; failed ones come last."""
+    """Each image's newest good version comes first, then aliased versions, then the newest; failed ones come last."""
     rows.stored(
         "image_versions",
         {"version": 1, "aliases": []},
@@ -301,7 +301,7 @@ def test_order_of_what_was_never_answered_for(rows: Rows) -> None:
 
 
 def test_one_call_that_was_answered_does_not_change_the_order(rows: Rows) -> None:
-    """Whichever, and however long ago."""
+    """A version with only one of the two answers is ordered like one without an answer, however old the answer is."""
     rows.stored(
         "image_versions",
         {"version": 1, "etl_described_at": 3 * DAY},
@@ -314,7 +314,7 @@ def test_one_call_that_was_answered_does_not_change_the_order(rows: Rows) -> Non
 
 @pytest.mark.parametrize("half", ["etl_described_at", "etl_aliases_at"])
 def test_what_was_answered_for_comes_last(rows: Rows, half: str) -> None:
-    """That is both calls: half an answer is none, however new it is."""
+    """A version with both answers comes after one with a single answer, however new the single answer is."""
     rows.stored(
         "image_versions",
         {"version": 1, half: 5 * DAY},
@@ -324,7 +324,7 @@ def test_what_was_answered_for_comes_last(rows: Rows, half: str) -> None:
 
 
 def test_what_was_answered_for_comes_by_the_day_of_its_older_answer(rows: Rows) -> None:
-    """Whichever of the two calls that was."""
+    """Versions with both answers are ordered by the day of the older answer, whichever call it is of."""
     answered = {"a": (5, 2), "b": (3, 6), "c": (1, 4)}
     for name, (described, aliases) in answered.items():
         times = {"etl_described_at": described * DAY, "etl_aliases_at": aliases * DAY}
@@ -334,12 +334,12 @@ def test_what_was_answered_for_comes_by_the_day_of_its_older_answer(rows: Rows) 
 
 
 def answered_at(second: int) -> Row:
-    """Both calls, that second of the second day."""
+    """Both calls, answered at that second of the second day."""
     return {"etl_described_at": DAY + second, "etl_aliases_at": DAY + second}
 
 
 def test_order_of_what_was_answered_for_on_one_day(rows: Rows) -> None:
-    """The newest version of each image and what has an alias, then the others, at last what failed, by image."""
+    """On one day, newest and aliased versions come first, by image, then the others, and failed ones last."""
     rows.stored(
         "image_versions",
         {**answered_at(1), "version": 1, "image_version_status": "CREATE_FAILED"},
@@ -356,7 +356,7 @@ def test_order_of_what_was_answered_for_on_one_day(rows: Rows) -> None:
 
 
 def test_images_come_in_another_order_each_run(rows: Rows) -> None:
-    """So that what fails holds up no other; scopes come in theirs."""
+    """Images change their order in each run, so that a failing image does not hold up others; scopes keep theirs."""
     images: list[Row] = [
         {"image_name": "a"},
         {"image_name": "b"},

@@ -1,4 +1,4 @@
-"""The verb shell: on a terminal with a line editor, and fed by a pipe; it holds the warehouse for nobody."""
+"""The verb `shell`: with a line editor on a terminal, or reading a pipe; it does not keep the warehouse open."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.duckdb
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PROMPT = "history>"
-# A session's leader takes its stdin for the terminal that Ctrl-C comes from.
+# The session's leader makes its stdin the controlling terminal, which sends Ctrl-C.
 STARTED = """
 import fcntl, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -40,7 +40,7 @@ main(sys.argv[1:])
 
 @dataclass(slots=True)
 class Terminal:
-    """A terminal with a shell on it."""
+    """A terminal on which a shell runs."""
 
     process: subprocess.Popen[bytes]
     ours: int
@@ -51,7 +51,7 @@ class Terminal:
         os.write(self.ours, keys.encode())
 
     def until(self, text: str, seconds: float = 30) -> str:
-        """What came on the screen up to and with `text`, without escape codes."""
+        """Wait for `text` on the screen; return the screen up to and with it, without escape codes."""
         deadline = time.monotonic() + seconds
         while text not in self.screen:
             ready, _, _ = select.select([self.ours], [], [], max(0.0, deadline - time.monotonic()))
@@ -61,7 +61,7 @@ class Terminal:
         return seen + text
 
     def read(self) -> str:
-        """What is there to read; nothing once the other side is closed."""
+        """The text that can be read; empty once the other side is closed."""
         try:
             return ESCAPES.sub("", os.read(self.ours, 65_536).decode(errors="replace"))
         except OSError:
@@ -95,13 +95,13 @@ def shell(warehouse: Path, *arguments: str, **variables: str) -> Iterator[Termin
 
 
 def fed(ask: Desk, monkeypatch: pytest.MonkeyPatch, text: str, *arguments: str) -> Answered:
-    """What a shell says to that on its stdin."""
+    """Run a shell with this text on its stdin; returns what it printed."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     return ask("shell", *arguments)
 
 
 def test_shell_on_a_terminal_answers_remembers_and_leaves(ask: Desk, tmp_path: Path) -> None:
-    """Tab completes, a statement may have lines, an error ends nothing, Ctrl-D leaves; history is private."""
+    """Tab completes, a statement may span lines, an error ends nothing, Ctrl-D exits; the history file is private."""
     with shell(ask.warehouse, XDG_STATE_HOME=str(tmp_path / "state")) as terminal:
         terminal.type("SELECT 'rows: ' || count(*) AS n FROM current_im\t")
         terminal.until("current_image_versions")
@@ -130,7 +130,7 @@ def test_shell_on_a_terminal_answers_remembers_and_leaves(ask: Desk, tmp_path: P
 
 
 def test_shell_at_its_prompt_delays_no_sync(ask: Desk, tmp_path: Path) -> None:
-    """A shell that waits for its user, and one whose user looks at an answer, leave the warehouse to others."""
+    """While a shell waits at its prompt, also after an answer, the warehouse can be written."""
     warehouse = tmp_path / "copy.duckdb"
     warehouse.write_bytes(ask.warehouse.read_bytes())
     with shell(warehouse, XDG_STATE_HOME=str(tmp_path)) as terminal:
@@ -144,7 +144,7 @@ def test_shell_at_its_prompt_delays_no_sync(ask: Desk, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_the_statement_and_not_the_shell(ask: Desk, tmp_path: Path) -> None:
-    """A statement without an end is cancelled; the shell goes on. No place for its history is no hindrance."""
+    """Ctrl-C cancels an endless statement and the shell goes on, even if it cannot store its history."""
     (tmp_path / "spill").mkdir()
     (tmp_path / "file").write_text("no folder")
     with shell(
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_the_statement_and_not_the_shell(ask: Desk, tmp_path: Path) 
 
 
 def test_shell_without_a_terminal_runs_what_it_is_fed(ask: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Statements, the shell's own lines and saved queries, in their order; a last semicolon may be missing."""
+    """A shell on a pipe runs statements, dot commands and saved queries in order; the last semicolon is optional."""
     text = f".mode jsonl\nSELECT ';' AS a; SELECT\n 2 AS b;\n@version-history image={ask.image}\nSELECT 3 AS c -- end"
     answered = fed(ask, monkeypatch, text)
     assert (answered.code, answered.err) == (0, "")
@@ -188,7 +188,7 @@ def test_shell_without_a_terminal_runs_what_it_is_fed(ask: Desk, monkeypatch: py
 def test_shell_without_a_terminal_ends_at_the_first_error(
     ask: Desk, monkeypatch: pytest.MonkeyPatch, text: str, sentence: str
 ) -> None:
-    """What came before is answered, nothing after it is run; exit 2 and one sentence."""
+    """Statements before the first error are answered, later ones are not run; exit code 2 and one sentence."""
     answered = fed(ask, monkeypatch, text)
     assert (answered.code, answered.lines) == (2, ["x", "1"])
     assert len(answered.err.splitlines()) == 1
@@ -196,7 +196,7 @@ def test_shell_without_a_terminal_ends_at_the_first_error(
 
 
 def test_shell_has_lines_of_its_own(ask: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables, columns, saved queries, help, the timer and the end."""
+    """Dot commands list tables, columns, saved queries and help, turn the timer on, and end the shell."""
     text = ".tables\n.schema streams\n.queries\n.help\n.timer on\nSELECT 1 AS x;\n.exit\nSELECT 2 AS never;\n"
     answered = fed(ask, monkeypatch, text)
     assert answered.code == 0
@@ -207,14 +207,14 @@ def test_shell_has_lines_of_its_own(ask: Desk, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_shell_without_a_warehouse_says_what_to_do(ask: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 2, as query."""
+    """Without a warehouse the shell exits with 2, like `query`."""
     answered = fed(ask, monkeypatch, "SELECT 1;", "--warehouse", "none.duckdb")
     assert answered.code == 2
     assert "run image-history sync first" in answered.err
 
 
 def test_shell_survives_what_duckdb_cannot_stop(ask: Desk, tmp_path: Path) -> None:
-    """A sentence, and the next statement is answered; so it is if DuckDB's process dies."""
+    """After a query that DuckDB cannot stop, or that crashes its process, the shell answers the next statement."""
     with shell(ask.warehouse, "--timeout", "300ms", XDG_STATE_HOME=str(tmp_path)) as terminal:
         terminal.type("SELECT levenshtein(repeat('a', 1_000_000), repeat('b', 1_000_000));\r")
         terminal.until("The query was stopped after 300ms")

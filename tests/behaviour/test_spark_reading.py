@@ -1,4 +1,4 @@
-"""What Spark's tasks read, without Spark: packs of whole scopes, streams whole or not at all, at a sync's calls."""
+"""What Spark's tasks read, without Spark: packs of whole scopes, whole streams or none, with the calls of a sync."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ COLUMNS = (
 
 @pytest.fixture
 def site(served: ServeWorld, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """Three accounts in two regions, a profile for each account; one image of each scope has several pages."""
+    """Three accounts in two regions, with a profile for each account; one image of each scope has several pages."""
     clock = VirtualClock(frozen_at=NOON_MS)
     world = generate(
         11, accounts=ACCOUNTS, regions=REGIONS, images=4, versions_per_image=3, largest=23, clock=clock
@@ -48,7 +48,7 @@ def site(served: ServeWorld, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def with_profiles(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A profile for each account; pages of ten rows."""
+    """Add a profile for each account, and pages of ten rows."""
     profiles = "".join(
         f"[profile p{each}]\naws_access_key_id={key_of(each)}\naws_secret_access_key=x\n" for each in ACCOUNTS
     )
@@ -62,7 +62,7 @@ def with_profiles(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def one_image(served: ServeWorld, *, versions: int, behaviour: Behaviour | None = None) -> Site:
-    """One image of so many versions, in pages of ten."""
+    """A site with one image of `versions` versions, in pages of ten."""
     world = World(accounts=["111122223333"], regions=["us-east-1"], clock=VirtualClock(frozen_at=NOON_MS))
     world.create_image("base")
     for _ in range(versions):
@@ -87,14 +87,14 @@ def all_rows(asked: Wanted) -> list[Row]:
 
 
 def counted(site: Site) -> Counter[str]:
-    """The calls since the counters began."""
+    """The calls since the counters were reset."""
     names = ("ListImages", "ListImageVersions", "DescribeImage", "DescribeImageVersion", "GetCallerIdentity")
     return Counter({name: site.calls(name) for name in names if site.calls(name)})
 
 
 @pytest.mark.parametrize("partitions", [1, 4, 100])
 def test_rows_are_the_truth_at_the_calls_of_a_first_sync(site: Site, partitions: int) -> None:
-    """However the scopes are packed; who the credentials are is asked by the plan and by each pack."""
+    """However the scopes are packed, rows and calls are a first sync's; each pack also calls GetCallerIdentity."""
     site.sync()
     first = counted(site)
     site.simulator.counters.reset()
@@ -109,7 +109,7 @@ def test_rows_are_the_truth_at_the_calls_of_a_first_sync(site: Site, partitions:
 
 
 def test_packs_are_whole_scopes_and_planning_lists_nothing(site: Site) -> None:
-    """Each scope is in one pack, packs differ by one scope at the most, neighbours are of one account."""
+    """Each scope is in one pack, packs differ by one scope at most, and planning calls GetCallerIdentity only."""
     site.simulator.counters.reset()
     made = packs(Wanted(site.config, partitions=4), Stop())
     assert sorted(len(pack.scopes) for pack in made) == [1, 1, 2, 2]
@@ -121,7 +121,7 @@ def test_packs_are_whole_scopes_and_planning_lists_nothing(site: Site) -> None:
 
 
 def test_a_part_of_it_can_be_asked_for(site: Site) -> None:
-    """Scopes by name, images by pattern; what is not there is a sentence."""
+    """Scopes are chosen by name and images by pattern; a scope that is not configured raises ConfigError."""
     some = {row for row in true_rows(site.world) if row[0] == ACCOUNTS[1] and row[1] == "eu-west-1"}
     name = str(min(str(row[2]) for row in some))
     asked = Wanted(site.config, images=(name,), scopes=(f"{ACCOUNTS[1]}/eu-west-1",))
@@ -132,7 +132,7 @@ def test_a_part_of_it_can_be_asked_for(site: Site) -> None:
 
 @pytest.mark.parametrize("tokens", ["keyset", "offset", "snapshot"])
 def test_row_that_a_deletion_pushed_off_its_page_is_not_lost(served: ServeWorld, tokens: str) -> None:
-    """A version goes between two pages: with tokens that count rows another is skipped, and is found all the same."""
+    """If a version is deleted between two pages, no other row is lost, even with tokens that count rows."""
     site = one_image(served, versions=35, behaviour=Behaviour(tokens=tokens))  # type: ignore[arg-type]  # one of three
     reached = [0]
 
@@ -153,7 +153,7 @@ def test_row_that_a_deletion_pushed_off_its_page_is_not_lost(served: ServeWorld,
 def test_missing_numbers_are_explained_as_a_first_sync_does(
     served: ServeWorld, gone: int, again: int, described: int
 ) -> None:
-    """A few are asked for; if they are more than the pages, all is read once more, and both readings agree."""
+    """A few missing numbers are looked up; if they outnumber the pages, the image is listed once more instead."""
     site = one_image(served, versions=35)
     for number in range(5, 5 + gone):
         site.world.delete_version("base", number)
@@ -169,7 +169,7 @@ def test_missing_numbers_are_explained_as_a_first_sync_does(
 
 @pytest.mark.parametrize("kind", ["access_denied", "close"])
 def test_stream_that_was_not_read_whole_gives_no_row(site: Site, kind: str) -> None:
-    """It ends the reading; where that is to be skipped, the rows of its earlier pages are not given either."""
+    """A stream that was not read whole ends the read; if such streams are skipped, none of its rows is given."""
     name, scope = largest(site.world)
     site.simulator.faults = (
         FaultRule(
@@ -196,7 +196,7 @@ def largest(world: World) -> tuple[str, tuple[str, str]]:
 
 
 def test_scope_that_cannot_be_read_is_named_or_skipped(site: Site) -> None:
-    """One is denied its list of images; the others are read."""
+    """A scope whose list of images is denied is named in the error; if it is skipped, the other scopes are read."""
     site.simulator.faults = (FaultRule(kind="access_denied", account_id=ACCOUNTS[2], region="us-east-1"),)
     with pytest.raises(SourceError, match=f"{ACCOUNTS[2]}/us-east-1 was not read whole"):
         all_rows(Wanted(site.config))
@@ -208,7 +208,7 @@ def test_scope_that_cannot_be_read_is_named_or_skipped(site: Site) -> None:
 def test_scope_that_is_lost_after_whole_images_is_told_as_it_is(
     served: ServeWorld, caplog: pytest.LogCaptureFixture, *, skip: bool
 ) -> None:
-    """Credentials end after an image was given: the log counts what is given, and names what is left out."""
+    """If credentials expire after a whole image, the log counts the given rows and names the images left out."""
     site = one_image(served, versions=3)
     for name in ("long", "longer"):
         site.world.create_image(name)
@@ -233,7 +233,7 @@ def test_scope_that_is_lost_after_whole_images_is_told_as_it_is(
 
 
 def test_image_that_goes_before_it_is_listed_has_no_row(served: ServeWorld) -> None:
-    """DescribeImage says so as well: nothing is wrong."""
+    """An image that is deleted before its listing has no row and is no error, after DescribeImage confirms it."""
     site = one_image(served, versions=3)
     site.world.create_image("other")
     site.world.create_version("other")
@@ -254,7 +254,7 @@ def test_image_that_goes_before_it_is_listed_has_no_row(served: ServeWorld) -> N
 def test_credentials_that_lead_elsewhere_on_a_machine_are_refused(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A profile of the executor's that is of another account than the driver's."""
+    """A profile on the executor's machine that belongs to another account than on the driver's is refused."""
     asked = Wanted(site.config, partitions=6)
     first = packs(asked, Stop())[0]
     text = (site.folder / "aws").read_text(encoding="utf-8")
@@ -266,20 +266,20 @@ def test_credentials_that_lead_elsewhere_on_a_machine_are_refused(
 
 
 def test_two_ways_into_one_scope_are_refused(site: Site) -> None:
-    """Else its rows would be there twice."""
+    """Two entries for one scope are refused, because its rows would be given twice."""
     twice = msgspec.structs.replace(site.config, accounts=(*site.config.accounts, site.config.accounts[0]))
     with pytest.raises(ConfigError, match="are both account"):
         packs(Wanted(twice), Stop())
 
 
 def test_nothing_to_read_is_no_error(served: ServeWorld) -> None:
-    """A scope without an image."""
+    """A scope without an image gives no rows and no error."""
     site = served(World(accounts=["111122223333"], regions=["us-east-1"]))
     assert all_rows(Wanted(site.config)) == []
 
 
 def test_reader_that_is_left_makes_no_more_calls(site: Site) -> None:
-    """Whoever takes a few rows and goes, as `LIMIT` does, ends the calls."""
+    """A reader that is stopped early, as by `LIMIT`, makes no more calls."""
     stop = Stop()
     asked = Wanted(
         msgspec.structs.replace(
@@ -321,13 +321,13 @@ def test_reader_that_is_left_makes_no_more_calls(site: Site) -> None:
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_wrong_option_is_one_sentence(options: dict[str, str], told: str) -> None:
-    """Each names the option and what is allowed."""
+    """The error of a wrong option names the option and the allowed values."""
     with pytest.raises(ConfigError, match=told):
         wanted(options)
 
 
 def test_options_come_to_a_configuration() -> None:
-    """Each role in each region, the rates, and what is narrowed."""
+    """Options become a configuration: each role in each region, the rates, and the chosen images and scopes."""
     role = "arn:aws:iam::{}:role/reader"
     found = wanted(
         {
@@ -356,7 +356,7 @@ def test_options_come_to_a_configuration() -> None:
 
 
 def test_configuration_file_says_what_is_read(tmp_path: Path) -> None:
-    """Rates that are given as options stand above the file's."""
+    """The configuration file says what is read; a rate given as an option is added to the file's rates."""
     path = tmp_path / "config.yaml"
     path.write_text(
         "accounts: [{profile: a, images: {include: [x]}}]\nrate: {list_per_second: 9}\n", encoding="utf-8"
@@ -367,14 +367,14 @@ def test_configuration_file_says_what_is_read(tmp_path: Path) -> None:
 
 
 def test_page_tells_every_option() -> None:
-    """The table of docs/spark.md, word for word."""
+    """The table in docs/spark.md has every option with its meaning, word for word."""
     text = PAGE.read_text(encoding="utf-8")
     for name, meaning in MEANINGS.items():
         assert f"| `{name}` | {meaning} |" in text
 
 
 def test_missing_extra_names_the_pip_line() -> None:
-    """Without PySpark, asking for `register` says what to type; the rest of the package imports nothing of it."""
+    """Without PySpark, `register` raises an error with the pip command, and nothing else imports the module."""
     program = """
 import sys
 sys.modules["pyspark"] = None
@@ -391,7 +391,7 @@ except ModuleNotFoundError as error:
 
 
 def test_pack_travels() -> None:
-    """What Spark sends to its executors holds no login and no lock."""
+    """The options, and a pack without scopes, can be pickled, as Spark sends them to its executors."""
     import pickle
 
     asked = wanted({"regions": "us-east-1"})

@@ -1,4 +1,4 @@
-"""The data source as Spark calls it, with stand-ins for PySpark's classes; with Spark in `make spark-check`."""
+"""The data source as Spark calls it, with stand-ins for PySpark's classes; `make spark-check` runs it with Spark."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.behaviour.harness import ServeWorld, true_rows
 
 @dataclass
 class Kind:
-    """A type of a column."""
+    """A stand-in for the type of a column."""
 
     name: str = ""
     element: object = None
@@ -28,7 +28,7 @@ class Kind:
 
 @dataclass
 class Field:
-    """A column."""
+    """A stand-in for a column."""
 
     name: str
     kind: Kind
@@ -38,7 +38,7 @@ class Field:
 
 @dataclass
 class Schema:
-    """Columns."""
+    """A stand-in for a schema."""
 
     fields: list[Field]
 
@@ -49,13 +49,13 @@ class Schema:
 
 @dataclass
 class DataSource:
-    """What sources are made of."""
+    """A stand-in for PySpark's base class of data sources."""
 
     options: dict[str, str]
 
 
 class InputPartition:
-    """What partitions are made of."""
+    """A stand-in for PySpark's base class of partitions."""
 
     def __init__(self, value: object) -> None:
         self.value = value
@@ -63,7 +63,7 @@ class InputPartition:
 
 @dataclass
 class Session:
-    """A session, whose registry it is, too."""
+    """A stand-in for a Spark session, which is its own registry of data sources."""
 
     registered: list[type] = field(default_factory=list)
 
@@ -77,7 +77,7 @@ class Session:
 
 @pytest.fixture
 def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module, with the stand-ins below it."""
+    """The module of the data source, with the stand-ins in place of PySpark."""
     kinds = ("Array", "Boolean", "Integer", "Long", "String", "Timestamp")
     types = {f"{name}Type": (lambda *element, name=name: Kind(name, *element)) for name in kinds}
     modules: dict[str, dict[str, object]] = {
@@ -105,7 +105,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_columns_are_those_of_the_list(source: Any) -> None:
-    """Named, typed and explained as in the warehouse; what a listing alone knows of a row is left out."""
+    """The columns have names, types, nullability and comments of the warehouse's, from account_id to etl_read_at."""
     found = source.ImageVersionsSource({}).schema()
     assert source.ImageVersionsSource.name() == "sagemaker_image_versions"
     assert found.names[:4] == ["account_id", "region", "image_name", "version"]
@@ -118,7 +118,7 @@ def test_columns_are_those_of_the_list(source: Any) -> None:
 
 
 def test_batches_are_as_spark_has_them(source: Any, served: ServeWorld) -> None:
-    """The columns in their order, instants in microseconds; every row of every partition once."""
+    """Batches have the columns in order and instants in microseconds; the partitions have each row once."""
     clock = VirtualClock(frozen_at=1_790_000_000_000)
     site = served(generate(3, images=3, versions_per_image=4, clock=clock))
     made = source.ImageVersionsSource({"List_per_second": "10000", "describe_per_second": "10000"})
@@ -135,7 +135,7 @@ def test_batches_are_as_spark_has_them(source: Any, served: ServeWorld) -> None:
 def test_reader_that_is_closed_stops_its_calls(
     source: Any, served: ServeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Spark does after `LIMIT`: the threads of the pack are told."""
+    """If Spark closes the reader, as after `LIMIT`, the pack's stop is requested."""
     served(generate(3, images=30, versions_per_image=2))
     stops: list[Stop] = []
     made = source.ImageVersionsSource({"list_per_second": "20"})
@@ -155,6 +155,6 @@ def test_reader_that_is_closed_stops_its_calls(
 
 
 def test_schema_of_the_users_own_is_refused(source: Any) -> None:
-    """Spark would take our columns by their places for theirs."""
+    """A schema of the user's is refused, because Spark would match our columns to it by position."""
     with pytest.raises(ConfigError, match="has its own columns"):
         source.ImageVersionsSource({}).reader(Schema([]))

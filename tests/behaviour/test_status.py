@@ -1,4 +1,4 @@
-"""The verb status: how fresh each scope is, what was not read, what waits; and the exit code for monitoring."""
+"""The verb `status`: how fresh each scope is, what was not read, what is pending; exit codes for monitoring."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WEST = "111122223333/eu-west-1"
 
 @pytest.fixture
 def told(telling: TellWorld) -> Told:
-    """Three images, synced, and five minutes later."""
+    """Three images, synced five minutes ago."""
 
     def make() -> Told:
         told = telling(images=3, versions=4)
@@ -50,12 +50,12 @@ def configure(site: Site, text: str) -> None:
 
 
 def names(told: Told) -> list[str]:
-    """The images, sorted."""
+    """The names of the images, sorted."""
     return sorted({row.image_name for row in told.site.world.truth()})
 
 
 def deny_image(name: str) -> Fault:
-    """A fault by which IAM refuses one image."""
+    """A fault that denies every call for one image."""
 
     async def fault(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
         if exchange.image_name != name:
@@ -70,13 +70,13 @@ def deny_image(name: str) -> Fault:
 
 
 def as_json(told: Told, *arguments: str) -> dict[str, Any]:
-    """What status tells programs."""
+    """The JSON output of `status`."""
     found: dict[str, Any] = json.loads(told("status", *arguments, "--format", "json").out)
     return found
 
 
 def test_status_tells_the_age_of_each_scope(told: Told) -> None:
-    """Up to when it was read by AWS's clock, how long ago that is, and how much it holds; then the last run."""
+    """Each scope has the time up to which it was read by AWS's clock, its age and its counts; then the last run."""
     answered = told("status")
     assert (answered.code, answered.err) == (0, "")
     header, line, last = answered.lines
@@ -90,7 +90,7 @@ def test_status_tells_the_age_of_each_scope(told: Told) -> None:
 
 
 def test_status_of_a_fresh_warehouse_is_0_and_of_a_stale_one_8(told: Told) -> None:
-    """The age counts to the second; the one line on stderr says which scope, how old, and is not on stdout."""
+    """A scope older than --max-age, to the second, exits with 8 and one line on stderr that has its name and age."""
     assert told("status", "--max-age", "5m1s").code == 0
     answered = told("status", "--max-age", "5m")
     assert answered.code == 8
@@ -104,7 +104,7 @@ def test_status_of_a_fresh_warehouse_is_0_and_of_a_stale_one_8(told: Told) -> No
 
 
 def test_status_takes_a_sync_of_one_image_for_what_it_is(told: Told) -> None:
-    """A sync that was narrowed makes nothing else fresh; the image that is behind is named."""
+    """A sync of some images makes only these fresh; the image that is behind is named."""
     one, two, three = names(told)
     told.clock.advance(2 * DAY_MS)
     told.site.sync(images=(one, three))
@@ -116,7 +116,7 @@ def test_status_takes_a_sync_of_one_image_for_what_it_is(told: Told) -> None:
 
 
 def test_status_names_an_image_that_cannot_be_read(told: Told) -> None:
-    """A denied image is told with AWS's words; it gets stale although its scope is synced every hour."""
+    """A denied image is listed with AWS's words, and becomes stale although its scope is synced every hour."""
     one = names(told)[0]
     told.site.simulator.fault = deny_image(one)
     for _ in range(3):
@@ -133,7 +133,7 @@ def test_status_names_an_image_that_cannot_be_read(told: Told) -> None:
 
 
 def test_status_leaves_out_what_the_configuration_leaves_out(told: Told) -> None:
-    """An image that is excluded since then makes no alarm, however old it is."""
+    """An image that the configuration excludes now is not stale, however old it is."""
     one = names(told)[0]
     configure(told.site, f"accounts: [{{regions: [us-east-1], images: {{exclude: ['{one}']}}}}]\n")
     told.clock.advance(2 * DAY_MS)
@@ -144,7 +144,7 @@ def test_status_leaves_out_what_the_configuration_leaves_out(told: Told) -> None
 
 
 def test_status_of_an_image_that_is_gone_makes_no_alarm(told: Told) -> None:
-    """A deleted image is no longer waited for."""
+    """A deleted image is not stale."""
     told.site.world.delete_image(names(told)[0])
     told.clock.advance(2 * DAY_MS)
     told.site.sync()
@@ -155,7 +155,7 @@ def test_status_of_an_image_that_is_gone_makes_no_alarm(told: Told) -> None:
 
 
 def test_status_misses_a_region_that_never_was_synced(told: Told) -> None:
-    """What is configured and not stored is exit 8, by the name that the configuration gives it."""
+    """A configured region that was never synced exits with 8, under the name that the configuration gives it."""
     configure(told.site, "accounts: [{regions: [us-east-1, eu-west-1]}]\n")
     answered = told("status", "--max-age", "26h")
     assert answered.code == 8
@@ -165,7 +165,7 @@ def test_status_misses_a_region_that_never_was_synced(told: Told) -> None:
 
 
 def test_status_forgives_a_region_that_is_no_longer_configured(telling: TellWorld) -> None:
-    """It is told, with a note; monitoring goes by the configuration."""
+    """A region that is not configured any more is listed with a note, and is left out of --max-age."""
     told = telling(images=2, versions=2, regions=list(REGIONS))
     configure(told.site, "accounts: [{regions: [us-east-1, eu-west-1]}]\n")
     assert told("sync").code == 0
@@ -178,7 +178,7 @@ def test_status_forgives_a_region_that_is_no_longer_configured(telling: TellWorl
 
 
 def test_status_tells_a_scope_whose_list_of_images_is_denied(telling: TellWorld) -> None:
-    """The scope gets stale, its other regions don't."""
+    """If a scope's list of images is denied, that scope becomes stale, and other scopes do not."""
     told = telling(images=2, versions=2, regions=list(REGIONS))
     configure(told.site, "accounts: [{regions: [us-east-1, eu-west-1]}]\n")
     assert told("sync").code == 0
@@ -193,7 +193,7 @@ def test_status_tells_a_scope_whose_list_of_images_is_denied(telling: TellWorld)
 
 
 def test_status_tells_of_a_sync_that_was_killed(telling: TellWorld) -> None:
-    """What it had read and what is left; the next sync goes on, and nothing waits any more."""
+    """After a killed sync `status` shows how much it has read; after the next sync no run is unfinished."""
     told = telling(images=21, versions=20, largest=350)
     told.site.simulator.behaviour = Behaviour(latency_ms=15)
     with WarehouseFile(told.site.config.warehouse).writing():
@@ -212,7 +212,7 @@ def test_status_tells_of_a_sync_that_was_killed(telling: TellWorld) -> None:
 
 
 def test_status_tells_of_rows_that_wait_for_the_warehouse(told: Told) -> None:
-    """A sync that found the warehouse locked left its rows in the landing; status says so once it may look."""
+    """Rows that a sync could not load into a locked warehouse are shown as read and not loaded yet."""
     told.site.world.create_version(names(told)[0])
     with held(told.site.config.warehouse), pytest.raises(WarehouseLockedError):
         told.site.sync(lock_wait=told.site.config.lookback * 0)
@@ -222,7 +222,7 @@ def test_status_tells_of_rows_that_wait_for_the_warehouse(told: Told) -> None:
 
 
 def test_status_takes_no_lock_and_changes_nothing(told: Told) -> None:
-    """It answers while a sync holds the landing, without its folder, and leaves every file as it was."""
+    """`status` works while a sync holds the landing, and without a landing folder; it changes no file."""
     landing = Landing(told.site.config.landing_folder)
 
     def files() -> dict[Path, bytes]:
@@ -243,7 +243,7 @@ def test_status_takes_no_lock_and_changes_nothing(told: Told) -> None:
 def test_status_looks_again_when_a_sync_removes_what_it_looks_at(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run's folder that vanishes under its eyes is no failure; a landing that stays unreadable is told."""
+    """If a sync removes a run's folder meanwhile, `status` reads again; an unreadable landing is reported."""
     runs = Landing.runs
     looks: list[Path] = []
 
@@ -268,7 +268,7 @@ def test_status_looks_again_when_a_sync_removes_what_it_looks_at(
 
 
 def test_status_without_a_warehouse_is_an_error_and_with_max_age_stale(telling: TellWorld) -> None:
-    """Exit 2 says what to do; monitoring gets the 8 that it waits for, with the path; no file is made."""
+    """Without a warehouse `status` exits with 2, with --max-age with 8, and makes no file."""
     told = telling()
     assert told("status").code == 2
     answered = told("status", "--max-age", "26h")
@@ -282,7 +282,7 @@ def test_status_without_a_warehouse_is_an_error_and_with_max_age_stale(telling: 
 def test_status_while_the_warehouse_is_locked_says_who_has_it(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits for a load; another program that stays is exit 5."""
+    """If another program holds the warehouse longer than the lock wait, `status` exits with 5 and names it."""
     monkeypatch.setenv("IMAGE_HISTORY_LOCK_WAIT", "0s")
     with held(told.site.config.warehouse) as holder:
         answered = told("status", "--max-age", "1h")
@@ -292,14 +292,14 @@ def test_status_while_the_warehouse_is_locked_says_who_has_it(
 
 @pytest.mark.parametrize("text", ["26", "soon", "-1h"])
 def test_status_refuses_an_age_that_is_none(told: Told, text: str) -> None:
-    """Exit 2 names the option."""
+    """An invalid --max-age exits with 2 and the message names the option."""
     answered = told("status", "--max-age", text)
     assert answered.code == 2
     assert "--max-age" in answered.err
 
 
 def test_status_gives_programs_one_row_a_scope(told: Told) -> None:
-    """JSON has scopes and unfinished runs; CSV, JSON lines and Markdown the scopes."""
+    """JSON has the scopes and the unfinished runs; JSON lines and CSV have one row for each scope."""
     found = as_json(told, "--max-age", "1m")
     (scope,) = found["scopes"]
     assert scope["covered_until"] == "2026-09-21T14:13:19.000Z"
@@ -312,7 +312,7 @@ def test_status_gives_programs_one_row_a_scope(told: Told) -> None:
 
 
 def test_status_fits_a_terminal(telling: TellWorld) -> None:
-    """The longest names of regions stay on their line in 80 columns."""
+    """Scopes in regions with the longest names have one line each at 80 columns."""
     told = telling(images=2, versions=2, regions=["ap-southeast-2", "us-gov-west-1"])
     configure(told.site, "accounts: [{regions: [ap-southeast-2, us-gov-west-1]}]\n")
     assert told("sync").code == 0

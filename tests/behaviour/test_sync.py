@@ -1,4 +1,4 @@
-"""Whole syncs against the simulated AWS: what reaches the table, at what cost, and what a quiet run leaves alone."""
+"""Whole syncs against the simulated AWS: which rows are stored, how many calls that takes, what stays unchanged."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ WORLDS = [
 
 
 def busy_site(served: ServeWorld, behaviour: Behaviour | None = None, *, largest: int = 450) -> Site:
-    """A site of 12 images, one of them larger than four pages, at a time that stands still."""
+    """A site of 12 images, one of them larger than four pages, with a frozen clock."""
     clock = VirtualClock(frozen_at=NOON_MS)
     return served(generate(11, images=12, versions_per_image=30, largest=largest, clock=clock), behaviour)
 
 
 def synced_site(served: ServeWorld) -> Site:
-    """The same, read once."""
+    """The same site after one sync."""
 
     def make() -> Site:
         site = busy_site(served)
@@ -50,12 +50,12 @@ def largest_image(site: Site) -> str:
 
 
 def image_names(site: Site) -> list[str]:
-    """All images, sorted."""
+    """The names of all images, sorted."""
     return sorted({row.image_name for row in site.world.truth()})
 
 
 def change_everything(site: Site, rng: random.Random, count: int) -> int:
-    """Touch that many different versions, half of them in the largest image."""
+    """Change the status of `count` different versions, half of them in the largest image."""
     large = largest_image(site)
     rows = [(row.image_name, row.version) for row in site.world.truth()]
     chosen = rng.sample([row for row in rows if row[0] == large], count // 2)
@@ -67,7 +67,7 @@ def change_everything(site: Site, rng: random.Random, count: int) -> int:
 
 @pytest.mark.parametrize("behaviour", WORLDS)
 def test_sync_equals_the_truth_in_every_mode_of_paging(served: ServeWorld, behaviour: Behaviour) -> None:
-    """Three syncs with changes in between hold exactly what AWS holds, whatever its tokens and filters are."""
+    """After three syncs with changes in between the table equals AWS, for each kind of tokens and filters."""
     site, rng = busy_site(served, behaviour), random.Random(5)
     for _ in range(2):
         report = site.sync()
@@ -81,7 +81,7 @@ def test_sync_equals_the_truth_in_every_mode_of_paging(served: ServeWorld, behav
 
 
 def test_quiet_sync_costs_one_call_an_image_and_writes_no_row(served: ServeWorld) -> None:
-    """With nothing changed there are as many calls as images and pages of images, and no row is written."""
+    """Without changes there are as many calls as images and pages of images, and no row is written."""
     site = synced_site(served)
     tables = ("image_versions", "image_version_events", "images", "streams")
     before = {name: site.ask(f"SELECT rowid, * FROM {name} ORDER BY rowid") for name in tables}
@@ -110,7 +110,7 @@ def test_sync_after_changes_writes_exactly_those_rows(
 
 
 def test_large_image_is_read_newest_first_until_the_lookback(served: ServeWorld) -> None:
-    """A large image with few changes costs one call, newest first, without a filter that AWS may misapply."""
+    """A large image with few changes takes one call, by last modification, newest first."""
     site = synced_site(served)
     name = largest_image(site)
     site.simulator.clock.advance(3_600_000)
@@ -124,7 +124,7 @@ def test_large_image_is_read_newest_first_until_the_lookback(served: ServeWorld)
 
 
 def test_large_image_is_listed_whole_when_reconciling_is_due(served: ServeWorld) -> None:
-    """A full listing of a large image comes with --full, and when the last one is older than configured."""
+    """A large image is listed in full with --full, and when its last full listing is older than configured."""
     site = synced_site(served)
     name = largest_image(site)
     site.sync(full=True)
@@ -137,7 +137,7 @@ def test_large_image_is_listed_whole_when_reconciling_is_due(served: ServeWorld)
 
 
 def test_new_image_gets_a_listing_of_its_own(served: ServeWorld) -> None:
-    """An image that appears later is read whole: it inherits nobody's watermark."""
+    """An image that appears later is listed in full, although all its versions are older than the last sync."""
     site = synced_site(served)
     site.world.create_image("late-comer")
     for number in range(1, 131):
@@ -151,7 +151,7 @@ def test_new_image_gets_a_listing_of_its_own(served: ServeWorld) -> None:
 
 
 def test_recreated_image_starts_a_new_incarnation(served: ServeWorld) -> None:
-    """A deleted and re-created image reuses number and ARN; the row is the new one, the event says so."""
+    """A deleted and recreated image reuses number and ARN; the new version is stored, with the event `recreated`."""
     site = synced_site(served)
     name = next(image for image in image_names(site) if image != largest_image(site))
     site.simulator.clock.advance(60_000)
@@ -171,10 +171,10 @@ def test_recreated_image_starts_a_new_incarnation(served: ServeWorld) -> None:
 def test_row_38_every_member_is_exact_in_any_time_zone(
     served: ServeWorld, monkeypatch: pytest.MonkeyPatch, zone: str
 ) -> None:
-    """Every member reaches the table to the millisecond, in the hour that a clock change repeats as well."""
+    """Every member is stored to the millisecond in any time zone, even in the hour that a clock change repeats."""
     monkeypatch.setenv("TZ", zone)
     time.tzset()
-    fold_ms = 1_793_511_000_000  # 2026-11-01 05:30 UTC, 01:30 in New York for the first time of two
+    fold_ms = 1_793_511_000_000  # 2026-11-01 05:30 UTC: the first of two times 01:30 in New York
     clock = VirtualClock(frozen_at=NOON_MS + 10**10)
     site = served(generate(3, images=1, versions_per_image=0, clock=clock))
     name = "fold"
@@ -195,7 +195,7 @@ def test_row_38_every_member_is_exact_in_any_time_zone(
 
 
 def test_rows_touched_while_they_are_read_are_there_after_the_next_run(served: ServeWorld) -> None:
-    """Versions that change between two pages are caught by this run or by the next, in offset paging too."""
+    """Versions that change between two pages are stored by this run or by the next, even with offset tokens."""
     site = busy_site(served, Behaviour(tokens="offset"))
     name = largest_image(site)
     touched = iter(range(1, 400, 7))
@@ -220,7 +220,7 @@ def _after_each_page_of(name: str, act: Callable[[Exchange], None]) -> Fault:
 
 
 def test_row_36_future_modification_time_does_not_blind_later_runs(served: ServeWorld) -> None:
-    """A LastModifiedTime a day ahead is stored, and changes after it are still seen."""
+    """A LastModifiedTime one day in the future is stored, and later changes are still stored."""
     site = busy_site(served)
     name = largest_image(site)
     record = VersionRecord(
@@ -235,7 +235,7 @@ def test_row_36_future_modification_time_does_not_blind_later_runs(served: Serve
 
 
 def test_creating_versions_are_followed_until_they_are_created(served: ServeWorld) -> None:
-    """A version seen as CREATING is seen again when it is CREATED, however late that is."""
+    """A version that was stored as CREATING is updated when it is CREATED, however late that is."""
     site = busy_site(served, Behaviour(create_ms=5 * 3_600_000))
     name = largest_image(site)
     site.world.create_version(name)
@@ -247,7 +247,7 @@ def test_creating_versions_are_followed_until_they_are_created(served: ServeWorl
 
 
 def test_behaviour_switches_leave_the_key_alone(served: ServeWorld) -> None:
-    """Lower-cased ARNs and the ARN None change no key: names keep their case, numbers stay apart."""
+    """Lower-case ARNs and the ARN None change no key: names keep their case, and numbers stay distinct."""
     site = busy_site(served, Behaviour(lowercase_arns=True, arn_none=True))
     site.sync()
     site.assert_true()

@@ -1,4 +1,4 @@
-"""Lake tables are kept in step: exactly once, one commit a table, and readers that are not ours find every row."""
+"""Lake tables equal the warehouse after each publication, for readers that are not ours, with one commit a table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.behaviour.publishing import Stock
 
 pytestmark = pytest.mark.duckdb
 
-# Names as a publication gives them.
+# File names like those of a publication.
 LEFT, YOUNG = (f"{OUR_FILES}00000000-0000-4000-8000-{number:012}.parquet" for number in (1, 2))
 
 IN_A_MANIFEST = (
@@ -56,7 +56,7 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
 
 
 def test_every_reader_finds_the_warehouse_after_each_change(shelf: Shelf, stock: Stock) -> None:
-    """First publication, a changed region, new events, a new region, a vanished one: the same rows for all three."""
+    """After a first publication, changed, new and vanished regions and new events all readers find the same rows."""
     assert all(done.error is None for done in shelf.publish(stock, *TABLES))
     assert_same(shelf, stock, *TABLES)
     learn(stock, "us-east-1")
@@ -69,7 +69,7 @@ def test_every_reader_finds_the_warehouse_after_each_change(shelf: Shelf, stock:
 
 
 def test_publication_without_news_writes_nothing(shelf: Shelf, stock: Stock) -> None:
-    """The same run, and a run that changed nothing: not a byte, and no commit."""
+    """Publishing the same run again, or a run without changes, writes no byte and makes no commit."""
     learn(stock, "us-east-1")
     shelf.publish(stock, "image_versions", "image_version_events")
     before = shelf.bytes_there()
@@ -82,7 +82,7 @@ def test_publication_without_news_writes_nothing(shelf: Shelf, stock: Stock) -> 
 
 
 def test_only_changed_regions_are_written_in_one_commit(shelf: Shelf, stock: Stock) -> None:
-    """A change in one region of three costs one file and one commit, and the other files stay."""
+    """A change in one region of three writes one file in one commit; the other files stay."""
     first, files = shelf.one(stock), shelf.data_files()
     commits = shelf.commits()
     stock.change("us-east-1")
@@ -95,20 +95,20 @@ def test_only_changed_regions_are_written_in_one_commit(shelf: Shelf, stock: Sto
 
 
 def test_region_stands_inside_the_files(shelf: Shelf, stock: Stock) -> None:
-    """Who reads the files alone, as some engines do, finds region and label in them."""
+    """Each data file has the columns region and source, because some engines read the files alone."""
     shelf.one(stock, label="gov")
     for name in shelf.bytes_there():
         if Path(name).name in shelf.data_files():
             schema = pa.parquet.read_schema(shelf.folder / "lake" / name)
             assert {"region", "source"} <= set(schema.names)
-            # A cast to wide offsets would copy every text.
+            # A cast to 64-bit offsets would copy every text.
             assert "large_" not in str(schema)
 
 
 def test_manifest_says_of_a_file_what_its_footer_does(
     tmp_path: Path, stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As pyiceberg itself would read it from the file: rows, nulls, bounds, sizes, row groups, partition."""
+    """A file's entry in the manifest is what pyiceberg reads from its footer: counts, bounds, sizes, partition."""
     monkeypatch.setattr("image_history.formats.parquet.ROW_GROUP_ROWS", 16)
     shelf = Shelf("iceberg", tmp_path)
     stock.run_sql(
@@ -129,7 +129,7 @@ def test_manifest_says_of_a_file_what_its_footer_does(
 
 
 def test_events_are_appended(shelf: Shelf, stock: Stock) -> None:
-    """New events become one file of themselves; the files before them stay."""
+    """New events are written to one new file; the existing files stay."""
     learn(stock, "us-east-1", "us-west-2")
     first = shelf.one(stock, "image_version_events")
     files = shelf.data_files()
@@ -143,7 +143,7 @@ def test_events_are_appended(shelf: Shelf, stock: Stock) -> None:
 def test_events_are_counted_and_not_compared(
     shelf: Shelf, stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fingerprints, for which every value is read, are made of versions alone: nobody asks for those of events."""
+    """Only versions get fingerprints, which read every value; events do not."""
     asked: list[str] = []
 
     def reading(connection: Connection, sql: str, parameters: Mapping[str, object]) -> pa.RecordBatchReader:
@@ -160,7 +160,7 @@ def test_events_are_counted_and_not_compared(
 
 
 def test_events_that_were_lost_from_the_table_are_written_again(shelf: Shelf, stock: Stock) -> None:
-    """Counts that differ let the region be replaced: what another program deleted comes back."""
+    """If another program deletes events from the table, their region is written again, because its count differs."""
     learn(stock, "us-east-1", "us-west-2")
     shelf.one(stock, "image_version_events")
     if shelf.kind == "iceberg":
@@ -174,7 +174,7 @@ def test_events_that_were_lost_from_the_table_are_written_again(shelf: Shelf, st
 
 
 def test_many_appended_files_become_one(shelf: Shelf, stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A region of many small files is written anew as one with the next news."""
+    """A region of many small files is rewritten as one file at a later publication with new events."""
     monkeypatch.setattr("image_history.publish.tables._MOST_FILES", 3)
     for _ in range(5):
         learn(stock, "us-east-1", versions=1)
@@ -189,7 +189,7 @@ def test_many_appended_files_become_one(shelf: Shelf, stock: Stock, monkeypatch:
 
 
 def test_comments_types_and_keys_arrive(shelf: Shelf, stock: Stock) -> None:
-    """What a column means is in the table, and what cannot be null is required."""
+    """The table has the meaning of each column as comment, and columns without null are required."""
     shelf.one(stock)
     if shelf.kind == "iceberg":
         field = shelf.iceberg().schema().find_field("account_id")
@@ -200,7 +200,7 @@ def test_comments_types_and_keys_arrive(shelf: Shelf, stock: Stock) -> None:
 
 
 def test_instants_arrive_as_they_are_stored(shelf: Shelf, stock: Stock) -> None:
-    """In microseconds, which the tables have, and not by way of the milliseconds of a dataset."""
+    """Instants keep their microseconds: they are not rounded to milliseconds as in a dataset."""
     stock.run_sql("UPDATE image_versions SET creation_time = creation_time + INTERVAL 1 MICROSECOND")
     shelf.one(stock)
     read = by_library(shelf, "image_versions")["creation_time"]
@@ -208,7 +208,7 @@ def test_instants_arrive_as_they_are_stored(shelf: Shelf, stock: Stock) -> None:
 
 
 def test_new_column_is_added_and_a_dropped_one_may_be_null(shelf: Shelf, stock: Stock) -> None:
-    """An upgrade that adds a column, and a view that loses one: readers find the rows as they are now."""
+    """If a column is added and another one dropped, readers find the rows as they are now."""
     stock.run_sql("CREATE VIEW mine AS SELECT region, image_name, version, 1 AS first FROM image_versions")
     shelf.one(stock, "mine")
     stock.run_sql(
@@ -223,7 +223,7 @@ def test_new_column_is_added_and_a_dropped_one_may_be_null(shelf: Shelf, stock: 
 
 
 def test_upkeep_forgets_old_versions_and_sweeps_what_nobody_names(shelf: Shelf, stock: Stock) -> None:
-    """Old versions and cut publications' files go after a day; what is not ours stays."""
+    """Old versions and old files of interrupted publications are removed; young files and the user's files stay."""
     for _ in range(12):
         stock.change("us-east-1")
         shelf.one(stock, keep=timedelta(0) if shelf.kind == "iceberg" else timedelta(days=1))
@@ -246,7 +246,7 @@ def test_upkeep_forgets_old_versions_and_sweeps_what_nobody_names(shelf: Shelf, 
 
 
 def test_keep_null_leaves_upkeep_to_others(shelf: Shelf, stock: Stock) -> None:
-    """With `keep: null` no version is forgotten and no file removed."""
+    """With `keep: null` no old version and no file is removed."""
     for _ in range(12):
         stock.change("us-east-1")
         shelf.one(stock, keep=None)
@@ -256,7 +256,7 @@ def test_keep_null_leaves_upkeep_to_others(shelf: Shelf, stock: Stock) -> None:
 
 
 def test_earlier_run_can_be_read_by_its_version(shelf: Shelf, stock: Stock) -> None:
-    """Time travel: the version that a publication named shows the rows of then."""
+    """The version that a publication reported still has the rows of that time."""
     first, then = shelf.one(stock), stock.stored()
     stock.change("us-east-1")
     shelf.one(stock)
@@ -270,7 +270,7 @@ def test_earlier_run_can_be_read_by_its_version(shelf: Shelf, stock: Stock) -> N
 
 
 def test_long_labels_are_partitions_whole(shelf: Shelf, stock: Stock) -> None:
-    """A label and a region longer than the bounds that formats keep of a column are not cut."""
+    """A label that is longer than the bounds that formats keep of a column is not truncated."""
     label = "a-label-of-a-part-that-is-longer-than-sixteen-letters-by-far"
     shelf.one(stock, label=label)
     stock.change("us-east-1")
@@ -279,7 +279,7 @@ def test_long_labels_are_partitions_whole(shelf: Shelf, stock: Stock) -> None:
 
 
 def test_command_line_prints_a_line_a_table(shelf: Shelf, stock: Stock) -> None:
-    """`publish` says of each table what was written and under which version."""
+    """`publish` prints for each table what was written and the table's version."""
     from image_history.cli.publish import told
 
     first = [told(done) for done in shelf.publish(stock, "image_versions", "images")]

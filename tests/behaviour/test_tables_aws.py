@@ -1,4 +1,4 @@
-"""Lake tables in AWS: Glue and S3 by moto over HTTP, with the configuration and the code of docs/tables.md."""
+"""Lake tables in AWS: Glue and S3 of moto over HTTP, with the configuration and the code of docs/tables.md."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def aws(moto: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         "AWS_SECRET_ACCESS_KEY": "simulated-secret",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": moto.url,
-        # Of readers: Arrow's S3 does not know the variable above, and Delta's wants to be told that it is HTTP.
+        # For readers: Arrow's S3 ignores the variable above, and Delta's needs permission for HTTP.
         "PYICEBERG_CATALOG__GLUE__S3__ENDPOINT": moto.url,
         "AWS_ALLOW_HTTP": "true",
     }.items():
         monkeypatch.setenv(name, value)
-    # What pyiceberg read of the environment when it was imported.
+    # Replaces what pyiceberg read from the environment when it was imported.
     monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", PyicebergConfig())
     moto.client("s3").create_bucket(Bucket="bucket")
     yield moto
@@ -61,7 +61,7 @@ def stock(tmp_path: Path) -> Stock:
 
 
 def entries(folder: Path) -> tuple[Publish, Publish]:
-    """The two entries that the page shows."""
+    """The two entries of `publish` in docs/tables.md."""
     shown = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     path = folder / "config.yaml"
     path.write_text(shown, encoding="utf-8")
@@ -70,7 +70,7 @@ def entries(folder: Path) -> tuple[Publish, Publish]:
 
 
 def shelf_of(kind: str, folder: Path, aws: Cloud) -> Shelf:
-    """The lake of an entry of the page, as readers open it."""
+    """The lake of the page's entry of this kind, as readers open it."""
     iceberg, delta = entries(folder)
     if kind == "iceberg":
         return Shelf(kind, folder, tuple((iceberg.properties or {}).items()), str(iceberg.to))
@@ -79,7 +79,7 @@ def shelf_of(kind: str, folder: Path, aws: Cloud) -> Shelf:
 
 
 def publish(kind: str, stock: Stock) -> tuple[Publication, ...]:
-    """Publish the growing tables as the page's entry says."""
+    """Publish the growing tables with the page's entry of this kind."""
     entry = entries(stock.folder)[KINDS.index(kind)]
     wanted = Publish(to=entry.to, properties=entry.properties, tables=TABLES)
     return publish_lake(stock.config, wanted)
@@ -87,7 +87,7 @@ def publish(kind: str, stock: Stock) -> tuple[Publication, ...]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_tables_in_aws_equal_the_warehouse(kind: str, aws: Cloud, stock: Stock) -> None:
-    """First publication, changes, a new column, a stale publisher: every reader finds the warehouse's rows."""
+    """After a first publication, changes, a new column and a stale publisher, readers find the warehouse's rows."""
     shelf = shelf_of(kind, stock.folder, aws)
     assert [done.error for done in publish(kind, stock)] == [None, None]
     assert_same(shelf, stock, *TABLES)
@@ -106,7 +106,7 @@ def test_tables_in_aws_equal_the_warehouse(kind: str, aws: Cloud, stock: Stock) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_publication_without_news_asks_little_and_writes_nothing(kind: str, aws: Cloud, stock: Stock) -> None:
-    """At most two requests a table to the catalog, and no object is put, copied or deleted."""
+    """Without news the catalog gets at most two requests a table, and no object changes."""
     publish(kind, stock)
     stock.change()
     before, keys = Counter(aws.asked()), objects(aws)
@@ -121,7 +121,7 @@ def test_publication_without_news_asks_little_and_writes_nothing(kind: str, aws:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_new_file_is_put_and_not_read_again(kind: str, aws: Cloud, stock: Stock) -> None:
-    """An upload begins, has a part and ends; Iceberg's FileIO asks before and after whether the file is there."""
+    """A new file is an upload of one part and is not read again; Iceberg's FileIO checks twice whether it exists."""
     before = Counter(aws.asked())
     publish(kind, stock)
     asked = Counter(aws.asked()) - before
@@ -136,7 +136,7 @@ def objects(aws: Cloud) -> dict[str, str]:
 
 
 def test_code_of_the_page_reads_the_tables(aws: Cloud, stock: Stock) -> None:
-    """What the page shows to read with, word for word; an earlier run by the commit that names it."""
+    """The page's code for readers, word for word, returns the tables, and an earlier run by its commit."""
     publish("iceberg", stock)
     publish("delta", stock)
     then = stock.stored()
@@ -160,13 +160,13 @@ def test_code_of_the_page_reads_the_tables(aws: Cloud, stock: Stock) -> None:
 
 
 def looked(stock: Stock, *entries: Publish) -> list[Result]:
-    """What check says of lakes."""
+    """The results of `check` for lakes."""
     return list(look_at_lakes(Config(warehouse=stock.warehouse, publish=entries)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_check_says_that_a_lake_can_be_committed_to(kind: str, aws: Cloud, stock: Stock) -> None:
-    """It counts the tables that are there and names the extra's version; nothing is made, put or committed."""
+    """`check` counts the tables that exist and names the extra's version; it makes no object."""
     entry = entries(stock.folder)[KINDS.index(kind)]
     package = "pyiceberg" if kind == "iceberg" else "deltalake"
     [before] = looked(stock, entry)
@@ -184,7 +184,7 @@ def test_check_says_that_a_lake_can_be_committed_to(kind: str, aws: Cloud, stock
 def test_check_says_what_keeps_a_lake_from_being_committed_to(
     kind: str, aws: Cloud, stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bucket that takes no object, no credentials, a missing extra: each a failure of exit code 4 with a fix."""
+    """`check` reports a missing bucket (exit code 4), missing credentials or a missing extra, with a remedy."""
     entry = entries(stock.folder)[KINDS.index(kind)]
     aws.client("s3").delete_bucket(Bucket="bucket")
     [refused] = looked(stock, entry)
@@ -204,7 +204,7 @@ def test_check_says_what_keeps_a_lake_from_being_committed_to(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_check_names_a_table_that_there_is_not(kind: str, aws: Cloud, stock: Stock) -> None:
-    """As the publication of a sync would, of a lake as of a dataset."""
+    """`check` fails with exit code 4 if an entry names a table that does not exist."""
     assert objects(aws) == {}
     entry = msgspec.structs.replace(entries(stock.folder)[KINDS.index(kind)], tables=("image_version",))
     [misspelt] = looked(stock, entry)
@@ -213,7 +213,7 @@ def test_check_names_a_table_that_there_is_not(kind: str, aws: Cloud, stock: Sto
 
 
 def test_policy_of_the_publisher_reaches_tables_and_files_alone(stock: Stock) -> None:
-    """Of Glue the one database, of S3 what lies below the addresses of the page."""
+    """The publisher's policy allows only one database of Glue, and in S3 only what is below the page's addresses."""
     iceberg, delta = entries(stock.folder)
     policy: Any = policy_of_publisher(Config(publish=(iceberg, delta)))
     allowed = {resource for each in policy["Statement"] for resource in each["Resource"]}
@@ -233,7 +233,7 @@ SESSIONS = re.findall(r"((?:^    .*\n)+)", PAGE.read_text(encoding="utf-8"), re.
 
 
 def measured(text: str) -> str:
-    """What is printed, but for sizes, versions and times."""
+    """The printed text without sizes, versions and times."""
     return re.sub(r"[\d,]+ bytes|version \d+|[\d.]+ s\b", "N", text)
 
 
@@ -242,7 +242,7 @@ def measured(text: str) -> str:
 def test_session_of_the_page_prints_what_it_shows(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The configuration that a session begins with, and the lines of both publications."""
+    """With the configuration of the page's session, both publications print the lines that the session shows."""
     session = textwrap.dedent([each for each in SESSIONS if "$ cat config.yaml" in each][number])
     _, shown, *publications = re.split(r"^\$ .*\n", session, flags=re.MULTILINE)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Of a lake table check says what the next publication says before its first write, and writes nothing itself."""
+"""`check` reports of a lake table what the next publication reports before its first write, and writes nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def stock(tmp_path: Path) -> Stock:
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """Everything below a folder, with its content."""
+    """Every path below a folder, with the content of files."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
@@ -45,7 +45,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 
 
 def looked(shelf: Shelf, stock: Stock, table: str = "image_versions", **given: Any) -> list[Result]:
-    """What check says, having written nothing."""
+    """The results of `check`, which must write nothing."""
     before = tree(shelf.folder)
     found = list(look_at_lakes(Config(warehouse=stock.warehouse, publish=(shelf.entry(table, **given),))))
     assert tree(shelf.folder) == before
@@ -53,7 +53,7 @@ def looked(shelf: Shelf, stock: Stock, table: str = "image_versions", **given: A
 
 
 def told_by_both(shelf: Shelf, stock: Stock, table: str = "image_versions", **given: Any) -> str:
-    """The one sentence that check and publish both say, after which no table and no folder is different."""
+    """The sentence that `check` and `publish` both report; neither may change a table or a folder."""
     [found] = looked(shelf, stock, table, **given)
     before = tree(shelf.folder)
     [done] = shelf.publish(stock, table, **given)
@@ -66,7 +66,7 @@ def told_by_both(shelf: Shelf, stock: Stock, table: str = "image_versions", **gi
 
 
 def committed(shelf: Shelf, *actions: dict[str, Any], table: str = "image_versions") -> None:
-    """A version of a Delta table that another program commits."""
+    """Commit a version of a Delta table, as another program does."""
     there = shelf.delta(table)
     log = shelf.folder / "lake" / table / "_delta_log"
     text = "\n".join(map(json.dumps, ({"commitInfo": {"operation": "theirs"}}, *actions)))
@@ -74,13 +74,13 @@ def committed(shelf: Shelf, *actions: dict[str, Any], table: str = "image_versio
 
 
 def first_lines(shelf: Shelf, kind: str) -> list[dict[str, Any]]:
-    """What a Delta table's first version has of one kind."""
+    """The lines of one kind in the first version of a Delta table."""
     log = shelf.folder / "lake" / "image_versions" / "_delta_log" / f"{0:020}.json"
     return [line for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()) if kind in line]
 
 
 def asking(reader: int, writer: int, *features: str) -> Break:
-    """A table of Delta whose protocol asks for something."""
+    """A Delta table whose protocol requires these versions and features."""
     asked: dict[str, Any] = {"minReaderVersion": reader, "minWriterVersion": writer}
     asked |= {"writerFeatures": list(features)} if writer >= 7 else {}
     asked |= {"readerFeatures": list(features)} if reader >= 3 else {}
@@ -94,7 +94,7 @@ def asking(reader: int, writer: int, *features: str) -> Break:
 
 
 def having(**properties: str) -> Break:
-    """A table of Delta with a property."""
+    """A Delta table with these properties."""
 
     def broken(shelf: Shelf, stock: Stock) -> None:
         shelf.one(stock)
@@ -108,7 +108,7 @@ def having(**properties: str) -> Break:
 
 
 def rewritten(edit: Callable[[dict[str, Any]], Any]) -> Break:
-    """A table of Iceberg whose metadata another program wrote."""
+    """An Iceberg table whose metadata another program has edited."""
 
     def broken(shelf: Shelf, stock: Stock) -> None:
         shelf.one(stock)
@@ -122,7 +122,7 @@ def rewritten(edit: Callable[[dict[str, Any]], Any]) -> Break:
 
 
 def with_column(kind: str) -> Callable[[dict[str, Any]], None]:
-    """Metadata with a column of that type."""
+    """An edit that adds a column of this type to the metadata."""
 
     def edit(metadata: dict[str, Any]) -> None:
         metadata["schemas"][-1]["fields"].append({"id": 99, "name": "w", "required": False, "type": kind})
@@ -151,14 +151,14 @@ def with_column(kind: str) -> Callable[[dict[str, Any]], None]:
 def test_delta_table_that_asks_for_more_is_refused_by_its_name(
     broken: Break, reason: str, stock: Stock, tmp_path: Path
 ) -> None:
-    """What another program asked for is named, and is no conflict."""
+    """A Delta table that requires an unsupported feature is refused, and the error names the feature."""
     shelf = Shelf("delta", tmp_path)
     broken(shelf, stock)
     assert reason in told_by_both(shelf, stock)
 
 
 def test_delta_table_with_other_names_in_its_files_is_refused(stock: Stock, tmp_path: Path) -> None:
-    """Column mapping: files of ours would have none of its columns."""
+    """A Delta table with column mapping is refused, because our files would have none of its columns."""
     shelf = Shelf("delta", tmp_path)
     of_other_types(shelf, stock)
     [line] = first_lines(shelf, "metaData")
@@ -175,7 +175,7 @@ def test_delta_table_with_other_names_in_its_files_is_refused(stock: Stock, tmp_
 
 
 def test_events_are_appended_where_nothing_else_may_be(stock: Stock, tmp_path: Path) -> None:
-    """delta.appendOnly suits a table that is only appended to; a region to replace is refused by its name."""
+    """With delta.appendOnly events are appended; replacing a region is refused, and the error names the property."""
     shelf = Shelf("delta", tmp_path)
     learn(stock, "us-east-1")
     shelf.one(stock, EVENTS)
@@ -204,14 +204,14 @@ def test_events_are_appended_where_nothing_else_may_be(stock: Stock, tmp_path: P
 def test_iceberg_table_that_pyiceberg_cannot_write_is_refused_by_its_name(
     edit: Callable[[dict[str, Any]], Any], reason: str, stock: Stock, tmp_path: Path
 ) -> None:
-    """A newer format or type is named."""
+    """An Iceberg table of a newer format or with an unknown type is refused, and the error names it."""
     shelf = Shelf("iceberg", tmp_path)
     rewritten(edit)(shelf, stock)
     assert reason in told_by_both(shelf, stock)
 
 
 def partitioned_otherwise(shelf: Shelf, stock: Stock) -> None:
-    """A table that is partitioned by something else beside."""
+    """A table that is partitioned by another column too."""
     if shelf.kind == "iceberg":
         shelf.one(stock)
         with shelf.iceberg().update_spec() as update:
@@ -234,7 +234,7 @@ def of_other_types(shelf: Shelf, _: Stock) -> None:
 
 
 def not_ours(shelf: Shelf, stock: Stock) -> None:
-    """Rows that image-history did not write."""
+    """A table with rows that image-history did not write."""
     of_other_types(shelf, stock)
     rows = pa.table({"region": ["a"], "version": ["b"]})
     if shelf.kind == "iceberg":
@@ -244,23 +244,23 @@ def not_ours(shelf: Shelf, stock: Stock) -> None:
 
 
 def of_another_warehouse(shelf: Shelf, stock: Stock) -> None:
-    """An owner that is not this warehouse."""
+    """A table whose owner is another warehouse."""
     shelf.one(stock)
     name_owner(shelf, "else-1")
 
 
 def of_labels(shelf: Shelf, stock: Stock) -> None:
-    """A table for labels."""
+    """A table that is published under labels."""
     shelf.one(stock, label="mine")
 
 
 def in_the_way(shelf: Shelf, _: Stock) -> None:
-    """A file where the lake's folder would be."""
+    """A file at the path of the lake's folder."""
     (shelf.folder / "lake").write_text("mine", encoding="utf-8")
 
 
 def leading_nowhere(shelf: Shelf, _: Stock) -> None:
-    """A link to a folder that is not there."""
+    """A link to a folder that does not exist."""
     (shelf.folder / "lake").symlink_to("nowhere")
 
 
@@ -280,7 +280,7 @@ def leading_nowhere(shelf: Shelf, _: Stock) -> None:
 def test_check_and_publish_say_the_same(
     kind: str, broken: Break, reason: str, stock: Stock, tmp_path: Path
 ) -> None:
-    """Whatever keeps a table from being published, both verbs have one sentence for it."""
+    """Whatever prevents a publication, `check` and `publish` report it in the same sentence."""
     (tmp_path / "lakes").mkdir()
     shelf = Shelf(kind, tmp_path / "lakes")
     broken(shelf, stock)
@@ -291,7 +291,7 @@ def test_check_and_publish_say_the_same(
 def test_place_that_this_user_cannot_write_is_told_by_both(
     kind: str, stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the folder is there, and when there is news for a table that is there."""
+    """A path without write permission is reported before the folder exists, and when an existing table has news."""
     (tmp_path / "lakes").mkdir()
     shelf = Shelf(kind, tmp_path / "lakes")
     for _ in range(2):
@@ -304,7 +304,7 @@ def test_place_that_this_user_cannot_write_is_told_by_both(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_check_of_what_is_not_there_yet_makes_nothing(kind: str, stock: Stock, tmp_path: Path) -> None:
-    """No folder, no catalog; the publication after it succeeds."""
+    """`check` of a lake that does not exist makes no folder and no catalog; the publication after it succeeds."""
     (tmp_path / "lakes").mkdir()
     shelf = Shelf(kind, tmp_path / "lakes")
     [found] = looked(shelf, stock)
@@ -318,7 +318,7 @@ def test_check_of_what_is_not_there_yet_makes_nothing(kind: str, stock: Stock, t
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_owner_is_compared_before_there_is_a_warehouse(kind: str, stock: Stock, tmp_path: Path) -> None:
-    """The first sync makes a warehouse of its own, which the table is not of."""
+    """If the warehouse has no sync yet, `check` refuses a table that another warehouse owns."""
     shelf = Shelf(kind, tmp_path)
     shelf.one(stock)
     stock.warehouse.unlink()
@@ -346,7 +346,7 @@ def database(path: Path, statement: str) -> None:
 def test_catalog_file_of_another_program_is_left_alone(
     broken: Callable[[Path], Any], reason: str, stock: Stock, tmp_path: Path
 ) -> None:
-    """It gets no tables of a catalog."""
+    """A catalog file of another program is refused, and gets no tables of a catalog."""
     shelf = Shelf("iceberg", tmp_path)
     broken(tmp_path / "catalog.db")
     [found] = looked(shelf, stock)
@@ -359,7 +359,7 @@ def test_catalog_file_of_another_program_is_left_alone(
 
 
 def test_folder_of_something_else_gets_no_delta_table(stock: Stock, tmp_path: Path) -> None:
-    """Such as that of a Parquet dataset of the same warehouse, which leads into a publication."""
+    """A folder of something else, such as a Parquet dataset of the same warehouse, is refused and stays as it is."""
     stock.publish()
     shelf = msgspec.structs.replace(Shelf("delta", tmp_path).entry(), to=f"delta+file:{stock.dataset}")
     before = tree(stock.dataset)
@@ -371,7 +371,7 @@ def test_folder_of_something_else_gets_no_delta_table(stock: Stock, tmp_path: Pa
 
 
 def test_table_that_is_refused_costs_no_other(stock: Stock, tmp_path: Path) -> None:
-    """Each has a line of its own in check, and the others are published."""
+    """If one table is refused, `check` names it, and the other tables are published."""
     shelf = Shelf("delta", tmp_path)
     (tmp_path / "lake" / "images").mkdir(parents=True)
     (tmp_path / "lake" / "images" / "notes.txt").write_text("mine", encoding="utf-8")
@@ -384,7 +384,7 @@ def test_table_that_is_refused_costs_no_other(stock: Stock, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_folder_of_any_name_is_the_one_that_is_named(kind: str, stock: Stock, tmp_path: Path) -> None:
-    """Spaces, letters beyond ASCII, and what stands for something else in addresses."""
+    """A folder name with spaces, letters beyond ASCII or characters with a meaning in URLs is used as it is."""
     folder = tmp_path / ("a b\u00fc#?c" if kind == "delta" else "a b\u00fc")
     folder.mkdir()
     shelf = Shelf(kind, folder)
@@ -402,14 +402,14 @@ def test_folder_of_any_name_is_the_one_that_is_named(kind: str, stock: Stock, tm
 def test_folder_whose_name_a_library_changes_is_refused(
     kind: str, name: str, reason: str, stock: Stock, tmp_path: Path
 ) -> None:
-    """Its files would lie in another one."""
+    """A folder name that a library would change is refused, because the files would be in another folder."""
     folder = tmp_path / name
     folder.mkdir()
     assert reason in told_by_both(Shelf(kind, folder), stock)
 
 
 def test_table_of_another_catalog_in_the_same_folder_is_left_alone(stock: Stock, tmp_path: Path) -> None:
-    """Upkeep would take its files for our own that nobody names."""
+    """Another catalog's table in the same folder is refused, because upkeep would remove its files."""
     shelf = Shelf("iceberg", tmp_path)
     shelf.one(stock)
     (tmp_path / "catalog.db").rename(tmp_path / "theirs.db")
@@ -417,7 +417,7 @@ def test_table_of_another_catalog_in_the_same_folder_is_left_alone(stock: Stock,
 
 
 def test_region_that_delta_cannot_tell_from_none_is_refused(stock: Stock, tmp_path: Path) -> None:
-    """Readers would fail over the whole table, or find another value."""
+    """An empty region is refused, because Delta would read it as null; the table stays readable."""
     shelf = Shelf("delta", tmp_path)
     shelf.one(stock)
     stock.run_sql("UPDATE image_versions SET region = '' WHERE region = 'us-east-1'")

@@ -1,4 +1,4 @@
-"""A publication of lake tables that dies at any of its effects leaves the old tables or the new ones."""
+"""If a publication of lake tables is killed at any of its effects, each table is the old or the new one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def forge() -> Iterator[Forge]:
 
 @pytest.fixture(scope="module")
 def made(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], LakeMatrix]:
-    """A lake before a publication, by kind and stage, made once."""
+    """Makes a lake as it is before a publication, once for each kind and stage."""
 
     @functools.cache
     def make(kind: str, stage: str) -> LakeMatrix:
@@ -37,19 +37,19 @@ def made(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
 
 @pytest.fixture
 def prepared(request: pytest.FixtureRequest, made: Callable[[str, str], LakeMatrix]) -> LakeMatrix:
-    """A lake before a publication, of a kind and stage."""
+    """A lake as it is before a publication, for a kind and stage."""
     return made(*request.param)
 
 
 def stages(*names: str) -> pytest.MarkDecorator:
-    """Each kind of lake at these stages."""
+    """Runs a test for each kind of lake at these stages."""
     cases = [pytest.param((kind, name), id=f"{kind}-{name}") for kind in KINDS for name in names]
     return pytest.mark.parametrize("prepared", cases, indirect=True)
 
 
 @stages(*STAGES)
 def test_killed_publication_leaves_whole_tables_and_the_next_completes(prepared: LakeMatrix) -> None:
-    """After a kill at each kind of effect each table is the old or the new one, and the next one completes them."""
+    """After a kill at each kind of effect each table is old or new, and the next publication completes it."""
     firsts = [kill for kill in prepared.kills() if kill.number == 1]
     assert {(kill.effect, kill.subject) for kill in firsts} == set(prepared.reached)
     figures = prepared.play(firsts)
@@ -59,8 +59,8 @@ def test_killed_publication_leaves_whole_tables_and_the_next_completes(prepared:
 
 @stages("changed")
 def test_refused_publication_is_exit_4_and_heals(prepared: LakeMatrix) -> None:
-    """A disk that is full while a file is written, or a commit is made, costs that table only, and it heals."""
-    # Of events one file; of versions only the three that may have been committed, for all that is known.
+    """If the disk is full during a write or a commit, publish exits with 4, and only that table stays old."""
+    # One file of events; after a failed commit also the three files of versions, because it may have succeeded.
     left = {("create", "table file"): 1, ("write", "table file"): 1, ("commit", "table"): 4}
     for point, files in left.items():
         prepared.restore()
@@ -77,7 +77,7 @@ def test_refused_publication_is_exit_4_and_heals(prepared: LakeMatrix) -> None:
 
 @stages("changed")
 def test_upkeep_that_is_refused_undoes_nothing(prepared: LakeMatrix) -> None:
-    """The rows are committed by then: the publication succeeds, and a later one sweeps."""
+    """If upkeep fails, the publication still succeeds, because its rows are committed by then."""
     figures = prepared.play([Fault("commit", "upkeep", Action.ENOSPC)])
     assert figures.wrong == []
     assert figures.codes == {0: 1}
@@ -85,12 +85,12 @@ def test_upkeep_that_is_refused_undoes_nothing(prepared: LakeMatrix) -> None:
 
 @stages("changed")
 def test_what_kills_left_is_swept_later(prepared: LakeMatrix) -> None:
-    """A day later no file of ours is there that no commit names."""
+    """One day after kills no file of ours is left that no commit names."""
     kills = [Fault("write", "table file", Action.KILL), Fault("commit", "table", Action.KILL)]
     assert prepared.orphans_after(kills) == set()
 
 
 def test_every_fault_point_of_lakes_is_reached(made: Callable[[str, str], LakeMatrix]) -> None:
-    """What is registered is what publications do."""
+    """The registered fault points of lakes are exactly those that publications reach."""
     for kind in KINDS:
         assert {point for stage in STAGES for point in made(kind, stage).reached} == POINTS, kind

@@ -1,4 +1,4 @@
-"""Lake tables beside others: made by another program, tagged by an auditor; files and secrets that are not ours."""
+"""Lake tables of other programs: made or tagged by them, beside files and secrets that are not ours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stock(tmp_path: Path) -> Stock:
 
 
 def premade(stock: Stock, tmp_path: Path) -> Shelf:
-    """An empty Iceberg table that another program made, without a property of ours."""
+    """An empty Iceberg table that another program made, without properties of ours."""
     model = Shelf("iceberg", tmp_path / "model")
     ours = Shelf("iceberg", tmp_path / "ours")
     for shelf in (model, ours):
@@ -46,7 +46,7 @@ def premade(stock: Stock, tmp_path: Path) -> Shelf:
 
 
 def test_commit_to_a_table_that_another_program_made_is_not_repeated(stock: Stock, tmp_path: Path) -> None:
-    """A region is removed between look and commit: the lost commit is planned anew, and nothing is lacking."""
+    """If a region is removed between reading and commit, the lost commit is planned again, and no row is missing."""
     learn(stock, "us-east-1", "us-west-2")
     shelf = premade(stock, tmp_path)
     shelf.one(stock, EVENTS)
@@ -64,7 +64,7 @@ def test_commit_to_a_table_that_another_program_made_is_not_repeated(stock: Stoc
 
 
 def test_rows_that_were_deleted_by_value_are_named(stock: Stock, tmp_path: Path) -> None:
-    """As Flink deletes rows: what is in the way is said, what can be done, and nothing is changed."""
+    """If rows were deleted by value, as Flink does, the error says what to do, and nothing is changed."""
     shelf = Shelf("iceberg", tmp_path)
     shelf.one(stock)
     table = shelf.iceberg()
@@ -93,7 +93,7 @@ def test_rows_that_were_deleted_by_value_are_named(stock: Stock, tmp_path: Path)
 
 
 def test_tag_of_an_auditor_does_not_stop_the_upkeep(stock: Stock, tmp_path: Path) -> None:
-    """What it names is kept; all that is older than `keep` and has no name goes."""
+    """A tagged snapshot is kept; other snapshots that are older than `keep` are removed."""
     shelf = Shelf("iceberg", tmp_path)
     none = timedelta(0)
     shelf.one(stock, keep=none)
@@ -111,7 +111,7 @@ def test_tag_of_an_auditor_does_not_stop_the_upkeep(stock: Stock, tmp_path: Path
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_file_of_the_user_with_our_prefix_stays(kind: str, stock: Stock, tmp_path: Path) -> None:
-    """Only names that we alone make are swept, however old a file is."""
+    """Upkeep removes only file names that we alone make: an old file of the user's with our prefix stays."""
     shelf = Shelf(kind, tmp_path)
     shelf.one(stock, keep=timedelta(0))
     folder = next(path.parent for path in shelf.folder.rglob("image-history-*.parquet"))
@@ -139,7 +139,7 @@ def test_file_of_the_user_with_our_prefix_stays(kind: str, stock: Stock, tmp_pat
 def test_what_a_library_says_of_a_property_is_one_sentence_without_secrets(
     properties: dict[str, str],
 ) -> None:
-    """A library quotes what it refuses, and falls over what it did not expect: OutputError either way."""
+    """Whatever a library's error says of a property, it becomes an OutputError without the secret."""
     entry = Publish(to="iceberg://lake/inventory", properties=properties)
     with pytest.raises(OutputError) as told:
         opened(entry).table("images", None).state()

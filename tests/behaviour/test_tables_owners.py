@@ -1,4 +1,4 @@
-"""A lake table belongs to one warehouse, by its id: copies that went their own way are told apart."""
+"""A lake table belongs to one warehouse by its id: copies that have diverged are told apart."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
 
 
 def copied(stock: Stock, name: str = "copy") -> Stock:
-    """The same warehouse with an id of its own, as copies have that were made before there were ids."""
+    """A copy of the warehouse with its own id, like copies that were made before ids existed."""
     (stock.folder / name).mkdir()
     shutil.copy(stock.warehouse, stock.folder / name)
     copy = Stock(stock.folder / name, runs=stock.runs, name=name)
@@ -37,7 +37,7 @@ def copied(stock: Stock, name: str = "copy") -> Stock:
 
 
 def refused(shelf: Shelf, stock: Stock, table: str = "image_versions") -> str:
-    """What a publication is told that must not change the table."""
+    """The error of a publication that must not change the table."""
     before = shelf.commits(table)
     [done] = shelf.publish(stock, table)
     assert done.error is not None
@@ -46,7 +46,7 @@ def refused(shelf: Shelf, stock: Stock, table: str = "image_versions") -> str:
 
 
 def test_table_names_its_warehouse(shelf: Shelf, stock: Stock) -> None:
-    """By the id, in the property of the label if there is one."""
+    """A table's property names the warehouse by its id; with a label, the property of the label does."""
     shelf.one(stock)
     shelf.one(stock, "images", label="mine")
     assert owner_of(shelf) == stock.identity
@@ -55,7 +55,7 @@ def test_table_names_its_warehouse(shelf: Shelf, stock: Stock) -> None:
 
 @pytest.mark.parametrize("table", ["image_versions", "image_version_events"])
 def test_copy_with_the_same_runs_is_another_warehouse(shelf: Shelf, stock: Stock, table: str) -> None:
-    """All runs of the table are in the copy as well; its id alone tells that it is not the one that fills it."""
+    """A copy that has all runs of the table, but another id, is refused; the error names both ids."""
     learn(stock, "us-east-1")
     shelf.one(stock, table)
     copy = copied(stock)
@@ -70,7 +70,7 @@ def test_copy_with_the_same_runs_is_another_warehouse(shelf: Shelf, stock: Stock
 
 
 def test_replacing_makes_the_copy_the_owner(shelf: Shelf, stock: Stock) -> None:
-    """With --replace the copy takes over, and the warehouse of before is the stranger from then on."""
+    """With --replace the copy becomes the owner, and the previous owner is refused from then on."""
     shelf.one(stock)
     copy = copied(stock)
     copy.change("us-east-1")
@@ -82,11 +82,11 @@ def test_replacing_makes_the_copy_the_owner(shelf: Shelf, stock: Stock) -> None:
 
 
 class Killed(BaseException):
-    """A process ends there."""
+    """Simulates the end of a process."""
 
 
 def die() -> None:
-    """As a kill would end it."""
+    """Raise Killed, as if the process ended here."""
     raise Killed
 
 
@@ -94,7 +94,7 @@ def die() -> None:
 def test_take_over_that_is_cut_off_is_completed_by_the_next_publication(
     shelf: Shelf, stock: Stock, table: str
 ) -> None:
-    """Between owner and rows readers find the old rows; the next publication, without --replace, brings the new."""
+    """A take-over killed before its rows leaves the old rows; on Delta the next publication completes it."""
     learn(stock, "us-east-1")
     shelf.one(stock, table)
     (stock.folder / "other").mkdir()
@@ -105,7 +105,7 @@ def test_take_over_that_is_cut_off_is_completed_by_the_next_publication(
         at_commit(die, lambda: shelf.one(other, table, replace=True))
     assert_same(shelf, stock, table)
     if shelf.kind == "delta":
-        # Delta names the owner in a version before that of the rows.
+        # Delta commits the owner in a version before that of the rows.
         assert owner_of(shelf, table) == other.identity
         assert other.identity in refused(shelf, stock, table)
         shelf.one(other, table)
@@ -114,7 +114,7 @@ def test_take_over_that_is_cut_off_is_completed_by_the_next_publication(
 
 
 def test_copy_from_before_the_newest_run_is_refused(shelf: Shelf, stock: Stock) -> None:
-    """The id is the same, and the table is of a run that a restored copy lacks: no take-over was cut off there."""
+    """A restored copy that lacks the table's newest run is refused, although its id is the same."""
     (stock.folder / "restored").mkdir()
     shutil.copy(stock.warehouse, stock.folder / "restored")
     stock.change("us-east-1")
@@ -123,7 +123,7 @@ def test_copy_from_before_the_newest_run_is_refused(shelf: Shelf, stock: Stock) 
 
 
 def test_owner_is_of_a_label(shelf: Shelf, stock: Stock) -> None:
-    """A copy fills the same table under a label of its own, and not under the other's."""
+    """A copy fills the same table under its own label, and is refused under the label of the other warehouse."""
     copy = copied(stock)
     shelf.one(stock, label="first")
     shelf.one(copy, label="second")
@@ -135,7 +135,7 @@ def test_owner_is_of_a_label(shelf: Shelf, stock: Stock) -> None:
 
 
 def test_table_that_names_the_first_run_is_taken_once(shelf: Shelf, stock: Stock) -> None:
-    """A table of the version before: quiet publications leave it, the next commit names the id, which then counts."""
+    """A table of an earlier version names the first run: the next commit with news names the id instead."""
     shelf.one(stock)
     name_owner(shelf, "run-1")
     before = shelf.bytes_there()
@@ -150,7 +150,7 @@ def test_table_that_names_the_first_run_is_taken_once(shelf: Shelf, stock: Stock
 
 
 def test_first_run_of_another_warehouse_is_refused(shelf: Shelf, stock: Stock) -> None:
-    """A table of the version before whose first run this warehouse lacks."""
+    """A table of an earlier version is refused if its first run is not a run of this warehouse."""
     shelf.one(stock)
     name_owner(shelf, "else-1")
     stock.change("us-east-1")
@@ -158,13 +158,13 @@ def test_first_run_of_another_warehouse_is_refused(shelf: Shelf, stock: Stock) -
 
 
 def test_one_of_two_copies_takes_a_table_that_names_their_first_run(shelf: Shelf, stock: Stock) -> None:
-    """Both may; who names itself first is the owner, and the other is refused when it looks again."""
+    """Of two copies with the same first run the first to commit its id is the owner, and the other one is refused."""
     shelf.one(stock)
     name_owner(shelf, "run-1")
     copy = copied(stock)
     stock.change("us-east-1")
     copy.change("us-west-2")
-    # Delta tells its owner in a version of its own, before that with the rows.
+    # Delta commits its owner in a version of its own, before that with the rows.
     told = Effect.COMMIT if shelf.kind == "iceberg" else Effect.STATEMENT
     lost = at_commit(lambda: shelf.one(copy), lambda: shelf.publish(stock)[0], told)
     assert lost.error is not None
@@ -174,6 +174,6 @@ def test_one_of_two_copies_takes_a_table_that_names_their_first_run(shelf: Shelf
 
 
 def test_key_of_the_owner_is_as_it_was() -> None:
-    """Tables that are there are found by it."""
+    """The name of the property does not change, because existing tables are found by it."""
     assert owner_key(None) == "image-history.owner"
     assert owner_key("gov") == "image-history.owner.gov"

@@ -1,4 +1,4 @@
-"""Lake tables of a REST catalog that wants signed requests, as S3 Tables does: over HTTP, with moto's S3 below."""
+"""Lake tables of a REST catalog with signed requests, like S3 Tables: over HTTP, with moto's S3 for the files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEY, OTHER_KEY = "AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"
 
 @pytest.fixture
 def catalog(moto: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RestCatalog]:
-    """An empty catalog, whose tables lie in moto's bucket `bucket`; keys by a profile and by the environment."""
+    """An empty catalog with its tables in moto's bucket `bucket`; keys in a profile and in the environment."""
     moto.reset()
     text = f"[profile lake]\naws_access_key_id={OTHER_KEY}\naws_secret_access_key=x\nregion=us-east-1\n"
     (tmp_path / "aws").write_text(text, encoding="utf-8")
@@ -59,7 +59,7 @@ def stock(tmp_path: Path) -> Stock:
 
 
 def entry(catalog: RestCatalog, folder: Path, profile: str | None = None) -> Publish:
-    """The entry that the page shows, at the catalog's address."""
+    """The entry of docs/tables.md, with the address of this catalog."""
     [shown] = re.findall(
         r"```yaml\n(publish:\n  - to: iceberg://s3tables.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
     )
@@ -86,7 +86,7 @@ def shelf_of(catalog: RestCatalog, folder: Path, moto: Cloud) -> Shelf:
 def test_tables_of_a_signed_catalog_equal_the_warehouse(
     catalog: RestCatalog, stock: Stock, moto: Cloud
 ) -> None:
-    """First publication, changes, a new column: the rows are there, and each request was signed as asked."""
+    """After a first publication, changes and a new column, the rows are equal and each request is signed as asked."""
     assert [done.error for done in publish(catalog, stock)] == [None, None]
     stock.run_sql("ALTER TABLE image_versions ADD COLUMN note VARCHAR DEFAULT 'noted'")
     learn(stock, "us-east-1")
@@ -100,7 +100,7 @@ def test_tables_of_a_signed_catalog_equal_the_warehouse(
 def test_profile_signs_the_catalogs_requests_and_opens_its_bucket(
     catalog: RestCatalog, stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The keys of the entry's profile, for the catalog and for S3, where no others are to be had."""
+    """If only the entry's profile has keys, they sign the catalog's requests and open its bucket."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert [done.error for done in publish(catalog, stock, "lake")] == [None, None]
@@ -108,7 +108,7 @@ def test_profile_signs_the_catalogs_requests_and_opens_its_bucket(
 
 
 def test_no_news_costs_two_requests_a_table_at_most(catalog: RestCatalog, stock: Stock) -> None:
-    """One to know the table, and the catalog's own configuration once."""
+    """Without news there is one request for each table, and one for the catalog's configuration."""
     publish(catalog, stock)
     catalog.asked.clear()
     assert [(done.written, done.error) for done in publish(catalog, stock)] == [(0, None), (0, None)]
@@ -116,7 +116,7 @@ def test_no_news_costs_two_requests_a_table_at_most(catalog: RestCatalog, stock:
 
 
 def test_check_says_that_the_catalog_answers(catalog: RestCatalog, stock: Stock) -> None:
-    """Signed as a publication is; one whose warehouse has another name is told in a sentence."""
+    """`check` signs its requests like a publication; a catalog that refuses the warehouse's name fails the check."""
     config = Config(warehouse=stock.warehouse, publish=(entry(catalog, stock.folder),))
     [found] = look_at_lakes(config)
     assert found.told.startswith("answers; 0 of 2 tables are there")
@@ -130,7 +130,7 @@ def test_check_says_that_the_catalog_answers(catalog: RestCatalog, stock: Stock)
 def test_conflict_is_answered_by_the_catalog_and_made_up_for(
     catalog: RestCatalog, stock: Stock, moto: Cloud
 ) -> None:
-    """A twin commits first: the catalog answers 409, and the next attempt finds that nothing is left to do."""
+    """If a twin commits first, the catalog answers 409, and the next attempt finds nothing left to write."""
     publish(catalog, stock)
     learn(stock, "us-west-2", versions=1)
     (stock.folder / "twin").mkdir()

@@ -1,4 +1,4 @@
-"""Lake tables beside real syncs: what each run learned is appended, and nothing that was told before is rewritten."""
+"""Lake tables after real syncs: the events of each run are appended, and no file of events is rewritten."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TABLES = ("image_versions", EVENTS, "images")
 
 
 def publishing_site(served: ServeWorld, shelf: Shelf) -> Site:
-    """Two regions with a few images, each sync of which publishes."""
+    """Two regions with a few images; each sync publishes."""
     world = World(accounts=[ACCOUNT], regions=REGIONS)
     for region in REGIONS:
         for name in ("kept", "changing"):
@@ -37,7 +37,7 @@ def publishing_site(served: ServeWorld, shelf: Shelf) -> Site:
 
 
 def change(site: Site, number: int) -> None:
-    """A new version, a deletion and a new state, in one region."""
+    """Make a new version, a deletion and a new state in one region."""
     scope = (ACCOUNT, "us-east-1")
     site.world.create_version("changing", scope=scope)
     site.world.delete_version("changing", number, scope=scope)
@@ -53,7 +53,7 @@ def files_of(shelf: Shelf, table: str) -> set[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_events_of_real_syncs_are_only_appended(kind: str, served: ServeWorld, tmp_path: Path) -> None:
-    """Six syncs with news and two without: a file of events a sync with news, none of them ever rewritten."""
+    """Each sync with changes adds one file of events, each sync without changes none, and no file is rewritten."""
     shelf = Shelf(kind, tmp_path)
     site = publishing_site(served, shelf)
     first = site.sync()

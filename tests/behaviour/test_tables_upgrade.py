@@ -1,4 +1,4 @@
-"""Lake tables of an earlier version are gone on with: known again, brought up to date, and read the same by all."""
+"""Lake tables of an earlier version are recognised, brought up to date, and read the same by all readers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
 
 @pytest.fixture
 def before(shelf: Shelf, stock: Stock) -> dict[str, pa.Table]:
-    """What readers find in tables that an earlier version left after the newest run."""
+    """What readers find in tables that an earlier version wrote after the newest run."""
     found = stock.stored("runs").filter(pa.compute.field("etl_run_id") == "run-2")
     as_of_ms = found["finished_at"].cast(pa.int64())[0].as_py()
     return {
@@ -46,7 +46,7 @@ def before(shelf: Shelf, stock: Stock) -> dict[str, pa.Table]:
 
 @pytest.mark.usefixtures("before")
 def test_table_of_an_earlier_version_is_brought_up_to_date(shelf: Shelf, stock: Stock) -> None:
-    """Later columns are added, one that is quite new too; every reader finds the warehouse's rows."""
+    """Columns of later versions and a new column are added; every reader finds the warehouse's rows."""
     stock.run_sql(DETAILS)
     stock.run_sql("ALTER TABLE image_versions ADD COLUMN note VARCHAR DEFAULT 'noted'")
     learn(stock, "us-east-1", versions=1)
@@ -59,7 +59,7 @@ def test_table_of_an_earlier_version_is_brought_up_to_date(shelf: Shelf, stock: 
 
 @pytest.mark.usefixtures("before")
 def test_upgrade_alone_is_published(shelf: Shelf, stock: Stock) -> None:
-    """No sync happened since: the rows are written in today's columns all the same, and only once."""
+    """If no sync has happened since the upgrade, the rows are written in today's columns all the same, once."""
     assert [done.partitions for done in shelf.publish(stock, *TABLES)] == [3, 2]
     assert_same(shelf, stock, *TABLES)
     assert [done.written for done in shelf.publish(stock, *TABLES)] == [0, 0]
@@ -67,7 +67,7 @@ def test_upgrade_alone_is_published(shelf: Shelf, stock: Stock) -> None:
 
 @pytest.mark.usefixtures("before")
 def test_upgraded_table_is_kept_in_step_as_any_other(shelf: Shelf, stock: Stock) -> None:
-    """From then on only what changed is written, and events are appended."""
+    """After the upgrade only changed regions are written, and events are appended."""
     shelf.publish(stock, *TABLES)
     files = shelf.data_files()
     learn(stock, "us-east-1", versions=1)
@@ -81,7 +81,7 @@ def test_upgraded_table_is_kept_in_step_as_any_other(shelf: Shelf, stock: Stock)
 def test_state_before_the_upgrade_can_still_be_read(
     shelf: Shelf, stock: Stock, before: dict[str, pa.Table]
 ) -> None:
-    """By its snapshot or version, in the columns that it had."""
+    """The state before the upgrade is read by its snapshot or version, in the columns that it had."""
     if shelf.kind == "iceberg":
         snapshot = shelf.iceberg().metadata.snapshots[0].snapshot_id
         version = 0
@@ -103,7 +103,7 @@ def test_state_before_the_upgrade_can_still_be_read(
 def test_table_of_an_earlier_version_of_another_warehouse_is_refused(
     shelf: Shelf, stock: Stock, tmp_path: Path
 ) -> None:
-    """Its first run is not this warehouse's: nothing is committed."""
+    """An earlier version's table whose first run is not this warehouse's is refused, and nothing is committed."""
     (tmp_path / "other").mkdir()
     other = Stock(tmp_path / "other", rows_of_a_region=5, name="else").fill()
     commits = shelf.commits()

@@ -1,4 +1,4 @@
-"""Several writers of one lake table: strangers are refused, stale ones heal, labels share; and what is not there."""
+"""Several writers of one lake table: other warehouses are refused, stale copies recover, labels share a table."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
 def test_table_of_another_warehouse_is_refused_without_replace(
     shelf: Shelf, stock: Stock, tmp_path: Path
 ) -> None:
-    """Rows of a stranger stay until somebody says that they may go."""
+    """A table of another warehouse is refused and keeps its rows, until a publication with --replace."""
     shelf.one(stock)
     (tmp_path / "other").mkdir()
     other = Stock(tmp_path / "other", rows_of_a_region=5, name="else").fill()
@@ -75,7 +75,7 @@ def test_table_of_another_warehouse_is_refused_without_replace(
 
 
 def test_rows_that_another_program_wrote_are_refused(shelf: Shelf, stock: Stock, tmp_path: Path) -> None:
-    """A table of the same name that is not ours stays as it is."""
+    """A table of the same name that another program filled is refused."""
     shelf.one(stock, "runs")
     rows = by_library(shelf, "runs")
     if shelf.kind == "iceberg":
@@ -90,7 +90,7 @@ def test_rows_that_another_program_wrote_are_refused(shelf: Shelf, stock: Stock,
 
 
 class Twins:
-    """Copies of one warehouse, one older by a run, and a lake that was published to before that run."""
+    """Copies of one warehouse, one of them older by a run, and a lake that was published before that run."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self.folder, self.kind = folder / "case", kind
@@ -107,7 +107,7 @@ class Twins:
         self.template = folder / "template"
 
     def restored(self) -> Shelf:
-        """The lake as before."""
+        """The lake and the warehouses as they were made."""
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(self.template, self.folder)
         return Shelf(self.kind, self.folder)
@@ -120,7 +120,7 @@ class Twins:
 def overtaken(
     shelf: Shelf, first: Stock, second: Stock, at: int
 ) -> tuple[list[str], tuple[Publication, ...]]:
-    """Publish from one warehouse, and from another in full at the `at`-th effect in the lake; all effects reached."""
+    """Publish from `first`, and from `second` at the `at`-th effect in the lake; return effects and results."""
     reached: list[str] = []
 
     def overtake(effect: Effect, subject: str) -> None:
@@ -148,7 +148,7 @@ def overtaken(
     ids=["twins", "older-first", "newer-first"],
 )
 def test_stale_publisher_is_refused_and_heals(kind: str, first: str, second: str, tmp_path: Path) -> None:
-    """One publisher overtakes another at each of its effects: nothing is doubled, and nothing goes back in time."""
+    """If one publisher overtakes another at any effect, no row is doubled, and no table returns to an older run."""
     twins = Twins(tmp_path, kind)
     effects = len(overtaken(twins.restored(), twins.stock("newer"), twins.stock("twin"), at=0)[0])
     assert effects >= 8
@@ -173,7 +173,7 @@ def live_files(shelf: Shelf, table: str) -> set[str]:
 
 
 def test_file_that_a_lost_commit_would_have_shown_is_removed(shelf: Shelf, stock: Stock) -> None:
-    """What another publisher has made unnecessary does not stay until upkeep finds it."""
+    """If another publisher commits the same change first, the file of the lost commit is removed at once."""
     shelf.one(stock)
     stock.change("us-east-1")
     before = shelf.data_files()
@@ -185,7 +185,7 @@ def test_file_that_a_lost_commit_would_have_shown_is_removed(shelf: Shelf, stock
 
 
 def test_commit_that_lost_to_a_removal_is_planned_anew(shelf: Shelf, stock: Stock) -> None:
-    """Another program removes a region before events are appended elsewhere: both are looked at, and all is there.
+    """If another program removes a region before our commit, the publication is planned again, and no row is missing.
 
     A client that repeats a commit by itself finds no file of its own missing, and leaves the region out.
     """
@@ -205,7 +205,7 @@ def test_commit_that_lost_to_a_removal_is_planned_anew(shelf: Shelf, stock: Stoc
 
 
 def test_commit_that_lost_to_a_take_over_is_refused(shelf: Shelf, stock: Stock) -> None:
-    """A warehouse without events takes the table over before events are appended: none of them gets in."""
+    """If a warehouse without events takes the table over before our commit, no event is appended."""
     learn(stock, "us-east-1")
     shelf.one(stock, "image_version_events")
     learn(stock, "us-east-1", versions=1)
@@ -227,7 +227,7 @@ def _only_the_warehouse(_: str, names: list[str]) -> set[str]:
 
 
 def test_writers_that_always_lose_end_with_a_sentence(shelf: Shelf, stock: Stock) -> None:
-    """After ten conflicts a publication gives up, and says so."""
+    """After ten conflicts a publication fails, and the error says so."""
     (stock.folder / "other").mkdir()
     other = Stock(stock.folder / "other", rows_of_a_region=3, name="other").fill()
     shelf.one(other, label="other")
@@ -242,7 +242,7 @@ def test_writers_that_always_lose_end_with_a_sentence(shelf: Shelf, stock: Stock
 
 
 def test_labels_share_a_table(shelf: Shelf, stock: Stock, tmp_path: Path) -> None:
-    """Two warehouses, a partition `source` each: neither touches the other's rows."""
+    """Two warehouses share a table, each in its partition `source`; neither changes the other's rows."""
     (tmp_path / "second").mkdir()
     second = Stock(tmp_path / "second", rows_of_a_region=7, name="second").fill()
     shelf.one(stock, label="first")
@@ -260,7 +260,7 @@ def test_labels_share_a_table(shelf: Shelf, stock: Stock, tmp_path: Path) -> Non
 
 
 def test_processes_with_labels_lose_nothing(shelf: Shelf, tmp_path: Path) -> None:
-    """Three processes commit to the same tables at once, each killed once: every row of each is there once."""
+    """Three processes commit to the same tables at once, each killed once: each row is in the tables exactly once."""
     labels = Labels(tmp_path, shelf.kind, random.Random(shelf.kind))
     seen = labels.run(commits=3, kills=1)
     assert seen.wrong == []
@@ -271,7 +271,7 @@ def test_processes_with_labels_lose_nothing(shelf: Shelf, tmp_path: Path) -> Non
 def test_catalog_that_another_publisher_makes_meanwhile_is_used(
     stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A catalog in a database has tables of its own: who is second in making them, or a namespace, goes on."""
+    """If another publisher makes the catalog's tables or the namespace at the same time, the publication goes on."""
     calls: list[str] = []
 
     def load(name: str, **properties: str) -> Catalog:
@@ -295,7 +295,7 @@ def test_catalog_that_another_publisher_makes_meanwhile_is_used(
 
 
 def test_state_that_expired_is_made_up_for(shelf: Shelf, stock: Stock) -> None:
-    """Where others' upkeep removed our commits, the owner is still known: the rows are written once more."""
+    """If another program's upkeep removed our commits, the owner is still known, and the rows are written again."""
     shelf.one(stock)
     if shelf.kind == "iceberg":
         table = shelf.iceberg()
@@ -320,7 +320,7 @@ def test_state_that_expired_is_made_up_for(shelf: Shelf, stock: Stock) -> None:
 def test_missing_extra_names_the_pip_line(
     stock: Stock, monkeypatch: pytest.MonkeyPatch, shelf: Shelf
 ) -> None:
-    """Without the package the error is what to type."""
+    """Without the package of a format the error has the pip command."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     [done] = shelf.publish(stock)
     assert done.error is not None
@@ -343,7 +343,7 @@ print(sorted(loaded & {{"pyiceberg", "deltalake", "sqlalchemy", "arro3"}}))
 
 
 def test_delta_folder_of_a_configuration_here_is_found(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that is written relative to a configuration in the working folder is one all the same."""
+    """A folder that is relative to a configuration in the working directory is found."""
     monkeypatch.chdir(stock.folder)
     Path("config.yaml").write_text("publish: [{to: 'delta+file:./tables'}]", encoding="utf-8")
     [entry] = load_config(None, {}).publish
@@ -353,7 +353,7 @@ def test_delta_folder_of_a_configuration_here_is_found(stock: Stock, monkeypatch
 
 
 def test_unreachable_lake_is_an_error_of_each_table(stock: Stock, tmp_path: Path) -> None:
-    """A catalog that cannot be obtained costs no other entry, and is named."""
+    """A catalog that cannot be reached is an error of each table, and the first error names the catalog."""
     entry = Publish(
         to="iceberg://nowhere/ns",
         properties={"type": "sql", "uri": f"sqlite:///{tmp_path}/no/such/folder.db"},

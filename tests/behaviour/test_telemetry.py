@@ -1,4 +1,4 @@
-"""Spans and figures: what a run tells OpenTelemetry, what it costs when that is off, and what it never tells."""
+"""Spans and metrics: what a run sends to OpenTelemetry, what is imported without it, and what is never sent."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ __all__ = ["commanded", "commanding"]
 pytestmark = pytest.mark.duckdb
 
 ROOT = Path(__file__).parents[2]
-# What every token of the simulator begins with.
+# Every token of the simulator begins with this text.
 TOKEN = "c2ltdWxhdGVkLXRrbg"
 
 
 class Heard:
-    """Providers of OpenTelemetry's own SDK that keep what they are told."""
+    """Providers of OpenTelemetry's own SDK that keep spans and metrics in memory."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -56,7 +56,7 @@ class Heard:
         return [span for span in self.exporter.get_finished_spans() if name in {None, span.name}]
 
     def parents(self) -> set[tuple[str, str]]:
-        """Which kinds of span lie in which."""
+        """Each pair of a span's name and its parent's name."""
         names = {span.context.span_id: span.name for span in self.spans() if span.context is not None}
         return {(span.name, names[span.parent.span_id]) for span in self.spans() if span.parent is not None}
 
@@ -78,12 +78,12 @@ class Heard:
 
 
 def attributes(span: ReadableSpan) -> dict[str, object]:
-    """A span's attributes without the prefix of ours."""
+    """A span's attributes without our prefix."""
     return {name.removeprefix("image_history."): value for name, value in (span.attributes or {}).items()}
 
 
 def assert_figures(heard: Heard, report: RunReport) -> None:
-    """The counters hold what the report does."""
+    """The counters have the figures of the report."""
     scope = {"account_id": "111122223333", "region": "us-east-1"}.items()
     sums = heard.sums()
     assert sums["runs", frozenset({("outcome", "complete")})] == 1
@@ -95,7 +95,7 @@ def assert_figures(heard: Heard, report: RunReport) -> None:
 
 
 def test_run_is_a_tree_of_spans_and_the_figures_of_its_report(commanded: Commanded) -> None:
-    """One trace with a span for each stage and image; counters with the calls, rows, retries and failures."""
+    """A run is one trace with a span for each stage and image; spans have the run's id, outcome, pages and rows."""
     heard = Heard()
     with telemetry.sending_to(heard.providers):
         report = commanded.site.sync()
@@ -113,7 +113,7 @@ def test_run_is_a_tree_of_spans_and_the_figures_of_its_report(commanded: Command
 
 
 def test_span_of_a_failed_run_says_why_without_a_traceback(commanded: Commanded) -> None:
-    """A failure is the status of its span: its kind and its sentence; the error knows its run."""
+    """A failed run's span has the error's sentence as status and no traceback; the error has the run's id."""
     commanded.site.simulator.faults = (FaultRule(kind="unknown_credentials", operation="ListImageVersions"),)
     heard = Heard()
     with telemetry.sending_to(heard.providers), pytest.raises(ConnectorError) as caught:
@@ -127,7 +127,7 @@ def test_span_of_a_failed_run_says_why_without_a_traceback(commanded: Commanded)
 
 
 def test_no_span_holds_a_token(commanded: Commanded) -> None:
-    """Neither attributes nor statuses quote the pagination tokens that AWS refuses."""
+    """Spans contain neither the pagination tokens that AWS refuses nor the secret key."""
     site = commanded.site
     site.simulator.behaviour = Behaviour(token_lifetime_seconds=0)
     heard = Heard()
@@ -140,7 +140,7 @@ def test_no_span_holds_a_token(commanded: Commanded) -> None:
 
 
 def test_telemetry_that_is_off_imports_nothing_of_opentelemetry() -> None:
-    """Unless a variable asks for it, the package is not even imported, and nothing else of ours imports it."""
+    """If no variable asks for telemetry, OpenTelemetry is not imported."""
     code = (
         "import sys; from image_history import telemetry\n"
         "with telemetry.exporting({}), telemetry.span('sync'): telemetry.note(run_id='1')\n"
@@ -195,7 +195,7 @@ def receiving() -> Iterator[Receiver]:
 def test_command_sends_to_the_endpoint_that_the_variables_name(
     commanded: Commanded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With OTEL_EXPORTER_OTLP_ENDPOINT alone, spans and figures arrive over OTLP, under the service's name."""
+    """With OTEL_EXPORTER_OTLP_ENDPOINT alone, spans and metrics arrive over OTLP, under the service's name."""
     with receiving() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         assert commanded("sync").code == 0
@@ -207,7 +207,7 @@ def test_command_sends_to_the_endpoint_that_the_variables_name(
 def test_receiver_that_is_down_costs_one_warning(
     commanded: Commanded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run is complete all the same, and one line says that nothing was sent."""
+    """If the receiver is down, the run is complete all the same, and one warning says that nothing was sent."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.05")
     answered = commanded("sync")
@@ -231,7 +231,7 @@ def test_receiver_that_is_down_costs_one_warning(
 def test_exporter_that_we_have_not_is_named(
     variables: dict[str, str], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be sent as asked is not sent at all, and one warning says why."""
+    """If an exporter or a protocol is not supported, telemetry is off, and one warning says why."""
     with telemetry.exporting(variables), telemetry.span("nothing"):
         pass
     (record,) = caplog.records
@@ -253,14 +253,14 @@ def test_exporter_that_we_have_not_is_named(
     ids=["unset", "disabled", "none"],
 )
 def test_telemetry_is_off(variables: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
-    """Unset, disabled or told to send nothing, it is off without a word."""
+    """If telemetry is not configured, disabled or set to `none`, it is off without a warning."""
     with telemetry.exporting(variables), telemetry.span("nothing"):
         pass
     assert caplog.records == []
 
 
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Asked for without the extra, it is off, and the warning says what to install."""
+    """If telemetry is requested without the extra, it is off, and one warning says what to install."""
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
     with telemetry.exporting({"OTEL_TRACES_EXPORTER": "otlp"}):
         assert telemetry.fields() == {}

@@ -1,4 +1,4 @@
-"""True in every schedule: whatever is restored, late, interrupted, made again or changed while it is read."""
+"""The history is true in every schedule: after restored backups, late loads, interruptions and recreated images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FROM image_version_events WHERE etl_change = 'deleted' ORDER BY ALL
 def made(
     served: ServeWorld, versions: int, *, page_size: int = 100, behaviour: Behaviour | None = None
 ) -> Site:
-    """A site with one image of so many versions, a minute apart; the clock stands still unless it is moved."""
+    """A site with one image of `versions` versions, one minute apart, with a frozen clock that tests advance."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
     world.create_image(NAME)
     for _ in range(versions):
@@ -53,7 +53,7 @@ def made(
 
 
 def synced(served: ServeWorld, versions: int, *, page_size: int = 100) -> Site:
-    """The same, read once, an hour ago."""
+    """The same site, synced once, one hour ago."""
     site = made(served, versions, page_size=page_size)
     site.sync()
     site.world.clock.advance(HOUR_MS)
@@ -62,7 +62,7 @@ def synced(served: ServeWorld, versions: int, *, page_size: int = 100) -> Site:
 
 @contextmanager
 def at(effect: Effect, act: Callable[[str], None]) -> Iterator[None]:
-    """Do something at every such effect."""
+    """Call `act` at every effect of this kind."""
     remove = install(lambda each, subject: act(subject) if each is effect else None)
     try:
         yield
@@ -71,18 +71,18 @@ def at(effect: Effect, act: Callable[[str], None]) -> Iterator[None]:
 
 
 def refuse(subject: str) -> None:
-    """Another program has the warehouse."""
+    """Raise the error of a warehouse that another program holds."""
     raise WarehouseLockedError(f"The warehouse is held by a test ({subject}).", holder="a test")
 
 
 def waiting(site: Site, *, full: bool = False) -> None:
-    """A sync that reads everything, and cannot load it, nor what waits already."""
+    """A sync that reads everything, and can load neither its rows nor pending runs."""
     with at(Effect.BEGIN, refuse), pytest.raises(WarehouseLockedError):
         sync(site.config, options=SyncOptions(full=full))
 
 
 def interrupted(site: Site, *, call: int, full: bool = False) -> None:
-    """A sync that is stopped at so many answers of ListImageVersions."""
+    """A sync that is stopped at the `call`-th answer of ListImageVersions."""
     stop, seen = Stop(), 0
 
     async def fault(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
@@ -99,7 +99,7 @@ def interrupted(site: Site, *, call: int, full: bool = False) -> None:
 
 
 def meanwhile(site: Site, call: int, act: Callable[[], None]) -> None:
-    """Let something happen once so many lists of versions were answered."""
+    """Call `act` at the `call`-th answer of ListImageVersions."""
     seen = 0
 
     async def fault(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
@@ -113,7 +113,7 @@ def meanwhile(site: Site, call: int, act: Callable[[], None]) -> None:
 
 
 def make_again(site: Site, versions: int) -> None:
-    """The image is deleted, and a minute later made again with so many versions."""
+    """Delete the image, and recreate it a minute later with `versions` versions."""
     if site.world.image_truth(image_name=NAME):
         site.world.delete_image(NAME)
     site.world.clock.advance(MINUTE_MS)
@@ -125,7 +125,7 @@ def make_again(site: Site, versions: int) -> None:
 
 
 def load(site: Site, runs: list[LandedRun]) -> None:
-    """Load runs in this order."""
+    """Load the runs in the given order."""
     with WarehouseFile(site.config.warehouse).writing() as connection:
         for run in runs:
             load_run(connection, run)
@@ -133,7 +133,7 @@ def load(site: Site, runs: list[LandedRun]) -> None:
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["in-order", "backwards"])
 def test_proof_says_nothing_of_what_was_made_after_it(served: ServeWorld, backwards: bool) -> None:
-    """Two runs wait; the first saw the image gone, the second saw it made again. Their order decides nothing."""
+    """Of two pending runs one saw the image gone, the other saw it recreated: in either load order it is live."""
     site = synced(served, 8)
     site.world.delete_image(NAME)
     site.world.clock.advance(MINUTE_MS)
@@ -148,7 +148,7 @@ def test_proof_says_nothing_of_what_was_made_after_it(served: ServeWorld, backwa
 
 
 def test_local_clock_does_not_order_runs(served: ServeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two waiting runs the first had a clock two minutes ahead: the next sync loads it first all the same."""
+    """Of two pending runs the older one is loaded first, even if its local clock was two minutes ahead."""
     site = synced(served, 8)
     site.world.delete_image(NAME)
     site.world.clock.advance(MINUTE_MS)
@@ -164,7 +164,7 @@ def test_local_clock_does_not_order_runs(served: ServeWorld, monkeypatch: pytest
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["in-order", "backwards"])
 def test_older_rows_and_absences_change_nothing_newer(served: ServeWorld, backwards: bool) -> None:
-    """Of two runs that wait, the one that read later wins, version by version, whenever it is loaded."""
+    """Of two pending runs the one that read later wins for each version, whichever is loaded first."""
     site = synced(served, 4)
     site.world.update_version(NAME, 1)
     came_and_went = site.world.create_version(NAME)
@@ -184,7 +184,7 @@ def test_older_rows_and_absences_change_nothing_newer(served: ServeWorld, backwa
 
 
 def restored(site: Site, between: Callable[[], None]) -> None:
-    """A copy is taken, something is synced, something else happens, and the copy is put in its place."""
+    """Copy the warehouse, sync, call `between`, and put the copy back."""
     copy = shutil.copy(site.config.warehouse, site.folder / "copy.duckdb")
     site.world.update_version(NAME, 2)
     site.world.clock.advance(HOUR_MS)
@@ -198,7 +198,7 @@ def restored(site: Site, between: Callable[[], None]) -> None:
 
 @pytest.mark.parametrize("leave", ["waits", "interrupted", "nothing"])
 def test_put_the_backup_in_its_place(served: ServeWorld, leave: str) -> None:
-    """What a run was to add to a later state is not taken for everything since the backup."""
+    """If a backup is put back, a run that continues from a later state does not hide the changes since the backup."""
     site = synced(served, 9, page_size=4)
     left: dict[str, Callable[[], None]] = {
         "waits": lambda: waiting(site),
@@ -212,7 +212,7 @@ def test_put_the_backup_in_its_place(served: ServeWorld, leave: str) -> None:
 
 
 def test_plan_from_memory_is_held_against_the_warehouse(served: ServeWorld) -> None:
-    """A backup was put in its place, and while the sync plans another program has the file for a second."""
+    """A plan from memory, made while the warehouse is locked, is checked against the warehouse that was put back."""
     site = synced(served, 9, page_size=4)
     restored(site, lambda: None)
     locked = [True]
@@ -229,7 +229,7 @@ def test_plan_from_memory_is_held_against_the_warehouse(served: ServeWorld) -> N
 
 
 def test_listing_that_starts_elsewhere_moves_nothing(served: ServeWorld) -> None:
-    """Settled against one warehouse and loaded into an older one: its rows are kept, and it is partial."""
+    """A listing that rests on a newer warehouse is loaded as partial: its rows are kept, no watermark is moved."""
     site = synced(served, 9, page_size=4)
     before = site.ask("SELECT watermark, last_full_at FROM streams")
     restored(site, lambda: waiting(site))
@@ -247,7 +247,7 @@ def code(report: RunReport) -> int:
 
 
 def test_held_back_is_not_accepted(served: ServeWorld) -> None:
-    """Until it is settled every run lists the image in full and says 9; what is allowed then is done."""
+    """While deletions are held back each run lists the image in full and exits with 9, until they are allowed."""
     site = synced(served, 40, page_size=10)
     stored = site.ask("SELECT last_full_at FROM streams")
     for number in range(1, 21):
@@ -271,7 +271,7 @@ def test_held_back_is_not_accepted(served: ServeWorld) -> None:
 
 
 def test_held_back_versions_that_come_back_settle_it(served: ServeWorld) -> None:
-    """A list that lacked much for a while ends as if nothing had been."""
+    """If versions are missing from a listing for a while, the next sync completes and no deletion is stored."""
     site = synced(served, 12)
     lacking = True
 
@@ -290,7 +290,7 @@ def test_held_back_versions_that_come_back_settle_it(served: ServeWorld) -> None
 
 @pytest.mark.parametrize("page_size", [100, 4], ids=["full", "incremental"])
 def test_breaker_holds_back_an_image_that_is_gone(served: ServeWorld, page_size: int) -> None:
-    """However the image would have been listed."""
+    """The breaker holds back an image that is gone, whether it would be listed in full or incrementally."""
     site = synced(served, 15, page_size=page_size)
     site.world.delete_image(NAME)
     site.world.clock.advance(HOUR_MS)
@@ -302,7 +302,7 @@ def test_breaker_holds_back_an_image_that_is_gone(served: ServeWorld, page_size:
 
 
 def test_version_that_is_listed_lives(served: ServeWorld) -> None:
-    """Whatever its image says of its own age: the list of images shows it younger than what it holds."""
+    """A version that is listed lives, even if it is older than its image according to the list of images."""
     site = synced(served, 12, page_size=4)
     site.world.put_version(
         NAME,
@@ -320,7 +320,7 @@ def test_version_that_is_listed_lives(served: ServeWorld) -> None:
 
 
 def test_breaker_counts_a_whole_run(served: ServeWorld) -> None:
-    """Images that are gone and versions that are missing trip it together; then nothing of the scope is deleted."""
+    """Images that are gone and missing versions trip the breaker together; then nothing of the scope is deleted."""
     site = made(served, 10)
     for name in ("other", "third"):
         site.world.create_image(name)
@@ -342,7 +342,7 @@ def test_breaker_counts_a_whole_run(served: ServeWorld) -> None:
 
 
 def test_interrupted_run_is_judged_anew_once_it_is_allowed(served: ServeWorld) -> None:
-    """What was held back before a kill is deleted by the sync that goes on and may."""
+    """Deletions that an interrupted run held back are done by the sync that continues the run, if it allows them."""
     site = synced(served, 12)
     for number in range(1, 12):
         site.world.delete_version(NAME, number)
@@ -364,7 +364,7 @@ def test_interrupted_run_is_judged_anew_once_it_is_allowed(served: ServeWorld) -
 
 
 def journal_interval(site: Site) -> tuple[int, int]:
-    """The ends of the only deletion."""
+    """The last-seen time and the gone time of the only deletion."""
     ((_, seen_ms, gone_ms, _),) = site.ask(DELETIONS)
     assert isinstance(seen_ms, int)
     assert isinstance(gone_ms, int)
@@ -372,7 +372,7 @@ def journal_interval(site: Site) -> tuple[int, int]:
 
 
 def test_version_that_goes_while_it_is_read_is_not_gone_before(served: ServeWorld) -> None:
-    """The listing's first answer is a lower bound, Describe's an upper one."""
+    """If a version is deleted while it is read, the deletion is between the listing's first answer and Describe's."""
     site = synced(served, 9, page_size=4)
     went: list[int] = []
 
@@ -389,7 +389,7 @@ def test_version_that_goes_while_it_is_read_is_not_gone_before(served: ServeWorl
 
 
 def test_version_that_goes_before_a_run_is_resumed_is_not_gone_before(served: ServeWorld) -> None:
-    """Hours lie between the first page and the last one."""
+    """If a version is deleted while its run is interrupted, the interval of the deletion contains that time."""
     site = synced(served, 9, page_size=4)
     interrupted(site, call=1, full=True)
     site.world.clock.advance(5 * HOUR_MS)
@@ -402,7 +402,7 @@ def test_version_that_goes_before_a_run_is_resumed_is_not_gone_before(served: Se
 
 
 def test_held_back_deletion_was_last_seen_before(served: ServeWorld) -> None:
-    """The listing that lacked the versions has not seen them."""
+    """A listing that lacked the versions has not seen them: their last-seen times are before the deletion."""
     site = synced(served, 12)
     for number in range(1, 12):
         site.world.delete_version(NAME, number)
@@ -418,7 +418,7 @@ def test_held_back_deletion_was_last_seen_before(served: ServeWorld) -> None:
 
 @pytest.mark.parametrize("operation", ["ListImages", "ListImageVersions", "DescribeImageVersion"])
 def test_interrupt_while_a_call_is_throttled_is_no_failure(served: ServeWorld, operation: str) -> None:
-    """It ends as interrupted, and the next sync goes on as if the call had not been made."""
+    """If a sync is interrupted during a throttled call, it ends as interrupted, and the next sync completes."""
     site = synced(served, 9, page_size=4)
     site.world.delete_version(NAME, 3)
     stop = Stop()
@@ -442,7 +442,7 @@ def test_interrupt_while_a_call_is_throttled_is_no_failure(served: ServeWorld, o
 
 @pytest.mark.parametrize("resume_within", [timedelta(hours=24), timedelta(0)], ids=["goes-on", "starts-over"])
 def test_what_was_landed_and_is_missing_is_a_suspect(served: ServeWorld, resume_within: timedelta) -> None:
-    """A first sync was interrupted, two of the versions that it had landed were deleted, and it was resumed."""
+    """If versions that an interrupted sync had landed are deleted, they are not stored as live in the end."""
     site = made(served, 30, page_size=10)
     interrupted(site, call=2)
     site.world.clock.advance(HOUR_MS)
@@ -454,7 +454,7 @@ def test_what_was_landed_and_is_missing_is_a_suspect(served: ServeWorld, resume_
 
 
 def test_token_that_expires_while_a_version_goes(served: ServeWorld) -> None:
-    """The listing starts over; what its first reading had and the second lacks is asked for."""
+    """If a token expires, the listing starts again; a version that only the first reading had is looked up."""
     site = made(served, 30, page_size=10)
 
     def expire() -> None:
@@ -468,7 +468,7 @@ def test_token_that_expires_while_a_version_goes(served: ServeWorld) -> None:
 
 
 def test_earlier_life_explains_nothing(served: ServeWorld) -> None:
-    """A version that offset tokens skip is looked for, although the image had that number in its life before."""
+    """A version that offset tokens skip is found, although an earlier life of the image had its number."""
     site = made(served, 30, page_size=15, behaviour=Behaviour(tokens="offset"))
     site.sync()
     site.world.delete_image(NAME)
@@ -483,7 +483,7 @@ def test_earlier_life_explains_nothing(served: ServeWorld) -> None:
 
 
 def test_absence_in_an_earlier_life_explains_nothing(served: ServeWorld) -> None:
-    """A number that was proved absent before the image was made again is asked for once more."""
+    """A number that was proved absent before the image was recreated is looked up again in the new life."""
     site = made(served, 9, page_size=4, behaviour=Behaviour(tokens="offset"))
     site.world.delete_version(NAME, 5)
     site.sync()
@@ -495,7 +495,7 @@ def test_absence_in_an_earlier_life_explains_nothing(served: ServeWorld) -> None
 
 
 def test_changed_identity_forces_a_full_listing(served: ServeWorld) -> None:
-    """An image is deleted and made again with fewer versions: the earlier life ends, and needs no breaker for it."""
+    """If an image is recreated with fewer versions, the earlier life's versions are deleted without the breaker."""
     site = synced(served, 150)
     make_again(site, 5)
     report = site.sync()
@@ -518,7 +518,7 @@ AND NOT EXISTS (FROM absent_versions WHERE number BETWEEN first_version AND last
 
 
 def test_gaps_are_looked_for_over_the_whole_range(served: ServeWorld) -> None:
-    """An interrupted incremental run was loaded as partial and has raised the highest number over a hole."""
+    """If a partial incremental run has raised the highest number, the gap below it is explained by later syncs."""
     site = synced(served, 30, page_size=5)
     for _ in range(20):
         site.world.create_version(NAME)
@@ -539,7 +539,7 @@ def test_gaps_are_looked_for_over_the_whole_range(served: ServeWorld) -> None:
 
 
 def goes_unseen(site: Site, more: int) -> None:
-    """A version that is gone before anybody lists it, and so many after it."""
+    """Create a version and `more` after it; delete the first one before any listing."""
     number = site.world.create_version(NAME)
     for _ in range(more):
         site.world.create_version(NAME)
@@ -548,7 +548,7 @@ def goes_unseen(site: Site, more: int) -> None:
 
 
 def proved_twice(site: Site) -> None:
-    """Two waiting runs proved 10 absent."""
+    """Two pending runs have proved number 10 absent."""
     goes_unseen(site, 1)
     for _ in range(2):
         waiting(site)
@@ -556,7 +556,7 @@ def proved_twice(site: Site) -> None:
 
 
 def turned_up(site: Site) -> None:
-    """10 was proved absent, and is listed after all."""
+    """Number 10 was proved absent, and is listed later."""
     goes_unseen(site, 1)
     site.sync()
     now = site.world.clock.now_ms()
@@ -567,7 +567,7 @@ def turned_up(site: Site) -> None:
 
 @pytest.mark.parametrize("absent", [proved_twice, turned_up])
 def test_absence_hides_no_gap_beside_it(served: ServeWorld, absent: Callable[[Site], None]) -> None:
-    """A listing that was cut leaves 12 behind, and the next incremental one asks for it."""
+    """Number 12, which a cut listing left unexplained beside an absence, is looked up by the next incremental one."""
     site = synced(served, 9, page_size=4)
     absent(site)
     goes_unseen(site, 4)
@@ -580,7 +580,7 @@ def test_absence_hides_no_gap_beside_it(served: ServeWorld, absent: Callable[[Si
 
 
 def test_late_proof_of_an_earlier_life_hides_no_gap_of_this_one(served: ServeWorld) -> None:
-    """A run waits, the image is made again with as many versions, and the run's absences are loaded after that."""
+    """If a pending run is loaded after the image was recreated, its absences explain no number of the new life."""
     site = synced(served, 9, page_size=4)
     goes_unseen(site, 1)
     second = msgspec.structs.replace(site.config, landing=site.folder / "second.landing")
@@ -599,21 +599,21 @@ def test_late_proof_of_an_earlier_life_hides_no_gap_of_this_one(served: ServeWor
         site.world.create_version(NAME)
         site.world.clock.advance(MINUTE_MS)
     sync_cut_short(site, NAME)
-    # 10 was absent in the earlier life; in this one it was never listed, like 11.
+    # Number 10 was absent in the earlier life; in the new life neither 10 nor 11 was listed.
     assert site.ask("SELECT unexplained FROM streams") == [(2,)]
     site.sync()
     site.assert_true()
 
 
 def test_documents_name_the_breakers_numbers_as_they_are() -> None:
-    """They stand in the code once, and in the documents once."""
+    """The breaker's limit is in one document only, and it is the limit of the code."""
     docs = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
     assert [name for name, text in docs.items() if "30 %" in text] == ["how-it-works.md"]
     assert LIMIT in docs["how-it-works.md"]
 
 
 def test_state_is_valid_from_its_own_time(served: ServeWorld) -> None:
-    """From its creation or its last modification, and never from before the state that it follows."""
+    """A state is valid from its creation or last modification, and never from before the state that it follows."""
     site = made(served, 1)
     created_ms = site.world.truth()[0].creation_ms
     site.sync()

@@ -1,4 +1,4 @@
-"""Readers and writers of one warehouse: nobody is locked out for long, and nobody loses anything."""
+"""Readers and writers of one warehouse: none is locked out for long, and none loses data."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from tests.behaviour.harness import ServeWorld, Site
 pytestmark = pytest.mark.duckdb
 
 ROOT = Path(__file__).parents[2]
-# `make soak` plays more.
+# `make soak` runs more syncs.
 SYNCS = int(os.environ.get("IMAGE_HISTORY_TEST_SYNCS", "5"))
-# Goes on until a sync has loaded another run than the first so many.
+# A query that ends once the warehouse has more than `$seen` runs.
 UNTIL_A_LOAD = """
 WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT 1 FROM t WHERE (SELECT count(*) FROM runs) <= $seen)
 SELECT count(*) AS n FROM t
 """
-# Asks a short question, and, while there are few runs, a long one that only a load ends; until stdin is closed.
+# Runs a short query and, while there are few runs, a long one that only a load ends; until stdin is closed.
 READER = """
 import sys, threading
 from image_history import Warehouse
@@ -69,7 +69,7 @@ def site(served: ServeWorld) -> Site:
 
 @contextmanager
 def python(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python program that said on stdout that it is ready."""
+    """A Python program that has printed a line to say that it is ready."""
     path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     process = subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
@@ -89,7 +89,7 @@ def python(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_readers_in_loops_and_syncs_never_fail(site: Site) -> None:
-    """Two processes ask again and again, one of them what takes for ever: each of the syncs loads, none fails."""
+    """While two processes query in loops, one of them with endless queries, every sync loads and no query fails."""
     path = str(site.config.warehouse)
     with python(READER, path, "3", UNTIL_A_LOAD) as first, python(READER, path, "0", "") as second:
         for number in range(SYNCS):
@@ -103,7 +103,7 @@ def test_readers_in_loops_and_syncs_never_fail(site: Site) -> None:
 
 
 def test_long_query_lets_a_writer_in_and_is_asked_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A query that would go on for ever on the old rows is stopped for the load, and answered from the new ones."""
+    """A query that does not end on the old rows is stopped for the load, and is retried on the new ones."""
     monkeypatch.setattr(limits, "_COURTESY_SECONDS", 0.0)
     warehouse = Warehouse(site.config.warehouse)
     with ThreadPoolExecutor(1) as pool:
@@ -113,7 +113,7 @@ def test_long_query_lets_a_writer_in_and_is_asked_again(site: Site, monkeypatch:
 
 
 def test_query_that_is_always_in_the_way_says_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some attempts the query ends with exit code 5 and a sentence, not the syncs."""
+    """A query that is stopped for syncs too often ends with exit code 5 and a sentence; the syncs go on."""
     monkeypatch.setattr(limits, "_COURTESY_SECONDS", 0.0)
     monkeypatch.setattr(limits, "_ATTEMPTS", 2)
     warehouse = WarehouseFile(site.config.warehouse)
@@ -128,7 +128,7 @@ def test_query_that_is_always_in_the_way_says_so(site: Site, monkeypatch: pytest
 
 
 def test_wish_of_a_writer_dies_with_it(site: Site) -> None:
-    """A writer that waits is seen by readers; once it is killed, readers go on at once."""
+    """Readers see a writer that waits; once the writer is killed, they go on at once."""
     path = site.config.warehouse
     writer = (
         "from pathlib import Path; from image_history.warehouse.warehouse import WarehouseFile; import sys\n"
@@ -144,7 +144,7 @@ def test_wish_of_a_writer_dies_with_it(site: Site) -> None:
 
 
 def test_writer_that_came_through_leaves_no_wish(site: Site) -> None:
-    """The file that tells of the wish is gone after it, and was its owner's alone."""
+    """The file that announces a waiting writer is readable by its owner only, and is removed after the write."""
     warehouse = WarehouseFile(site.config.warehouse)
     entered, leave = threading.Event(), threading.Event()
 
@@ -172,7 +172,7 @@ def test_writer_that_came_through_leaves_no_wish(site: Site) -> None:
 
 
 def test_warehouse_that_the_program_itself_has_open_is_told_apart(site: Site) -> None:
-    """A connection of the user's own in the same process: locked, by this process; not damaged."""
+    """If the same process has the warehouse open, the error names this process and reports no damage."""
     with (
         duckdb.connect(site.config.warehouse),
         pytest.raises(WarehouseLockedError, match="open in this process"),
@@ -181,7 +181,7 @@ def test_warehouse_that_the_program_itself_has_open_is_told_apart(site: Site) ->
 
 
 def test_block_inside_a_block_ends_with_a_sentence(site: Site) -> None:
-    """A thread that opens the warehouse twice waits for itself, but not for ever."""
+    """If a thread opens the warehouse inside its own block, it fails with a sentence after the lock wait."""
     warehouse = WarehouseFile(site.config.warehouse, 0.2)
     with (
         warehouse.reading(),

@@ -1,4 +1,4 @@
-"""What was read is visible while more is read: scopes while others are held up, details while others are asked."""
+"""Rows are visible while a sync still reads: a scope while others are held up, details while more are looked up."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LONG = Timeout(read=timedelta(seconds=60))
 EAGER = Rhythm(part=0, most=0, slices=0, quiet=0, look=0.01)
 QUICK, SLOW = "us-east-1", "eu-west-1"
 RUNS = "SELECT outcome, streams, inserted, updated, deleted FROM runs ORDER BY started_at"
-# What a warehouse says, but for when and by which run.
+# The content of a warehouse without times and run ids.
 TOLD = (
     """SELECT * EXCLUDE (etl_run_id, etl_first_seen_at, etl_changed_at)
     FROM image_versions ORDER BY ALL""",
@@ -56,9 +56,9 @@ LISTED = "ListImageVersions"
 
 @dataclass(slots=True)
 class Held:
-    """After so many pages of versions, answers of the slow region are kept back until `released`.
+    """Holds back the slow region's answers after `pages` pages of versions, until `released` is set.
 
-    The quick region gets none before these pages.
+    The quick region gets no answer before the first one of the slow region.
     """
 
     pages: int = 0
@@ -75,12 +75,12 @@ class Held:
                 assert await asyncio.to_thread(self.released.wait, 30), "nobody released it"
 
     def set(self, _: int = 1) -> None:
-        """A part is loaded."""
+        """Release the answers, because a part is loaded."""
         self.released.set()
 
 
 class Parts(logging.Handler):
-    """Does something at every part that was loaded."""
+    """Calls `act` at every part that was loaded."""
 
     def __init__(self, act: Callable[[int], None]) -> None:
         super().__init__(logging.INFO)
@@ -95,7 +95,7 @@ class Parts(logging.Handler):
 
 @contextmanager
 def at_parts(act: Callable[[int], None]) -> Iterator[Parts]:
-    """Do something at every part that is loaded, on the thread that loaded it."""
+    """Call `act` at every part that is loaded, on the thread that loaded it."""
     logger, parts = logging.getLogger("image_history"), Parts(act)
     before = logger.level
     logger.addHandler(parts)
@@ -109,7 +109,7 @@ def at_parts(act: Callable[[int], None]) -> Iterator[Parts]:
 
 @pytest.fixture
 def site(served: ServeWorld) -> Site:
-    """One account in two regions, two images in each, of three pages at the most."""
+    """One account in two regions, with two images of at most three pages in each."""
     clock = VirtualClock(frozen_at=1_790_000_000_000)
     world = generate(5, regions=(QUICK, SLOW), images=2, versions_per_image=5, clock=clock)
     site = served(world)
@@ -126,7 +126,7 @@ def eager(site: Site, **options: object) -> RunReport:
 
 
 def in_parts(site: Site, **options: object) -> tuple[RunReport, list[Row]]:
-    """A sync of which one region waits until the other one's part is loaded; and what the warehouse says then."""
+    """A sync whose slow region waits for the quick one's part; returns the report and the run's row at that part."""
     held, seen = Held(), []
 
     def look(part: int) -> None:
@@ -142,12 +142,12 @@ def in_parts(site: Site, **options: object) -> tuple[RunReport, list[Row]]:
 
 
 def versions(world: World, region: str) -> int:
-    """How many versions a region has."""
+    """The number of versions in a region."""
     return sum(row.region == region for row in world.truth())
 
 
 def test_scope_is_visible_while_another_one_is_held_up(site: Site) -> None:
-    """Its rows can be queried, and no others; the run says that it goes on, and in the end nothing is missing."""
+    """While one scope is held up, only the other one's rows can be queried; the run is `running`, then complete."""
     held, seen = Held(pages=1), list[object]()
 
     def look(part: int) -> None:
@@ -171,7 +171,7 @@ def test_scope_is_visible_while_another_one_is_held_up(site: Site) -> None:
 
 
 def change(world: World) -> None:
-    """A version more, one touched and one deleted, in each region."""
+    """Create, update and delete a version in each region."""
     for region in (QUICK, SLOW):
         rows = [row for row in world.truth() if row.region == region]
         name, scope = rows[0].image_name, (rows[0].account_id, region)
@@ -198,9 +198,9 @@ def test_parts_say_what_one_load_says(site: Site) -> None:
 
 @dataclass(slots=True)
 class Dying:
-    """The process dies at the n-th time that something of `effect` and `subject` is reached, from a part's record on.
+    """Kills the process at the n-th `effect` on `subject`, counted from a part's record on.
 
-    From then on nothing has an effect any more.
+    After the kill no effect is carried out.
     """
 
     effect: Effect
@@ -224,7 +224,7 @@ class Dying:
 
 
 def killed_after_a_part(site: Site, held: Held) -> None:
-    """A sync whose process dies when the part of the quick region is loaded."""
+    """A sync that is killed when the part of the quick region is loaded."""
     site.simulator.fault = held
     with installed(Dying(Effect.COMMITTED, "transaction", held)), pytest.raises(Killed):
         eager(site)
@@ -236,7 +236,7 @@ KILLS = [
     (Effect.STATEMENT, "load/insert_run", 1, True),
     (Effect.COMMIT, "transaction", 1, True),
     (Effect.COMMITTED, "transaction", 1, True),
-    # In the last one, the run is closed.
+    # These happen in the last part, which closes the run.
     (Effect.STATEMENT, "load/delete_run", 1, False),
     (Effect.COMMITTED, "transaction", 2, False),
     (Effect.UNLINK, "plan", 1, False),
@@ -249,7 +249,7 @@ KILLS = [
 def test_killed_run_is_continued_with_what_is_not_loaded(
     site: Site, effect: Effect, subject: str, number: int, resumed: bool
 ) -> None:
-    """Killed within a part, after it, or in the last one: what was read is not asked for again, nor loaded twice."""
+    """Wherever a run is killed, what was read is not requested again, and nothing is loaded twice."""
     held = Held(pages=1)
     dying = Dying(effect, subject, held, number)
     site.simulator.fault = held
@@ -269,7 +269,7 @@ def test_killed_run_is_continued_with_what_is_not_loaded(
 
 
 def test_scope_of_a_part_is_not_listed_again(site: Site) -> None:
-    """A run that goes on lists only what the killed one had not read; the report tells of both."""
+    """A sync that continues a killed run completes it, and its report counts the rows of both."""
     killed_after_a_part(site, Held(pages=1))
     assert site.ask("SELECT outcome FROM runs") == [("running",)]
     report = site.sync()
@@ -280,7 +280,7 @@ def test_scope_of_a_part_is_not_listed_again(site: Site) -> None:
 
 
 def test_locked_warehouse_puts_a_part_off(site: Site) -> None:
-    """Another program has the warehouse while a part is due: nobody waits, and the end of the run loads it all."""
+    """If another program holds the warehouse when a part is due, the run goes on, and its end loads all rows."""
     site.sync()
     site.simulator.clock.advance(600_000)
     change(site.world)
@@ -304,7 +304,7 @@ def test_locked_warehouse_puts_a_part_off(site: Site) -> None:
 
 
 def test_backup_that_is_put_back_between_two_parts(site: Site) -> None:
-    """The last part finds that the first one is not there, and loads it again."""
+    """If a backup is put back between two parts, the last part loads the rows of the first one again."""
     site.sync()
     backup = site.config.warehouse.read_bytes()
     site.simulator.clock.advance(600_000)
@@ -326,7 +326,7 @@ def test_backup_that_is_put_back_between_two_parts(site: Site) -> None:
 
 
 def test_forgotten_run_of_which_a_part_is_loaded_is_interrupted(site: Site) -> None:
-    """After `--fresh` its record says so, no row is lost, and the next plan rests on what it loaded."""
+    """After `--fresh` the dropped run is recorded as interrupted, and no row is lost."""
     held = Held()
     killed_after_a_part(site, held)
     with installed(Dying(Effect.STATEMENT, "load/interrupt_runs", held)), pytest.raises(Killed):
@@ -342,7 +342,7 @@ def test_forgotten_run_of_which_a_part_is_loaded_is_interrupted(site: Site) -> N
 
 
 def test_part_of_a_run_that_asked_for_something_else_is_completed_beside_the_new_one(site: Site) -> None:
-    """Killed after a part, and the next sync asks for all in full: what the first one had read is loaded before."""
+    """If a run is killed after a part and the next sync is a full one, the killed run is loaded first, as partial."""
     killed_after_a_part(site, Held())
     report = site.sync(full=True)
     assert report.pending_runs == 1
@@ -351,7 +351,7 @@ def test_part_of_a_run_that_asked_for_something_else_is_completed_beside_the_new
 
 
 def test_backup_with_a_part_of_a_run_is_not_taken_for_the_whole(site: Site) -> None:
-    """What was planned on all of a run proves nothing where only its first part is; its rows are what AWS said."""
+    """A backup with only the first part of a run does not count as having it: a pending run is loaded as partial."""
     held, backups = Held(), []
 
     def keep(part: int) -> None:
@@ -374,7 +374,7 @@ def test_backup_with_a_part_of_a_run_is_not_taken_for_the_whole(site: Site) -> N
 
 
 def test_another_landing_loads_between_two_parts(site: Site) -> None:
-    """It calls the run interrupted, for it knows nothing of it, and lists a scope anew: the run goes on and ends."""
+    """A sync with another landing marks the run as interrupted and lists a scope again; the run still completes."""
     site.sync()
     site.simulator.clock.advance(600_000)
     held, seen = Held(), list[str]()
@@ -409,7 +409,7 @@ def test_another_landing_loads_between_two_parts(site: Site) -> None:
 
 
 def test_listing_that_a_part_found_void_makes_the_run_partial(site: Site) -> None:
-    """Another landing stored what one listing lacks before its part was loaded: the end of the run says so too."""
+    """If another landing stores a version that a listing lacks before its part is loaded, the run ends as partial."""
     site.sync(full=True)
     row = next(row for row in site.world.truth() if row.region == QUICK)
     where = (row.account_id, row.region)
@@ -433,7 +433,7 @@ def test_listing_that_a_part_found_void_makes_the_run_partial(site: Site) -> Non
 
 
 def test_what_a_part_holds_back_is_listed_anew_once_it_is_allowed(site: Site) -> None:
-    """Killed after a part whose scope lost too much: the next sync, which allows it, does not go on with that run."""
+    """If a run is killed after a part that held deletions back, a sync that allows them lists the scope again."""
     site.config = msgspec.structs.replace(site.config, page_size=100)
     site.sync()
     for row in [row for row in site.world.truth() if row.region == QUICK]:
@@ -450,7 +450,7 @@ def test_what_a_part_holds_back_is_listed_anew_once_it_is_allowed(site: Site) ->
 
 
 def test_deletions_that_a_part_has_marked_are_not_judged_again(site: Site) -> None:
-    """Twelve of forty are few enough; that they are twelve of the twenty-eight left holds nothing back in the end."""
+    """Deletions that a part has stored count once for the breaker: 12 of 40, not again 12 of the 28 that are left."""
     site.config = msgspec.structs.replace(site.config, page_size=100)
     row = next(row for row in site.world.truth() if row.region == QUICK)
     where = (row.account_id, row.region)
@@ -469,7 +469,7 @@ def test_deletions_that_a_part_has_marked_are_not_judged_again(site: Site) -> No
 
 
 def test_scope_that_is_lost_when_its_run_goes_on_is_told_once(site: Site) -> None:
-    """Its list was read before a kill, and it cannot be opened any more: each row once, and the run is partial."""
+    """If a scope cannot be opened when its run continues, the run is partial and stores each coverage row once."""
     waiting(site)
     (run,) = Landing(site.config.landing_folder).runs()
     lost = run.plan.scopes[0].scope
@@ -486,7 +486,7 @@ def test_scope_that_is_lost_when_its_run_goes_on_is_told_once(site: Site) -> Non
 
 @pytest.fixture
 def described(served: ServeWorld) -> Site:
-    """Two images of six versions in one region, whose details are asked for, a file for each lookup."""
+    """Two images of six versions in one region, with details, in one file for each lookup."""
     world = generate(17, images=2, versions_per_image=6, clock=VirtualClock(frozen_at=1_790_000_000_000))
     site = served(world)
     site.config = msgspec.structs.replace(
@@ -500,7 +500,7 @@ KNOWN = "SELECT count(*), count(etl_described_at), count(etl_aliases_at) FROM im
 
 @dataclass(slots=True)
 class Slowed:
-    """Lookups of details wait at each number of `stops` until as many parts are loaded as there were stops."""
+    """Holds back lookups of details at each number in `stops`, until as many parts are loaded as there were stops."""
 
     stops: set[int]
     count: int = 0
@@ -520,14 +520,14 @@ class Slowed:
             return self.changed.wait_for(lambda: self.parts >= parts, 30)
 
     def set(self, parts: int = 1) -> None:
-        """So many parts more are loaded."""
+        """Count `parts` more loaded parts."""
         with self.changed:
             self.parts += parts
             self.changed.notify_all()
 
 
 def test_versions_are_visible_before_their_details_and_details_while_more_are_asked(described: Site) -> None:
-    """First the versions, then details of some, in the end of all; nothing is double."""
+    """The versions are visible first, then the details of some, at the end those of all; nothing is stored twice."""
     site = described
     slowed, seen = Slowed({1, 10, 20}), list[Row]()
 
@@ -554,7 +554,7 @@ def test_versions_are_visible_before_their_details_and_details_while_more_are_as
 
 
 def test_killed_between_slices_of_details_asks_nothing_twice(described: Site) -> None:
-    """Killed three times: of what was landed nothing is asked for again, and nothing is loaded twice."""
+    """However often a run is killed between slices of details, landed details are not requested again."""
     site = described
     late = {subject for _, subject in IN_PARTS if "detailed" in subject or "counts" in subject}
     made = 0
@@ -570,7 +570,7 @@ def test_killed_between_slices_of_details_asks_nothing_twice(described: Site) ->
     report = eager(site)
     assert report.resumed
     made += site.calls(CALLS[0]) + site.calls(CALLS[1])
-    # Of the lookup that was under way at each kill, and of one that was not landed, both calls may be made again.
+    # At each kill, both calls of the lookup in progress, and of one that was not landed, may be repeated.
     assert 24 <= made <= 24 + len(late) * 4
     assert set(site.ask(STORED)) == true_details(site.world)
     assert site.ask("SELECT outcome, inserted FROM runs") == [("complete", 12)]
@@ -578,7 +578,7 @@ def test_killed_between_slices_of_details_asks_nothing_twice(described: Site) ->
     site.assert_true()
 
 
-# A version's details are told once, and its state once.
+# Versions that were created more than once.
 DOUBLE = """
 SELECT image_name, version, etl_change, count(*) FROM image_version_events
 GROUP BY ALL HAVING count(*) > 1 AND etl_change = 'created'
@@ -586,7 +586,7 @@ GROUP BY ALL HAVING count(*) > 1 AND etl_change = 'created'
 
 
 def test_details_are_counted_where_they_were_read(described: Site) -> None:
-    """The last part brings a scope that was given up, and the last details of another one: each says what it did."""
+    """If the last part has a scope that failed and details of another scope, each scope counts its own updates."""
     site = described
     site.config = msgspec.structs.replace(
         site.config, accounts=(Account(regions=(QUICK, SLOW)),), retry=BRIEF
@@ -615,7 +615,7 @@ def test_details_are_counted_where_they_were_read(described: Site) -> None:
 
 
 def test_details_are_counted_for_no_other_account_run_or_image(described: Site) -> None:
-    """Of one region in two accounts, and of two runs, one scope's count grows, and none of an image's own."""
+    """Counts of details are added to the scope's row of this account, region and run, and to no other row."""
     described.sync()
     ours, other = Scope("111122223333", QUICK), Scope("222222222222", QUICK)
     with WarehouseFile(described.config.warehouse).writing() as connection:
@@ -635,7 +635,7 @@ def test_details_are_counted_for_no_other_account_run_or_image(described: Site) 
 
 
 def test_backup_that_is_put_back_between_two_slices_of_details(described: Site) -> None:
-    """What the backup lacks of details is loaded again, although this sync had loaded it."""
+    """If a backup is put back between two slices of details, the details that it lacks are loaded again."""
     site = described
     slowed, backups = Slowed({1, 10, 20}), list[bytes]()
 
@@ -657,7 +657,7 @@ def test_backup_that_is_put_back_between_two_slices_of_details(described: Site) 
 
 
 def test_quiet_run_with_details_says_in_parts_what_it_says_in_one(described: Site) -> None:
-    """Details that are due again, of images of which the listing had nothing new to say: coverage tells them."""
+    """Details that are due again for unchanged images have the same coverage in parts as in one load."""
     every = timedelta(minutes=1)
     described.config = msgspec.structs.replace(described.config, details_every=every)
     whole = msgspec.structs.replace(described.config, warehouse=described.folder / "whole.duckdb")
@@ -673,7 +673,7 @@ def test_quiet_run_with_details_says_in_parts_what_it_says_in_one(described: Sit
         described.world.move_alias(name, "latest", 1)
     statements = (
         STORED,
-        # A row that is told for its details only has an exact T0.
+        # A row that is stored only for its details has an exact T0.
         "SELECT * EXCLUDE (etl_run_id, t0) FROM coverage_in_full ORDER BY ALL",
     )
     told = [sorted(map(str, described.ask(statement))) for statement in statements]
@@ -682,7 +682,7 @@ def test_quiet_run_with_details_says_in_parts_what_it_says_in_one(described: Sit
 
 
 def test_what_is_new_in_a_part_is_known_whatever_becomes_of_its_run(site: Site) -> None:
-    """A member that AWS never sent before is there with the part, and is counted and told when its run ends."""
+    """A new member of AWS's answers is stored with its part, and is counted and reported at the end of the run."""
     held, seen = Held(), list[Row]()
     drift = "SELECT operation, member, occurrences FROM schema_drift"
 

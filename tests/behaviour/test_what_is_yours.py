@@ -1,4 +1,4 @@
-"""A user's folder is given wherever a folder or a file can be: what is not ours is the same afterwards."""
+"""A user's folder or file is given for each setting and option with a path: nothing of the user's changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OURS = ("lock", "closed", ".lock", "manifest.json", "known-streams.parquet", "re
 
 
 def belongings(folder: Path) -> Path:
-    """A folder of the user's, with all that may be in one, strangers' files too where this user may make them."""
+    """A user's folder with all kinds of files, and with files of other owners if the tests run as root."""
     folder.mkdir()
     furnish(folder)
     for name in OURS:
@@ -62,7 +62,7 @@ def belongings(folder: Path) -> Path:
 
 
 def whole(folder: Path) -> tuple[str, str]:
-    """What must not change: all below the folder, itself, and what its links lead to."""
+    """What must not change: everything below the folder, the folder itself, and the targets of its links."""
     found = folder.lstat()
     beside = folder.parent / "outside-of-it"
     told = f"{found.st_mode} {found.st_uid} {found.st_gid} {beside.read_text(encoding='utf-8')} {beside.lstat()[:6]}"
@@ -71,7 +71,7 @@ def whole(folder: Path) -> tuple[str, str]:
 
 @pytest.fixture
 def yours(commanded: Commanded) -> Path:
-    """The folder, beside a warehouse that was synced."""
+    """The user's folder, beside a synced warehouse."""
     assert commanded("sync").code == 0
     return belongings(commanded.folder / "yours")
 
@@ -108,7 +108,7 @@ def yours(commanded: Commanded) -> Path:
 def test_command_that_is_given_what_is_yours(
     commanded: Commanded, yours: Path, arguments: tuple[str, ...]
 ) -> None:
-    """It stops with a sentence, and everything is as it was."""
+    """The command exits with 2, and nothing of the user's is changed."""
     before = whole(yours)
     told = commanded(*arguments)
     assert told.code == 2, told.err or told.out
@@ -122,7 +122,7 @@ def test_command_that_is_given_what_is_yours(
 @pytest.mark.parametrize("verb", ["sync", "sync --fresh", "check", "plan", "publish"])
 @pytest.mark.parametrize("setting", ["landing", "publish", "queries"])
 def test_setting_that_names_what_is_yours(commanded: Commanded, yours: Path, setting: str, verb: str) -> None:
-    """A landing, a dataset and a folder of queries: whatever the commands say, everything is as it was."""
+    """If a setting names the user's folder, no command changes anything in it."""
     entry = "publish: [{to: ./yours}]" if setting == "publish" else f"{setting}: ./yours"
     (commanded.folder / "config.yaml").write_text(f"{entry}\n", encoding="utf-8")
     before = whole(yours)
@@ -133,7 +133,7 @@ def test_setting_that_names_what_is_yours(commanded: Commanded, yours: Path, set
 
 
 def test_queries_of_yours_are_only_read(commanded: Commanded, yours: Path) -> None:
-    """The folder of saved queries is looked into, and each file is read at the most."""
+    """Commands only read the folder of saved queries and its files."""
     (commanded.folder / "config.yaml").write_text("queries: ./yours\n", encoding="utf-8")
     before = whole(yours)
     commanded("queries")
@@ -143,7 +143,7 @@ def test_queries_of_yours_are_only_read(commanded: Commanded, yours: Path) -> No
 
 
 def test_new_files_beside_yours(commanded: Commanded, yours: Path) -> None:
-    """A file that is written into the folder is the only thing that is new there; no temporary file is left."""
+    """A file that is written into the user's folder is the only new file there; no temporary file is left."""
     before = whole(yours)
     for arguments in (
         ("export", "image_versions", "--output", "yours/new.csv"),
@@ -159,7 +159,7 @@ def test_new_files_beside_yours(commanded: Commanded, yours: Path) -> None:
 
 
 def test_file_that_is_named_loses_no_second_name(commanded: Commanded, yours: Path) -> None:
-    """A file that somebody names is replaced, never written into: under its other name it is what it was."""
+    """An output file is replaced, not written into: its second name still has the old content."""
     told = commanded("query", "SELECT 1", "--output", "yours/second-name", "--format", "csv")
     assert told.code == 0, told.err
     assert (yours.parent / "outside-of-it").read_text(encoding="utf-8") == "linked"
@@ -167,7 +167,7 @@ def test_file_that_is_named_loses_no_second_name(commanded: Commanded, yours: Pa
 
 @pytest.mark.parametrize("setting", ["landing", "publish"])
 def test_only_thing_with_a_name_of_ours(commanded: Commanded, setting: str) -> None:
-    """A folder that holds nothing but a user's file with a name that we use is no folder of ours."""
+    """A folder that holds only a user's file with one of our names is not ours, and the file is unchanged."""
     assert commanded("sync").code == 0
     folder = commanded.folder / "yours"
     folder.mkdir()

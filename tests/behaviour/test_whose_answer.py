@@ -1,4 +1,4 @@
-"""Answers that are not the ones that were asked for: none is believed, and what brought it is not used again."""
+"""Answers that are not those to the request: none is believed, and their connection is not used again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def page(account: str, image: str) -> bytes:
 
 
 def whole(body: bytes) -> bytes:
-    """A success with this body."""
+    """A successful response with this body."""
     lines = [REAL, "x-amzn-RequestId: r-1", f"Content-Type: {JSON}", f"Date: {DATE}"]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
@@ -54,7 +54,7 @@ def other(account: str) -> str:
 
 
 def mischief(kind: str, account: str, image: str) -> Iterator[bytes]:
-    """What comes in place of one page."""
+    """The bytes that are sent instead of one page."""
     right = page(account, image)
     if kind.isdigit():
         yield f"HTTP/1.1 {kind} Interim\r\nLink: x\r\n\r\n".encode() + right
@@ -74,7 +74,7 @@ def mischief(kind: str, account: str, image: str) -> Iterator[bytes]:
 
 @dataclass(slots=True)
 class Odd:
-    """A server that keeps connections open and answers every `every`th request oddly."""
+    """A server that keeps connections open and sends a wrong answer to every `every`th request."""
 
     kind: str
     every: int = 3
@@ -83,7 +83,7 @@ class Odd:
 
 
 def read_request(source: Any) -> tuple[str, str] | None:
-    """The account and the image that are asked for; None if the client has left."""
+    """The account and the image of a request; None if the client has closed the connection."""
     head = b"".join(iter(source.readline, b"\r\n")).decode() if source.peek(1) else ""
     length = re.search(r"(?i)content-length: (\d+)", head)
     if length is None:
@@ -115,7 +115,7 @@ def serving(odd: Odd) -> Iterator[Odd]:
         daemon_threads = True
 
         def handle_error(self, *_: object) -> None:
-            """The client has left, as it may."""
+            """Ignore it: the client may close the connection."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         odd.port = server.server_address[1]
@@ -125,7 +125,7 @@ def serving(odd: Odd) -> Iterator[Odd]:
 
 @pytest.fixture
 def profiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Two accounts, a profile each."""
+    """A profile for each of the two accounts."""
     text = "".join(f"[profile {n}]\naws_access_key_id = AKIA{n}\naws_secret_access_key = x\n" for n in "AB")
     (tmp_path / "config").write_text(text, encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -145,7 +145,7 @@ def apis() -> dict[str, ImageApi]:
 
 
 def asked(api: ImageApi, image: str) -> Answer[object] | None:
-    """A page; None where the answer was refused as one that another attempt may better."""
+    """A page; None if the answer was refused with an error that is retried."""
     try:
         return api.call("ListImageVersions", {"ImageName": image})
     except TransientError:
@@ -154,7 +154,7 @@ def asked(api: ImageApi, image: str) -> Answer[object] | None:
 
 @pytest.mark.parametrize("kind", ["100", "102", "103", "doubled", "late", "swapped", "trailing", "cut"])
 def test_no_foreign_answer_is_believed(monkeypatch: pytest.MonkeyPatch, profiles: None, kind: str) -> None:
-    """Two accounts have images of equal names; whatever comes in between, each gets its own rows, and goes on."""
+    """Two accounts have images of the same names: each gets only its own rows, whatever wrong answers it gets."""
     with serving(Odd(kind)) as odd:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{odd.port}")
         made = apis()
@@ -175,7 +175,7 @@ def test_no_foreign_answer_is_believed(monkeypatch: pytest.MonkeyPatch, profiles
 def test_connection_of_a_wrong_answer_is_not_used_again(
     monkeypatch: pytest.MonkeyPatch, profiles: None, kind: str
 ) -> None:
-    """The next request of the account goes over another."""
+    """After a wrong answer, the account's next request uses another connection."""
     with serving(Odd(kind, every=2)) as odd:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{odd.port}")
         api = apis()[ACCOUNTS[0]]
@@ -194,7 +194,7 @@ def refused(code: str) -> bytes:
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ResourceNotFound"])
 def test_error_costs_no_connection(monkeypatch: pytest.MonkeyPatch, profiles: None, code: str) -> None:
-    """AWS's own errors are answers like others."""
+    """After an error from AWS the connection is used again."""
     monkeypatch.setattr("tests.behaviour.test_whose_answer.mischief", lambda *_: iter([refused(code)]))
     with serving(Odd(code, every=2)) as odd:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{odd.port}")
@@ -207,7 +207,7 @@ def test_error_costs_no_connection(monkeypatch: pytest.MonkeyPatch, profiles: No
 
 
 def test_error_that_comes_twice_is_no_proof(monkeypatch: pytest.MonkeyPatch, profiles: None) -> None:
-    """The late copy of "not found" says of the next version nothing; a new one of its own does."""
+    """A late copy of "not found" is no answer to the next request; one with a request id of its own is."""
     gone, again = refused("ResourceNotFound"), threading.Event()
 
     def twice(*_: str) -> Iterator[bytes]:
@@ -232,7 +232,7 @@ def test_error_that_comes_twice_is_no_proof(monkeypatch: pytest.MonkeyPatch, pro
 
 @dataclass(slots=True)
 class Endless:
-    """What a server sends without end, and whether its socket was closed on it."""
+    """What a server sends without end, and whether the client has closed the socket."""
 
     first: bytes
     again: bytes
@@ -243,7 +243,7 @@ class Endless:
 
 @contextmanager
 def endless(sent: Endless) -> Iterator[Endless]:
-    """Answer each request without end."""
+    """Serve until the block ends; each answer is endless."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -277,7 +277,7 @@ WITHOUT_END = {
 
 @pytest.mark.parametrize("name", WITHOUT_END)
 def test_answer_without_end_ends(monkeypatch: pytest.MonkeyPatch, profiles: None, name: str) -> None:
-    """It is given up at its bound or its deadline, within 100 MB, and its socket is closed."""
+    """An endless answer is given up at its size limit or deadline, within 100 MB, and its socket is closed."""
     with endless(WITHOUT_END[name]) as sent:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{sent.port}")
         timeouts = Timeouts(2, 2, call_seconds=5 if name in {"chunks", "headers"} else 0.5)

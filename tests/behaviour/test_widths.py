@@ -1,4 +1,4 @@
-"""What people read fits their terminal: at each width no line is longer, and no word is broken."""
+"""Printed text fits the terminal: at each width no line is longer, and no word is broken."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.duckdb
 WIDTHS = (60, 80, 110, 200)
 # Wider than anything that is printed.
 ENDLESS = 2_000
-# Of the lines that tell what went for lack of room, or was the same in every row.
+# Words of the lines that name the columns left out, and those with one value in every row.
 SAID_OF_COLUMNS = (
     "The same in every row: Without a value: Left out for lack of room: --json --format blocks shows all."
 )
@@ -44,7 +44,7 @@ VERBS = (
 
 @pytest.fixture
 def desk(commanding: CommandWorld) -> Commanded:
-    """A site that was synced, of which one region may not be read any more, and that publishes to two places."""
+    """A synced site with one region that is denied now, which publishes to two paths."""
     desk = commanding()
     (desk.folder / "config.yaml").write_text("publish: [{to: set}, {to: none/set}]\n", encoding="utf-8")
     assert desk("sync").code == 4
@@ -57,7 +57,7 @@ def words(screen: str) -> set[str]:
 
 
 def joined(words: set[str]) -> set[str]:
-    """The words, and what they may be taken apart into."""
+    """The words, and the pieces into which lines may break them."""
     return {piece for word in words for start in _joints(word) for piece in _ends(word[start:])}
 
 
@@ -71,20 +71,20 @@ def _ends(word: str) -> list[str]:
 
 @pytest.mark.parametrize("arguments", VERBS, ids=lambda given: "-".join(given).strip("-"))
 def test_report_fits_the_terminal(desk: Commanded, arguments: tuple[str, ...]) -> None:
-    """Lines are no wider than the terminal, and every word on them is one of those on an endless line."""
+    """No line is wider than the terminal, and every word is one that is printed without line breaks."""
     warehouse = desk.site.config.warehouse
     whole = joined(words(on_terminal(warehouse, *arguments, columns=ENDLESS, NO_COLOR="1")[1]))
     whole |= words(SAID_OF_COLUMNS)
     for columns in WIDTHS:
         screen = on_terminal(warehouse, *arguments, columns=columns, NO_COLOR="1")[1]
         assert_fits(screen, columns)
-        # Names of columns in a sentence have a comma or a full stop behind them; times differ from look to look.
+        # Names of columns in a sentence are followed by a comma or a full stop; times differ between commands.
         told = {word.rstrip(".,") for word in words(screen)} - {word.rstrip(".,") for word in whole}
         assert {word for word in told if not re.match(r"…|[\d(]", word)} == set(), screen
 
 
 def test_sync_at_60_columns(desk: Commanded) -> None:
-    """The summary is a table; what went for lack of room is named, with the option that shows it."""
+    """At 60 columns the summary is a table, and a column with the same value in every row is named below it."""
     desk.site.simulator.fault = denying("ListImageVersions")
     code, screen = on_terminal(desk.site.config.warehouse, "-q", "sync", columns=60, NO_COLOR="1")
     header, _, scope, total, *rest = screen.splitlines()
@@ -95,7 +95,7 @@ def test_sync_at_60_columns(desk: Commanded) -> None:
 
 @pytest.mark.parametrize("verb", sorted(VERBS_THERE_ARE))
 def test_help_fits_60_columns(verb: str) -> None:
-    """No option is written so wide that its line is broken within a word."""
+    """No line of a verb's help is longer than 60 characters."""
     command = import_module(VERBS_THERE_ARE[verb][0]).command
     told = command.get_help(click.Context(command, info_name=verb, terminal_width=60))
     assert [line for line in told.splitlines() if len(line) > 60] == []

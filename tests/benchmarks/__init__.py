@@ -1,1 +1,1 @@
-"""The benchmark: workloads, peers, a fast server, and what is made of the figures."""
+"""The benchmark: workloads, peers, a fast server, and the report of the figures."""

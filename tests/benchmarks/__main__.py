@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: measures, keeps the figures, and writes RESULTS.md of all that are kept.
+"""`python -m tests.benchmarks`: measures, keeps the figures, and writes RESULTS.md from all kept figures.
 
 Must not know what a workload is.
 """
@@ -18,7 +18,7 @@ from tests.benchmarks.report import RESULTS, report
 
 
 def main() -> int:
-    """Measure what is asked for; 1 if our own rows were wrong."""
+    """Measure the chosen workloads and contestants; return 1 if image-history's rows were wrong, else 0."""
     given = _parser().parse_args()
     path = given.kept / f"{given.size}.json"
     figures = Figures.kept(path)

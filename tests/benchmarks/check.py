@@ -1,6 +1,6 @@
-"""`python -m tests.benchmarks.check FILE IMAGES VERSIONS CHANGED`: whether a Parquet file holds what AWS has.
+"""`python -m tests.benchmarks.check FILE IMAGES VERSIONS CHANGED`: whether a Parquet file holds AWS's rows.
 
-A process of its own, so that who measures stays small. Must not know who wrote the file.
+It is a process of its own, so that the measuring process stays small. Must not know which contestant wrote the file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BATCH = 100
 
 
 def wrong_rows(path: str, shape: Shape) -> int:
-    """How many rows are missing, too many, or other than at AWS; a batch of images at a time."""
+    """Count the rows that are missing, surplus or different from AWS's, a batch of images at a time."""
     import duckdb
 
     database = duckdb.connect()

@@ -1,6 +1,6 @@
-"""The workloads, who runs them, and one measured run of one contestant.
+"""The workloads, the contestants, and one measured run of one contestant.
 
-Must not know how figures are told.
+Must not know how figures are printed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _PUBLISHING = "publish:\n  - {to: ./dataset, tables: [image_versions]}\n"
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is read, from where, and how fast that answers.
+    """What a run reads, and the latency and the rate of the server.
 
-    With `after`, a first run (not measured) reads `shape`, and the measured one finds `after`. `without` names
-    who is left out because they cannot end within reason.
+    With `after`, a first run (not measured) reads `shape`, and the measured run reads `after`. `without` names the
+    contestants that are left out because they would take too long.
     """
 
     name: str
@@ -75,14 +75,14 @@ SIZES: Mapping[str, tuple[Workload, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Runs contestants against the server, in a folder. `peers` is the interpreter that has their packages."""
+    """Runs contestants against the server, in a folder. `peers` is the interpreter that has the peers' packages."""
 
     server: Server
     folder: Path
     peers: str
 
     def commands(self, contestant: str) -> tuple[Command, ...]:
-        """The processes of one run, one after the other: a sync that publishes by itself, or sync and export."""
+        """The commands of one run, in order: a sync that publishes, a sync and an export, or a peer's program."""
         sync = (sys.executable, "-m", "image_history", "-q", "sync")
         if contestant == OURS:
             return (sync,)
@@ -91,7 +91,7 @@ class Contest:
         return ((self.peers, "-m", f"tests.benchmarks.peers.{contestant}"),)
 
     def run(self, contestant: str, workload: Workload) -> list[Cost]:
-        """All measured runs of one contestant; the first that fails, or has wrong rows, is the last."""
+        """All measured runs of one contestant; a run that fails, or has wrong rows, is the last one."""
         work = self.folder / "work"
         saved = self.folder / "saved"
         costs: list[Cost] = []
@@ -138,7 +138,7 @@ class Contest:
 
 
 def wrong(dataset: Path, shape: Shape) -> str | None:
-    """What is wrong with a contestant's rows, None if nothing."""
+    """What is wrong with a contestant's rows; None if they are right."""
     command = [sys.executable, "-m", "tests.benchmarks.check", str(dataset)]
     asked = [str(shape.images), str(shape.versions), str(shape.changed)]
     told = subprocess.run([*command, *asked], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
-"""What was measured, kept in a file so that a part can be measured anew.
+"""The measured figures, kept in a file so that a part of them can be measured again.
 
-Must not know how it is measured, nor how it is told.
+Must not know how they are measured or printed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Measured(msgspec.Struct):
 
     @property
     def problem(self) -> str | None:
-        """Why the figures are not believed."""
+        """Why the figures are not valid; None if they are."""
         return next((cost.problem for cost in self.costs if cost.problem is not None), None)
 
     def middle(self, of: Callable[[Cost], float]) -> float:
@@ -46,12 +46,12 @@ class Measured(msgspec.Struct):
 
     @property
     def calls(self) -> int:
-        """Median calls."""
+        """Median number of API calls."""
         return int(self.middle(lambda cost: cost.calls))
 
 
 class Figures(msgspec.Struct):
-    """Everything measured: workloads by name with their titles, and what else grew with what."""
+    """All figures: the contestants' runs and the title of each workload, and the figures of growth, by name."""
 
     workloads: dict[str, dict[str, Measured]] = msgspec.field(default_factory=dict)
     titles: dict[str, str] = msgspec.field(default_factory=dict)
@@ -59,26 +59,26 @@ class Figures(msgspec.Struct):
 
     @classmethod
     def kept(cls, path: Path) -> Figures:
-        """What was kept before, if anything."""
+        """The figures of an existing file; none if there is no file."""
         return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else cls()
 
     def keep(self, path: Path) -> None:
-        """Write all to a file."""
+        """Write all figures to a file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self)))
 
     def put(self, workload: Workload, contestant: str, costs: Sequence[Cost]) -> None:
-        """Take a contestant's new figures in place of older ones."""
+        """Replace a contestant's figures of a workload."""
         self.titles[workload.name] = workload.title
         self.workloads.setdefault(workload.name, {})[contestant] = Measured(list(costs))
 
     def of(self, workload: str, contestant: str) -> Measured | None:
-        """Figures that are believed."""
+        """A contestant's figures of a workload; None if there are none or they are not valid."""
         found = self.workloads.get(workload, {}).get(contestant)
         return found if found is not None and found.problem is None else None
 
     def line(self, workload: Workload, contestant: str) -> str:
-        """One measurement in a line."""
+        """A contestant's figures of a workload, in one line."""
         found = self.workloads[workload.name][contestant]
         told = (
             f"wall {found.wall:.2f} s, CPU {found.cpu:.2f} s, peak {found.peak:.0f} MB, {found.calls:,} calls"
@@ -86,5 +86,5 @@ class Figures(msgspec.Struct):
         return f"{workload.name}: {contestant}: {told}{f' ({found.problem})' if found.problem else ''}"
 
     def ours_is_wrong(self) -> bool:
-        """Whether any of our own figures is not believed."""
+        """Whether image-history's figures of any workload are not valid."""
         return any(OURS in found and found[OURS].problem is not None for found in self.workloads.values())

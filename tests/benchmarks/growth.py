@@ -1,6 +1,6 @@
-"""What our cost grows with: stored rows, rows in a run, scopes. And what an answer without work costs.
+"""How image-history's cost grows with stored rows, rows in a run and scopes; and what `--help` costs.
 
-Must not know how figures are told.
+Must not know how figures are printed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SCOPES = {"tiny": (), "quick": (1, 50), "full": (1, 50, 500)}
 
 
 def measured(contest: Contest, size: str, asked: Callable[[str], bool]) -> Iterator[Named]:
-    """Everything that is asked for, each figure with its name."""
+    """The chosen figures, each with its name."""
     if asked("start"):
         yield from _starts(contest)
     for rows in _STORED[size]:
@@ -46,7 +46,7 @@ def measured(contest: Contest, size: str, asked: Callable[[str], bool]) -> Itera
 
 
 class _Report(msgspec.Struct):
-    """What is used of `sync --json`."""
+    """The used part of the report of `sync --json`."""
 
     lock_seconds: float
 
@@ -74,20 +74,20 @@ def _starts(contest: Contest) -> Iterator[Named]:
     folder = _work(contest, "start")
     for flag in ("--help", "--version"):
         command: Command = (sys.executable, "-m", "image_history", flag)
-        # The least: what else runs on the machine only ever adds.
+        # The minimum: other processes of the machine can only make a start slower.
         walls = [_spend(contest, folder, *command).wall_seconds for _ in range(15)]
         yield f"start: ms of image-history {flag}", min(walls) * 1000
 
 
 def _stored(contest: Contest, rows: int) -> Iterator[Named]:
-    """A quiet run on so many stored rows, then 1,000 changed rows of few images."""
+    """The figures of a run without changes on `rows` stored rows, then of 1,000 changed rows in 10 images."""
     folder = _work(contest, f"stored-{rows}")
     warehouse = folder / "image-history.duckdb"
     shape = Shape(rows // _VERSIONS, _VERSIONS)
     arguments = [str(warehouse), str(shape.images), str(shape.versions)]
     subprocess.run([sys.executable, "-m", "tests.benchmarks.seed", *arguments], cwd=ROOT, check=True)
     contest.server.serve(shape)
-    # The first one says of each image that it was read; those after it have nothing to say.
+    # The first sync records of each image that it was read; later syncs have nothing to record.
     _spend(contest, folder, *_OURS, "sync")
     contest.server.serve(shape)
     quiet = _spend(contest, folder, sys.executable, "-m", "tests.benchmarks.inside", "-q", "sync")
@@ -118,7 +118,7 @@ def _peak(contest: Contest, rows: int) -> float:
 
 
 def _many_scopes(contest: Contest, scopes: int) -> Iterator[Named]:
-    """20 images of 5 versions in every scope, at 2 calls a second and scope."""
+    """The figures of a sync of 20 images with 5 versions in every scope, at 2 calls a second and scope."""
     folder = _work(contest, f"scopes-{scopes}")
     regions = [f"eu-west-{number}" for number in (1, 2, 3)] + ["us-east-1", "us-west-2"]
     accounts = [f"{number:012d}" for number in range(1, -(-scopes // len(regions)) + 1)]

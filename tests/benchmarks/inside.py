@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks.inside ARGUMENTS`: the command line, which tells at its end what it wrote.
+"""`python -m tests.benchmarks.inside ARGUMENTS`: runs the command, then records how much it wrote.
 
-The bytes handed to the kernel to be written to files, from /proc/self/io, go to written.txt: Linux only. Must
-not know the verb.
+The number of bytes that the process passed to write calls, from /proc/self/io, goes to written.txt: Linux only.
+Must not know the verb.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from image_history.warehouse.trimming import trim_process
 
 
 def written_bytes() -> int:
-    """What this process has written so far; sockets don't count, they are sent to."""
+    """The bytes that this process has written so far; bytes sent over sockets are not counted."""
     told = Path("/proc/self/io").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in told.splitlines() if line.startswith("wchar"))
 

@@ -1,6 +1,6 @@
-"""Runs whole processes and says what they cost; starts the server that they talk to.
+"""Runs whole processes and measures their cost; starts the server that they call.
 
-Must not hold much memory: a child's peak counts from its parent's. Must not know what is run.
+Must not hold much memory: a child's peak starts at its parent's size. Must not know what the processes do.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Command = Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds on the clock and of CPU (user and system), of the whole process tree, and the peak of its largest.
+    """Wall seconds and CPU seconds (user and system) of a process tree, and the peak memory of its largest process.
 
-    `problem` says why the cost is not to be believed; `told` is what was printed to stdout.
+    `problem` says why the cost is not valid; `told` is the text on stdout.
     """
 
     wall_seconds: float
@@ -50,7 +50,7 @@ class Cost:
 
 
 def spend(command: Command, folder: Path, environment: Mapping[str, str]) -> Cost:
-    """Run one command to its end in a folder; stderr goes to a file there."""
+    """Run one command to its end in a folder; its stdout and stderr go to files there."""
     out, err = folder / "stdout.txt", folder / "stderr.txt"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         began = time.perf_counter()
@@ -68,12 +68,12 @@ def spend(command: Command, folder: Path, environment: Mapping[str, str]) -> Cos
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server process, as seen by who measures."""
+    """The measuring process's handle of the server process."""
 
     port: int
 
     def serve(self, shape: Shape, *, latency_ms: float = 0, rate: float = 0) -> None:
-        """Serve this from now on, and count from zero."""
+        """Serve this shape from now on, and count calls from zero."""
         asked: dict[str, float] = {
             "images": shape.images,
             "versions": shape.versions,
@@ -86,7 +86,7 @@ class Server:
         self._ask(f"/set?{urlencode(asked)}")
 
     def calls(self) -> dict[str, int]:
-        """Calls answered by operation since the last time, those that were throttled apart."""
+        """The number of calls by operation since the last count; throttled calls are counted separately."""
         return msgspec.json.decode(self._ask("/calls"), type=dict[str, int])
 
     def _ask(self, path: str) -> bytes:
@@ -95,7 +95,7 @@ class Server:
             return told
 
     def environment(self) -> dict[str, str]:
-        """What points any AWS program at the server."""
+        """Environment variables that point any AWS client at the server."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -117,7 +117,7 @@ class Server:
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """The server in a process of its own, for the length of the block."""
+    """Start the server in a process of its own, and end it when the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.server"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )

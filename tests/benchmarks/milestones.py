@@ -1,4 +1,4 @@
-"""What must be reached: each figure with its goal and first milestone, and whether they are met.
+"""The targets: each figure with its goal and its first milestone, and whether they are met.
 
 Must not know how anything was measured.
 """
@@ -15,7 +15,7 @@ from tests.benchmarks.growth import IDEAL_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One thing to reach: at most so much; `unit` follows the number."""
+    """One target: the goal and the milestone are upper bounds; `unit` follows the number."""
 
     name: str
     goal: float
@@ -24,7 +24,7 @@ class Figure:
     unit: str = "x"
 
     def row(self) -> tuple[str, ...]:
-        """Its cells in the table."""
+        """The cells of the figure's row in the table."""
         if self.measured is None:
             return (self.name, self._told(self.goal), self._told(self.milestone), "not measured", "", "")
         met = ["yes" if self.measured <= bound else "**no**" for bound in (self.milestone, self.goal)]
@@ -44,7 +44,7 @@ class Figure:
 
 
 def rows(figures: Figures) -> list[tuple[str, ...]]:
-    """Every figure of PERFORMANCE's table, as cells."""
+    """Every figure of the performance table, as cells."""
     return [figure.row() for figure in (*_contests(figures), *_growth(figures))]
 
 

@@ -1,4 +1,4 @@
-"""Writes RESULTS.md: what had to be reached, and every workload as a table with ratios.
+"""Writes RESULTS.md: the targets, and a table with ratios for every workload.
 
 Must not know how anything was measured.
 """
@@ -42,7 +42,7 @@ _ASK = (
 
 
 def report(figures: Figures, size: str, peers: str) -> str:
-    """Everything that is kept, as Markdown, with the notes of NOTES.md at the end."""
+    """All kept figures as Markdown, with the notes of NOTES.md at the end."""
     parts = [
         "# Results of the benchmark",
         _introduction(size),

@@ -1,6 +1,6 @@
-"""`python -m tests.benchmarks.seed FILE IMAGES VERSIONS`: a warehouse as syncs would have left it, in seconds.
+"""`python -m tests.benchmarks.seed FILE IMAGES VERSIONS`: builds in seconds the warehouse of earlier syncs.
 
-A process of its own, so that who measures stays small. Must not know what it is for.
+It is a process of its own, so that the measuring process stays small. Must not know what the warehouse is for.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _BATCH_ROWS = 1_000_000
 
 
 def seed(path: Path, shape: Shape) -> None:
-    """Make a warehouse that holds all of `shape`, with its events, some million rows at a time."""
+    """Create a warehouse that holds all rows and events of `shape`, about a million rows at a time."""
     step = max(1, _BATCH_ROWS // shape.versions)
     with WarehouseFile(path).writing() as connection:
         for first in range(0, shape.images, step):

@@ -1,7 +1,7 @@
-"""SageMaker's image API, just fast: `python -m tests.benchmarks.server PORT`, one process, bodies by formula.
+"""A fast copy of SageMaker's image API: `python -m tests.benchmarks.server PORT`, one process, computed bodies.
 
-Answers ListImages, ListImageVersions and STS's GetCallerIdentity after a set latency, within a set rate. The
-account is what the access key ends in, the region that of the signature. Must not know who is measured.
+It answers ListImages, ListImageVersions and STS's GetCallerIdentity after a set latency, within a set rate. The
+account is the last 12 digits of the access key, the region is the signature's. Must not know which program calls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BURST_SECONDS = 0.25
 
 @dataclass(slots=True)
 class Settings:
-    """What is served, and how fast; `rate` is calls a second and scope, 0 for any number."""
+    """The served shape, latency and rate; `rate` is in calls a second and scope, 0 for no limit."""
 
     shape: Shape
     latency_seconds: float = 0.0
@@ -37,14 +37,14 @@ class Settings:
 
 @dataclass(slots=True)
 class Service:
-    """Answers requests by the settings, and counts them."""
+    """Answers requests according to the settings, and counts them."""
 
     settings: Settings = field(default_factory=lambda: Settings(Shape(1, 1)))
     calls: Counter[str] = field(default_factory=Counter)
     free_at: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def administer(self, path: str) -> bytes:
-        """`/set?images=..` changes what is served; both that and `/calls` tell the calls since the last time."""
+        """`/set?images=..` changes the settings; both `/set` and `/calls` return the calls since the last count."""
         parts = urlsplit(path)
         if parts.path == "/set":
             given = {name: float(value) for name, value in parse_qsl(parts.query)}
@@ -65,7 +65,7 @@ class Service:
         return response(200, told)
 
     def throttled(self, scope: tuple[str, str]) -> bool:
-        """Whether a call comes too early; one that does not takes its share of the rate."""
+        """Whether a call comes too early for the rate; a call in time uses up its share of the rate."""
         if not self.settings.rate:
             return False
         now = time.monotonic()
@@ -76,7 +76,7 @@ class Service:
         return False
 
     def answer(self, head: bytes, body: bytes) -> bytes:
-        """The response to one request of an AWS client."""
+        """The response to a request of an AWS client."""
         signed = _CREDENTIAL.search(head)
         scope = (signed[1].decode(), signed[2].decode()) if signed else (ACCOUNT, REGION)
         target = _TARGET.search(head)
@@ -114,7 +114,7 @@ def list_images(shape: Shape, scope: tuple[str, str], asked: dict[str, object]) 
 
 
 def list_image_versions(shape: Shape, scope: tuple[str, str], asked: dict[str, object]) -> bytes:
-    """A page of ListImageVersions: filtered, then paged; every order is that of the version numbers."""
+    """A page of ListImageVersions: filtered, then paged; each SortBy is the order of the version numbers."""
     image = int(str(asked["ImageName"]).rpartition("-")[2])
     bounds = Bounds(
         created_after=_ms(asked.get("CreationTimeAfter"), "-inf"),
@@ -131,7 +131,7 @@ def list_image_versions(shape: Shape, scope: tuple[str, str], asked: dict[str, o
 
 
 def versions(shape: Shape, scope: tuple[str, str], image: int, numbers: range) -> list[str]:
-    """The JSON of these versions of an image."""
+    """The JSON items of some versions of an image."""
     name = arn(scope, image)
     between = f',"ImageArn":"{name}","ImageVersionArn":"{name.replace(":image/", ":image-version/")}/'
     changed = shape.changed_from(image)
@@ -147,7 +147,7 @@ def versions(shape: Shape, scope: tuple[str, str], image: int, numbers: range) -
 
 
 def page(member: str, items: list[str], token: str | None) -> bytes:
-    """A body with its items and the token after them."""
+    """A body with its items and its token."""
     tail = f'],"NextToken":"{token}"}}' if token is not None else "]}"
     return f'{{"{member}":[{",".join(items)}{tail}'.encode()
 
@@ -163,7 +163,7 @@ _OPERATIONS: dict[str, Callable[[Shape, tuple[str, str], dict[str, object]], byt
 
 
 def response(status: int, body: bytes, kind: str = _JSON) -> bytes:
-    """A whole HTTP response."""
+    """A complete HTTP response."""
     head = (
         f"HTTP/1.1 {status} {'OK' if status == 200 else 'Bad Request'}\r\n"
         f"x-amzn-RequestId: 00000000-0000-4000-8000-000000000000\r\nContent-Type: {kind}\r\n"
@@ -173,12 +173,12 @@ def response(status: int, body: bytes, kind: str = _JSON) -> bytes:
 
 
 def error(code: str, message: str) -> bytes:
-    """An error of AWS's."""
+    """An AWS error response."""
     return response(400, json.dumps({"__type": code, "message": message}).encode())
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection: requests come whole or in parts, one after the other."""
+    """One client's connection: requests arrive in sequence, complete or in parts."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(port: int) -> None:
-    """Serve on a loopback port, 0 for any, until the process is ended; the port is the first line of stdout."""
+    """Serve on a loopback port, 0 for any, until the process ends; print the port as the first line of stdout."""
     service = Service()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(service), "127.0.0.1", port, backlog=1024)

@@ -1,4 +1,4 @@
-"""The benchmark itself, at its smallest size: it runs, believes true rows, and finds wrong ones."""
+"""The benchmark at its smallest size runs, accepts right rows, and finds wrong rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.benchmarks.world import ACCOUNT, REGION, Shape, image_name, truth
 
 
 def test_benchmark_measures_us_and_a_peer(tmp_path: Path) -> None:
-    """The smallest workload ends with believed figures of both, a ratio, and every milestone in the report."""
+    """The smallest workload, with two contestants, writes a report with valid figures and the milestones."""
     report = tmp_path / "results.md"
     chosen = ["--size", "tiny", "--only", "W4", "--contestants", "ours", "naive"]
     command = [
@@ -40,12 +40,12 @@ def test_benchmark_measures_us_and_a_peer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("contestant", [name for name in CONTESTANTS if "ours" not in name])
 def test_every_contestant_has_its_program(contestant: str) -> None:
-    """Each peer is a module of its own."""
+    """Each peer has a module of its own."""
     assert (ROOT / "tests" / "benchmarks" / "peers" / f"{contestant}.py").is_file()
 
 
 def test_wrong_rows_are_found(tmp_path: Path) -> None:
-    """One row that is missing and one with another time are two wrong rows."""
+    """Two missing rows and one row with another time are counted as three wrong rows."""
     path, shape = tmp_path / "rows.parquet", Shape(2, 5)
     rows = truth(shape)
     with duckdb.connect() as connection:
@@ -59,7 +59,7 @@ def test_wrong_rows_are_found(tmp_path: Path) -> None:
 
 
 def test_server_pages_and_filters_as_asked() -> None:
-    """A filter by change time leaves the changed versions; pages end without a token."""
+    """A filter by LastModifiedTime returns only the changed versions, and the last page has no token."""
     shape = Shape(1, 30, 3)
     asked: dict[str, object] = {"ImageName": image_name(0), "MaxResults": 2, "LastModifiedTimeAfter": 1.78e9}
     first = list_image_versions(shape, (ACCOUNT, REGION), asked)

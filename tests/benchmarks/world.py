@@ -1,6 +1,6 @@
-"""What the benchmark serves, by formula: the same as JSON for the server and as Arrow for checking.
+"""The benchmark's computed images and versions: JSON for the server, and the same rows as Arrow for the check.
 
-Pure; must not know who asks, or how fast.
+Pure; must not know which program calls, or at what rate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def image_name(image: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """So many images of so many versions; of the first `changed_images`, the newest `changed` versions changed."""
+    """Numbers of images and versions; the newest `changed` versions of the first `changed_images` images changed."""
 
     images: int
     versions: int
@@ -44,7 +44,7 @@ class Shape:
 
     @property
     def pages(self) -> int:
-        """Calls that read everything, 100 rows a page: the lists of versions, and of images."""
+        """The number of calls that list all images and versions, 100 items a page."""
         return self.images * -(-self.versions // 100) + -(-self.images // 100)
 
     def changed_from(self, image: int) -> int:
@@ -63,7 +63,7 @@ class Shape:
         return self.created_ms(image, version) + 5_000 + version % 997
 
     def chosen(self, image: int, bounds: Bounds) -> range:
-        """The version numbers that a filter lets through."""
+        """The version numbers that pass a filter."""
         numbers = range(1, self.versions + 1)
         created = Times(self.created_ms, image, numbers)
         modified = Times(self.modified_ms, image, numbers)
@@ -82,7 +82,7 @@ class Bounds:
 
 
 class Times(Sequence[float]):
-    """One of an image's times, by position, so that bisect finds an instant without a list."""
+    """A computed sequence of an image's times, so that bisect finds an instant without a list."""
 
     def __init__(self, of: object, image: int, numbers: range) -> None:
         self._of = of
@@ -103,7 +103,7 @@ def arn(scope: tuple[str, str], image: int) -> str:
 
 
 def truth(shape: Shape, *, first: int = 0, last: int | None = None) -> pa.Table:
-    """What AWS has of the images `first` to before `last`, as every peer should hold it; times in epoch ms."""
+    """AWS's rows of the images from `first` to before `last`, which every contestant must hold; times in epoch ms."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

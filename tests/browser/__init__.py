@@ -1,1 +1,1 @@
-"""Looks at reports in a real browser; `make report-check`."""
+"""Checks reports in a real browser: `make report-check`."""

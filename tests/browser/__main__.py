@@ -1,7 +1,7 @@
-"""Looks at reports in a real browser: `make report-check`, or `python -m tests.browser FOLDER` to keep pictures.
+"""Checks reports in a real browser: `make report-check`, or `python -m tests.browser FOLDER` to keep pictures.
 
-Nothing may be said on the console, nothing asked for, nothing run that a text of AWS brought along; sorting,
-filtering and the keyboard work, on a screen and on a phone.
+The page must print nothing on the console, request nothing else, and run no script from AWS's texts; sorting,
+filtering and the keyboard must work; the page must fit a desktop and a phone.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ return [...document.querySelectorAll(`#${arguments[0]} tbody tr`)].filter((row) 
 
 
 def require(truth: object, sentence: str) -> None:
-    """End with a sentence unless something is so."""
+    """Exit with a message if a condition is false."""
     if not truth:
         raise SystemExit(f"report-check: {sentence}")
 
 
 def check(window: Browser, page_file: Path, name: str) -> None:
-    """What holds of every page: it is silent, it asks for nothing but itself, and it is as wide as its window."""
+    """Check a page: it logs nothing, requests only itself, runs no AWS text, fits its window, and has its style."""
     window.open(page_file)
     require(not (said := window.said()), f"{name}: the console says {said}")
     require((asked := window.requests()) == [page_file.as_uri()], f"{name}: asks for {asked}")
@@ -51,7 +51,7 @@ def check(window: Browser, page_file: Path, name: str) -> None:
 
 
 def check_tables(window: Browser) -> None:
-    """Sorting and filtering by the keyboard, and what the filter says of rows that are not here."""
+    """Check that the keyboard sorts and filters, and that the page names the rows that are left out."""
     versions = [f"{number}" for number in window.run(_CELLS, "deleted", 2)]
     require(len(versions) == 1_000, "a large table has no thousand rows")
     window.run("document.querySelector('#deleted th:nth-child(3) button').focus()")
@@ -78,7 +78,7 @@ def check_tables(window: Browser) -> None:
 
 
 def check_links(window: Browser) -> None:
-    """Each tile leads to a table that is there, by Tab and Enter."""
+    """Check that each tile links to an existing table, and that Tab and Enter open a tile."""
     broken = window.run(
         "return [...document.querySelectorAll('.tile')].filter((tile) => !document.querySelector(tile.hash)).length"
     )
@@ -89,7 +89,7 @@ def check_links(window: Browser) -> None:
 
 
 def main() -> None:
-    """Check every page at every size; keeps pictures in the folder that is named."""
+    """Check every page at every size; keep pictures if a folder is given."""
     if absent := missing():
         raise SystemExit(f"report-check needs {' and '.join(absent)}: {INSTALL}")
     with tempfile.TemporaryDirectory(prefix="report-check-") as temporary, browser() as window:

@@ -1,6 +1,6 @@
-"""A browser to look at a page with: Chromium by the WebDriver protocol, with all that it says and asks for.
+"""Drives Chromium by the WebDriver protocol, and collects its console messages and its requests.
 
-Must not know what page it is.
+Must not know which page it opens.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ KEYS = {"enter": "\ue007", "tab": "\ue004", "space": " "}
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """One session; `at` is its address at the driver."""
+    """A browser session; `at` is the session's address at the driver."""
 
     at: str
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """One command of the protocol."""
+        """Send one command of the protocol."""
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.at}{path}", content, method=method)  # on loopback
         request.add_header("Content-Type", "application/json")
@@ -56,36 +56,36 @@ class Browser:
         self.call("POST", "/url", {"url": page.as_uri()})
 
     def run(self, script: str, *arguments: object) -> Any:
-        """What a script returns, which no policy of the page forbids."""
+        """Run a script and return its result; the page's security policy does not block it."""
         return self.call("POST", "/execute/sync", {"script": script, "args": arguments})
 
     def keys(self, *names: str) -> None:
-        """Type: keys by name, or text."""
+        """Press keys, each given by its name or as text."""
         strokes = [character for name in names for character in KEYS.get(name, name)]
         actions = [{"type": kind, "value": stroke} for stroke in strokes for kind in ("keyDown", "keyUp")]
         self.call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
 
     def said(self) -> list[str]:
-        """The messages of the console since it was last asked for."""
+        """The console's messages since the last call."""
         return [entry["message"] for entry in self.call("POST", "/se/log", {"type": "browser"})]
 
     def requests(self) -> list[str]:
-        """The addresses that were asked for since it was last asked for."""
+        """The requested addresses since the last call."""
         entries = self.call("POST", "/se/log", {"type": "performance"})
         events = [json.loads(entry["message"])["message"] for entry in entries]
         asked = [event["params"]["request"]["url"] for event in events if event["method"] == _ASKED]
-        # What a new tab of Chromium shows comes from Chromium itself.
+        # Chromium's page for a new tab makes chrome: requests.
         return [address for address in asked if not address.startswith("chrome:")]
 
 
 def missing() -> list[str]:
-    """The programs that are not here."""
+    """The programs that are not installed."""
     return [program for program in PROGRAMS if shutil.which(program) is None]
 
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A new browser with a profile of its own; ended afterwards, whatever happens."""
+    """Start a browser with a profile of its own; end it after the block, also after an error."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

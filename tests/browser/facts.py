@@ -1,4 +1,4 @@
-"""Facts of reports that no AWS needs: small, hostile, empty and large ones.
+"""Facts of reports, made without AWS: small, hostile, empty and large ones.
 
 Must not know HTML.
 """
@@ -14,7 +14,7 @@ from image_history.report.content import MOST_ROWS, Found, Scope
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 ACCOUNT = "111122223333"
-# What a page must show as text: each would set window.hacked, or ask for something, if it did not.
+# Texts that a page must show as text: as markup, each would set window.hacked, or request something.
 HOSTILE = (
     "<script>window.hacked=1</script>",
     "</script><script>window.hacked=2</script>",
@@ -54,7 +54,7 @@ def _image(number: int, name: str, text: str) -> dict[str, Any]:
 
 
 def _version(number: int, name: str, text: str) -> dict[str, Any]:
-    """One row that has the columns of every table of versions."""
+    """A row with the columns of every table of versions."""
     at = NOW - timedelta(hours=5 * number + 1)
     return {
         **_key(number, name),
@@ -97,7 +97,7 @@ def _lives(names: Sequence[str], each: int) -> list[dict[str, Any]]:
 def facts(
     images: int, *, texts: Sequence[str] = ("The repository does not exist.",), total: int = 0
 ) -> Facts:
-    """A report of so many images, with these texts wherever a text can be; each table has `total` rows in all."""
+    """The facts of a report on `images` images, with `texts` in every text field; a table counts `total` rows."""
     names = [
         texts[number % len(texts)] if len(texts) > 1 else f"image-{number:04}" for number in range(images)
     ]

@@ -1,8 +1,8 @@
-"""A report of a real release history: every release of Amazon SageMaker Distribution up to August 2026, as a world.
+"""A report of a real release history: every release of Amazon SageMaker Distribution up to August 2026.
 
 releases.csv has an image for each major version, a version for each release, and the aliases that AWS would give:
-3.4.1, 3.4, 3 and latest. The dates are those at which aws/sagemaker-distribution took up the files of a release
-(build_artifacts/). Must not know HTML.
+3.4.1, 3.4, 3 and latest. A release's date is the date at which its files (build_artifacts/) were added to
+aws/sagemaker-distribution. Must not know HTML.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RELEASES = Path(__file__).with_name("releases.csv")
 
 
 def released(folder: Path) -> str:
-    """The page after one sync of that history, which is made in `folder`."""
+    """The report after one sync of the release history; sync and report run in `folder`."""
     with Simulator(load_world(RELEASES)) as simulator:
         environment = {
             **os.environ,

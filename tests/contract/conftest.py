@@ -1,4 +1,4 @@
-"""What AWS promises: botocore's own model of SageMaker, and a check of values against its shapes.
+"""AWS's contract: botocore's model of SageMaker, and a check of values against its shapes.
 
 Must not know how the simulator works.
 """
@@ -21,7 +21,7 @@ def model() -> Any:
 
 @pytest.fixture(scope="session")
 def violations() -> Callable[..., list[str]]:
-    """Tell everything in which a decoded JSON value departs from a shape."""
+    """A function that lists every violation of a shape by a decoded JSON value."""
     return lambda shape, value, *, patterns=True: list(
         _violations(shape, value, shape.name, patterns=patterns)
     )

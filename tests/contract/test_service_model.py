@@ -1,4 +1,4 @@
-"""Requests and responses of the simulator, held against botocore's model of the service."""
+"""Requests and responses of the simulator, compared with botocore's model of the service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Violations = Callable[..., list[str]]
 
 
 class RawClient:
-    """Sends what botocore would refuse to send."""
+    """Sends requests that botocore would refuse to send."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", simulator.port)
@@ -45,7 +45,7 @@ class RawClient:
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """One server for all; each test sets the switches that it needs."""
+    """One server for all tests; each test sets the switches that it needs."""
     world = generate(3, images=6, versions_per_image=30, shares=Shares(failed=0.3, deleted=0.1))
     with Simulator(world) as simulator:
         yield simulator
@@ -53,7 +53,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def raw(simulator: Simulator) -> Iterator[RawClient]:
-    """A client of that server."""
+    """A raw client of the server."""
     client = RawClient(simulator)
     yield client
     client.close()
@@ -66,7 +66,7 @@ def members_of(operation: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_requests_read_every_member(model: Any, operation: str) -> None:
-    """The simulator reads exactly the members that the model names; what all requests share may be more."""
+    """The simulator reads exactly the members that the model names, apart from three members that requests share."""
     shape = model.operation_model(operation).input_shape
     shared = {"ImageName", "MaxResults", "NextToken"}
     assert set(members_of(operation).values()) | shared == set(shape.members) | shared
@@ -74,7 +74,7 @@ def test_requests_read_every_member(model: Any, operation: str) -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_constraints_equal_the_model(model: Any, operation: str) -> None:
-    """Each limit, pattern, choice and requirement of the model is enforced, and no other one."""
+    """The simulator enforces each limit, pattern, choice and requirement of the model, and no others."""
     shape = model.operation_model(operation).input_shape
     names = members_of(operation)
     enforced = {names[each.member]: each for each in CONSTRAINTS[REQUESTS[operation]]}
@@ -96,7 +96,7 @@ def test_constraints_equal_the_model(model: Any, operation: str) -> None:
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """Valid requests, most of them about something that exists; names are put in where they are used."""
+    """Valid requests, most of them for existing images; ImageName is a number, which the test replaces by a name."""
     operation = draw(st.sampled_from(OPERATIONS))
     instants = st.integers(1_672_000_000, 1_783_000_000)
     members: dict[str, st.SearchStrategy[Any]] = {
@@ -142,7 +142,7 @@ def test_responses_satisfy_the_model(  # noqa: PLR0917 - fixtures
     model: Any,
     violations: Violations,
 ) -> None:
-    """Whatever valid request is made, the answer has the members, types, choices and lengths of the model."""
+    """The response to any valid request has the members, types, choices and lengths of the model."""
     operation, parameters = request_
     names = [row.image_name for row in simulator.world.image_truth()]
     if "ImageName" in parameters:
@@ -162,7 +162,7 @@ def test_responses_satisfy_the_model(  # noqa: PLR0917 - fixtures
 def test_responses_every_version_satisfies_the_model(
     simulator: Simulator, raw: RawClient, model: Any, violations: Violations
 ) -> None:
-    """Every version that exists is told by list and describe in the model's terms, and alike by both."""
+    """For every existing version, the described response fits the model and has all members of the listed item."""
     simulator.behaviour = Behaviour(lowercase_arns=True)
     shape = model.operation_model("DescribeImageVersion").output_shape
     for image in simulator.world.image_truth():
@@ -178,7 +178,7 @@ def test_responses_every_version_satisfies_the_model(
 def test_responses_upper_case_names_break_only_the_arn_pattern(
     simulator: Simulator, raw: RawClient, model: Any, violations: Violations
 ) -> None:
-    """With names kept in ARNs, nothing but the model's lower-case pattern of version ARNs is violated."""
+    """If ARNs keep the case of names, responses violate at most the model's lower-case pattern of version ARNs."""
     simulator.behaviour = Behaviour()
     shape = model.operation_model("ListImageVersions").output_shape
     found = [
@@ -274,7 +274,7 @@ def test_responses_upper_case_names_break_only_the_arn_pattern(
 def test_errors_have_the_service_s_words(  # noqa: PLR0917 - the columns of the table
     simulator: Simulator, raw: RawClient, operation: str, parameters: dict[str, Any], code: str, text: str
 ) -> None:
-    """Errors are a 400 with AWS's code and text, in a compact body."""
+    """An error is a 400 with AWS's code and text."""
     simulator.behaviour = Behaviour()
     status, _, body = raw.call(operation, parameters)
     assert (status, body) == (400, {"__type": code, "message": text})

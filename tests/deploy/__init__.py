@@ -1,1 +1,1 @@
-"""The recipes of deploy/: each read by its own tool, or run against the simulator."""
+"""The tests of the recipes in deploy/: each recipe is checked by its own tool, or run against the simulator."""

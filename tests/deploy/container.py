@@ -1,6 +1,6 @@
-"""Runs what the container file has its first stage run, in folders of this machine: `make deploy-check`.
+"""Runs the commands of the container file's first stage in folders of this machine: `make deploy-check`.
 
-Installs the locked packages anew, so it takes a minute and an index of packages. Must not need a container engine.
+It installs the locked packages, so it needs a package index and takes a minute. Must not need a container engine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.deploy.test_manifests import stages
 
 
 def main() -> None:
-    """Copy, run and try, step by step; exits with the exit code of the first step that fails."""
+    """Run the stage's COPY and RUN steps, then the built command; exit with the code of the first failed step."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         source = root / "src"
@@ -34,13 +34,13 @@ def main() -> None:
 
 
 def say(line: str) -> None:
-    """Tell whoever watches."""
+    """Print a line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def copy(words: list[str], source: Path) -> None:
-    """What COPY does: files into a folder, or a folder under a name."""
+    """Do what COPY does: copy files into a folder, or a folder under a name."""
     *names, target = words
     for name in names:
         if (ROOT / name).is_dir():
@@ -51,7 +51,7 @@ def copy(words: list[str], source: Path) -> None:
 
 
 def run(command: str, root: Path) -> None:
-    """What RUN does, with the image's folders moved below `root`."""
+    """Do what RUN does, with the image's folders moved below `root`."""
     moved = command.replace("/opt/", f"{root}/opt/").replace("/tmp/dist", f"{root}/dist")  # noqa: S108 - the image's
     moved = moved.replace("python -m venv", f"{sys.executable} -m venv")
     outcome = subprocess.run(["/bin/sh", "-ec", moved], cwd=root / "src", check=False)

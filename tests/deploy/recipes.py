@@ -1,4 +1,4 @@
-"""Where the recipes are, and `image-history` as a command that they find on their path.
+"""The recipes' texts, and `image-history` as a command on their PATH.
 
 Must not know what a recipe does.
 """
@@ -18,23 +18,23 @@ from tests.behaviour.harness import Site
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-# Where the recipes expect image-history and its configuration.
+# The paths at which the recipes expect image-history and its configuration.
 INSTALLED = "/opt/image-history/bin"
 CONFIG = "/etc/image-history/config.yaml"
 
 
 def text(name: str) -> str:
-    """A recipe as it is."""
+    """A recipe's text, unchanged."""
     return (DEPLOY / name).read_text(encoding="utf-8")
 
 
 def documents(name: str) -> list[dict[Any, Any]]:
-    """The documents of a recipe in YAML."""
+    """The YAML documents of a recipe."""
     return list(yaml.safe_load_all(text(name)))
 
 
 def installed(folder: Path) -> Path:
-    """A folder with the command `image-history`, which runs this checkout."""
+    """Create a folder with a command `image-history`, which runs this checkout."""
     binaries = folder / "bin"
     binaries.mkdir()
     command = binaries / "image-history"
@@ -46,7 +46,7 @@ def installed(folder: Path) -> Path:
 def shell(
     script: str, site: Site, *, folder: Path, variables: Mapping[str, str] | None = None, bash: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script as cron does, or as GitHub does with `bash`: in an environment of what is given alone."""
+    """Run a script as cron does, or with `bash` as GitHub does, with only HOME, PATH and the given variables."""
     command: Sequence[str] = (
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
         if bash

@@ -1,4 +1,4 @@
-"""The recipes for hints: what they send is what the connector reads, in both languages alike."""
+"""The recipes for hints send the events that the connector reads, in CloudFormation and in Terraform."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def template(name: str) -> dict[str, Any]:
 
 
 def matches(pattern: Any, event: Any) -> bool:
-    """Whether EventBridge's pattern, of lists of words, takes an event."""
+    """Whether an EventBridge pattern of lists of words matches an event."""
     if isinstance(pattern, dict):
         return isinstance(event, dict) and all(
             matches(part, event.get(name)) for name, part in pattern.items()
@@ -52,14 +52,14 @@ def patterns(name: str) -> list[Any]:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_template_passes_cfn_lint(name: str) -> None:
-    """No error and no warning; but where a queue keeps messages for a word, there is one."""
+    """cfn-lint finds nothing in a template, and finds an unknown resource type in a broken copy of it."""
     assert complaints(text(name)) == []
     assert cfnlint.api.lint_all(text(name).replace("AWS::Events::Rule", "AWS::Events::Rules"))
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_module_is_read_whole_and_formatted(name: str) -> None:
-    """The parser reads every block, and `terraform fmt` changes nothing, where there is terraform."""
+    """The parser reads every kind of block; where terraform is installed, `terraform fmt` changes nothing."""
     assert {"terraform", "variable", "data", "resource"} <= plain(hcl2.loads(text(name))).keys()
     tool = shutil.which("terraform")
     if tool is not None:
@@ -70,7 +70,7 @@ def test_module_is_read_whole_and_formatted(name: str) -> None:
 
 @pytest.mark.parametrize("kind", EVENTS)
 def test_event_passes_both_rules_and_is_a_hint(kind: str) -> None:
-    """What a source's rule takes, the bus's rule takes as well, and it hints at its image."""
+    """Each event matches one rule of a source and the bus's rule, and is parsed as a hint for its image."""
     event = EVENTS[kind]
     sources = [pattern for pattern in patterns(TEMPLATES[1]) if matches(pattern, event)]
     assert len(sources) == 1
@@ -93,13 +93,13 @@ def test_event_passes_both_rules_and_is_a_hint(kind: str) -> None:
     ids=["source", "kind", "call"],
 )
 def test_other_events_are_not_sent(event: dict[str, Any]) -> None:
-    """A source sends nothing but what may be a hint."""
+    """An event that cannot be a hint matches no rule of a source."""
     assert not any(matches(pattern, event) for pattern in patterns(TEMPLATES[1]))
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=["queue", "source"])
 def test_both_languages_name_the_same_events_and_actions(index: int) -> None:
-    """Whatever is a kind of event, a call, or an action of IAM stands in both."""
+    """CloudFormation and Terraform name the same kinds of events, API calls and IAM actions."""
     words = re.compile(
         r"SageMaker Image[A-Za-z ]*Change|AWS API Call via CloudTrail|Update\w+Version|\w+:[A-Z]\w+"
     )
@@ -112,13 +112,13 @@ def test_both_languages_name_the_same_events_and_actions(index: int) -> None:
 
 
 def test_reader_may_do_what_the_client_does_and_nothing_else() -> None:
-    """Receive, delete, return, and ask how long messages are kept."""
+    """The reader's policy allows only to receive, delete and return messages, and to read the queue's attributes."""
     (statement,) = template(TEMPLATES[0])["Reader"]["Properties"]["PolicyDocument"]["Statement"]
     assert set(listed(statement["Action"])) == READER
 
 
 def test_queue_takes_messages_of_the_rule_alone_and_keeps_them_longer_than_trust() -> None:
-    """Nobody else may send hints; they are kept for 14 days, and returned often before they are dead letters."""
+    """The queue accepts messages only from the rule, keeps them 14 days, and allows 1,000 receives of a message."""
     resources = template(TEMPLATES[0])
     (statement,) = resources["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}

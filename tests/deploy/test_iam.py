@@ -1,4 +1,4 @@
-"""The role in Terraform and CloudFormation: it allows what we call, to those alone whom somebody names."""
+"""The role in Terraform and CloudFormation allows exactly the calls that image-history makes, to named principals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.duckdb
 
 TERRAFORM = "iam/image-history.tf"
 CLOUDFORMATION = "iam/image-history.yaml"
-# What stands for the partition and for the account in each language.
+# The expressions for the partition and for the account in each language.
 PARTITIONS = ("${data.aws_partition.current.partition}", "${AWS::Partition}")
 ACCOUNTS = ("${data.aws_caller_identity.current.account_id}", "${AWS::AccountId}")
 
@@ -31,10 +31,10 @@ Rules = dict[str, tuple[frozenset[str], frozenset[str]]]
 
 
 class Template(yaml.SafeLoader):
-    """Reads CloudFormation's short functions as what they are applied to, a word or a list."""
+    """Reads each short function of CloudFormation as its argument, a word or a list."""
 
     def applied(self, _: str, node: yaml.Node) -> Any:
-        """What a function stands before."""
+        """The argument of a short function."""
         if isinstance(node, yaml.SequenceNode):
             return self.construct_sequence(node, deep=True)
         return self.construct_scalar(node)  # type: ignore[arg-type]  # a function before a mapping fails here
@@ -44,7 +44,7 @@ Template.add_multi_constructor("!", Template.applied)
 
 
 def plain(value: Any) -> Any:
-    """A value of HCL without the quotes that its parser keeps."""
+    """An HCL value without the quotes that the parser keeps."""
     if isinstance(value, str):
         return value.strip('"')
     if isinstance(value, list):
@@ -55,7 +55,7 @@ def plain(value: Any) -> Any:
 
 
 def terraform(kind: str) -> dict[str, Any]:
-    """The blocks of one kind, such as data, by type and name."""
+    """The blocks of one kind, for example data, by type and name."""
     found: dict[str, Any] = {}
     for block in plain(hcl2.loads(text(TERRAFORM)))[kind]:
         for name, content in block.items():
@@ -64,18 +64,18 @@ def terraform(kind: str) -> dict[str, Any]:
 
 
 def template() -> dict[str, Any]:
-    """The template of CloudFormation."""
+    """The CloudFormation template."""
     loaded: dict[str, Any] = yaml.load(text(CLOUDFORMATION), Template)  # noqa: S506 - a safe loader's subclass
     return loaded
 
 
 def listed(value: str | Sequence[str]) -> Sequence[str]:
-    """IAM takes one word for a list of one."""
+    """A list of words; IAM accepts a single word as a list of one."""
     return [value] if isinstance(value, str) else value
 
 
 def neutral(resource: str) -> str:
-    """A resource with the partition and the account as `check` writes them that knows neither."""
+    """A resource with the partition and the account as `check` prints them if it knows neither."""
     for partition in PARTITIONS:
         resource = resource.replace(partition, "aws")
     for account in ACCOUNTS:
@@ -84,7 +84,7 @@ def neutral(resource: str) -> str:
 
 
 def rules(statements: Iterable[Mapping[str, Any]]) -> Rules:
-    """Statements by their name: actions and resources. Each has to allow."""
+    """The actions and resources of each statement, by its name; the effect of each must be Allow."""
     found: Rules = {}
     for statement in statements:
         told = {name.lower().rstrip("s"): value for name, value in statement.items()}
@@ -95,7 +95,7 @@ def rules(statements: Iterable[Mapping[str, Any]]) -> Rules:
 
 
 def terraform_policy(*, details: bool) -> Rules:
-    """What the role of Terraform allows, with the variable `details` set so."""
+    """The policy of the role in Terraform, with the variable `details` set to this value."""
     document = terraform("data")["aws_iam_policy_document"]["read"]
     (optional,) = (each["statement"] for each in document["dynamic"])
     assert optional["for_each"] == '${var.details ? ["ReadAliases"] : []}'
@@ -103,7 +103,7 @@ def terraform_policy(*, details: bool) -> Rules:
 
 
 def cloudformation_policy(*, details: bool) -> Rules:
-    """What the role of CloudFormation allows, with the parameter `Details` set so."""
+    """The policy of the role in CloudFormation, with the parameter `Details` set to this value."""
     (policy,) = template()["Resources"]["Role"]["Properties"]["Policies"]
     *always, (condition, then, otherwise) = policy["PolicyDocument"]["Statement"]
     assert template()["Conditions"] == {condition: ["Details", "true"]}
@@ -116,13 +116,13 @@ def cloudformation_policy(*, details: bool) -> Rules:
 )
 @pytest.mark.parametrize("details", [False, True], ids=["plain", "details"])
 def test_role_has_the_policy_that_check_prints(policy: Any, *, details: bool) -> None:
-    """Statement by statement it is `check --emit-policy` for all regions and all images, with details and without."""
+    """The role has the statements of `check --emit-policy` for all regions and images, with and without details."""
     emitted: Any = reader_policy([Reach("aws", None, None)], details=details)["Statement"]
     assert policy(details=details) == rules(emitted)
 
 
 def test_role_reads_aliases_only_if_it_is_told_to() -> None:
-    """The switch is off in both languages, as it is in a configuration."""
+    """By default, details are off in both languages, as in a configuration."""
     assert Config().details is False
     assert terraform("variable")["details"]["default"] is False
     assert template()["Parameters"]["Details"]["Default"] == "false"
@@ -131,7 +131,7 @@ def test_role_reads_aliases_only_if_it_is_told_to() -> None:
 def test_role_allows_what_is_called_and_nothing_else(
     commanded: Commanded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The operations that the simulator saw, in syncs with deletions and details and in a list, are the policy's."""
+    """The policy allows exactly the operations that syncs (with deletions, with details) and `list` call."""
     world = commanded.site.world
     gone, shrunk = sorted({row.image_name for row in world.truth()})
     commanded("sync")
@@ -147,17 +147,17 @@ def test_role_allows_what_is_called_and_nothing_else(
 
 
 def actions_of(operations: Iterable[str]) -> set[str]:
-    """What IAM calls these operations, but for the one that needs no permission."""
+    """The IAM actions of some operations; GetCallerIdentity needs no permission."""
     return {f"sagemaker:{operation}" for operation in operations if operation != "GetCallerIdentity"}
 
 
 def allowed(*, details: bool) -> set[str]:
-    """All actions of the role."""
+    """All actions that the role allows."""
     return {action for actions, _ in terraform_policy(details=details).values() for action in actions}
 
 
 def test_only_named_principals_with_the_external_id_may_assume_it() -> None:
-    """The trust policies allow AssumeRole alone, and ask for the external id; everybody is refused as a principal."""
+    """The trust policies allow only AssumeRole, require the external id, and refuse `*` as a principal."""
     (trust,) = terraform("data")["aws_iam_policy_document"]["trust"]["statement"]
     (condition,) = trust["condition"]
     assert trust["actions"] == ["sts:AssumeRole"]
@@ -179,20 +179,20 @@ def test_only_named_principals_with_the_external_id_may_assume_it() -> None:
 
 
 def complaints(template_text: str) -> list[str]:
-    """What cfn-lint says of a template, without its mere information."""
+    """The errors and warnings of cfn-lint for a template."""
     matches = cfnlint.api.lint_all(template_text)
     return [str(match) for match in matches if match.rule.severity in {"error", "warning"}]
 
 
 def test_template_passes_cfn_lint() -> None:
-    """No error and no warning in the template; but in one that has a session last no number of seconds."""
+    """cfn-lint finds nothing in the template, and one error if MaxSessionDuration is no number."""
     assert complaints(text(CLOUDFORMATION)) == []
     broken = text(CLOUDFORMATION).replace("MaxSessionDuration: 3600", "MaxSessionDuration: an hour")
     assert len(complaints(broken)) == 1
 
 
 def test_terraform_is_formatted() -> None:
-    """`terraform fmt` changes nothing, where there is terraform; without it, the parser read every block."""
+    """The parser reads every kind of block; where terraform is installed, `terraform fmt` changes nothing."""
     tool = shutil.which("terraform")
     if tool is not None:
         said = subprocess.run(

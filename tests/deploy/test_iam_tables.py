@@ -1,4 +1,4 @@
-"""What a publisher of lake tables may do, in Terraform and CloudFormation: what check prints."""
+"""The policy of a publisher of lake tables, in Terraform and CloudFormation, is the policy that `check` prints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLOUDFORMATION = "iam/tables.yaml"
 
 
 def of_terraform() -> tuple[list[Any], tuple[str, str, str], Any]:
-    """The statements of Terraform, its variables for bucket, folder and database, and where a list may look."""
+    """Terraform's statements, its variables for bucket, folder and database, and the condition of ListBucket."""
     [block] = [
         each
         for each in plain(hcl2.loads(text(TERRAFORM)))["data"]
@@ -35,7 +35,7 @@ def of_terraform() -> tuple[list[Any], tuple[str, str, str], Any]:
 
 
 def of_cloudformation() -> tuple[list[Any], tuple[str, str, str], Any]:
-    """The same of CloudFormation."""
+    """The same for CloudFormation."""
     template: Any = yaml.load(text(CLOUDFORMATION), Template)  # noqa: S506 - a safe loader's subclass
     statements = template["Resources"]["Policy"]["Properties"]["PolicyDocument"]["Statement"]
     [listed] = [each for each in statements if each["Sid"] == "ListDataset1"]
@@ -47,7 +47,7 @@ def of_cloudformation() -> tuple[list[Any], tuple[str, str, str], Any]:
 
 @pytest.mark.parametrize("read", [of_terraform, of_cloudformation], ids=["terraform", "cloudformation"])
 def test_publisher_has_the_policy_that_check_prints(read: Any) -> None:
-    """Statement by statement, for one folder of one bucket and one database."""
+    """The recipe's statements are those that `check` prints for one folder of one bucket and one database."""
     statements, (bucket, folder, database), looks = read()
     emitted: Any = publisher_policy([Shelf("aws", bucket, folder)], [Shop("aws", database)])["Statement"]
     [condition] = [each.pop("Condition") for each in emitted if "Condition" in each]
@@ -57,7 +57,7 @@ def test_publisher_has_the_policy_that_check_prints(read: Any) -> None:
 
 
 def test_template_of_tables_passes_cfn_lint() -> None:
-    """No error and no warning; but in one whose role has a name that is no text."""
+    """cfn-lint finds nothing in the template, and something if PolicyName is no string."""
     assert complaints(text(CLOUDFORMATION)) == []
     assert (
         complaints(text(CLOUDFORMATION).replace("PolicyName: image-history-tables", "PolicyName: []")) != []
@@ -68,7 +68,7 @@ TABLE_BUCKET = "arn:aws:s3tables:us-east-1:111122223333:bucket/inventory"
 
 
 def in_bucket_of_terraform() -> list[Any]:
-    """The statements of Terraform on a bucket of S3 Tables."""
+    """Terraform's statements for a table bucket of S3 Tables."""
     data = plain(hcl2.loads(text(TERRAFORM)))["data"]
     [block] = [each for each in data if "table_bucket" in each.get("aws_iam_policy_document", {})]
     statements: list[Any] = block["aws_iam_policy_document"]["table_bucket"]["statement"]
@@ -76,7 +76,7 @@ def in_bucket_of_terraform() -> list[Any]:
 
 
 def in_bucket_of_cloudformation() -> list[Any]:
-    """The same of CloudFormation."""
+    """The same for CloudFormation."""
     template: Any = yaml.load(text(CLOUDFORMATION), Template)  # noqa: S506 - a safe loader's subclass
     statements: list[Any] = template["Resources"]["TableBucketPolicy"]["Properties"]["PolicyDocument"][
         "Statement"
@@ -90,13 +90,13 @@ def in_bucket_of_cloudformation() -> list[Any]:
     ids=["terraform", "cloudformation"],
 )
 def test_publisher_to_s3_tables_has_the_policy_that_check_prints(read: Any, arn: str) -> None:
-    """Statement by statement, for one bucket of tables."""
+    """The recipe's statements are those that `check` prints for one table bucket."""
     emitted: Any = publisher_policy([], buckets=[arn])["Statement"]
     assert rules(read()) == rules(emitted)
 
 
 def test_policy_of_a_publisher_to_s3_tables_names_the_requests_of_a_publication() -> None:
-    """Of the entry that docs/tables.md shows: of its bucket and of the tables in it, and nothing of S3 or Glue."""
+    """The policy for the entry in docs/tables.md allows actions on its bucket and tables, and none of S3 or Glue."""
     entry = Publish(
         to="iceberg://s3tables/inventory",
         properties={"type": "rest", "warehouse": TABLE_BUCKET, "rest.sigv4-enabled": "true"},
@@ -104,7 +104,7 @@ def test_policy_of_a_publisher_to_s3_tables_names_the_requests_of_a_publication(
     config = Config(publish=(entry,))
     policy: Any = policy_of_publisher(config)
     allowed = {resource: set(each["Action"]) for each in policy["Statement"] for resource in each["Resource"]}
-    # getConfig, namespaceExists and createNamespace, createTable; loadTable, updateTable.
+    # For getConfig, namespaceExists, createNamespace and createTable; for loadTable and updateTable.
     assert allowed == {
         TABLE_BUCKET: {
             f"s3tables:{name}"

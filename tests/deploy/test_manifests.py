@@ -33,7 +33,7 @@ CRON_JOBS = [document for document in documents(KUBERNETES) if document["kind"] 
 
 
 def pod_of(job: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The pod that a CronJob makes."""
+    """The pod that a CronJob creates."""
     pod: Mapping[str, Any] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     return pod
 
@@ -45,7 +45,7 @@ def of_kind(kind: str) -> Mapping[str, Any]:
 
 
 def test_kubernetes_objects_are_valid() -> None:
-    """Kubernetes' own schemas accept every object, of an old version and of the newest; a misspelt one they don't."""
+    """Kubernetes' schemas of version 1.29 and of the newest accept every object, and refuse a misspelled member."""
     for version in ("1.29", kubernetes_validate.latest_version()):
         for document in documents(KUBERNETES):
             kubernetes_validate.validate(document, version, strict=True)
@@ -56,7 +56,7 @@ def test_kubernetes_objects_are_valid() -> None:
 
 @pytest.mark.parametrize("job", CRON_JOBS, ids=lambda job: str(job["metadata"]["name"]))
 def test_cron_job_may_do_little(job: Mapping[str, Any]) -> None:
-    """One pod at a time, not root, nothing but its volumes writable, no token of the cluster."""
+    """A CronJob runs one pod at a time, not as root, with a read-only root file system and no cluster token."""
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
     pod = pod_of(job)
     assert pod["automountServiceAccountToken"] is False
@@ -74,7 +74,7 @@ def test_cron_job_may_do_little(job: Mapping[str, Any]) -> None:
 
 
 def test_cron_jobs_use_the_claim_the_account_and_the_configuration(tmp_path: Path) -> None:
-    """The warehouse is on the claim, the configuration is one that we read, the account has a role of IAM."""
+    """The warehouse and the landing are on the claim, the configuration loads, and the account has an IAM role."""
     claim = of_kind("PersistentVolumeClaim")["metadata"]["name"]
     role = of_kind("ServiceAccount")["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
     assert re.fullmatch(r"arn:aws:iam::\d{12}:role/.+", role)
@@ -88,7 +88,7 @@ def test_cron_jobs_use_the_claim_the_account_and_the_configuration(tmp_path: Pat
 
 
 def test_commands_of_kubernetes_and_the_container_run(commanded: Commanded) -> None:
-    """What the container runs by default, and what each CronJob has it run, does what its name says."""
+    """The container's default command and the command of each CronJob exit with 0."""
     (commanded.folder / "config.yaml").write_text("page_size: 50\n", encoding="utf-8")
     (default,) = [json.loads(value) for name, value in instructions() if name == "CMD"]
     for arguments in (default, *(pod_of(job)["containers"][0]["args"] for job in CRON_JOBS)):
@@ -100,7 +100,7 @@ def test_commands_of_kubernetes_and_the_container_run(commanded: Commanded) -> N
 
 
 def instructions() -> Sequence[tuple[str, str]]:
-    """The instructions of the container file: name and value, lines joined."""
+    """The instructions of the container file, as pairs of name and value, with continued lines joined."""
     joined = re.sub(r"^#.*\n", "", text(CONTAINERFILE), flags=re.MULTILINE).replace("\\\n", "")
     pairs = [line.split(maxsplit=1) for line in joined.splitlines() if line]
     return [(name, re.sub(r"\s+", " ", value)) for name, value in pairs]
@@ -117,7 +117,7 @@ def stages() -> Sequence[Sequence[tuple[str, str]]]:
 
 
 def test_container_file_passes_hadolint() -> None:
-    """No complaint of hadolint, where it has a wheel for the machine; it does find what is wrong elsewhere."""
+    """Where hadolint is installed, it finds nothing in the container file, and finds the errors of a bad file."""
     tool = shutil.which("hadolint", path=str(Path(sys.executable).parent))
     if tool is not None:
         good = subprocess.run(
@@ -137,7 +137,7 @@ def test_container_file_passes_hadolint() -> None:
 
 
 def test_container_installs_from_the_locks_and_ships_without_what_builds_it() -> None:
-    """Two stages on one base; each foreign package comes with its hash; the second takes the environment alone."""
+    """Both stages have the same base; packages are installed by hash; the second copies only the environment."""
     build, final = stages()
     assert build[0][1] == f"{final[0][1]} AS build"
     installs = [value for name, value in build if name == "RUN"]
@@ -149,7 +149,7 @@ def test_container_installs_from_the_locks_and_ships_without_what_builds_it() ->
 
 
 def test_container_runs_as_nobody_in_particular() -> None:
-    """A numeric user that is not root, the one that Kubernetes is told of, started without a shell."""
+    """The container runs without a shell as a numeric user, not root, the same as in the Kubernetes manifest."""
     final = dict(stages()[1])
     user, _, group = final["USER"].partition(":")
     context = pod_of(CRON_JOBS[0])["securityContext"]
@@ -159,7 +159,7 @@ def test_container_runs_as_nobody_in_particular() -> None:
 
 
 def test_container_is_built_from_files_that_are_there() -> None:
-    """Whatever is copied is in the checkout, and is let through to the build."""
+    """Every copied file is in the checkout, is not ignored, and the files that the wheel includes are copied."""
     copied = [source for name, value in stages()[0] if name == "COPY" for source in value.split()[:-1]]
     ignored = text("container/Containerfile.dockerignore").splitlines()
     for source in copied:
@@ -170,16 +170,16 @@ def test_container_is_built_from_files_that_are_there() -> None:
 
 
 def workflow_schema() -> Mapping[str, Any]:
-    """The schema of workflows that check-jsonschema carries."""
+    """The schema of workflows that check-jsonschema ships."""
     folder = files(check_jsonschema) / "builtin_schemas" / "vendor"
     schema: Mapping[str, Any] = json.loads((folder / "github-workflows.json").read_text(encoding="utf-8"))
     return schema
 
 
 def test_workflow_is_one() -> None:
-    """GitHub's schema accepts the workflow; it refuses one that misspells a member."""
+    """GitHub's schema accepts the workflow, and refuses it with a misspelled member."""
     validator = jsonschema.Draft7Validator(workflow_schema())
-    # YAML 1.1 takes `on` for a boolean, GitHub doesn't.
+    # YAML 1.1 reads `on` as a boolean; GitHub does not.
     (told,) = documents(WORKFLOW)
     workflow: dict[Any, Any] = {"on" if key is True else key: value for key, value in told.items()}
     assert [error.message for error in validator.iter_errors(workflow)] == []
@@ -188,7 +188,7 @@ def test_workflow_is_one() -> None:
 
 
 def test_workflow_has_no_keys_and_one_run_at_a_time() -> None:
-    """Credentials come by OIDC, rights are as few as that needs, every action is named by its commit."""
+    """The workflow uses OIDC, least permissions and no secrets, runs once at a time, and pins actions by commit."""
     (workflow,) = documents(WORKFLOW)
     assert workflow["permissions"] == {"contents": "read", "id-token": "write"}
     assert workflow["concurrency"] == {"group": "image-history", "cancel-in-progress": False}
@@ -203,7 +203,7 @@ def test_workflow_has_no_keys_and_one_run_at_a_time() -> None:
 
 
 def test_alerts_ask_for_metrics_that_are_written(commanded: Commanded) -> None:
-    """Every name in a rule's expression stands in the file that a sync writes."""
+    """Every metric in a rule's expression is in the metrics file that a sync writes."""
     (rules,) = documents("prometheus/image-history.rules.yaml")
     expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
     asked = {name for expression in expressions for name in re.findall(r"image_history_\w+", expression)}
@@ -214,7 +214,7 @@ def test_alerts_ask_for_metrics_that_are_written(commanded: Commanded) -> None:
 
 
 def test_every_recipe_is_explained() -> None:
-    """deploy/README.md leads to every folder of recipes, and every file of YAML or JSON can be read."""
+    """deploy/README.md links to every folder of recipes and to existing files only; YAML files outside iam parse."""
     readme = text("README.md")
     linked = re.findall(r"\]\(([^)]+)\)", readme)
     assert all((DEPLOY / target.partition("#")[0]).exists() for target in linked)

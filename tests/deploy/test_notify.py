@@ -1,4 +1,4 @@
-"""The recipes of docs/notifications.md tell somebody: an SNS topic of moto's, and a mail server on this machine."""
+"""The recipes of docs/notifications.md deliver their messages to an SNS topic of moto and to a mail server."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ BOTH, SNS, MAIL = (
 
 
 def tried(folder: Path, entries: list[Any]) -> None:
-    """Send the receivers of a configuration a trial message, and expect that they take it."""
+    """Send a trial message to the receivers of a configuration, and check that none reports an error."""
     (folder / "config.yaml").write_text(json.dumps({"notify": entries}), encoding="utf-8")
     config = load_config(folder / "config.yaml", {"SLACK_WEBHOOK": "https://hooks.example/x"})
     assert [each.error for each in try_out(config)] == [None] * len(entries)
 
 
 def test_sns_recipe_publishes(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message is published to the topic as it is."""
+    """The recipe publishes the message to the topic."""
     queue = cloud.client("sqs").create_queue(QueueName="images")["QueueUrl"]
     topic = cloud.client("sns").create_topic(Name="images")["TopicArn"]
     arn = f"arn:aws:sqs:us-east-1:{topic.split(':')[4]}:images"
@@ -55,7 +55,7 @@ def test_sns_recipe_publishes(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.
 
 
 class MailServer(threading.Thread):
-    """Takes one letter as mail servers do; says what it got."""
+    """Accepts one mail by SMTP, and keeps it in `letter`."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -78,7 +78,7 @@ class MailServer(threading.Thread):
 
 @pytest.fixture
 def mail_server() -> Iterator[MailServer]:
-    """A mail server that takes one letter."""
+    """A mail server that accepts one mail."""
     server = MailServer()
     server.start()
     yield server
@@ -88,7 +88,7 @@ def mail_server() -> Iterator[MailServer]:
 def test_mail_recipe_sends_a_letter(
     mail_server: MailServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The headline is the subject, and the news are attached."""
+    """The recipe sends a mail with the headline as its subject and the event as its attachment."""
     assert BOTH[1] == MAIL[0]
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("SMTP_HOST", "127.0.0.1")

@@ -1,6 +1,6 @@
-"""The examples for Airflow and Dagster: what they call of ours, run against the simulator.
+"""The examples for Airflow and Dagster: their calls of image-history, run against the simulator.
 
-Neither is installed here, being heavy; mypy reads what the examples ask of `connector`.
+Airflow and Dagster are heavy and not installed; mypy checks the examples' use of `connector`.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ DEFINITIONS = DEPLOY / "dagster" / "image_history_defs.py"
 
 @pytest.fixture
 def config(commanded: Commanded) -> Path:
-    """A configuration of the site."""
+    """A configuration file in the site's folder."""
     path = commanded.folder / "config.yaml"
     path.write_text("page_size: 50\n", encoding="utf-8")
     return path
 
 
 def deny_one(site: Commanded) -> None:
-    """Have IAM refuse one image."""
+    """Make ListImageVersions of one image fail with an access error."""
     name = min(row.image_name for row in site.site.world.truth())
     site.site.simulator.faults = (FaultRule(kind="access_denied", operation="ListImageVersions", image=name),)
 
 
 def task_of_the_dag() -> Callable[[str], dict[str, object]]:
-    """The task's function as Airflow ships it to the other environment: its source alone, undecorated."""
+    """The task's function as Airflow runs it in the other environment: only its source, without decorators."""
     tree = ast.parse(DAG.read_text(encoding="utf-8"))
     (function,) = [
         node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "sync_images"
@@ -54,7 +54,7 @@ def task_of_the_dag() -> Callable[[str], dict[str, object]]:
 
 
 def test_task_of_the_dag_syncs(commanded: Commanded, config: Path) -> None:
-    """On its own, without the file around it, the task syncs and returns the counts; an unread image fails it."""
+    """The task syncs and returns the counts without the rest of the file; it fails if an image is not read."""
     task = task_of_the_dag()
     first = task(str(config))
     assert (first["inserted"], first["deleted"]) == (6, 0)
@@ -64,7 +64,7 @@ def test_task_of_the_dag_syncs(commanded: Commanded, config: Path) -> None:
 
 
 def test_dag_asks_the_scheduler_for_nothing_of_ours() -> None:
-    """At its top the file imports Airflow and the standard library; it names our environment and configuration."""
+    """The file's top imports only Airflow and the standard library; it names the environment and configuration."""
     tree = ast.parse(DAG.read_text(encoding="utf-8"))
     imported = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
     assert imported == {"__future__", "datetime", "airflow.sdk"}
@@ -74,21 +74,21 @@ def test_dag_asks_the_scheduler_for_nothing_of_ours() -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """What an asset returns."""
+    """Stands in for Dagster's MaterializeResult."""
 
     metadata: dict[str, object]
 
 
 @dataclass(frozen=True)
 class Failed(Exception):  # noqa: N818 - Dagster names it Failure
-    """What an asset raises."""
+    """Stands in for Dagster's Failure."""
 
     description: str
     metadata: dict[str, object] = field(default_factory=dict)
 
 
 def stand_in() -> ModuleType:
-    """As much of Dagster as the example uses."""
+    """A stand-in for the parts of Dagster that the example uses."""
     module = ModuleType("dagster")
 
     def asset(**_: object) -> Callable[[Any], Any]:
@@ -106,7 +106,7 @@ def stand_in() -> ModuleType:
 
 
 def test_asset_of_dagster_syncs(commanded: Commanded, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The asset syncs and tells the counts; an unread image fails it, with the run's id."""
+    """The asset syncs and returns the counts; if an image is not read, it fails with the run's id."""
     monkeypatch.setitem(sys.modules, "dagster", stand_in())
     names = runpy.run_path(str(DEFINITIONS))
     assert str(names["CONFIG"]) == CONFIG

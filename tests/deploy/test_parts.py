@@ -1,4 +1,4 @@
-"""The recipes that give each machine a part: read by their own tools' models, and their commands run."""
+"""The recipes that give each machine a part: checked by the models of their tools, and their commands run."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PARTS = 3
 
 
 def problems(service: str, operation: str, given: Any) -> str:
-    """What botocore's model of an operation finds wrong with its input."""
+    """The errors that botocore's model of an operation finds in an input."""
     shape = botocore.session.Session().get_service_model(service).operation_model(operation).input_shape
     return str(ParamValidator().validate(given, shape).generate_report())
 
 
 def test_kubernetes_job_is_valid_and_gives_each_index_its_part(tmp_path: Path) -> None:
-    """Kubernetes' schemas accept it; as many parts as indexes, each with a folder and a label of its own."""
+    """Kubernetes' schemas accept the job, which has one part for each index, with a folder and a label of its own."""
     for version in ("1.29", kubernetes_validate.latest_version()):
         for document in documents(KUBERNETES):
             kubernetes_validate.validate(document, version, strict=True)
@@ -53,7 +53,7 @@ def test_kubernetes_job_is_valid_and_gives_each_index_its_part(tmp_path: Path) -
 
 
 def test_batch_job_is_what_aws_takes() -> None:
-    """AWS's own model accepts definition and submission; warehouses and labels of the parts are told apart."""
+    """AWS's model accepts the definition and the submission; each part has its own warehouse and label."""
     definition = json.loads(text("aws-batch/job-definition.json"))
     submission = json.loads(text("aws-batch/submit-job.json"))
     assert problems("batch", "RegisterJobDefinition", definition) == ""
@@ -66,7 +66,7 @@ def test_batch_job_is_what_aws_takes() -> None:
 
 
 def test_command_of_the_batch_job_reads_a_part(commanded: Commanded) -> None:
-    """Each index of the array reads its part, and all together every scope once."""
+    """Each array index reads its part, and the parts together read the one scope once; without an index, exit 2."""
     command = json.loads(text("aws-batch/job-definition.json"))["containerProperties"]["command"]
     read = []
     for index in range(PARTS):
@@ -82,7 +82,7 @@ def test_command_of_the_batch_job_reads_a_part(commanded: Commanded) -> None:
 
 
 def states(machine: dict[str, Any]) -> dict[str, Any]:
-    """Every state by its name, those inside of a Map too."""
+    """Every state by its name, including the states inside a Map."""
     found = dict(machine["States"])
     for state in machine["States"].values():
         if "ItemProcessor" in state:
@@ -91,7 +91,7 @@ def states(machine: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_state_machine_leads_from_state_to_state() -> None:
-    """Each state that is named is there and is reached; one that fails ends in Incomplete, not in an aborted Map."""
+    """Every named state exists, every state is named by another or as a start, and every state ends or goes on."""
     found = states(MACHINE)
     named = {MACHINE["StartAt"]} | {
         state["ItemProcessor"]["StartAt"] for state in found.values() if "ItemProcessor" in state
@@ -104,7 +104,7 @@ def test_state_machine_leads_from_state_to_state() -> None:
 
 
 def test_state_machine_runs_a_task_that_ecs_takes() -> None:
-    """AWS's model of RunTask accepts the parameters, and the command is that of the part."""
+    """AWS's model of RunTask accepts the parameters; the command reads a part, and the parts are 1 to 3."""
     parameters = json.loads(json.dumps(states(MACHINE)["Sync"]["Parameters"]))
     [container] = parameters["Overrides"]["ContainerOverrides"]
     written = container.pop("Command.$")
@@ -122,14 +122,14 @@ def test_state_machine_runs_a_task_that_ecs_takes() -> None:
 
 
 def lowered(value: Any) -> Any:
-    """The names as AWS's model has them: Step Functions writes each with a capital."""
+    """A value with the member names of AWS's model; Step Functions capitalizes them."""
     if isinstance(value, dict):
         return {name[0].lower() + name[1:]: lowered(each) for name, each in value.items()}
     return [lowered(each) for each in value] if isinstance(value, list) else value
 
 
 def test_mapped_task_of_the_dag_syncs_its_part(commanded: Commanded) -> None:
-    """On its own, as Airflow ships it, the task reads its part into the warehouse that the configuration names."""
+    """The task, without the rest of the file, reads its part into the warehouse that the configuration names."""
     tree = ast.parse(DAG.read_text(encoding="utf-8"))
     [function] = [
         each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and each.name == "sync_part"

@@ -1,4 +1,4 @@
-"""What the recipes have a shell do: run as it stands there, against the simulator."""
+"""The shell commands of the recipes, run unchanged against the simulator."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CRON_LINE = re.compile(r"^(?:[\d*/,-]+\s+){5}(?P<command>.+)$", re.MULTILINE)
 
 
 def test_crontab_syncs_and_tells_only_what_is_stale(commanded: Commanded) -> None:
-    """The first line appends a report and writes the metrics; the second says nothing while all is fresh."""
+    """The sync line writes a report and metrics; the status line prints something only if a scope is stale."""
     settings = dict(re.findall(r"^([A-Z]+)=(.*)$", text("cron/crontab"), re.MULTILINE))
     sync, status = CRON_LINE.findall(text("cron/crontab"))
-    assert "%" not in sync + status, "cron takes it for the end of the line"
+    assert "%" not in sync + status, "cron ends the command at a %"
     assert settings["SHELL"] == "/bin/sh"
     assert settings["PATH"].startswith("/opt/image-history/bin:")
     path = f"{installed(commanded.folder)}:{os.environ['PATH']}"
@@ -46,7 +46,7 @@ def test_crontab_syncs_and_tells_only_what_is_stale(commanded: Commanded) -> Non
     ("code", "status"), [(0, "OK"), (5, "WARNING"), (8, "CRITICAL"), (2, "UNKNOWN"), (141, "UNKNOWN")]
 )
 def test_check_for_nagios_speaks_its_codes(tmp_path: Path, code: int, status: str) -> None:
-    """0 fresh, 1 locked, 2 stale, 3 anything else; with the last line of what was said."""
+    """The check exits with 0 if fresh, 1 if locked, 2 if stale, else 3, and prints the last line of the output."""
     command = tmp_path / "image-history"
     command.write_text(f'#!/bin/sh\necho table; echo "last: $*"; exit {code}\n', encoding="utf-8")
     command.chmod(0o755)
@@ -73,7 +73,7 @@ mkdir -p "$(here "$2")"
 
 
 def test_workflow_keeps_its_state_from_run_to_run(commanded: Commanded, tmp_path: Path) -> None:
-    """The steps of a run on an empty machine, and the first one of the next: it finds what was kept in S3."""
+    """A first run's steps keep its state in S3, and the next run, on another machine, fetches it."""
     (workflow,) = documents("github-actions/image-history.yml")
     assert workflow["defaults"]["run"]["shell"] == "bash"
     steps = {step.get("name"): step for step in workflow["jobs"]["sync"]["steps"]}
@@ -105,7 +105,7 @@ def test_workflow_keeps_its_state_from_run_to_run(commanded: Commanded, tmp_path
 
 
 def test_workflow_fails_with_the_sync(commanded: Commanded) -> None:
-    """The exit code of a sync is not lost to tee, and the state is kept all the same."""
+    """If the sync fails, its step exits with the sync's code in spite of tee, and the state is kept."""
     (workflow,) = documents("github-actions/image-history.yml")
     steps = {step.get("name"): step for step in workflow["jobs"]["sync"]["steps"]}
     variables = {
@@ -122,13 +122,13 @@ def test_workflow_fails_with_the_sync(commanded: Commanded) -> None:
 
 
 def shellcheck(script: str, dialect: str) -> str:
-    """What shellcheck says of a script."""
+    """The output of shellcheck for a script."""
     command = [str(Path(sys.executable).parent / "shellcheck"), f"--shell={dialect}", "-"]
     return subprocess.run(command, input=script, capture_output=True, text=True, check=False).stdout
 
 
 def test_shell_scripts_pass_shellcheck() -> None:
-    """No script of a recipe, and no step of the workflow, has what shellcheck warns of; a bad one it names."""
+    """Shellcheck finds nothing in the workflow, the Nagios check and the crontab, but an error in a bad script."""
     (workflow,) = documents("github-actions/image-history.yml")
     steps = [step["run"] for step in workflow["jobs"]["sync"]["steps"] if "run" in step]
     assert shellcheck("\n".join(steps), "bash") == ""

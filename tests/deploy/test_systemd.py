@@ -1,4 +1,4 @@
-"""The systemd units: what they forbid the service, what systemd itself says of them, and that their command runs."""
+"""The systemd units: their restrictions, systemd's own checks of them, and a run of their command."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.duckdb
 SERVICE, TIMER, METRICS = (
     f"systemd/{name}" for name in ("image-history.service", "image-history.timer", "metrics.conf")
 )
-# Tenths: systemd-analyze counts from 0.0, which nothing can be done with, to 10.0, which has every right.
+# In tenths: systemd-analyze rates a service from 0.0 (no rights) to 10.0 (all rights).
 MOST_EXPOSURE = 20
-# What systemd-analyze 252 rated 1.1 with the values below; each costs 0.1 to 0.3 when it is missing.
+# systemd-analyze 252 rated the unit 1.1 with these settings; a missing one adds 0.1 to 0.3.
 HARDENING = {
     "AmbientCapabilities": "",
     "CapabilityBoundingSet": "",
@@ -57,7 +57,7 @@ HARDENING = {
 
 
 def settings(name: str) -> dict[str, list[str]]:
-    """Every setting of a unit with its values, in order; a line that is none fails the test."""
+    """Every setting of a unit with its values, in order; a line that is no setting fails the test."""
     found: dict[str, list[str]] = {}
     for line in text(name).splitlines():
         if line and not line.startswith(("#", "[")):
@@ -68,7 +68,7 @@ def settings(name: str) -> dict[str, list[str]]:
 
 
 def systemd(*arguments: str) -> tuple[int, str] | None:
-    """What systemd-analyze says; None on a machine that has none, or one before 250, which lacks --offline."""
+    """The exit code and output of systemd-analyze; None if it is missing, or before 250, which has no --offline."""
     tool = shutil.which("systemd-analyze")
     if tool is None:
         return None
@@ -80,7 +80,7 @@ def systemd(*arguments: str) -> tuple[int, str] | None:
 
 
 def test_service_is_hardened() -> None:
-    """The unit has every restriction that its rating stands on, and no other user than its own."""
+    """The unit has every restriction that its rating depends on, and a user of its own."""
     found = settings(SERVICE)
     assert {name: found.get(name) for name in HARDENING} == {
         name: [value] for name, value in HARDENING.items()
@@ -90,12 +90,12 @@ def test_service_is_hardened() -> None:
 
 
 def test_service_that_is_stopped_or_finds_another_at_work_has_not_failed() -> None:
-    """Death by SIGTERM is a clean end to systemd; the exit code 143 of a sync that saw to its rows has to be told."""
+    """The unit lists 7 and 143 as successes: another sync is running, and a sync that SIGTERM stopped."""
     assert settings(SERVICE)["SuccessExitStatus"] == ["7 143"]
 
 
 def test_documented_configuration_is_one_for_the_service(tmp_path: Path) -> None:
-    """The service names a file, which has to be there; its warehouse lies where the service may write."""
+    """The documented configuration is at the service's path, and its warehouse is in the state directory."""
     (written,) = re.findall(r"^    echo '(.*)' > (\S+)$", text("README.md"), re.MULTILINE)
     assert written[1] == CONFIG
     (tmp_path / "config.yaml").write_text(written[0], encoding="utf-8")
@@ -104,7 +104,7 @@ def test_documented_configuration_is_one_for_the_service(tmp_path: Path) -> None
 
 
 def test_service_is_rated_by_systemd() -> None:
-    """`systemd-analyze security` gives at most 2.0; a unit without the restrictions fails the same question."""
+    """`systemd-analyze security` rates the unit at most 2.0, and fails it at a threshold of 1.0."""
     said = systemd("security", "--offline=true", f"--threshold={MOST_EXPOSURE}", str(DEPLOY / SERVICE))
     if said is not None:
         assert said[0] == 0, said[1]
@@ -115,7 +115,7 @@ def test_service_is_rated_by_systemd() -> None:
 
 
 def test_units_are_valid(tmp_path: Path) -> None:
-    """systemd-analyze verify finds nothing; every setting stands once but those that add up."""
+    """systemd-analyze verify finds nothing in the units; only SystemCallFilter, which adds up, is set twice."""
     command = f"{Path(sys.executable).parent}/image-history"
     drop_in = tmp_path / "image-history.service.d"
     drop_in.mkdir()
@@ -132,7 +132,7 @@ def test_units_are_valid(tmp_path: Path) -> None:
 
 
 def test_timer_is_hourly_and_catches_up() -> None:
-    """It fires at a minute of every hour, spread over machines, and makes up for a time that was slept through."""
+    """The timer fires in every hour at minute 17, and catches up on a time that it missed."""
     found = settings(TIMER)
     assert found["OnCalendar"] == ["*-*-* *:17:00"]
     assert found["Persistent"] == ["yes"]
@@ -142,10 +142,10 @@ def test_timer_is_hourly_and_catches_up() -> None:
 
 
 def test_command_of_the_service_syncs(commanded: Commanded) -> None:
-    """ExecStart, and that of the drop-in for metrics, are the same sync: a JSON report, JSON logs, exit code 0."""
+    """The drop-in's ExecStart adds only the metrics file to the unit's sync, which exits with 0 and logs in JSON."""
     (plain,) = settings(SERVICE)["ExecStart"]
     reset, metrics = settings(METRICS)["ExecStart"]
-    assert reset == "", "a drop-in would add a second command"
+    assert reset == "", "without the reset, the drop-in would add a second command"
     assert metrics.startswith(f"{plain} --metrics-file ")
     writable = settings(METRICS)["ReadWritePaths"]
     assert str(Path(metrics.split()[-1]).parent) in writable

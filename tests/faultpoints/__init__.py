@@ -1,1 +1,1 @@
-"""Faults at the connector's named effects, in processes of their own."""
+"""Tests that inject faults at the connector's named effects. Each command runs in its own process."""

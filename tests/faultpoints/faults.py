@@ -1,4 +1,4 @@
-"""What can go wrong at an effect: the process dies, or the disk refuses.
+"""The faults that a test injects at an effect: the process is killed, or the disk refuses the operation.
 
 Must not know which effects a run has.
 """
@@ -25,7 +25,7 @@ PAUSE_SECONDS = 3600.0
 
 
 class Action(StrEnum):
-    """What happens in place of an effect."""
+    """The fault that is injected in place of an effect."""
 
     KILL = "kill"
     ENOSPC = "ENOSPC"
@@ -35,16 +35,16 @@ class Action(StrEnum):
 
 
 REFUSALS = (Action.ENOSPC, Action.EIO, Action.EACCES)
-# What the disk cannot refuse: the page has come, the transaction is on disk, the connection is dropped.
+# The disk cannot refuse these: the page is received, the transaction is on disk, or the connection is closed.
 ONLY_KILLED = frozenset({Effect.FETCHED, Effect.COMMITTED, Effect.CLOSE})
 ENGINE = frozenset({Effect.CONNECT, Effect.BEGIN, Effect.STATEMENT, Effect.COMMIT})
-# What has commits as DuckDB has, and errors of another kind.
+# Lakes have commits, as DuckDB has, but raise errors of another kind.
 LAKES = frozenset({File.TABLE, File.TABLE_FILE, File.UPKEEP})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`action` takes place at the `number`-th time (from 1) that the point is reached."""
+    """The fault `action` happens when the point is reached for the `number`-th time (from 1)."""
 
     effect: str
     subject: str
@@ -53,7 +53,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """`EFFECT.SUBJECT:ACTION:N`, as in `rename.segment:ENOSPC:2`."""
+        """Parses `EFFECT.SUBJECT:ACTION:N`, as in `rename.segment:ENOSPC:2`."""
         point, action, number = text.split(":")
         effect, _, subject = point.partition(".")
         return cls(Effect(effect).value, subject, Action(action), int(number))
@@ -62,11 +62,11 @@ class Fault:
         return f"{self.effect}.{self.subject}:{self.action}:{self.number}"
 
     def happen(self) -> None:
-        """Do it."""
+        """Kill the process, pause it, or raise the error."""
         if self.action is Action.KILL:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.action is Action.PAUSE:
-            # Longer than any test: who asks for a pause kills the process in it.
+            # The pause is longer than any test: the test that asks for it kills the process during the pause.
             time.sleep(PAUSE_SECONDS)
             return
         number = getattr(errno, self.action.value)
@@ -77,7 +77,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Tripwire:
-    """The hook that lets a fault happen and tells `seen` every point that is reached."""
+    """The hook that injects a fault, and calls `seen` with every point that is reached."""
 
     fault: Fault | None
     seen: Callable[[Point], None]
@@ -85,7 +85,7 @@ class Tripwire:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, effect: Effect, subject: str) -> None:
-        """Called at every point, on any thread."""
+        """Count the point, report it and inject the fault if it is due. Any thread may call this."""
         point = (effect.value, str(subject))
         with self.lock:
             self.counts[point] += 1
@@ -97,13 +97,13 @@ class Tripwire:
 
 
 def tracing(path: Path) -> Callable[[Point], None]:
-    """Appends each point to a file at once, so that what a killed process reached is known."""
+    """Returns a function that writes each point to a file at once, so that a kill does not lose the points."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     return lambda point: (os.write(descriptor, f"{point[0]}\t{point[1]}\n".encode()), None)[1]
 
 
 def traced(path: Path) -> list[Point]:
-    """The points that were reached, in their order."""
+    """The points that were reached, in order."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""A process with everything imported and a single thread, which forks a child for each command.
+"""A process that has everything imported and a single thread, and forks a child for each command.
 
 A fork takes milliseconds where a new interpreter takes a second. Must not know what is tested.
 """
@@ -27,7 +27,7 @@ _START_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command line in a folder. `kill_after_seconds` sends SIGKILL at that moment, if it still runs then."""
+    """A command line that runs in a folder; after `kill_after_seconds`, a command that still runs gets SIGKILL."""
 
     folder: str
     arguments: tuple[str, ...]
@@ -39,7 +39,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How it ended. `code` is negative for a signal; fingerprints are those of tests.faultpoints.table."""
+    """The result of a command: `code` is negative for a signal; `before` and `after` are fingerprints (table.py)."""
 
     code: int
     out: str
@@ -57,7 +57,7 @@ class Ended:
 
 @dataclass(slots=True)
 class Forge:
-    """The client's side: a context manager around the forking process."""
+    """The client's side: a context manager that starts and ends the forking process."""
 
     process: subprocess.Popen[str] = field(init=False)
 
@@ -77,7 +77,7 @@ class Forge:
         self.process.communicate(timeout=60)
 
     def run(self, command: Command) -> Ended:
-        """Run a command to its end."""
+        """Run a command and return its result."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(asdict(command)) + "\n")
@@ -88,7 +88,7 @@ class Forge:
 
 
 def _warm() -> None:
-    """Import what a sync imports, so that no child has to; nothing that starts a thread is called."""
+    """Import what a sync imports, so that no child has to. Nothing called here starts a thread."""
     import pyarrow.dataset  # noqa: F401 - as below
     import pyiceberg.catalog.sql  # noqa: F401 - for its effect, as all here
 
@@ -149,9 +149,9 @@ def _await(child: int, folder: Path, command: Mapping[str, Any]) -> int:
     if delay is not None:
         until = time.monotonic() + _START_SECONDS
         while not (folder / "started").exists() and time.monotonic() < until:
-            # The child tells by a file alone; a finer wait would only take its processor.
+            # The child reports its start only by a file; a shorter wait would take processor time from the child.
             time.sleep(0.001)
-        # The moment of the kill is what is tried, and no event of the child's marks it.
+        # The test chooses the moment of the kill; no event of the child marks that moment.
         time.sleep(delay)
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
@@ -163,7 +163,7 @@ def _text(path: Path) -> str:
 
 
 def serve() -> None:
-    """Answer one command a line until stdin ends."""
+    """Run one command for each line of stdin, until stdin ends."""
     _warm()
     for line in sys.stdin:
         sys.stdout.write(f"{_serve(line)}\n")

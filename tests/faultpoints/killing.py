@@ -1,6 +1,6 @@
-"""Syncs that are killed at random moments, while the account that they read keeps changing.
+"""Kills syncs at random moments, while the account that they read keeps changing.
 
-Must not know the connector's files, but for the landing that a resume goes on from.
+Must not know the connector's files, except for the landing that a resumed sync continues from.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETTINGS = {
     "IMAGE_HISTORY_RATE__LIST_PER_SECOND": "10000",
     "IMAGE_HISTORY_RATE__DESCRIBE_PER_SECOND": "10000",
 }
-# Two rows a state would be a doubled event; a state is told by its version and its change.
+# An event is stored twice if two rows have the same state; a version and its change identify a state.
 DOUBLED = """
 SELECT count(*) FROM (
     SELECT 1 FROM image_version_events
@@ -44,7 +44,7 @@ Counts = Mapping[str, int]
 
 @dataclass(slots=True)
 class KillFigures:
-    """What the trials came to. `killed` were cut off; the others had ended before the signal came."""
+    """The results of all trials: a sync that ended before its signal is not counted in `killed`."""
 
     trials: int = 0
     killed: int = 0
@@ -58,12 +58,12 @@ class KillFigures:
 
     @property
     def clean(self) -> bool:
-        """Nothing went wrong."""
+        """Whether no row was lost, duplicated or falsely deleted, and every resume stayed within its bound."""
         wrong = self.lost or self.duplicated or self.falsely_deleted or self.failures
         return not wrong and self.longest_resume_pages <= self.bound_pages
 
     def add(self, other: KillFigures) -> None:
-        """Take in what another loop came to."""
+        """Add the results of another loop."""
         for name in ("trials", "killed", "epochs", "lost", "duplicated", "falsely_deleted"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.longest_resume_pages = max(self.longest_resume_pages, other.longest_resume_pages)
@@ -79,7 +79,7 @@ class KillFigures:
 
 @dataclass(slots=True)
 class KillLoop:
-    """Kills syncs of one warehouse. An epoch ends with a clean full sync and the comparison with the truth."""
+    """Kills syncs of one warehouse. An epoch ends with clean full syncs and a comparison with the true state."""
 
     folder: Path
     simulator: Simulator
@@ -94,7 +94,7 @@ class KillLoop:
         return self.simulator.world
 
     def run(self, trials: int, *, trials_an_epoch: int) -> KillFigures:
-        """So many kills; returns what they came to."""
+        """Run `trials` kill trials; returns the results."""
         while self.figures.trials < trials:
             self._begin()
             for _ in range(min(trials_an_epoch, trials - self.figures.trials)):
@@ -103,7 +103,7 @@ class KillLoop:
         return self.figures
 
     def _begin(self) -> None:
-        """A warehouse of its own for each epoch, so that first syncs are killed as well."""
+        """Start each epoch with a new warehouse, so that first syncs are killed as well."""
         self.figures.epochs += 1
         if self.folder.exists():
             shutil.rmtree(self.folder)
@@ -146,7 +146,7 @@ class KillLoop:
         return unfinished[-1] if unfinished else None
 
     def _count_pages(self, resumed: LandedRun | None) -> None:
-        """How many pages of a run were asked for by the killed sync and by the one that continues it."""
+        """Count the pages of a run that both the killed sync and the sync that resumes it requested."""
         asked = [
             f"{record.image_name} {record.parameters.get('NextToken', '')}"
             for record in self.simulator.counters.log
@@ -163,7 +163,7 @@ class KillLoop:
                 earlier |= set(asked)
 
     def _change(self) -> None:
-        """Let time pass, and something happen in it."""
+        """Advance the clock, and create, update or delete one version."""
         self.simulator.clock.advance(self.rng.randint(1_000, 3_600_000))
         rows = self.world.truth()
         row = self.rng.choice(rows)
@@ -176,7 +176,7 @@ class KillLoop:
             self.world.delete_version(row.image_name, row.version)
 
     def _judge(self) -> None:
-        """Two clean syncs, and the comparison of all tables with the truth."""
+        """Run two clean syncs, and compare all tables with the true state."""
         for _ in range(2):
             self.simulator.clock.advance(60_000)
             ended = self._sync("--full")
@@ -202,6 +202,6 @@ class KillLoop:
 
 
 def small_account(seed: int) -> World:
-    """Five images, one of several pages, at a clock that stands still between changes."""
+    """Five images, one of them with several pages, and a clock that advances only with a change."""
     clock = VirtualClock(frozen_at=NOON_MS)
     return generate(seed, images=5, versions_per_image=8, largest=75, clock=clock)

@@ -1,6 +1,6 @@
-"""Several processes, each with a warehouse and a label of its own, that fill the same lake tables at once.
+"""Several processes, each with its own warehouse and label, that publish to the same lake tables at once.
 
-Some of their publications are killed and made again. Must not know how a table is written.
+Some of the publications are killed and repeated. Must not know how a table is written.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tests.faultpoints.lakes import TABLES, read_if_there
 from tests.faultpoints.matrix import STEADY
 
 LABELS = ("one", "two", "three")
-# Where a publication that has a table and news is killed; not in upkeep, which most of them have no reason for.
+# Where a publication of new rows to a table is killed. Upkeep is left out: most publications have none due.
 _KILLS = (("create", "table file"), ("write", "table file"), ("commit", "table"), ("committed", "table"))
 _TRIES = 20
 
 
 @dataclass(slots=True)
 class Beside:
-    """What writers and readers saw; `wrong` is empty if nothing was lost, doubled or shown in part."""
+    """The counts; `wrong` is empty if no row was lost or duplicated and no run was partly visible."""
 
     commits: int = 0
     killed: int = 0
@@ -48,7 +48,7 @@ class Beside:
 
 @dataclass(slots=True)
 class Labels:
-    """A lake of one kind, and the warehouses that fill it."""
+    """A lake of one kind, and the warehouses that are published to it."""
 
     folder: Path
     kind: str
@@ -57,11 +57,11 @@ class Labels:
 
     @property
     def shelf(self) -> Shelf:
-        """The lake that all share."""
+        """The lake that all labels share."""
         return Shelf(self.kind, self.folder)
 
     def run(self, commits: int, *, kills: int = 0) -> Beside:
-        """Let every label publish so many runs, `kills` of which are killed first; compare in the end."""
+        """Publish `commits` runs of every label, kill `kills` of them first, and compare the tables at the end."""
         stocks = [self._made(label) for label in LABELS]
         plans = [self._faults(commits, kills) for _ in LABELS]
         done = threading.Event()
@@ -86,7 +86,7 @@ class Labels:
         return self.seen
 
     def _faults(self, commits: int, kills: int) -> dict[int, Fault]:
-        """A kill in some of the publications, at one of two tables' effects."""
+        """Choose which publications are killed, and at which effect of which of the two tables."""
         killed = self.rng.sample(range(1, commits), kills)
         return {
             number: Fault(*self.rng.choice(_KILLS), Action.KILL, self.rng.choice((1, 2))) for number in killed
@@ -118,7 +118,7 @@ class Labels:
         self.seen.refused += codes[4]
 
     def _read_until(self, done: threading.Event) -> None:
-        """Whatever is read is of one run in each label: all rows of the region bear its id."""
+        """Check each read: a label shows the rows of one run only, so all rows of the region have the same run id."""
         while not done.is_set():
             for label in LABELS:
                 rows = self._of(label, TABLES[0])

@@ -1,6 +1,6 @@
-"""Publications of lake tables, each killed or refused at an effect, each followed by a clean one.
+"""Publishes lake tables with a fault at each effect, and follows each fault with a clean publication.
 
-Must not know how a table is written; only that readers find the old rows or the new ones, each once.
+Must not know how a table is written; checks only that readers find the old or the new rows, each once.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 TABLES = ("image_versions", "image_version_events")
 POINTS = frozenset(registry.IN_LAKES)
-# `first` has no table before; `changed` a region that changed, new events and a new column, and upkeep that is due.
+# `first` starts without a table. `changed` starts with a changed region, new events, a new column and due upkeep.
 STAGES = ("first", "changed")
-# Delta's upkeep is due at version 10: the new column is a version, and so are its rows.
+# Delta's upkeep is due at version 10. Version 9 adds the new column, and version 10 its rows.
 _PUBLISHED_BEFORE = {"iceberg": 1, "delta": 8}
 _UNTIL_SWEPT = {"iceberg": 1, "delta": 11}
 
 
 @dataclass(slots=True)
 class LakeMatrix:
-    """A lake before a publication, restored for each fault. The folder stays the same: catalogs hold whole paths."""
+    """A lake before a publication, restored for each fault. The folder is the same: catalogs store absolute paths."""
 
     root: Path
     kind: str
@@ -62,11 +62,11 @@ class LakeMatrix:
 
     @property
     def shelf(self) -> Shelf:
-        """The lake."""
+        """The lake that the warehouse is published to."""
         return Shelf(self.kind, self.folder)
 
     def prepare(self) -> None:
-        """Bring the lake to where the publication begins, and make that once without a fault."""
+        """Prepare the lake and save it as the template, then publish once without a fault."""
         self.folder.mkdir()
         stock = self.stock.fill()
         entry: dict[str, object] = {"to": self.shelf.to, "tables": TABLES, "keep": "0s"}
@@ -92,12 +92,12 @@ class LakeMatrix:
         learn(stock, "us-east-1", versions=1)
 
     def restore(self) -> None:
-        """The folder as before the publication."""
+        """Restore the folder as it was before the publication."""
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(self.root / "template", self.folder)
 
     def run(self, fault: Fault | None = None) -> Ended:
-        """Publish."""
+        """Publish once, with the fault if one is given."""
         given = None if fault is None else str(fault)
         return self.forge.run(Command(str(self.folder), ("publish",), STEADY, given, ()))
 
@@ -106,7 +106,7 @@ class LakeMatrix:
         return {self.state_of(table) for table in TABLES}
 
     def state_of(self, table: str) -> str:
-        """Which rows readers find in one."""
+        """Which rows readers find in one table: old, new or neither."""
         read = read_if_there(self.shelf, table)
         stored = self.stock.stored(table)
         if read is not None and set(stored.column_names) <= set(read.column_names) and alike(read, stored):
@@ -126,12 +126,12 @@ class LakeMatrix:
         return found
 
     def refusals(self) -> list[Fault]:
-        """Each effect that the disk can refuse, refused in each way."""
+        """Every error of the disk at each effect that the disk can refuse."""
         refused = [kill for kill in self.kills() if kill.effect not in ONLY_KILLED]
         return [Fault(each.effect, each.subject, how, each.number) for each in refused for how in REFUSALS]
 
     def play(self, faults: Sequence[Fault]) -> Figures:
-        """Each fault, then a clean publication; what is wrong afterwards is told."""
+        """Run each fault, then a clean publication, and report what is wrong afterwards."""
         figures = Figures()
         for fault in faults:
             self.restore()
@@ -148,19 +148,19 @@ class LakeMatrix:
             yield "readers find rows that are neither the old nor the new ones"
         if fault.action is Action.KILL:
             if ended.code != -9:
-                yield f"it was not killed, but left with {ended.code}"
+                yield f"it was not killed, but exited with {ended.code}"
         elif _stands(fault):
             if ended.code != 0 or self.states() != {"new"}:
                 yield f"what could not be cleaned up undid the publication: {ended.code}, {self.states()}"
         elif ended.code != 4 or "Traceback" in ended.err:
-            yield f"it left with {ended.code}: {ended.err}"
+            yield f"it exited with {ended.code}: {ended.err}"
         elif os.strerror(getattr(errno, fault.action.value)) not in ended.out:
             yield f"the line does not say why: {ended.out}"
 
     def _completed(self) -> Iterator[str]:
         ended = self.run()
         if ended.code != 0:
-            yield f"the clean publication left with {ended.code}: {ended.err}"
+            yield f"the clean publication exited with {ended.code}: {ended.err}"
         elif self.states() != {"new"}:
             yield "the clean publication is not the new rows, each once"
         else:
@@ -169,7 +169,7 @@ class LakeMatrix:
                     yield f"{name} reads other rows than the warehouse has"
 
     def orphans_after(self, kills: Sequence[Fault]) -> set[str]:
-        """Publications that are killed, with news each, and clean ones days later: what no commit names then."""
+        """Run killed publications with new rows, later clean ones; returns the data files that no commit names."""
         self.restore()
         stock = self.stock
         for kill in kills:
@@ -188,12 +188,12 @@ class LakeMatrix:
 
 
 def _stands(fault: Fault) -> bool:
-    """Whether a publication stands when this is refused: it is in the log that something was left."""
+    """Whether the publication succeeds although this effect is refused: the log reports what was not cleaned up."""
     return fault.subject == "upkeep" or (fault.effect, fault.subject) == ("delete", "table file")
 
 
 def read_if_there(shelf: Shelf, table: str) -> pa.Table | None:
-    """A table's rows; None if there is none yet."""
+    """A table's rows; None if the table does not exist yet."""
     try:
         return by_library(shelf, table)
     except (NoSuchTableError, TableNotFoundError, OperationalError):
@@ -201,7 +201,7 @@ def read_if_there(shelf: Shelf, table: str) -> pa.Table | None:
 
 
 def leave_a_file(shelf: Shelf) -> None:
-    """A data file of ours that no commit names, as a publication leaves that is killed before its commit."""
+    """Write a data file that no commit names, as a publication does that is killed before its commit."""
     files = (shelf.folder / "lake").rglob(f"image_versions/**/{OUR_FILES}*.parquet")
     (next(iter(files)).parent / f"{OUR_FILES}00000000-0000-4000-8000-000000000001.parquet").write_bytes(
         b"left by a publication that was cut off"
@@ -209,7 +209,7 @@ def leave_a_file(shelf: Shelf) -> None:
 
 
 def named_by_commits(shelf: Shelf, table: str) -> set[str]:
-    """The names of the data files that any commit names which is still there."""
+    """The names of the data files in the commits that still exist."""
     if shelf.kind == "iceberg":
         paths = shelf.iceberg(table).inspect.all_files()["file_path"].to_pylist()
         return {Path(path).name for path in paths}

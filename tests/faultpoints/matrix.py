@@ -1,6 +1,6 @@
-"""Every effect of a whole sync, each with every fault, each followed by a clean sync.
+"""Runs a whole sync with every fault at every effect, and follows each fault with a clean sync.
 
-Must not know how the connector recovers; only what the tables must hold in the end.
+Must not know how the connector recovers; checks only what the tables hold at the end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.looking import looking
 NOON_MS = 1_790_000_000_000
 MAIN, ODD, EMPTY = "111122223333", "222233334444", "333344445555"
 REGION = "us-east-1"
-# One segment a page and one page at a time: the same effects in the same order in every run.
+# Each segment holds one page, and one page is read at a time: every run has the same effects in the same order.
 STEADY = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "IMAGE_HISTORY_PAGE_SIZE": "2",
@@ -34,7 +34,7 @@ STEADY = {
     "IMAGE_HISTORY_RATE__LIST_PER_SECOND": "10000",
     "IMAGE_HISTORY_RATE__DESCRIBE_PER_SECOND": "10000",
 }
-# A receiver that keeps what it is told, a message a line.
+# The receiver stores each message as one line.
 TOLD = "told.jsonl"
 RECEIVER = json.dumps([{"run": ["/bin/sh", "-c", f"cat >> {TOLD}; echo >> {TOLD}"]}])
 
@@ -67,7 +67,7 @@ MODES = {
 
 
 def make_world() -> World:
-    """Three accounts as they are at the first sync; a clock that stands still."""
+    """Three accounts as they are at the first sync, and a clock that stands still."""
     world = World(accounts=[MAIN, ODD, EMPTY], regions=[REGION], clock=VirtualClock(frozen_at=NOON_MS))
     for account, name, versions in (
         (MAIN, "holes", 9),
@@ -84,7 +84,7 @@ def make_world() -> World:
 
 
 def change(world: World) -> None:
-    """Let happen what incremental syncs find: new, changed and deleted versions, a lost image, a new status."""
+    """Make the changes that incremental syncs find: new, changed and deleted versions, a lost image, a new status."""
     world.clock.advance(3_600_000)
     scope = (MAIN, REGION)
     for _ in range(2):
@@ -105,7 +105,7 @@ def loaded_runs(folder: Path) -> set[str]:
 
 
 def told(folder: Path) -> set[tuple[str, str]]:
-    """The news that a folder's receiver was told, by kind and subject."""
+    """The news that a folder's receiver got, by kind and subject."""
     file = folder / TOLD
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return {(item["news"], item["subject"]) for line in lines if line for item in json.loads(line)["news"]}
@@ -113,7 +113,7 @@ def told(folder: Path) -> set[tuple[str, str]]:
 
 @dataclass(slots=True)
 class Figures:
-    """What a matrix was."""
+    """The results of a matrix."""
 
     cases: int = 0
     by_action: Counter[str] = field(default_factory=Counter)
@@ -121,7 +121,7 @@ class Figures:
     wrong: list[str] = field(default_factory=list)
 
     def add(self, other: Figures) -> None:
-        """Take in what another part of the matrix was."""
+        """Add the results of another part of the matrix."""
         self.cases += other.cases
         self.by_action += other.by_action
         self.codes += other.codes
@@ -134,7 +134,7 @@ class Figures:
 
 @dataclass(slots=True)
 class Matrix:
-    """Runs syncs with faults. `undisturbed` and `told` are of syncs without any, by mode."""
+    """Runs syncs with faults; `undisturbed` and `told` hold the results of syncs without a fault, by mode."""
 
     folder: Path
     simulator: Simulator
@@ -145,7 +145,7 @@ class Matrix:
     number: int = 0
 
     def prepare(self) -> None:
-        """Sync every account once, let the world change, and take every mode's undisturbed run."""
+        """Sync every account once, change the world, and run every mode once without a fault."""
         synced: dict[tuple[str, bool, bool], Path] = {}
         for mode in MODES.values():
             template, alike = self.template(mode), (mode.account_id, mode.details, mode.notify)
@@ -166,11 +166,11 @@ class Matrix:
             self.undisturbed[mode.name], self.told[mode.name] = ended, told(folder)
 
     def template(self, mode: Mode) -> Path:
-        """The folder in which the account of a mode stands as before its sync."""
+        """The folder that holds the warehouse of a mode before its sync."""
         return self.folder / f"template-{mode.name}"
 
     def copy(self, mode: Mode) -> Path:
-        """A new folder like the template."""
+        """A new copy of the template folder."""
         self.number += 1
         folder = self.folder / f"case-{self.number}"
         shutil.copytree(self.template(mode), folder)
@@ -200,7 +200,7 @@ class Matrix:
             raise AssertionError(f"exit {ended.code}: {ended.err}")
 
     def faults(self, mode: Mode, actions: Sequence[Action]) -> Iterator[Fault]:
-        """Every effect of the undisturbed run with every action that can happen there."""
+        """Every effect of the undisturbed run, with every action that can happen there."""
         counts: Counter[Point] = Counter()
         for point in self.undisturbed[mode.name].reached:
             counts[point] += 1
@@ -209,7 +209,7 @@ class Matrix:
                     yield Fault(*point, action, counts[point])
 
     def play(self, mode: Mode, faults: Sequence[Fault]) -> Figures:
-        """Each fault in a folder of its own, then a clean sync; what is wrong afterwards is told."""
+        """Run each fault in its own folder, then a clean sync, and report what is wrong afterwards."""
         figures = Figures()
         for fault in faults:
             folder = self.copy(mode)
@@ -223,25 +223,25 @@ class Matrix:
                 for problem in (*self._disturbed(mode, fault, disturbed, clean), *self._clean(mode, clean))
             ]
             if untold := self.told[mode.name] - told(folder):
-                figures.wrong.append(f"{mode.name} {fault}: nobody was told of {sorted(untold)}")
+                figures.wrong.append(f"{mode.name} {fault}: the receiver did not get {sorted(untold)}")
             shutil.rmtree(folder)
         return figures
 
     def _disturbed(self, mode: Mode, fault: Fault, ended: Ended, clean: Ended) -> Iterator[str]:
-        """What is wrong with how the disturbed sync ended. The clean one tells what it left behind."""
+        """What is wrong with the disturbed sync; `clean` shows what it left in the warehouse."""
         whole = self.undisturbed[mode.name]
         if clean.before not in {whole.before, whole.after, NOTHING}:
             yield "the warehouse was left half-written"
         if fault.action is Action.KILL:
             if ended.code != -9:
-                yield f"it was not killed, but left with {ended.code}"
+                yield f"it was not killed, but exited with {ended.code}"
             return
         if "Traceback" in ended.err:
             yield "a traceback"
         if ended.code in mode.codes and clean.before == whole.after:
-            return  # what failed was only the clean-up, and it is told in the log
+            return  # only the clean-up failed, and the log reports that
         if ended.code != 2 or not ended.sentence.startswith("image-history: "):
-            yield f"it left with {ended.code}: {ended.sentence}"
+            yield f"it exited with {ended.code}: {ended.sentence}"
         if os.strerror(_number(fault)) not in ended.sentence:
             yield f"the sentence does not say why: {ended.sentence}"
 
@@ -249,7 +249,7 @@ class Matrix:
         whole = self.undisturbed[mode.name]
         committed_before = ended.before == whole.after
         if ended.code not in mode.codes and not committed_before:
-            yield f"the clean sync left with {ended.code}: {ended.err}"
+            yield f"the clean sync exited with {ended.code}: {ended.err}"
         if ended.after != whole.after:
             yield "the clean sync did not end with the undisturbed tables"
 

@@ -1,6 +1,6 @@
-"""Every effect of publishing a dataset, each with every fault, each followed by a clean publication.
+"""Publishes a dataset with every fault at every effect, and follows each fault with a clean publication.
 
-Must not know how a publication is made; only that readers find the old dataset or the new one, whole.
+Must not know how a publication works; checks only that readers find the old or the new dataset, complete.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 TABLES = ("image_versions", "image_version_events")
 BEFORE = ("export", "--dataset", "dataset", "image_versions", "runs")
 AFTER = ("export", "--dataset", "dataset", *TABLES)
-# What a publication that was cut has left.
+# The snapshot that an interrupted publication left.
 LEFT = "20260101T000000-0123abcd"
-# A publication stands when these are refused: it is in the log that something was left.
+# The publication succeeds although one of these is refused; the log reports what was not cleaned up.
 CLEAN_UP = {
     ("remove tree", "dataset"),
     ("unlink", "dataset"),
@@ -39,7 +39,7 @@ SHOWN = ("fsync folder", "current")
 
 @dataclass(slots=True)
 class PublishMatrix:
-    """Publishes with faults. The dataset before has another table, and leftovers of a cut publication."""
+    """Publishes with faults. The old dataset has other tables, and leftovers of an interrupted publication."""
 
     folder: Path
     forge: Forge
@@ -49,7 +49,7 @@ class PublishMatrix:
     new: pa.Table = None
 
     def prepare(self) -> None:
-        """Publish once, change one region, and take the undisturbed second publication."""
+        """Publish once, change one region, and publish a second time without a fault."""
         template = self.folder / "template"
         template.mkdir(parents=True)
         stock = Stock(template, rows_of_a_region=10).fill()
@@ -64,19 +64,19 @@ class PublishMatrix:
         self.reached = undisturbed.reached
 
     def copy(self) -> Path:
-        """A new folder like the template."""
+        """A new copy of the template folder."""
         self.number += 1
         folder = self.folder / f"case-{self.number}"
         shutil.copytree(self.folder / "template", folder, symlinks=True)
         return folder
 
     def run(self, folder: Path, arguments: Sequence[str], fault: Fault | None = None) -> Ended:
-        """One publication in a folder."""
+        """Publish once in a folder, with the fault if one is given."""
         given = None if fault is None else str(fault)
         return self.forge.run(Command(str(folder), tuple(arguments), STEADY, given, ()))
 
     def faults(self, actions: Sequence[Action] = ALL_ACTIONS) -> Iterator[Fault]:
-        """Every effect of the undisturbed publication with every action that can happen there."""
+        """Every effect of the undisturbed publication, with every action that can happen there."""
         counts: Counter[Point] = Counter()
         for point in self.reached:
             counts[point] += 1
@@ -85,7 +85,7 @@ class PublishMatrix:
                     yield Fault(*point, action, counts[point])
 
     def play(self, faults: Sequence[Fault]) -> Figures:
-        """Each fault in a folder of its own, then a clean publication; what is wrong afterwards is told."""
+        """Run each fault in its own folder, then a clean publication, and report what is wrong afterwards."""
         figures = Figures()
         for fault in faults:
             folder = self.copy()
@@ -104,7 +104,7 @@ class PublishMatrix:
             yield "readers find no dataset, or two that differ"
         elif fault.action is Action.KILL:
             if ended.code != -9:
-                yield f"it was not killed, but left with {ended.code}"
+                yield f"it was not killed, but exited with {ended.code}"
         elif (fault.effect, fault.subject) in CLEAN_UP:
             if ended.code != 0 or found != "new":
                 yield f"what could not be cleaned up undid the publication: {ended.code}, {found}"
@@ -114,7 +114,7 @@ class PublishMatrix:
     def _completed(self, folder: Path) -> Iterator[str]:
         ended = self.run(folder, AFTER)
         if ended.code != 0:
-            yield f"the clean publication left with {ended.code}: {ended.err}"
+            yield f"the clean publication exited with {ended.code}: {ended.err}"
             return
         if self._read(folder) != "new":
             yield "the clean publication is not the new dataset"
@@ -126,7 +126,7 @@ class PublishMatrix:
             yield f"it left {left}"
 
     def _read(self, folder: Path) -> str | None:
-        """Which dataset readers find, `old` or `new`, by its path as by its manifest."""
+        """Which dataset readers find, `old` or `new`; None if the path and the manifest lead to different rows."""
         found = plain(by_glob(folder / "dataset"))
         if not found.equals(plain(by_manifest(folder / "dataset"))):
             return None
@@ -134,9 +134,9 @@ class PublishMatrix:
 
 
 def _refused(fault: Fault, ended: Ended, found: str) -> Iterator[str]:
-    """What is wrong with how a publication ended that the disk refused."""
+    """What is wrong with the end of a publication that the disk refused."""
     if ended.code != 2 or "Traceback" in ended.err:
-        yield f"it left with {ended.code}: {ended.err}"
+        yield f"it exited with {ended.code}: {ended.err}"
     if os.strerror(getattr(errno, fault.action.value)) not in ended.sentence:
         yield f"the sentence does not say why: {ended.sentence}"
     if found != ("new" if (fault.effect, fault.subject) == SHOWN else "old"):

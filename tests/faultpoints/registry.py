@@ -1,4 +1,4 @@
-"""Every fault point that there is: a new effect of the connector has to be entered here, and reached.
+"""The registry of all fault points: a new effect of the connector must be entered here, and a test must reach it.
 
 Must not know how a point is reached.
 """
@@ -12,7 +12,7 @@ from image_history.warehouse.statements import names
 from tests.faultpoints.faults import Point
 
 WRITTEN = (Effect.CREATE, Effect.WRITE, Effect.FSYNC, Effect.RENAME, Effect.FSYNC_FOLDER)
-# What is asked in the words of a user or of the demo is one statement, "question"; audits are for tests.
+# A query of a user or of the demo is one statement, "question". Audits are only for tests, so they are not here.
 _KINDS = (
     "checks",
     "comments",
@@ -57,16 +57,15 @@ PUBLISHED = (
     | _points((Effect.MAKE_FOLDER, Effect.FSYNC_FOLDER, Effect.SYMLINK), File.DATASET)
     | _points((Effect.UNLINK, Effect.REMOVE_TREE), File.DATASET)
 )
-# What changes a bucket: tests/behaviour/test_publish_s3.py cuts each of them off.
+# The effects that change a bucket; tests/behaviour/test_publish_s3.py interrupts each of them.
 IN_S3 = (
     _points((Effect.PUT,), File.PART, File.MANIFEST)
     | _points((Effect.DELETE,), File.PART)
     | _points((Effect.CREATE,), File.SPOOL)
 )
-# Of the process that answers, where no fault can be put: tests/behaviour/test_query_processes.py ends it at will.
-# Asked where the warehouse went on between settling and load: tests/behaviour/test_late_loads.py.
+# A load runs this if the warehouse changed between settling and load: tests/behaviour/test_late_loads.py.
 LATE = _points((Effect.STATEMENT,), "load/unsettled")
-# Run where a run is loaded in parts: tests/behaviour/test_visible.py kills at each of them.
+# A load in parts runs these; tests/behaviour/test_visible.py kills the sync at each of them.
 IN_PARTS = _points(
     (Effect.STATEMENT,),
     "load/add_counts",
@@ -76,10 +75,12 @@ IN_PARTS = _points(
     "load/landed_part",
     "load/update_detailed_coverage",
 )
+# The query process reaches these, and no fault can be injected there: tests/behaviour/test_query_processes.py kills
+# that process.
 ANSWERING = _points((Effect.STATEMENT,), "session/doers", "session/lock_settings") | _points(
     (Effect.WRITE,), File.SPILL
 )
-# What changes a lake: tests/behaviour/test_tables_faults.py plays each of them.
+# The effects that change a lake; tests/behaviour/test_tables_faults.py injects faults at each of them.
 IN_LAKES = (
     _points((Effect.CREATE, Effect.STATEMENT, Effect.COMMIT, Effect.COMMITTED), File.TABLE)
     | _points((Effect.CREATE, Effect.WRITE, Effect.DELETE), File.TABLE_FILE)
@@ -102,7 +103,7 @@ ENGINE = (
 )
 FETCHES = _points((Effect.FETCHED,), "ListImageVersions", "DescribeImageVersion", "ListAliases")
 ALL = FILES | PUBLISHED | ENGINE | FETCHES
-# What has tests of its own: a dataset for a group, a writer that waits for its turn, and the history of the shell.
+# These have their own tests: a dataset for a group, a writer that waits for the lock, and the shell's history.
 UNREACHABLE = (
     ANSWERING
     | LATE

@@ -1,4 +1,4 @@
-"""`python -m tests.faultpoints.run rename.segment:kill:1 -- sync ...`: the command line with a fault in it.
+"""`python -m tests.faultpoints.run rename.segment:kill:1 -- sync ...` runs the command line with a fault.
 
 Must not know what the command does.
 """

@@ -1,4 +1,4 @@
-"""Finds, in the source, the calls that change a disk, a lock or a warehouse without being a fault point.
+"""Finds calls in the source that change a disk, a lock or a warehouse but are not a fault point.
 
 Must not know the connector's modules.
 """
@@ -57,7 +57,7 @@ _OF_DUCKDB = frozenset({"begin", "checkpoint", "close", "commit", "execute", "ex
 
 
 def unmarked(source: str) -> list[str]:
-    """`function: call` of every effect in a function that never calls `reach` itself."""
+    """`function: call` for every effect in a function that does not itself call `reach`."""
     return sorted(
         f"{function.name}: {ast.unparse(call.func)}"
         for function in _functions(ast.parse(source))
@@ -70,7 +70,7 @@ def unmarked(source: str) -> list[str]:
 
 
 def is_effect(call: ast.Call) -> bool:
-    """Whether a call changes something outside of the process, as far as its text tells."""
+    """Whether a call changes something outside of the process, judged by its source text."""
     if isinstance(call.func, ast.Name):
         return call.func.id == "open" and _writes(call, position=1)
     if not isinstance(call.func, ast.Attribute):
@@ -82,7 +82,7 @@ def is_effect(call: ast.Call) -> bool:
         return name in _OF_DUCKDB
     if name == "open":
         return _writes(call, position=0)
-    # str.replace has two arguments, and the copies of values have names for theirs.
+    # str.replace takes two positional arguments, and the functions that copy a value take keyword arguments.
     return name in _OF_PATHS or (name == "replace" and len(call.args) == 1 and not call.keywords)
 
 

@@ -1,6 +1,6 @@
-"""What a warehouse holds, without what differs from run to run, as bytes.
+"""Turns a warehouse's contents, without the values that differ between runs, into bytes.
 
-Must not know how it came to be.
+Must not know how the contents were written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.looking import looking
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# By the local clock, or a run's own.
+# Columns that hold the local clock's time or the run's id.
 _VOLATILE = {
     "image_versions": "etl_run_id, etl_first_seen_at, etl_changed_at",
     "image_version_events": "etl_run_id, etl_observed_at",
@@ -30,7 +30,7 @@ NOTHING = "nothing"
 
 
 def fingerprint(warehouse: Path) -> str:
-    """The SHA-256 of an export of all tables to Parquet; NOTHING if there is no row in any."""
+    """The SHA-256 of all tables as Parquet; NOTHING if every table is empty or there is no warehouse."""
     if not warehouse.exists():
         return NOTHING
     digest, rows = hashlib.sha256(), 0

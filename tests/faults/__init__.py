@@ -1,1 +1,1 @@
-"""The list of faults, row by row: each has a test that is named for it, over HTTP or on a real file system."""
+"""The list of faults: each row has a test that is named for it, over HTTP or on a real file system."""

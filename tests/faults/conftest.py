@@ -1,6 +1,6 @@
-"""Sites to be spoiled: small worlds, one call at a time, and waits that take no time.
+"""Sites for tests with faults: small worlds, one call at a time, and waits that take no time.
 
-Must not know any fault.
+Must not know which faults there are.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ __all__ = ["LARGE", "NOON_MS", "begun", "made_once", "served", "shared_models", 
 
 @pytest.fixture
 def trial(served: ServeWorld) -> Trial:
-    """Three images of one page and one of three, of which nothing has been read yet."""
+    """A site with three images of one page and one image of three pages, which no sync has read yet."""
     return Trial(served(world()))
 
 
 @pytest.fixture
 def begun(served: ServeWorld) -> Trial:
-    """The same, read once without faults."""
+    """The site of `trial` after one sync without faults."""
 
     def make() -> Site:
         first = Trial(served(world()))

@@ -1,4 +1,4 @@
-"""The fault storm: syncs under all kinds of faults at once, then the truth, to the row and to the retry.
+"""The fault storm: syncs under all kinds of faults at once, then a comparison of all rows and retry counts.
 
 Must not know how a fault is made.
 """
@@ -17,14 +17,14 @@ from tests.faults.trial import HOUR_MS, NOON_MS, Trial
 
 _LIST = "ListImageVersions"
 _THROTTLES = ("throttling", "too_many_requests", "status_429", "status_509")
-# One session can be renewed once; a second expiry ends the sync like unknown keys do.
+# A session can be renewed once; a second expiry ends the sync, as unknown keys do.
 _ONCE = "expired_credentials"
 _ATTEMPTS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """How much is read under which share of faults."""
+    """How many pages are read, in which world, with which share of faults."""
 
     pages: int
     seed: int
@@ -35,7 +35,7 @@ class Storm:
 
     @property
     def rules(self) -> tuple[FaultRule, ...]:
-        """All kinds; those that a client must not answer by asking again only where a run can go on after them."""
+        """A rule for each kind; faults that must not be retried hit only ListImageVersions, so the run goes on."""
         kinds = [kind for kind in KINDS if kind not in self.freed]
         return tuple(
             FaultRule(
@@ -51,7 +51,7 @@ class Storm:
 
 @dataclass(frozen=True, slots=True)
 class Weathered:
-    """What a storm came to."""
+    """The result of a storm."""
 
     syncs: int
     resumed: int
@@ -65,7 +65,7 @@ class Weathered:
 
     @property
     def line(self) -> str:
-        """One line of figures."""
+        """The figures, in one line."""
         return (
             f"fault storm: {self.pages:,} pages in {self.syncs} syncs ({self.resumed} went on with another's run), "
             f"{sum(self.injected.values()):,} faults of {len(self.injected)} kinds, {self.retries:,} retries in runs "
@@ -74,7 +74,7 @@ class Weathered:
 
 
 def storm_world(images: int, versions: int) -> World:
-    """So many images of so many versions, a minute apart; time stands still."""
+    """A world of images whose versions are a minute apart; its clock is frozen."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
     for image in range(images):
         world.create_image(f"image-{image}")
@@ -86,9 +86,9 @@ def storm_world(images: int, versions: int) -> World:
 
 
 def weather(served: ServeWorld, wanted: Storm) -> Weathered:
-    """Sync under the storm until so many pages were asked for, with changes in between; then compare.
+    """Sync under the storm until the wanted number of pages is requested, with changes in between; then compare.
 
-    AssertionError if a row is lost, doubled or falsely deleted, or if a figure of `runs` is not exact.
+    Raises AssertionError if a row is lost, doubled or falsely deleted, or if a figure of `runs` is not exact.
     """
     trial = Trial(served(storm_world(wanted.images, wanted.versions)))
     trial.set(
@@ -116,7 +116,7 @@ def weather(served: ServeWorld, wanted: Storm) -> Weathered:
 
 
 def _expected(injected: dict[str, int]) -> tuple[int, int]:
-    """How many of the faults a client has to repeat, and how many of them are throttles."""
+    """The number of faults that a client must retry, and the number of throttles among them."""
     repeatable = sum(injected.get(kind, 0) for kind in (*REPEATED, _ONCE))
     return repeatable, sum(injected.get(kind, 0) for kind in _THROTTLES)
 
@@ -133,7 +133,7 @@ class _Change:
     what: float
 
     def __call__(self) -> None:
-        """An hour passes, and one image gets a version, loses one, or has one modified."""
+        """Let an hour pass, create a version of an image and update another, which half of the changes delete."""
         world = self.trial.site.world
         world.clock.advance(HOUR_MS)
         versions = [row.version for row in world.truth(image_name=self.image)]

@@ -1,4 +1,4 @@
-"""The list of faults has fifty rows, and none is left without its test."""
+"""Each of the fifty rows in the list of faults has a test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def test_every_row_has_a_test_that_is_named_for_it() -> None:
-    """Rows 1 to 50, each in the name of a test that states its outcome."""
+    """Each row from 1 to 50 is in the name of a test."""
     names = [
         name
         for path in TESTS.rglob("test_*.py")

@@ -1,4 +1,4 @@
-"""The pace under throttling, over HTTP and on a clock of the test's own."""
+"""The pace under throttling, over HTTP and with a fake clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.faults.trial import LARGE, Trial
 
 
 class Hours:
-    """A clock that only sleeping moves."""
+    """A clock that advances only when `sleep` is called."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -26,7 +26,7 @@ class Hours:
 
 
 def calls_a_second(calls: ScopeCalls, clock: Hours, count: int) -> float:
-    """How fast so many requests were made, answered ones and throttled ones."""
+    """Make a number of calls; return the requests a second, answered and throttled ones."""
     calls.meter.take()
     began = clock.now
     for _ in range(count):
@@ -35,7 +35,7 @@ def calls_a_second(calls: ScopeCalls, clock: Hours, count: int) -> float:
 
 
 def test_pace_halves_when_aws_throttles_and_recovers(trial: Trial) -> None:
-    """Each throttle halves the calls a second, down to a sixteenth; answers win the configured pace back."""
+    """Each throttle halves the calls a second, down to a sixteenth; successes restore the configured pace."""
     clock = Hours()
     pace = Pace(lists=Pacer(2, clock=lambda: clock.now, sleep=clock.sleep), describes=Pacer(1e9))
     api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(1))
@@ -52,7 +52,7 @@ def test_pace_halves_when_aws_throttles_and_recovers(trial: Trial) -> None:
 
 
 def test_outage_does_not_change_the_pace(trial: Trial) -> None:
-    """Faults that are no throttling leave the calls a second as they are."""
+    """Faults other than throttling do not change the calls a second."""
     clock = Hours()
     pace = Pace(lists=Pacer(2, clock=lambda: clock.now, sleep=clock.sleep), describes=Pacer(1e9))
     api = ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(1))

@@ -1,4 +1,4 @@
-"""Rows 11 to 15 of the list of faults: successes that are none."""
+"""Rows 11 to 15 of the list of faults: malformed responses with a status of success."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ KINDS = tuple(kind for kinds in ROWS.values() for kind in kinds)
 
 
 def image_of(kind: str) -> str:
-    """The image whose list is spoiled in this way."""
+    """The image whose list has this kind of fault."""
     return kind.replace("_", "-")
 
 
 @pytest.fixture
 def spoiled(served: ServeWorld) -> Trial:
-    """A site with an image of two pages for each kind of malformed answer, and one that stays whole."""
+    """A site with an image of two pages for each kind of malformed response, and one image without faults."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
     for kind in (*KINDS, "whole"):
         world.create_image(image_of(kind))
@@ -54,7 +54,7 @@ def spoiled(served: ServeWorld) -> Trial:
 
 
 def test_row_11_12_13_14_15_malformed_once(spoiled: Trial) -> None:
-    """Each malformed answer is asked for again and counted as one retry; the table is the truth."""
+    """If a response is malformed once, the request is repeated and counted as one retry, and the table is right."""
     spoiled.spoil(*(FaultRule(kind=kind, image=image_of(kind), nth=2) for kind in KINDS))
     assert spoiled.sync().code == 0
     assert spoiled.injected() == dict.fromkeys(sorted(KINDS), 1)
@@ -63,12 +63,12 @@ def test_row_11_12_13_14_15_malformed_once(spoiled: Trial) -> None:
 
 
 def test_row_11_12_13_14_15_malformed_for_ever(spoiled: Trial, caplog: pytest.LogCaptureFixture) -> None:
-    """What stays malformed fails its image and no other: no deletion, no watermark, the request id in the log."""
+    """If responses stay malformed, only their images fail, without deletion or new watermark; the id is logged."""
     assert spoiled.sync().code == 0
     spoiled.set(retry=Retry(attempts=1))
     for kind in (*KINDS, "whole"):
         spoiled.site.world.set_status(image_of(kind), 2, "CREATE_FAILED", failure_reason="new")
-    # Few enough for the mass-delete breaker not to have a hand in it.
+    # Few enough deletions that the mass-delete breaker does not trip.
     for kind in (*KINDS[:8], "whole"):
         spoiled.site.world.delete_version(image_of(kind), 1)
     before = {row for row in spoiled.site.stored() if row[2] != "whole"}
@@ -90,7 +90,7 @@ def test_row_11_12_13_14_15_malformed_for_ever(spoiled: Trial, caplog: pytest.Lo
 
 
 def test_row_11_captive_portal_deletes_nothing(begun: Trial) -> None:
-    """A network that answers everything with its own page leaves the warehouse as it was; exit 6."""
+    """If every response is a captive portal's page, the sync exits with 6 and the warehouse does not change."""
     before = begun.site.stored()
     begun.set(retry=Retry(attempts=2, max_wait=begun.config.retry.max_wait))
     begun.spoil(FaultRule(kind="html"))
@@ -102,7 +102,7 @@ def test_row_11_captive_portal_deletes_nothing(begun: Trial) -> None:
 
 
 def test_row_15_arn_that_is_wrong_in_one_bit(trial: Trial) -> None:
-    """A row with a damaged ARN is never stored: its page is asked for again, and its image partial if it stays."""
+    """A row with a damaged ARN is not stored; if a retry returns it again, its image fails and the run is partial."""
     trial.set(retry=Retry(attempts=2, max_wait=trial.config.retry.max_wait))
     trial.spoil(FaultRule(kind="arn_bit_flip", operation=LIST, image=LARGE))
     came = trial.sync()

@@ -19,12 +19,12 @@ LIST = "ListImageVersions"
 
 
 def reasons(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Why calls failed, as the log has it."""
+    """The logged reasons of failed calls."""
     return [str(vars(record)["reason"]) for record in caplog.records if record.getMessage() == "call_failed"]
 
 
 def test_row_01_page_that_is_throttled_once(trial: Trial) -> None:
-    """The call is made again after a wait; one retry is counted, and nothing is lost."""
+    """A throttled call is repeated after a wait and counted as one retry; no row is lost."""
     trial.spoil(FaultRule(kind="throttling", operation=LIST, image=LARGE, nth=2))
     assert trial.sync().code == 0
     assert trial.figures() == (1, 1, "complete")
@@ -35,7 +35,7 @@ def test_row_01_page_that_is_throttled_once(trial: Trial) -> None:
 
 
 def test_row_02_throttling_that_never_ends(trial: Trial) -> None:
-    """The sync gives up with 6, keeps its pages, moves no watermark, and the next one goes on with page three."""
+    """If throttling does not end, the sync exits with 6 and keeps its pages; the next sync reads only page three."""
     trial.spoil(FaultRule(kind="throttling", operation=LIST, start=6))
     came = trial.sync()
     assert came.code == 6
@@ -52,7 +52,7 @@ def test_row_02_throttling_that_never_ends(trial: Trial) -> None:
 
 
 def test_row_02_retries_have_a_budget_for_the_run(trial: Trial) -> None:
-    """Calls that are answered at their seventh attempt end the sync with 6 long before they are all made."""
+    """If most requests fail, the sync exits with 6 after `retry.budget` retries, and names the setting."""
     trial.spoil(*(FaultRule(kind="unavailable", rate=0.9, seed=3),))
     trial.set(retry=Retry(attempts=100, max_wait=timedelta(milliseconds=1), budget=20))
     came = trial.sync()
@@ -73,7 +73,7 @@ def test_row_02_retries_have_a_budget_for_the_run(trial: Trial) -> None:
     ],
 )
 def test_row_03_04_07_failures_of_the_moment(trial: Trial, row: int, kinds: tuple[str, ...]) -> None:
-    """Every refusal of the moment and every cut connection is one more attempt, counted once each."""
+    """Each temporary error and each broken connection costs one more attempt, which is counted once."""
     trial.spoil_in_turn(kinds)
     assert trial.sync().code == 0
     assert trial.injected() == dict.fromkeys(sorted(kinds), 1)
@@ -85,7 +85,7 @@ def test_row_03_04_07_failures_of_the_moment(trial: Trial, row: int, kinds: tupl
 
 @pytest.mark.parametrize(("asked", "waited"), [(7, 7), (100_000, 300)])
 def test_row_05_wait_that_the_server_asks_for(trial: Trial, asked: float, waited: float) -> None:
-    """503 with Retry-After and x-amz-retry-after is waited for as long as asked, and for five minutes at most."""
+    """After a 503 with a wait in its headers, the sync waits as long as the server asks, but at most five minutes."""
     trial.spoil(FaultRule(kind="retry_after", operation=LIST, image=LARGE, nth=1, seconds=asked))
     assert trial.sync().code == 0
     assert max(trial.waits.seconds) == waited
@@ -93,7 +93,7 @@ def test_row_05_wait_that_the_server_asks_for(trial: Trial, asked: float, waited
 
 
 def refuse_name(*_: Any, **__: Any) -> NoReturn:
-    """What a resolver without an answer does."""
+    """Fails as a resolver does for an unknown name."""
     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
@@ -101,7 +101,7 @@ def refuse_name(*_: Any, **__: Any) -> NoReturn:
 def test_row_06_nobody_there(
     trial: Trial, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refused connection, a name that nobody knows, a refused proxy: tried again, then one clear sentence."""
+    """If a connection, a name lookup or a proxy fails, calls are retried; then the sync exits with 6."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         closed = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -116,7 +116,7 @@ def test_row_06_nobody_there(
     with caplog.at_level(logging.WARNING, logger="image_history"):
         came = trial.sync()
     assert came.code == 6
-    # STS is asked for the account as often as SageMaker for the images.
+    # The calls to STS for the account are retried as often as those to SageMaker for the images.
     assert len(reasons(caplog)) == 2 * 3
     assert "Nothing was read; run sync again later." in came.message
     assert not trial.config.warehouse.exists()
@@ -124,7 +124,7 @@ def test_row_06_nobody_there(
 
 
 def test_row_08_status_line_and_no_more(begun: Trial) -> None:
-    """A success that ends after its status line is malformed, never the end of a list: nothing is deleted."""
+    """A success that ends after its status line is malformed, not the end of a list: nothing is deleted."""
     begun.spoil(
         FaultRule(kind="status_line_only", operation=LIST, image=LARGE),
         FaultRule(kind="status_line_only", operation=LIST, image="beta"),
@@ -139,7 +139,7 @@ def test_row_08_status_line_and_no_more(begun: Trial) -> None:
 
 
 def test_row_09_silence_before_and_within_an_answer(trial: Trial, caplog: pytest.LogCaptureFixture) -> None:
-    """A server that stalls exceeds the read timeout and is asked again."""
+    """If a server stalls before or within a response, the read timeout ends the call, and it is retried."""
     trial.spoil_in_turn(["stall", "stall_in_body"])
     with caplog.at_level(logging.WARNING, logger="image_history"):
         assert trial.sync().code == 0
@@ -149,7 +149,7 @@ def test_row_09_silence_before_and_within_an_answer(trial: Trial, caplog: pytest
 
 
 def test_row_10_drip(trial: Trial, caplog: pytest.LogCaptureFixture) -> None:
-    """A byte now and then keeps every read alive, and still the call ends by its own deadline."""
+    """If a response drips so slowly that no read times out, the deadline of the call ends it, and it is retried."""
     quick = Timeout(connect=timedelta(milliseconds=100), read=timedelta(milliseconds=400))
     trial.set(timeout=quick)
     trial.spoil(FaultRule(kind="drip", operation=LIST, image=LARGE, nth=2, seconds=0.05))

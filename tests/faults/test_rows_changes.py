@@ -1,4 +1,4 @@
-"""Rows 25 to 32 and 50 of the list of faults: what is listed changes meanwhile, or is shown late."""
+"""Rows 25 to 32 and 50 of the list of faults: the world changes during a listing, or the listing shows it late."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOKENS = ("keyset", "offset")
 
 
 def meanwhile(trial: Trial, *actions: dict[str, object], after: int = 1, operation: str = LIST) -> None:
-    """Change the world right after so many answers about the large image (or of an operation)."""
+    """Change the world right after a number of responses for the large image, or of another operation."""
     image = LARGE if operation == LIST else None
     steps = [
         {"after_requests": after, "operation": operation, "image": image, "action": action}
@@ -26,12 +26,12 @@ def meanwhile(trial: Trial, *actions: dict[str, object], after: int = 1, operati
 
 
 def touched(version: int) -> dict[str, object]:
-    """The action that modifies a version of the large image."""
+    """An action that updates a version of the large image."""
     return {"do": "update_version", "image": LARGE, "version": version}
 
 
 def paged(trial: Trial, tokens: str) -> None:
-    """Let AWS's tokens be of this kind, and move its time on, so that a change is newer than all before."""
+    """Set the kind of AWS's tokens, and advance its clock, so that a change is newer than all earlier ones."""
     trial.site.simulator.behaviour = Behaviour(tokens=tokens)  # type: ignore[arg-type]  # a choice
     trial.site.simulator.clock.advance(HOUR_MS)
 
@@ -39,7 +39,7 @@ def paged(trial: Trial, tokens: str) -> None:
 @pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("full", [True, False], ids=["by-version", "newest-first"])
 def test_row_25_versions_touched_while_they_are_read(begun: Trial, tokens: str, full: bool) -> None:
-    """Versions touched behind the cursor, before it, and twice are all current after the next run."""
+    """Versions that are updated behind the cursor, ahead of it, or twice are all current after the next run."""
     paged(begun, tokens)
     for number in range(90, 250):
         begun.site.world.update_version(LARGE, number)
@@ -55,7 +55,7 @@ def test_row_25_versions_touched_while_they_are_read(begun: Trial, tokens: str, 
 
 @pytest.mark.parametrize("tokens", TOKENS)
 def test_row_26_version_created_while_its_image_is_read(trial: Trial, tokens: str) -> None:
-    """A version that appears during a run is there after it, or after the next."""
+    """A version that is created during a run is stored by that run or the next."""
     paged(trial, tokens)
     meanwhile(trial, {"do": "create_version", "image": LARGE, "count": 2})
     assert trial.sync().code == 0
@@ -75,7 +75,7 @@ def test_row_26_version_created_while_its_image_is_read(trial: Trial, tokens: st
 def test_row_27_versions_deleted_while_their_image_is_read(
     begun: Trial, tokens: str, versions: tuple[int, int]
 ) -> None:
-    """A deletion on either side of the cursor calls no other version deleted, whatever tokens count."""
+    """If versions are deleted on either side of the cursor, no other version is marked as deleted."""
     paged(begun, tokens)
     meanwhile(begun, *({"do": "delete_version", "image": LARGE, "version": version} for version in versions))
     assert begun.sync(full=True).code == 0
@@ -84,7 +84,7 @@ def test_row_27_versions_deleted_while_their_image_is_read(
 
 
 def test_row_29_deleted_version_that_the_list_still_shows(begun: Trial) -> None:
-    """A version that Describe no longer finds and the list still shows is kept until the list lacks it."""
+    """A version that Describe no longer finds but the list still shows is kept until the list omits it."""
     begun.site.simulator.clock.advance(HOUR_MS)
     begun.site.world.delete_version("beta", 2)
     begun.site.world.delete_version("beta", 5)
@@ -100,7 +100,7 @@ def test_row_29_deleted_version_that_the_list_still_shows(begun: Trial) -> None:
 
 
 def test_row_30_image_deleted_between_its_list_and_its_versions(begun: Trial) -> None:
-    """An image that goes right after it was listed is confirmed gone, marked, and no failure of the run."""
+    """An image that is deleted right after it was listed is looked up, marked as deleted, and fails no run."""
     begun.site.simulator.clock.advance(HOUR_MS)
     meanwhile(begun, {"do": "delete_image", "image": "beta"}, operation="ListImages")
     came = begun.sync()
@@ -113,7 +113,7 @@ def test_row_30_image_deleted_between_its_list_and_its_versions(begun: Trial) ->
 
 
 def paginated(image: str) -> set[tuple[object, ...]]:
-    """What boto3's own paginator gives, in milliseconds."""
+    """The versions that boto3's paginator returns, with times in milliseconds."""
     pages = boto3.client("sagemaker").get_paginator("list_image_versions").paginate(ImageName=image)
     return {
         (
@@ -129,7 +129,7 @@ def paginated(image: str) -> set[tuple[object, ...]]:
 
 
 def test_row_50_three_readers_agree(trial: Trial) -> None:
-    """The warehouse, boto3's paginator and the simulator's truth hold the same rows."""
+    """The warehouse, boto3's paginator and the simulator's truth have the same rows."""
     trial.site.world.put_version(
         "Alpha",
         VersionRecord(version=9, creation_ms=NOON_MS - 1, last_modified_ms=NOON_MS, status="CREATING"),

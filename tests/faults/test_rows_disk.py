@@ -1,6 +1,6 @@
-"""Rows 41 to 43 and 47 of the list of faults: processes that are killed, disks that refuse, files that are damaged.
+"""Rows 41 to 43 and 47 of the list of faults: killed processes, disks with errors, and damaged files.
 
-The fault points have a matrix of their own (tests/faultpoints); here are the outcomes that the list states.
+tests/faultpoints tests every fault point; these tests check the outcomes that the list states.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIST = "ListImageVersions"
 
 
 def killed(trial: Trial, point: str) -> None:
-    """A sync in a process of its own that dies at this fault point."""
+    """Run a sync in a process of its own, which is killed at this fault point."""
     process = trial.site.faulty(f"{point}:kill:1", "sync", IMAGE_HISTORY_CHECKPOINT_ROWS="1")
     _, told = process.communicate(timeout=120)
     assert process.returncode == -9, told
@@ -30,7 +30,7 @@ def killed(trial: Trial, point: str) -> None:
 
 @pytest.mark.parametrize("point", ["fetched.ListImageVersions", "rename.segment", "commit.transaction"])
 def test_row_41_killed_sync(trial: Trial, point: str) -> None:
-    """Killed after a fetch, before a rename, before a commit: whole files only, and the next sync is right."""
+    """After a kill at a fetch, a rename or a commit, all segments can be read, and the next sync is right."""
     killed(trial, point)
     for run in Landing(trial.config.landing_folder).runs():
         for segment in run.segments:
@@ -42,7 +42,7 @@ def test_row_41_killed_sync(trial: Trial, point: str) -> None:
 
 @pytest.mark.parametrize("action", ["ENOSPC", "EIO", "EACCES"])
 def test_row_42_disk_that_refuses(begun: Trial, action: str) -> None:
-    """A disk that is full, broken or forbidden: one clear sentence, and what was there can be read and goes on."""
+    """If a write fails, the sync exits with 2 and names the file; the stored rows stay, and a later sync is right."""
     before = begun.site.stored()
     begun.site.world.update_version(LARGE, 7)
     remove = install(Tripwire(Fault.parse(f"write.segment:{action}:1"), lambda _: None))
@@ -57,12 +57,12 @@ def test_row_42_disk_that_refuses(begun: Trial, action: str) -> None:
 
 
 def cut(path: Path) -> None:
-    """Take the second half of a file away."""
+    """Remove the second half of a file."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def newer(path: Path) -> None:
-    """Let a later version have written the plan."""
+    """Give the plan the format of a later version of the program."""
     written = unsealed(path, dict)
     written["plan"]["format"] += 1
     path.write_bytes(seal(written))
@@ -76,7 +76,7 @@ def newer(path: Path) -> None:
 def test_row_43_checkpoints_that_cannot_be_read(
     trial: Trial, name: str, damage: Callable[[Path], None]
 ) -> None:
-    """A damaged or newer checkpoint is refused with its file and what to do; nothing starts from "now"."""
+    """A damaged or newer landing file ends the sync with 2, its name and `--fresh`, before any version is listed."""
     trial.spoil(FaultRule(kind="throttling", operation=LIST, image=LARGE, start=2))
     assert trial.sync().code == 6
     trial.site.simulator.faults = ()
@@ -95,7 +95,7 @@ def test_row_43_checkpoints_that_cannot_be_read(
 
 @pytest.mark.parametrize("point", ["statement.session/record_migration", "statement.session/record_objects"])
 def test_row_47_upgrade_that_was_killed(trial: Trial, point: str) -> None:
-    """A kill in the middle of making or upgrading the schema leaves something that the next sync completes."""
+    """If a sync is killed while it creates the schema, the next sync completes the schema."""
     killed(trial, point)
     assert trial.sync().code == 0
     trial.site.assert_true()

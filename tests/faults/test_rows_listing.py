@@ -1,4 +1,4 @@
-"""Rows 16 to 24 of the list of faults: pages, tokens and filters that are not what they should be."""
+"""Rows 16 to 24 of the list of faults: pages, tokens and filters that behave in unexpected ways."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ STREAM = PlannedStream(Stream(SCOPE, "base"), ListingRequest(ListingKind.FULL, 1
 
 
 def emptily(count: int, operation: str = "ImageVersions", *last: dict[str, object]) -> list[Reply]:
-    """So many empty pages that go on, and one with rows."""
+    """A number of empty pages with tokens, and a last page with rows."""
     going_on = [answer(**{operation: []}, NextToken=f"token {number}") for number in range(count)]
     return [*going_on, answer(**{operation: list(last)})]
 
 
 @pytest.mark.parametrize("count", [1, 200])
 def test_row_16_empty_pages_that_go_on(count: int) -> None:
-    """Empty pages with a token are no end: each is paced like any other, and the row behind them is read."""
+    """Empty pages with a token do not end a list: the rows after them are read."""
     pages: list[PageRead] = []
     with staged() as stage:
         stage.play(*emptily(count, "ImageVersions", item()))
@@ -42,13 +42,13 @@ def test_row_16_empty_pages_that_go_on(count: int) -> None:
 
 
 def endless(member: str, request: Request) -> Reply:
-    """An empty page that goes on with a token that was never seen before."""
+    """An empty page with a new token."""
     token = int(request.parameters.get("NextToken", "0"))
     return answer(**{member: []}, NextToken=str(token + 1))
 
 
 def test_row_16_empty_pages_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list of nothing but empty pages ends with a clear error, and proves nothing."""
+    """A list that has only empty pages ends as unstable, with an error that names the limit."""
     monkeypatch.setattr("image_history.extract.streams.MOST_EMPTY_PAGES", 50)
     monkeypatch.setattr("image_history.listing.chain.MOST_EMPTY_PAGES", 50)
     pages: list[PageRead] = []
@@ -74,7 +74,7 @@ NOWHERE = {
 
 
 def test_row_17_tokens_that_lead_nowhere(served: ServeWorld) -> None:
-    """Tokens that repeat, go round, or cannot be end their image's list without proof: no watermark moves."""
+    """An image whose tokens repeat, form a cycle or are invalid fails; its watermark and all rows stay the same."""
     made = world()
     codes = {kind.replace("_", "-"): code for kind, code in NOWHERE.items()}
     for name in codes:
@@ -97,7 +97,7 @@ def test_row_17_tokens_that_lead_nowhere(served: ServeWorld) -> None:
 
 
 def interrupted(trial: Trial, **changes: object) -> str:
-    """Leave a first sync unfinished behind the first page of the large image; the token that goes on."""
+    """Interrupt a first sync after the first page of the large image; return the token of its next page."""
     trial.set(**changes)
     trial.spoil(FaultRule(kind="throttling", operation=LIST, image=LARGE, start=2))
     assert trial.sync().code == 6
@@ -109,13 +109,13 @@ def interrupted(trial: Trial, **changes: object) -> str:
 
 
 def asked_tokens(trial: Trial) -> list[object]:
-    """The tokens of the large image's requests since the last sync began."""
+    """The tokens of the large image's requests in the last sync."""
     records = [record for record in trial.site.simulator.counters.log if record.image_name == LARGE]
     return [record.parameters.get("NextToken") for record in records]
 
 
 def test_row_18_token_that_expired_meanwhile(trial: Trial) -> None:
-    """A token that AWS refuses on resuming is dropped once, and the list is read from its start."""
+    """If AWS refuses the token of a resumed list, the list is read from its start."""
     token = interrupted(trial)
     trial.spoil(FaultRule(kind="token_expired", operation=LIST, times=1))
     assert trial.sync().code == 0
@@ -124,7 +124,7 @@ def test_row_18_token_that_expired_meanwhile(trial: Trial) -> None:
 
 
 def test_row_18_tokens_that_are_never_taken(trial: Trial) -> None:
-    """Tokens that are refused every time fail the image, whose watermark stays; the others are loaded."""
+    """If AWS refuses every token, the image fails without a watermark, and the other images are loaded."""
     interrupted(trial)
     trial.spoil(FaultRule(kind="token_expired", operation=LIST))
     came = trial.sync()
@@ -134,7 +134,7 @@ def test_row_18_tokens_that_are_never_taken(trial: Trial) -> None:
 
 
 def test_row_19_token_of_another_question(trial: Trial) -> None:
-    """A sync that asks for something else never sends the token of the run before, and loses none of its rows."""
+    """A sync with another selection of images does not send the earlier run's token, and no rows are lost."""
     token = interrupted(trial)
     assert trial.sync(images=("lar*",)).code == 0
     assert asked_tokens(trial)[0] is None
@@ -143,7 +143,7 @@ def test_row_19_token_of_another_question(trial: Trial) -> None:
 
 
 def test_row_20_page_size_that_was_changed(trial: Trial) -> None:
-    """A run begun with pages of 100 is finished, token and all, when the configuration says 7."""
+    """A run that began with pages of 100 continues with its token when `page_size` is 7."""
     token = interrupted(trial)
     trial.set(page_size=7)
     came = trial.sync()
@@ -162,7 +162,7 @@ def test_row_20_page_size_that_was_changed(trial: Trial) -> None:
     ],
 )
 def test_row_21_22_23_filters_that_do_as_they_like(trial: Trial, row: int, behaviour: Behaviour) -> None:
-    """Whatever AWS does with filters, none is sent: the same changes are read at the same cost."""
+    """The sync sends no filters, so it reads the same changes with one call, however AWS applies filters."""
     trial.site.simulator.behaviour = behaviour
     assert trial.sync().code == 0
     for number in (1, 120, 250):
@@ -178,7 +178,7 @@ def test_row_21_22_23_filters_that_do_as_they_like(trial: Trial, row: int, behav
 
 @pytest.mark.parametrize("tokens", ["keyset", "offset"])
 def test_row_24_ties_across_pages(trial: Trial, tokens: str) -> None:
-    """250 versions of one and the same instant, in an order that nobody promised, are all there."""
+    """All of 250 versions with the same times are stored, although AWS lists them in a shuffled order."""
     trial.site.simulator.behaviour = Behaviour(tokens=tokens, tie_order="shuffled", tie_seed=5)  # type: ignore[arg-type]  # a choice
     for moment in (NOON_MS - HOUR_MS, NOON_MS):
         for number in range(1, 251):

@@ -16,7 +16,7 @@ LIST = "ListImageVersions"
 
 
 def test_row_33_one_image_that_may_not_be_read(begun: Trial) -> None:
-    """A denied image is reported and left alone, the others are read, and the exit code says partial."""
+    """A denied image is reported and stays unchanged, the other images are read, and the sync exits with 4."""
     begun.site.world.delete_version("beta", 2)
     begun.site.world.delete_version("Alpha", 2)
     begun.spoil(FaultRule(kind="access_denied", operation=LIST, image="beta"))
@@ -32,7 +32,7 @@ def test_row_33_one_image_that_may_not_be_read(begun: Trial) -> None:
 
 @pytest.mark.parametrize("operation", ["DescribeImage", "DescribeImageVersion", "ListAliases"])
 def test_row_33_one_operation_that_may_not_be_called(begun: Trial, operation: str) -> None:
-    """Without one operation the rest goes on; what only it could prove is not called deleted for want of it."""
+    """If one operation is denied, the sync goes on, and no existing version is marked as deleted."""
     begun.site.world.delete_image("beta")
     begun.site.world.delete_version("Alpha", 2)
     begun.spoil(FaultRule(kind="access_denied", operation=operation))
@@ -43,7 +43,7 @@ def test_row_33_one_operation_that_may_not_be_called(begun: Trial, operation: st
 
 
 def test_row_34_expired_credentials_that_stay_expired(trial: Trial) -> None:
-    """Static credentials that expire in the middle of a run end it with 3, and the next run goes on."""
+    """If static credentials expire during a run, the sync exits with 3, and the next sync continues the run."""
     trial.spoil(FaultRule(kind="expired_credentials", operation=LIST, start=5))
     came = trial.sync()
     assert came.code == 3
@@ -58,7 +58,7 @@ def test_row_34_expired_credentials_that_stay_expired(trial: Trial) -> None:
 
 
 def test_row_34_expired_credentials_that_can_be_renewed(trial: Trial) -> None:
-    """The session is rebuilt once and the call made again: nobody notices, but the request is counted."""
+    """If credentials can be renewed, the session is rebuilt and the call repeated, which counts as a retry."""
     trial.spoil(FaultRule(kind="expired_credentials", operation=LIST, nth=5))
     came = trial.sync()
     assert came.code == 0
@@ -71,7 +71,7 @@ def test_row_34_expired_credentials_that_can_be_renewed(trial: Trial) -> None:
 
 
 def test_row_34_renewal_that_fails(trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source of credentials that has none the second time ends the run with one clear sentence, resumable."""
+    """If credentials expire and their source has no new ones, the sync exits with 3 and quotes the source's error."""
     key = trial.site.environment["AWS_ACCESS_KEY_ID"]
     script = tmp_path / "source.py"
     script.write_text(
@@ -99,7 +99,7 @@ def test_row_34_renewal_that_fails(trial: Trial, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("kind", ["unknown_credentials", "request_expired"])
 def test_row_34_35_credentials_that_are_refused(trial: Trial, kind: str) -> None:
-    """Unknown keys and a wrong clock end the run with 3 at once; a wrong clock is told by how much."""
+    """If AWS refuses the keys or the time, the sync exits with 3 without a retry, and names the clock's error."""
     trial.spoil(FaultRule(kind=kind, operation=LIST, image=LARGE, nth=2, seconds=1200))
     # The hint compares with this machine's clock.
     trial.site.simulator.clock.resume()
@@ -119,7 +119,7 @@ def _now_ms() -> int:
 
 
 def test_row_35_local_clock_that_jumps_back(begun: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watermarks come from AWS's Date alone: a local clock two years back changes none of them."""
+    """Watermarks depend only on AWS's Date: they advance although the local clock is two years back."""
     begun.site.simulator.clock.advance(HOUR_MS)
     begun.site.world.update_version(LARGE, 7)
     two_years_back = _now_ms() - 2 * 365 * 24 * HOUR_MS
@@ -140,7 +140,7 @@ def test_row_35_local_clock_that_jumps_back(begun: Trial, monkeypatch: pytest.Mo
 def test_row_36_date_and_times_that_are_ahead(
     trial: Trial, seconds: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A time a day ahead in one answer, or in the Date of all, blinds no later run."""
+    """If one response has a time in the future, or every Date is an hour ahead, a later run still reads changes."""
     rules = [FaultRule(kind="future_time", operation=LIST, image=LARGE, nth=1)]
     if seconds:
         rules = [FaultRule(kind="date_skew", seconds=3600)]

@@ -1,4 +1,4 @@
-"""Rows 39, 40, 48 and 49 of the list of faults: what AWS may say, how much of it, and nothing new at all."""
+"""Rows 39, 40, 48 and 49 of the list of faults: unusual values, large amounts, and runs without changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REASONS = (
 
 
 def test_row_39_texts_that_mean_harm(trial: Trial) -> None:
-    """Every text of AWS is stored as it is, and no spreadsheet is made to run it."""
+    """Every text of AWS is stored unchanged, and a CSV export escapes texts that a spreadsheet would run."""
     for number, reason in enumerate(REASONS, start=6):
         record = VersionRecord(
             version=number,
@@ -46,7 +46,7 @@ def test_row_39_texts_that_mean_harm(trial: Trial) -> None:
 
 
 def test_row_39_status_and_member_of_next_year(trial: Trial) -> None:
-    """What AWS adds later is kept, told once, and no reason to stop."""
+    """An unknown status or member is stored and reported as drift, and the sync exits with 0."""
     trial.spoil(
         FaultRule(kind="unknown_status", operation=LIST, image="beta"),
         FaultRule(kind="unknown_member", operation=LIST, image="Alpha"),
@@ -66,7 +66,7 @@ def test_row_39_status_and_member_of_next_year(trial: Trial) -> None:
 
 
 def test_row_40_names_arns_and_partitions(served: ServeWorld) -> None:
-    """Names keep their case beside ARNs in lower case or None; partitions stay apart and as AWS has them."""
+    """Names keep their case if ARNs are in lower case or None, and ARNs keep the partition of their region."""
     regions = ("us-gov-west-1", "cn-north-1")
     trial = Trial(served(generate(4, regions=regions, images=3, versions_per_image=4)))
     for region in regions:
@@ -87,7 +87,7 @@ def test_row_40_names_arns_and_partitions(served: ServeWorld) -> None:
 
 
 def peak_mebibytes(trial: Trial, **variables: str) -> float:
-    """The most memory that one sync in a process of its own held; it must come to 0."""
+    """The peak memory of a sync in a process of its own, which must exit with 0."""
     process = trial.site.interpret("sync", **variables)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -97,7 +97,7 @@ def peak_mebibytes(trial: Trial, **variables: str) -> float:
 
 
 def test_row_48_many_images_and_versions(served: ServeWorld) -> None:
-    """Ten times as many images need hardly more memory, and never more calls a second than configured."""
+    """A sync of ten times as many images needs less than 80 MiB more, and keeps near the configured rate."""
     few = Trial(served(generate(8, images=100, versions_per_image=10)))
     of_few = peak_mebibytes(few)
     few.config.warehouse.unlink()
@@ -111,13 +111,13 @@ def test_row_48_many_images_and_versions(served: ServeWorld) -> None:
         for record in many.site.simulator.counters.log
         if record.operation.startswith("List")
     )
-    # A call that the pacer let go at the end of a second may be answered in the next.
+    # A call that the pacer releases at the end of a second may be answered in the next.
     assert sum(asked.values()) == 1010
     assert max(asked.values()) <= 600
 
 
 def test_row_49_nothing_new(begun: Trial) -> None:
-    """A second run without a change writes no row, and exports the very same file."""
+    """A second run without changes writes no row, and the export before and after it is the same file."""
     digests = []
     for number in range(2):
         name = f"events-{number}.parquet"

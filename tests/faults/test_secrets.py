@@ -1,4 +1,4 @@
-"""Nothing that we say may hold a credential, a signature or a pagination token, whatever goes wrong."""
+"""No output holds a credential, a signature or a pagination token, whatever fails."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tests.faults.trial import LARGE, Trial
 
 SECRET = "PLANTEDsecretKEYwJalrXUtnFEMIK7MDENGbPxRfiCY"
 SESSION = "PLANTEDsessionTOKENFwoGZXIvYXdzEBYaDGVhc3RlcmVn"
-# What every token of the simulator begins with.
+# The prefix of every token of the simulator.
 TOKEN = "c2ltdWxhdGVkLXRrbg"
 QUIET = {"IMAGE_HISTORY_RETRY__MAX_WAIT": "1ms", "IMAGE_HISTORY_TIMEOUT__READ": "300ms"}
 SLOW = {"stall", "stall_in_body", "drip"}
 
 
 def planted(site: Site) -> dict[str, str]:
-    """The environment of a command that has secrets to tell."""
+    """Variables that give a command the planted secrets."""
     return {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": SESSION, **QUIET}
 
 
 def assert_nothing_told(site: Site, *texts: str) -> None:
-    """None of the texts holds a secret, a part of one, a signature or a token."""
+    """Check that no text holds a secret, a part of a secret, a signature or a token."""
     key = site.environment["AWS_ACCESS_KEY_ID"]
     for text in texts:
         for secret in (key, SECRET, SECRET[:16], SESSION, SESSION[:16], TOKEN):
@@ -39,14 +39,14 @@ def assert_nothing_told(site: Site, *texts: str) -> None:
 
 
 def written(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every file below a folder with its content."""
+    """Every file below a folder, with its content."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield path, path.read_bytes()
 
 
 def assert_only_landing_holds_tokens(site: Site) -> None:
-    """Credentials are in no file; tokens are in the landing only, which nobody else can read."""
+    """Check that no file holds credentials, and that only private files of the landing hold tokens."""
     for path, content in written(site.folder):
         for secret in (SECRET, SESSION, site.environment["AWS_ACCESS_KEY_ID"]):
             assert secret.encode() not in content, path
@@ -57,7 +57,7 @@ def assert_only_landing_holds_tokens(site: Site) -> None:
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_no_secret_is_told_under_any_fault(trial: Trial, log_format: str) -> None:
-    """Syncs under -vv with every kind of fault, and reports of them, hold no credential and no token."""
+    """The logs and reports of syncs with -vv under every quick kind of fault hold no credential and no token."""
     site = trial.site
     told = ""
     for kinds in _groups([kind for kind in KINDS if kind not in SLOW], 2 if log_format == "text" else 1):
@@ -94,7 +94,7 @@ def _groups(kinds: list[str], count: int) -> list[list[str]]:
     ],
 )
 def test_no_secret_and_no_traceback_is_told_by_errors(trial: Trial, verb: tuple[str, ...], kind: str) -> None:
-    """A verb that fails for good says one sentence, without a traceback, a key or a token."""
+    """A verb that fails prints no traceback, no key and no token."""
     site = trial.site
     site.simulator.faults = (FaultRule(kind=kind, operation="ListImageVersions", start=2),)
     outcome = site.run(*verb, **planted(site), IMAGE_HISTORY_RETRY__ATTEMPTS="2")
@@ -105,7 +105,7 @@ def test_no_secret_and_no_traceback_is_told_by_errors(trial: Trial, verb: tuple[
 
 
 def test_unfinished_run_keeps_its_tokens_to_itself(trial: Trial) -> None:
-    """The landing of a run that is not done holds tokens, as it must: in files that only their owner reads."""
+    """The landing of an unfinished run holds tokens, in files that only their owner can read."""
     trial.set(page_size=50)
     trial.spoil(FaultRule(kind="throttling", operation="ListImageVersions", image=LARGE, start=3))
     assert trial.sync().code == 6
@@ -116,7 +116,7 @@ def test_unfinished_run_keeps_its_tokens_to_itself(trial: Trial) -> None:
 
 
 def test_token_that_aws_quotes_is_told_by_nobody(trial: Trial) -> None:
-    """AWS's refusal of a token quotes its beginning: logs, reports and the warehouse don't."""
+    """If AWS's error quotes the beginning of a token, logs, reports and the warehouse do not."""
     site = trial.site
     variables = {
         **planted(site),
@@ -127,7 +127,7 @@ def test_token_that_aws_quotes_is_told_by_nobody(trial: Trial) -> None:
     site.simulator.faults = (FaultRule(kind="throttling", image=LARGE, start=3),)
     assert site.run("sync", **variables, IMAGE_HISTORY_RETRY__ATTEMPTS="1").returncode == 6
     site.simulator.faults = ()
-    # No token of any age is taken any more.
+    # From now on, AWS refuses every token.
     site.simulator.behaviour = Behaviour(token_lifetime_seconds=0)
     outcome = site.run("sync", "-vv", "--json", **variables)
     assert outcome.returncode == 4
@@ -138,7 +138,7 @@ def test_token_that_aws_quotes_is_told_by_nobody(trial: Trial) -> None:
 
 
 def test_answer_that_repeats_the_request_tells_nothing(trial: Trial) -> None:
-    """A proxy that throws our own headers and body back at us doesn't get them into messages, logs or reports."""
+    """If a proxy's response repeats the request's headers and body, messages, logs and reports do not hold them."""
 
     def echo(request: Request) -> Reply:
         told = json.dumps({**request.headers, "body": request.body.decode()}).encode()

@@ -1,4 +1,4 @@
-"""All faults at once, in small: `make soak` does the same with 10,000 pages."""
+"""A small fault storm, with all kinds of faults at once: `make soak` runs one with 10,000 pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.faults.storming import Storm, weather
 
 
 def test_storm_ends_with_the_truth_and_exact_figures(served: ServeWorld, seed: int) -> None:
-    """Under faults of all quick kinds no row is lost or doubled, and `runs` counts every failed request."""
+    """Under all quick kinds of faults no row is lost or doubled, and `runs` counts every retry and throttle."""
     wanted = Storm(
         pages=200, seed=seed, images=8, versions=60, rate=0.15, freed=("drip", "stall", "stall_in_body")
     )

@@ -1,4 +1,4 @@
-"""A site under faults: what one sync of it comes to, and what must hold once the faults are over.
+"""A site under faults: the result of a sync, and the checks after the faults.
 
 Must not know which faults there are.
 """
@@ -30,7 +30,7 @@ QUICK = Timeout(connect=timedelta(seconds=2), read=timedelta(seconds=1))
 
 
 def world(large: int = 250) -> World:
-    """Three images of five versions and one of many, made ten minutes apart, long ago; time stands still."""
+    """A world of three images of five versions and one of many, ten minutes apart, with a frozen clock."""
     made = World(clock=VirtualClock(frozen_at=NOON_MS))
     for name, count in (*((name, 5) for name in SMALL), (LARGE, large)):
         made.create_image(name)
@@ -43,7 +43,7 @@ def world(large: int = 250) -> World:
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """What a sync came to: its exit code, and its report or its one sentence."""
+    """The result of a sync: its exit code, and its report or its error message."""
 
     code: int
     report: RunReport | None = None
@@ -51,14 +51,14 @@ class Came:
 
     @property
     def failures(self) -> dict[str | None, str]:
-        """The images that were not read whole, each with its code."""
+        """The error code of each image that was not read completely."""
         assert self.report is not None, self.message
         return {failure.image_name: failure.error_code for failure in self.report.failures}
 
 
 @dataclass(slots=True)
 class Trial:
-    """One site with a sync at a time, and what was known before its faults."""
+    """A site whose syncs make one call at a time, and the watermarks from before its faults."""
 
     site: Site
     watermarks: dict[Row, Row] = field(default_factory=dict)
@@ -79,12 +79,12 @@ class Trial:
         self.site.config = msgspec.structs.replace(self.site.config, **changes)
 
     def spoil(self, *rules: FaultRule) -> None:
-        """Put these faults in force, and remember how far every image was read before them."""
+        """Activate these faults, and keep the watermarks from before them."""
         self.site.simulator.faults = rules
         self.watermarks = self.marks()
 
     def spoil_in_turn(self, kinds: Sequence[str], image: str = LARGE, seconds: float | None = None) -> None:
-        """One fault of each kind, on one request of the image's list after the other."""
+        """Activate one fault of each kind, each on another request for the image's list."""
         self.spoil(
             *(
                 FaultRule(kind=kind, operation="ListImageVersions", image=image, nth=number, seconds=seconds)
@@ -93,7 +93,7 @@ class Trial:
         )
 
     def sync(self, **options: object) -> Came:
-        """One sync in this process, whose waits between attempts take no time and are written down."""
+        """Run a sync in this process; its waits between attempts take no time and are recorded."""
         self.site.simulator.counters.reset()
         self.waits = Waits()
         try:
@@ -107,7 +107,7 @@ class Trial:
         return Came(exit_code(report), report)
 
     def marks(self) -> dict[Row, Row]:
-        """How far every image has been read, as the warehouse has it."""
+        """The watermark and the number of live versions of each image in the warehouse."""
         if not self.config.warehouse.exists():
             return {}
         rows = self.site.ask(
@@ -116,24 +116,24 @@ class Trial:
         return {row[:1]: row[1:] for row in rows}
 
     def figures(self) -> Row:
-        """Retries, throttles and outcome of the run that was loaded last."""
+        """The retries, throttles and outcome of the last loaded run."""
         return self.site.ask(
             "SELECT retries, throttles, outcome FROM runs ORDER BY finished_at DESC LIMIT 1"
         )[0]
 
     def injected(self) -> dict[str, int]:
-        """The faults that were made during the last sync."""
+        """The number of injected faults of each kind in the last sync."""
         return self.site.simulator.counters.totals().injected
 
     def assert_unmoved(self, image: str) -> None:
-        """The image's watermark and live rows are what they were when the faults began."""
+        """Check that the image's watermark and number of live versions are the same as before the faults."""
         assert self.marks().get((image,)) == self.watermarks.get((image,))
 
     def assert_converges(self) -> None:
-        """One clean sync later: no row lost, doubled or falsely deleted, and no watermark went back."""
+        """Sync without faults; then no row is lost, doubled or falsely deleted, and no watermark has moved back."""
         self.site.simulator.faults = ()
         came = self.sync(full=True)
-        # A run that was begun under faults ends as they left it.
+        # A resumed run keeps the failures of its faults, so a further sync is needed.
         while came.report is not None and came.report.resumed:
             came = self.sync(full=True)
         assert came.code == 0, (came.message, came.report)
@@ -144,7 +144,7 @@ class Trial:
         self.assert_nothing_falsely_deleted()
 
     def assert_nothing_falsely_deleted(self) -> None:
-        """Whatever ever was called deleted is not there, or was found to have reappeared."""
+        """Check that each version with a `deleted` event does not exist in AWS, or also has a `recreated` event."""
         there = {(row.image_name, row.version) for row in self.site.world.truth()}
         gone = self.site.ask(
             "SELECT image_name, version FROM image_version_events WHERE etl_change = 'deleted' "

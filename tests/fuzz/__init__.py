@@ -1,1 +1,1 @@
-"""Everything that parses, fed with anything."""
+"""Fuzz tests of every parser."""

@@ -1,4 +1,4 @@
-"""The coverage-guided fuzzer, `python -m tests.fuzz --seconds 60`: one process a target, so that coverage is its own.
+"""The coverage-guided fuzzer, `python -m tests.fuzz --seconds 60`: one process a target, with its own coverage.
 
 Needs atheris (requirements/fuzz.txt). Must not know what a target parses.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def fuzz(name: str, seconds: int, corpus: Path) -> None:
-    """Feed one target for so long; leaves the process with a code other than 0 when it breaks."""
+    """Fuzz one target for some seconds; the process exits with a code other than 0 if the target breaks."""
     import atheris
 
     with atheris.instrument_imports(include=["image_history"]):
@@ -26,7 +26,7 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
 
 
 def main() -> int:
-    """Fuzz all targets, or one; 1 if any breaks, with the input that did it."""
+    """Fuzz all targets, or one; return 1 if any breaks, and print the output of its process."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=int, default=20, help="for each target")
     parser.add_argument("--target")

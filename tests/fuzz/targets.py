@@ -1,6 +1,6 @@
-"""What parses, as functions of bytes: each ends well, or raises what it is documented to raise; else it is broken.
+"""The parsers as functions of bytes: a target fails if its parser raises anything but its documented error.
 
-Used by Hypothesis in the tests and by the coverage-guided fuzzer. Must not know where the bytes come from.
+The Hypothesis tests and the coverage-guided fuzzer use them. Must not know where the bytes come from.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
 
 
 def folder() -> Path:
-    """Where targets that read files put them; it goes when the process ends."""
+    """A folder for the files of the targets; it is deleted when the process ends."""
     return Path(_temporary().name)
 
 
 def bodies(content: bytes) -> None:
-    """A response body is an answer or MalformedResponseError, for every operation."""
+    """A response body gives a response or MalformedResponseError, for every operation."""
     for operation in BODIES:
         with suppress(MalformedResponseError):
             decoded, _ = decode_body(operation, content)
@@ -50,7 +50,7 @@ def bodies(content: bytes) -> None:
 
 
 def error_body(content: bytes) -> None:
-    """Whatever an error's body is, botocore gets JSON of texts, or nothing."""
+    """For any error body, botocore gets JSON with only texts, or nothing."""
     readable = readable_error(content)
     if readable.strip():
         members = msgspec.json.decode(readable, type=dict[str, str])
@@ -58,13 +58,13 @@ def error_body(content: bytes) -> None:
 
 
 def segment(content: bytes) -> None:
-    """A segment with a right checksum is a header or LandingError."""
+    """A segment gives a header or LandingError."""
     with suppress(LandingError):
         noted(content, SegmentHeader, Path("segment.parquet"))
 
 
 def segment_header(content: bytes) -> None:
-    """Anything as the metadata of a true Parquet file is a header or LandingError."""
+    """The metadata of a valid Parquet file gives a header or LandingError."""
     with suppress(LandingError):
         noted(
             parquet(pa.table({}), msgspec.Raw(content)).to_pybytes(), SegmentHeader, Path("segment.parquet")
@@ -72,7 +72,7 @@ def segment_header(content: bytes) -> None:
 
 
 def run_folder(content: bytes) -> None:
-    """A plan with a right checksum is a run or LandingError, and its segments are named by their checksum."""
+    """A run's plan file gives a run or LandingError."""
     place = folder() / "20260101T000000.000Z-00000000"
     place.mkdir(exist_ok=True)
     (place / "plan.json").write_bytes(content)
@@ -81,7 +81,7 @@ def run_folder(content: bytes) -> None:
 
 
 def sealed_plan(content: bytes) -> None:
-    """Any document under a right seal is a plan or LandingError."""
+    """A document with a valid seal gives a plan or LandingError."""
     path = folder() / "plan.json"
     path.write_bytes(seal(msgspec.Raw(content)))
     with suppress(LandingError):
@@ -89,25 +89,25 @@ def sealed_plan(content: bytes) -> None:
 
 
 def known_streams(content: bytes) -> None:
-    """What the landing remembers of streams is a table, or None."""
+    """The landing's file of known streams gives a table or None."""
     (folder() / "known-streams.parquet").write_bytes(content)
     Landing(folder()).remembered(Mark("an id", "../image-history.duckdb", "2026-01-01T00:00:00Z"))
 
 
 def query_header(content: bytes) -> None:
-    """The header of a saved query is read from any text."""
+    """The header of a saved query can be read from any text."""
     entries = header(content.decode("utf-8", "replace"))
     assert all(key.isalpha() for key in entries)
 
 
 def duration(content: bytes) -> None:
-    """A duration is one, or ConfigError."""
+    """A text gives a duration or ConfigError."""
     with suppress(ConfigError):
         assert parse_duration(content.decode("utf-8", "replace")).total_seconds() >= 0
 
 
 def config(content: bytes) -> None:
-    """A configuration is one, or ConfigError."""
+    """A configuration file gives a configuration or ConfigError."""
     path = folder() / "config.yaml"
     path.write_bytes(content)
     with suppress(ConfigError):
@@ -115,7 +115,7 @@ def config(content: bytes) -> None:
 
 
 def world_json(content: bytes) -> None:
-    """A world in JSON is one, or ConfigError."""
+    """A JSON world file gives a world or ConfigError."""
     path = folder() / "world.json"
     path.write_bytes(content)
     with suppress(ConfigError):
@@ -123,7 +123,7 @@ def world_json(content: bytes) -> None:
 
 
 def world_csv(content: bytes) -> None:
-    """A world in CSV is one, or ConfigError."""
+    """A CSV world file gives a world or ConfigError."""
     path = folder() / "world.csv"
     path.write_bytes(content)
     with suppress(ConfigError):
@@ -131,13 +131,13 @@ def world_csv(content: bytes) -> None:
 
 
 def script(content: bytes) -> None:
-    """A script is one, or ConfigError."""
+    """A script file gives a script or ConfigError."""
     with suppress(ConfigError):
         Script.parse(content)
 
 
 def resume_token(content: bytes) -> None:
-    """A token of list is one, or ConfigError; what is encoded is read again."""
+    """A text gives a token of `list` or ConfigError; a token that is encoded and decoded is the same."""
     with suppress(ConfigError):
         token = ResumeToken.decode(content.decode("utf-8", "replace"))
         assert token.skip >= 0
@@ -177,7 +177,7 @@ _VERSION = (
     b'"CreationTime": 1.79e9, "LastModifiedTime": 1790000000.123, "FailureReason": null, "New": [1]}'
 )
 _IMAGES = parquet(empty_images()).to_pybytes()
-# Valid input, from which mutations come further than from random bytes.
+# Valid inputs: mutations of them reach more code than random bytes.
 SEEDS: Mapping[str, tuple[bytes, ...]] = {
     "bodies": (b'{"ImageVersions": [' + _VERSION + b'], "NextToken": "t"}', _VERSION, b'{"Images": []}'),
     "error_body": (b'{"__type": "ThrottlingException", "message": "Rate exceeded"}', b"<html>504</html>"),

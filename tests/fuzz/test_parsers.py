@@ -1,4 +1,4 @@
-"""No bytes make a parser fail with anything but its own error: random ones, and mutations of valid ones."""
+"""Random bytes and mutations of valid inputs make a parser fail only with its own error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.targets import SEEDS, TARGETS
 
-# Cuts, long numbers, deep nesting, and what JSON, CSV and YAML take for special.
+# Empty pieces, long numbers, deep nesting, and special characters of JSON, CSV and YAML.
 PIECES = st.sampled_from(
     [
         *(
@@ -35,7 +35,7 @@ PIECES = st.sampled_from(
 
 @st.composite
 def mutated(draw: st.DrawFn, content: bytes) -> bytes:
-    """Valid content with a few of its parts replaced, repeated or lost."""
+    """Valid content with a few of its parts replaced or removed, or pieces inserted."""
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(content)))
         end = draw(st.integers(start, min(len(content), start + 40)))
@@ -46,7 +46,7 @@ def mutated(draw: st.DrawFn, content: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_parser_takes_any_bytes(name: str) -> None:
-    """Random bytes are taken, or refused with the parser's own error."""
+    """A parser accepts random bytes, or refuses them with its own error."""
 
     @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
     @given(st.binary() | st.lists(PIECES).map(b"".join))
@@ -58,7 +58,7 @@ def test_parser_takes_any_bytes(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_parser_takes_valid_input_and_its_mutations(name: str) -> None:
-    """Valid input is taken; with parts of it changed, it is taken or refused with the parser's own error."""
+    """A parser accepts valid input and its mutations, or refuses them with its own error."""
     for seed in SEEDS[name]:
         TARGETS[name](seed)
 
@@ -75,7 +75,7 @@ def test_parser_takes_valid_input_and_its_mutations(name: str) -> None:
     "piece", [b"[", b'{"a":', b"- ", b"9", b"{"], ids=["list", "object", "yaml", "digits", "flow"]
 )
 def test_parser_takes_what_is_deep_or_long(name: str, piece: bytes) -> None:
-    """Nesting that exhausts a stack, and numbers that nothing can hold, are refused like any other mistake."""
+    """A parser refuses nesting that exhausts a stack, and numbers that are too large, with its own error."""
     for before in (
         b"",
         b'{"x": ',

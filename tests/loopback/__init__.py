@@ -1,1 +1,1 @@
-"""A small AWS on loopback, and what is held against unmodified boto3 with it."""
+"""A small AWS on loopback, and comparisons with unmodified boto3 on it."""

@@ -1,6 +1,6 @@
-"""A certificate authority of the tests' own, and certificates for whatever host is asked for.
+"""A certificate authority for the tests, which makes a certificate for any host.
 
-Must not know what is served.
+Must not know what the servers serve.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Authority:
         self.bundle.write_bytes(made.public_bytes(_PEM))
 
     def context(self, host: str) -> ssl.SSLContext:
-        """What a server shows a client that wants this host, made once."""
+        """The TLS context of a server for this host; it is created once."""
         with self._lock:
             if host not in self._contexts:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -47,7 +47,7 @@ class Authority:
             return self._contexts[host]
 
     def pair(self, host: str) -> Path:
-        """A file with a private key and its certificate for a host."""
+        """Create a file with a private key and its certificate for a host."""
         key = ec.generate_private_key(ec.SECP256R1())
         private = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         public = self._certificate(host, key.public_key(), host).public_bytes(_PEM)

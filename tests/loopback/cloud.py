@@ -1,6 +1,6 @@
 """A small AWS: SageMaker's images, STS, IAM Identity Center, instance and container metadata, S3, on loopback.
 
-Believes no request whose signature it cannot work out itself. Must not know who asks.
+It refuses a request whose signature it cannot compute itself. Must not know which program calls.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IMAGE = "base"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An access key: its secret, its account, the token that must come with it, and the role that it is of."""
+    """An access key: its secret, its account, its session token, and its role."""
 
     secret: str
     account: str
@@ -33,7 +33,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One request as AWS's side of the wire saw it. What nobody signed has no region and no key."""
+    """A request as AWS received it; an unsigned request has no region and no key."""
 
     service: str
     operation: str
@@ -48,19 +48,19 @@ class Seen:
 
     @property
     def place(self) -> tuple[object, ...]:
-        """Everything that two programs with the same configuration must agree on."""
+        """The part of a request that must be the same for two programs with the same configuration."""
         path = "/" if self.service not in _PATHS_MATTER else self.path
         return (self.scheme, self.host, path, self.region, self.key, self.token, self.proxy)
 
 
-# Of a signed service the path is the operation's; of all others, and below an endpoint with a path, it is told.
+# The services whose path is compared; the path of another service, such as S3, depends on the request's content.
 _PATHS_MATTER = {"sagemaker", "sts", "sso", "sso-oidc", "imds", "container"}
 Serve = Callable[["Cloud", Received, Signed | None, Key | None], Answer]
 
 
 @dataclass(slots=True)
 class Cloud:
-    """What it knows, and every request that it saw. `expired` are keys that AWS takes no longer."""
+    """The state of the small AWS, and every request that it received; AWS refuses the keys in `expired`."""
 
     keys: dict[str, Key] = field(default_factory=dict)
     expired: set[str] = field(default_factory=set)
@@ -80,14 +80,14 @@ class Cloud:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def __call__(self, request: Received, way: Way) -> Answer:
-        """Answer one request."""
+        """Answer a request."""
         from tests.loopback.services import serve
 
         with self.lock:
             return serve(self, request, way)
 
     def mint(self, name: str, account: str, role: str | None = None) -> tuple[str, Key]:
-        """Temporary credentials: the same for the same asker, so that two programs can be compared."""
+        """Create temporary credentials, the same for the same name, so that two programs can be compared."""
         self.minted += 1
         safe = "".join(letter for letter in name.upper() if letter.isalnum())
         key = f"ASIA{safe}" if self.ends_after is None else f"ASIA{safe}{self.minted}"
@@ -95,34 +95,34 @@ class Cloud:
         return key, self.keys[key]
 
     def places(self, service: str, *, but: str | None = None) -> set[tuple[object, ...]]:
-        """Where and how a service was asked, with other keys than `but`."""
+        """The distinct requests to a service, by `place`, except those with the key `but`."""
         return {
             each.place for each in self.seen if each.service == service and (but is None or each.key != but)
         }
 
     def operations(self, service: str) -> list[str]:
-        """What was asked of a service, in order."""
+        """The requested operations of a service, in order."""
         return [each.operation for each in self.seen if each.service == service]
 
 
 def parameters(request: Received) -> Mapping[str, str]:
-    """The form of a request of the query protocol."""
+    """The form parameters of a request of the query protocol."""
     return {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
 
 
 def refusal(code: str, message: str, status: int = 400) -> Answer:
-    """An error in JSON."""
+    """An error response in JSON."""
     return Answer(status, json.dumps({"__type": code, "message": message}).encode(), JSON)
 
 
 def xml_refusal(code: str, message: str, status: int = 403) -> Answer:
-    """An error of STS, or of S3, whose elements differ a little."""
+    """An error response in XML, as STS sends; S3's elements differ a little."""
     inner = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     return Answer(status, f"<ErrorResponse>{inner}<RequestId>r</RequestId></ErrorResponse>".encode(), XML)
 
 
 def dated(answer: Answer) -> Answer:
-    """With the headers that every answer of AWS has."""
+    """A response with the headers of every AWS response added."""
     now = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
     common = {"Date": now, "x-amzn-RequestId": "11111111-2222-3333-4444-555555555555"}
     return Answer(answer.status, answer.body, {**common, **answer.headers})

@@ -1,7 +1,7 @@
-"""Configurations of AWS's SDKs: files, variables, and what the small AWS must have seen of them.
+"""Configurations of AWS's SDKs: their files and variables.
 
-In texts {home}, {ca}, {http}, {https} and the proxies' names stand for what a test sets up. Must not know how a
-configuration is tried.
+In texts, {home}, {ca}, {http}, {https} and the proxies' names are placeholders that a test fills. Must not know how
+a configuration is tested.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SSO_LEGACY = (
 def login(
     name: str, access: str, *, expires: str = "2099-01-01T00:00:00Z", refresh: str = "refresh"
 ) -> Mapping[str, str]:
-    """The file that `aws sso login` leaves."""
+    """The cache file that `aws sso login` writes."""
     told = {
         "startUrl": START,
         "region": "us-east-1",
@@ -68,9 +68,9 @@ def login(
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """One way to be configured. `profile` is named in our configuration and to boto3; `account` is one of ours.
+    """One configuration. `profile` is the profile for image-history and boto3; `account` is an entry of `accounts`.
 
-    `beside` is what the profile of the second account has to say as well; `services` are compared.
+    `beside` are further lines of the second account's profile; `trusting` sets AWS_CA_BUNDLE.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -86,12 +86,12 @@ class Configuration:
 
     @property
     def everything(self) -> Mapping[str, str]:
-        """All variables."""
+        """All environment variables."""
         return {**({"AWS_CA_BUNDLE": "{ca}"} if self.trusting else {}), **self.environment}
 
     @property
     def written(self) -> Mapping[str, str]:
-        """All files, with the second account's profile in them."""
+        """All files, including the second account's profile."""
         keys = f"aws_access_key_id = {SECOND_KEY}\naws_secret_access_key = second secret\n"
         second = f"[profile second]\n{keys}{self.beside}"
         credentials = {".aws/credentials": self.credentials} if self.credentials else {}

@@ -1,4 +1,4 @@
-"""What all tests with the small AWS share. Must not know what any of them tries."""
+"""The fixtures of the tests with the small AWS. Must not know what a test checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["made_once", "shared_models"]
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The servers, once for all tests."""
+    """The servers, started once for all tests."""
     with staged(tmp_path_factory.mktemp("stage")) as made:
         yield made
 
@@ -24,5 +24,5 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def bench(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Bench:
-    """Where a test tries a configuration."""
+    """A bench, on which a test runs programs with a configuration."""
     return Bench(Machine(stage, monkeypatch), tmp_path, capfd)

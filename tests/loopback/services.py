@@ -1,6 +1,6 @@
-"""What each service of the small AWS answers.
+"""The responses of each service of the small AWS.
 
-Must not know how a request came over the wire.
+Must not know how a request was received.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _JSON_SERVICES = {"sagemaker", "organizations"}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request with who signed it."""
+    """A request, with its signature and its key."""
 
     request: Received
     signed: Signed | None
@@ -50,7 +50,7 @@ class Asked:
 
 
 def serve(cloud: Cloud, request: Received, way: Way) -> Answer:
-    """Record the request, and answer it."""
+    """Record a request, and answer it."""
     signed = Signed.of(request)
     key = cloud.keys.get(signed.key) if signed is not None else None
     service = signed.service if signed is not None else _unsigned_service(request)
@@ -76,7 +76,7 @@ def serve(cloud: Cloud, request: Received, way: Way) -> Answer:
 
 
 def operation_of(service: str, request: Received) -> str:
-    """The operation's name, or the method and path where there is none."""
+    """The operation's name, or the method and path if it has no name."""
     target = request.headers.get("x-amz-target", "")
     if target:
         return target.rpartition(".")[2]
@@ -100,7 +100,7 @@ def _unsigned_service(request: Received) -> str:
 
 
 def _refused(cloud: Cloud, signed: Signed, key: Key | None, *, valid: bool) -> Answer | None:
-    """What AWS says to credentials that it does not take."""
+    """AWS's error for credentials that it refuses; None if it accepts them."""
     said = refusal if signed.service in _JSON_SERVICES else xml_refusal
     if key is None or (key.account, signed.region) in cloud.disabled_regions:
         code = "UnrecognizedClientException" if said is refusal else "InvalidClientTokenId"

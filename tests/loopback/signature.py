@@ -1,6 +1,6 @@
-"""Signature Version 4 worked out from what came over the wire, as AWS's reference describes it.
+"""Computes Signature Version 4 of a received request, as AWS's reference describes it.
 
-Shares no code with botocore, so that a wrong signature of either is seen. Must not know whose keys they are.
+It shares no code with botocore, so that it finds a wrong signature of botocore. Must not know whose keys they are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AUTHORIZATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as it came: the path without its query, header names in lower case."""
+    """A received request: the path is without its query, the header names are in lower case."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Who signed, for which region and service, over which headers; `signature` is what they claim."""
+    """The content of a signature: its key, day, region, service and signed headers, and the claimed signature."""
 
     key: str
     day: str
@@ -43,7 +43,7 @@ class Signed:
 
     @classmethod
     def of(cls, request: Received) -> Signed | None:
-        """What the Authorization header says; None where it says no signature of version 4."""
+        """Parse the Authorization header; None if it holds no signature of version 4."""
         found = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
         if found is None:
             return None
@@ -51,7 +51,7 @@ class Signed:
         return cls(found["key"], found["day"], found["region"], found["service"], names, found["signature"])
 
     def holds(self, request: Received, secret: str) -> bool:
-        """Whether the holder of this secret made the signature over this very request."""
+        """Whether the signature was made with this secret for exactly this request."""
         scope = f"{self.day}/{self.region}/{self.service}/aws4_request"
         canonical = hashlib.sha256(self._canonical(request).encode()).hexdigest()
         moment = request.headers.get("x-amz-date", "")
@@ -67,7 +67,7 @@ class Signed:
         return "\n".join(
             [
                 request.method,
-                # S3 alone takes the path as it stands on the wire; all others encode it once more.
+                # Only S3 signs the path as it is sent; all other services encode the path a second time.
                 request.path if self.service == "s3" else quote(request.path, safe="/~"),
                 _sorted_query(request.query),
                 "".join(headers),

@@ -1,6 +1,6 @@
-"""One machine for the tests: a home folder, an environment, a small AWS that every host name leads to, proxies.
+"""A machine for the tests: a home folder, an environment, proxies, and a small AWS for every host name.
 
-Must not know which configuration is tried, or what is expected of it.
+Must not know which configuration is tested, or what is expected of it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OURS = (
 
 
 def cloud() -> Cloud:
-    """The small AWS as it is before anybody asks it."""
+    """The small AWS before its first request."""
     return Cloud(
         keys={
             "AKIASTATIC": Key("static+secret/", ACCOUNT),
@@ -68,7 +68,7 @@ class Stage:
         return self.cloud(request, way)
 
     def words(self, home: Path) -> Mapping[str, str]:
-        """What stands for what in a configuration."""
+        """The values of the placeholders in a configuration."""
         proxies = {name: str(port) for name, port in self.ports.items()}
         return {
             "http": f"http://127.0.0.1:{self.wire.http}",
@@ -81,7 +81,7 @@ class Stage:
         }
 
     def resolve(self, host: str, port: Any, *_: object, **__: object) -> list[Any]:
-        """Every name and address leads here, by its port."""
+        """Resolve every host to the local servers, by its port; a misspelled region (`esat`) is unknown."""
         if "esat" in host:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         local = host in {"127.0.0.1", "localhost"}
@@ -91,7 +91,7 @@ class Stage:
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Stage]:
-    """Serve until the block ends."""
+    """Start the servers, and stop them when the block ends."""
     stage = Stage(folder, Authority(folder / "authority"))
     with ExitStack() as stack:
         stage.wire = stack.enter_context(serving(stage, stage.authority))
@@ -110,7 +110,7 @@ def staged(folder: Path) -> Iterator[Stage]:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A home folder and an environment that are as a configuration says."""
+    """Gives the test process the home folder and the environment of a configuration."""
 
     stage: Stage
     patch: pytest.MonkeyPatch
@@ -118,7 +118,7 @@ class Machine:
     def become(
         self, home: Path, environment: Mapping[str, str], files: Mapping[str, str]
     ) -> Mapping[str, str]:
-        """Set both up anew; the words that stood for something, with their meaning."""
+        """Set up the environment and the home folder; return the values of the placeholders."""
         words = self.stage.words(home)
         for name in list(os.environ):
             if name.upper().startswith(OURS):
@@ -129,7 +129,7 @@ class Machine:
             file = home / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(filled(text, words))
-        # botocore took the folder below HOME for its cache when it was imported, so HOME stays and leads there.
+        # botocore fixes its cache's folder below HOME when it is imported, so HOME stays and .aws is a link.
         (home / ".aws").mkdir(exist_ok=True)
         led = Path.home() / ".aws"
         led.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Tries configurations, each in a home folder of its own."""
+    """Runs commands with configurations, each in a home folder of its own."""
 
     machine: Machine
     folder: Path
@@ -148,11 +148,11 @@ class Bench:
 
     @property
     def cloud(self) -> Cloud:
-        """The AWS that is asked now."""
+        """The current small AWS."""
         return self.machine.stage.cloud
 
     def become(self, name: str, environment: Mapping[str, str], files: Mapping[str, str]) -> Path:
-        """A machine configured like this, and an AWS that has seen nothing; its home."""
+        """Set up a configuration and a new small AWS; return the home folder."""
         self.machine.stage.cloud = cloud()
         home = self.folder / name
         home.mkdir()
@@ -161,7 +161,7 @@ class Bench:
         return home
 
     def filled(self, text: str, home: Path) -> str:
-        """The text with its words replaced."""
+        """The text with its placeholders replaced."""
         return filled(text, self.machine.stage.words(home))
 
     def run(self, *arguments: str) -> Answered:
@@ -172,14 +172,14 @@ class Bench:
         return Answered(code, said.out, said.err)
 
     def succeed(self, *arguments: str) -> Answered:
-        """Run a command whose exit code has to be 0."""
+        """Run a command, and check that its exit code is 0."""
         answered = self.run(*arguments)
         assert answered.code == 0, f"{arguments}: exit {answered.code}\n{answered.out}\n{answered.err}"
         return answered
 
 
 def filled(text: str, words: Mapping[str, str]) -> str:
-    """The text with each {word} replaced."""
+    """The text with each {placeholder} replaced."""
     for name, meaning in words.items():
         text = text.replace(f"{{{name}}}", meaning)
     return text

@@ -1,4 +1,4 @@
-"""Unmodified boto3 and image-history, configured alike, make the same requests: same place, region, key and token."""
+"""With the same configuration, boto3 and image-history call the same places with the same key and token."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.loopback.cloud import IMAGE, Cloud
 from tests.loopback.configurations import CONFIGURATIONS, SECOND_KEY, Configuration
 from tests.loopback.stage import SECOND, Bench
 
-# What both programs ask; where credentials come from is held in the same way.
+# The signed services that both programs call, and the unsigned sources of credentials: both kinds are compared.
 SIGNED = ("sagemaker", "sts", "s3")
 UNSIGNED = ("sso", "sso-oidc", "imds", "container")
-# One for each configuration, and all for one configuration of each kind and all that name S3. `list` reads one
-# account, so another verb shows that the second one works beside it.
+# Each configuration is tested with one group of verbs; one configuration of each kind, and all that name S3, with
+# all verbs. `list` reads one account, so `plan` goes with it to show that the second account works too.
 TURNS = (("sync",), ("check",), ("list", "plan"))
 ALL = ("sync", "check", "list", "plan")
 WHOLE = frozenset(
@@ -33,7 +33,7 @@ VERBS = {
 
 
 def ask_by_boto3(configuration: Configuration, *, publish: bool) -> None:
-    """What a program of three lines does."""
+    """Send the requests of a short boto3 program."""
     session = boto3.Session(profile_name=configuration.profile)
     session.client("sagemaker", region_name=configuration.region).list_images()
     session.client("sts", region_name=configuration.region).get_caller_identity()
@@ -43,7 +43,7 @@ def ask_by_boto3(configuration: Configuration, *, publish: bool) -> None:
 
 
 def written(home: Path, configuration: Configuration, *others: object, publish: bool) -> Sequence[str]:
-    """The options that name our configuration of the same account, and of datasets in S3."""
+    """Write image-history's configuration of the same account, and of a dataset in S3; return its option."""
     access = configuration.account or named(configuration.profile)
     to = {"to": "s3://bucket/images", **named(configuration.profile)}
     settings = {
@@ -58,24 +58,24 @@ def written(home: Path, configuration: Configuration, *others: object, publish: 
 
 
 def named(profile: str | None) -> Mapping[str, str]:
-    """The setting of a profile, if one is named."""
+    """The setting of a profile, if there is one."""
     return {} if profile is None else {"profile": profile}
 
 
 def become(bench: Bench, home: str, configuration: Configuration) -> Path:
-    """A machine with this configuration."""
+    """Set up a machine with this configuration; return its home folder."""
     made = bench.become(home, configuration.everything, configuration.written)
     if configuration.account is None:
-        # S3's region is that of the environment or profile, for a dataset has no setting for it.
+        # A dataset has no setting for the region, so S3's region comes from the environment or the profile.
         bench.machine.patch.setenv("AWS_DEFAULT_REGION", configuration.region)
     return made
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_requests_are_those_of_boto3(bench: Bench, name: str) -> None:
-    """A verb asks the same hosts with the same keys as boto3 does; a sync publishes to S3 as well.
+    """Each verb calls the same hosts with the same keys as boto3, and a sync publishes to S3 as boto3 does.
 
-    A second account, with keys of its own, is read by the same command.
+    The same command also reads a second account with its own keys.
     """
     configuration = CONFIGURATIONS[name]
     become(bench, "boto3", configuration)
@@ -99,7 +99,7 @@ def test_requests_are_those_of_boto3(bench: Bench, name: str) -> None:
 
 
 def assert_same(theirs: Cloud, ours: Cloud) -> None:
-    """Both clouds were asked in the same places, with valid signatures only; the second account's apart."""
+    """Check that all signatures are valid, and that both programs called the same places for the first account."""
     for asked in (theirs, ours):
         assert asked.seen
         assert [each for each in asked.seen if not each.valid] == []
@@ -108,7 +108,7 @@ def assert_same(theirs: Cloud, ours: Cloud) -> None:
 
 
 def test_there_are_sixty_configurations() -> None:
-    """Fewer would be less than what was promised; each is of its own name and kind."""
+    """There are at least sixty configurations, all different, with plain names."""
     assert len(CONFIGURATIONS) >= 60
     assert len({repr(each) for each in CONFIGURATIONS.values()}) == len(CONFIGURATIONS)
     assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in CONFIGURATIONS)

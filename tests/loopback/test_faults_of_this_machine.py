@@ -1,4 +1,4 @@
-"""What this machine lacks is said at once, with the setting's name, and concerns the account that it is of."""
+"""A fault of this machine is reported at once, with the setting's name, and fails only its own account."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ MFA = f"{role('source_profile = base', more=DEVICE)}\n[profile base]\n{STATIC}"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A configuration that cannot work, what must be said of it, and the exit code without another account.
+    """A configuration that cannot work, the words that must be reported, and the exit code without other accounts.
 
-    `common` says that the second account meets the same: a proxy or a bundle of the environment is of all.
+    `common` faults, such as a proxy or a bundle in the environment, affect every account.
     """
 
     configuration: Configuration
@@ -51,7 +51,7 @@ class Fault:
 def keys(
     key: str = "AKIASTATIC", word: str = "static+secret/", token: str | None = None
 ) -> Mapping[str, str]:
-    """The variables of the environment."""
+    """The environment variables of an access key."""
     more = {} if token is None else {"AWS_SESSION_TOKEN": token}
     return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": word, **more}
 
@@ -59,7 +59,7 @@ def keys(
 def work(
     lines: str, *, files: Mapping[str, str] | None = None, region: str = REGION, **changes: str
 ) -> Configuration:
-    """A configuration whose profile `work` is at fault."""
+    """A configuration whose profile `work` has the fault."""
     return Configuration(
         changes, config=f"[profile work]\n{region}{lines}", files=files or {}, profile="work"
     )
@@ -252,7 +252,7 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def bundles(bench: Bench, home: Path) -> None:
-    """Files of authorities that are none."""
+    """Create CA bundles that are not valid."""
     folder = home / "bundles"
     (folder / "folder").mkdir(parents=True)
     (folder / "empty").write_bytes(b"")
@@ -261,7 +261,7 @@ def bundles(bench: Bench, home: Path) -> None:
 
 
 def configured(home: Path, configuration: Configuration, *others: object) -> tuple[str, str]:
-    """The option that names our configuration file."""
+    """Write image-history's configuration file; return its option."""
     account = {"profile": configuration.profile} if configuration.profile else {}
     regions = {"regions": [configuration.region]} if configuration.region else {}
     settings = {"accounts": [{**account, **regions}, *others], "retry": {"attempts": 5, "max_wait": "10ms"}}
@@ -271,7 +271,7 @@ def configured(home: Path, configuration: Configuration, *others: object) -> tup
 
 
 def settle(bench: Bench, name: str) -> Path:
-    """A machine with a fault."""
+    """Set up a machine with a fault; return its home folder."""
     fault = FAULTS[name]
     home = bench.become(name, fault.configuration.everything, fault.configuration.written)
     bundles(bench, home)
@@ -280,7 +280,7 @@ def settle(bench: Bench, name: str) -> Path:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_told_at_once_with_its_setting(bench: Bench, name: str) -> None:
-    """One sentence, exit 2 or 3, and no second attempt."""
+    """A fault is reported with its setting and the expected exit code, without a retry or a traceback."""
     fault, home = FAULTS[name], settle(bench, name)
     answered = bench.run(*configured(home, fault.configuration), "sync" if fault.common else "plan")
     assert answered.code == fault.code, answered.err
@@ -294,10 +294,10 @@ def test_fault_is_told_at_once_with_its_setting(bench: Bench, name: str) -> None
         assert "the default credentials" not in answered.err
 
 
-# Botocore asks a container's credentials again and again, for three seconds.
+# Botocore retries the request for a container's credentials for three seconds.
 @pytest.mark.parametrize("name", [name for name in FAULTS if not name.startswith("container-")])
 def test_check_tells_the_fault_as_well(bench: Bench, name: str) -> None:
-    """The same sentence and exit code, with what to do."""
+    """`check` reports the fault with the same words and exit code."""
     fault, home = FAULTS[name], settle(bench, name)
     answered = bench.run(*configured(home, fault.configuration), "check", "--json")
     assert answered.code == fault.code, answered.out + answered.err
@@ -308,7 +308,7 @@ def test_check_tells_the_fault_as_well(bench: Bench, name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if not fault.common])
 def test_fault_of_one_account_leaves_the_others_alone(bench: Bench, name: str) -> None:
-    """The account beside it is read, and the exit code is 4."""
+    """If one account has a fault, the sync reads the other account and exits with 4."""
     fault, home = FAULTS[name], settle(bench, name)
     second = {"profile": "second", "regions": ["eu-west-1"]}
     answered = bench.run(*configured(home, fault.configuration, second), "sync")
@@ -319,6 +319,6 @@ def test_fault_of_one_account_leaves_the_others_alone(bench: Bench, name: str) -
 
 
 def test_tables_hold_what_they_say() -> None:
-    """Each fault is told with some words of its own; web identity's file is there where it is not at fault."""
+    """Each fault of the table names expected words, and the web identity token is not empty."""
     assert all(fault.said for fault in FAULTS.values())
     assert TOKEN

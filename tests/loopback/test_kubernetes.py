@@ -1,4 +1,4 @@
-"""The recipe for Kubernetes, as EKS starts it: a service account's token is all that it has."""
+"""The recipe for Kubernetes, run as in EKS, with only a service account's token for credentials."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def of_kind(kind: str, name: str = "image-history") -> dict[Any, Any]:
 
 
 def told(text: str, home: Path) -> str:
-    """What stands in the recipe, with the container's folders as they are here."""
+    """A text of the recipe, with the container's folders replaced by the home folder."""
     return text.replace("/config/", f"{home}/").replace("/data/", f"{home}/")
 
 
 def arguments(job: str, home: Path) -> list[str]:
-    """What a job's container is started with."""
+    """The arguments of a job's container."""
     (container,) = of_kind("CronJob", job)["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     return [told(each, home) for each in container["args"]]
 
 
 def test_recipe_runs_with_a_web_identity_token(bench: Bench) -> None:
-    """STS gives the role's credentials for the token, once; all is read with them, and its age can be checked."""
+    """The sync exchanges the token for a role's credentials once and reads both regions; status exits with 0."""
     role = of_kind("ServiceAccount")["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
-    # What EKS's webhook gives a pod.
+    # The variables that EKS's webhook sets in a pod.
     environment = {
         "AWS_STS_REGIONAL_ENDPOINTS": "regional",
         "AWS_DEFAULT_REGION": "eu-west-1",

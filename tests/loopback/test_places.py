@@ -1,4 +1,4 @@
-"""Where an account as a whole is asked, and what becomes of a region that it has not enabled."""
+"""The region for STS calls, the handling of a region that is not enabled, and shared or renewed credentials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REGIONS = ("af-south-1", "us-east-1", "eu-west-1")
 
 
 def named(bench: Bench, accounts: str) -> None:
-    """Let the environment name the accounts."""
+    """Set the accounts by environment variable."""
     bench.machine.patch.setenv("IMAGE_HISTORY_ACCOUNTS", accounts)
     bench.machine.patch.setenv("IMAGE_HISTORY_RETRY__MAX_WAIT", "1ms")
 
@@ -24,7 +24,7 @@ def named(bench: Bench, accounts: str) -> None:
 @pytest.mark.parametrize("regions", [*permutations(REGIONS)], ids=",".join)
 @pytest.mark.parametrize("kind", ["keys", "role"])
 def test_region_that_is_not_enabled_costs_no_other(bench: Bench, kind: str, regions: tuple[str, ...]) -> None:
-    """Whatever comes first: the others are read, the exit code is 4, and the sentence asks the right question."""
+    """In any order, the other regions are read, the sync exits with 4, and its message names the right region."""
     reader = f"arn:aws:iam::{ROLES}:role/reader"
     config = f"[profile base]\n{STATIC}"
     home = bench.become("home", Configuration(ENVIRONMENT, config=config).everything, {".aws/config": config})
@@ -35,7 +35,7 @@ def test_region_that_is_not_enabled_costs_no_other(bench: Bench, kind: str, regi
     answered = bench.run("sync")
     assert answered.code == 4, answered.err
     assert f"is the region af-south-1 enabled in account {account}?" in answered.out + answered.err
-    # No account can have disabled the others, so nobody asks in vain.
+    # The other regions cannot be disabled, so the one STS call goes to one of them and succeeds.
     asked = [each for each in bench.cloud.seen if each.operation == "GetCallerIdentity"]
     assert [each.region == "af-south-1" for each in asked] == [False]
     with looking(home / "image-history.duckdb") as connection:
@@ -44,7 +44,7 @@ def test_region_that_is_not_enabled_costs_no_other(bench: Bench, kind: str, regi
 
 
 def test_unknown_keys_are_refused_everywhere(bench: Bench) -> None:
-    """Keys that AWS knows nowhere are no question of regions: exit 3."""
+    """If AWS refuses the keys in every region, the sync exits with 3 and does not ask about regions."""
     keys = {**ENVIRONMENT, "AWS_ACCESS_KEY_ID": "AKIANOBODY"}
     bench.become("home", Configuration(keys).everything, {})
     named(bench, "[{regions: [us-east-1, eu-west-1]}]")
@@ -55,7 +55,7 @@ def test_unknown_keys_are_refused_everywhere(bench: Bench) -> None:
 
 
 def test_account_of_a_region_that_it_has_not_enabled_is_asked_elsewhere(bench: Bench) -> None:
-    """With no other region to read, STS is asked where the partition's global services are."""
+    """If the only region is not enabled, STS is called there, and then in the partition's global region."""
     bench.become("home", Configuration(ENVIRONMENT).everything, {})
     bench.cloud.disabled_regions.add((ACCOUNT, "af-south-1"))
     named(bench, "[{regions: [af-south-1]}]")
@@ -67,7 +67,7 @@ def test_account_of_a_region_that_it_has_not_enabled_is_asked_elsewhere(bench: B
 
 
 def test_six_profiles_share_one_refresh(bench: Bench) -> None:
-    """A refresh token works once: the first profile's new access token is that of all."""
+    """Six profiles of one SSO session refresh its access token once, because a refresh token works once."""
     profiles = "".join(f"[profile p{n}]\n{REGION}{SSO.replace(ACCOUNT, f'{n}' * 12)}" for n in range(1, 7))
     files = {
         ".aws/config": f"{profiles}{CORP}",
@@ -83,7 +83,7 @@ def test_six_profiles_share_one_refresh(bench: Bench) -> None:
 
 
 def test_role_that_expires_is_assumed_again(bench: Bench) -> None:
-    """AWS ends the credentials in the middle of a run: the role is assumed anew, and the run is whole."""
+    """If a role's credentials expire during a run, the role is assumed again, and the run completes."""
     config = f"[profile work]\n{REGION}{role('source_profile = base')}[profile base]\n{STATIC}"
     bench.become("home", Configuration().everything, {".aws/config": config})
     named(bench, "[{profile: work, regions: [us-east-1, eu-west-1, us-west-2]}]")

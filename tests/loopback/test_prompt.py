@@ -1,4 +1,4 @@
-"""An MFA code is asked for on a terminal, on a line of its own."""
+"""The prompt for an MFA code on a terminal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MFA = f"[profile {{0}}]\n{REGION}{WANTED}\n"
 
 
 def seated(*arguments: str, typed: str) -> tuple[int, str]:
-    """Exit code and screen of a command on a terminal where somebody types a line after each prompt."""
+    """Run a command on a terminal, and type a line after each prompt; return its exit code and the screen."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "image_history", *arguments]
     environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": os.pathsep.join(sys.path)}
     screen = b""
-    # A session of its own: getpass would find the terminal of whoever runs the tests.
+    # In a new session, because getpass would otherwise open the terminal of the test run.
     with subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
     ) as process:
@@ -48,7 +48,7 @@ def _some(terminal: int) -> bytes:
 
 
 def settle(bench: Bench) -> None:
-    """Two profiles whose roles want a code each."""
+    """Set up two profiles, each with a role that needs a code."""
     configuration = Configuration(
         {**ENVIRONMENT, "AWS_ENDPOINT_URL": "{http}"},
         config=MFA.format("one", ACCOUNT) + MFA.format("two", SECOND),
@@ -59,7 +59,7 @@ def settle(bench: Bench) -> None:
 
 
 def test_code_is_asked_for_on_a_line_of_its_own(bench: Bench) -> None:
-    """One after the other, with no progress on the same line; with the codes all is read."""
+    """Each of two codes is requested on a line of its own, without progress on it, and the sync exits with 0."""
     settle(bench)
     code, screen = seated("sync", typed="123456")
     assert code == 0, screen
@@ -71,7 +71,7 @@ def test_code_is_asked_for_on_a_line_of_its_own(bench: Bench) -> None:
 
 
 def test_end_of_input_is_no_interrupt(bench: Bench) -> None:
-    """Whoever answers with Ctrl-D has no credentials: exit 3, and not 130."""
+    """Ctrl-D at the prompt means no credentials: the sync exits with 3, not with 130."""
     settle(bench)
     code, screen = seated("sync", typed="\x04")
     assert code == 3, screen

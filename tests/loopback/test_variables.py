@@ -1,4 +1,4 @@
-"""Each variable of the environment that the documentation names changes what a command does."""
+"""Each documented environment variable changes the behaviour of a command."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PUBLISHED = {"publish": [{"to": "s3://bucket/images"}]}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A value of the variable, and what is there beside it in both runs."""
+    """A value of the variable, and the other settings, which are the same with and without it."""
 
     value: str
     environment: Mapping[str, str] = field(default_factory=lambda: KEYS)
@@ -85,7 +85,7 @@ CHANGES: Mapping[str, Change] = {
 }
 TELEMETRY = "tests/behaviour/test_telemetry.py"
 TERMINAL = "tests/behaviour/test_query_terminal.py"
-# What has nothing to do with AWS is tried where it belongs.
+# Variables that have nothing to do with AWS have tests in other modules.
 ELSEWHERE = {
     "IMAGE_HISTORY_CONFIG": "tests/unit/test_config.py::test_explicit_file_wins_over_variable_and_default",
     "OTEL_EXPORTER_OTLP_ENDPOINT": f"{TELEMETRY}::test_command_sends_to_the_endpoint_that_the_variables_name",
@@ -103,7 +103,7 @@ ELSEWHERE = {
 
 
 def outcome(bench: Bench, name: str, change: Change, value: str | None) -> tuple[int, set[object]]:
-    """The exit code, and where whom was asked with which keys."""
+    """Run the verb; return its exit code, and the distinct services, hosts and keys of its requests."""
     given = {} if value is None else {name: value}
     configuration = Configuration(
         {**change.environment, **given}, change.config, files=change.files, trusting=change.trusting
@@ -119,23 +119,23 @@ def outcome(bench: Bench, name: str, change: Change, value: str | None) -> tuple
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_variable_changes_what_is_asked(bench: Bench, name: str) -> None:
-    """With it another host, key, region or way is seen, or another exit code."""
+    """With the variable, the requests have another host, key, region or proxy, or the exit code differs."""
     change = CHANGES[name]
     assert outcome(bench, name, change, change.value) != outcome(bench, name, change, None)
 
 
 def documented() -> Sequence[str]:
-    """The variables of the table that says what each does; some are only named to say that they are not read."""
+    """The variables in the table of the documentation, except those that it lists as not read."""
     page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     rows = page.partition("\nOther variables:\n")[2].partition("\n## ")[0]
     read = (row.split("|") for row in rows.splitlines() if row.startswith("| `"))
     first = "\n".join(cells[1] for cells in read if not cells[2].startswith(" not read"))
-    # It stands among the words about the pager.
+    # TERM is in the text about the pager.
     return [*re.findall(r"`([A-Z][A-Z0-9_]+)`", first), *re.findall(r"Without `(TERM)`", rows)]
 
 
 def test_every_documented_variable_is_tried() -> None:
-    """Here, or by a test elsewhere that names it."""
+    """Every documented variable is in one of the two tables of this module, and no other variable is."""
     wanted = set(documented())
     assert len(wanted) > 30
     assert wanted == CHANGES.keys() | ELSEWHERE.keys()
@@ -143,7 +143,7 @@ def test_every_documented_variable_is_tried() -> None:
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_other_test_names_its_variable(name: str) -> None:
-    """A renamed test is noticed."""
+    """The test that is listed for a variable exists and names the variable."""
     path, _, function = ELSEWHERE[name].partition("::")
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     (found,) = (

@@ -1,4 +1,4 @@
-"""The servers on loopback do not break what they hand on."""
+"""The servers on loopback forward all bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONNECTIONS = 100
 
 
 def test_a_proxy_over_tls_breaks_no_connection(stage: Stage) -> None:
-    """Bytes go both ways over each connection; two threads that shared one broke five in a hundred."""
+    """Each of 100 requests through a TLS proxy gets its response; two threads on one connection broke 5 of 100."""
     address = f"https://127.0.0.1:{stage.wire.https}/"
 
     def asked(_: int) -> int:

@@ -1,6 +1,6 @@
-"""Servers on loopback that read requests byte by byte: plain, over TLS for any host, and proxies before them.
+"""Servers on loopback: plain HTTP, TLS for any host, and proxies.
 
-Must not know what is answered.
+Must not know the responses.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SECONDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, headers and a body."""
+    """A response: its status, headers and body."""
 
     status: int = 200
     body: bytes = b""
@@ -34,7 +34,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a request came: over which scheme, and through which proxy."""
+    """The scheme and the proxy of a request."""
 
     scheme: str
     proxy: str | None = None
@@ -50,13 +50,13 @@ class _Server(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which the server listens."""
         return int(self.server_address[1])
 
 
 @dataclass(slots=True)
 class Proxies:
-    """Which of the servers' connections came through which proxy, by the proxy's own address of each."""
+    """The proxy's name of each connection to the servers, by the connection's address; `greeted` are the requests."""
 
     names: dict[tuple[str, int], str] = field(default_factory=dict)
     greeted: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _SECONDS
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _for_every_method(handler: type[_Handler], reply: Callable[[Any], None]) -> type[_Handler]:
@@ -79,7 +79,7 @@ def _for_every_method(handler: type[_Handler], reply: Callable[[Any], None]) -> 
 def _received(handler: BaseHTTPRequestHandler) -> Received:
     path, _, query = handler.path.partition("?")
     if path.startswith("http://"):
-        # What a plain proxy is asked for.
+        # A request to a proxy for plain HTTP has the whole address as its path.
         path = "/" + path.removeprefix("http://").partition("/")[2]
     headers = {name.lower(): value for name, value in handler.headers.items()}
     return Received(handler.command, path, query, headers, _body(handler))
@@ -120,7 +120,7 @@ def _serving(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 def _tls(server: _Server, authority: Authority) -> None:
-    """Show every client a certificate for the host that it names."""
+    """Send every client a certificate for the host that the client names."""
     outer = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     outer.load_cert_chain(authority.pair("127.0.0.1"))
 
@@ -134,7 +134,7 @@ def _tls(server: _Server, authority: Authority) -> None:
     def get_request() -> tuple[Any, Any]:
         sock, address = plain()
         sock.settimeout(_SECONDS)
-        # The handshake belongs to the connection's own thread.
+        # The connection's own thread does the handshake.
         return outer.wrap_socket(sock, server_side=True, do_handshake_on_connect=False), address
 
     server.get_request = get_request  # type: ignore[method-assign]  # one server's own way
@@ -142,25 +142,25 @@ def _tls(server: _Server, authority: Authority) -> None:
 
 class _QuietServer(_Server):
     def handle_error(self, *_: object) -> None:
-        """A client may refuse a certificate, or leave."""
+        """Ignore clients that refuse a certificate or disconnect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The ports of the plain and of the TLS server, and what came through proxies."""
+    """The ports of the plain server and the TLS server, and the connections of the proxies."""
 
     http: int
     https: int
     proxies: Proxies
 
     def port_for(self, port: int) -> int:
-        """Where a connection to this port of some host is led."""
+        """The local port for a port of any host."""
         return {80: self.http, 443: self.https}.get(port, port)
 
 
 @contextmanager
 def serving(answering: Answering, authority: Authority) -> Iterator[Wire]:
-    """Answer over plain HTTP and over TLS until the block ends."""
+    """Serve plain HTTP and TLS until the block ends."""
     proxies = Proxies()
     with ExitStack() as stack:
         plain = _QuietServer(("127.0.0.1", 0), _answering(answering, "http", proxies))
@@ -173,7 +173,7 @@ def serving(answering: Answering, authority: Authority) -> Iterator[Wire]:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy's name, what it asks for, and what it answers instead of leading on."""
+    """A proxy: its name, the credentials that it requires, and the response that it sends instead of forwarding."""
 
     name: str
     wire: Wire
@@ -181,7 +181,7 @@ class Proxy:
     refusal: Answer | None = None
 
     def admits(self, authorization: str | None) -> bool:
-        """Whether a client has said who it is."""
+        """Whether a client sent the required credentials."""
         if self.user is None:
             return True
         told = base64.b64encode(self.user.encode()).decode()
@@ -189,13 +189,13 @@ class Proxy:
 
 
 class _ProxyHandler(_Handler):
-    """Leads a client on to the servers, if its proxy lets it."""
+    """Forwards a client's requests to the servers, if the proxy admits the client."""
 
     proxy: Proxy
     answering: Answering
 
     def answer(self, answer: Answer) -> None:
-        """Write an answer."""
+        """Send a response."""
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -204,7 +204,7 @@ class _ProxyHandler(_Handler):
         self.wfile.write(answer.body)
 
     def refused(self) -> bool:
-        """Whether the proxy leads nobody on, or not this client; then it is told so."""
+        """Send a refusal if the proxy refuses all clients or this one; return whether it did."""
         self.proxy.wire.proxies.greeted.append(self.path)
         refusal = self.proxy.refusal
         if refusal is None and not self.proxy.admits(self.headers["Proxy-Authorization"]):
@@ -228,15 +228,15 @@ class _ProxyHandler(_Handler):
             _splice(self.connection, there)
 
     def forward(self) -> None:
-        """Answer a request to a plain address."""
+        """Answer a request to a plain HTTP address."""
         if not self.refused():
             self.answer(type(self).answering(_received(self), Way("http", self.proxy.name)))
 
 
 def _splice(here: socket.socket, there: socket.socket) -> None:
-    """Hand on what either side sends until both have ended.
+    """Forward the bytes of both sides until both have closed.
 
-    By one thread: OpenSSL lets no two threads use one TLS connection, and Python 3.11 has no lock around it.
+    In one thread: OpenSSL allows no two threads on one TLS connection, and Python 3.11 does not lock it.
     """
     other = {here: there, there: here}
     with selectors.DefaultSelector() as ready:
@@ -253,7 +253,7 @@ def _splice(here: socket.socket, there: socket.socket) -> None:
 
 
 def _handed_on(source: socket.socket, target: socket.socket) -> bool:
-    """Hand on what can be read without waiting; whether more may follow."""
+    """Forward all bytes that can be read without waiting; return whether more may follow."""
     with suppress(OSError):
         while part := _read_now(source):
             target.sendall(part)
@@ -264,7 +264,7 @@ def _handed_on(source: socket.socket, target: socket.socket) -> bool:
 
 
 def _read_now(source: socket.socket) -> bytes | None:
-    """The next bytes, no bytes at the end, None where one would have to wait. OSError if the connection is broken."""
+    """The next bytes, none at the end, None if the read would wait. Raises OSError if the connection is broken."""
     waits = source.gettimeout()
     source.settimeout(0)
     try:
@@ -277,7 +277,7 @@ def _read_now(source: socket.socket) -> bytes | None:
 
 @contextmanager
 def proxying(proxy: Proxy, answering: Answering, authority: Authority | None = None) -> Iterator[int]:
-    """Serve a proxy, over TLS if an authority is given; its port."""
+    """Serve a proxy, over TLS if an authority is given; yield its port."""
     own = {"proxy": proxy, "answering": staticmethod(answering)}
     handler = _for_every_method(type("Handler", (_ProxyHandler,), own), _ProxyHandler.forward)
     server = _QuietServer(("127.0.0.1", 0), handler)

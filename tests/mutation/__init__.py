@@ -1,1 +1,1 @@
-"""Whether the tests notice when a rule is taken out: `python -m tests.mutation`."""
+"""Checks that the tests fail when a rule is changed: `python -m tests.mutation`."""

@@ -1,7 +1,7 @@
-"""The mutation pass, `python -m tests.mutation`: no mutant that changes an answer survives.
+"""The mutation pass, `python -m tests.mutation`: no mutant that changes a result survives.
 
-A mutant is killed by a promise of the model, or by a directed test; the others must be explained one by one in
-explained.txt. Exits with 1 if one is not, or if an explained one is gone.
+A promise of the model or a directed test kills a mutant; explained.txt must explain each mutant that survives. The
+pass exits with 1 if a surviving mutant is not explained, or if an explained mutant does not exist.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tests.mutation.mutants import Mutant, all_mutants
 from tests.mutation.trial import Fate, Trial
 from tests.properties.model import say
 
-# What the tests that are tried first may take together, and what the model may take on a busy machine.
+# The time limit of the tests that run first, and of the model on a busy machine.
 _QUICK_S = 5.0
 _MODEL_S = 90.0
-# From so many mutants on it costs less to run them all beside the tests once.
+# From this number of mutants on, it is faster to run them all once beside the tests.
 _MANY = 100
 EXPLAINED = Path(__file__).parent / "explained.txt"
-# So quick that it costs more to run mutants beside them.
+# These tests are so fast that running mutants beside them would cost more.
 OF_A_STATEMENT = tuple(
     f"tests/behaviour/{path.name}"
     for path in sorted((Path(__file__).parents[1] / "behaviour").glob("test_*.py"))
@@ -62,7 +62,7 @@ DIRECTED = tuple(
 
 
 class Order:
-    """Which tests a mutant is tried on, and in which order: first what has killed others of the same place."""
+    """Chooses and orders the tests of a mutant: first the tests that killed other mutants of the same place."""
 
     def __init__(self, played: Played, used: Sequence[Used], most_s: float) -> None:
         self._played = played
@@ -71,7 +71,7 @@ class Order:
         self._killed: dict[str, Counter[str]] = defaultdict(Counter)
 
     def trial(self, mutant: Mutant) -> Trial:
-        """The trial of that mutant, on the tests that killed others of its place, then on the quickest."""
+        """The trial of a mutant, with the tests that killed other mutants of its place first, then the fastest."""
         killed = self._killed[mutant.place]
         using = [used for used in self._used if used.seen.tells(mutant)]
         quick: list[str] = []
@@ -86,30 +86,30 @@ class Order:
         return Trial(mutant.name, quick, tests, modelled, self._played.stored, _MODEL_S + spent)
 
     def learn(self, mutant: Mutant, fate: Fate) -> None:
-        """Remember what killed it."""
+        """Record which test killed the mutant."""
         if fate.killed_by is not None:
             self._killed[mutant.place][fate.killed_by] += 1
 
 
 def explained() -> dict[str, str]:
-    """The mutants that do no harm, each with the reason; a line each, `NAME => REASON`."""
+    """The harmless mutants with their reasons; the file has one line for each, `NAME => REASON`."""
     told = [line.partition(" => ") for line in _lines(EXPLAINED)]
     return {name: reason for name, _, reason in told}
 
 
 class Killed:
-    """The mutants that were killed before, in a file, so that a pass can go on and repeats only what has changed."""
+    """The mutants that earlier passes killed, in a file, so that a pass tries only the others and changed ones."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known = set(_lines(path)) if path.exists() else set()
 
     def holds(self, mutant: Mutant) -> bool:
-        """Whether it was killed, and what it changes is the same as then."""
+        """Whether an earlier pass killed the mutant and its source is unchanged since then."""
         return _line(mutant) in self._known
 
     def add(self, mutant: Mutant) -> None:
-        """Write it down at once."""
+        """Append the mutant to the file at once."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(_line(mutant) + "\n")
 
@@ -124,7 +124,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _order(processes: int, most_s: float, *, beside: bool) -> Order | None:
-    """What each directed test and the model use, by one run of them; None if one crashes without any mutant."""
+    """Run the model and the directed tests once to find what each uses; None if one crashes without a mutant."""
     with ThreadPoolExecutor(processes) as pool:
         playing = pool.submit(apart, of_the_model, beside)
         files = [([test], False) for test in OF_A_STATEMENT] + [([test], beside) for test in DIRECTED]
@@ -136,7 +136,7 @@ def _order(processes: int, most_s: float, *, beside: bool) -> Order | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try all and print; 1 if a mutant survives that nobody has explained."""
+    """Try the chosen mutants and print the result; return 1 if an unexplained one survives or an entry is stale."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--only", default="", help="mutants whose name has this text")
     parser.add_argument("--every", type=int, default=1, help="one in so many, beginning with a random one")

@@ -1,6 +1,7 @@
-"""Work done in a process of its own, forked from one in which all modules are imported.
+"""Runs work in a process of its own, forked from a process that has imported all modules.
 
-That one starts no thread and opens no warehouse, so that it may be forked. Must not know what the work is.
+The process with the imports starts no thread and opens no warehouse, so that forking it is safe. Must not know what
+the work does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _Answer = TypeVar("_Answer")
 
 
 def apart(work: Callable[[_Asked], _Answer], asked: _Asked, *, most_s: float | None = None) -> _Answer | None:
-    """Do it in a process of its own; None if that crashed, or took longer. RuntimeError if it raised."""
+    """Run `work` in a process of its own; None if it crashes or is too slow. Raises RuntimeError if `work` raises."""
     here, there = PROCESSES.Pipe(duplex=False)
     process = PROCESSES.Process(target=_tell, args=(there, work, asked))
     process.start()
@@ -40,6 +41,6 @@ def apart(work: Callable[[_Asked], _Answer], asked: _Asked, *, most_s: float | N
 def _tell(there: Connection, work: Callable[[_Asked], _Answer], asked: _Asked) -> None:
     try:
         there.send((work(asked), None))
-    except Exception as error:  # noqa: BLE001  any fault is told to the process that asked
+    except Exception as error:  # noqa: BLE001  every error goes to the calling process
         there.send((None, f"{type(error).__name__}: {error}"))
     there.close()

@@ -1,8 +1,8 @@
-"""Runs mutants beside the real thing, on the same rows and arguments.
+"""Runs mutants beside the original code, on the same rows and arguments.
 
-A test in which a mutant gives no other result cannot miss it, and need not be run with it. Only what has no effect
-but its result can be run so: queries, what fills a temporary table or is inserted, and functions of the pure rooms.
-Of all others it is not known where they show. Must not know how a mutant is tried.
+A test in which a mutant gives the same results cannot kill the mutant, and need not run with it. Only code without
+side effects can run so: queries, including those whose rows are inserted, and functions of pure modules. For other
+mutants it is not known in which tests their results differ. Must not know how a mutant is tried.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from tests.mutation.mutants import MODULES, Mutant, all_mutants
 Arguments: TypeAlias = tuple[object, ...]
 
 _PLAYED = "_played_by_the_mutation_pass"
-# A mutant that has given another result in so many tests is taken to give one in every test that runs its place.
+# A mutant whose results differed in this number of tests is assumed to differ in every test that runs its place.
 _COMMON = 12
 
 
 class Beside:
-    """Remembers which mutants gave another result since it was emptied. Safe to share between threads."""
+    """Records which mutants gave other results since the last `empty`. Safe to share between threads."""
 
     def __init__(self) -> None:
         self.shown: set[str] = set()
@@ -39,18 +39,18 @@ class Beside:
         self._inside = threading.local()
 
     def empty(self) -> None:
-        """Begin anew."""
+        """Start a new record."""
         self._before.update(self.shown)
         self.shown = set()
 
     def _compare(self, mutant: str, real: object, look: Callable[[], object]) -> None:
-        """Look whether it gives another result than the real thing, unless that is known."""
+        """Record the mutant if its result differs from the original's, unless it is recorded already."""
         if mutant not in self.shown and (self._before[mutant] >= _COMMON or look() != real):
             self.shown.add(mutant)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run every mutant that can be beside whatever is run meanwhile."""
+        """Within the block, run every possible mutant beside the code that runs."""
         with ExitStack() as stack:
             stack.enter_context(around_statements(self._ask))
             for name in filter(_is_pure, MODULES):
@@ -72,7 +72,7 @@ class Beside:
         if getattr(self._inside, "here", False):
             return real(*arguments, **named)
         if any(isinstance(each, Iterator) for each in (*arguments, *named.values())):
-            # It can be read once.
+            # An iterator can be read only once.
             self.shown.update(mutant for mutant, _ in mutated().get(place, ()))
             return real(*arguments, **named)
         self._inside.here = True
@@ -87,7 +87,7 @@ class Beside:
 
 @cache
 def queries() -> Mapping[str, Sequence[tuple[str, str]]]:
-    """By statement: the mutants of it that can be run as queries."""
+    """The mutants of each statement that can run as queries."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for mutant in all_mutants():
         if not isinstance(mutant.of, functions.Change):
@@ -99,7 +99,7 @@ def queries() -> Mapping[str, Sequence[tuple[str, str]]]:
 
 @cache
 def mutated() -> Mapping[str, Sequence[tuple[str, FunctionType]]]:
-    """By function, as MODULE.NAME: its mutants, if it has no effect but its result."""
+    """The mutants of each pure function, by MODULE.NAME."""
     found: dict[str, list[tuple[str, FunctionType]]] = defaultdict(list)
     for mutant in all_mutants():
         change = mutant.of
@@ -110,7 +110,7 @@ def mutated() -> Mapping[str, Sequence[tuple[str, FunctionType]]]:
 
 @cache
 def _playing(module_name: str) -> Mapping[str, Any]:
-    """Code for each function of a pure module that plays all its mutants first."""
+    """New code for each function of a pure module, which runs all mutants of the function first."""
     return functions.replaced(module_name, _player) if _is_pure(module_name) else {}
 
 
@@ -119,7 +119,7 @@ def _is_pure(module_name: str) -> bool:
 
 
 def _twins(module_name: str) -> Mapping[str, FunctionType]:
-    """By MODULE.NAME: functions as they are now, which stay so when the module's get other code."""
+    """Copies of the functions, by MODULE.NAME; they keep their code when the module's functions get other code."""
     module = import_module(module_name)
     originals = {name: functions.found(module, name) for name in _playing(module_name)}
     return {
@@ -139,7 +139,7 @@ def _player(name: str, function: ast.FunctionDef) -> list[ast.stmt] | None:
 
 
 def can_show(mutant: Mutant) -> bool:
-    """Whether it can be run beside the real thing."""
+    """Whether the mutant can run beside the original code."""
     if isinstance(mutant.of, functions.Change):
         return mutant.place in mutated()
     return mutant.statement in queries()
@@ -147,7 +147,7 @@ def can_show(mutant: Mutant) -> bool:
 
 def _rows(connection: Connection, query: str | None, parameters: Parameters | None) -> object:
     if query is None or any(f"${name}" not in query for name in parameters or ()):
-        # DuckDB refuses what is given too much, and ends the transaction.
+        # DuckDB refuses surplus parameters, and ends the transaction.
         return None
     try:
         rows = connection.duck.execute(query, parameters or {}).fetchall()
@@ -159,7 +159,7 @@ def _rows(connection: Connection, query: str | None, parameters: Parameters | No
 def _told(function: Callable[..., object], arguments: Arguments, named: Mapping[str, object]) -> object:
     try:
         result = function(*arguments, **named)
-    except Exception as error:  # noqa: BLE001  whatever it is, it is what this one does
+    except Exception as error:  # noqa: BLE001  every error is a result to compare
         return type(error), str(error)
-    # What can be read once is taken to be another each time.
+    # An iterator can be read only once, so its result counts as different each time.
     return object() if isinstance(result, Iterator) else repr(result)

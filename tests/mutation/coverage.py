@@ -1,6 +1,6 @@
-"""Which directed tests use what: a mutant is tried on the tests in which it shows, and on no other.
+"""Finds which directed tests use which code: a mutant is tried only with tests in which its results differ.
 
-Of a mutant that cannot be run beside the real thing it is known only which tests run its statement or function. Must
+A mutant that cannot run beside the original code is tried with all tests that run its statement or function. Must
 not know what a mutant changes.
 """
 
@@ -25,20 +25,20 @@ from tests.properties.model import quietly
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The places that something used, and the mutants that gave another result there, if that was looked for."""
+    """The places that a test or the model used, and the mutants with other results there, if mutants were run."""
 
     places: frozenset[str]
     shown: frozenset[str] | None
 
     def tells(self, mutant: Mutant) -> bool:
-        """Whether the mutant may be missed there."""
+        """Whether the test or the model may notice the mutant."""
         looked = self.shown is not None and can_show(mutant)
         return mutant.name in (self.shown or ()) if looked else mutant.place in self.places
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What was seen of one test, and how long it took in seconds."""
+    """What one test used, and its duration in seconds."""
 
     test: str
     seconds: float
@@ -47,14 +47,14 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What the model stores without a mutant, and what was seen of it."""
+    """A hash of the rows that the model stores without a mutant, and what the model used."""
 
     stored: str
     seen: Seen
 
 
 def of_the_model(beside: bool) -> Played:
-    """Play the model once, with mutants beside or not. RuntimeError if it breaks a promise without any mutant."""
+    """Run the model once, with or without mutants beside it. Raises RuntimeError if the model breaks a promise."""
     recorder = _Recorder(beside=beside)
     with quietly() as folder, recorder.recording():
         played = probe(folder)
@@ -64,7 +64,7 @@ def of_the_model(beside: bool) -> Played:
 
 
 def of_tests(asked: tuple[Sequence[str], bool]) -> list[Used]:
-    """Run these tests once, with mutants beside or not. RuntimeError if one fails without any mutant."""
+    """Run these tests once, with or without mutants beside them. Raises RuntimeError if a test fails."""
     tests, beside = asked
     recorder = _Recorder(beside=beside)
     code = run([*tests], recorder)
@@ -74,7 +74,7 @@ def of_tests(asked: tuple[Sequence[str], bool]) -> list[Used]:
 
 
 class _Recorder:
-    """Writes down what each test uses, in all its threads, and which mutants show in it."""
+    """Records what each test uses, in all its threads, and which mutants give other results in it."""
 
     def __init__(self, *, beside: bool) -> None:
         self.used: list[Used] = []
@@ -83,13 +83,13 @@ class _Recorder:
         self._beside = Beside() if beside else None
 
     def seen(self) -> Seen:
-        """What was seen since the recording began."""
+        """The record since the recording began."""
         shown = None if self._beside is None else frozenset(self._beside.shown)
         return Seen(frozenset(self._places), shown)
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """From an empty list on."""
+        """Record within the block, starting with an empty record."""
         self._places = set()
         with ExitStack() as stack:
             stack.enter_context(mock.patch.object(warehouse, "statement", self._statement))
@@ -97,7 +97,7 @@ class _Recorder:
                 stack.enter_context(heard(module, self._places.add))
             if self._beside is not None:
                 self._beside.empty()
-                # Last, since it calls the functions whose place it takes.
+                # This comes last, because it copies the functions as they are now and replaces their code.
                 stack.enter_context(self._beside.running())
             yield
 

@@ -1,6 +1,6 @@
-"""Mutants of Python functions: each comparison turned, each part of AND and OR left out, each condition negated.
+"""Mutants of Python functions: changed comparisons, left-out parts of `and` and `or`, and negated conditions.
 
-A mutant takes the place of a function's code while it is tried. Must not know what a function decides.
+While a mutant is tried, it replaces the function's code. Must not know what a function decides.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TURNED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A mutant of one function: of its node of that number, the n-th way to change it."""
+    """A mutant of a function: the number of the changed node, and the number of the way to change it."""
 
     module: str
     function: str
@@ -40,17 +40,17 @@ class Change:
     what: str
 
     def applied(self) -> AbstractContextManager[None]:
-        """Let the function be the mutant meanwhile."""
+        """Replace the function's code by the mutant within the block."""
         return instead(self.module, {self.function: _compiled(import_module(self.module), self)})
 
     def twin(self) -> FunctionType:
-        """A function of its own that is the mutant."""
+        """A copy of the function with the mutant's code."""
         module = import_module(self.module)
         return twin(found(module, self.function), _compiled(module, self))
 
 
 def heard(module_name: str, hear: Callable[[str], object]) -> AbstractContextManager[None]:
-    """Have each function of a module say its name, as MODULE.NAME, whenever it is called meanwhile."""
+    """Within the block, call `hear` with MODULE.NAME whenever a function of the module is called."""
 
     def saying(place: str, function: ast.FunctionDef) -> list[ast.stmt]:
         return [ast.Expr(ast.Call(ast.Name(_HEAR, ast.Load()), [ast.Constant(place)], [])), *function.body]
@@ -62,7 +62,7 @@ def heard(module_name: str, hear: Callable[[str], object]) -> AbstractContextMan
 def instead(
     module_name: str, codes: Mapping[str, CodeType], names: Mapping[str, object] | None = None
 ) -> Iterator[None]:
-    """Let functions of a module have other code meanwhile, and the module these names, which the code may use."""
+    """Within the block, give functions of a module other code, and the module the names that the code may use."""
     module = import_module(module_name)
     functions = {name: found(module, name) for name in codes}
     before = {name: function.__code__ for name, function in functions.items()}
@@ -79,7 +79,7 @@ def instead(
 
 
 def twin(function: FunctionType, code: CodeType) -> FunctionType:
-    """A function like that one, with other code."""
+    """A copy of a function with other code."""
     made = FunctionType(
         code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
     )
@@ -90,7 +90,7 @@ def twin(function: FunctionType, code: CodeType) -> FunctionType:
 def replaced(
     module_name: str, by: Callable[[str, ast.FunctionDef], list[ast.stmt] | None]
 ) -> dict[str, CodeType]:
-    """Code for functions of a module with another body, which `by` gives for MODULE.NAME; None for no other."""
+    """New code for functions of a module: `by` returns a function's new body, or None to leave the function out."""
     tree = ast.parse(_source(module_name))
     bodies = {name: by(f"{module_name}.{name}", function) for name, function in _functions(tree)}
     for name, function in _functions(tree):
@@ -177,13 +177,13 @@ def _compiled(module: ModuleType, change: Change) -> CodeType:
 
 
 def _code_of(code: CodeType, path: list[str]) -> CodeType:
-    """The code of a function inside the module's, found without running anything."""
+    """Find a function's code in the module's code, without running it."""
     inner = next(each for each in code.co_consts if isinstance(each, CodeType) and each.co_name == path[0])
     return inner if len(path) == 1 else _code_of(inner, path[1:])
 
 
 def found(module: ModuleType, name: str) -> FunctionType:
-    """The function of that name, NAME or CLASS.NAME. TypeError if there is none."""
+    """The function with this name, NAME or CLASS.NAME. Raises TypeError if the name is no function."""
     held: object = module
     for part in name.split("."):
         held = vars(held)[part]

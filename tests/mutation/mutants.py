@@ -1,4 +1,4 @@
-"""Every mutant of what loads and settles: of the statements in sql/load and sql/settle, and of the pure rules.
+"""Every mutant of the statements in sql/load and sql/settle, and of the Python functions in MODULES.
 
 Must not know how a mutant is tried.
 """
@@ -27,7 +27,7 @@ MODULES = (
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One mutant by its name, which says where it is and what is different."""
+    """A mutant; its name says where it is and what it changes."""
 
     name: str
     of: statements.Edit | functions.Change
@@ -35,14 +35,14 @@ class Mutant:
 
     @property
     def place(self) -> str:
-        """What is different: a statement as KIND/NAME, or a function as MODULE.NAME."""
+        """The changed code: a statement as KIND/NAME, or a function as MODULE.NAME."""
         if isinstance(self.of, functions.Change):
             return f"{self.of.module}.{self.of.function}"
         return self.statement
 
     @property
     def made_of(self) -> str:
-        """A hash of what it changes, of its statement or module: once that is another, so is the mutant."""
+        """A hash of the statement or module of the mutant: if the source changes, the mutant counts as a new one."""
         if isinstance(self.of, functions.Change):
             text = inspect.getsource(import_module(self.of.module))
         else:
@@ -50,7 +50,7 @@ class Mutant:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def applied(self) -> AbstractContextManager[None]:
-        """Let it take the place of the real thing meanwhile."""
+        """Replace the original code by the mutant within the block."""
         if isinstance(self.of, functions.Change):
             return self.of.applied()
         return _instead(self.statement, self.of.of(statement(self.statement)))
@@ -63,7 +63,7 @@ def _instead(name: str, text: str) -> Iterator[None]:
 
 
 def all_mutants() -> list[Mutant]:
-    """Every mutant of the statements that load and settle, and of the rules."""
+    """Every mutant of the statements that load and settle, and of the functions in MODULES."""
     found: list[tuple[str, statements.Edit | functions.Change, str]] = [
         (f"{name}: {edit.what}", edit, name)
         for name in (*names("load"), *names("settle"))
@@ -85,5 +85,5 @@ def all_mutants() -> list[Mutant]:
 
 
 def named(name: str) -> Mutant:
-    """The mutant of that name."""
+    """The mutant with this name."""
     return next(mutant for mutant in all_mutants() if mutant.name == name)

@@ -1,4 +1,4 @@
-"""What tells a mutant from the real thing: the model's promises, and what the warehouse holds in the end.
+"""Compares a mutant with the original code: by the model's promises, and by the rows of the warehouse at the end.
 
 Must not know what a mutant is.
 """
@@ -43,7 +43,7 @@ _NAMES = (
     "lagging, keyset tokens",
     "long lives, keyset tokens",
 )
-# What is stored, but for when and by which run it was learned, and how the run was made.
+# All stored columns, except those that depend on the time, the run, the machine or the program's version.
 STORED = """
 SELECT COLUMNS(lambda name: NOT regexp_matches(name,
     'etl_run_id|etl_observed_at|etl_changed_at|etl_first_seen_at|loaded_at|started_at|finished_at|host|bytes|_version$'
@@ -62,19 +62,19 @@ TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen of a mutant: the first promise that it broke, or a hash of all that is stored."""
+    """The result of a mutant: the first promise that it broke, or a hash of all stored rows."""
 
     broken: str | None = None
     stored: str = ""
 
 
 def glance(folder: Path) -> Seen:
-    """Play a few schedules, which kill most mutants; stop at the first broken promise."""
+    """Run a few schedules, which kill most mutants; stop at the first broken promise."""
     return _played([some(long_schedules(), random.Random(SEED), 12)], folder)
 
 
 def probe(folder: Path) -> Seen:
-    """Play; stop at the first broken promise."""
+    """Run all schedules; stop at the first broken promise."""
     return _played(_schedules(), folder)
 
 
@@ -112,7 +112,7 @@ def _schedules() -> Iterator[list[tuple[Scenario, Schedule]]]:
 
 
 def long_schedules() -> list[Scenario]:
-    """Everything that can happen around runs, in one row."""
+    """A scenario for each kind of token, with every kind of step around runs, in one sequence."""
     steps = (
         PLAIN,
         Backup(),

@@ -1,7 +1,7 @@
-"""Mutants of SQL statements: each condition removed or negated, each comparison turned, each fallback taken away.
+"""Mutants of SQL statements: removed or negated conditions, changed comparisons, and left-out fallbacks.
 
-DuckDB itself takes a statement apart into its words; what is not touched stays as it is. Must not know what a
-statement is for, nor who runs a mutant.
+DuckDB's tokenizer splits a statement into words; the rest of the text stays as it is. Must not know what a
+statement is for, or how a mutant is run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import duckdb
 
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _OPENING = frozenset({"WHERE", "ON", "HAVING", "QUALIFY", "WHEN"})
-# What may come before an expression that is a condition only if something in it is joined.
+# Words before an expression that is a condition only if it contains AND or OR.
 _LISTING = frozenset({"SELECT", ",", "BY"})
 _QUERIES = frozenset({"SELECT", "FROM", "WITH", "PARTITION"})
 _CLOSING = frozenset(
@@ -66,7 +66,7 @@ _CHOOSING = frozenset({"COALESCE", "GREATEST", "LEAST"})
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word or mark of a statement, from `start` to `end`, and how many brackets are open before it."""
+    """A token of a statement, from `start` to `end`, and the number of open brackets before it."""
 
     text: str
     start: int
@@ -76,7 +76,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A mutant: the text from `start` to `end` becomes `by`."""
+    """A mutant: `by` replaces the text from `start` to `end`."""
 
     what: str
     start: int
@@ -89,7 +89,7 @@ class Edit:
 
 
 def words(sql: str) -> list[Word]:
-    """The words and marks of a statement, comments left out."""
+    """The tokens of a statement, without comments."""
     starts = [start for start, _ in duckdb.tokenize(sql)]
     found: list[Word] = []
     depth = 0
@@ -104,7 +104,7 @@ def words(sql: str) -> list[Word]:
 
 
 def mutants(sql: str) -> list[Edit]:
-    """Every mutant of a statement, each once."""
+    """Every mutant of a statement, without duplicates."""
     said = words(sql)
     found = [*_comparisons(said), *_choices(said, sql), *_conditions(said, sql)]
     return list({(edit.start, edit.end, edit.by): edit for edit in found}.values())
@@ -119,7 +119,7 @@ def _comparisons(said: list[Word]) -> Iterator[Edit]:
 
 
 def _assigns(said: list[Word], at: int) -> bool:
-    """Whether an equals sign gives a name a value: in SET, and in the call of a function."""
+    """Whether an equals sign assigns a value: in SET, or to a parameter of a function such as read_parquet."""
     word = said[at]
     if word.text != "=":
         return False
@@ -134,7 +134,7 @@ def _assigns(said: list[Word], at: int) -> bool:
 
 
 def _choices(said: list[Word], sql: str) -> Iterator[Edit]:
-    """Of coalesce, greatest and least one value alone."""
+    """Replace each coalesce, greatest and least by one of its values."""
     for at, word in enumerate(said[:-1]):
         if word.text.upper() in _CHOOSING and said[at + 1].text == "(":
             end = _closed(said, at + 1)
@@ -156,7 +156,7 @@ def _conditions(said: list[Word], sql: str) -> Iterator[Edit]:
 
 
 def _ended(said: list[Word], at: int) -> int:
-    """Where the condition that a keyword opens is over."""
+    """The end of the condition after a keyword."""
     depth = said[at].depth
     for number in range(at + 1, len(said)):
         word = said[number]
@@ -167,7 +167,7 @@ def _ended(said: list[Word], at: int) -> int:
 
 
 def _is_distinct(said: list[Word], number: int) -> bool:
-    """IS DISTINCT FROM opens no FROM."""
+    """Whether a FROM belongs to IS DISTINCT FROM."""
     return said[number].text.upper() == "FROM" and said[number - 1].text.upper() == "DISTINCT"
 
 
@@ -176,9 +176,9 @@ def _closed(said: list[Word], at: int) -> int:
 
 
 def _within(said: list[Word], sql: str, first: int, end: int, *, window: bool) -> Iterator[Edit]:
-    """What is joined by AND is true, what is joined by OR is false, and each is turned.
+    """Replace each operand of AND by TRUE and each operand of OR by FALSE, and negate each operand.
 
-    A condition on a window stays where it is, for DuckDB refuses a QUALIFY without one.
+    A QUALIFY keeps the text of its condition, because DuckDB refuses a QUALIFY without a window function.
     """
     parts = _parts(said, first, end, {"AND", "OR"})
     for start, last in parts:
@@ -194,14 +194,14 @@ def _within(said: list[Word], sql: str, first: int, end: int, *, window: bool) -
 
 
 def _is_comparison(part: list[Word]) -> bool:
-    """Whether a condition is one comparison, which is turned anyway."""
+    """Whether a condition is a single comparison, for which `_comparisons` makes mutants."""
     depth = min(word.depth for word in part)
     marks = [word.text.upper() for word in part if word.depth == depth]
     return sum(mark in _TURNED for mark in marks) == 1 and not {"AND", "OR", "NOT", "BETWEEN"} & {*marks}
 
 
 def _parts(said: list[Word], first: int, end: int, marks: set[str]) -> list[tuple[int, int]]:
-    """The stretches between marks of the outermost depth; the AND of a BETWEEN is none."""
+    """The ranges of words between the outermost marks; the AND of a BETWEEN is not a mark."""
     if first >= end:
         return []
     depth = min(word.depth for word in said[first:end])

@@ -1,6 +1,6 @@
-"""One mutant, tried in a process of its own: on the directed tests that use its place, and on the model.
+"""Tries one mutant in a process of its own, with the directed tests that use its place and with the model.
 
-A statement that is turned may take the engine with it, so nothing of a trial is kept. Must not know other mutants.
+A mutated statement may crash the engine, so a trial keeps no state. Must not know other mutants.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.properties.model import quietly
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of a mutant: what killed it, or whether it changed what is stored."""
+    """The result of a trial: what killed the mutant, or whether the mutant changed the stored rows."""
 
     name: str
     killed_by: str | None
@@ -30,10 +30,10 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A mutant, the tests that it is tried on in their order, and what the model stores without it.
+    """A mutant, its tests in their order, and a hash of the rows that the model stores without the mutant.
 
-    `quick` are those that are tried before the model. `modelled` says whether the model may miss it. `most_s` bounds
-    what all of it takes: a mutant may go in circles for ever.
+    The `quick` tests run before the model. `modelled` says whether the model may notice the mutant. `most_s` limits
+    the whole trial, because a mutant may loop for ever.
     """
 
     name: str
@@ -44,9 +44,9 @@ class Trial:
     most_s: float
 
     def outcome(self) -> Fate:
-        """Try it on quick tests, on a glance at the model, on the other tests, on all of the model.
+        """Try the mutant with the quick tests, a part of the model, the other tests, and the whole model.
 
-        RuntimeError if pytest could not.
+        Raises RuntimeError if pytest fails to run.
         """
         with named(self.name).applied():
             killed_by = failure(self.quick)
@@ -62,7 +62,7 @@ class Trial:
 
 
 def failure(tests: Sequence[str]) -> str | None:
-    """The first of these tests that fails, in their order. RuntimeError if pytest itself fails."""
+    """The first of these tests that fails, in their order. Raises RuntimeError if pytest itself fails."""
     if not tests:
         return None
     seen = _First()
@@ -73,13 +73,13 @@ def failure(tests: Sequence[str]) -> str | None:
 
 
 def run(arguments: Sequence[str], plugin: object) -> int:
-    """Run pytest in this process, with what it prints thrown away and folders of its own."""
+    """Run pytest in this process, without output and with a temporary folder of its own."""
     with TemporaryDirectory(prefix="mutant-") as folder, _Silence():
         return pytest.main([*arguments, "-q", f"--basetemp={Path(folder) / 'tests'}"], plugins=[plugin])
 
 
 class _First:
-    """Remembers the first test that failed."""
+    """A pytest plugin that keeps the first failed test."""
 
     def __init__(self) -> None:
         self.test: str | None = None
@@ -90,7 +90,7 @@ class _First:
 
 
 class _Silence:
-    """Standard output and error lead nowhere meanwhile, also for what the engine prints itself."""
+    """Discards standard output and error within the block, also the engine's own output."""
 
     def __enter__(self) -> None:
         sys.stdout.flush()

@@ -1,6 +1,6 @@
-"""One image of a small AWS that changes between any two calls, behind the calls that the connector makes.
+"""Simulates one image of a small AWS that changes between any two calls of the connector.
 
-Stands in for HTTP only; must not know how a listing is planned, accepted or stored.
+Replaces HTTP only; must not know how a listing is planned, accepted or stored.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from image_history.model import ListingKind, ListingRequest
 Tokens = Literal["keyset", "offset", "snapshot"]
 Change = tuple[str, int]
 
-# A version as told apart by its creation: number and instant.
+# The number of a version and its time of creation, which tell it apart from later versions of the same number.
 Incarnation = tuple[int, int]
 
 IMAGE = "base"
-# An image beside it that never changes.
+# A second image, which never changes.
 OTHER = "other"
 START_MS = 1_790_000_000_000
 _ARN = "arn:aws:sagemaker:us-east-1:111122223333:image"
@@ -45,10 +45,10 @@ _ARN = "arn:aws:sagemaker:us-east-1:111122223333:image"
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What AWS leaves open, and how fast it answers.
+    """The behaviour that AWS does not specify, and the time that AWS takes to answer.
 
-    `eager` gives a token after every full page, so that the last page may be empty. `step_ms` passes before
-    each answer. `building` lets new versions be CREATING until they are touched.
+    `eager` returns a token after every full page, so that the last page may be empty. `step_ms` passes before
+    each answer. `building` keeps new versions in the status CREATING until a change touches them.
     """
 
     tokens: Tokens = "keyset"
@@ -58,16 +58,16 @@ class Habits:
     step_ms: int = 2500
 
 
-# Changes that concern one version, by its number; a kill, an expired token and a deleted image have the number 0.
+# Changes of one version carry its number; a kill, an expired token and a deleted image have the number 0.
 OF_A_VERSION = frozenset({"touch", "delete", "hide", "lag"})
 
 
 @dataclass(slots=True)
 class Collection:
-    """The versions of one image. Every change takes a millisecond; numbers start again with a new image.
+    """The versions of one image. Every change takes a millisecond; a new image numbers its versions from 1.
 
-    Lists lack what is `hidden`, and show what is in `stale` as it was at first. The journal:
-    `gone` says when each version that no longer exists went, `states` holds every state of each version.
+    Lists omit the versions in `hidden`, and show those in `stale` in their first state. The journal:
+    `gone` says when each version that no longer exists was deleted, `states` holds every state of each version.
     """
 
     habits: Habits
@@ -83,16 +83,16 @@ class Collection:
 
     @property
     def lagging(self) -> bool:
-        """Whether lists say something else than Describe."""
+        """Whether lists differ from what Describe returns."""
         return bool(self.hidden or self.stale)
 
     def catch_up(self) -> None:
-        """Lists say what Describe says."""
+        """Let lists show what Describe returns."""
         self.hidden = frozenset()
         self.stale.clear()
 
     def apply(self, change: Change) -> None:
-        """Make one change; of what is not there nothing changes."""
+        """Make one change; a change of a version or image that does not exist does nothing."""
         self.now_ms += 1
         kind, number = change
         if kind in OF_A_VERSION:
@@ -147,7 +147,7 @@ class Collection:
         self.hidden = frozenset()
 
     def possible(self, kinds: Iterable[str]) -> list[Change]:
-        """Every change of these kinds that would change something now."""
+        """Every change of these kinds that would have an effect now."""
         found: list[Change] = []
         for kind in kinds:
             if kind in {"touch", "delete", "lag"}:
@@ -161,7 +161,7 @@ class Collection:
         return found
 
     def listed(self, request: ListingRequest) -> list[ImageVersion]:
-        """What a list would return now, in the request's order."""
+        """What a complete list would hold now, in the request's order."""
         shown = self.versions | self.stale
         rows = [row for number, row in shown.items() if number not in self.hidden]
         return sorted(rows, key=_key_of(request))
@@ -169,7 +169,7 @@ class Collection:
 
 @cache
 def _still(request: ListingRequest) -> tuple[ImageVersion, ...]:
-    """The versions of the image that never changes, which always are one page."""
+    """The versions of the image that never changes; they always fit on one page."""
     at = START_MS / 1000
     rows = [
         ImageVersion(number, f"{_ARN}/{OTHER}", f"{_ARN}/{OTHER}/{number}", "CREATED", at, at)
@@ -179,7 +179,7 @@ def _still(request: ListingRequest) -> tuple[ImageVersion, ...]:
 
 
 def incarnation(row: ImageVersion) -> Incarnation:
-    """Which version the row is a state of."""
+    """The version that the row is a state of."""
     return row.Version, epoch_ms(row.CreationTime)
 
 
@@ -191,7 +191,7 @@ def _key_of(request: ListingRequest) -> Callable[[ImageVersion], tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """What a token holds: the last key, the number of rows passed, and a copy of the result."""
+    """The content of a token: the last key, the number of rows already returned, and a copy of the result."""
 
     key: tuple[int, int]
     passed: int
@@ -199,10 +199,10 @@ class _Position:
 
 
 class Service(ScopeCalls):
-    """Answers the connector's calls. `changes` says what happens before the call of that number is answered.
+    """Answers the connector's calls. `changes` maps the number of a call to the changes before its answer.
 
-    `lists` and `describes` count calls; `chances` remembers what might have changed before each call. `killed`
-    says that a call was the last one of its process.
+    `lists` and `describes` count calls; `chances` holds the possible changes before each call. `killed` is true
+    if a call was the last one of its process.
     """
 
     def __init__(self, collection: Collection) -> None:
@@ -219,11 +219,11 @@ class Service(ScopeCalls):
 
     @property
     def date_ms(self) -> int:
-        """The Date that an answer bears now: whole seconds."""
+        """The Date header of an answer now: whole seconds."""
         return self.collection.now_ms // 1000 * 1000
 
     def before_call(self) -> None:
-        """Let happen what is due before the next call, and count it. A kill ends the call instead."""
+        """Make the changes that are due before the next call, and count the call. A kill ends the call instead."""
         changes = self.changes.pop(self.calls, ())
         for change in changes:
             self.collection.apply(change)

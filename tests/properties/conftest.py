@@ -1,4 +1,4 @@
-"""The fixtures of the properties: AWS's models are read, and an empty warehouse is made, once a session."""
+"""Fixtures of the property tests: once a session, read AWS's models and create an empty warehouse."""
 
 from tests.behaviour.harness import made_once, shared_models
 

@@ -1,4 +1,4 @@
-"""When each version of a simulated world went, to the millisecond: what intervals are held against.
+"""Records when each version of a simulated world was deleted, to the millisecond, to check stored intervals.
 
 Must not know what is synced.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Life(NamedTuple):
-    """A version, told apart from others of its number by its creation."""
+    """A version, with its time of creation to tell it apart from later versions of the same number."""
 
     image_name: str
     version: int
@@ -25,13 +25,13 @@ class Life(NamedTuple):
 
 @dataclass(slots=True)
 class Journal:
-    """The end of every life, from when it is begun on; by AWS's clock, in epoch milliseconds, UTC."""
+    """The time of each version's deletion since `begin`; by AWS's clock, in epoch milliseconds, UTC."""
 
     world: World
     gone: dict[Life, int] = field(default_factory=dict)
 
     def begin(self, patch: pytest.MonkeyPatch) -> None:
-        """Note what goes from now on, until the patch is undone."""
+        """Record deletions from now on, until the patch is undone."""
         drop_version, drop_image = transitions.drop_version, transitions.drop_image
 
         def version(contents: ImageContents, leaving: VersionRecord, at_ms: int) -> None:
@@ -54,6 +54,6 @@ class Journal:
             self.gone.setdefault(Life(name, record.version, record.creation_ms), at_ms)
 
     def _named(self, contents: ImageContents) -> str | None:
-        """Which image it is inside of; None where that went before."""
+        """The name of the image that has these contents; None if the image was deleted before."""
         images = (image for scope in self.world.scopes for image in self.world.images(scope))
         return next((image.name for image in images if image.contents is contents), None)

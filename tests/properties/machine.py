@@ -1,4 +1,4 @@
-"""A Hypothesis state machine: a simulated AWS that changes, and the real connector that must keep up with it.
+"""A Hypothesis state machine: a simulated AWS that changes, and the real connector that must follow the changes.
 
 Drives `sync` over HTTP and reads the warehouse with SQL; must not know how either works inside.
 """
@@ -23,25 +23,25 @@ from tests.properties.journal import Journal, Life
 from tests.properties.syncing import AWAY, EAGER, HOME, START_MS, Done, Faults, Warehouse
 
 NAMES = ("alpha", "beta", "gamma")
-# Two images are in the one region, the third is in the other: scopes of their own, that can be loaded apart.
+# Two images are in one region, the third is in the other: two scopes, which can be loaded separately.
 PLACES = {"alpha": HOME, "beta": HOME, "gamma": AWAY}
 DAY_MS = 86_400_000
-# A rule costs little, a sync some tenths of a second; what is created in one step fills several pages of three.
+# A rule takes little time, a sync some tenths of a second. The versions of one step fill several pages of three.
 names = st.sampled_from(NAMES)
 picks = st.integers(0, 30)
 calls = st.integers(1, 12)
 KINDS = ("create", "touch", "delete", "delete image")
 
 STEPS: Counter[str] = Counter()
-# How many syncs there were, and what became of them.
+# The number of syncs, and the number of each result.
 SYNCS: Counter[str] = Counter()
 
 
 class Machine(RuleBasedStateMachine):
-    """Changes, switches and faults in any order, with syncs between them; each sync is held against the truth.
+    """Makes changes and faults in any order, with syncs between them, and compares each sync with the truth.
 
     `uncertain` are images of which a list has hidden a change, or whose times went backwards: only a full
-    listing brings them up to date. `lied` says that a run which was not ended may hold two lists that lied.
+    listing updates them. `lied` is true if a run that did not end may hold two wrong lists.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Machine(RuleBasedStateMachine):
         self.lied = False
 
     def teardown(self) -> None:
-        """Unless something failed, let the world end in peace; close what is open."""
+        """Unless a check failed, run the final syncs; then close what is open."""
         try:
             if sys.exc_info()[0] is None:
                 self._end()
@@ -68,7 +68,7 @@ class Machine(RuleBasedStateMachine):
             self._close()
 
     def _end(self) -> None:
-        """Once nothing lies or changes, the store equals the truth; the first run may go on with an older one."""
+        """Without lag and changes, full runs make the store equal the truth; the first may resume an older run."""
         self.faults.denied = False
         self.simulator.behaviour = replace(self.simulator.behaviour, list_lag_ms=0)
         self._run(full=True)
@@ -85,35 +85,35 @@ class Machine(RuleBasedStateMachine):
         return self.world.truth(image_name=name)
 
     def place(self, name: str) -> tuple[str, str]:
-        """The account and the region that the image is in."""
+        """The account and the region of the image."""
         return self.world.default_scope.account_id, PLACES[name]
 
     def has(self, name: str) -> bool:
-        """Whether the image exists and may be changed."""
+        """Whether the image exists and can be changed."""
         return any(image.status == "CREATED" for image in self.world.image_truth(image_name=name))
 
     def picked(self, name: str, pick: int) -> VersionTruth | None:
-        """One of the image's versions that may be changed."""
+        """One of the image's versions that can be changed."""
         rows = [row for row in self.existing(name) if row.status != "DELETING"]
         return rows[pick % len(rows)] if rows else None
 
     def later(self) -> None:
-        """No two things happen in one millisecond: two incarnations are told apart by when they were made."""
+        """Advance the clock, so that no two changes share a millisecond: creation times tell versions apart."""
         self.world.clock.advance(1)
 
     def changing(self, row: VersionTruth) -> None:
-        """A change that moves the time of last modification back is not seen newest first."""
+        """A change that moves the time of last modification back is not seen by a listing that is newest first."""
         self.later()
         if row.last_modified_ms > self.world.clock.now_ms():
             self.doubt({row.image_name})
 
     def doubt(self, image_names: set[str]) -> None:
-        """Of these images only a full listing tells everything."""
+        """Mark images of which only a full listing shows the true state."""
         self.uncertain |= image_names
 
     @initialize(in_parts=st.booleans())
     def begin(self, in_parts: bool) -> None:
-        """One image of three pages; what is read of one region is loaded while the other is read, or all at once."""
+        """Create an image of three pages; the syncs load a region while the other is read, or load all at once."""
         self.world.create_image("alpha")
         for _ in range(7):
             self.world.create_version("alpha")
@@ -121,7 +121,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=names, count=st.integers(1, 5), failed=st.booleans())
     def create(self, name: str, count: int, failed: bool) -> None:
-        """New versions, of a new image if need be."""
+        """Create versions, and their image if it does not exist."""
         STEPS["create"] += 1
         self.later()
         if not self.world.image_truth(image_name=name):
@@ -134,7 +134,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=names, pick=picks, failed=st.booleans())
     def touch(self, name: str, pick: int, failed: bool) -> None:
-        """A version is updated, or fails."""
+        """Update a version, or let it fail."""
         STEPS["touch"] += 1
         self._touch(name, pick, failed=failed)
 
@@ -152,7 +152,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=names, pick=picks)
     def delete(self, name: str, pick: int) -> None:
-        """A version is deleted."""
+        """Delete a version."""
         STEPS["delete"] += 1
         self._delete(name, pick)
 
@@ -164,7 +164,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=names, again=st.integers(0, 4))
     def delete_image(self, name: str, again: int) -> None:
-        """An image is deleted with all its versions, and maybe made again with fewer."""
+        """Delete an image with all its versions, and perhaps create it again with fewer."""
         STEPS["delete image"] += 1
         if not self.has(name):
             return
@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=names, pick=picks, shift_ms=st.sampled_from([-DAY_MS, -60_000, -1, 0, 1, 60_000, DAY_MS]))
     def put(self, name: str, pick: int, shift_ms: int) -> None:
-        """A version gets a time of last modification that no change of AWS's would give it."""
+        """Give a version a time of last modification that no change at AWS gives."""
         STEPS["put"] += 1
         row = self.picked(name, pick)
         if row is None:
@@ -197,7 +197,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(milliseconds=st.sampled_from([1, 999, 1500, 60_000, 1_200_000, DAY_MS + 1]))
     def advance(self, milliseconds: int) -> None:
-        """Time goes on."""
+        """Advance the clock."""
         STEPS["advance"] += 1
         self.world.clock.advance(milliseconds)
 
@@ -208,7 +208,7 @@ class Machine(RuleBasedStateMachine):
         slow_ms=st.sampled_from([0, 0, 30_000]),
     )
     def switch(self, tokens: str, ties: str, filtering: str, slow_ms: int) -> None:
-        """AWS turns out to page, sort or create otherwise."""
+        """Change how AWS pages, sorts or creates."""
         STEPS["switch"] += 1
         self.simulator.behaviour = Behaviour(
             tokens=tokens,  # type: ignore[arg-type]  # one of the three
@@ -219,24 +219,24 @@ class Machine(RuleBasedStateMachine):
             list_lag_ms=self.simulator.behaviour.list_lag_ms,
         )
 
-    # Where Describe is denied, two lists that lie in a row say what two lists say after a deletion.
+    # With Describe denied, two stale lists in a row look exactly like two lists after a deletion.
     @precondition(lambda self: not self.faults.denied)
     @rule(lag_ms=st.sampled_from([0, 1, 10_000, 60_000]))
     def lag(self, lag_ms: int) -> None:
-        """Lists tell an older state than Describe."""
+        """Let lists return an older state than Describe."""
         STEPS["lag"] += 1
         self.simulator.behaviour = replace(self.simulator.behaviour, list_lag_ms=lag_ms)
 
     @precondition(lambda self: not self.simulator.behaviour.list_lag_ms and not self.lied)
     @rule(denied=st.booleans())
     def deny(self, denied: bool) -> None:
-        """IAM takes DescribeImageVersion away, or gives it back."""
+        """Deny DescribeImageVersion, or allow it again."""
         STEPS["deny"] += 1
         self.faults.denied = denied
 
     @rule(name=names, pick=picks, times=st.integers(1, 4), full=st.booleans())
     def sync_omitting(self, name: str, pick: int, times: int, full: bool) -> None:
-        """A run whose lists of an image lack a version that exists."""
+        """Run a sync in which the lists of an image omit a version that exists."""
         STEPS["sync omitting"] += 1
         row = self.picked(name, pick)
         if row is not None:
@@ -245,26 +245,26 @@ class Machine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 2))
     def throttle(self, count: int) -> None:
-        """The next calls are throttled."""
+        """Throttle the next calls."""
         STEPS["throttle"] += 1
         self.faults.throttled = count
 
     @rule(full=st.booleans())
     def sync(self, full: bool) -> None:
-        """One undisturbed run."""
+        """Run a sync without disturbance."""
         STEPS["sync"] += 1
         self._run(full=full)
 
     @rule(full=st.booleans(), after=calls, name=names, pick=picks, kind=st.sampled_from(KINDS))
     def sync_meanwhile(self, full: bool, after: int, name: str, pick: int, kind: str) -> None:
-        """A run during which something changes."""
+        """Run a sync during which something changes."""
         STEPS["sync meanwhile"] += 1
         self.faults.at(after, lambda: self._meanwhile(kind, name, pick))
         self._run(full=full, quiet=False)
 
     @rule(full=st.booleans(), after=calls)
     def interrupted(self, full: bool, after: int) -> None:
-        """A run that is told to stop after some calls; a later one goes on with what it read."""
+        """Interrupt a run after some calls; a later run continues with what it read."""
         STEPS["interrupted"] += 1
         self.faults.at(after, self.warehouse.interrupt)
         try:
@@ -273,7 +273,7 @@ class Machine(RuleBasedStateMachine):
             self.unended("interrupted")
 
     def unended(self, how: str) -> None:
-        """A run was left as it was; a later one goes on with it."""
+        """Record a run that did not end; a later run continues it."""
         SYNCS[how] += 1
         self.lied |= self.simulator.behaviour.list_lag_ms > 0
         self.warehouse.check()
@@ -292,7 +292,7 @@ class Machine(RuleBasedStateMachine):
             self.world.delete_image(name, scope=self.place(name))
 
     def _run(self, *, full: bool, allow: bool | None = None, quiet: bool = True) -> Done:
-        """Sync, check what always holds, and what holds after a run that nothing disturbed."""
+        """Sync, check what always holds, and compare with the truth if nothing disturbed the run."""
         lag_ms, began_ms = self.simulator.behaviour.list_lag_ms, self.world.clock.now_ms()
         SYNCS["all"] += 1
         try:

@@ -1,4 +1,4 @@
-"""Explores scenarios on all processors and says how many schedules there were: `python -m tests.properties.model`.
+"""Explores scenarios on all processors and prints the number of schedules: `python -m tests.properties.model`.
 
 Must not know what a scenario holds or how a schedule is played.
 """
@@ -33,7 +33,7 @@ _SHOWN = 20
 def tallies(
     groups: Sequence[Sequence[Scenario]], processes: int | None = None
 ) -> Iterator[tuple[Sequence[Scenario], Tally]]:
-    """Every group of scenarios with what its exploration found, on so many processes (None: all processors)."""
+    """Yield each group of scenarios with its tally, explored in `processes` processes (None: one a processor)."""
     count = processes if processes is not None else cpu_count() or 1
     if count == 1:
         yield from ((group, explored(group)) for group in groups)
@@ -43,16 +43,16 @@ def tallies(
 
 
 def explored(scenarios: Sequence[Scenario]) -> Tally:
-    """What the exploration of scenarios of one shape finds."""
+    """Explore scenarios of one shape; returns the tally."""
     with quietly() as folder:
         return explore(scenarios, folder)
 
 
 @contextmanager
 def quietly() -> Iterator[Path]:
-    """A folder to play in. Readings that start over are logged as warnings; here they are the rule.
+    """A temporary folder, with logging off: readings that start over log warnings, and here they are normal.
 
-    There is one call at a time, so no threads: they would take half of the time.
+    Jobs run one after the other: there is one call at a time, and threads would take half of the time.
     """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -73,23 +73,23 @@ def one_after_the_other(jobs: Sequence[Callable[[], Result]], threads: int, stop
 
 
 def named(group: Sequence[Scenario]) -> str:
-    """A group of scenarios in a column."""
+    """The name of a group of scenarios, padded to a column."""
     return f"{group[0].name} and {len(group) - 1} more"[:50].ljust(50)
 
 
 def figures(total: Tally, seconds: float) -> str:
-    """One line about an exploration."""
+    """The results of an exploration, in one line."""
     return f"model: {total.schedules:,} schedules, {len(total.broken):,} broken promises, {seconds:.0f} s"
 
 
 def say(line: str) -> None:
-    """Print at once, for those who wait."""
+    """Print a line at once, so that progress is visible."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Explore and print; 1 if a promise was broken."""
+    """Explore and print; returns 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.properties.model", description=__doc__)
     parser.add_argument("--only", default="", help="scenarios whose name has this text")
     parser.add_argument("--depth", type=int, help="no more changes than so many")

@@ -1,4 +1,4 @@
-"""The state machine with what is done where it syncs: files put back, clocks set, locks, deletions allowed.
+"""The state machine with an operator's actions: restored files, changed clocks, locks, allowed deletions.
 
 Must not know how a warehouse is compared with the truth.
 """
@@ -25,7 +25,7 @@ from tests.properties.machine import DAY_MS, STEPS, SYNCS, Machine, names, picks
 from tests.properties.syncing import Backup
 
 _KEPT = 3
-# More than the breaker lets go in one run.
+# More deletions than the breaker allows in one run.
 _MANY = 12
 _HOUR_MS = 3_600_000
 # A lock that outlasts the run.
@@ -36,14 +36,14 @@ Kept = TypeVar("Kept")
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A backup of the warehouse, and the images that only a full listing brings up to date since then."""
+    """A backup of the warehouse, and the images that since then only a full listing updates."""
 
     backup: Backup
     uncertain: set[str] = field(default_factory=set)
 
 
 class Operating(Machine):
-    """The same world, and an operator who does to the files, the clock and the locks whatever comes to pass."""
+    """The same world, with an operator who changes the files, the local clock and the locks at random."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Operating(Machine):
     @precondition(lambda self: self.warehouse.holds_runs)
     @rule()
     def back_up(self) -> None:
-        """The warehouse is copied."""
+        """Copy the warehouse."""
         STEPS["back up"] += 1
         backup = self.warehouse.back_up(self._new("backup"))
         _keep(self.copies, Copied(backup, set(self.uncertain)))
@@ -75,7 +75,7 @@ class Operating(Machine):
     @precondition(lambda self: self.copies)
     @rule(pick=picks)
     def put_backup_back(self, pick: int) -> None:
-        """A copy is put in its place."""
+        """Restore a copy of the warehouse."""
         STEPS["put backup back"] += 1
         copied = self.copies[pick % len(self.copies)]
         self.warehouse.put_back(copied.backup)
@@ -84,34 +84,34 @@ class Operating(Machine):
     @precondition(lambda self: self.warehouse.landing.exists())
     @rule()
     def lose_landing(self) -> None:
-        """The landing folder is removed, with whatever waits in it."""
+        """Remove the landing folder, with all pending runs in it."""
         STEPS["lose landing"] += 1
         shutil.rmtree(self.warehouse.landing)
 
     @precondition(lambda self: self.warehouse.holds_runs and self.warehouse.landing.exists())
     @rule()
     def copy_landing(self) -> None:
-        """The landing folder is copied."""
+        """Copy the landing folder."""
         STEPS["copy landing"] += 1
         _keep(self.landings, shutil.copytree(self.warehouse.landing, self._new("landing")))
 
     @precondition(lambda self: self.landings)
     @rule(pick=picks)
     def put_landing_back(self, pick: int) -> None:
-        """A copy of the landing folder is put in its place: with runs that were loaded since, or that wait."""
+        """Restore a copy of the landing folder: its runs may be loaded since the copy, or pending."""
         STEPS["put landing back"] += 1
         shutil.rmtree(self.warehouse.landing, ignore_errors=True)
         shutil.copytree(self.landings[pick % len(self.landings)], self.warehouse.landing)
 
     @rule(shift_ms=st.sampled_from([-3 * DAY_MS, -_HOUR_MS, -1, 1, _HOUR_MS, DAY_MS + _HOUR_MS, 3 * DAY_MS]))
     def set_local_clock(self, shift_ms: int) -> None:
-        """The clock of this machine is set forward or back: runs become older than tokens live, or are to come."""
+        """Set the local clock forward or back: runs become older than tokens live, or lie in the future."""
         STEPS["set local clock"] += 1
         self.clock_ms += shift_ms
 
     @rule(full=st.booleans(), after=st.integers(0, 7), times=st.sampled_from([1, 2, _FOR_GOOD]))
     def sync_locked(self, full: bool, after: int, times: int) -> None:
-        """A run while another program has the warehouse, for a moment or for good; what it read is safe."""
+        """Sync while another program locks the warehouse, briefly or for good; what the sync read is kept."""
         STEPS["sync locked"] += 1
         try:
             with self.warehouse.locked(after, times):
@@ -121,7 +121,7 @@ class Operating(Machine):
 
     @rule(full=st.booleans(), after=st.integers(1, 60))
     def sync_killed(self, full: bool, after: int) -> None:
-        """A run that is killed before it does something that lasts; a later one goes on with what it left."""
+        """Kill a sync before one of its lasting effects; a later run continues with what it left."""
         STEPS["sync killed"] += 1
         try:
             with self.warehouse.killed(after):
@@ -131,7 +131,7 @@ class Operating(Machine):
 
     @rule(name=names, backed_up=st.booleans())
     def delete_many(self, name: str, backed_up: bool) -> None:
-        """So much is deleted that it is held back: by every run, also after a backup, until it is allowed."""
+        """Delete too many versions: every run holds them back, also after a restored backup, unless allowed."""
         STEPS["delete many"] += 1
         if not self.has(name) or not self._grown(name):
             return
@@ -157,7 +157,7 @@ class Operating(Machine):
         return [row for row in self.existing(name) if row.status != "DELETING"]
 
     def _grown(self, name: str) -> bool:
-        """Let the image have more versions than may go at once."""
+        """Create versions until the image has more of them than may be deleted at once."""
         for _ in range(_MANY + 1 - len(self._changeable(name))):
             self.later()
             self.world.create_version(name, scope=self.place(name))
@@ -165,6 +165,6 @@ class Operating(Machine):
 
 
 def _keep(kept: list[Kept], new: Kept) -> None:
-    """Add one, and forget the oldest."""
+    """Add an item, and drop the oldest."""
     kept.append(new)
     del kept[:-_KEPT]

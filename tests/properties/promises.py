@@ -1,4 +1,4 @@
-"""What must hold of what is stored of one image, whatever happened to it: held against the journal of its changes.
+"""Checks what is stored of one image, whatever happened to the image, against the journal of its changes.
 
 Must not know schedules, nor how anything is read or loaded.
 """
@@ -32,7 +32,7 @@ STREAMS = """
 SELECT account_id, region, epoch_ms(watermark), first_version_seen, highest_version FROM streams
 WHERE image_name = $image
 """
-# A stream that was not listed has a row only to say so.
+# A stream that was not listed has a row only to record that.
 COVERAGE = """
 SELECT account_id, region, outcome FROM coverage
 WHERE image_name = $image AND etl_run_id = $run_id AND outcome NOT IN ('rested', 'skipped')
@@ -40,7 +40,7 @@ WHERE image_name = $image AND etl_run_id = $run_id AND outcome NOT IN ('rested',
 ABSENT = (
     "SELECT account_id, region, first_version, last_version FROM absent_versions WHERE image_name = $image"
 )
-# What is stored of an image that never changed and was read whole.
+# The image that never changes must be stored as these rows, once it is read completely.
 DISTURBED = """
 SELECT account_id, region, list({
     'version': version, 'live': etl_deleted_at IS NULL, 'times': etl_valid_from = creation_time
@@ -54,9 +54,9 @@ UNION ALL
 SELECT account_id, region, list(first_version) FROM absent_versions WHERE image_name = $other
 GROUP BY ALL HAVING list(first_version ORDER BY first_version) <> [2, 4]
 """
-# So many versions are live in the image beside.
+# The number of live versions in the image that never changes.
 _OTHERS = 3
-# Where a run's record counts otherwise than there are events of it.
+# Runs whose record has other counts than the events of the run.
 MISCOUNTED = """
 SELECT 'all', 'all', runs.etl_run_id, runs.inserted, runs.updated, runs.reappeared, runs.deleted
 FROM runs
@@ -122,11 +122,11 @@ class Stored:
     outcome: Outcome | None = None
 
     def live(self) -> set[tuple[int, int, int, str]]:
-        """Number, creation, last modification and status of what is not marked deleted."""
+        """The number, creation, last modification and status of each version that is not marked deleted."""
         return {each[:4] for each in self.versions if each.live}
 
     def unexplained(self) -> set[int]:
-        """The numbers, from the first one seen to the highest, of which nothing is known."""
+        """The numbers, from the first one seen to the highest, about which the warehouse knows nothing."""
         if self.first is None or self.highest is None:
             return set()
         known = {each.number for each in self.versions}
@@ -135,7 +135,7 @@ class Stored:
 
 
 def look(connection: Connection, run_id: str) -> Mapping[Scope, Stored]:
-    """What is stored of the image of each scope, after that run was loaded."""
+    """What is stored of the image in each scope, after a run was loaded."""
     found: dict[Scope, Stored] = {}
 
     def rows(query: str, **parameters: str) -> Iterator[tuple[Stored, list[Any]]]:
@@ -158,7 +158,7 @@ def look(connection: Connection, run_id: str) -> Mapping[Scope, Stored]:
 
 
 def contradictions(connection: Connection) -> Iterator[tuple[Scope, str]]:
-    """What tables and views say against each other, and the scope that it is in."""
+    """The contradictions between tables and views, each with its scope."""
     for query in (DOUBLED, OUT_OF_STEP, MISCOUNTED, *map(statement, names("audit"))):
         for account_id, region, *row in connection.duck.execute(query).fetchall():
             yield Scope(account_id, region), f"{query.strip().splitlines()[0]}: {row}"
@@ -168,10 +168,10 @@ def contradictions(connection: Connection) -> Iterator[tuple[Scope, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A load of one stream: its checkpoint, if the run had one, and what is stored then.
+    """A load of one stream: its checkpoint, if the run had one, and what is stored after the load.
 
-    `images_t0_ms`: T0 of the list of images. `lagged`: lists lied while the run was read.
-    `overtaken`: a listing that was read later is accepted already. `allowed`: the run may delete what it likes.
+    `images_t0_ms`: T0 of the list of images. `lagged`: lists were wrong while the run was read.
+    `overtaken`: a listing that was read later is already accepted. `allowed`: the run may delete any number.
     """
 
     mark: Checkpoint | None
@@ -183,7 +183,7 @@ class Judged:
 
     @property
     def outcome(self) -> Outcome | None:
-        """What the run proved of the stream, as the load took it: a listing may be loaded as less than it was."""
+        """The outcome of the stream as the load stored it: a load may accept less than the run proved."""
         return (
             self.stored.outcome if self.stored.outcome is not None or self.mark is None else self.mark.outcome
         )
@@ -191,7 +191,7 @@ class Judged:
 
 @dataclass(slots=True)
 class Judge:
-    """Holds load after load against the journal of a collection."""
+    """Checks load after load against the journal of a collection."""
 
     collection: Collection
     stored: Stored = field(default_factory=Stored)
@@ -199,7 +199,7 @@ class Judge:
     owed: bool = False
 
     def restored(self) -> None:
-        """A copy of the warehouse was put in its place: it may know less than before."""
+        """Forget earlier checks after a backup was restored, because it may know less than before."""
         self.watermark_ms = None
         self.owed = False
         self.stored = Stored()
@@ -221,7 +221,7 @@ class Judge:
         return broken
 
     def different(self) -> str | None:
-        """What is stored otherwise than it is, after quiet runs."""
+        """The differences between what is stored and the truth, after quiet runs."""
         truth = {
             (row.Version, epoch_ms(row.CreationTime), epoch_ms(row.LastModifiedTime), row.ImageVersionStatus)
             for row in self.collection.versions.values()
@@ -230,7 +230,7 @@ class Judge:
         return f"stored or true, and not both: {wrong}" if wrong else None
 
     def _deletions(self, judged: Judged) -> str | None:
-        """What is marked deleted is gone, and went within the interval that is told."""
+        """A version that is marked deleted is gone, and was deleted within the stored interval."""
         for event in judged.stored.events:
             if event.change != "deleted":
                 continue
@@ -245,7 +245,7 @@ class Judge:
         return None
 
     def _breaker(self, judged: Judged) -> str | None:
-        """A scope loses few of its versions at once, or somebody allowed it; an earlier life ends by itself."""
+        """Unless it is allowed, a load deletes few versions of a scope; the end of an earlier life does not count."""
         live = len(self.stored.live()) + _OTHERS
         ends = [each for each in judged.stored.events if each.change == "deleted"]
         lost = sum(each.evidence != "image_recreated" for each in ends)
@@ -254,7 +254,7 @@ class Judge:
         return f"{lost} of {live} versions were deleted at once, and nobody had allowed it"
 
     def _history(self, judged: Judged) -> str | None:
-        """Every event tells a state that there was, none an older one, and none comes back to life."""
+        """Every event holds a state that existed and is not older than the stored state; no version reappears."""
         before = {each.incarnation: each.modified_ms for each in self.stored.versions}
         for event in judged.stored.events:
             states = {
@@ -280,7 +280,7 @@ class Judge:
         return "the watermark went beyond T0" if t0_ms is None or after_ms > t0_ms else None
 
     def _earlier_life(self, judged: Judged) -> str | None:
-        """Once the list of images showed a new image, nothing of the one before it is live, held back or not."""
+        """Once the list of images showed a new image, no version of the old image is live, held back or not."""
         made_ms = self.collection.made_ms
         accepted = judged.outcome is Outcome.COMPLETE
         if not accepted or judged.overtaken or not self.collection.exists or made_ms > judged.images_t0_ms:
@@ -289,9 +289,9 @@ class Judge:
         return f"versions {left} of an image that was deleted are stored as live" if left else None
 
     def _surplus(self, judged: Judged) -> str | None:
-        """After an accepted full listing nothing is stored as live that went before it began.
+        """After an accepted full listing, no version is stored as live that was deleted before the listing began.
 
-        What was held back is owed: until it is settled no run may pass over it in silence, whatever it lists.
+        A held-back deletion stays owed: until it is settled, every run must report it, whatever the run lists.
         """
         mark = judged.mark
         if mark is None or mark.t0_ms is None or judged.overtaken:
@@ -311,7 +311,7 @@ class Judge:
         return None
 
     def _lacking(self, judged: Judged) -> str | None:
-        """After an accepted listing every change from before it began is stored, unless lists lied."""
+        """After an accepted listing, every change from before it began is stored, unless lists were wrong."""
         mark = judged.mark
         if mark is None or mark.t0_ms is None or judged.outcome is not Outcome.COMPLETE or judged.lagged:
             return None
@@ -328,7 +328,7 @@ class Judge:
         return None
 
     def _gaps(self, judged: Judged) -> str | None:
-        """After an accepted listing every number is accounted for."""
+        """After an accepted listing, the warehouse knows something about every number."""
         if judged.outcome is not Outcome.COMPLETE or judged.lagged:
             return None
         unexplained = judged.stored.unexplained()

@@ -1,4 +1,4 @@
-"""The scenarios of the exhaustive model: which collection, which runs, and what may change how often.
+"""The scenarios of the exhaustive model: which collection, which runs, which changes, and how many of them.
 
 Must not know how a schedule is played.
 """
@@ -13,10 +13,10 @@ from tests.properties.schedules import FULL, PLAIN, Backup, Changes, Lost, Resto
 _HOUR_MS = 3_600_000
 _CORE = ("create", "touch", "delete", "recreate")
 _ALL = (*_CORE, "drop", "kill", "expire")
-# A lagging list hides a live row. Where Describe is denied as well, two readings that lag say what two readings
-# after a deletion say: no rule can tell them apart, so that pair is left out.
+# A lagging list hides a live row. With Describe denied, two lagging readings show the same as two readings after a
+# deletion: no rule can tell them apart, so that pair is left out.
 _LAGGING = (*_ALL, "hide")
-# What makes the next incremental listing long: all but one version changed, and a hole in the new numbers.
+# These changes make the next incremental listing long: all versions but one changed, and the new numbers have a gap.
 _BUSY = Changes((("touch", 1), ("touch", 2), ("create", 0), ("create", 0), ("delete", 6)))
 _BUSY_SMALL = Changes((("touch", 1), ("touch", 2), ("create", 0), ("create", 0), ("delete", 4)))
 _LIVES = ("create", "touch", "delete", "drop", "recreate")
@@ -29,7 +29,7 @@ _EMPTIED = Changes((("delete", 1), ("delete", 2)))
 
 
 def whole() -> list[list[Scenario]]:
-    """What `make soak` explores, by shape."""
+    """What `make soak` explores, grouped by shape."""
     return shapes([*pairs(), *triples()])
 
 
@@ -47,7 +47,7 @@ def pairs() -> list[Scenario]:
 def _with(habits: Habits) -> list[Scenario]:
     suffix = f", {habits.tokens} tokens{'' if habits.describes else ', Describe denied'}"
     everything = _LAGGING if habits.describes else _ALL
-    # Reading until two agree takes so many calls that two changes among them are left to the smaller image.
+    # Reading until two lists agree takes many calls, so only the smaller image gets two changes among them.
     longest = Scenario(f"longest{suffix}", habits, (_BUSY, PLAIN), _CORE, 2 if habits.describes else 1)
     return [
         longest,
@@ -79,7 +79,7 @@ def _oddities() -> list[Scenario]:
 
 
 def mishaps() -> list[Scenario]:
-    """What happens around runs: two wait, copies are put back, nobody goes on, deletions are held back."""
+    """Mishaps around runs: two pending runs, restored copies, runs that do not resume, held-back deletions."""
     return [scenario for tokens in get_args(Tokens) for scenario in _around(Habits(tokens=tokens))]
 
 
@@ -156,7 +156,7 @@ def _around(habits: Habits) -> list[Scenario]:
 
 
 def triples() -> list[Scenario]:
-    """Every three changes while a listing is read in full, where tokens count rows."""
+    """Every three changes during a full listing, with tokens that count rows."""
     return [
         Scenario("three changes, offset tokens", Habits(tokens="offset"), (FULL,), _CORE[:3], 3),
     ]

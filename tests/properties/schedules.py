@@ -1,7 +1,7 @@
-"""Plays schedules of changes on the real planner, the real rules and the real warehouse, many in one warehouse.
+"""Plays schedules of changes on the real planner, rules and warehouse, many schedules in one warehouse.
 
-Each schedule has a scope of its own, and all of them take part in every run. Must not know HTTP, threads, or what
-must hold of what is stored (promises.py); collection.py stands in for AWS.
+Each schedule has its own scope, and all of them take part in every run. Must not know HTTP, threads, or what
+must hold of the stored rows (promises.py); collection.py simulates AWS.
 """
 
 from __future__ import annotations
@@ -50,17 +50,16 @@ Schedule = tuple[tuple[int, Change], ...]
 
 
 class BrokenPromiseError(AssertionError):
-    """A promise that a schedule broke, where one is enough."""
+    """A schedule broke a promise; raised where the first broken promise ends the play."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One sync. `full`, `allow`: its options (`--full`, `--allow-mass-delete`).
 
-    `blind`: the warehouse is locked while it plans, so that it plans from memory. `waits`: it is locked when the
-    run should be loaded, so that the next run loads it. `left`: what kills a reading is not followed by another
-    reading of the same run, and what there is of it is loaded by the next run. `late`: what follows comes after
-    `resume_within`. `clock_ms`: by how much the local clock is wrong.
+    `blind`: the warehouse is locked during planning, so the run plans from memory. `waits`: the warehouse is locked
+    when the run should be loaded, so the next run loads it. `left`: a killed reading does not resume in the same
+    run, and the next run loads what was read. `late`: a killed reading resumes after `resume_within` has passed.
     """
 
     full: bool = False
@@ -74,22 +73,22 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """The warehouse is copied."""
+    """Copies the warehouse."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """The copy is put in its place; the landing stays as it is."""
+    """Restores the copy; the landing stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The landing with all that waits in it is lost."""
+    """Loses the landing with all pending runs in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Something changes, in every schedule."""
+    """Makes the same changes in every schedule."""
 
     changes: tuple[Change, ...]
 
@@ -102,8 +101,8 @@ PLAIN, FULL = Run(), Run(full=True)
 class Scenario:
     """Where schedules begin, and what may happen in them.
 
-    A first sync knows `versions` versions if `synced`. Then come the `steps`, while up to `depth` changes of `kinds`
-    fall between any of their calls.
+    If `synced`, a first sync reads `versions` versions. Then the `steps` follow, while up to `depth` changes of
+    `kinds` happen between any of their calls.
     """
 
     name: str
@@ -118,14 +117,14 @@ class Scenario:
 
     @property
     def shape(self) -> Scenario:
-        """What schedules must have in common to be played side by side."""
+        """What schedules must have in common to be played in parallel in one warehouse."""
         steps = tuple(Changes(()) if isinstance(step, Changes) else step for step in self.steps)
         return Scenario("", Habits(), steps, (), 0, 0, self.synced, self.lookback_ms, self.page_size)
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was explored."""
+    """The number of schedules that were played, and the promises that they broke."""
 
     schedules: int = 0
     broken: list[str] = field(default_factory=list)
@@ -137,14 +136,14 @@ class Tally:
             self.broken.append(f"{play.scenario.name}: {play.broken}; schedule {play.schedule}")
 
     def add(self, other: Tally) -> None:
-        """Take another tally in."""
+        """Add another tally."""
         self.schedules += other.schedules
         self.broken += other.broken
 
 
 @dataclass(slots=True)
 class Play:
-    """One schedule: its collection behind a service, in a scope of its own, and what was broken in it first."""
+    """One schedule: its collection behind a service, its own scope, and the first promise that it broke."""
 
     scenario: Scenario
     scope: Scope
@@ -163,7 +162,7 @@ class Play:
         return self.service.collection
 
     def begin(self) -> None:
-        """From the next call on what the schedule says happens."""
+        """Make the changes of the schedule from the next call on."""
         self.service.calls = 0
         self.service.kinds = self.scenario.kinds
         self.service.chances = []
@@ -171,35 +170,35 @@ class Play:
             self.service.changes.setdefault(slot, []).append(change)
 
     def change(self, number: int) -> None:
-        """Make the changes of the scenario's step of that number."""
+        """Make the changes of step `number` of the scenario."""
         step = self.scenario.steps[number]
         if isinstance(step, Changes):
             for change in step.changes:
                 self.collection.apply(change)
 
     def end(self) -> None:
-        """Nothing changes any more, and lists no longer lie."""
+        """Stop all changes, and let lists show the true state."""
         self.service.kinds = ()
         self.service.changes.clear()
         self.chances = tuple(self.service.chances)
         self.collection.catch_up()
 
     def longer(self) -> Iterator[Schedule]:
-        """The schedule with one more change at its last call or a later one."""
+        """Every schedule that adds one change at the last call of this one or a later call."""
         last = self.schedule[-1][0] if self.schedule else 0
         for slot, chances in enumerate(self.chances):
             if slot >= last:
                 yield from ((*self.schedule, (slot, change)) for change in chances)
 
     def note(self, broken: str | None) -> None:
-        """Keep the first promise that was broken."""
+        """Keep the first broken promise."""
         if self.broken is None:
             self.broken = broken
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A run that is read, with the scopes in which lists lied."""
+    """A run that is read and pending, with the scopes in which lists were wrong."""
 
     number: int
     run: LandedRun
@@ -209,10 +208,10 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Theatre:
-    """Plays schedules of one shape side by side, in one warehouse.
+    """Plays schedules of one shape in parallel, in one warehouse.
 
-    `seen` hears of every page and verdict, `after` gets the warehouse when all is over; with it the first broken
-    promise is the end.
+    `seen` gets every page and verdict, `after` gets the warehouse at the end; with `after`, the first broken
+    promise ends the play.
     """
 
     shape: Scenario
@@ -231,7 +230,7 @@ class Theatre:
 
     @property
     def connection(self) -> Connection:
-        """The warehouse, which stays open until a copy is taken or put in its place."""
+        """The open warehouse; it stays open until a copy is taken or restored."""
         if self._connection is None:
             self._connection = self._open.enter_context(self.warehouse.writing())
         return self._connection
@@ -250,7 +249,7 @@ class Theatre:
         return Landing(self.folder / "landing")
 
     def play(self) -> None:
-        """Everything, from the first sync until nothing changes any more."""
+        """Play everything, from the first sync until nothing changes any more."""
         self._quiet()
         if self.shape.synced:
             self.sync(FULL)
@@ -265,7 +264,7 @@ class Theatre:
         self._settle_down()
 
     def _settle_down(self) -> None:
-        """Quiet runs: nothing is late after an incremental one, nor surplus after a full one; then it is cheap."""
+        """Run quiet syncs: the store equals the truth after a plain and a full one, and a last full one is cheap."""
         self.sync(PLAIN)
         self.sync(Run(full=True, allow=True))
         for each in self.plays:
@@ -314,7 +313,7 @@ class Theatre:
             self._remembered = Knowledge()
 
     def sync(self, run: Run) -> None:
-        """One run of all schedules, as run/pipeline.py wires it."""
+        """Run one sync of all schedules, with the same parts as run/pipeline.py."""
         self._runs += 1
         if self._waiting and not run.blind:
             self._load()
@@ -392,7 +391,7 @@ class Theatre:
         writer: SegmentWriter,
         how: Run,
     ) -> None:
-        """Read a stream to its end; what kills it is followed by another try, unless the run is left."""
+        """Read a stream to its end; a kill is followed by another try, unless the run is left."""
         going = list(marks)
         stream, last = going[0].stream, self._last
         last.pop(stream, None)
@@ -419,12 +418,12 @@ class Theatre:
             return settler.settle(waiting, held.findings, held.live, proved_deletions(run))
 
     def _part(self, run: LandedRun) -> Share:
-        """Every second scope that is whole, as run/visible.py loads it while others are read."""
+        """Every second scope that is complete, as run/visible.py loads it while others are read."""
         marks = [(play.scope, run.checkpoints.get(play.stream)) for play in self.plays[::2]]
         return Share(scopes=frozenset(scope for scope, mark in marks if mark is not None and mark.finished))
 
     def _load(self) -> None:
-        """Load what waits in the order of the local clock, which may be wrong, and hold it against the truth."""
+        """Load pending runs in the order of the local clock, which may be wrong, and check each against the truth."""
         newest: dict[Scope, int] = {}
         for each in sorted(self._waiting, key=lambda waiting: waiting.run.plan.run_id):
             if each.number % 2:
@@ -464,7 +463,7 @@ def _found(play: Play) -> Discovery:
 
 
 def _dear(play: Play) -> str | None:
-    """A quiet full run costs as many calls as the listing has pages."""
+    """A quiet full run needs one list call for each page, and no Describe."""
     collection, service = play.collection, play.service
     pages = max(1, -(-len(collection.versions) // play.scenario.page_size))
     if collection.exists and not collection.habits.eager and service.lists != pages:
@@ -473,10 +472,10 @@ def _dear(play: Play) -> str | None:
 
 
 def begun(scenario: Scenario) -> Collection:
-    """The scenario's collection as every schedule finds it."""
+    """The scenario's collection as it is at the start of every schedule."""
     collection = Collection(scenario.habits)
     for number in range(scenario.versions):
-        # Each second one shares its instant with the one before: ties fall across pages.
+        # Every second version has the times of the version before, so that a page can end between equal times.
         collection.now_ms += 10_000 * (number % 2) - 1
         collection.apply(("create", 0))
         collection.apply(("touch", number + 1))
@@ -491,7 +490,7 @@ def play(
     seen: Callable[[PageRead], None] | None = None,
     after: Callable[[Connection], None] | None = None,
 ) -> list[Play]:
-    """These schedules of scenarios of one shape to their end, in a new warehouse; see `Theatre`."""
+    """Play schedules of scenarios of one shape to their end, in a new warehouse; see `Theatre`."""
     plays = []
     for number, (scenario, schedule) in enumerate(chosen):
         collection = begun(scenario)
@@ -508,7 +507,7 @@ def play(
 
 
 def _new_warehouse(folder: Path) -> Path:
-    """An empty warehouse, made once for each folder."""
+    """An empty warehouse, created once for each folder."""
     file = WarehouseFile(folder / "empty.duckdb")
     if not file.path.exists():
         with file.writing():
@@ -517,7 +516,7 @@ def _new_warehouse(folder: Path) -> Path:
 
 
 def shapes(scenarios: Iterable[Scenario]) -> list[list[Scenario]]:
-    """The scenarios that can be played side by side."""
+    """Group the scenarios that can be played in parallel."""
     found: dict[Scenario, list[Scenario]] = {}
     for scenario in scenarios:
         found.setdefault(scenario.shape, []).append(scenario)
@@ -525,7 +524,7 @@ def shapes(scenarios: Iterable[Scenario]) -> list[list[Scenario]]:
 
 
 def explore(scenarios: Sequence[Scenario], folder: Path) -> Tally:
-    """Every schedule of these scenarios of one shape, each once, in warehouses in this folder."""
+    """Play every schedule of scenarios of one shape, each once, in warehouses in this folder."""
     tally = Tally()
     level: list[tuple[Scenario, Schedule]] = [(scenario, ()) for scenario in scenarios]
     while level:
@@ -541,7 +540,7 @@ def explore(scenarios: Sequence[Scenario], folder: Path) -> Tally:
 
 
 def drawn(scenarios: Sequence[Scenario], folder: Path, rng: random.Random, count: int) -> Tally:
-    """So many random schedules of scenarios of one shape. A change that names what is not there changes nothing."""
+    """Play `count` random schedules of scenarios of one shape. A change of a missing version does nothing."""
     tally = Tally()
     for each in play(some(scenarios, rng, count), folder):
         tally.take(each)
@@ -549,7 +548,7 @@ def drawn(scenarios: Sequence[Scenario], folder: Path, rng: random.Random, count
 
 
 def some(scenarios: Sequence[Scenario], rng: random.Random, count: int) -> list[tuple[Scenario, Schedule]]:
-    """So many random schedules."""
+    """Choose `count` random schedules."""
     chosen: list[tuple[Scenario, Schedule]] = []
     for number in range(count):
         scenario = scenarios[number % len(scenarios)]
@@ -563,5 +562,5 @@ def _any_change(scenario: Scenario, rng: random.Random) -> Change:
     kind = rng.choice(scenario.kinds)
     if kind == "recreate":
         return kind, rng.choice((1, 3))
-    # What concerns no version by its number has none, as in `Collection.possible`.
+    # A change that concerns no single version has the number 0, as in `Collection.possible`.
     return kind, rng.randint(1, scenario.versions + 3) if kind in OF_A_VERSION else 0

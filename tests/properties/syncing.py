@@ -1,4 +1,4 @@
-"""The warehouse of a state machine with everything that must hold of it, and the faults of its simulated AWS.
+"""The warehouse of a state machine with all checks of it, and the faults of its simulated AWS.
 
 Must not know which changes are made, or in which order.
 """
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 START_MS = 1_790_000_000_000
 HOME, AWAY = "us-east-1", "eu-west-1"
-# Whatever is read is loaded at once.
+# Load everything at once when it is read.
 EAGER = Rhythm(part=0, most=0, slices=0, quiet=0, look=0.001)
 
-# Last modification, status and reason.
+# The time of last modification, the status and the failure reason.
 State = tuple[object, ...]
 
 EVENTS = """
@@ -94,7 +94,7 @@ WATERMARKS = "SELECT image_name, epoch_ms(watermark) FROM streams WHERE watermar
 
 @dataclass(slots=True)
 class Faults:
-    """What AWS refuses or tells wrongly, until `reset`; denial stays until it is lifted."""
+    """What AWS refuses or answers wrongly, until `reset`; denial stays until it is lifted."""
 
     simulator: Simulator
     denied: bool = False
@@ -108,22 +108,22 @@ class Faults:
         self.simulator.fault = self
 
     def omit(self, name: str, version: int, times: int) -> None:
-        """Leave a version out of the next lists that would hold it."""
+        """Omit a version from the next `times` lists that would hold it."""
         self._omitted[name, version] = times
 
     def at(self, call: int, act: Callable[[], None]) -> None:
-        """Do something when so many calls have been answered."""
+        """Call `act` when the simulator answers the call of that number."""
         self._due, self._seen = (call, act), 0
 
     def reset(self) -> set[str]:
-        """Forget what was due; return the images of which a list was cut."""
+        """Forget the faults that are due; returns the images whose list omitted a version."""
         used, self._used = self._used, set()
         self._omitted.clear()
         self._due, self.throttled = None, 0
         return used
 
     async def __call__(self, _: web.Request, exchange: Exchange) -> web.StreamResponse | None:
-        """Answer otherwise than the simulator would, or let its answer pass."""
+        """Change the simulator's answer, or return None to let it pass."""
         self._seen += 1
         if self._due is not None and self._seen == self._due[0]:
             self._due[1]()
@@ -164,7 +164,7 @@ def _answer(exchange: Exchange, status: int, body: bytes) -> web.StreamResponse:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A run that was loaded. `whole`: it read everything it planned, by itself, and deleted what it proved."""
+    """A run that was loaded. `whole`: it read all streams without a resume, and no deletion was held back."""
 
     report: RunReport
 
@@ -179,9 +179,9 @@ class Done:
 
 @dataclass(slots=True)
 class Told:
-    """What a state of the warehouse has told until now; a backup of it goes with the backup of the file.
+    """What the warehouse has shown until now; a backup of the file has a copy of this.
 
-    `truths` are what existed at AWS at the instant of each sync that read everything whole.
+    `truths` are the versions that existed at AWS at each sync that read everything completely.
     """
 
     events: list[Row] = field(default_factory=list)
@@ -190,13 +190,13 @@ class Told:
     truths: list[tuple[int, dict[Life, State]]] = field(default_factory=list)
 
     def copy(self) -> Told:
-        """As it is now."""
+        """A copy of the present state."""
         return Told(list(self.events), list(self.known), dict(self.watermarks), list(self.truths))
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A copy of the file, and what it had told by then."""
+    """A copy of the file, and what the warehouse had shown by then."""
 
     file: Path
     told: Told
@@ -205,9 +205,9 @@ class Backup:
 class Warehouse:
     """A warehouse that is synced from a simulator, and what was read from it before.
 
-    `journal` says when each version went. Nothing is asked about the times of `put`, the lives that were given times
-    which no change of AWS's gives, nor of those that a list went on to show: each of `lags` is from when to when
-    lists told of what was gone.
+    `journal` holds when each version was deleted. Two kinds of versions have no check of their times: those in
+    `put`, which were given times that no change at AWS gives, and those that a list still showed after their
+    deletion; each of `lags` is an interval in which lists showed deleted versions.
     """
 
     def __init__(self, folder: Path, simulator: Simulator, journal: Journal | None = None) -> None:
@@ -231,12 +231,12 @@ class Warehouse:
 
     @property
     def landing(self) -> Path:
-        """Where a sync keeps what it has read."""
+        """The folder of a sync's landing."""
         return self._config.landing_folder
 
     @property
     def holds_runs(self) -> bool:
-        """Whether anything was loaded yet: only then is it a warehouse for good."""
+        """Whether a run was loaded yet."""
         return bool(self._told.known)
 
     def interrupt(self) -> None:
@@ -244,19 +244,19 @@ class Warehouse:
         self._stop.request(15)
 
     def back_up(self, to: Path) -> Backup:
-        """Copy the file, as one may between two syncs."""
+        """Copy the file, as an operator may do between two syncs."""
         shutil.copy(self._config.warehouse, to)
         return Backup(to, self._told.copy())
 
     def put_back(self, backup: Backup) -> None:
-        """Put a copy in its place."""
+        """Restore a copy."""
         self._config.warehouse.with_name(f"{self._config.warehouse.name}.wal").unlink(missing_ok=True)
         shutil.copy(backup.file, self._config.warehouse)
         self._told = backup.told.copy()
 
     @contextmanager
     def locked(self, after: int, times: int) -> Iterator[None]:
-        """After so many openings of the file, let another program have it for so many more."""
+        """Refuse `times` openings of the file after the first `after`, as if another program had locked it."""
         opened = 0
 
         def refuse(effect: Effect, subject: str) -> None:
@@ -275,7 +275,7 @@ class Warehouse:
 
     @contextmanager
     def killed(self, after: int) -> Iterator[None]:
-        """Kill a run before its effect of that number."""
+        """Kill a run before its effect number `after`."""
         reached = itertools.count(1)
 
         def kill(_: Effect, subject: str) -> None:
@@ -289,16 +289,16 @@ class Warehouse:
             remove()
 
     def in_parts(self) -> int:
-        """How many runs were loaded in more than one part."""
+        """The number of runs that were loaded in more than one part."""
         if not self.holds_runs:
             return 0
         with looking(self._config.warehouse) as connection:
             return len(connection.execute(IN_PARTS).fetchall())
 
     def sync(self, *, full: bool, allow: bool | None = None) -> Done:
-        """One run; a full one may delete any number of versions unless it is said otherwise.
+        """Run one sync; a full sync may delete any number of versions unless `allow` says otherwise.
 
-        What waited in the landing folder is in the warehouse then.
+        After the sync, all pending runs of the landing folder are in the warehouse.
         """
         self._stop = Stop()
         waiting = self._waiting()
@@ -316,7 +316,7 @@ class Warehouse:
         return {run.plan.run_id for run in Landing(self.landing).runs()}
 
     def check(self) -> None:
-        """What holds after every run, whatever happened to it."""
+        """Check what holds after every run, whatever happened to it."""
         if not self._config.warehouse.exists():
             return
         with looking(self._config.warehouse) as connection:
@@ -356,7 +356,7 @@ class Warehouse:
             known.append((newest[0], connection.execute(KNOWN, [newest[0]]).fetchall()))
 
     def compare(self, *, uncertain: frozenset[str]) -> None:
-        """Hold the live versions against the truth, as far as the newest run's listings cover it."""
+        """Compare the live versions with the truth, as far as the newest run's listings cover it."""
         with looking(self._config.warehouse) as connection:
             stored = set(connection.execute(STORED).fetchall())
             partly = {name for (name,) in connection.execute(INCREMENTAL).fetchall()}
@@ -367,7 +367,7 @@ class Warehouse:
         assert not surplus, f"is stored and does not exist so: {surplus}"
 
     def compare_history(self) -> None:
-        """After a run that read everything whole: each deletion lies in its interval, and the past is as it was."""
+        """Compare past states with the truth after a complete run; each deletion lies within its interval."""
         rows = self._simulator.world.truth()
         self._told.truths.append((self._simulator.clock.now_ms(), dict(map(_state_of, rows))))
         with looking(self._config.warehouse) as connection:
@@ -397,7 +397,7 @@ class Warehouse:
         return self._random.sample(truths, min(4, len(truths)))
 
     def _untimed(self, life: Life) -> bool:
-        """Whether AWS itself told otherwise about it than it was."""
+        """Whether AWS itself showed wrong times of this version."""
         went_ms = self.journal.gone.get(life)
         shown = went_ms is not None and any(first <= went_ms <= last for first, last in self.lags)
         return shown or life in self.put

@@ -1,4 +1,4 @@
-"""Events are only ever added: no statement of ours can change or take away what was stored."""
+"""Events are only ever added: no statement of the connector changes or deletes a stored event."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILES = sorted(
     str(path.relative_to(folder())) for path in folder().rglob("*.sql") if path.parent.name != "migrations"
 )
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
-# The words that come before the name of what a statement writes to.
+# The keywords that stand before the name of the table that a statement changes.
 TARGETS = [
     ("delete", "from"),
     ("update",),
@@ -39,7 +39,7 @@ TARGETS = [
 
 
 def words(sql: str) -> list[str]:
-    """The statement's words and marks in lower case, as DuckDB takes them apart; comments and texts left out."""
+    """The statement's words in lower case, as DuckDB's tokenizer splits them, without comments and strings."""
     tokens = duckdb.tokenize(sql)
     ends = [start for start, _ in tokens[1:]] + [len(sql)]
     found = []
@@ -51,7 +51,7 @@ def words(sql: str) -> list[str]:
 
 
 def written(sql: str, *, insert: bool = False) -> set[str]:
-    """The names that the statement changes, empties, drops, makes or overwrites; with `insert`, adds to."""
+    """The tables that a statement changes, empties, drops, creates or overwrites; with `insert`, also adds to."""
     said = words(sql)
     targets = [*TARGETS, ("insert", "into")] if insert else TARGETS
     return {
@@ -64,7 +64,7 @@ def written(sql: str, *, insert: bool = False) -> set[str]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_statement_leaves_events_alone(name: str) -> None:
-    """No file outside the migrations updates, deletes, replaces, drops or makes events; adding is all."""
+    """No file outside the migrations updates, deletes, replaces, drops or creates events; it may only insert them."""
     sql = (folder() / name).read_text(encoding="utf-8")
     assert EVENTS not in written(sql)
     if EVENTS in written(sql, insert=True):
@@ -72,7 +72,7 @@ def test_statement_leaves_events_alone(name: str) -> None:
 
 
 def test_only_three_statements_add_events() -> None:
-    """Events come from what a run saw change, with details or without, and from what it proved gone."""
+    """Only three statements add events: of changed rows, of changed rows with details, and of proved deletions."""
     adding = [
         name
         for name in FILES
@@ -86,7 +86,7 @@ def test_only_three_statements_add_events() -> None:
 
 
 def test_migrations_after_the_first_leave_events_alone() -> None:
-    """A migration may add a column; it changes no event and takes none away."""
+    """A migration may add a column to the events; it changes and deletes no event."""
     for path in sorted((folder() / "migrations").glob("*.sql")):
         sql = path.read_text(encoding="utf-8")
         made = {EVENTS} if path.stem == "001_tables" else set()
@@ -96,13 +96,13 @@ def test_migrations_after_the_first_leave_events_alone() -> None:
 
 
 def test_no_sql_in_python_names_events() -> None:
-    """Statements stand in files, so that the tests above see all of them."""
+    """No string in the Python code both names the events table and updates, deletes, drops or truncates."""
     changing = re.compile(r"\b(update|delete|drop|truncate)\b", re.IGNORECASE)
     assert [text for text in strings() if EVENTS in text and changing.search(text)] == []
 
 
 def strings() -> Iterator[str]:
-    """Every text in the package's code."""
+    """Every string constant in the package's code."""
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -124,5 +124,5 @@ def strings() -> Iterator[str]:
     ],
 )
 def test_a_statement_that_changes_events_would_be_seen(sql: str) -> None:
-    """What the tests above look for is found in any spelling."""
+    """The search of the tests above finds a changing statement in any spelling."""
     assert EVENTS in written(sql)

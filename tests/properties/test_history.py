@@ -1,4 +1,4 @@
-"""What was true then, and what was known then: both held against a recorded trace of a changing AWS."""
+"""The views of what was true and what was known at a time, compared with a recorded trace of a changing AWS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHANGES = 12
 INSTANTS = 200
 
 Key = tuple[str, int]
-# Creation, last modification, status and reason.
+# The times of creation and last modification, the status and the failure reason.
 State = tuple[int, int, str, str | None]
 Versions = dict[Key, State]
 
@@ -51,7 +51,7 @@ FROM image_version_events WHERE etl_change = 'deleted'
 
 @dataclass(slots=True)
 class Trace:
-    """What was true from when on, by AWS's clock, and what was known from when on, by ours."""
+    """What was true from which time on, by AWS's clock, and what was known from which time on, by the local clock."""
 
     true_from: list[int] = field(default_factory=list)
     truths: list[Versions] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Trace:
         return self.truths[bisect_right(self.true_from, instant_ms) - 1]
 
     def known_at(self, instant_ms: int) -> Versions:
-        """The versions of which the warehouse knew at an instant."""
+        """The versions that the warehouse knew at an instant."""
         index = bisect_right(self.known_from, instant_ms) - 1
         return self.knowns[index] if index >= 0 else {}
 
@@ -80,7 +80,7 @@ class Recorder:
         self.trace = Trace()
 
     def record(self) -> None:
-        """Changes, each followed by a sync that covers it; the time between two things is random."""
+        """Make changes, each followed by a sync that covers it; random times pass between them."""
         for name in NAMES:
             self.simulator.world.create_image(name)
         for _ in range(CHANGES):
@@ -91,7 +91,7 @@ class Recorder:
             self._sync()
 
     def _pass(self, most_ms: int) -> None:
-        # A deletion is dated by the listing's T0, which lies up to two seconds before its answer.
+        # A deletion is dated by the listing's T0, which lies up to two seconds before the listing's answer.
         self.simulator.clock.advance(self.rng.randrange(2_000, most_ms + 1))
 
     def _change(self) -> None:
@@ -144,7 +144,7 @@ class Recorder:
             return [connection.execute(query, [instant]).fetchall() for instant in instants_ms]
 
     def windows(self) -> dict[Key, list[tuple[int, int]]]:
-        """When each deleted version was last seen, and when it was found gone."""
+        """The times when each deleted version was last seen and when it was found deleted."""
         found: dict[Key, list[tuple[int, int]]] = {}
         with looking(self.folder / "image-history.duckdb") as connection:
             for name, version, seen_ms, gone_ms in connection.execute(WINDOWS).fetchall():
@@ -154,7 +154,7 @@ class Recorder:
 
 @pytest.fixture(scope="module")
 def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
-    """One recorded history; the random seed of the session makes it."""
+    """One recorded history, made from the random seed of the session."""
     rng = random.Random(f"{request.config.stash[SEED]} history")
     clock = VirtualClock(frozen_at=START_MS)
     with Simulator(World(clock=clock)) as simulator, pytest.MonkeyPatch.context() as patch:
@@ -167,7 +167,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_as_of_equals_the_trace_at_random_instants(recorded: Recorder) -> None:
-    """What existed then, and how: but for the interval in which a deletion is known to lie, exactly."""
+    """The view as of an instant equals the truth then, except within the interval of a deletion."""
     trace, windows, compared = recorded.trace, recorded.windows(), 0
     span = range(trace.true_from[0], recorded.simulator.clock.now_ms())
     instants = [recorded.rng.choice(span) for _ in range(INSTANTS)]
@@ -185,7 +185,7 @@ def test_as_of_equals_the_trace_at_random_instants(recorded: Recorder) -> None:
 
 
 def test_deletions_lie_in_their_intervals(recorded: Recorder) -> None:
-    """Each deletion happened after the version was last seen and before it was found gone."""
+    """Each deletion happened after the version was last seen and before it was found deleted."""
     truths = list(zip(recorded.trace.true_from, recorded.trace.truths, strict=True))
     windows = recorded.windows()
     assert windows
@@ -199,9 +199,9 @@ def test_deletions_lie_in_their_intervals(recorded: Recorder) -> None:
 
 
 def test_known_at_equals_the_trace_at_random_instants(recorded: Recorder) -> None:
-    """What the warehouse knew after each sync is what it says today of the time until the next sync."""
+    """What the warehouse knew after each sync is what the view shows today for the time until the next sync."""
     trace = recorded.trace
-    # Within a run's last millisecond its rows are known and its deletions are not.
+    # In the last millisecond of a run, its rows are known and its deletions are not.
     halves = {finished_ms - 1 for finished_ms in trace.known_from}
     span = range(trace.known_from[0] - 1000, trace.known_from[-1] + 1000)
     instants = [recorded.rng.choice(span) for _ in range(INSTANTS + len(halves))]
@@ -213,7 +213,7 @@ def test_known_at_equals_the_trace_at_random_instants(recorded: Recorder) -> Non
 
 
 def test_earlier_answers_of_known_at_are_the_same_bytes(recorded: Recorder) -> None:
-    """No later run changes what was answered about an instant, in any column."""
+    """No later run changes an earlier answer about an instant, in any column."""
     answers = recorded.trace.answers
     assert len(answers) == CHANGES
     again = recorded.ask(KNOWN_BYTES, *(finished_ms for finished_ms, _ in answers))

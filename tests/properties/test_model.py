@@ -32,7 +32,7 @@ SCHEDULES = 30
 
 
 def test_model_breaks_no_promise(rng: random.Random, record_property: Callable[[str, object], None]) -> None:
-    """No false deletion, nothing lost or late, each deletion in its interval; `make soak` plays every schedule."""
+    """Random schedules break no promise: no false deletion, no lost row; `make soak` plays every schedule."""
     total, began = Tally(), time.monotonic()
     with quietly() as folder:
         for group in rng.sample(shapes(pairs()), SHAPES):
@@ -49,7 +49,7 @@ def test_whole_model_has_every_kind_of_token_and_of_permission() -> None:
 
 
 def broken(name: str, *schedules: Schedule) -> list[str]:
-    """What is broken in these schedules of a scenario."""
+    """The promises that these schedules of a scenario break."""
     tally = Tally()
     with quietly() as folder:
         for each in play([(named(name), schedule) for schedule in schedules], folder):
@@ -63,13 +63,13 @@ def named(name: str) -> Scenario:
 
 
 def rest_on_anything(connection: warehouse.Connection, plan: RunPlan) -> bool:
-    """A rule that takes what a run proved for true in whatever warehouse."""
+    """A wrong rule that accepts what a run proved in any warehouse."""
     del connection, plan
     return True
 
 
 def find_all_settled(connection: warehouse.Connection, run: LandedRun) -> tuple[()]:
-    """A rule that takes for settled what a listing says nothing of."""
+    """A wrong rule that takes everything for settled that a listing does not contain."""
     del connection, run
     return ()
 
@@ -165,7 +165,7 @@ def find_all_settled(connection: warehouse.Connection, run: LandedRun) -> tuple[
 def test_model_finds_a_condition_that_is_taken_out(
     where: str, edits: Mapping[str, str], scenario: str, schedule: Schedule, finding: str
 ) -> None:
-    """A statement that lacks a condition breaks a promise, where nothing is known of what a run rests on."""
+    """If a statement lacks a condition, and the check of the warehouse behind a run is off, a promise is broken."""
     text = statement(where)
     for condition, by in edits.items():
         assert condition in text
@@ -179,7 +179,7 @@ def test_model_finds_a_condition_that_is_taken_out(
 
 
 def test_model_finds_an_image_made_again_that_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A planner that takes no notice of an image's CreationTime leaves the versions of the one before it."""
+    """If the planner ignores an image's CreationTime, versions of the earlier image stay live."""
 
     def unaware(*arguments: object, created_ms: int | None = None, **options: object) -> object:
         del created_ms
@@ -191,18 +191,18 @@ def test_model_finds_an_image_made_again_that_is_not_read_whole(monkeypatch: pyt
 
 
 def never_ask(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool) -> Step:
-    """A rule that takes what one listing lacks for gone."""
+    """A wrong rule that takes a version for deleted if one listing lacks it."""
     step = next_step(checkpoint, findings, may_describe=may_describe)
     return Step.ACCEPT if step in {Step.DESCRIBE_MISSING, Step.DESCRIBE_ALL, Step.READ_AGAIN} else step
 
 
 def compare_anything(checkpoint: Checkpoint, request: ListingRequest | None = None) -> Checkpoint:
-    """A rule that takes a listing of another request for a second opinion."""
+    """A wrong rule that takes a listing of another request for a second reading."""
     return replace(read_again(checkpoint, request), t0_before_ms=checkpoint.t0_ms)
 
 
 def read_short_lists_only_once(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool) -> Step:
-    """A rule that believes an incremental listing of several pages."""
+    """A wrong rule that accepts an incremental listing of several pages after one reading."""
     step = next_step(checkpoint, findings, may_describe=may_describe)
     incremental = checkpoint.request.kind is ListingKind.INCREMENTAL
     return Step.ACCEPT if incremental and step is Step.READ_AGAIN else step
@@ -248,11 +248,11 @@ def read_short_lists_only_once(checkpoint: Checkpoint, findings: Findings, *, ma
 def test_model_finds_a_wrong_rule(
     where: str, rule: object, scenario: str, schedule: Schedule, finding: str
 ) -> None:
-    """A rule that is made wrong on purpose breaks a promise: the model can see what it looks for."""
+    """If a rule is made wrong on purpose, a promise is broken: the model detects the faults that it looks for."""
     module, name = where.split(".")
     with (
         mock.patch.object({"settle": settle, "loader": loader}[module], name, rule),
-        # It would find what the wrong rule lets through.
+        # This check would find what the wrong rule lets through, so it is off.
         mock.patch.object(loader, "_unsettled", find_all_settled),
     ):
         assert [text for text in broken(scenario, schedule) if finding in text]

@@ -1,4 +1,4 @@
-"""The state machine, for as long as `make test` allows; `make soak` drives it further."""
+"""Runs the state machine for a short time in `make test`; `make soak` runs it longer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too
 
 
 def test_connector_keeps_up_with_a_changing_aws(seed: int) -> None:
-    """Whatever changes, fails or lags: the warehouse equals the truth after each run that was not disturbed."""
+    """Whatever changes, fails or lags, the warehouse equals the truth after each run that was not disturbed."""
     machine = hypothesis.seed(seed)(type("Replayable", (Operating,), {}))
     quick = settings(max_examples=3, stateful_step_count=16, deadline=None, suppress_health_check=SLOW)
     run_state_machine_as_test(machine, settings=quick)

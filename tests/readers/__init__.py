@@ -1,1 +1,1 @@
-"""Readers of lake tables that write none, in an environment of their own: `make lake-check`."""
+"""Programs that read lake tables, in an environment of their own: `make lake-check`."""

@@ -1,8 +1,10 @@
 """`make lake-check`, `make ray-check`: DuckDB's extensions, Daft, Spark SQL on Sail, Daft on Ray read lake tables.
 
-Now and as of an earlier run. The arguments are the interpreter of their environment and the names of the readers.
+They read the current tables and those of an earlier run. The arguments are the interpreter of the readers'
+environment and the names of the readers.
 
-Publishes, lets tests/readers/engines.py read in its own environment, and compares every row with the warehouse's.
+The program publishes, runs tests/readers/engines.py in the readers' environment, and compares every row with the
+warehouse's.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ ASKED = ("image_versions", "image_version_events")
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What readers must find: by table the rows, by question the answer, and the rows of an earlier run."""
+    """The expected results of the readers: the rows of each table, the rows of an earlier run, and the answers."""
 
     tables: dict[str, pa.Table]
     earlier: pa.Table
@@ -43,7 +45,7 @@ class Expected:
 
 
 def described(shelf: Shelf, name: str, version: str | None = None) -> dict[str, Any]:
-    """Where a table lies."""
+    """The name, format, version and path of a table."""
     told = {"name": name, "kind": shelf.kind, "version": version}
     if shelf.kind == "iceberg":
         table = shelf.iceberg(name)
@@ -52,7 +54,7 @@ def described(shelf: Shelf, name: str, version: str | None = None) -> dict[str, 
 
 
 def published(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Expected]:
-    """The lakes of both kinds after two runs, those of the cookbook's warehouse, and what must be found in them."""
+    """Publish lakes of both formats after two runs, and of the cookbook's warehouse; return them and their rows."""
     stock = Stock(folder).fill()
     stock.run_sql(
         "UPDATE image_versions SET aliases = ['latest', 'größte'], horovod = true, "
@@ -76,7 +78,7 @@ def published(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]],
 
 
 def asked_of(warehouse: Path) -> list[Shelf]:
-    """Lakes of both kinds with a warehouse's tables."""
+    """Publish a warehouse's tables to lakes of both formats."""
     shelves = [Shelf(kind, warehouse.parent / kind) for kind in KINDS]
     for shelf in shelves:
         shelf.folder.mkdir()
@@ -86,13 +88,13 @@ def asked_of(warehouse: Path) -> list[Shelf]:
 
 
 def questions() -> list[str]:
-    """Those of the cookbook that are asked of tables."""
+    """The queries of the cookbook that run on tables."""
     found = cookbook.QUESTION.findall(cookbook.PAGE.read_text(encoding="utf-8"))
     return [sql.strip().rstrip(";") for sql, _ in found if sql.startswith(cookbook.ON_TABLES)]
 
 
 def wrong(out: Path, expected: Expected) -> list[str]:
-    """The readings that differ from the warehouse."""
+    """The names of the results that differ from the warehouse."""
     return [path.stem for path in sorted(out.glob("*.parquet")) if not _right(path, expected)]
 
 
@@ -106,7 +108,7 @@ def _right(path: Path, expected: Expected) -> bool:
 
 
 def main() -> int:
-    """Publish, read, compare."""
+    """Publish the tables, read them with each reader, and compare the results."""
     with tempfile.TemporaryDirectory() as temporary:
         folder, out = Path(temporary), Path(temporary) / "out"
         for made in (out, *(folder / kind for kind in KINDS)):

@@ -1,7 +1,7 @@
-"""Reads lake tables by DuckDB's own extensions, by Daft, on Ray too, and by Spark SQL on Sail; writes it as Parquet.
+"""Reads lake tables with DuckDB's extensions, Daft (also on Ray) and Spark SQL on Sail; writes the rows as Parquet.
 
-A program of its own, for the environments of requirements/lakes.txt and ray.txt: knows nothing of image-history, only
-what it is told on its standard input. Prints a line for each reading, and why it failed if it did.
+A program of its own, for the environments of requirements/lakes.txt and ray.txt: it knows nothing of image-history,
+and gets its work on standard input. It prints a line for each reading, with the error if it failed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Read = Callable[[dict[str, Any]], pa.Table]
 
 
 def extension(name: str) -> str:
-    """The file of an extension of DuckDB's that a wheel has brought."""
+    """The file of a DuckDB extension that a wheel installed."""
     found = importlib.util.find_spec(f"duckdb_extension_{name}")
     assert found is not None, name
     assert found.submodule_search_locations is not None, name
@@ -34,7 +34,7 @@ def extension(name: str) -> str:
 
 @contextmanager
 def duckdb_connection() -> Iterator[Any]:
-    """DuckDB with what reads lakes, and no other extension."""
+    """A DuckDB connection with the extensions that read lakes, and no others."""
     import duckdb
 
     with duckdb.connect(
@@ -47,13 +47,13 @@ def duckdb_connection() -> Iterator[Any]:
 
 
 def by_duckdb(table: dict[str, Any]) -> pa.Table:
-    """iceberg_scan and delta_scan."""
+    """Read a table with iceberg_scan or delta_scan."""
     with duckdb_connection() as connection:
         return connection.sql(f"FROM {duckdb_scan(table)}").to_arrow_table()
 
 
 def duckdb_scan(table: dict[str, Any]) -> str:
-    """The call that reads a table, in its state or in that of an earlier commit."""
+    """The SQL call that reads a table, in its current state or at an earlier commit."""
     if table["kind"] == "iceberg":
         earlier = f", snapshot_from_id = {table['version']}" if table["version"] else ""
         return f"iceberg_scan('{table['metadata']}'{earlier})"
@@ -62,7 +62,7 @@ def duckdb_scan(table: dict[str, Any]) -> str:
 
 
 def by_daft(table: dict[str, Any]) -> pa.Table:
-    """Daft on its own runner."""
+    """Read a table with Daft, on its configured runner."""
     import daft
 
     version = int(table["version"]) if table["version"] else None
@@ -74,12 +74,12 @@ def by_daft(table: dict[str, Any]) -> pa.Table:
 
 
 def on_ray() -> Read:
-    """Daft, whose work is done by a Ray of two processors."""
+    """Start Ray with two processors, and return a reader that uses Daft on it."""
     os.environ |= {"DAFT_PROGRESS_BAR": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     import daft
     import ray
 
-    # Beside the other files of this run; a path that is much longer leaves no room for Ray's sockets in it.
+    # The folder's path must be short: the paths of Ray's sockets have a limited length.
     ray.init(
         num_cpus=2,
         include_dashboard=False,
@@ -92,7 +92,7 @@ def on_ray() -> Read:
 
 
 class Sail:
-    """Spark SQL by Sail's server, over Spark Connect."""
+    """Spark SQL on Sail's server, over Spark Connect."""
 
     def __init__(self) -> None:
         from pysail.spark import SparkConnectServer
@@ -105,11 +105,11 @@ class Sail:
         self.spark.conf.set("spark.sql.session.timeZone", "UTC")
 
     def read(self, table: dict[str, Any]) -> pa.Table:
-        """spark.read, in the table's state or in that of an earlier commit."""
+        """Read a table with spark.read, in its current state or at an earlier commit."""
         return self.frame(table).toArrow()
 
     def frame(self, table: dict[str, Any]) -> Any:
-        """The data frame of a table."""
+        """The Spark data frame of a table."""
         reader = self.spark.read.format(table["kind"])
         if table["version"]:
             name = "snapshotId" if table["kind"] == "iceberg" else "versionAsOf"
@@ -117,14 +117,14 @@ class Sail:
         return reader.load(table["path"])
 
     def ask(self, tables: list[dict[str, Any]], sql: str) -> pa.Table:
-        """A question in SQL on tables under their names."""
+        """Run a query in Spark SQL on the tables."""
         for table in tables:
             self.frame(table).createOrReplaceTempView(table["name"])
         return self.spark.sql(sql).toArrow()
 
 
 def ask_duckdb(tables: list[dict[str, Any]], sql: str) -> pa.Table:
-    """The same by DuckDB."""
+    """Run a query in DuckDB on the tables."""
     with duckdb_connection() as connection:
         for table in tables:
             connection.execute(f"CREATE VIEW {table['name']} AS FROM {duckdb_scan(table)}")
@@ -132,7 +132,7 @@ def ask_duckdb(tables: list[dict[str, Any]], sql: str) -> pa.Table:
 
 
 def main() -> NoReturn:
-    """Read all tables, and ask all questions, by each reader."""
+    """Read all tables and run all queries with each reader."""
     wanted = json.load(sys.stdin)
     out, failed = Path(wanted["out"]), 0
     sail = Sail() if "sail" in wanted["readers"] else None
@@ -156,12 +156,12 @@ def main() -> NoReturn:
         import ray
 
         ray.shutdown()
-    # Neither Sail's server nor Daft's threads are to be waited for.
+    # This exit does not wait for Sail's server or Daft's threads.
     os._exit(1 if failed else 0)
 
 
 def reader(name: str, sail: Sail | None) -> Read:
-    """The reader of that name."""
+    """The reader with this name."""
     if name == "ray":
         return on_ray()
     if name == "sail" and sail is not None:
@@ -170,12 +170,12 @@ def reader(name: str, sail: Sail | None) -> Read:
 
 
 def bind(call: Callable[..., pa.Table], *given: Any) -> Callable[[], pa.Table]:
-    """The call with what it is given."""
+    """A function without parameters that makes a call."""
     return lambda: call(*given)
 
 
 def made(name: str, job: Callable[[], pa.Table], out: Path) -> bool:
-    """Whether a reading succeeded; its rows are in a file then."""
+    """Run a job and write its rows to a file; return whether it succeeded."""
     began = time.monotonic()
     try:
         table = job()

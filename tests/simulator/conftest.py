@@ -1,6 +1,6 @@
-"""Fixtures for tests of the simulator: servers that end with their test, and clients of them.
+"""Fixtures for tests of the simulator: servers that stop with their test, and clients.
 
-Must not know what any test is about.
+Must not know what any test checks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Admin = Callable[..., Any]
 
 @pytest.fixture
 def world() -> World:
-    """One scope, one image `base` with versions 1 to 5, made a second apart; time stands still."""
+    """A world of one scope and one image `base`, with versions 1 to 5 a second apart, and a frozen clock."""
     world = World(clock=VirtualClock(frozen_at=T0_MS))
     world.create_image("base")
     for _ in range(5):
@@ -37,7 +37,7 @@ def world() -> World:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Start servers that are stopped when the test ends."""
+    """A function that starts a server, which stops when the test ends."""
     with ExitStack() as stack:
 
         def start(world: World, **switches: Any) -> Simulator:
@@ -48,13 +48,13 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def session() -> boto3.Session:
-    """One session, for loading the service model takes longer than most tests."""
+    """One session for all tests, because loading the service model takes longer than most tests."""
     return boto3.Session()
 
 
 @pytest.fixture
 def client(session: boto3.Session) -> Iterator[Clients]:
-    """Make unmodified clients, without retries."""
+    """A function that creates an unmodified boto3 client without retries."""
     with ExitStack() as stack:
 
         def make(
@@ -81,7 +81,7 @@ def client(session: boto3.Session) -> Iterator[Clients]:
 
 @pytest.fixture
 def admin() -> Admin:
-    """Call the admin interface; an error answers its text."""
+    """A function that calls the admin interface; it returns the text of an error."""
 
     def call(simulator: Simulator, path: str, body: object = None, method: str | None = None) -> Any:
         content = None if body is None else json.dumps(body).encode()
@@ -98,7 +98,7 @@ def admin() -> Admin:
 
 @pytest.fixture
 def pages() -> Callable[..., list[list[int]]]:
-    """List the versions of `base`, as the version numbers of each page."""
+    """A function that lists the versions of `base`, and returns the version numbers of each page."""
 
     def listed(client: Any, **parameters: Any) -> list[list[int]]:
         found: list[list[int]] = []

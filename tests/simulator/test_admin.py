@@ -20,7 +20,7 @@ Pages = Callable[..., list[list[int]]]
 
 
 def test_truth_tells_every_member(world: World, serve: Serve, admin: Admin) -> None:
-    """The truth over HTTP equals that of the world, and can be narrowed."""
+    """The truth over HTTP equals the world's truth, and can be filtered by account, region and image."""
     world.create_image("other")
     world.create_version("other", failure_reason="because", aliases=["a", "b"])
     simulator = serve(world)
@@ -49,7 +49,7 @@ def test_truth_tells_every_member(world: World, serve: Serve, admin: Admin) -> N
 
 
 def test_counters_over_http(world: World, serve: Serve, admin: Admin, client: Clients) -> None:
-    """Counters and the log are told, and forgotten on request."""
+    """The admin interface returns the counters and the log, and resets them on request."""
     simulator = serve(world)
     client(simulator).list_image_versions(ImageName="base")
     totals = admin(simulator, "counters")
@@ -61,7 +61,7 @@ def test_counters_over_http(world: World, serve: Serve, admin: Admin, client: Cl
 
 
 def test_behaviour_over_http(world: World, serve: Serve, admin: Admin) -> None:
-    """Switches are read, changed one by one, and refused with a hint when wrong."""
+    """Switches can be read and changed one by one; a wrong switch or value is refused with a hint."""
     simulator = serve(world, tie_seed=3)
     changed = admin(simulator, "behaviour", {"tokens": "offset", "lowercase_arns": True}, "PATCH")
     assert changed == admin(simulator, "behaviour")
@@ -76,7 +76,7 @@ def test_behaviour_over_http(world: World, serve: Serve, admin: Admin) -> None:
 
 
 def test_clock_over_http(world: World, serve: Serve, admin: Admin) -> None:
-    """Time is told, advanced, set, frozen and let go."""
+    """The clock can be read, advanced, set, frozen and resumed."""
     simulator = serve(world)
     now_ms = world.clock.now_ms()
     assert admin(simulator, "clock") == {"now_ms": now_ms, "frozen": True}
@@ -87,7 +87,7 @@ def test_clock_over_http(world: World, serve: Serve, admin: Admin) -> None:
 
 
 def test_actions_over_http(world: World, serve: Serve, admin: Admin) -> None:
-    """Everything that a program can do to the world can be done over HTTP."""
+    """Every change that a program can make to the world can be made over HTTP."""
     simulator = serve(world)
     world.clock.advance(10)
     actions = [
@@ -148,14 +148,14 @@ def test_actions_over_http(world: World, serve: Serve, admin: Admin) -> None:
     ],
 )
 def test_actions_mistake(world: World, serve: Serve, admin: Admin, action: object, text: str) -> None:
-    """A wrong action is refused, says what is wrong, and changes nothing."""
+    """A wrong action is refused with a message that names the mistake, and changes nothing."""
     before = world.truth()
     assert text in admin(serve(world), "actions", action)
     assert world.truth() == before
 
 
 def test_health_names_the_scopes(world: World, serve: Serve, admin: Admin) -> None:
-    """Health tells the accounts with their keys, the regions and the number of images."""
+    """Health returns the accounts with their keys, the regions and the number of images."""
     assert admin(serve(world), "health") == {
         "ok": True,
         "accounts": {"111122223333": "AKIASIMULATOR111122223333"},
@@ -166,7 +166,7 @@ def test_health_names_the_scopes(world: World, serve: Serve, admin: Admin) -> No
 
 
 def test_admin_other_host_name_is_refused(world: World, serve: Serve) -> None:
-    """A web page that points its own name at this machine learns nothing."""
+    """A request with another host name is refused, so that a web page cannot read the admin interface."""
     connection = http.client.HTTPConnection("127.0.0.1", serve(world).port)
     connection.request("GET", "/_admin/truth", headers={"Host": "evil.example"})
     answer = connection.getresponse()
@@ -178,12 +178,12 @@ def test_admin_other_host_name_is_refused(world: World, serve: Serve) -> None:
 
 
 def script(*steps: dict[str, Any]) -> Script:
-    """A script of these steps."""
+    """A script with these steps."""
     return Script.parse(json.dumps(steps).encode())
 
 
 def test_script_step_after_requests(world: World, serve: Serve, client: Clients) -> None:
-    """A step happens once the n-th matching answer was made, so the next request sees it."""
+    """A step happens after the n-th matching response, so the next request sees its change."""
     simulator = serve(world)
     simulator.play(
         script(
@@ -207,7 +207,7 @@ def test_script_step_after_requests(world: World, serve: Serve, client: Clients)
 
 
 def test_script_step_at_an_instant(world: World, serve: Serve, client: Clients, admin: Admin) -> None:
-    """A step happens at its virtual instant, and its change bears that time."""
+    """A step happens at its virtual instant, and its change has that time."""
     simulator = serve(world)
     due_ms = world.clock.now_ms() + 1_000
     steps = [{"at": due_ms, "action": {"do": "create_version", "image": "base"}}]
@@ -230,7 +230,7 @@ def test_script_iso_instant(world: World, serve: Serve) -> None:
 
 
 def test_script_failing_step_is_told(world: World, serve: Serve, client: Clients, admin: Admin) -> None:
-    """A step that cannot be done breaks no request, and health tells of it."""
+    """A step that fails breaks no request, and health reports the failure."""
     simulator = serve(world)
     simulator.play(script({"after_requests": 1, "action": {"do": "delete_image", "image": "nope"}}))
     client(simulator).list_images()
@@ -261,6 +261,6 @@ def test_script_mistake(tmp_path: Path, text: str, complaint: str) -> None:
 
 
 def test_script_missing_file(tmp_path: Path) -> None:
-    """A script that is not there is told by name."""
+    """A missing script file is refused with the system's reason."""
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         Script.read(tmp_path / "none.json")

@@ -1,4 +1,4 @@
-"""Faults by rule: what each kind does to an answer, whom it befalls, and how rules are given."""
+"""Faults by rule: what each kind does to a response, which requests it hits, and how rules are given."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from image_history.simulator import KINDS, FaultRule, Simulator, World, parse_fa
 
 Serve = Callable[..., Simulator]
 Admin = Callable[..., Any]
-# Kinds that leave something for a client to read, and what it may expect of every answer that is whole.
+# Kinds after which a client gets no complete response; then the check of each kind that damages a response.
 BROKEN = {
     "close",
     "reset",
@@ -84,7 +84,7 @@ CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """One answer."""
+    """A response."""
 
     status: int
     headers: Message
@@ -92,7 +92,7 @@ class Got:
 
 
 def ask(simulator: Simulator, operation: str = "ListImageVersions", **members: object) -> Got:
-    """One request over a connection of its own, and its whole answer."""
+    """Send a request over a connection of its own; return its complete response."""
     key = simulator.environment()["AWS_ACCESS_KEY_ID"]
     connection = http.client.HTTPConnection("127.0.0.1", simulator.port, timeout=0.3)
     parameters: dict[str, object] = {
@@ -116,13 +116,13 @@ def ask(simulator: Simulator, operation: str = "ListImageVersions", **members: o
 
 
 def page(simulator: Simulator, **members: object) -> Any:
-    """One page, decoded."""
+    """Request a page, and decode it."""
     return json.loads(ask(simulator, **members).body)  # type: ignore[arg-type]  # members of a request
 
 
 @pytest.mark.parametrize("kind", sorted(BROKEN))
 def test_connection_is_broken(world: World, serve: Serve, kind: str) -> None:
-    """A client of Python's own gets no whole answer, and the server answers the next request."""
+    """With a broken connection, Python's client gets no complete response; the next request gets one."""
     simulator = serve(world)
     simulator.faults = [FaultRule(kind=kind, nth=1)]
     if kind == "status_line_only":
@@ -136,7 +136,7 @@ def test_connection_is_broken(world: World, serve: Serve, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["stall", "stall_in_body", "drip"])
 def test_slow_answer_is_whole_for_the_patient(world: World, serve: Serve, kind: str) -> None:
-    """An answer that takes its time is the true one in the end."""
+    """A slow response is complete and right if the client waits."""
     simulator = serve(world)
     simulator.faults = [FaultRule(kind=kind, seconds=0.0001)]
     assert [row["Version"] for row in page(simulator)["ImageVersions"]] == [1, 2]
@@ -144,7 +144,7 @@ def test_slow_answer_is_whole_for_the_patient(world: World, serve: Serve, kind: 
 
 @pytest.mark.parametrize("kind", sorted(SHAPES))
 def test_answer_is_damaged(world: World, serve: Serve, kind: str) -> None:
-    """A success says what it should not, and nothing else of it is changed."""
+    """The response is a success with the damage of its kind."""
     simulator = serve(world)
     simulator.faults = [FaultRule(kind=kind)]
     response = ask(simulator)
@@ -154,7 +154,7 @@ def test_answer_is_damaged(world: World, serve: Serve, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(CODES))
 def test_request_is_refused(world: World, serve: Serve, kind: str) -> None:
-    """An error answer with its status, and with a code where AWS gives one."""
+    """The response is an error with the status of its kind, and with a code if AWS gives one."""
     simulator = serve(world)
     token = page(simulator)["NextToken"]
     simulator.faults = [FaultRule(kind=kind)]
@@ -166,13 +166,13 @@ def test_request_is_refused(world: World, serve: Serve, kind: str) -> None:
 
 
 def test_every_kind_is_shown() -> None:
-    """No kind is left out of this file."""
+    """This module has a test for every kind."""
     own = {"html", "cut_json", "empty_body", "no_request_id", "invalid_utf8", "same_token", "token_cycle"}
     assert set(KINDS) == BROKEN | set(SHAPES) | set(CODES) | own | {"date_skew", "list_lag"}
 
 
 def test_bodies_that_are_no_json(world: World, serve: Serve) -> None:
-    """A captive portal, half of a body, none, and one that is no UTF-8."""
+    """The bodies of a captive portal, half a body, an empty body and one with invalid UTF-8 are no JSON."""
     simulator = serve(world)
     bodies = {}
     for kind in ("html", "cut_json", "empty_body", "invalid_utf8"):
@@ -187,7 +187,7 @@ def test_bodies_that_are_no_json(world: World, serve: Serve) -> None:
 
 
 def test_headers_are_damaged(world: World, serve: Serve) -> None:
-    """No request id, a Date an hour ahead, and the two ways to ask for a wait."""
+    """Faults remove the request id, change the Date by a week, and add both headers that ask for a wait."""
     simulator = serve(world)
     date = ask(simulator).headers["Date"]
     simulator.faults = [FaultRule(kind="no_request_id")]
@@ -200,7 +200,7 @@ def test_headers_are_damaged(world: World, serve: Serve) -> None:
 
 
 def test_tokens_go_in_circles(world: World, serve: Serve) -> None:
-    """The same token again, or the first two in turn, for ever."""
+    """`same_token` returns the same token again, and `token_cycle` returns the first two tokens in turn."""
     simulator = serve(world)
     first = page(simulator, MaxResults=1)["NextToken"]
     simulator.faults = [FaultRule(kind="same_token")]
@@ -214,7 +214,7 @@ def test_tokens_go_in_circles(world: World, serve: Serve) -> None:
 
 
 def test_list_lags_behind(world: World, serve: Serve) -> None:
-    """A list shows what was deleted since, and lacks what was made since."""
+    """A list that lags shows versions that have been deleted since, and lacks versions that were created since."""
     simulator = serve(world)
     world.clock.advance(60_000)
     world.delete_version("base", 1)
@@ -226,7 +226,7 @@ def test_list_lags_behind(world: World, serve: Serve) -> None:
 
 
 def test_rules_choose_exchanges(world: World, serve: Serve) -> None:
-    """The n-th, all from the n-th, every k-th, a limited number; of an operation and an image."""
+    """A rule hits the n-th request, all from the n-th, every k-th, or a few, of its operation, image and scope."""
     world.create_image("other")
     simulator = serve(world)
 
@@ -245,7 +245,7 @@ def test_rules_choose_exchanges(world: World, serve: Serve) -> None:
 
 
 def test_rate_is_replayed_by_its_seed(world: World, serve: Serve) -> None:
-    """The same seed spoils the same exchanges."""
+    """Rules with the same seed hit the same requests."""
     simulator = serve(world)
 
     def pattern(seed: int) -> list[int]:
@@ -256,7 +256,7 @@ def test_rate_is_replayed_by_its_seed(world: World, serve: Serve) -> None:
 
 
 def test_storm_spoils_as_many_as_it_says(world: World, serve: Serve) -> None:
-    """Every kind has its rule, and together they befall the share of exchanges that was asked for."""
+    """A storm hits about the given share of requests, and has a rule for every kind."""
     simulator = serve(world)
     rules = storm(0.3, 5, ["unavailable", "status_429", "status_408"])
     simulator.faults = rules
@@ -267,7 +267,7 @@ def test_storm_spoils_as_many_as_it_says(world: World, serve: Serve) -> None:
 
 
 def test_sts_is_spared_unless_it_is_meant(world: World, serve: Serve) -> None:
-    """A rule without an operation is about SageMaker."""
+    """A rule without an operation hits only SageMaker, not STS."""
     simulator = serve(world)
     key = simulator.environment()["AWS_ACCESS_KEY_ID"]
     credential = f"AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/sts/aws4_request, x"
@@ -283,7 +283,7 @@ def test_sts_is_spared_unless_it_is_meant(world: World, serve: Serve) -> None:
 
 
 def test_faults_over_http(world: World, serve: Serve, admin: Admin) -> None:
-    """Rules are set, told with what they did, and ended over the admin interface."""
+    """The admin interface sets rules, returns them with their counts, and removes them."""
     simulator = serve(world)
     rules = [{"kind": "unavailable", "operation": "ListImageVersions", "from": 2}]
     assert admin(simulator, "faults", rules, "PUT") == {"rules": rules, "injected": {}}
@@ -308,7 +308,7 @@ def test_faults_over_http(world: World, serve: Serve, admin: Admin) -> None:
     ],
 )
 def test_wrong_rules_are_refused(tmp_path: Path, text: str, words: str) -> None:
-    """A mistake in a file of faults is told with the file and what would be right."""
+    """A mistake in a faults file is refused with the file's name and a hint."""
     path = tmp_path / "faults.json"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"faults\.json") as refused:
@@ -317,13 +317,13 @@ def test_wrong_rules_are_refused(tmp_path: Path, text: str, words: str) -> None:
 
 
 def test_rules_that_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is not there is a mistake of usage."""
+    """A missing faults file is a ConfigError."""
     with pytest.raises(ConfigError, match="No such file"):
         read_faults(tmp_path / "none.json")
 
 
 def test_rules_survive_json() -> None:
-    """Rules are read as they are written."""
+    """Rules are the same after they are written as JSON and read again."""
     import msgspec
 
     rules = (FaultRule(kind="drip", start=3, seconds=0.5, rows=(7, "base")), *storm(0.05, 3))

@@ -1,4 +1,4 @@
-"""Unmodified boto3, with everything that its paginator can be asked for."""
+"""Every option of unmodified boto3's paginators."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ SUBSETS = [
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """One server, whose world never changes."""
+    """A server whose world does not change."""
     with Simulator(generate(11, images=2, versions_per_image=57)) as simulator:
         yield simulator
 
 
 @pytest.fixture(scope="module")
 def image(simulator: Simulator) -> str:
-    """The image that is listed."""
+    """The name of the listed image."""
     return simulator.world.image_truth()[0].image_name
 
 
 @pytest.fixture(scope="module")
 def truth(simulator: Simulator, image: str) -> list[VersionTruth]:
-    """Its versions, by number."""
+    """The image's versions, by number."""
     return simulator.world.truth(image_name=image)
 
 
@@ -62,7 +62,7 @@ def paginator(simulator: Simulator, session: boto3.Session) -> Any:
 
 
 def bounds(truth: list[VersionTruth], subset: tuple[str, ...]) -> dict[str, datetime]:
-    """Whole seconds, for no others can be sent, around the middle of what exists."""
+    """Filters around the middle of the existing times, in whole seconds: boto3 sends no others."""
     creation = sorted(row.creation_ms for row in truth)
     modified = sorted(row.last_modified_ms for row in truth)
     seconds = {
@@ -96,7 +96,7 @@ def versions(pages: Any) -> list[int]:
 def test_paginate_any_filters_and_order(  # noqa: PLR0917 - fixtures
     paginator: Any, image: str, truth: list[VersionTruth], sort: str, order: str, subset: tuple[str, ...]
 ) -> None:
-    """Every combination of the four filters, sort keys and orders gives what the truth says."""
+    """Every combination of the four filters, sort keys and orders returns the true versions in order."""
     limits = bounds(truth, subset)
     found = versions(
         paginator.paginate(
@@ -111,7 +111,7 @@ def test_paginate_any_filters_and_order(  # noqa: PLR0917 - fixtures
 def test_paginate_no_parameters_is_newest_first_by_ten(
     paginator: Any, image: str, truth: list[VersionTruth]
 ) -> None:
-    """Left alone, the service sorts by creation, newest first, in pages of ten."""
+    """Without parameters, versions are sorted by creation time, newest first, in pages of ten."""
     pages = [
         [row["Version"] for row in page["ImageVersions"]] for page in paginator.paginate(ImageName=image)
     ]
@@ -123,7 +123,7 @@ def test_paginate_no_parameters_is_newest_first_by_ten(
 def test_paginate_max_items_resumes(
     paginator: Any, image: str, truth: list[VersionTruth], items: int, size: int
 ) -> None:
-    """MaxItems cuts a listing anywhere, and StartingToken goes on from there until the end."""
+    """MaxItems ends a listing at any item, and StartingToken continues it from there to its end."""
     found, token = [], None
     while True:
         config = {"MaxItems": items, "PageSize": size, "StartingToken": token}
@@ -139,7 +139,7 @@ def test_paginate_max_items_resumes(
 
 
 def test_paginate_members_equal_the_truth(paginator: Any, image: str, truth: list[VersionTruth]) -> None:
-    """Every member of every row arrives, times exact to the millisecond."""
+    """The members of every row equal the truth, with times exact to the millisecond."""
     rows = paginator.paginate(
         ImageName=image, SortBy="VERSION", SortOrder="ASCENDING", PaginationConfig={"PageSize": 100}
     ).build_full_result()["ImageVersions"]
@@ -169,7 +169,7 @@ def test_paginate_members_equal_the_truth(paginator: Any, image: str, truth: lis
 @pytest.mark.parametrize("sort", ["CREATION_TIME", "LAST_MODIFIED_TIME", "IMAGE_NAME"])
 @pytest.mark.parametrize("order", ["ASCENDING", "DESCENDING"])
 def test_paginate_images(session: boto3.Session, sort: str, order: str) -> None:
-    """ListImages sorts by all of its keys and filters by a part of the name."""
+    """ListImages sorts by each of its keys, and filters by a part of the name."""
     with Simulator(generate(5, images=43, versions_per_image=1)) as simulator:
         environment = simulator.environment()
         sagemaker = session.client(

@@ -27,7 +27,7 @@ START = "from image_history.cli.simulate import command; command()"
 
 @contextmanager
 def simulate(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """The command in a process of its own, ended if the test didn't."""
+    """Run the command in a process of its own, and kill it if the test did not end it."""
     process = subprocess.Popen(
         [sys.executable, "-c", START, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -43,7 +43,7 @@ def simulate(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def aws(environment: dict[str, str], *arguments: str) -> Any:
-    """What the AWS CLI prints, decoded."""
+    """The decoded output of the AWS CLI."""
     result = subprocess.run(
         [sys.executable, AWS, "sagemaker", *arguments, "--output", "json"],
         env={**os.environ, **environment},
@@ -63,7 +63,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 def test_aws_cli_lists_versions_page_by_page(simulator: Simulator) -> None:
-    """--max-items and --starting-token cut and resume a listing; --page-size sets the size of a request."""
+    """--max-items and --starting-token stop and resume a listing; --page-size sets a request's page size."""
     image = simulator.world.image_truth()[0].image_name
     order = ("--image-name", image, "--sort-by", "VERSION", "--sort-order", "ASCENDING")
     simulator.counters.reset()
@@ -98,7 +98,7 @@ def test_aws_cli_other_operations(simulator: Simulator) -> None:
 
 
 def test_print_env_until_terminated() -> None:
-    """--print-env gives programs their variables; the server answers until it is terminated, then exits 0."""
+    """--print-env prints the variables for clients; the server answers until SIGTERM, then exits with 0."""
     with simulate("--print-env", "--images", "3", "--versions", "2", "--largest", "2") as process:
         assert process.stdout is not None
         environment = dict(process.stdout.readline().strip().split("=", 1) for _ in range(5))
@@ -118,7 +118,7 @@ def test_print_env_until_terminated() -> None:
 
 
 def test_simulate_tells_how_to_use_it(tmp_path: Path) -> None:
-    """The text names the endpoint, the variables to export for each account, and the admin pages."""
+    """The printed text names the endpoint, the variables of each account, and the admin pages; switches apply."""
     script = tmp_path / "script.json"
     script.write_text("[]")
     arguments = ["--account", "111122223333", "--account", "444455556666", "--region", "eu-west-1"]
@@ -151,7 +151,7 @@ def test_simulate_tells_how_to_use_it(tmp_path: Path) -> None:
 
 
 def test_simulate_serves_a_file(tmp_path: Path) -> None:
-    """--world serves what a file holds, the scope included."""
+    """--world serves the versions of a file, in the file's scope."""
     world = tmp_path / "world.csv"
     world.write_text("image,version,creation time,account id,region\na,1,5,123456789012,eu-west-3\n")
     with simulate("--world", str(world), "--create-ms", "0") as process:
@@ -174,7 +174,7 @@ def test_simulate_serves_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_simulate_mistake(simulator: Simulator, tmp_path: Path, arguments: list[str], complaint: str) -> None:
-    """What cannot be served is a ConfigError in one sentence."""
+    """A wrong option or file is a ConfigError that names the mistake."""
     world = tmp_path / "world.csv"
     world.write_text("version\n")
     values = {"port": simulator.port, "world": world}
@@ -185,7 +185,7 @@ def test_simulate_mistake(simulator: Simulator, tmp_path: Path, arguments: list[
 
 
 def test_simulate_imports_no_server_for_help() -> None:
-    """The help text costs no import of the HTTP library."""
+    """Importing the verb, as for its help text, does not import the HTTP library."""
     code = "import sys, image_history.cli.simulate; print('aiohttp' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -198,7 +198,7 @@ def test_simulate_imports_no_server_for_help() -> None:
 
 
 def test_simulate_makes_the_faults_of_a_file(tmp_path: Path) -> None:
-    """--faults breaks answers from the first one on; a file that is no list of faults is refused."""
+    """--faults sets the rules of a file from the start; a file with an unknown fault is refused."""
     faults = tmp_path / "faults.json"
     faults.write_text('[{"kind": "throttling", "operation": "ListImages", "nth": 1}]')
     with simulate("--print-env", "--images", "1", "--faults", str(faults)) as process:

@@ -1,4 +1,4 @@
-"""Every switch of the simulated service, seen through unmodified boto3."""
+"""Every switch of the simulated service, tested with unmodified boto3."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ASCENDING = {"SortBy": "VERSION", "SortOrder": "ASCENDING", "MaxResults": 2}
 
 
 def refused(call: Callable[[], Any]) -> str:
-    """The code of the error that a call ends with."""
+    """Check that a call fails, and return its error code."""
     with pytest.raises(ClientError) as caught:
         call()
     return str(caught.value.response["Error"]["Code"])
@@ -32,7 +32,7 @@ def first_page(client: Any, **parameters: Any) -> tuple[list[int], str]:
 
 
 def next_page(client: Any, token: str, **parameters: Any) -> list[int]:
-    """The version numbers of the page that the token leads to."""
+    """The version numbers of the page of a token."""
     page = client.list_image_versions(**{"ImageName": "base", **ASCENDING, "NextToken": token, **parameters})
     return [row["Version"] for row in page["ImageVersions"]]
 
@@ -40,7 +40,7 @@ def next_page(client: Any, token: str, **parameters: Any) -> list[int]:
 def test_filtering_after_paging_gives_empty_pages(
     world: World, serve: Serve, client: Clients, pages: Pages
 ) -> None:
-    """Pages are taken before the filter: short and empty ones still have a token."""
+    """If AWS filters after paging, an empty page still has a token."""
     simulator = serve(world)
     sagemaker = client(simulator)
     after = (world.truth()[3].last_modified_ms + 999) // 1000
@@ -64,7 +64,7 @@ def test_filters_at_their_bounds(  # noqa: PLR0917 - fixtures
     before: list[int] | None,
     member: str,
 ) -> None:
-    """A version exactly at a bound passes an inclusive filter, and no exclusive one."""
+    """A version exactly at a bound passes an inclusive or ignored filter, but not an exclusive one."""
     world = World(clock=VirtualClock(frozen_at=1_790_000_000_000))
     world.create_image("base")
     for _ in range(5):
@@ -78,7 +78,7 @@ def test_filters_at_their_bounds(  # noqa: PLR0917 - fixtures
 
 
 def test_filters_compare_milliseconds(world: World, serve: Serve, client: Clients, pages: Pages) -> None:
-    """A version a fraction after a whole second is not before it."""
+    """A version created within a second is after the second's start, not before it."""
     sagemaker = client(serve(world))
     second = world.truth()[2].creation_ms // 1000
     assert world.truth()[2].creation_ms % 1000
@@ -88,7 +88,7 @@ def test_filters_compare_milliseconds(world: World, serve: Serve, client: Client
 
 
 def test_ties_follow_the_switch(serve: Serve, client: Clients, pages: Pages) -> None:
-    """Equal times sort by version upwards, downwards, or shuffled by seed; in both sort orders alike."""
+    """Versions with equal times are ascending, descending or shuffled by seed, independent of the sort order."""
     world = World(clock=VirtualClock(frozen_at=1_790_000_000_000))
     world.create_image("base")
     for _ in range(30):
@@ -109,7 +109,7 @@ def test_ties_follow_the_switch(serve: Serve, client: Clients, pages: Pages) -> 
 
 
 def test_arns_follow_the_switches(world: World, serve: Serve, client: Clients) -> None:
-    """Names in ARNs keep or lose their case; version ARNs may be the text None; the truth says the same."""
+    """Names in ARNs are as they are or in lower case, or a version ARN is `None`; the truth has the same ARNs."""
     world.create_image("Py-Torch")
     world.create_version("Py-Torch")
     simulator = serve(world)
@@ -142,7 +142,7 @@ def test_arns_follow_the_switches(world: World, serve: Serve, client: Clients) -
 def test_partition_follows_the_region(
     serve: Serve, client: Clients, region: str, forced: str | None, partition: str
 ) -> None:
-    """ARNs of SageMaker and STS bear the region's partition, or the forced one."""
+    """ARNs of SageMaker and STS have the region's partition, or the forced one."""
     world = World(regions=[region])
     world.create_image("base")
     simulator = serve(world, partition=forced)
@@ -154,7 +154,7 @@ def test_partition_follows_the_region(
 
 @pytest.mark.parametrize("bumps", [False, True])
 def test_alias_moves_bump_last_modified(world: World, serve: Serve, client: Clients, bumps: bool) -> None:
-    """A moved alias touches both versions that it concerns, if the switch says so."""
+    """With the switch, moving an alias changes LastModifiedTime of both versions; without it, of none."""
     world.move_alias("base", "stable", 1)
     sagemaker = client(serve(world, alias_bumps_last_modified=bumps))
     before = {row.version: row.last_modified_ms for row in world.truth()}
@@ -168,7 +168,7 @@ def test_alias_moves_bump_last_modified(world: World, serve: Serve, client: Clie
 
 
 def test_lists_lag_behind_describe(world: World, serve: Serve, client: Clients, pages: Pages) -> None:
-    """For as long as the lag, lists tell the former state of versions, aliases and images; Describe never."""
+    """Within the lag, lists return the former versions, aliases and images; Describe returns the current state."""
     sagemaker = client(serve(world, list_lag_ms=3_000))
     world.clock.advance(10_000)
     world.create_version("base", aliases=["new"])
@@ -201,7 +201,7 @@ def test_lists_lag_behind_describe(world: World, serve: Serve, client: Clients, 
 
 
 def test_rate_limits_are_per_kind_and_scope(world: World, serve: Serve, client: Clients) -> None:
-    """Beyond the rate, calls are refused with a ThrottlingException; other kinds and regions go on."""
+    """A call beyond the rate fails with a ThrottlingException; other kinds of calls and other regions succeed."""
     simulator = serve(world, list_per_second=0.001, describe_per_second=0.001)
     sagemaker, europe = client(simulator), client(simulator, region="eu-west-1")
     sagemaker.list_images()
@@ -219,7 +219,7 @@ def test_rate_limits_are_per_kind_and_scope(world: World, serve: Serve, client: 
 def test_latency_delays_the_answer(
     world: World, serve: Serve, client: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each answer waits as long as the switch says."""
+    """The server waits for the switch's latency before each response."""
     waited = []
 
     async def wait(seconds: float) -> None:
@@ -231,7 +231,7 @@ def test_latency_delays_the_answer(
 
 
 def test_versions_pass_through_their_states(world: World, serve: Serve, client: Clients) -> None:
-    """Creation and deletion take virtual time; each step moves the time of last modification."""
+    """Creation and deletion take virtual time, and each change of state sets LastModifiedTime."""
     sagemaker = client(serve(world, create_ms=370, delete_ms=2_000))
     created_ms = world.clock.now_ms()
     assert world.create_version("base") == 6
@@ -253,7 +253,7 @@ def test_versions_pass_through_their_states(world: World, serve: Serve, client: 
 
 
 def test_images_take_their_versions_with_them(world: World, serve: Serve, client: Clients) -> None:
-    """A deleted image and its versions are DELETING for a while, then gone; its name starts again at 1."""
+    """A deleted image and its versions are DELETING, then gone; a new image of that name starts at version 1."""
     sagemaker = client(serve(world, delete_ms=1_000))
     arn = sagemaker.describe_image(ImageName="base")["ImageArn"]
     first_creation = sagemaker.describe_image_version(ImageName="base", Version=1)["CreationTime"]
@@ -273,7 +273,7 @@ def test_images_take_their_versions_with_them(world: World, serve: Serve, client
 
 
 def test_images_pass_through_creating(world: World, serve: Serve, client: Clients) -> None:
-    """A new image is CREATING for a while; one that is deleted meanwhile does not come back."""
+    """A new image is CREATING, then CREATED; an image that is deleted while CREATING does not reappear."""
     sagemaker = client(serve(world, create_ms=400, delete_ms=100))
     created_ms = world.clock.now_ms()
     world.create_image("slow")
@@ -288,7 +288,7 @@ def test_images_pass_through_creating(world: World, serve: Serve, client: Client
 
 
 def test_deletion_can_fail(world: World, serve: Serve, client: Clients) -> None:
-    """A version that is moved to another state while it is DELETING stays."""
+    """A version that gets another status while it is DELETING is not deleted."""
     sagemaker = client(serve(world, delete_ms=100))
     world.delete_version("base", 2)
     world.set_status("base", 2, "DELETE_FAILED", failure_reason="in use")
@@ -298,7 +298,7 @@ def test_deletion_can_fail(world: World, serve: Serve, client: Clients) -> None:
 
 
 def test_failed_creation_overtaken(world: World, serve: Serve) -> None:
-    """A version that is given a status while it is CREATING keeps it."""
+    """A version that gets a status while it is CREATING keeps it."""
     serve(world, create_ms=100)
     version = world.create_version("base")
     world.set_status("base", version, "CREATE_FAILED", failure_reason="first")
@@ -307,7 +307,7 @@ def test_failed_creation_overtaken(world: World, serve: Serve) -> None:
 
 
 def test_image_ties_follow_the_switch(serve: Serve, client: Clients) -> None:
-    """Images of equal time sort by name upwards, downwards, or shuffled by seed."""
+    """Images with equal times are sorted by name, ascending or descending, or shuffled by seed."""
     world = World(clock=VirtualClock(frozen_at=1_790_000_000_000))
     names = [f"image-{number:02}" for number in range(20)] + ["image-02-a"]
     for name in names:
@@ -328,7 +328,7 @@ def test_image_ties_follow_the_switch(serve: Serve, client: Clients) -> None:
 
 
 def test_lists_lag_long_after_many_changes(world: World, serve: Serve, client: Clients) -> None:
-    """Changes older than any lag are forgotten without a trace in what lists tell."""
+    """After many changes that are older than the lag, lists return the current state."""
     sagemaker = client(serve(world, list_lag_ms=3_600_000))
     for _ in range(4):
         world.clock.advance(1_800_000)
@@ -340,7 +340,7 @@ def test_lists_lag_long_after_many_changes(world: World, serve: Serve, client: C
 
 
 def test_clock_moved_back_hides_nothing(world: World, serve: Serve, client: Clients) -> None:
-    """What has happened stays, also when the clock is set to before it."""
+    """Versions stay in the list if the clock is set to a time before their creation."""
     sagemaker = client(serve(world))
     world.clock.set(1_000)
     assert len(sagemaker.list_image_versions(ImageName="base")["ImageVersions"]) == 5
@@ -349,7 +349,7 @@ def test_clock_moved_back_hides_nothing(world: World, serve: Serve, client: Clie
 def test_snapshots_are_bounded(
     world: World, serve: Serve, client: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only so many copies are kept: the token of the oldest is refused, as an expired one would be."""
+    """The server keeps a limited number of snapshots, and refuses the token of an older one."""
     monkeypatch.setattr("image_history.simulator.paging._SNAPSHOTS_KEPT", 2)
     sagemaker = client(serve(world, tokens="snapshot"))
     first, *rest = (first_page(sagemaker)[1] for _ in range(3))
@@ -358,13 +358,13 @@ def test_snapshots_are_bounded(
 
 
 def test_version_numbers_are_never_reused(world: World) -> None:
-    """Not even the highest number comes back while the image lives."""
+    """A deleted version's number is not used again while the image exists, even if it was the highest."""
     world.delete_version("base", 5)
     assert world.create_version("base") == 6
 
 
 def test_put_version_sets_any_state(world: World, serve: Serve, client: Clients) -> None:
-    """Unknown statuses, hard texts and times in the future reach the client as they are."""
+    """Unknown statuses, unusual texts and future times reach the client unchanged."""
     reason = 'a"b\\c\n<script> \N{SNOWMAN}' + "x" * 900
     record = VersionRecord(
         version=9,
@@ -385,6 +385,6 @@ def test_put_version_sets_any_state(world: World, serve: Serve, client: Clients)
     ids=str,
 )
 def test_switches_wrong_value(switches: dict[str, Any]) -> None:
-    """A value that a switch cannot have is refused in one sentence."""
+    """A wrong value of a switch is a ConfigError that names the switch."""
     with pytest.raises(ConfigError, match=next(iter(switches))):
         Behaviour(**switches)

@@ -1,4 +1,4 @@
-"""Tokens of every kind, seen through unmodified boto3."""
+"""Tokens of every kind, tested with unmodified boto3."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ASCENDING = {"SortBy": "VERSION", "SortOrder": "ASCENDING", "MaxResults": 2}
 
 
 def refused(call: Callable[[], Any]) -> str:
-    """The code of the error that a call ends with."""
+    """Check that a call fails, and return its error code."""
     with pytest.raises(ClientError) as caught:
         call()
     return str(caught.value.response["Error"]["Code"])
@@ -32,7 +32,7 @@ def first_page(client: Any, **parameters: Any) -> tuple[list[int], str]:
 
 
 def next_page(client: Any, token: str, **parameters: Any) -> list[int]:
-    """The version numbers of the page that the token leads to."""
+    """The version numbers of the page of a token."""
     page = client.list_image_versions(**{"ImageName": "base", **ASCENDING, "NextToken": token, **parameters})
     return [row["Version"] for row in page["ImageVersions"]]
 
@@ -43,7 +43,7 @@ def next_page(client: Any, token: str, **parameters: Any) -> list[int]:
 def test_tokens_deletion_before_the_cursor(
     world: World, serve: Serve, client: Clients, tokens: str, following: list[int]
 ) -> None:
-    """When a row that was read is deleted, only offset tokens skip one."""
+    """If a row before the cursor is deleted, only offset tokens skip a row."""
     sagemaker = client(serve(world, tokens=tokens))
     _, token = first_page(sagemaker)
     world.delete_version("base", 1)
@@ -56,7 +56,7 @@ def test_tokens_deletion_before_the_cursor(
 def test_tokens_deletion_behind_the_cursor(
     world: World, serve: Serve, client: Clients, tokens: str, following: list[int]
 ) -> None:
-    """A snapshot still tells a row that was deleted before it was read."""
+    """If a row after the cursor is deleted, only snapshot tokens still return it."""
     sagemaker = client(serve(world, tokens=tokens))
     _, token = first_page(sagemaker)
     world.delete_version("base", 3)
@@ -70,7 +70,7 @@ def test_tokens_deletion_behind_the_cursor(
 def test_tokens_row_moved_to_the_end(
     world: World, serve: Serve, client: Clients, tokens: str, seen: list[int]
 ) -> None:
-    """A row touched after it was read comes again with keyset tokens, and hides another with offsets."""
+    """A row that is updated after it was read comes again, except with snapshots; offsets then skip another row."""
     sagemaker = client(serve(world, tokens=tokens))
     found, token = first_page(sagemaker, SortBy="LAST_MODIFIED_TIME")
     world.clock.advance(1)
@@ -86,7 +86,7 @@ def test_tokens_row_moved_to_the_end(
 
 @pytest.mark.parametrize("tokens", ["keyset", "offset", "snapshot"])
 def test_tokens_look_like_the_real_ones(world: World, serve: Serve, client: Clients, tokens: str) -> None:
-    """A token is some six hundred characters of base64, begins like every other, and is never the same."""
+    """Each token is at least 600 characters of base64 and different, with the same first characters."""
     sagemaker = client(serve(world, tokens=tokens))
     found = [first_page(sagemaker)[1] for _ in range(3)]
     assert all(600 <= len(token) <= 8192 and re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", token) for token in found)
@@ -108,7 +108,7 @@ def test_tokens_look_like_the_real_ones(world: World, serve: Serve, client: Clie
 def test_tokens_other_request(
     world: World, serve: Serve, client: Clients, tokens: str, change: dict[str, Any]
 ) -> None:
-    """A token is refused with a ValidationException when anything else in the request has changed."""
+    """A token is refused with a ValidationException if anything else in the request changes."""
     world.create_image("other")
     sagemaker = client(serve(world, tokens=tokens))
     _, token = first_page(sagemaker)
@@ -117,7 +117,7 @@ def test_tokens_other_request(
 
 
 def test_tokens_other_operation_or_scope(world: World, serve: Serve, client: Clients) -> None:
-    """A token of one operation or region is no token of another."""
+    """A token is refused for another operation or region, or if it is damaged."""
     world.create_image("base", scope=("111122223333", "eu-west-1"))
     for alias in ("a", "b", "c"):
         world.move_alias("base", alias, 1)
@@ -140,7 +140,7 @@ def test_tokens_other_operation_or_scope(world: World, serve: Serve, client: Cli
 
 @pytest.mark.parametrize("tokens", ["keyset", "offset", "snapshot"])
 def test_tokens_expire(world: World, serve: Serve, client: Clients, tokens: str) -> None:
-    """A token lives as long as the switch says, in virtual time."""
+    """A token expires after the switch's lifetime, in virtual time."""
     sagemaker = client(serve(world, tokens=tokens, token_lifetime_seconds=60))
     _, token = first_page(sagemaker)
     world.clock.advance(59_999)
@@ -151,7 +151,7 @@ def test_tokens_expire(world: World, serve: Serve, client: Clients, tokens: str)
 
 @pytest.mark.parametrize("tokens", ["keyset", "offset"])
 def test_tokens_outlive_their_server(world: World, serve: Serve, client: Clients, tokens: str) -> None:
-    """Like those of AWS, tokens don't depend on the process that issued them; snapshots do."""
+    """Keyset and offset tokens work on another server, as AWS's tokens do; snapshot tokens do not."""
     _, token = first_page(client(serve(world, tokens=tokens)))
     assert next_page(client(serve(world, tokens=tokens)), token) == [3, 4]
     _, stored = first_page(client(serve(world, tokens="snapshot")))
@@ -159,7 +159,7 @@ def test_tokens_outlive_their_server(world: World, serve: Serve, client: Clients
 
 
 def test_tokens_switched_during_a_listing(world: World, serve: Serve, client: Clients) -> None:
-    """A listing that began with one kind of token ends well with another."""
+    """A listing completes if the kind of tokens changes in its middle."""
     simulator = serve(world)
     sagemaker = client(simulator)
     _, token = first_page(sagemaker)

@@ -22,7 +22,7 @@ Clients = Callable[..., Any]
 
 
 def test_generate_same_seed_same_world() -> None:
-    """The same arguments make the same world, to the millisecond and detail; another seed makes another."""
+    """The same arguments generate the same world; another seed generates another one."""
     shape: dict[str, Any] = {"accounts": 2, "regions": 2, "images": 5, "versions_per_image": 20}
     first, second, other = generate(4, **shape), generate(4, **shape), generate(5, **shape)
     assert first.truth() == second.truth()
@@ -31,7 +31,7 @@ def test_generate_same_seed_same_world() -> None:
 
 
 def test_generate_has_the_asked_shape() -> None:
-    """Counts are exact; names are legal and differ in case; some versions have failed, for a reason."""
+    """A generated world has exact counts, names with capitals, reasons of failed versions, and an alias `latest`."""
     world = generate(
         1,
         accounts=["000000000001", "000000000002"],
@@ -52,7 +52,7 @@ def test_generate_has_the_asked_shape() -> None:
 
 
 def test_generate_deleted_share_leaves_gaps() -> None:
-    """Numbers that are gone are missing, while the count of existing versions stays exact."""
+    """A share of deleted versions leaves gaps in the numbers, but the number of existing versions is exact."""
     world = generate(1, images=1, versions_per_image=100, shares=Shares(deleted=0.2))
     versions = [row.version for row in world.truth()]
     assert len(versions) == 100 < max(versions)
@@ -60,7 +60,7 @@ def test_generate_deleted_share_leaves_gaps() -> None:
 
 
 def test_scopes_are_told_apart(serve: Serve, client: Clients) -> None:
-    """The access key decides the account and the signature's scope the region; each sees only its own."""
+    """A client sees only the images of its access key's account and of its signature's region."""
     world = generate(2, accounts=2, regions=["us-east-1", "eu-west-1"], images=3, versions_per_image=2)
     simulator = serve(world)
     for scope in world.scopes:
@@ -75,7 +75,7 @@ def test_scopes_are_told_apart(serve: Serve, client: Clients) -> None:
 
 
 def test_unknown_access_key_is_refused(world: World, serve: Serve, session: Any) -> None:
-    """A key of no account is refused by SageMaker and by STS in the words of each."""
+    """SageMaker and STS refuse an unknown access key, each with its own error code."""
     simulator = serve(world)
     keys = {"aws_access_key_id": "AKIANOBODY", "aws_secret_access_key": "x", "region_name": "us-east-1"}
     found = {}
@@ -90,7 +90,7 @@ def test_unknown_access_key_is_refused(world: World, serve: Serve, session: Any)
 
 
 def test_access_key_of_sts_tells_its_account(serve: Serve, session: Any) -> None:
-    """Temporary keys need not be made known: AWS writes the account into each; that account must exist."""
+    """STS reads the account from a temporary key, and refuses the key if that account does not exist."""
     simulator = serve(World(accounts=["029608264753"]))
     asking = {"endpoint_url": simulator.url, "aws_secret_access_key": "x", "region_name": "us-east-1"}
     client = session.client("sts", aws_access_key_id="ASIAQNZGKIQY56JQ7WML", **asking)
@@ -104,7 +104,7 @@ def test_access_key_of_sts_tells_its_account(serve: Serve, session: Any) -> None
 
 
 def test_other_sts_operation_is_refused(world: World, serve: Serve, client: Clients) -> None:
-    """STS knows GetCallerIdentity only."""
+    """STS refuses other operations than GetCallerIdentity."""
     with pytest.raises(
         ClientError, match=r"InvalidAction.*Could not find operation GetSessionToken"
     ) as caught:
@@ -139,7 +139,7 @@ def test_unsigned_request_is_refused(world: World, serve: Serve, session: Any) -
 
 
 def test_date_header_follows_the_clock(serve: Serve, client: Clients) -> None:
-    """The server's Date is the virtual time, which can be frozen, advanced, set and let go."""
+    """The server's Date is the virtual time, which can be frozen, advanced, set and resumed."""
     world = World(clock=VirtualClock(frozen_at=datetime(2030, 5, 6, 7, 8, 9, tzinfo=UTC)))
     sagemaker = client(serve(world))
 
@@ -160,13 +160,13 @@ def test_date_header_follows_the_clock(serve: Serve, client: Clients) -> None:
 
 
 def test_clock_naive_time_is_refused() -> None:
-    """A time without a zone is refused, for nobody can know what it means."""
+    """A time without a zone is refused, because it is ambiguous."""
     with pytest.raises(ConfigError, match="no time zone"):
         VirtualClock(frozen_at=datetime(2030, 1, 1))  # noqa: DTZ001 - the point of the test
 
 
 def test_transitions_happen_at_their_own_time(world: World, serve: Serve) -> None:
-    """Whatever the clock jumps over happens at the instant at which it was due, in order."""
+    """If the clock jumps, each scheduled change happens at its own instant, in order."""
     serve(world, create_ms=100)
     started_ms = world.clock.now_ms()
     seen = []
@@ -179,7 +179,7 @@ def test_transitions_happen_at_their_own_time(world: World, serve: Serve) -> Non
 
 
 def test_mistakes_are_config_errors(world: World) -> None:
-    """What names something that doesn't exist fails, and tells what."""
+    """A wrong call is a ConfigError that names the mistake."""
     cases: list[tuple[Callable[[], object], str]] = [
         (lambda: world.create_version("nope"), "no image nope"),
         (lambda: world.delete_version("base", 77), "no version 77"),
@@ -195,7 +195,7 @@ def test_mistakes_are_config_errors(world: World) -> None:
 
 
 def test_changes_from_threads_while_it_is_read(world: World, serve: Serve, client: Clients) -> None:
-    """Writers and readers at once: no number is given twice, and every listing holds what was there."""
+    """With parallel writers and readers, no number is given twice, and every listing has the first versions."""
     simulator = serve(world, tokens="keyset")
     sagemaker = client(simulator)
 
@@ -220,7 +220,7 @@ def test_changes_from_threads_while_it_is_read(world: World, serve: Serve, clien
 
 
 def test_counters_tell_what_was_asked(world: World, serve: Serve, client: Clients) -> None:
-    """Calls are counted by operation and image, and logged in order with their parameters; reset forgets."""
+    """Calls are counted by operation and image, and logged in order with their parameters, until a reset."""
     simulator = serve(world)
     sagemaker = client(simulator)
     world.create_image("other")
@@ -245,7 +245,7 @@ def test_counters_tell_what_was_asked(world: World, serve: Serve, client: Client
 
 
 def test_server_in_use_port(world: World, serve: Serve) -> None:
-    """A port that is taken is told in one sentence."""
+    """A port that is in use is a ConfigError that names the port."""
     port = serve(world).port
     with (
         pytest.raises(ConfigError, match=f"cannot listen on port {port} .*already in use"),
@@ -255,7 +255,7 @@ def test_server_in_use_port(world: World, serve: Serve) -> None:
 
 
 def test_server_stops_with_open_connections(world: World, client: Clients) -> None:
-    """Leaving the block ends the server, idle connections or not, and frees the port."""
+    """At the end of the block, the server stops in spite of idle connections, and frees the port."""
     with Simulator(world) as simulator:
         client(simulator).list_images()
         port = simulator.port
@@ -264,7 +264,7 @@ def test_server_stops_with_open_connections(world: World, client: Clients) -> No
 
 
 def test_fault_hook_replaces_an_answer(world: World, serve: Serve, client: Clients) -> None:
-    """The hook sees each exchange and may answer instead, or let it pass."""
+    """The fault hook may replace the response of an exchange, or let it pass."""
     from aiohttp import web
 
     from image_history.simulator import Exchange

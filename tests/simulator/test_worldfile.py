@@ -1,4 +1,4 @@
-"""Worlds loaded from CSV and JSON files, and what is said of mistakes in them."""
+"""Worlds loaded from CSV and JSON files, and the messages for mistakes in them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ DETAILED = "image_name,version,creation_time,details\n"
 
 
 def written(folder: Path, name: str, text: str) -> Path:
-    """A file with this text."""
+    """Create a file with this text."""
     path = folder / name
     path.write_text(text)
     return path
 
 
 def test_load_csv(tmp_path: Path) -> None:
-    """Each column arrives; ISO times, epoch seconds and epoch milliseconds are exact to the millisecond."""
+    """Each column is loaded; ISO times, epoch seconds and epoch milliseconds are exact to the millisecond."""
     world = load_world(written(tmp_path, "world.csv", CSV))
     found = [
         (row.image_name, row.version, row.status, row.creation_ms, row.last_modified_ms, row.failure_reason)
@@ -63,7 +63,7 @@ def test_load_csv(tmp_path: Path) -> None:
 
 
 def test_load_json(tmp_path: Path) -> None:
-    """JSON takes the same columns under AWS's names or ours, and accounts and regions of each row."""
+    """JSON accepts the columns under AWS's names or image-history's, and an account and a region for each row."""
     world = load_world(written(tmp_path, "world.json", JSON))
     assert world.scopes == (("111122223333", "us-east-1"), ("222233334444", "eu-west-1"))
     found = [
@@ -78,7 +78,7 @@ def test_load_json(tmp_path: Path) -> None:
 
 
 def test_load_serves_the_file(tmp_path: Path, client: Callable[..., Any]) -> None:
-    """A loaded world is served like any other."""
+    """The simulator serves a loaded world."""
     with Simulator(load_world(written(tmp_path, "world.csv", CSV))) as simulator:
         rows = client(simulator).list_image_versions(ImageName="Base", SortBy="VERSION")["ImageVersions"]
         assert [row["Version"] for row in rows] == [2, 1]
@@ -155,7 +155,7 @@ def test_load_serves_the_file(tmp_path: Path, client: Callable[..., Any]) -> Non
     ],
 )
 def test_load_mistake(tmp_path: Path, name: str, text: str, complaint: str) -> None:
-    """Every mistake names the file, the line, and where there is one the column."""
+    """The message for a mistake names the file, the line and, if there is one, the column."""
     path = written(tmp_path, name, text)
     with pytest.raises(ConfigError, match=complaint) as caught:
         load_world(path)
@@ -163,7 +163,7 @@ def test_load_mistake(tmp_path: Path, name: str, text: str, complaint: str) -> N
 
 
 def test_load_unreadable(tmp_path: Path) -> None:
-    """Missing files and foreign encodings are told by name."""
+    """A missing file and a file that is not UTF-8 are ConfigErrors that name the problem."""
     with pytest.raises(ConfigError, match=r"none\.csv cannot be read"):
         load_world(tmp_path / "none.csv")
     path = tmp_path / "latin.csv"

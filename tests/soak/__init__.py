@@ -1,1 +1,1 @@
-"""Long proofs, run by `make soak` only."""
+"""Long tests, which only `make soak` runs."""

@@ -1,6 +1,6 @@
-"""The long proofs, `python -m tests.soak`: the whole model, then the state machine, then one line of figures.
+"""The long tests, `python -m tests.soak`: the whole model, then the state machine, then one line of figures.
 
-Must not know what either of them proves.
+Must not know what the model and the machine check.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STEPS_A_WORLD = 25
 
 
 def explored() -> Tally:
-    """Every scenario of the model, on all processors."""
+    """Run every scenario of the model, on all processors."""
     total, began = Tally(), time.monotonic()
     for group, tally in tallies(whole()):
         total.add(tally)
@@ -39,7 +39,7 @@ def explored() -> Tally:
 
 
 def driven(seed: int, steps: int) -> None:
-    """Run worlds of the state machine until so many steps are made. Raises what the first difference raises."""
+    """Run worlds of the state machine until it has made `steps` steps. Raises the error of the first difference."""
     seeds = random.Random(seed)
     while (left := steps - STEPS.total()) > 0:
         wanted = settings(
@@ -58,7 +58,7 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run both and print figures; 1 if either found a difference to the truth."""
+    """Run the model and the machine, and print figures; return 1 if the model broke a promise."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--steps", type=int, default=2_000, help="steps of the state machine, at the least")

@@ -1,6 +1,6 @@
 """The whole matrix of `make soak`: every effect of every kind of sync with every fault, and one line of figures.
 
-Must not know what an effect is; exits with 1 if anything is wrong after any of them.
+It exits with 1 if anything is wrong after a fault. Must not know what an effect is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PROCESSES = 2
 
 
 def share(number: int, share_of: int) -> Figures:
-    """Every `share_of`-th fault of all modes, from `number` on."""
+    """Run every `share_of`-th fault of all modes, starting with number `number`."""
     total = Figures()
     with tempfile.TemporaryDirectory() as folder, Simulator(make_world()) as simulator, Forge() as forge:
         matrix = Matrix(Path(folder), simulator, forge)
@@ -32,7 +32,7 @@ def share(number: int, share_of: int) -> Figures:
 
 
 def main() -> int:
-    """Play all of it, or with --share N every N-th fault."""
+    """Run the whole matrix, or with --share N every N-th fault."""
     parser = argparse.ArgumentParser(description="Put every fault at every effect of a sync.")
     parser.add_argument("--share", type=int, default=1, help="play one fault in so many")
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """The kill loop of `make soak`: syncs killed at random moments, and one line of figures.
 
-Must not know what a trial is; exits with 1 if a row is lost, doubled or falsely deleted.
+It exits with 1 if a row is lost, doubled or falsely deleted. Must not know what a trial is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LOOPS = 2
 
 
 def loop(seed: int, trials: int) -> KillFigures:
-    """One loop: an account, its simulator, and a process that forks the syncs."""
+    """Run one loop, with its own account, simulator and process that forks the syncs."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Simulator(small_account(seed)) as simulator,
@@ -34,14 +34,14 @@ def loop(seed: int, trials: int) -> KillFigures:
 
 
 def main() -> int:
-    """Run the loops side by side; the seed is printed first, so that they can be replayed."""
+    """Run the loops in parallel; print the seed first, so that they can be replayed."""
     parser = argparse.ArgumentParser(description="Kill syncs at random moments and compare with the truth.")
     parser.add_argument("--trials", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 2**32))
     given = parser.parse_args()
     sys.stdout.write(f"kill loop: seed {given.seed}\n")
     sys.stdout.flush()
-    # A client that dies in the middle of a request is what this is about.
+    # The server would log each client that dies in the middle of a request, which is expected here.
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     began, total = time.monotonic(), KillFigures()
     seeds = [given.seed + number for number in range(_LOOPS)]

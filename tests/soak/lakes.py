@@ -1,6 +1,6 @@
-"""Lake tables under every fault, and under many writers: `make tables-soak`, and part of `make soak`.
+"""Lake tables under every fault, and with many writers: `make tables-soak`, and a part of `make soak`.
 
-Must not know how a table is written; exits with 1 if anything is wrong.
+It exits with 1 if anything is wrong. Must not know how a table is written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PROCESSES = 2
 
 
 def faults(kind: str, stage: str) -> Figures:
-    """A kill and each refusal at every effect of a publication, then what is swept after kills."""
+    """Run a kill and each refusal at every effect of a publication; then check that no orphan files remain."""
     with tempfile.TemporaryDirectory() as folder, Forge() as forge:
         matrix = LakeMatrix(Path(folder), kind, stage, forge)
         matrix.prepare()
@@ -35,7 +35,7 @@ def faults(kind: str, stage: str) -> Figures:
 
 
 def writers(kind: str, commits: int, kills: int, seed: int) -> list[str]:
-    """Three labels that publish so often each, some publications killed, beside a reader."""
+    """Let three labels publish `commits` times each, with some publications killed, in parallel with a reader."""
     with tempfile.TemporaryDirectory() as folder:
         seen = Labels(Path(folder), kind, random.Random(seed)).run(commits, kills=kills)
     sys.stdout.write(f"tables: {kind}: {seen}\n")
@@ -44,7 +44,7 @@ def writers(kind: str, commits: int, kills: int, seed: int) -> list[str]:
 
 
 def main() -> int:
-    """Both, for each format; the seed is printed first, so that they can be replayed."""
+    """Run writers and faults for each format; print the seed first, so that they can be replayed."""
     parser = argparse.ArgumentParser(
         description="Publish lake tables under every fault and with many writers."
     )

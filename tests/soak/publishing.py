@@ -1,6 +1,6 @@
-"""The datasets of `make soak`: readers beside 200 publications, a million rows, and every fault of a publication.
+"""The datasets of `make soak`: readers during 200 publications, a million rows, and every fault of a publication.
 
-Must not know how a dataset is made; exits with 1 if anything is wrong.
+It exits with 1 if anything is wrong. Must not know how a dataset is made.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _REGIONS = tuple(f"us-east-{number}" for number in range(1, 11))
 
 
 def readers(folder: Path, publications: int) -> bool:
-    """Readers of every kind, each in a loop, beside so many publications."""
+    """Run readers of every kind, each in a loop, in parallel with a number of publications."""
     beside = Beside(Stock(folder, rows_of_a_region=2_000).fill())
     figures = beside.run(publications)
     sys.stdout.write(f"publishing: {figures}\n")
@@ -32,7 +32,7 @@ def readers(folder: Path, publications: int) -> bool:
 
 
 def large(folder: Path, rows: int) -> bool:
-    """A dataset of so many rows in ten regions, then a change in one of them."""
+    """Publish a dataset of `rows` rows in ten regions, then a change in one region, then a run without changes."""
     stock = Stock(folder, rows_of_a_region=rows // len(_REGIONS), accounts=100, regions=_REGIONS).fill()
     first = stock.publish()
     run_id = stock.change("us-east-4")
@@ -57,7 +57,7 @@ def _is(run_id: str, read: object) -> object:
 
 
 def faults(number: int) -> Figures:
-    """One of so many shares of the matrix."""
+    """Run one of the equal shares of the fault matrix."""
     with tempfile.TemporaryDirectory() as folder, Forge() as forge:
         matrix = PublishMatrix(Path(folder), forge)
         matrix.prepare()
@@ -65,7 +65,7 @@ def faults(number: int) -> Figures:
 
 
 def main() -> int:
-    """All three; one line of figures each."""
+    """Run all three checks, each with one line of figures."""
     parser = argparse.ArgumentParser(description="Publish beside readers, at size, and under every fault.")
     parser.add_argument("--publications", type=int, default=200)
     parser.add_argument("--rows", type=int, default=1_000_000)

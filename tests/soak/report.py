@@ -2,7 +2,7 @@
 
     python -m tests.soak.report [--images N] [--versions N]
 
-Must not know what the page says.
+Must not know the report's content.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 from image_history.simulator import Simulator, generate
 
 MOST_SECONDS, MOST_MEGABYTES, MOST_BYTES = 10, 500, 2_000_000
-# Linux counts kilobytes, macOS bytes.
+# ru_maxrss is in kilobytes on Linux, in bytes on macOS.
 _MEGABYTE = 1_000 if sys.platform == "linux" else 1_000_000
-# A small process between: a child's peak begins with the memory of the process that starts it, which holds the world.
+# A small process starts the command: a child's peak starts at its parent's size, and this process holds the world.
 _MEASURED = """
 import resource, subprocess, sys
 done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -31,7 +31,7 @@ sys.exit(done.returncode)
 
 
 def command(folder: Path, verb: str, environment: Mapping[str, str]) -> tuple[float, float]:
-    """Run a verb in a process of its own; how many seconds it took, and the megabytes of memory at its peak."""
+    """Run a verb in a process of its own; return its seconds, and its peak memory in megabytes."""
     started = time.monotonic()
     arguments = [sys.executable, "-c", _MEASURED, sys.executable, "-m", "image_history", verb]
     done = subprocess.run(
@@ -43,7 +43,7 @@ def command(folder: Path, verb: str, environment: Mapping[str, str]) -> tuple[fl
 
 
 def main() -> None:
-    """Sync so many versions, write their report, and fail beyond the limits."""
+    """Sync the versions, write their report, and fail if the report exceeds a limit."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.report", description=__doc__)
     parser.add_argument("--images", type=int, default=1_000, help="images in each of two regions")
     parser.add_argument("--versions", type=int, default=500, help="versions of each image")

@@ -1,8 +1,9 @@
-"""Hundreds of scopes at AWS's pace, `python -m tests.soak.scopes`: how near a sync comes to the ideal time.
+"""Hundreds of scopes at AWS's pace, `python -m tests.soak.scopes`: compares a sync with the ideal time.
 
-A scope's ideal is its calls divided by the rate. One scope is throttled, one denied and one not to be reached:
-they must slow or spoil no other. With `--throttled SECONDS` one scope is throttled for so long, and the others must
-be in the warehouse meanwhile. Must not know how a sync goes about it; exits with 1 if a row is wrong.
+A scope's ideal time is its number of calls divided by the rate. One scope is throttled, one is denied and one cannot
+be reached: they must not affect the other scopes. With `--throttled SECONDS`, one scope is throttled for that time,
+and the rows of the others must be in the warehouse before the sync ends. It exits with 1 if a row is wrong. Must not
+know how a sync works.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _PEAK = (
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many accounts, in how many regions each, with how many images of so many versions."""
+    """The numbers of accounts, of regions of each account, of images of each scope, and of versions of each image."""
 
     accounts: int
     regions: int
@@ -48,18 +49,18 @@ class Size:
 
     @property
     def account_ids(self) -> list[str]:
-        """The accounts' numbers."""
+        """The ids of the accounts."""
         return [f"{200_000_000_000 + number:012d}" for number in range(self.accounts)]
 
     @property
     def ideal_seconds(self) -> float:
-        """A scope's calls at AWS's pace: its list of images, and one listing of each."""
+        """The seconds of a scope's calls at AWS's pace: one for its list of images, and one for each image."""
         return (1 + self.images) / RATE
 
 
 @contextmanager
 def served(size: Size) -> Iterator[str]:
-    """The simulator in a process of its own; gives its address."""
+    """Run the simulator in a process of its own; yield its address."""
     options = [
         "--images",
         str(size.images),
@@ -82,7 +83,7 @@ def served(size: Size) -> Iterator[str]:
 
 
 def asked(address: str, path: str, body: object | None = None, method: str = "GET") -> Any:
-    """An answer of the simulator's admin interface."""
+    """Send a request to the simulator's admin interface; return its response."""
     content = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{address}/_admin/{path}", data=content, method=method)
     with urllib.request.urlopen(request) as answer:
@@ -90,7 +91,7 @@ def asked(address: str, path: str, body: object | None = None, method: str = "GE
 
 
 def configure(folder: Path, size: Size, *, concurrency: int, attempts: int = 8) -> None:
-    """A profile for each account, and a configuration with all of them."""
+    """Write a profile for each account, and a configuration with all accounts."""
     profiles = "".join(
         f"[profile p{account_id}]\naws_access_key_id={key_of(account_id)}\naws_secret_access_key=x\n"
         for account_id in size.account_ids
@@ -104,21 +105,21 @@ def configure(folder: Path, size: Size, *, concurrency: int, attempts: int = 8) 
 
 
 def spoiled(size: Size) -> dict[tuple[str, str], str]:
-    """The three scopes that fail, and how."""
+    """The three scopes with faults, and the fault of each."""
     first, second, third = size.account_ids[1:4]
     region = REGIONS[0]
     return {(first, region): "throttling", (second, region): "access_denied", (third, region): "close"}
 
 
 def rule(kind: str, account_id: str, region: str) -> dict[str, object]:
-    """The fault of one scope: some calls are throttled, or every call fails."""
+    """The fault rule of a scope: some calls are throttled, or every call fails."""
     share = {"every": 4, "times": 5} if kind == "throttling" else {}
     return {"kind": kind, "account_id": account_id, "region": region, **share}
 
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What a sync as a process of its own came to: its exit code, seconds, peak, report, and what it said."""
+    """The result of a sync in a process of its own: its exit code, seconds, peak memory, report and log."""
 
     code: int
     seconds: float
@@ -128,7 +129,7 @@ class Synced:
 
 
 def synced(folder: Path, address: str, verbosity: str = "-q") -> Synced:
-    """One sync of all scopes."""
+    """Run a sync of all scopes."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -158,7 +159,7 @@ def synced(folder: Path, address: str, verbosity: str = "-q") -> Synced:
 def reading_seconds(
     log: Sequence[Mapping[str, Any]], bad: Mapping[tuple[str, str], str]
 ) -> tuple[float, float]:
-    """From the first request to the last one of a sound scope, and the longest that one of them took."""
+    """The seconds until the last request of a scope without a fault, and the longest time of such a scope."""
     sound = [each for each in log if (each["account_id"], each["region"]) not in bad and each["account_id"]]
     spans: dict[tuple[str, str], list[int]] = {}
     for each in sound:
@@ -170,7 +171,7 @@ def reading_seconds(
 
 
 def stored(folder: Path) -> tuple[int, set[tuple[str, str]]]:
-    """How many rows the warehouse holds, and the scopes that coverage tells not to have been read."""
+    """The number of rows in the warehouse, and the scopes that are not complete in `coverage`."""
     with duckdb.connect(folder / "image-history.duckdb", read_only=True) as connection:
         rows = connection.execute("SELECT count(*) FROM image_versions").fetchall()
         unread = connection.execute(
@@ -180,7 +181,7 @@ def stored(folder: Path) -> tuple[int, set[tuple[str, str]]]:
 
 
 def visible(folder: Path, log: str, others: int) -> tuple[float, float]:
-    """How long after the run's begin so many scopes could be seen in the warehouse, and it ended, in seconds."""
+    """The seconds from the run's start until `others` scopes were in the warehouse, and until the run ended."""
     with duckdb.connect(folder / "image-history.duckdb", read_only=True) as connection:
         ((began, ended),) = connection.execute("SELECT started_at, finished_at FROM runs").fetchall()
     seen = 0
@@ -194,7 +195,7 @@ def visible(folder: Path, log: str, others: int) -> tuple[float, float]:
 
 
 def throttled(size: Size, seconds: int, *, concurrency: int) -> int:
-    """One sync of which one scope is throttled for a while; how soon all others are visible."""
+    """Sync while one scope is throttled; check that the rows of all other scopes are visible before the sync ends."""
     scope = next(iter(spoiled(size)))
     with tempfile.TemporaryDirectory() as name, served(size) as address:
         folder = Path(name)
@@ -225,7 +226,7 @@ def throttled(size: Size, seconds: int, *, concurrency: int) -> int:
 
 
 def main() -> int:
-    """Sync once and compare with the ideal."""
+    """Sync once, check the rows, and compare with the ideal time."""
     parser = argparse.ArgumentParser(description="Sync hundreds of scopes at AWS's pace.")
     parser.add_argument("--accounts", type=int, default=100)
     parser.add_argument("--images", type=int, default=20)

@@ -1,6 +1,6 @@
-"""What a publication of so many versions and events costs, as a dataset and as tables: time, memory, bytes.
+"""The cost of publishing a number of versions and events, as a dataset and as tables: time, memory, bytes.
 
-Prints a line of figures each, and exits with 1 if tables cost more than docs/tables.md says.
+It prints a line of figures for each publication, and exits with 1 if tables cost more than docs/tables.md says.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.behaviour.publishing import Stock
 TABLES = ("image_versions", "image_version_events")
 REGIONS = tuple(f"us-east-{number}" for number in range(1, 11))
 _MIB = 1024
-# In a small process: a peak begins with what the process had that started this one, and ours has made the warehouse.
+# A small process runs this: a child's peak starts at its parent's size, and the test process made the warehouse.
 _MEASURING = """
 import json, resource, subprocess, sys, time
 began = time.monotonic()
@@ -30,15 +30,15 @@ usage = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(json.dumps([time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
 """
 _TURNS = 3
-# What tables may cost, against the dataset of the same rows.
+# Upper bounds of the cost of tables, relative to the dataset of the same rows.
 _MOST_SECONDS, _MOST_MIB, _MOST_BYTES, _MOST_FOR_200_EVENTS = 1.3, 200, 1.1, 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one publication cost: its process's time and peak, and the bytes of new files in the folder.
+    """The cost of a publication: the time and peak memory of its process, and the bytes of new files in the folder.
 
-    `rows_written` are those of Parquet files with rows.
+    `rows_written` are the bytes of new Parquet files.
     """
 
     seconds: float
@@ -53,7 +53,7 @@ class Cost:
 
 
 def published(folder: Path, lake: Path) -> Cost:
-    """`image-history publish` in a process of its own."""
+    """Run `image-history publish` in a process of its own, and measure its cost."""
     before = files(lake)
     done = subprocess.run([sys.executable, "-c", _MEASURING], cwd=folder, capture_output=True, check=True)
     seconds, cpu_seconds, peak_kib = json.loads(done.stdout)
@@ -63,13 +63,13 @@ def published(folder: Path, lake: Path) -> Cost:
 
 
 def files(folder: Path) -> dict[tuple[int, str], int]:
-    """The size of each file below a folder, once however many links it has."""
+    """The size of each file below a folder; a file with several links counts once."""
     found = {path.stat().st_ino: path for path in folder.rglob("*") if path.is_file()}
     return {(inode, path.name): path.stat().st_size for inode, path in found.items()}
 
 
 def prepared(kind: str, stock: Stock) -> Stock:
-    """A copy of the warehouse in a folder of its own, which is published to a dataset or to a lake there."""
+    """Copy the warehouse to a folder of its own, and configure its publication to a dataset or a lake there."""
     folder = stock.folder.with_name(kind)
     folder.mkdir()
     own = replace(stock, folder=folder)
@@ -87,10 +87,10 @@ def prepared(kind: str, stock: Stock) -> Stock:
 
 
 def first(stocks: Mapping[str, Stock]) -> dict[str, Cost]:
-    """What each kind's first publication costs: the least of several, taken in turns.
+    """The cost of each kind's first publication: the lowest of several, measured in turns, with the highest peak.
 
-    The same work takes up to a third more CPU time while others use the machine's caches; a kind that had the quiet
-    minutes to itself would win. The peak is the highest.
+    The same work takes up to a third more CPU time while other processes use the machine's caches, so the turns give
+    every kind the same conditions.
     """
     found: dict[str, list[Cost]] = {kind: [] for kind in stocks}
     for _ in range(_TURNS):
@@ -107,7 +107,7 @@ def first(stocks: Mapping[str, Stock]) -> dict[str, Cost]:
 
 
 def later(stock: Stock) -> dict[str, Cost]:
-    """One region changed, no news, 200 events: into what was published first."""
+    """The cost of later publications to the same place: a changed region, no changes, and 200 events."""
     lake = stock.folder / "lake"
     costs = {}
     stock.change("us-east-4")
@@ -126,7 +126,7 @@ def later(stock: Stock) -> dict[str, Cost]:
 
 
 def measured(folder: Path, rows: int) -> dict[str, dict[str, Cost]]:
-    """What a dataset and each format cost, of the same warehouse; prints each figure."""
+    """Measure and print the cost of a dataset and of each table format, for the same warehouse."""
     folder = folder / "stock"
     folder.mkdir()
     filled = Stock(folder, rows_of_a_region=rows // len(REGIONS), accounts=100, regions=REGIONS).fill()
@@ -145,7 +145,7 @@ def measured(folder: Path, rows: int) -> dict[str, dict[str, Cost]]:
 
 
 def wrong(kind: str, costs: dict[str, Cost], dataset: dict[str, Cost]) -> list[str]:
-    """What costs more than it may."""
+    """The costs that exceed their bounds."""
     first, region = costs["first"], costs["one region"]
     bounds = {
         "first publication takes too long": first.cpu_seconds > _MOST_SECONDS * dataset["first"].cpu_seconds,
@@ -160,7 +160,7 @@ def wrong(kind: str, costs: dict[str, Cost], dataset: dict[str, Cost]) -> list[s
 
 
 def main() -> int:
-    """The dataset, then each format."""
+    """Measure the dataset and each format, and print the costs that exceed their bounds."""
     parser = argparse.ArgumentParser(description="Measure publications at size.")
     parser.add_argument("--rows", type=int, default=1_000_000)
     given = parser.parse_args()

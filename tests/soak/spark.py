@@ -1,6 +1,6 @@
 """Spark reads datasets while they are rewritten, as docs/datasets.md says: `make spark-check`.
 
-Takes the page's own code, word for word, into a local Spark. Must not know how a dataset is published.
+It runs the page's code unchanged in a local Spark. Must not know how a dataset is published.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 SAFE = ("manifest", "folder")
 GRACE = timedelta(minutes=30)
-# Every kind of column that a table has: texts, whole numbers, instants, truths, lists and what is none of it.
+# Values for every type of column: texts, integers, times, booleans, lists and NULL.
 DETAILS = """
 UPDATE image_versions SET etl_deleted_at = etl_changed_at, horovod = epoch_ms(creation_time) % 2 = 0,
     aliases = CASE epoch_ms(creation_time) % 3 WHEN 0 THEN ['latest', 'größte'] WHEN 1 THEN [] END
@@ -51,13 +51,13 @@ SELECT {SHARED},
     ['version', 'aliases'] AS etl_changed_columns
 FROM image_versions
 """
-# Tables without a row among them, and a view with a list of structures.
+# These include tables without rows, and a view with a list of structs.
 PUBLISHED = (*(table.name for table in TABLES), "image_version_history", "image_timeline")
 
 
 @dataclass(slots=True)
 class Seen:
-    """What Spark saw: `refused` counts readings by the plain path that were told of a vanished file."""
+    """What Spark read; `refused` counts the readings by the plain path that failed because a file had vanished."""
 
     reads: Counter[str] = field(default_factory=Counter)
     refused: int = 0
@@ -66,7 +66,7 @@ class Seen:
 
 
 class Reader:
-    """The ways of the page, each asked for the data frame that it makes of the dataset in a folder."""
+    """Reads a dataset in each way that the page shows."""
 
     def __init__(self, spark: SparkSession, stock: Stock) -> None:
         self.spark = spark
@@ -77,17 +77,17 @@ class Reader:
         self.ways = dict(zip((*SAFE, "plain path"), (*found, f"versions = {plain[0]}"), strict=True))
 
     def frame(self, way: str, table: str = "image_versions") -> DataFrame:
-        """The page's data frame, of that table."""
+        """The page's data frame, for a table."""
         names: dict[str, Any] = {"spark": self.spark}
         exec(self.ways[way].replace("image_versions", table), names)  # noqa: S102 - the page's own code
         frame: DataFrame = names["versions"]
         return frame
 
     def judge(self, way: str, seen: Seen) -> None:
-        """Read once; note what is no whole publication."""
+        """Read once, and record a result that is not exactly one publication."""
         try:
             answer = self.frame(way).toArrow()
-        except Exception as error:  # noqa: BLE001 - whatever fails a reader is what is looked for
+        except Exception as error:  # noqa: BLE001 - every error of a reader is recorded
             told = str(error)
             if way in SAFE or not re.search(r"FILE_NOT_EXIST|PATH_NOT_FOUND|FileNotFound", told):
                 seen.wrong.append(f"{way}: {told[:300]}")
@@ -103,7 +103,7 @@ class Reader:
         seen.publications |= set(map(str, runs))
 
     def differences(self) -> Iterator[str]:
-        """What Spark reads otherwise than DuckDB: names, types or values, of any table of the dataset."""
+        """The differences between Spark and DuckDB in names, types or values, for every table of the dataset."""
         for table in (each["name"] for each in manifest(self.stock.dataset)["tables"]):
             duck = by_manifest(self.stock.dataset, table)
             for way in self.ways:
@@ -115,17 +115,17 @@ class Reader:
 
 
 def kinds(table: pa.Table) -> dict[str, str]:
-    """The type of each column, in Arrow's words; what the parts of a list are called is each engine's own affair."""
+    """The Arrow type of each column, without the names of list elements, which differ between engines."""
     return {each.name: re.sub(r"\b(element|item|l): ", "", str(each.type)) for each in table.schema}
 
 
 def rows(table: pa.Table) -> list[str]:
-    """All rows in one order, as text that tells every value and its type."""
+    """All rows in a fixed order, as text that shows every value and its type."""
     return sorted(json.dumps(row, sort_keys=True, default=repr) for row in table.to_pylist())
 
 
 def rewrite(stock: Stock, over: Event, published: Any) -> None:
-    """Change every row and publish, again and again, until it is over."""
+    """Change every row and publish, repeatedly, until `over` is set."""
     while not over.is_set():
         stock.change(*stock.regions)
         stock.publish("image_versions", grace=GRACE)
@@ -133,7 +133,7 @@ def rewrite(stock: Stock, over: Event, published: Any) -> None:
 
 
 def beside(reader: Reader, publications: int, seen: Seen) -> int:
-    """Read in all ways by turns until another process has published so often; returns how often that was."""
+    """Read in all ways in turn until another process has published often enough; return its publications."""
     context = multiprocessing.get_context("spawn")
     over, published = context.Event(), context.Value("i", 0)
     publisher = context.Process(target=rewrite, args=(reader.stock, over, published))
@@ -151,7 +151,7 @@ def beside(reader: Reader, publications: int, seen: Seen) -> int:
 
 
 def session(folder: Path) -> SparkSession:
-    """A Spark in this process that speaks to nobody; SystemExit in one sentence where there can be none."""
+    """Start a Spark in this process that uses only loopback; raise SystemExit if Spark cannot start."""
     try:
         from pyspark.sql import SparkSession
 
@@ -174,7 +174,7 @@ def session(folder: Path) -> SparkSession:
 
 
 def report(reader: Reader, publications: int) -> int:
-    """Types at rest, then readings beside publications; a line of figures."""
+    """Compare all tables with DuckDB, then read during publications; print a line of figures."""
     seen = Seen(wrong=list(reader.differences()))
     held, began = reader.frame("folder"), time.monotonic()
     before = rows(held.toArrow())
@@ -193,7 +193,7 @@ def report(reader: Reader, publications: int) -> int:
 
 
 def main() -> int:
-    """A stock of versions in a folder, where the page's relative paths lead to its dataset."""
+    """Publish a dataset in a temporary folder, to which the page's relative paths lead, and read it with Spark."""
     parser = argparse.ArgumentParser(description="Read datasets with Spark while they are rewritten.")
     parser.add_argument("--publications", type=int, default=200)
     given = parser.parse_args()

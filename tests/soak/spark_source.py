@@ -1,6 +1,6 @@
 """Spark lists a simulated AWS by `sagemaker_image_versions`, and writes it to Delta: part of `make spark-check`.
 
-With a worker or an executor killed in the middle. Must not know how the data source reads.
+A worker or an executor is killed in the middle. Must not know how the data source reads.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 ACCOUNTS = tuple(f"{200_000_000_000 + number:012d}" for number in range(4))
 REGIONS = ("us-east-1", "eu-west-1", "us-west-2")
 PARTITIONS = 4
-# local[2, 4]: two threads, and each task may fail three times, as on a cluster.
+# local[2,4]: two threads, and each task may fail three times, as on a cluster.
 MASTERS = ("local[2,4]", "local-cluster[2,1,1024]")
 PROFILES = "".join(
     f"[profile p{each}]\naws_access_key_id={key_of(each)}\naws_secret_access_key=x\n" for each in ACCOUNTS
@@ -49,9 +49,9 @@ WRITER = PAGE.parents[1] / "deploy" / "spark" / "delta_writer.py"
 
 @dataclass(slots=True)
 class Victim:
-    """A fault of the simulator: at the n-th page of versions, kills the process that asks for it, or its executor.
+    """A fault of the simulator: at the n-th page of versions, it kills the requesting process, or its executor.
 
-    `pattern` is in the command that started what is killed. The page is never answered, so that its task cannot
+    `pattern` is in the command line of the killed process. That process never gets the page, so its task cannot
     have ended.
     """
 
@@ -73,7 +73,7 @@ class Victim:
 
 
 def holder_of(port: int) -> int:
-    """The process of this machine whose connection begins at a local port; 0 if there is none."""
+    """The process with the connection from a local port; 0 if there is none."""
     lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
     ends = [line.split() for line in lines]
     inodes = {each[9] for each in ends if int(each[1].rpartition(":")[2], 16) == port} - {"0"}
@@ -88,7 +88,7 @@ def holder_of(port: int) -> int:
 
 
 def lineage(pid: int) -> Iterator[int]:
-    """A process and those that it comes from, up to this one, which is not among them."""
+    """A process and its ancestors, up to this process, which is not included."""
     while pid not in {0, 1, os.getpid()}:
         yield pid
         try:
@@ -98,7 +98,7 @@ def lineage(pid: int) -> Iterator[int]:
 
 
 def command_of(pid: int) -> str:
-    """How a process was started."""
+    """The command line of a process; empty if it has ended."""
     try:
         return (Path("/proc") / str(pid) / "cmdline").read_bytes().decode(errors="replace")
     except OSError:
@@ -107,7 +107,7 @@ def command_of(pid: int) -> str:
 
 @contextmanager
 def session(master: str, folder: Path) -> Iterator[SparkSession]:
-    """A Spark with that master, which finds this interpreter's packages on its executors."""
+    """A Spark session with this master, whose executors use this interpreter's packages."""
     from pyspark.sql import SparkSession
 
     os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
@@ -129,7 +129,7 @@ def session(master: str, folder: Path) -> Iterator[SparkSession]:
     spark = SparkSession.builder.master(master).config(map=settings).getOrCreate()
     try:
         register(spark)
-        # As a job brings it that has it beside itself.
+        # The writer is added as a job adds a file that lies beside it.
         shutil.copy(WRITER, folder)
         spark.sparkContext.addPyFile(WRITER.name)
         spark.dataSource.register(import_module("delta_writer").DeltaTableSink)
@@ -140,7 +140,7 @@ def session(master: str, folder: Path) -> Iterator[SparkSession]:
 
 @dataclass(slots=True)
 class Check:
-    """One master against one simulated AWS."""
+    """The checks of one master with one simulated AWS."""
 
     spark: SparkSession
     simulator: Simulator
@@ -149,19 +149,19 @@ class Check:
     wrong: list[str] = field(default_factory=list)
 
     def frame(self, **options: str) -> DataFrame:
-        """What the configuration names."""
+        """The data frame of the configuration's accounts."""
         reader = self.spark.read.format(FORMAT).option("config", str(self.folder / "config.yaml"))
         return reader.options(partitions=str(PARTITIONS), **options).load()
 
     def calls(self) -> dict[str, int]:
-        """The calls of SageMaker since the last look."""
+        """The number of calls of SageMaker since the last count, by operation."""
         names = ("ListImages", "ListImageVersions", "DescribeImageVersion")
         found = {name: self.simulator.counters.calls(name) for name in names}
         self.simulator.counters.reset()
         return found
 
     def undisturbed(self) -> None:
-        """Each action lists anew, at the calls of a first sync, and gives the truth."""
+        """Check that each action lists again with the calls of a first sync, and returns the truth."""
         self.calls()
         read = self.frame().toArrow()
         self.expect(self.calls() == self.first, f"toArrow made other calls than a first sync: {self.first}")
@@ -177,7 +177,7 @@ class Check:
         self.expect(count == sum(row[3] == 1 for row in true_rows(self.simulator.world)), "count is wrong")
 
     def written(self, name: str, pattern: str | None, at: int) -> int:
-        """Write a Delta table, with something killed in the middle; how many calls of versions that took."""
+        """Write a Delta table, with a process killed in the middle if given; return the ListImageVersions calls."""
         victim = None if pattern is None else Victim(at, pattern)
         self.simulator.fault = victim
         self.calls()
@@ -198,7 +198,7 @@ class Check:
         return calls
 
     def replaced(self) -> None:
-        """The same once more in the place of all rows, after changes at AWS."""
+        """Overwrite the Delta table after a change in AWS, and check its rows."""
         name = next(iter({row.image_name for row in self.simulator.world.truth()}))
         scope = next(
             (row.account_id, row.region) for row in self.simulator.world.truth() if row.image_name == name
@@ -209,7 +209,7 @@ class Check:
         self.expect_truth(DeltaTable(path).to_pyarrow_table(), "overwrite")
 
     def as_shown(self) -> None:
-        """The code of docs/spark.md, word for word."""
+        """Run the code of docs/spark.md unchanged, and check its table."""
         code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
         exec("".join(code), {"spark": self.spark})  # noqa: S102 - the page's own code
         self.expect_truth(
@@ -217,7 +217,7 @@ class Check:
         )
 
     def refused(self) -> None:
-        """A stream that cannot be read fails the job with its name, or is left out."""
+        """Check that a denied image fails the job, or is left out with `skip`, and that a wrong option is refused."""
         from image_history.simulator import FaultRule
 
         row = next(iter(self.simulator.world.truth()))
@@ -252,12 +252,12 @@ class Check:
             self.wrong.append("an unknown option was taken")
 
     def expect(self, is_so: bool, otherwise: str) -> None:
-        """Note what is wrong."""
+        """Record an error if a condition is false."""
         if not is_so:
             self.wrong.append(otherwise)
 
     def expect_truth(self, table: pa.Table, name: str) -> None:
-        """Each version of AWS once."""
+        """Check that a table has each version of AWS exactly once."""
         rows = comparable(table)
         self.expect(len(rows) == len(set(rows)), f"{name}: rows are doubled")
         self.expect(
@@ -267,7 +267,7 @@ class Check:
 
 
 def comparable(table: pa.Table) -> list[Row]:
-    """Rows as `true_rows` has them: instants are whole milliseconds."""
+    """A table's rows in the form of `true_rows`, with times in whole milliseconds."""
     names = (
         *("account_id", "region", "image_name", "version", "image_arn", "image_version_arn"),
         *("image_version_status", "failure_reason", "creation_time", "last_modified_time"),
@@ -282,7 +282,7 @@ def comparable(table: pa.Table) -> list[Row]:
 
 
 def configured(folder: Path) -> None:
-    """A configuration with a profile for each account, and the profiles."""
+    """Write a profile for each account, and a configuration with all accounts."""
     (folder / "aws").write_text(PROFILES, encoding="utf-8")
     accounts = ", ".join(f"{{profile: p{each}, regions: [{', '.join(REGIONS)}]}}" for each in ACCOUNTS)
     rate = "rate: {list_per_second: 10000, describe_per_second: 10000}"
@@ -290,7 +290,7 @@ def configured(folder: Path) -> None:
 
 
 def first_sync(simulator: Simulator, folder: Path) -> dict[str, int]:
-    """The calls that a first sync makes."""
+    """Run a first sync; return its number of calls by operation."""
     accounts = tuple(Account(profile=f"p{each}", regions=REGIONS) for each in ACCOUNTS)
     simulator.counters.reset()
     sync(Config(warehouse=folder / "w.duckdb", accounts=accounts, page_size=10, rate=FAST))
@@ -299,7 +299,7 @@ def first_sync(simulator: Simulator, folder: Path) -> dict[str, int]:
 
 
 def checked(master: str, folder: Path) -> list[str]:
-    """All of it on one master; a line of figures."""
+    """Run all checks on one master, and print a line of figures."""
     clock = VirtualClock(frozen_at=1_790_000_000_000)
     world = generate(
         7, accounts=ACCOUNTS, regions=REGIONS, images=6, versions_per_image=5, largest=60, clock=clock
@@ -340,7 +340,7 @@ def checked(master: str, folder: Path) -> list[str]:
 
 
 def main() -> int:
-    """One master: a process has one Spark."""
+    """Run the checks of one master, because a process can have only one Spark."""
     parser = argparse.ArgumentParser(description="Let Spark list a simulated AWS, and kill what reads.")
     parser.add_argument("master", choices=MASTERS)
     given = parser.parse_args()

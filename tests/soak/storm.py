@@ -1,6 +1,6 @@
 """The fault storm of `make soak`: all kinds of faults at 5 % for 10,000 pages, then one line of figures.
 
-Must not know what a storm does; exits with 1 if a row or a figure is wrong.
+It exits with 1 if a row or a figure is wrong. Must not know what a storm does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.faults.storming import Storm, weather
 
 
 def main() -> int:
-    """Run one storm; the seed is printed first, so that it can be replayed."""
+    """Run one storm; print the seed first, so that it can be replayed."""
     parser = argparse.ArgumentParser(description="Sync under all faults at once and compare with the truth.")
     parser.add_argument("--pages", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=0.05)

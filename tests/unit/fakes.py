@@ -1,4 +1,4 @@
-"""A source of answers without HTTP, for tests of what is made of answers.
+"""A source of answers without HTTP, for tests of code that works on answers.
 
 Must not know what is tested.
 """
@@ -24,7 +24,7 @@ Answering = Callable[[str, Parameters], Answer[Any]]
 
 
 def version(number: int, *, modified_ms: int | None = None, status: str = "CREATED") -> ImageVersion:
-    """One well-formed item, by default modified a second after the one before it."""
+    """One well-formed item; by default each version is modified one second after the version before it."""
     modified = number * 1000 if modified_ms is None else modified_ms
     arn = f"arn:aws:sagemaker:us-east-1:111122223333:image-version/base/{number}"
     return ImageVersion(number, arn, arn, status, 0.0, modified / 1000)
@@ -37,7 +37,7 @@ def image(name: str, account_id: str = "111122223333") -> Image:
 
 
 def answer(body: Any, date_ms: int = DATE_MS) -> Answer[Any]:
-    """A validated success."""
+    """An answer as it is after validation."""
     return Answer(body, "request-id", date_ms, 100)
 
 
@@ -52,7 +52,7 @@ def images_page(names: Sequence[str], token: str | None = None, date_ms: int = D
 
 
 class FakeSource:
-    """Answers as a function says, and remembers what was asked."""
+    """Answers each call with the result of a function, and records the calls."""
 
     def __init__(self, answering: Answering, where: str = "profile test in us-east-1") -> None:
         self.where = where
@@ -74,7 +74,7 @@ class FakeSource:
 
 
 def in_turn(*results: Answer[Any] | Exception) -> Answering:
-    """Give these results one after another, the last one for ever; an exception is raised."""
+    """Return these results one after another, then repeat the last one; an exception is raised."""
     left = list(results)
 
     def answering(_: str, __: Parameters) -> Answer[Any]:
@@ -87,7 +87,7 @@ def in_turn(*results: Answer[Any] | Exception) -> Answering:
 
 
 def scope_calls(source: FakeSource, *, attempts: int = 1, stop: Stop | None = None) -> ScopeCalls:
-    """The calls of a scope that never wait between them."""
+    """The calls of a scope, with a pace so high that they do not wait for each other."""
     pace = Pace(lists=Pacer(1e9), describes=Pacer(1e9))
     return ScopeCalls(source, policy=RetryPolicy(attempts), pace=pace, stop=stop or Stop())
 
@@ -100,7 +100,7 @@ def read_scopes(
     stop: Stop | None = None,
     threads: int = 1,
 ) -> Mapping[Scope, FatalError]:
-    """Read the streams to their end; the scopes that were given up."""
+    """Read the streams to their end; returns the error of each scope that was given up."""
     marks = list(checkpoints)
     with Extractor(sink, stop or Stop(), threads=threads) as extractor:
         for scope, calls in scopes.items():

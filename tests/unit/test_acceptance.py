@@ -30,26 +30,26 @@ NEWEST_FIRST = begin(PlannedStream(STREAM, ListingRequest(ListingKind.INCREMENTA
 
 
 def numbered(*numbers: int) -> list[ImageVersion]:
-    """Versions by number."""
+    """Versions with these numbers."""
     return [version(number) for number in numbers]
 
 
 def changed(*changes: tuple[int, int]) -> list[ImageVersion]:
-    """Versions by (number, second of its last change)."""
+    """Versions from pairs of number and second of the last change."""
     return [version(number, modified_ms=second * 1000) for number, second in changes]
 
 
 def read(
     checkpoint: Checkpoint, rows: Sequence[ImageVersion], token: str | None, date_ms: int = DATE_MS
 ) -> PageRead:
-    """Fold a page that must not contradict the pages before it."""
+    """Read a page that must not contradict the pages before it."""
     step = advance(checkpoint, rows, token, date_ms=date_ms)
     assert step is not None
     return step
 
 
 def test_full_listing_ends_without_a_token_only() -> None:
-    """Short and empty pages with a token go on, however many; the page without one is the end."""
+    """The listing continues after a short or empty page with a token, and ends with the page without one."""
     current = FULL
     pages = [numbered(1, 2, 3), [], numbered(4), *[[]] * 200, numbered(5)]
     for number, rows in enumerate(pages):
@@ -61,14 +61,14 @@ def test_full_listing_ends_without_a_token_only() -> None:
 
 
 def test_listing_without_rows_is_read_to_its_end() -> None:
-    """An image without versions is one page, and moves no watermark."""
+    """An image without versions is listed in one page, and its listing moves no watermark."""
     end = read(FULL, [], None).checkpoint
     assert (end.readable, end.rows, end.highest_version, end.t0_ms) == (False, 0, None, T0_MS)
     assert watermark_ms(replace(end, outcome=Outcome.COMPLETE)) is None
 
 
 def test_tail_is_empty_where_the_last_page_of_some_holds_nothing() -> None:
-    """An empty page that goes on is no tail, nor is the one page of an image without versions."""
+    """A listing has an empty tail only if its last page is empty and an earlier page has rows."""
     some = read(FULL, numbered(1), "a").checkpoint
     between = read(some, [], "b").checkpoint
     assert [each.empty_tail for each in (some, between)] == [False, False]
@@ -92,7 +92,7 @@ def test_tail_is_empty_where_the_last_page_of_some_holds_nothing() -> None:
 def test_full_listing_out_of_order_is_a_contradiction(
     first: tuple[int, ...], second: tuple[int, ...]
 ) -> None:
-    """Numbers that repeat or fall, within a page or across pages, prove nothing."""
+    """If numbers repeat or decrease, within a page or across pages, the listing proves nothing."""
     if not second:
         assert advance(FULL, numbered(*first), None, date_ms=DATE_MS) is None
         return
@@ -101,13 +101,13 @@ def test_full_listing_out_of_order_is_a_contradiction(
 
 
 def test_order_holds_across_empty_pages() -> None:
-    """An empty page between two others doesn't make the order be forgotten."""
+    """An empty page between two others does not end the check of the order."""
     current = read(read(FULL, numbered(5), "a").checkpoint, [], "b").checkpoint
     assert advance(current, numbered(4), None, date_ms=DATE_MS) is None
 
 
 def test_incremental_listing_stops_at_its_start() -> None:
-    """The first row older than the start ends the listing, token or not; rows from there on are left out."""
+    """The first row older than the start ends the listing, even with a token; rows from there on are left out."""
     rows = changed((7, 60), (9, 50), (8, 49), (6, 48))
     step = read(NEWEST_FIRST, rows, "token")
     assert [row.Version for row in step.rows] == [7, 9]
@@ -116,7 +116,7 @@ def test_incremental_listing_stops_at_its_start() -> None:
 
 
 def test_incremental_listing_goes_on_at_its_start() -> None:
-    """A row changed exactly at the start is within; without an older one the listing goes on."""
+    """A row changed exactly at the start belongs to the listing, and the listing continues until an older row."""
     step = read(NEWEST_FIRST, changed((7, 60), (9, 50)), "token")
     assert len(step.rows) == 2
     assert step.checkpoint.readable
@@ -136,7 +136,7 @@ def test_incremental_listing_goes_on_at_its_start() -> None:
     ],
 )
 def test_incremental_listing_out_of_order_is_a_contradiction(pages: list[list[ImageVersion]]) -> None:
-    """A row newer than the one before it, or a number twice in a page, proves nothing."""
+    """A row that is newer than the row before it, or a repeated number in a page, proves nothing."""
     current = NEWEST_FIRST
     for number, rows in enumerate(pages[:-1]):
         current = read(current, rows, f"token {number}").checkpoint
@@ -144,13 +144,13 @@ def test_incremental_listing_out_of_order_is_a_contradiction(pages: list[list[Im
 
 
 def test_incremental_listing_takes_ties() -> None:
-    """Rows changed at the same instant may come in any order."""
+    """Rows that changed at the same instant are accepted in any order."""
     current = read(NEWEST_FIRST, changed((3, 60), (1, 60)), "token").checkpoint
     assert [row.Version for row in read(current, changed((2, 60)), None).rows] == [2]
 
 
 def test_t0_is_that_of_the_first_page() -> None:
-    """T0 is a second before the server's Date of the first page, whatever later pages say."""
+    """T0 is one second before the server's Date of the first page, whatever the Date of later pages."""
     current = read(FULL, numbered(1), "token", date_ms=DATE_MS).checkpoint
     assert read(current, numbered(2), None, date_ms=DATE_MS + HOUR_MS).checkpoint.t0_ms == T0_MS
 
@@ -181,19 +181,19 @@ def complete(*rows: ImageVersion) -> Checkpoint:
     ],
 )
 def test_watermark(rows: list[tuple[int, str]], expected_ms: int) -> None:
-    """The newest change, never past T0, and held by a passing state for a day at the most."""
+    """The watermark is the newest change, at most T0; a version in a passing state holds it back for up to a day."""
     versions = [version(number, modified_ms=ms, status=status) for number, (ms, status) in enumerate(rows, 1)]
     assert watermark_ms(complete(*versions)) == expected_ms
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.COMPLETE])
 def test_watermark_of_what_is_not_complete(outcome: Outcome) -> None:
-    """Nothing but a complete listing moves a watermark."""
+    """Only a complete listing moves the watermark."""
     assert watermark_ms(replace(complete(version(1)), outcome=outcome)) is None
 
 
 def test_listing_without_a_time_of_its_own_moves_no_watermark() -> None:
-    """Without T0 nothing says up to where it has read."""
+    """Without T0 or the time of the newest change, a listing moves no watermark."""
     read_whole = complete(version(1))
     assert watermark_ms(read_whole) is not None
     assert watermark_ms(replace(read_whole, t0_ms=None)) is None
@@ -202,7 +202,7 @@ def test_listing_without_a_time_of_its_own_moves_no_watermark() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 10**9), st.sampled_from(["CREATED", "CREATING"])), min_size=1))
 def test_watermark_hides_no_passing_version(rows: list[tuple[int, str]]) -> None:
-    """No version younger than a day that will still change is left behind the watermark."""
+    """The watermark is not past the last change of any version that is younger than a day and still CREATING."""
     versions = [
         version(number, modified_ms=T0_MS - ms, status=state) for number, (ms, state) in enumerate(rows)
     ]
@@ -214,14 +214,14 @@ def test_watermark_hides_no_passing_version(rows: list[tuple[int, str]]) -> None
 
 
 def test_reading_again_drops_token_and_proofs() -> None:
-    """A listing that starts over knows nothing but which reading it is."""
+    """A listing that starts over keeps only its plan and the number of the reading."""
     current = read(FULL, numbered(1, 2), "token").checkpoint
     again = read_again(current)
     assert again == replace(FULL, reading=2)
 
 
 def test_end_without_proof_keeps_what_was_read() -> None:
-    """A listing that ends early says why, in AWS's code and in a sentence, and has no token any more."""
+    """A listing that ends early keeps its row count, drops its token and records the error's code and message."""
     current = read(FULL, numbered(1, 2), "token").checkpoint
     end = ended(current, Outcome.DENIED, AccessDeniedError("no", code="AccessDeniedException"))
     assert (end.outcome, end.next_token, end.rows) == (Outcome.DENIED, None, 2)

@@ -21,7 +21,7 @@ from image_history.addresses import is_copy, is_file, is_lake, is_report, right_
     ],
 )
 def test_scheme_of_an_address_is_what_stands_before_its_slash(address: str, scheme: str | None) -> None:
-    """As it is written; a path has none."""
+    """The scheme is the text before the first colon and slash, in its original case; a path has no scheme."""
     assert scheme_of(address) == scheme
 
 
@@ -39,20 +39,20 @@ def test_scheme_of_an_address_is_what_stands_before_its_slash(address: str, sche
     ],
 )
 def test_lake_that_is_written_otherwise_gets_an_example(address: str, example: str | None) -> None:
-    """A catalog has a namespace, a bucket its letters, and a folder a name."""
+    """A lake's address that is incomplete or malformed gets an example of a correct one."""
     assert is_lake(address)
     assert right_lake(address) == example
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/iceberg://x", "folder", "ICEBERG://glue/x"])
 def test_dataset_is_no_lake(address: str) -> None:
-    """Only the words as they are written name a lake."""
+    """Only an address that begins with the exact lower-case scheme is a lake."""
     assert not is_lake(address)
     assert right_lake(address) is None
 
 
 def test_report_and_copy_are_files_by_the_end_of_their_names() -> None:
-    """In any case of letters, here and in S3."""
+    """The end of the name decides, in any case of letters, for a path as for an address in S3."""
     assert [is_report(name) for name in ("a.html", "s3://b/a.HTM", "a.html/b")] == [True, True, False]
     assert [is_copy(name) for name in ("a.duckdb", "A.DuckDB", "duckdb")] == [True, True, False]
     assert [is_file(name) for name in ("a.html", "a.duckdb", "a.parquet")] == [True, True, False]

@@ -1,4 +1,4 @@
-"""Answers held against what was asked for."""
+"""Answers are checked against the request."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NAMED = {"ImageName": "Base", "Version": 3}
 
 
 def described(number: int = 3, **changes: str) -> Answer[DescribedImageVersion]:
-    """What DescribeImageVersion answers for a version of Base."""
+    """The answer of DescribeImageVersion for a version of Base."""
     arns = {"ImageArn": f"{STEM}:image/base", "ImageVersionArn": f"{STEM}:image-version/base/{number}"}
     members = {"CreationTime": 0, "LastModifiedTime": 0, "ImageVersionStatus": "CREATED", **arns, **changes}
     return answer(msgspec.convert({"Version": number, **members}, DescribedImageVersion))
 
 
 def described_image(name: str = "Base", arn: str = f"{STEM}:image/base") -> Answer[DescribedImage]:
-    """What DescribeImage answers."""
+    """The answer of DescribeImage."""
     return answer(DescribedImage(name, arn, "CREATED", 0.0, 0.0))
 
 
@@ -40,7 +40,7 @@ def described_image(name: str = "Base", arn: str = f"{STEM}:image/base") -> Answ
     ],
 )
 def test_answer_about_what_was_asked_is_taken(operation: str, right: Answer[object]) -> None:
-    """Upper and lower case and the ARN None are AWS's own ways."""
+    """Upper and lower case may differ between name and ARN, and an ARN may be the text None: AWS answers so."""
     assert require_subject(operation, NAMED, right, OWNER) == "111122223333"
 
 
@@ -68,14 +68,14 @@ def test_answer_about_what_was_asked_is_taken(operation: str, right: Answer[obje
     ],
 )
 def test_answer_about_something_else_is_malformed(operation: str, wrong: Answer[object]) -> None:
-    """An ARN that names another image or version makes the whole answer one to be asked for again."""
+    """An answer with an ARN that names another image, version, region, partition or account is malformed."""
     with pytest.raises(MalformedResponseError, match=f"{operation} answered with the ARN .* request-id"):
         require_subject(operation, NAMED, wrong, OWNER)
 
 
 @pytest.mark.parametrize("account_id", [None, "111122223333"])
 def test_answer_of_two_accounts_is_malformed(account_id: str | None) -> None:
-    """Where nobody has told the account, an answer has to agree with itself."""
+    """If the account is not known, all ARNs of an answer must name the same account."""
     mixed = answer(ImagesBody((image("Base"), described_image(arn=FOREIGN).body)))
     with pytest.raises(MalformedResponseError, match="999988887777"):
         require_subject("ListImages", {}, mixed, Owner("us-east-1", account_id))

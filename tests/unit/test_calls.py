@@ -33,7 +33,7 @@ from tests.unit.test_retry import Waits
 def test_page_of_versions_is_asked_for_as_planned(
     kind: ListingKind, sorting: dict[str, str], token: str | None
 ) -> None:
-    """Every request of a chain has the same members; the token is there from the second on."""
+    """Every request of a list has the same members; from the second request on, it also has the token."""
     source = FakeSource(in_turn(page([])))
     scope_calls(source).list_image_versions("Base", ListingRequest(kind, 50, 1000), token)
     expected = {"ImageName": "Base", "MaxResults": 50, **sorting}
@@ -43,7 +43,7 @@ def test_page_of_versions_is_asked_for_as_planned(
 
 
 def test_page_of_images_is_asked_for_oldest_first() -> None:
-    """Images are listed by creation, an order that no change disturbs, a hundred a page."""
+    """Images are requested by creation time, an order that no change disturbs, in pages of a hundred."""
     source = FakeSource(in_turn(images_page([])))
     scope_calls(source).list_images("token")
     expected = {"MaxResults": 100, "SortBy": "CREATION_TIME", "SortOrder": "ASCENDING", "NextToken": "token"}
@@ -51,7 +51,7 @@ def test_page_of_images_is_asked_for_oldest_first() -> None:
 
 
 def test_image_is_gone_if_describe_says_so() -> None:
-    """Only AWS's own "not found" is a no, with its Date; any other error stays one."""
+    """Only AWS's "not found" means that the image is gone, at the Date of the answer; any other error is raised."""
     assert scope_calls(FakeSource(in_turn(answer(image("base"))))).image_gone_ms("base") is None
     missing = FakeSource(in_turn(ImageNotFoundError("gone", date_ms=7000)))
     assert scope_calls(missing).image_gone_ms("base") == 7000
@@ -60,7 +60,7 @@ def test_image_is_gone_if_describe_says_so() -> None:
 
 
 def test_cost_counts_every_request() -> None:
-    """Requests are counted when they are made, retries and throttles when they fail, bytes when they come."""
+    """The meter counts every request, retry and throttle, and the bytes of answers; reading the meter resets it."""
     down, slow = ServiceUnavailableError("down"), ThrottledError("slow")
     source = FakeSource(in_turn(down, slow, page([version(1)]), images_page([])))
     calls = scope_calls(source, attempts=3, stop=Stop(event=Waits()))
@@ -73,7 +73,7 @@ def test_cost_counts_every_request() -> None:
 
 
 def test_throttling_slows_its_own_kind_only() -> None:
-    """A throttled list call halves the list rate, and an answer wins some of it back; describe is untouched."""
+    """A throttled list call halves the list rate, an answer raises it a little, and the describe rate stays."""
     pace = Pace(lists=Pacer(1e9), describes=Pacer(1e9))
     source = FakeSource(in_turn(ThrottledError("slow"), page([]), answer(image("base"))))
     calls = ScopeCalls(source, policy=RetryPolicy(2), pace=pace, stop=Stop(event=Waits()))
@@ -86,7 +86,7 @@ def test_throttling_slows_its_own_kind_only() -> None:
 
 
 def test_outage_does_not_slow_the_pace() -> None:
-    """A server that is down is waited for between attempts, and no slower asked afterwards."""
+    """A call waits between attempts while a server is down, and the pace afterwards is unchanged."""
     pace = Pace(lists=Pacer(1e9), describes=Pacer(1e9))
     source = FakeSource(in_turn(ServiceUnavailableError("down"), page([])))
     calls = ScopeCalls(source, policy=RetryPolicy(2), pace=pace, stop=Stop(event=Waits()))
@@ -95,7 +95,7 @@ def test_outage_does_not_slow_the_pace() -> None:
 
 
 def test_every_attempt_waits_its_turn() -> None:
-    """Attempts are paced like first calls."""
+    """A retry waits for the pacer like a first call."""
     turns: list[float] = []
     pace = Pace(lists=Pacer(2, clock=lambda: 0.0, sleep=turns.append), describes=Pacer(1e9))
     source = FakeSource(in_turn(ServiceUnavailableError("down"), ServiceUnavailableError("down"), page([])))
@@ -106,7 +106,7 @@ def test_every_attempt_waits_its_turn() -> None:
 
 
 def test_no_call_is_begun_after_a_stop() -> None:
-    """Once the run was asked to end, a call raises instead of asking AWS."""
+    """After a request to stop, a call raises and sends no request."""
     stop, source = Stop(), FakeSource(in_turn(page([])))
     stop.request(15)
     with pytest.raises(InterruptedRunError, match="SIGTERM") as interrupted:
@@ -115,7 +115,7 @@ def test_no_call_is_begun_after_a_stop() -> None:
 
 
 def test_failed_call_is_logged_without_its_token(caplog: pytest.LogCaptureFixture) -> None:
-    """Each failed attempt is a warning, and no log line holds a pagination token."""
+    """Each failed attempt is logged once, and no log record holds a pagination token."""
     source = FakeSource(in_turn(ServiceUnavailableError("down"), images_page([])))
     with caplog.at_level(logging.DEBUG, logger="image_history"):
         scope_calls(source, attempts=2, stop=Stop(event=Waits())).list_images("secret-token")
@@ -124,7 +124,7 @@ def test_failed_call_is_logged_without_its_token(caplog: pytest.LogCaptureFixtur
 
 
 def test_call_that_its_source_makes_again_is_counted() -> None:
-    """A request that is made again with renewed credentials is a request and a retry."""
+    """A request that the source repeats with renewed credentials counts as a request and as a retry."""
     source = FakeSource(in_turn(page([])))
     calls = scope_calls(source)
     source.repeated("ListImageVersions")
@@ -135,7 +135,7 @@ def test_call_that_its_source_makes_again_is_counted() -> None:
 
 
 def test_last_attempt_is_counted_like_the_others() -> None:
-    """The figure is that of failed requests, whether the call was answered in the end or not."""
+    """The last failed attempt of a call counts as a retry and as a throttle, like the others."""
     source = FakeSource(in_turn(ThrottledError("slow")))
     calls = scope_calls(source, attempts=3, stop=Stop(event=Waits()))
     with pytest.raises(ThrottledError):
@@ -145,14 +145,14 @@ def test_last_attempt_is_counted_like_the_others() -> None:
 
 
 def budgeted(source: FakeSource, budget: int) -> ScopeCalls:
-    """The calls of a scope that may fail so often."""
+    """The calls of a scope with a budget of failed attempts."""
     pace = Pace(lists=Pacer(1e9), describes=Pacer(1e9))
     policy = RetryPolicy(attempts=4, budget=budget)
     return ScopeCalls(source, policy=policy, pace=pace, stop=Stop(event=Waits()))
 
 
 def test_calls_that_fail_too_often_give_the_scope_up() -> None:
-    """Beyond the budget, the first failure that outnumbers the answers is fatal, with AWS's code and what to do."""
+    """Beyond the budget, the first failure that outnumbers the answers is fatal; its message names retry.budget."""
     down = ServiceUnavailableError("down.", code="InternalFailure")
     answers: list[Answer[Any] | Exception] = [down, down, down, images_page([])] * 9
     source = FakeSource(in_turn(*answers))
@@ -169,7 +169,7 @@ def test_calls_that_fail_too_often_give_the_scope_up() -> None:
 
 
 def test_calls_that_are_answered_earn_their_budget() -> None:
-    """A service that fails every second time, for ever, is slow and not down."""
+    """A service that fails every second request does not use up the budget."""
     answers: list[Answer[Any] | Exception] = [images_page([]), ServiceUnavailableError("down")] * 50
     calls = budgeted(FakeSource(in_turn(*answers)), 1)
     for _ in range(50):

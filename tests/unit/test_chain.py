@@ -1,4 +1,4 @@
-"""A list is followed to its end, and one without an end is told so."""
+"""A list of pages is followed to its end; a list without an end is an error."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def read(pages: dict[str | None, Page], chain: Chain = CHAIN) -> list[str]:
 
 
 def test_chain_ends_with_the_page_without_a_token() -> None:
-    """Every page is there once, in its order, the first one asked for with the token that it begins with."""
+    """Every page is returned once, in order; a chain can start with a given token."""
     pages: dict[str | None, Page] = {None: ("a", "1"), "1": ("", "2"), "2": ("c", None)}
     assert read(pages) == ["a", "", "c"]
     assert read(pages, Chain("ListThings", "", begun="1")) == ["", "c"]
 
 
 def test_chain_that_comes_back_is_told() -> None:
-    """Also to the token that it began with."""
+    """A chain that repeats a token is an error, even if that token is the one it began with."""
     circle: dict[str | None, Page] = {"1": ("a", "2"), "2": ("b", "1")}
     with pytest.raises(
         ListingUnstableError, match="repeats a pagination token after 2 pages: nothing was read"
@@ -33,7 +33,7 @@ def test_chain_that_comes_back_is_told() -> None:
 
 
 def test_chain_with_ever_new_tokens_is_told() -> None:
-    """Whether its pages are empty or not."""
+    """A chain with ever new tokens ends with an error after a maximum of pages, or of empty pages in a row."""
 
     def ask(token: str | None) -> int:
         return int(token or 0) + 1

@@ -1,4 +1,4 @@
-"""What the documents promise with "never" or "always" is held by a test that is named here."""
+"""Each promise of the documents with "never" or "always" has a test, which is named here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TESTS = {
     for path in (ROOT / "tests").rglob("test_*.py")
     for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
 }
-# What a line says, and the tests that fail if it is not so.
+# The text of a promise, and the tests that fail if the promise is broken.
 CLAIMS = {
     "0s: never continue": ("test_stale_run_keeps_its_rows_and_reads_unfinished_streams_from_their_start",),
     "Always required": ("test_every_setting_is_documented",),
@@ -55,7 +55,7 @@ WORD = re.compile(r"\b(?:never|always)\b", re.IGNORECASE)
 
 
 def lines() -> Iterator[tuple[str, str]]:
-    """Each line of prose with such a word, and its place."""
+    """Each line of the documents with such a word, and its place."""
     for path in DOCUMENTS:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if WORD.search(line):
@@ -63,7 +63,7 @@ def lines() -> Iterator[tuple[str, str]]:
 
 
 def unheld(line: str) -> str:
-    """What is left of a line without what is held; it is empty if no such word is left."""
+    """The line if it has such a word outside the listed promises; otherwise an empty string."""
     left = line
     for claim in CLAIMS:
         left = left.replace(claim, "")
@@ -72,17 +72,17 @@ def unheld(line: str) -> str:
 
 @pytest.mark.parametrize(("place", "line"), [*lines()], ids=lambda each: each if ":" in each[:60] else "")
 def test_promise_of_a_document_is_held_by_a_test(place: str, line: str) -> None:
-    """A line with a promise that no test is named for is found here, with its place."""
+    """A document's line with "never" or "always" that no listed promise covers fails, with its place."""
     assert not unheld(line), place
 
 
 def test_every_claim_is_made_and_held() -> None:
-    """No claim is listed that no document makes, and every test is there."""
+    """Every listed promise is in a document, and every test that is listed for it exists."""
     written = "\n".join(line for _, line in lines())
     assert [claim for claim in CLAIMS if claim not in written] == []
     assert [name for tests in CLAIMS.values() for name in tests if name not in TESTS] == []
 
 
 def test_promise_that_is_held_by_nothing_is_found() -> None:
-    """A new sentence needs a test of its own."""
+    """A new sentence with such a word is found, and needs a test of its own."""
     assert unheld("It never fails.")

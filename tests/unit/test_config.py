@@ -1,4 +1,4 @@
-"""The configuration's values: defaults, types, paths, and where they come from."""
+"""The configuration's values: defaults, types, paths, and their sources."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def load(text: str, **environ: str) -> Config:
 
 
 def test_load_config_without_file_is_all_defaults() -> None:
-    """With no file and no variable, AWS's default profile and region go into ./image-history.duckdb."""
+    """Without file and variables, AWS's default profile and region are read into ./image-history.duckdb."""
     config = load_config(None, {})
     assert config == Config()
     assert config.accounts == (Account(),)
@@ -95,7 +95,7 @@ def test_load_config_reads_every_setting() -> None:
 
 
 def test_config_is_frozen_and_hashable() -> None:
-    """A loaded configuration cannot change, and equal ones are equal keys."""
+    """A loaded configuration cannot change, and equal configurations have equal hashes."""
     config = load(EVERYTHING)
     with pytest.raises(AttributeError):
         config.page_size = 5  # type: ignore[misc]
@@ -103,7 +103,7 @@ def test_config_is_frozen_and_hashable() -> None:
 
 
 def test_relative_path_in_file_belongs_to_the_files_folder(folder: Path) -> None:
-    """A relative path is looked for beside the file that names it, and the landing beside the warehouse."""
+    """A relative path starts at the folder of the file that names it, and the landing lies beside the warehouse."""
     nested = folder / "etc" / "ih.yaml"
     nested.parent.mkdir()
     nested.write_text("warehouse: ./data/history.duckdb", encoding="utf-8")
@@ -113,7 +113,7 @@ def test_relative_path_in_file_belongs_to_the_files_folder(folder: Path) -> None
 
 
 def test_relative_path_elsewhere_belongs_to_the_working_directory(folder: Path) -> None:
-    """The default warehouse and one from a variable are not moved by the file's folder."""
+    """The default warehouse and a warehouse from a variable are relative to the working directory."""
     nested = folder / "etc" / "ih.yaml"
     nested.parent.mkdir()
     nested.write_text("page_size: 5", encoding="utf-8")
@@ -123,19 +123,19 @@ def test_relative_path_elsewhere_belongs_to_the_working_directory(folder: Path) 
 
 @pytest.mark.parametrize("word", ["delta+file:", "DELTA+FILE:", "Delta+File:"])
 def test_word_for_delta_tables_in_a_folder_may_be_written_in_any_case(word: str) -> None:
-    """In capitals it is no folder of that name, which would hold a dataset."""
+    """In capitals, `delta+file:` still means Delta tables, and not a folder of that name."""
     config = load(f"publish: [{{to: '{word}./lake'}}]")
     assert [entry.to for entry in config.publish] == ["delta+file:lake"]
 
 
 def test_home_in_path_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """~ stands for the user's home, wherever the file is."""
+    """~ is the user's home, wherever the file is."""
     monkeypatch.setenv("HOME", str(folder))
     assert load("warehouse: ~/w.duckdb").warehouse == folder / "w.duckdb"
 
 
 def test_landing_folder_follows_a_replaced_warehouse() -> None:
-    """A warehouse named on the command line takes the default landing folder with it, but not a named one."""
+    """A warehouse from the command line moves the default landing folder; a configured landing folder stays."""
     moved = msgspec.structs.replace(Config(), warehouse=Path("/x/other.duckdb"))
     assert moved.landing_folder == Path("/x/other.landing")
     assert msgspec.structs.replace(moved, landing=Path("/y")).landing_folder == Path("/y")
@@ -177,7 +177,7 @@ def test_explicit_file_wins_over_variable_and_default(folder: Path) -> None:
     ],
 )
 def test_load_config_of_unusable_file_fails(folder: Path, name: str, part: str) -> None:
-    """A file that is named but cannot be read is an error, never the defaults."""
+    """A file that is named but cannot be read is an error; the defaults are not used instead."""
     (folder / "loop.yaml").symlink_to("loop.yaml")
     (folder / "large.yaml").write_text("#" * 600_000, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
@@ -186,7 +186,7 @@ def test_load_config_of_unusable_file_fails(folder: Path, name: str, part: str) 
 
 
 def test_load_config_of_dangling_default_fails(folder: Path) -> None:
-    """A ./config.yaml that is a link to nothing is an error, not the defaults."""
+    """A ./config.yaml that links to a missing file is an error; the defaults are not used instead."""
     (folder / "config.yaml").symlink_to("gone.yaml")
     with pytest.raises(ConfigError, match="no such file"):
         load_config(None, {})

@@ -1,4 +1,4 @@
-"""The environment in the configuration: ${VAR} in the file, and IMAGE_HISTORY_* over it."""
+"""Environment variables in the configuration: ${VAR} in the file, and IMAGE_HISTORY_* variables that replace it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load(text: str, **environ: str) -> Config:
 
 
 def complaint(text: str, **environ: str) -> str:
-    """The sentence with which loading fails."""
+    """The message of the error with which loading fails."""
     with pytest.raises(ConfigError) as caught:
         load(text, **environ)
     return caught.value.message
@@ -49,13 +49,13 @@ def complaint(text: str, **environ: str) -> str:
     ],
 )
 def test_variable_in_text_is_expanded(text: str, expected: str) -> None:
-    """Variables are replaced once, after parsing, and their content is text whatever it looks like."""
+    """Variables are replaced once, after the YAML is parsed, and their content is always text."""
     variables = {"A": "one", "B": "two", "EMPTY": "", "NESTED": "${A}", "NUMBER": "0123", "YAML": "[a, b]"}
     assert load(f"warehouse: {text}", **variables).warehouse == Path(expected)
 
 
 def test_variable_serves_settings_of_other_types() -> None:
-    """A number or a duration may come from a variable too."""
+    """A number or a duration can come from a variable too."""
     config = load(
         "page_size: ${SIZE}\nlookback: ${BACK:-5m}\nrate: {list_per_second: '${PACE}'}", SIZE="7", PACE="3"
     )
@@ -63,24 +63,24 @@ def test_variable_serves_settings_of_other_types() -> None:
 
 
 def test_empty_variable_leaves_optional_setting_out() -> None:
-    """An unquoted variable without content counts as no value at all."""
+    """An unquoted variable without content counts as no value."""
     assert load("accounts: [{profile: '${P}x'}, {regions: [us-east-1]}]\nlanding: ${P}", P="").landing is None
 
 
 def test_variable_in_key_is_not_expanded() -> None:
-    """Only values take variables."""
+    """Only values can contain variables."""
     assert "there is no setting '${A}'" in complaint("${A}: 1", A="page_size")
 
 
 def test_unset_variable_is_named() -> None:
-    """An unset variable without default is an error with file and line."""
+    """An unset variable without a default is an error that names file, line and variable."""
     message = complaint("# first line\nwarehouse: ${HISTORY_HOME}/w.duckdb")
     assert message.startswith("config.yaml:2: the environment variable HISTORY_HOME is not set")
 
 
 @pytest.mark.parametrize("text", ["${", "${A", "${1A}", "${A-b}", "${}", "${A:-${B}}", "${A:?no}"])
 def test_malformed_variable_is_refused(text: str) -> None:
-    """What begins like a variable and is none is an error that shows the two forms."""
+    """Text that begins like a variable but is none is an error that shows the two valid forms."""
     assert "is no variable: write ${NAME} or ${NAME:-default}" in complaint(
         f"warehouse: '{text}'", A="a", B="b"
     )
@@ -113,7 +113,7 @@ def test_override_replaces_the_setting(name: str, value: str, expected: Config) 
 
 
 def test_override_of_member_wins_over_override_of_group() -> None:
-    """The more specific variable counts, and the group's other members stay."""
+    """The variable of a member wins over the variable of its group, and the group's other members stay."""
     rate = load(
         "rate: {describe_per_second: 9}",
         IMAGE_HISTORY_RATE__LIST_PER_SECOND="4",
@@ -123,24 +123,24 @@ def test_override_of_member_wins_over_override_of_group() -> None:
 
 
 def test_override_of_member_keeps_the_files_others() -> None:
-    """A member from a variable leaves its neighbours as the file has them."""
+    """A variable for one member leaves the other members as the file sets them."""
     rate = load("rate: {describe_per_second: 9}", IMAGE_HISTORY_RATE__LIST_PER_SECOND="4").rate
     assert (rate.list_per_second, rate.describe_per_second) == (4.0, 9.0)
 
 
 def test_override_repairs_a_wrong_value_in_the_file() -> None:
-    """What a variable replaces is no longer looked at."""
+    """If a variable replaces a value, the file's value is not checked."""
     assert load("page_size: many", IMAGE_HISTORY_PAGE_SIZE="5").page_size == 5
 
 
 def test_override_of_member_leaves_a_wrong_group_to_the_reader() -> None:
-    """A member's variable doesn't paper over a group that the file has wrong."""
+    """A variable for a member does not hide that the file's value of the group is wrong."""
     message = complaint("rate: 5", IMAGE_HISTORY_RATE__LIST_PER_SECOND="4")
     assert message.startswith("config.yaml:1: rate must be a mapping")
 
 
 def test_every_setting_outside_lists_has_a_variable() -> None:
-    """Each setting's default, written as it is listed, is accepted from its variable."""
+    """Each setting's default, written as the documents list it, is accepted from its variable."""
     for setting in settings():
         if setting.variable is not None and setting.default is not None:
             assert load_config(None, {setting.variable: setting.default_text}) == Config(), setting.name
@@ -178,12 +178,12 @@ def test_every_setting_outside_lists_has_a_variable() -> None:
     ],
 )
 def test_override_in_error_names_the_variable(name: str, value: str, sentence: str) -> None:
-    """A wrong variable is an error that begins with its name, and unknown names get the nearest right one."""
+    """A wrong variable is an error that begins with its name; an unknown name gets the nearest valid name."""
     message = complaint("", **{f"IMAGE_HISTORY_{name}": value})
     assert message.startswith(f"IMAGE_HISTORY_{name}: ")
     assert sentence in message
 
 
 def test_override_ignores_what_is_no_setting_of_ours() -> None:
-    """The test seed and variables of other programs are left alone."""
+    """The variable of the test seed and the variables of other programs are ignored."""
     assert load_config(None, {"IMAGE_HISTORY_TEST_SEED": "1", "IMAGES": "x", "AWS_PROFILE": "y"}) == Config()

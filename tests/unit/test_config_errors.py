@@ -1,4 +1,4 @@
-"""Each fault of a configuration file is one sentence: where, what is wrong, what is allowed."""
+"""Each fault of a configuration file is one sentence: where it is, what is wrong, and what is allowed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from image_history.errors import ConfigError
 
 
 def complaint(folder: Path, content: str | bytes) -> str:
-    """The sentence with which loading `content` fails."""
+    """The message with which loading `content` fails."""
     path = folder / "config.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigError) as caught:
@@ -149,7 +149,7 @@ def complaint(folder: Path, content: str | bytes) -> str:
     ],
 )
 def test_wrong_value_says_what_is_allowed(tmp_path: Path, text: str, sentence: str) -> None:
-    """A wrong value's sentence has line, full name, what is allowed and what was found."""
+    """The message for a wrong value has line, full name, what is allowed and what was found."""
     assert complaint(tmp_path, text) == sentence
 
 
@@ -188,7 +188,7 @@ def test_wrong_value_says_what_is_allowed(tmp_path: Path, text: str, sentence: s
     ],
 )
 def test_impossible_value_is_refused(tmp_path: Path, text: str, part: str) -> None:
-    """Values of the right type that can never work are refused before anything is tried."""
+    """A value of the right type that can never work is refused when the configuration is loaded."""
     assert part in complaint(tmp_path, text)
 
 
@@ -241,7 +241,7 @@ def test_unknown_setting_gets_the_nearest_right_one(tmp_path: Path, text: str, s
     ],
 )
 def test_credentials_are_refused_without_being_repeated(tmp_path: Path, text: str) -> None:
-    """Keys have no place here, wherever they stand; the sentence says what to use and doesn't show them."""
+    """A credential is refused anywhere in the file; the message says what to use and does not show the credential."""
     message = complaint(tmp_path, text)
     assert message.startswith("config.yaml:2: ")
     assert "credentials don't belong in this configuration; name a profile" in message
@@ -261,7 +261,7 @@ def test_credentials_are_refused_without_being_repeated(tmp_path: Path, text: st
 def test_what_a_message_quotes_is_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    """The address of a webhook lets anybody send to it, and a name that is given twice may be a key."""
+    """A message quotes neither the address of a webhook nor a repeated name, which may be an access key."""
     monkeypatch.setenv("HUSH", "https://hooks.slack.com/services/HUSH")
     message = complaint(tmp_path, text)
     assert "/HUSH" not in message
@@ -301,7 +301,7 @@ def test_what_a_message_quotes_is_no_secret(
     ],
 )
 def test_accounts_that_contradict_each_other_are_refused(tmp_path: Path, text: str, part: str) -> None:
-    """An entry has one identity, and no region is read twice with the same one."""
+    """An entry with two identities is refused, and so is a region that two entries read with the same identity."""
     arn = "arn:aws:iam::123456789012:role/reader"
     assert part in complaint(
         tmp_path, f"accounts:\n  - {text}".replace(" R", f" {arn}").replace("R,", f"{arn},")
@@ -330,7 +330,7 @@ def test_accounts_that_contradict_each_other_are_refused(tmp_path: Path, text: s
     ],
 )
 def test_organization_that_contradicts_itself_is_refused(tmp_path: Path, text: str, part: str) -> None:
-    """Without a role nothing of it can be read, and what is in is not out."""
+    """An organization without a role is refused, and so is an account that is both included and excluded."""
     assert part in complaint(tmp_path, f"organization: {text}")
 
 
@@ -371,12 +371,12 @@ def test_organization_that_contradicts_itself_is_refused(tmp_path: Path, text: s
     ],
 )
 def test_malformed_file_names_the_line(tmp_path: Path, content: str | bytes, sentence: str) -> None:
-    """What is no plain YAML mapping is refused with its line and a hint."""
+    """A file that is not a plain YAML mapping is refused with its line and a hint."""
     assert complaint(tmp_path, content).startswith(f"config.yaml:{sentence}")
 
 
 def test_alias_bomb_is_refused_at_its_first_anchor(tmp_path: Path) -> None:
-    """Aliases that would expand without bound are never expanded."""
+    """YAML aliases, which could expand without bound, are refused and not expanded."""
     levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
     assert "anchors and aliases" in complaint(tmp_path, "\n".join(["a0: &a0 [x]", *levels]))
 
@@ -407,7 +407,7 @@ def test_alias_bomb_is_refused_at_its_first_anchor(tmp_path: Path) -> None:
 def test_setting_of_a_dataset_stands_beside_the_place_that_it_is_for(
     tmp_path: Path, entry: str, said: str
 ) -> None:
-    """Encryption is for S3, a group is for a folder, a key needs its encryption."""
+    """Encryption is only for S3, a group is only for a folder, and a key needs its kind of encryption."""
     path = tmp_path / "config.yaml"
     path.write_text(f"publish:\n  - {entry}\n", encoding="utf-8")
     with pytest.raises(ConfigError) as raised:

@@ -1,4 +1,4 @@
-"""config.example.yaml, the JSON Schema and the model say the same."""
+"""config.example.yaml, the JSON Schema and the model agree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 
 
 def with_entries(text: str) -> str:
-    """The example with the entry that a comment shows in place of an empty list."""
+    """The example, with each empty list replaced by the entries that the comment above it shows."""
     filled, start = "", 0
     for empty in re.finditer(r"^(publish|notify): \[\]$", text, re.MULTILINE):
         shown = re.findall(r"^#   ((?:- |  )[a-z].*)$", text[start : empty.start()], re.MULTILINE)
@@ -42,10 +42,10 @@ def accepted(document: object) -> bool:
 
 
 def names_in(node: Any, above: str = "") -> set[str]:
-    """The names of all settings in a parsed file, as `settings()` writes them."""
+    """The names of all settings in a parsed file, in the form of `settings()`."""
     names: set[str] = set()
     for key, value in node.items():
-        # YAML 1.1, which PyYAML reads, takes the word for a switch; the configuration goes by what is written.
+        # PyYAML reads YAML 1.1, where the key `on` is true; the connector reads the key as it is written.
         name = f"{above}{'on' if key is True else key}"
         names.add(name)
         if isinstance(value, dict) and key != "properties":
@@ -57,19 +57,19 @@ def names_in(node: Any, above: str = "") -> set[str]:
 
 
 def test_example_is_exactly_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example, used as it is, changes nothing."""
+    """The unchanged example has exactly the defaults."""
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_text(example_text(), encoding="utf-8")
     assert load_config(None, {}) == Config()
 
 
 def test_example_has_every_setting_and_no_other() -> None:
-    """Each setting stands in the example under its own name, and nothing else does."""
+    """The example has each setting under its own name, and no other name."""
     assert names_in(yaml.safe_load(with_entries(example_text()))) == {setting.name for setting in settings()}
 
 
 def test_example_entry_of_a_list_has_the_defaults(tmp_path: Path) -> None:
-    """What the example shows as an entry of an empty list is what a short entry means."""
+    """An entry that the example shows for an empty list has only default values besides those that it sets."""
     path = tmp_path / "config.yaml"
     path.write_text(with_entries(example_text()), encoding="utf-8")
     loaded = load_config(path, {"SLACK_WEBHOOK": "https://hooks.example/T0/B0"})
@@ -87,7 +87,7 @@ def test_example_entry_of_a_list_has_the_defaults(tmp_path: Path) -> None:
 
 
 def test_example_explains_every_setting() -> None:
-    """Above each line with a value there is a comment, of its own or of its group."""
+    """No setting follows an empty line: each has a comment above it, of its own or of its group."""
     lines = example_text().splitlines()
     unexplained = [
         line
@@ -98,27 +98,27 @@ def test_example_explains_every_setting() -> None:
 
 
 def test_example_text_is_the_file_at_the_top() -> None:
-    """`init` writes the very file that the repository shows."""
+    """`init` writes the same text as the file in the repository."""
     assert example_text() == EXAMPLE.read_text(encoding="utf-8")
 
 
 def test_example_text_is_found_inside_an_installed_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the wheel has put a copy into the package, that copy is read."""
+    """If the package contains a copy of the example, as an installed wheel does, that copy is read."""
     (tmp_path / "config.example.yaml").write_text("# packed", encoding="utf-8")
     monkeypatch.setattr(loading, "_PACKAGE", tmp_path)
     assert example_text() == "# packed"
 
 
 def test_json_schema_is_valid_and_serialisable() -> None:
-    """The schema is itself valid draft 2020-12, and plain JSON."""
+    """The schema is a valid draft 2020-12 schema, and plain JSON."""
     Draft202012Validator.check_schema(json_schema())
     assert json.loads(json.dumps(json_schema())) == json_schema()
 
 
 def test_json_schema_accepts_example_and_empty_file() -> None:
-    """What the loader takes for the defaults, the schema takes too."""
+    """The schema accepts the example and an empty file."""
     assert accepted(yaml.safe_load(example_text()))
     assert accepted({})
     assert accepted(None)
@@ -138,7 +138,7 @@ def test_json_schema_accepts_example_and_empty_file() -> None:
     ],
 )
 def test_json_schema_accepts(text: str) -> None:
-    """Variables, durations and empty groups are fine for the schema."""
+    """The schema accepts variables, durations and empty groups."""
     assert accepted(yaml.safe_load(text))
 
 
@@ -167,12 +167,12 @@ def test_json_schema_accepts(text: str) -> None:
     ],
 )
 def test_json_schema_rejects(text: str) -> None:
-    """Unknown settings, wrong types and values out of bounds are refused by the schema as by the loader."""
+    """The schema refuses unknown settings, wrong types and values out of bounds."""
     assert not accepted(yaml.safe_load(text))
 
 
 def test_json_schema_states_meaning_and_default_of_every_setting() -> None:
-    """An editor can show what each setting means and what it is if left out."""
+    """The schema has the meaning of every setting and its default, which an editor can show."""
     for setting in settings():
         node: Any = {"properties": json_schema()["properties"]}
         for part in setting.path:

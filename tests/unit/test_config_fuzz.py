@@ -1,4 +1,4 @@
-"""No input makes the configuration fail with anything but a ConfigError."""
+"""For any input, loading the configuration succeeds or raises a ConfigError."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from image_history.config import Config, load_config, settings
 from image_history.errors import ConfigError
 
-# Pieces from which interesting files are more likely than from random characters.
+# Pieces that are more likely to make interesting files than random characters are.
 PIECES = st.sampled_from(
     [
         *(setting.path[-1].removesuffix("[]") for setting in settings()),
@@ -81,7 +81,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcome(path: Path, environ: dict[str, str]) -> Config | str:
-    """The configuration, or the sentence that says why there is none."""
+    """The configuration, or the message of the ConfigError."""
     try:
         return load_config(path, environ)
     except ConfigError as error:
@@ -98,7 +98,7 @@ def outcome(path: Path, environ: dict[str, str]) -> Config | str:
 @example(content=b"warehouse: ${A}", variable="\ud800")
 @example(content=b"warehouse: ${A}", variable="~\0")
 def test_any_file_is_config_or_one_sentence(path: Path, content: bytes, variable: str) -> None:
-    """Any bytes are a Config, or a ConfigError of one line."""
+    """A file of any bytes loads as a Config, or fails with a ConfigError of one line."""
     path.write_bytes(content)
     result = outcome(path, {"A": variable})
     assert isinstance(result, Config) or (result.startswith(str(path)) and len(result.splitlines()) == 1)
@@ -106,7 +106,7 @@ def test_any_file_is_config_or_one_sentence(path: Path, content: bytes, variable
 
 @given(name=st.sampled_from([setting.variable or "" for setting in settings()]) | st.text(), value=st.text())
 def test_any_variable_is_config_or_one_sentence(path: Path, name: str, value: str) -> None:
-    """Any name and any value of an override are a Config, or a ConfigError of one line."""
+    """A variable with any name and any value loads as a Config, or fails with a ConfigError of one line."""
     path.write_bytes(b"")
     variable = name if name.startswith("IMAGE_HISTORY_") else f"IMAGE_HISTORY_{name}"
     result = outcome(path, {variable: value})

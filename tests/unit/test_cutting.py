@@ -12,7 +12,7 @@ LONG = 3_600.0
 
 
 def test_every_item_is_in_one_file_in_its_order() -> None:
-    """Items of many threads come once each, those of one thread in their order, in files of the size asked for."""
+    """Items of many threads are written once each, in order for each thread, in files of the requested size."""
     files: list[list[tuple[int, int]]] = []
     with BatchWriter[tuple[int, int]](
         lambda items: files.append(list(items)), lambda _: 1, Cut(10, LONG)
@@ -36,7 +36,7 @@ def test_every_item_is_in_one_file_in_its_order() -> None:
 
 
 def test_file_is_cut_when_its_time_has_come() -> None:
-    """A file that does not fill is written all the same, while its context is open."""
+    """A file that does not fill is written after its time limit, before the writer is closed."""
     written = threading.Event()
     with BatchWriter[str](lambda _: written.set(), lambda _: 1, Cut(10, 0.01)) as cutter:
         cutter.put("alone")
@@ -44,7 +44,7 @@ def test_file_is_cut_when_its_time_has_come() -> None:
 
 
 def test_who_puts_waits_while_a_file_is_written_and_another_is_full() -> None:
-    """What is held in memory is bounded by two files."""
+    """If one file is being written and another is full, `put` waits: memory holds at most two files."""
     writing, go_on, third = threading.Event(), threading.Event(), threading.Event()
 
     def write(_: Sequence[str]) -> None:
@@ -69,7 +69,7 @@ def test_who_puts_waits_while_a_file_is_written_and_another_is_full() -> None:
 
 @pytest.mark.parametrize("error", [OSError("full"), ZeroDivisionError("a mistake of ours")])
 def test_what_ends_writing_is_raised_and_nobody_waits(error: Exception) -> None:
-    """Whatever writing raises comes out of `put`, also of one that waits, and of the context; no file follows."""
+    """If a write fails, a waiting `put` and the end of the context raise its error; no other file is written."""
     writing, go_on = threading.Event(), threading.Event()
     calls: list[Sequence[str]] = []
 

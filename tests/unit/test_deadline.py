@@ -12,7 +12,7 @@ from image_history.aws.deadline import Callers, connection_is_free
 
 
 def test_outcome_of_a_call_is_its_own() -> None:
-    """In time, the call's result or exception is what comes out, the very object."""
+    """A call that ends in time returns its own result or raises its own exception, the same object."""
     error = KeyError("mine")
 
     def failing() -> None:
@@ -25,7 +25,7 @@ def test_outcome_of_a_call_is_its_own() -> None:
 
 
 def test_overdue_call_is_left_behind() -> None:
-    """A call that hangs is given up on time; its thread keeps no process alive."""
+    """A call that hangs is given up on time, and its thread is a daemon that does not keep the process alive."""
     released, begun, threads = threading.Event(), threading.Event(), list[threading.Thread]()
 
     def hanging() -> bool:
@@ -36,7 +36,7 @@ def test_overdue_call_is_left_behind() -> None:
     callers = Callers(1)
     with pytest.raises(TimeoutError):
         callers.within(0.02, hanging)
-    # On a busy machine the time may be over before the thread has begun.
+    # On a busy machine, the time may be over before the thread begins.
     assert begun.wait(30)
     assert threads[0].daemon
     assert callers.within(30, lambda: "its turn is free again") == "its turn is free again"
@@ -45,7 +45,7 @@ def test_overdue_call_is_left_behind() -> None:
 
 
 def test_calls_wait_for_their_turn() -> None:
-    """Never more calls than allowed are under way, and the same threads make them."""
+    """No more calls run at once than allowed, and a fixed number of threads makes them."""
     callers, lock = Callers(2), threading.Lock()
     running = most = 0
     made_by: set[int] = set()
@@ -72,18 +72,18 @@ def test_calls_wait_for_their_turn() -> None:
 
 @dataclass(slots=True)
 class Connection:
-    """One of http.client's, as far as a bound on calls knows it."""
+    """A connection of http.client, with the one attribute that the deadline uses."""
 
     sock: object
 
 
 def here() -> bool:
-    """The call has its connection."""
+    """Report that the call has its connection."""
     return True
 
 
 def test_call_that_has_its_connection_is_made_here() -> None:
-    """By the thread that wants it, and its outcome is its own."""
+    """A call that has its connection runs in the calling thread, and raises its own exception."""
     callers = Callers(1)
     assert callers.within(30, threading.get_ident, begin=here) == threading.get_ident()
     assert callers.within(30, threading.get_ident) != threading.get_ident()
@@ -93,7 +93,7 @@ def test_call_that_has_its_connection_is_made_here() -> None:
 
 @pytest.mark.parametrize("earlier", [False, True], ids=["alone", "beside one that has more time"])
 def test_overdue_call_that_is_made_here_loses_its_socket(*, earlier: bool) -> None:
-    """It reads from a server that says nothing, and ends in time all the same."""
+    """A call in the calling thread that waits for a silent server loses its socket and ends in time."""
     callers, ends, other = Callers(2), threading.Event(), threading.Event()
 
     def patient() -> bool:
@@ -121,7 +121,7 @@ def test_overdue_call_that_is_made_here_loses_its_socket(*, earlier: bool) -> No
 
 @pytest.mark.parametrize("how", ["ending", "inside"])
 def test_socket_is_found_wherever_it_is(how: str) -> None:
-    """An answer that ends its connection takes the socket from it; TLS within TLS to a proxy has it inside."""
+    """The socket is found if the answer has taken it from its connection, and if it lies inside TLS to a proxy."""
 
     class Tunnel:
         def __init__(self, socket: socket.socket) -> None:
@@ -145,7 +145,7 @@ def test_socket_is_found_wherever_it_is(how: str) -> None:
 
 
 def test_what_comes_of_an_overdue_call_is_dropped() -> None:
-    """Its socket was taken away, so what it has is cut, or too late."""
+    """The result of an overdue call is dropped: its socket was shut down, so the result is incomplete or too late."""
     waited = threading.Event()
     with pytest.raises(TimeoutError):
         Callers(1).within(0.02, lambda: waited.wait(0.1), begin=here)
@@ -153,7 +153,7 @@ def test_what_comes_of_an_overdue_call_is_dropped() -> None:
 
 @pytest.mark.parametrize("event", ["socket.getaddrinfo", "subprocess.Popen"])
 def test_call_that_needs_more_than_its_connection_is_made_apart(event: str) -> None:
-    """The connection was closed by the server: a name server may take any time, and so may a program with keys."""
+    """A call that looks up a name or starts a program, which may take any time, runs again in another thread."""
     begun: list[bool] = []
     made_by: list[int] = []
 
@@ -171,7 +171,7 @@ def test_call_that_needs_more_than_its_connection_is_made_apart(event: str) -> N
 
 
 def test_connection_that_is_free_is_left_alone() -> None:
-    """It may serve another call by now, though this one goes on, and is overdue."""
+    """The socket of an overdue call is left open if the call has released its connection: another call may use it."""
     ours, theirs = socket.socketpair()
     waited = threading.Event()
 
@@ -188,7 +188,7 @@ def test_connection_that_is_free_is_left_alone() -> None:
 
 
 def test_call_that_was_in_time_keeps_its_socket() -> None:
-    """The watch never looks at a connection that may serve another call by now."""
+    """A call that ended in time keeps its socket: another call may use its connection."""
     callers, released = Callers(1), threading.Event()
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -201,7 +201,7 @@ def test_call_that_was_in_time_keeps_its_socket() -> None:
 
 
 def test_bound_leaves_no_thread_behind() -> None:
-    """Neither that which makes calls nor that which watches over them outlives the bound."""
+    """The threads that make and watch calls end when the Callers object is deleted."""
     before = set(threading.enumerate())
     callers = Callers(1)
     callers.within(30, threading.get_ident, begin=here)

@@ -14,7 +14,7 @@ ALL = ImageFilter()
 
 
 def test_images_of_all_pages_sorted_by_name() -> None:
-    """Every page counts, empty ones go on, an image that moved between pages is there once."""
+    """All pages are read, also after an empty page, and an image on two pages is returned once."""
     pages = [images_page(["b", "a"], "1"), images_page([], "2"), images_page(["C", "a"])]
     source = FakeSource(in_turn(*pages))
     found = discover(scope_calls(source), ALL)
@@ -24,7 +24,7 @@ def test_images_of_all_pages_sorted_by_name() -> None:
 
 
 def test_instants_are_the_servers() -> None:
-    """T0 is a second before the first page, now is the last page's."""
+    """T0 is one second before the Date of the first page, and now is the Date of the last page."""
     pages = [images_page(["a"], "1", DATE_MS), images_page(["b"], None, DATE_MS + 7_000)]
     found = discover(scope_calls(FakeSource(in_turn(*pages))), ALL)
     assert (found.t0_ms, found.now_ms) == (DATE_MS - 1_000, DATE_MS + 7_000)
@@ -40,7 +40,7 @@ def test_filter_leaves_images_out() -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_tokens_that_go_round_are_an_error(length: int) -> None:
-    """A cycle of tokens, whatever its length, ends the discovery; no part of the list is returned."""
+    """A cycle of tokens of any length ends the discovery with an error, and no part of the list is returned."""
     calls = iter(range(1000))
     source = FakeSource(lambda *_: images_page(["a"], f"token {next(calls) % length}"))
     with pytest.raises(ListingUnstableError, match=f"repeats a pagination token after {length + 1} pages"):
@@ -49,13 +49,13 @@ def test_tokens_that_go_round_are_an_error(length: int) -> None:
 
 @pytest.mark.parametrize("error", [AccessDeniedError("no"), MalformedResponseError("html")])
 def test_list_that_breaks_off_is_not_returned(error: Exception) -> None:
-    """An error on a later page is raised: part of a list would look like deleted images."""
+    """An error on a later page is raised: a part of the list would look like deleted images."""
     with pytest.raises(type(error)):
         discover(scope_calls(FakeSource(in_turn(images_page(["a"], "1"), error))), ALL)
 
 
 def test_account_is_that_of_the_first_proper_arn() -> None:
-    """An ARN that names no account is passed over; without any there is no account."""
+    """The account comes from the first ARN that names one; without any such ARN there is no account."""
     odd = [image("a", "None"), image("b", "12345"), image("c", "444455556666")]
     assert (
         discover(scope_calls(FakeSource(in_turn(answer(ImagesBody(tuple(odd)))))), ALL).account_id
@@ -65,7 +65,7 @@ def test_account_is_that_of_the_first_proper_arn() -> None:
 
 
 def test_list_of_ever_new_images_and_tokens_ends() -> None:
-    """It ends after a thousand pages, within 100 MB."""
+    """An endless list of images is an error after a thousand pages, with less than 100 MiB of memory."""
     calls = iter(range(2000))
 
     def page(*_: object) -> Answer[ImagesBody]:

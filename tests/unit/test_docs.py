@@ -1,4 +1,4 @@
-"""README, ARCHITECTURE and CHANGELOG say what the code does: complete, generated where they can be, no dead link."""
+"""The documents say what the code does: they are complete, generated parts are current, and no link is dead."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")])
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
-# What the verbs themselves decide, beside what an error carries.
+# The exit codes that the verbs themselves decide, in addition to those of errors.
 VERBS_CODES = {"0", "1", "8", "9", "130", "141", "143"}
 
 
@@ -43,20 +43,20 @@ def by_name(paths: list[Path]) -> list[object]:
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors that GitHub gives the headings of a document."""
+    """The anchors that GitHub makes from the headings of a document."""
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """Every `image-history VERB ...` of a document, cut into words."""
+    """Every `image-history VERB ...` of a document, split into words."""
     for found in re.findall(r"(?:`|\$ |&& )(?:image-history|sync) [^`\n]*", text):
         line = re.sub(r"^(`|\$ |&& )(image-history )?", "", found).split(" >>")[0]
         try:
             yield shlex.split(line)
         except ValueError:
-            # A quoted query that goes on in the next line.
+            # The line has a quoted query that continues on the next line.
             yield shlex.split(line.partition('"')[0])
 
 
@@ -68,7 +68,7 @@ def options(verb: str) -> set[str]:
 
 
 def exists(reference: str) -> bool:
-    """Whether `tests/file.py::function` is there."""
+    """Whether the function `tests/file.py::function` exists."""
     name, _, function = reference.partition("::")
     path = ROOT / name
     return path.is_file() and function in {
@@ -79,7 +79,7 @@ def exists(reference: str) -> bool:
 
 
 def test_generated_parts_are_current() -> None:
-    """What cog writes into the documents is what the code says now; `make format` writes it anew."""
+    """The parts that cog writes into the documents match the code; `make format` writes them again."""
     generated = [str(path) for path in DOCUMENTS if "[[[cog" in path.read_text(encoding="utf-8")]
     outcome = subprocess.run(
         [sys.executable, "-m", "cogapp", "--check", *generated],
@@ -94,7 +94,7 @@ def test_generated_parts_are_current() -> None:
 
 @pytest.mark.parametrize("path", by_name(DOCUMENTS))
 def test_links_lead_somewhere(path: Path) -> None:
-    """Every relative link names a file that is there, and a heading that is in it."""
+    """Every relative link names an existing file, and a heading of that file."""
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", text):
         name, _, anchor = target.partition("#")
@@ -112,7 +112,7 @@ def test_documents_name_only_tests_that_are_there(path: Path) -> None:
 
 @pytest.mark.parametrize("path", by_name(DOCUMENTS))
 def test_documents_name_only_files_that_are_there(path: Path) -> None:
-    """Every path of the checkout that stands in backquotes is there."""
+    """Every path of the checkout in backquotes exists."""
     text = path.read_text(encoding="utf-8")
     named = re.findall(r"`((?:connector|sql|tests|requirements)/[\w./-]*)`", text)
     assert [name for name in named if not (ROOT / name).exists()] == []
@@ -120,7 +120,7 @@ def test_documents_name_only_files_that_are_there(path: Path) -> None:
 
 @pytest.mark.parametrize("path", by_name(DOCUMENTS))
 def test_documents_show_only_commands_that_there_are(path: Path) -> None:
-    """Every command line in a document has a verb that exists, with options that it takes."""
+    """Every command line in a document has an existing verb, with options that the verb accepts."""
     for words in commands(path.read_text(encoding="utf-8")):
         globals_ = {option for parameter in root.params for option in parameter.opts}
         given = [word for word in words if word.startswith("-")]
@@ -141,17 +141,17 @@ def test_documents_name_only_targets_of_make_that_there_are(path: Path) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    """Whatever can be set stands in the page on the configuration."""
+    """The page on the configuration names every setting."""
     assert [each.name for each in settings() if f"`{each.name}" not in PAGES["configuration.md"]] == []
 
 
 def test_every_verb_has_a_section() -> None:
-    """Whatever can be called has its section on the page of the command line."""
+    """The page on the command line has a section for every verb."""
     assert [name for name in VERBS if f"\n## {name}\n" not in PAGES["command-line.md"]] == []
 
 
 def test_every_exit_code_is_documented_and_no_other() -> None:
-    """The table of exit codes is that of the errors and of the verbs."""
+    """The table of exit codes has exactly the codes of the errors and of the verbs."""
     carried = {
         str(error.exit_code) for _, error in documents.error_tree() if error is not InterruptedRunError
     }
@@ -162,7 +162,7 @@ def test_every_exit_code_is_documented_and_no_other() -> None:
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_command_line_has_every_option(verb: str) -> None:
-    """Each option of each verb stands in its section, or among those that all verbs take."""
+    """Each option of each verb is in the verb's section, or among the options of all verbs."""
     page = PAGES["command-line.md"]
     shared, section = page.partition("\n## ")[0], page.partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
     assert section
@@ -172,7 +172,7 @@ def test_command_line_has_every_option(verb: str) -> None:
 
 
 def test_every_environment_variable_is_documented() -> None:
-    """Whatever name of a variable stands in the code stands in the page too, and every setting's variable."""
+    """The page on the command line names every environment variable in the code, and every setting's variable."""
     named = re.compile(
         r"\b(?:(?:AWS|OTEL|XDG|IMAGE_HISTORY)_[A-Z0-9_]*[A-Z0-9]|PAGER|LESS|NO_COLOR|TERM|TMPDIR|HTTPS?_PROXY|NO_PROXY)\b"
     )
@@ -184,13 +184,13 @@ def test_every_environment_variable_is_documented() -> None:
     }
     wanted = {name for text in texts for name in named.findall(text)}
     wanted |= {setting.variable for setting in settings() if setting.variable}
-    # What a name of OTLP's begins with, and what only the test suite reads.
+    # The first is only the beginning of OTLP's names, and only the test suite reads the second.
     wanted -= {"OTEL_EXPORTER_OTLP", "IMAGE_HISTORY_TEST_SEED"}
     assert sorted(name for name in wanted if f"`{name}`" not in PAGES["command-line.md"]) == []
 
 
 def test_every_variable_that_is_read_is_looked_for() -> None:
-    """No module reads a variable whose name the test above would not know."""
+    """The page on the command line names every variable that the code reads, whatever its name."""
     reading = re.compile(r"""environ(?:ment)?(?:\.get\(|\[)["'](\w+)["']""")
     read = {
         name
@@ -202,7 +202,7 @@ def test_every_variable_that_is_read_is_looked_for() -> None:
 
 
 def test_dictionary_has_every_table_view_and_column() -> None:
-    """Each table with each of its columns, each view and macro, and each saved query."""
+    """The data dictionary has each table with its columns, each view and macro, and each saved query."""
     page = PAGES["data-dictionary.md"]
     for table in TABLES:
         section = page.partition(f"\n## {table.name}\n")[2].partition("\n## ")[0]
@@ -214,7 +214,7 @@ def test_dictionary_has_every_table_view_and_column() -> None:
 
 
 def test_map_of_the_documents_names_every_page() -> None:
-    """docs/index.md leads to each page, and the README to the map."""
+    """docs/index.md links to each page, and the README links to docs/index.md."""
     assert sorted(name for name in PAGES if f"({name})" not in PAGES["index.md"]) == ["index.md"]
     assert "(docs/index.md)" in README
 
@@ -228,7 +228,7 @@ def test_readme_names_the_distribution_as_it_is_built() -> None:
 
 
 def test_readme_names_the_systems_that_the_project_is_for() -> None:
-    """Linux and macOS, which have fcntl; nothing else is promised."""
+    """The README and the package's classifiers name Linux and macOS, and no other system."""
     systems = {
         line.split(" :: ")[-1] for line in PROJECT["classifiers"] if line.startswith("Operating System")
     }
@@ -244,7 +244,7 @@ def test_architecture_names_a_test_for_each_promise(promise: str) -> None:
 
 
 def test_architecture_places_every_module() -> None:
-    """The code map has every module and package at the top of connector/, and every folder of sql/."""
+    """The code map has every module and package of image_history, and every folder of sql/."""
     modules = {path.name for path in (ROOT / "connector" / "image_history").glob("[a-z]*.py")}
     packages = {
         f"{path.parent.name}/" for path in (ROOT / "connector" / "image_history").glob("*/__init__.py")
@@ -255,14 +255,14 @@ def test_architecture_places_every_module() -> None:
 
 
 def test_architecture_says_why_each_dependency_is_there() -> None:
-    """Every dependency of the project has its reason, and nothing else has one."""
+    """Every dependency of the project has its reason, and no other package has one."""
     section = ARCHITECTURE.partition("## Dependencies")[2].partition("\n## ")[0]
     explained = re.findall(r"^\| `([\w.-]+)` \| \S", section, re.MULTILINE)
     assert sorted(explained) == sorted(Requirement(line).name for line in PROJECT["dependencies"])
 
 
 def test_architecture_numbers_its_decisions() -> None:
-    """Decisions are numbered without a hole, each with what forced it, what was decided, and its price."""
+    """Decisions are numbered without a gap, and each has the decision and its price."""
     section = ARCHITECTURE.partition("## Decisions")[2]
     entries = re.findall(r"^(\d+)\. (.*(?:\n +.*)*)$", section, re.MULTILINE)
     assert [int(number) for number, _ in entries] == list(range(1, len(entries) + 1))
@@ -270,7 +270,7 @@ def test_architecture_numbers_its_decisions() -> None:
 
 
 def test_architecture_index_names_files_that_there_are() -> None:
-    """Each answer of "where is it decided" is a file of the package, or of the checkout."""
+    """Each answer of "where is it decided" is a file of the package or of the checkout."""
     section = ARCHITECTURE.partition("## Where is it decided that ...?")[2].partition("\n## ")[0]
     files = re.findall(r"`([\w/]+\.(?:py|sql|toml))`", section)
     assert len(files) > 20
@@ -287,13 +287,13 @@ def test_code_cites_only_decisions_that_there_are() -> None:
 
 
 def test_changelog_knows_the_version() -> None:
-    """The newest entry of the changelog is this version."""
+    """The newest entry of the changelog is the package's version."""
     (newest, *_) = re.findall(r"^## \[?([\d.]+)\]?", CHANGELOG, re.MULTILINE)
     assert newest == image_history.__version__
 
 
 def test_comparison_says_of_aws_config_what_botocore_names() -> None:
-    """It knows images and no versions of them; when that changes, the page has to."""
+    """AWS Config records SageMaker images and not their versions, as botocore lists its resource types."""
     model = botocore.session.Session().get_service_model("config")
     named = {
         kind for kind in model.shape_for("ResourceType").enum if kind.startswith("AWS::SageMaker::Image")

@@ -1,4 +1,4 @@
-"""Durations are read in one strict form and printed so that they can be read again."""
+"""Durations are read in one strict form, and printed in a form that can be read again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ milliseconds = st.integers(min_value=0, max_value=3650 * 24 * 3600 * 1000).map(
     ],
 )
 def test_parse_duration_reads(text: str, expected: timedelta) -> None:
-    """Whole numbers with units, largest first, add up."""
+    """A duration is the sum of whole numbers with units, the largest unit first."""
     assert parse_duration(text) == expected
 
 
@@ -59,7 +59,7 @@ def test_parse_duration_reads(text: str, expected: timedelta) -> None:
     ],
 )
 def test_parse_duration_refuses(text: str, part: str) -> None:
-    """Anything else is a ConfigError that shows the text and says what to write."""
+    """Any other text is a ConfigError that shows the text; for a number without a unit, it says what to write."""
     with pytest.raises(ConfigError, match=r"^'") as caught:
         parse_duration(text)
     assert part in caught.value.message
@@ -77,7 +77,7 @@ def test_parse_duration_refuses(text: str, part: str) -> None:
     ],
 )
 def test_format_duration_prints(duration: timedelta, expected: str) -> None:
-    """A duration is printed with its largest units, days only from two on."""
+    """A duration is printed with its largest units; days are used from two days on."""
     assert format_duration(duration) == expected
 
 
@@ -89,13 +89,13 @@ def test_format_duration_refuses_negative() -> None:
 
 @given(milliseconds)
 def test_format_duration_round_trips(duration: timedelta) -> None:
-    """What is printed reads back as the same duration, to the millisecond."""
+    """A printed duration is read as the same duration, to the millisecond."""
     assert parse_duration(format_duration(duration)) == duration
 
 
 @given(st.text())
 def test_parse_duration_survives_any_text(text: str) -> None:
-    """Any text is a duration of at most ten years, or a ConfigError."""
+    """Any text is read as a duration of at most ten years, or is a ConfigError."""
     try:
         duration = parse_duration(text)
     except ConfigError:

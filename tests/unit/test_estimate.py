@@ -1,4 +1,4 @@
-"""The estimate of calls and of their time, on its own: every way in which a stream may be known."""
+"""The estimate of calls and of their time, for every state in which a stream may be known."""
 
 from __future__ import annotations
 
@@ -129,14 +129,14 @@ def test_stream_takes_the_calls_that_its_facts_allow(
     calls: tuple[Span, Span],
     reason: Reason | None,
 ) -> None:
-    """Exactly known where the warehouse tells, a range with its reason where it cannot."""
+    """The number of calls is exact if the warehouse determines it; otherwise it is a range with a reason."""
     found = estimate_stream(planned, facts)
     caveat = Reason.DELETIONS if (listing, reason) == (Listing.RECONCILE, None) else None
     assert found == StreamEstimate(STREAM, listing, calls[0], NONE, calls[1], reason, caveat)
 
 
 def test_stream_that_vanished_takes_a_list_and_a_confirmation() -> None:
-    """AWS says that the image is gone, and DescribeImage confirms it."""
+    """For a vanished image, the estimate is one list call and one DescribeImage that confirms the deletion."""
     found = estimate_stream(FULL, Facts(READ, listed=False, unexplained=0))
     assert (found.listing, found.list_versions, found.describe_image) == (
         Listing.VANISHED,
@@ -158,13 +158,13 @@ def test_stream_that_vanished_takes_a_list_and_a_confirmation() -> None:
 def test_unfinished_stream_takes_what_is_left(
     mark: Checkpoint, tokens_live: bool, lists: tuple[int, int]
 ) -> None:
-    """From its checkpoint on, unless the run is too old for its tokens."""
+    """An unfinished stream continues from its checkpoint, unless the run is too old for its tokens."""
     facts = Facts(READ, unexplained=0, mark=mark, tokens_live=tokens_live)
     assert estimate_stream(FULL, facts).list_versions == Span(*lists)
 
 
 def test_time_is_that_of_the_slowest_scope() -> None:
-    """Scopes run side by side, each at its own pace; an open range has no longest time."""
+    """Scopes run in parallel, each at its own pace; an open range of calls has no longest time."""
     pace = Pace(2, 5, 16)
     streams = [StreamEstimate(STREAM, Listing.RECONCILE, Span.of(10), Span.of(1))]
     slow = estimate_scope(SCOPE, ScopeFacts(1), streams, pace)
@@ -180,7 +180,7 @@ def test_time_is_that_of_the_slowest_scope() -> None:
 
 
 def test_time_of_many_scopes_is_bound_by_the_calls_at_a_time() -> None:
-    """A hundred scopes of one call each take turns where only two calls are under way at a time."""
+    """With two calls at a time, a hundred scopes of one call each take the time of fifty calls in a row."""
     pace = Pace(2, 5, 2)
     scopes = [estimate_scope(Scope(str(number), "r"), ScopeFacts(1), [], pace) for number in range(100)]
     assert total_seconds(scopes, pace).low == pytest.approx(100 * LATENCY_SECONDS / 2)
@@ -203,7 +203,7 @@ A, B, C = (Scope(str(number) * 12, "r") for number in range(3))
 def test_budget_is_shared_evenly(
     owed: dict[Scope, int], budget: int | None, shared: dict[Scope, int]
 ) -> None:
-    """Each scope may make as many calls as the others; what one does not need is theirs."""
+    """Each scope gets an equal share of the budget, and the rest of a scope that needs less goes to the others."""
     assert shares(owed, budget) == shared
 
 
@@ -220,12 +220,12 @@ def test_budget_is_shared_evenly(
 def test_plan_asks_for_no_more_details_than_the_budget(
     owed: tuple[Span, Span], budget: int, asked: tuple[Span, Span]
 ) -> None:
-    """Exact where each version owes the same, else a range that holds whatever comes first."""
+    """The number of detail calls is exact if each version needs the same calls; otherwise it is a range."""
     assert within({SCOPE: DetailCalls(*owed)}, budget) == {SCOPE: DetailCalls(*asked)}
 
 
 def test_syncs_are_counted_from_the_budget() -> None:
-    """As many as it takes; one where there is no budget."""
+    """The number of syncs is the calls divided by the budget, rounded up; without a budget it is one."""
     assert syncs_for(Span(2000, 2001), 2000) == Span(1, 2)
     assert syncs_for(Span(0, None), 2000) == Span(0, None)
     assert syncs_for(Span.of(9999), None) == Span.of(1)

@@ -1,4 +1,4 @@
-"""Every figure in the prose of the documents is held: by the code, by a test, or by how it was measured."""
+"""Every figure in the prose of the documents is backed by the code, a test, an example or a named measurement."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FIGURE = re.compile(
     r"(?:[km]?s|milliseconds?|seconds?|minutes?|hours?|days?|weeks?|months?|(?:list |describe )?calls|times|MB)\b",
     re.IGNORECASE,
 )
-# What has a digit and is no figure: names, versions that pyproject.toml or a lock holds, dates, numbers of items.
+# These have a digit and are no figure: names, versions that pyproject.toml or a lock sets, dates, item numbers.
 NAME = re.compile(
     r"\bS3\b|UTF-8|ISO 8601|SHA-256|Apache-2\.0|`[^`]*`|\]\([^)]*\)|https?://\S+|\b\d{4}-\d\d-\d\d\b|^\s*\d+\. |"
     r"\b(?:DuckDB|Python|Spark|PySpark|Java) v?[\d.]*\d|\blocal\[[\d,]+\]|\b[vV]ersion 1\b"
@@ -62,24 +62,24 @@ limits = Limits()
 
 
 def hours(span: timedelta | None) -> str:
-    """24h, as the settings write it."""
+    """A duration in hours, such as 24, as the documents print it."""
     assert span is not None
     return f"{span / timedelta(hours=1):.0f}"
 
 
 def days(span: timedelta | None) -> str:
-    """The same in days."""
+    """A duration in days."""
     assert span is not None
     return f"{span / timedelta(days=1):.0f}"
 
 
 def at_pace(calls: float) -> float:
-    """How many seconds so many list calls of one scope take."""
+    """The seconds that this many list calls of one scope take."""
     return calls / rate.list_per_second
 
 
 def found(pattern: str, text: str) -> str:
-    """What the pattern's group finds in a text of ours."""
+    """The text that the pattern's group matches."""
     match = re.search(pattern, text)
     assert match is not None, pattern
     return match[1]
@@ -98,7 +98,7 @@ EIGHT_MINUTES = f"{SPELLED[round(at_pace(100_000 / config.page_size) / 60)]} min
 MODES = {
     name: f"{getattr(disk, name):04o}" for name in vars(disk) if re.match(r"_(PRIVATE|GROUPS|SHARED)_", name)
 }
-# Figures that are computed here from what the code says: another default is another text, that no document has.
+# These texts are computed from the code: if a default changes, the document no longer contains the text.
 COMPUTED: Mapping[str, Sequence[str]] = {
     "README.md": (
         f"AWS accepts about {LISTS} list calls a second",
@@ -201,7 +201,7 @@ COMPUTED: Mapping[str, Sequence[str]] = {
         f"`keep` ({days(Publish().keep)}d)",
     ),
 }
-# Figures that a test knows: it fails where they are others.
+# A test fails if one of these figures is wrong.
 TESTED: Mapping[str, Mapping[str, str]] = {
     "README.md": {"Python 3.11 to 3.13": "test_readme_names_the_systems_that_the_project_is_for"},
     "docs/asking.md": {
@@ -231,7 +231,7 @@ TESTED: Mapping[str, Mapping[str, str]] = {
     },
     "docs/security.md": {"under 1 MB": "test_wheel_is_small_and_pure"},
 }
-# What stands for any other number, or is a name that others gave.
+# These figures stand for any number, or are names that others chose.
 EXAMPLES: Mapping[str, Sequence[str]] = {
     "README.md": ("on 3 March", "version 16 vanish"),
     "docs/comparison.md": ("pull request 1818",),
@@ -239,7 +239,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "docs/operations.md": ("changing users with group 0",),
     "docs/tables.md": ("Iceberg's format 3",),
 }
-# Sections and paragraphs of trials: each names the command that makes its figures again, and has a date, or its page.
+# Sections and paragraphs with measurements: each names the command that repeats it or its page, and has a date.
 MEASURED: Mapping[str, Sequence[str]] = {
     "docs/asking.md": ("A history of a million versions",),
     "docs/datasets.md": ("## Figures",),
@@ -256,7 +256,7 @@ MEASURED: Mapping[str, Sequence[str]] = {
 
 
 def paragraphs(text: str) -> Iterator[tuple[str, str]]:
-    """Each paragraph, item and line of a table with its heading; no code, and nothing that is generated."""
+    """Each paragraph, list item and table row with its heading, without code and generated parts."""
     heading, gathered, fenced, made = "", list[str](), False, False
     for line in [*text.splitlines(), ""]:
         if line.lstrip().startswith("```"):
@@ -276,24 +276,24 @@ def paragraphs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def held(document: str) -> list[str]:
-    """The fragments of a document that are held, the longest first."""
+    """The fragments of a document that are backed, the longest first."""
     fragments = (*COMPUTED.get(document, ()), *TESTED.get(document, {}), *EXAMPLES.get(document, ()))
     return sorted(fragments, key=len, reverse=True)
 
 
 def is_measured(document: str, heading: str, paragraph: str) -> bool:
-    """Whether it tells of a trial that is named."""
+    """Whether a paragraph describes a named measurement."""
     return any(heading == each or paragraph.startswith(each) for each in MEASURED.get(document, ()))
 
 
 def is_code(match: re.Match[str]) -> str:
-    """Nothing, of numbers that are exit codes; else what it was."""
+    """A space if all numbers of the match are exit codes; otherwise the match."""
     codes = (match[1] or match[2]).split(", ")
     return " " if set(codes) <= CODES else match[0]
 
 
 def untied(document: str, heading: str, paragraph: str) -> list[str]:
-    """The figures of a paragraph that nothing holds."""
+    """The figures of a paragraph that nothing backs."""
     left = " ".join(paragraph.split())
     if is_measured(document, heading, left):
         return []
@@ -304,7 +304,7 @@ def untied(document: str, heading: str, paragraph: str) -> list[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_figures_of_a_document_are_held(document: str) -> None:
-    """A figure that neither code nor test nor trial holds is found here, with its paragraph."""
+    """A figure that no code, test, example or measurement backs fails, with its paragraph."""
     loose = {
         paragraph: figures
         for heading, paragraph in paragraphs(DOCUMENTS[document])
@@ -315,7 +315,7 @@ def test_figures_of_a_document_are_held(document: str) -> None:
 
 @pytest.mark.parametrize("document", sorted({*COMPUTED, *TESTED, *EXAMPLES}))
 def test_held_figures_are_written(document: str) -> None:
-    """What the code says today is what the document says, and every test that is named is there."""
+    """The document has every text that the code or a test sets, and every test that is named exists."""
     text = " ".join(DOCUMENTS[document].split())
     assert [fragment for fragment in held(document) if fragment not in text] == []
     assert [name for name in TESTED.get(document, {}).values() if name not in TESTS] == []
@@ -323,7 +323,7 @@ def test_held_figures_are_written(document: str) -> None:
 
 @pytest.mark.parametrize("document", MEASURED)
 def test_measured_figures_say_how_and_when(document: str) -> None:
-    """Whoever doubts them finds the command that makes them again, and when it did."""
+    """Each measured section names a command that repeats it or links to a page, and its document has a date."""
     text = DOCUMENTS[document]
     parts = [*paragraphs(text)]
     for each in MEASURED[document]:
@@ -335,7 +335,7 @@ def test_measured_figures_say_how_and_when(document: str) -> None:
 
 
 def test_figure_that_is_held_by_nothing_is_found() -> None:
-    """A new one needs something that holds it; so does one in words, and an exit code that there is not."""
+    """A new figure is found, also a figure in words and an exit code that does not exist."""
     assert untied("README.md", "", "It takes 7 seconds and three minutes, and exits with 77.") == [
         "7",
         "three minutes",

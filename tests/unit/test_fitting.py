@@ -1,4 +1,4 @@
-"""A table fitted to a width: nothing breaks within a word, and what goes is named."""
+"""A table is fitted to a width: no word is broken, and what is left out is named."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ SENTENCE = (
 
 
 def columns(**texts: Sequence[str | None]) -> list[Column]:
-    """Columns in that order, the first the most important."""
+    """Columns in this order, the first one the most important."""
     return [Column(name, tuple(cells), rank=-number) for number, (name, cells) in enumerate(texts.items())]
 
 
 def text(fitted: Fitted) -> str:
-    """What is drawn."""
+    """The text of a fitted table."""
     return "\n".join(line for line, _ in lines_of(fitted))
 
 
 def test_what_fits_is_left_as_it_is() -> None:
-    """Whole ARNs, instants to the millisecond, and a column without a value."""
+    """A table that fits is unchanged: complete ARNs, times to the millisecond, and a column without a value."""
     wide = columns(arn=[ARN], at=["2026-07-01T12:00:00.123Z"], none=[None])
     assert fit(wide, 200) == Fitted(tuple(wide), (len(ARN), 24, 4))
 
 
 def test_steps_are_taken_in_their_order_and_only_as_far_as_is_needed() -> None:
-    """First ARNs, then columns without a value, then the seconds, and at last a column, which is named."""
+    """ARNs are shortened first, then empty columns go, then the seconds, then other columns, which are named."""
     table = columns(
         image=["churn", "other"], arn=[ARN, ARN], none=[None, None], at=["2026-07-01T12:00:00.123Z"] * 2
     )
@@ -48,7 +48,7 @@ def test_steps_are_taken_in_their_order_and_only_as_far_as_is_needed() -> None:
 
 
 def test_least_important_column_goes_and_is_named() -> None:
-    """By rank, not by place."""
+    """The least important column, by rank and not by position, is left out and named."""
     table = [
         Column("a", ("x" * 20, "y"), rank=1),
         Column("b", ("x" * 20, "y"), rank=3),
@@ -60,18 +60,18 @@ def test_least_important_column_goes_and_is_named() -> None:
 
 
 def test_many_added_columns_are_counted() -> None:
-    """A line that names twelve columns that nobody looks for is none."""
+    """Many `etl_` columns that are left out are counted, not named."""
     fitted = Fitted((), (), ("x", *(f"etl_{number}" for number in range(5))))
     assert list(notes(fitted)) == ["Left out for lack of room: x, 5 etl_ columns. --format blocks shows all."]
 
 
 def test_column_that_no_terminal_holds_makes_blocks() -> None:
-    """Not even the most important one fits: no columns."""
+    """If not even the most important column fits, the result has no columns."""
     assert fit(columns(name=["x" * 50]), 40).columns == ()
 
 
 def test_sentence_is_wrapped_between_words_and_at_joints() -> None:
-    """A long word is broken after a slash, a colon or a dash; within a word only where even that is too wide."""
+    """A text is broken between words, a long word after a joint, and within a word only if no joint helps."""
     assert wrapped("type application/vnd.oci.image.manifest.v1+json here", 20) == [
         "type", "application/vnd.oci.", "image.manifest.", "v1+json here",
     ]  # fmt: skip
@@ -82,7 +82,7 @@ def test_sentence_is_wrapped_between_words_and_at_joints() -> None:
 
 @pytest.mark.parametrize("limit", [30, 60, 80, 110, 200])
 def test_no_line_is_too_wide_and_no_word_is_broken(rng: random.Random, limit: int) -> None:
-    """Random tables, at the widths of real terminals."""
+    """In random tables at real widths, no line is too wide, no word is broken and every column is accounted for."""
     words = [*SENTENCE.split(), ARN, "日本語", "x", "sha256:" + "0" * 64, "2026-07-01T12:00:00.123Z"]
     for _ in range(200):
         rows = rng.randint(1, 4)

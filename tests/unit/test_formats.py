@@ -1,4 +1,4 @@
-"""Text formats: what a cell looks like, and what it can't do to a spreadsheet, a terminal or a page."""
+"""Text formats: the form of a cell, and protection of spreadsheets, terminals and pages from hostile text."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def column(values: list[object], kind: pa.DataType | None = None) -> pa.Table:
 
 
 def csv_cells(table: pa.Table) -> list[list[str]]:
-    """The rows below the header, as Python's own reader sees them."""
+    """The rows below the header, as Python's csv module reads them."""
     return list(csv.reader(io.StringIO(written(table, Format.CSV), newline="")))[1:]
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("how", TEXT_FORMATS, ids=lambda how: how.value)
 def test_instant_is_iso_with_milliseconds_in_every_format(how: Format, unit: str) -> None:
-    """Whatever its unit, an instant is ISO 8601 in UTC with milliseconds and Z."""
+    """An instant of any unit is printed as ISO 8601 in UTC with milliseconds and Z."""
     whole = INSTANT.replace(microsecond=0)
     instant = whole if unit == "s" else INSTANT
     text = written(column([instant], pa.timestamp(unit, tz="UTC")), how)
@@ -62,7 +62,7 @@ def test_instant_is_iso_with_milliseconds_in_every_format(how: Format, unit: str
     ],
 )
 def test_instant_between_milliseconds_is_cut(microseconds: int, shown: str) -> None:
-    """Below the millisecond nothing is rounded, before 1970 neither."""
+    """An instant is cut to the millisecond and not rounded, also before 1970."""
     instant = INSTANT.replace(microsecond=0) + timedelta(microseconds=microseconds)
     assert shown in written(column([instant], pa.timestamp("us", tz="UTC")), Format.CSV)
     early = column([datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
@@ -70,19 +70,19 @@ def test_instant_between_milliseconds_is_cut(microseconds: int, shown: str) -> N
 
 
 def test_instant_without_zone_is_not_called_utc() -> None:
-    """A timestamp without a zone is no instant: it keeps its digits and gets no Z."""
+    """A timestamp without a zone keeps its digits and gets no Z."""
     local = column([datetime(2026, 1, 2, 3, 4, 5, 678_901)], pa.timestamp("us"))  # noqa: DTZ001
     assert json.loads(written(local, Format.JSONL))["x"] == "2026-01-02 03:04:05.678901"
 
 
 def test_instant_beyond_the_calendar_is_infinity() -> None:
-    """DuckDB's infinite timestamps are words, not an error message in a cell."""
+    """An infinite timestamp of DuckDB is printed as `infinity` or `-infinity`."""
     ends = pa.array([2**63 - 1, -(2**63) + 2], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
     assert csv_cells(pa.table({"x": ends})) == [["infinity"], ["-infinity"]]
 
 
 def test_json_keeps_numbers_and_nulls() -> None:
-    """Numbers stay numbers to the last digit, null is null, and what JSON has no number for is null."""
+    """Numbers keep all their digits, a null is null, and a number that JSON does not have is null."""
     table = pa.table(
         {
             "integer": pa.array([2**63 - 1], pa.int64()),
@@ -102,7 +102,7 @@ def test_json_keeps_numbers_and_nulls() -> None:
 
 
 def test_json_is_one_array_and_jsonl_one_object_a_line() -> None:
-    """Both hold the same rows; no row is an empty array, or nothing."""
+    """Both formats hold the same rows; without rows, JSON is an empty array and JSONL is empty."""
     table = pa.table({"x": [1, 2], "y": ["a", None]})
     rows = [{"x": 1, "y": "a"}, {"x": 2, "y": None}]
     assert json.loads(written(table, Format.JSON)) == rows
@@ -112,14 +112,14 @@ def test_json_is_one_array_and_jsonl_one_object_a_line() -> None:
 
 
 def test_json_keeps_columns_of_one_name_apart() -> None:
-    """The second column of a name gets a number, so that no value is lost."""
+    """If two columns have the same name, the second one gets a number, so that no value is lost."""
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3])], names=["a", "a", "A_1"])
     assert json.loads(written(table, Format.JSONL)) == {"a": 1, "a_1": 2, "A_1_1": 3}
     assert distinct(["a", "A", "b"]) == ["a", "A_1", "b"]
 
 
 def test_nested_values_are_json_in_text_formats() -> None:
-    """Lists, structs and maps are JSON inside a cell, and plain JSON in JSON; instants in them too."""
+    """Lists, structs and maps are JSON in a text cell and plain JSON in JSON, with the same form of instants."""
     zoned = pa.timestamp("us", tz="UTC")
     table = pa.table(
         {
@@ -134,7 +134,7 @@ def test_nested_values_are_json_in_text_formats() -> None:
 
 
 def test_csv_is_rfc_4180() -> None:
-    """A header, CRLF, doubled quotes; commas, quotes and line ends in a cell come back as they were."""
+    """CSV has a header, CRLF and doubled quotes; commas, quotes and line ends in a cell are read back unchanged."""
     table = pa.table({"a,b": ['say "hi", now', "two\nlines", "plain"], "n": [1, None, -3]})
     text = written(table, Format.CSV)
     assert text == '"a,b","n"\r\n"say ""hi"", now",1\r\n"two\nlines",\r\n"plain",-3\r\n'
@@ -142,14 +142,14 @@ def test_csv_is_rfc_4180() -> None:
 
 
 def test_csv_tells_null_from_empty_text() -> None:
-    """A null is nothing between commas, an empty text is a pair of quotes; a lone null is still a row."""
+    """A null is an empty cell, an empty text is a pair of quotes, and a lone null is still a row."""
     assert written(pa.table({"x": ["", None], "y": [1, 2]}), Format.CSV).splitlines()[1:] == ['"",1', ",2"]
     assert written(column([None], pa.int32()), Format.CSV) == '"x"\r\n""\r\n'
 
 
 @pytest.mark.parametrize("start", FORMULA_STARTS, ids=ascii)
 def test_csv_cell_that_a_spreadsheet_would_run_is_text(start: str) -> None:
-    """Text that could start a formula gets a quote in front, in names of columns too; no other text does."""
+    """Text that could start a formula gets a quote in front, also in a column's name; other text does not."""
     payload = f"{start}cmd|' /C calc'!A0"
     table = pa.table({payload: [payload, f"x{start}", "fine"]})
     cells = list(csv.reader(io.StringIO(written(table, Format.CSV), newline="")))
@@ -157,13 +157,13 @@ def test_csv_cell_that_a_spreadsheet_would_run_is_text(start: str) -> None:
 
 
 def test_csv_numbers_are_not_touched() -> None:
-    """A negative number starts with a minus and stays a number."""
+    """A negative number starts with a minus sign and stays a number."""
     table = pa.table({"i": [-1], "f": [-0.5], "d": pa.array([Decimal("-1.50")], pa.decimal128(9, 2))})
     assert csv_cells(table) == [["-1", "-0.5", "-1.50"]]
 
 
 def test_csv_of_random_text_comes_back(rng: random.Random) -> None:
-    """Any text without a formula's start survives writing and reading, whatever it consists of."""
+    """Any text that does not start like a formula is read back as it was written."""
     alphabet = "ab\",\r\n' ;\t|é漢\U0001f600"
     texts = ["x" + "".join(rng.choices(alphabet, k=rng.randrange(20))) for _ in range(300)]
     assert csv_cells(column(texts)) == [[text] for text in texts]  # type: ignore[arg-type]
@@ -171,7 +171,7 @@ def test_csv_of_random_text_comes_back(rng: random.Random) -> None:
 
 @pytest.mark.parametrize("how", [Format.TABLE, Format.MARKDOWN], ids=lambda how: how.value)
 def test_text_for_people_holds_no_control_character(how: Format) -> None:
-    """What a terminal would obey or reorder is gone from cells and names, and a cell stays on its line."""
+    """Cells and names have no control or reordering characters, and each cell is on one line."""
     text = written(pa.table({HOSTILE: [HOSTILE, "two\nlines"]}), how)
     assert all(character.isprintable() for line in text.splitlines() for character in line)
     assert "two lines" in text
@@ -179,7 +179,7 @@ def test_text_for_people_holds_no_control_character(how: Format) -> None:
 
 
 def test_table_is_aligned_and_whole() -> None:
-    """Columns start under their names, numbers end under one another, nothing is shortened or drawn."""
+    """Columns start under their names, numbers are right-aligned, and no text is shortened."""
     table = pa.table({"name": ["a" * 200, "漢字", None], "n": [5, 12345, None]})
     lines = written(table, Format.TABLE).splitlines()
     assert lines == [
@@ -191,13 +191,13 @@ def test_table_is_aligned_and_whole() -> None:
 
 
 def test_table_of_a_query_plan_is_the_drawing() -> None:
-    """A plan of EXPLAIN is printed line by line, not squeezed into a cell."""
+    """A plan of EXPLAIN is printed line by line, not as a cell of a table."""
     plan = pa.table({"explain_key": ["physical_plan"], "explain_value": ["┌──┐\n│ x│\n└──┘\n"]})
     assert written(plan, Format.TABLE) == "┌──┐\n│ x│\n└──┘\n"
 
 
 def test_markdown_shows_markup_as_text() -> None:
-    """Pipes, links, HTML and emphasis in a cell are text on the page, and the table keeps its shape."""
+    """Pipes, links, HTML and emphasis in a cell appear as text, and the table keeps its shape."""
     table = pa.table({"x": ["a|b", "<script>", "[l](javascript:x)", "`*b*`", None], "n": [1, 2, 3, 4, 5]})
     assert written(table, Format.MARKDOWN).splitlines() == [
         "| x | n |",
@@ -220,7 +220,7 @@ def test_markdown_shows_markup_as_text() -> None:
     ],
 )
 def test_capped_rows_tell_whether_there_were_more(limit: int, counts: list[int], more: bool) -> None:
-    """The first rows in their order, and the truth about the rest."""
+    """At most `limit` rows are returned, and `more` is true only if there were others."""
     batches = [pa.record_batch({"x": [1, 2, 3]}), pa.record_batch({"x": [4, 5, 6]})]
     capped = Capped(pa.RecordBatchReader.from_batches(batches[0].schema, batches), limit)
     assert [batch.num_rows for batch in capped] == counts
@@ -228,7 +228,7 @@ def test_capped_rows_tell_whether_there_were_more(limit: int, counts: list[int],
 
 
 def test_long_texts_are_written_in_slices() -> None:
-    """A batch of very long texts is cut into pieces, in order and complete."""
+    """A batch of very long texts is split into several pieces that together have all rows."""
     table = column(["x" * 1_000_000] * 100)
     parts = list(pieces(as_rows(table)))
     assert len(parts) > 1
@@ -236,7 +236,7 @@ def test_long_texts_are_written_in_slices() -> None:
 
 
 def test_suffix_names_a_format() -> None:
-    """Every format but blocks has a suffix, in any case; none at all says nothing, an unknown one is refused."""
+    """Every format but blocks has a suffix; a name without one gets the default, an unknown suffix is an error."""
     assert set(SUFFIXES.values()) == set(Format) - {Format.BLOCKS}
     assert format_of("a/B.CSV", Format.TABLE) is Format.CSV
     assert format_of("a.b/c", Format.PARQUET) is Format.PARQUET
@@ -247,7 +247,7 @@ def test_suffix_names_a_format() -> None:
 
 
 def sheet(table: pa.Table) -> list[list[tuple[str, str]]]:
-    """Type and value of each cell of a workbook, as Excel finds them in the file."""
+    """The type and value of each cell of a workbook, as they are in the file."""
     content = io.BytesIO()
     write_rows(as_rows(table), content, Format.XLSX)
     with zipfile.ZipFile(content) as book:
@@ -259,7 +259,7 @@ def sheet(table: pa.Table) -> list[list[tuple[str, str]]]:
 
 
 def test_workbook_keeps_types_and_runs_nothing() -> None:
-    """Numbers are numbers, an instant is a date of Excel to the millisecond, and a formula is text."""
+    """Numbers stay numbers, an instant is an Excel date to the millisecond, and a formula is text."""
     table = pa.table(
         {
             "text": ["=1+1", "http://127.0.0.1/"],
@@ -278,7 +278,7 @@ def test_workbook_keeps_types_and_runs_nothing() -> None:
 
 
 def test_workbooks_of_equal_rows_are_equal() -> None:
-    """No time of writing is in them."""
+    """Workbooks of equal rows have equal contents, without the time of writing."""
     contents = []
     for _ in range(2):
         content = io.BytesIO()
@@ -289,6 +289,6 @@ def test_workbooks_of_equal_rows_are_equal() -> None:
 
 
 def test_tsv_escapes_what_would_end_a_cell() -> None:
-    """Tabs, ends of lines and backslashes come as in C, a null as databases write it."""
+    """Tabs, line ends and backslashes are escaped as in C, and a null is written as databases write it."""
     table = pa.table({"text": ["a\tb\nc\\", None, "=1"], "number": [1, None, -1]})
     assert written(table, Format.TSV) == "text\tnumber\na\\tb\\nc\\\\\t1\n\\N\t\\N\n'=1\t-1\n"

@@ -1,4 +1,4 @@
-"""Files that are replaced whole, and Parquet that is the same for the same rows."""
+"""Files are replaced as a whole, and Parquet files of the same rows are the same."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROWS = pa.table(
 
 
 def parquet(table: pa.Table, batch_rows: int) -> bytes:
-    """The file that is written when rows arrive in batches of that size."""
+    """The Parquet file that is written if rows arrive in batches of this size."""
     sink = io.BytesIO()
     batches = table.to_batches(max_chunksize=batch_rows)
     reader = pa.RecordBatchReader.from_batches(table.schema, batches)
@@ -41,14 +41,14 @@ def parquet(table: pa.Table, batch_rows: int) -> bytes:
 
 
 def test_parquet_comes_back_equal() -> None:
-    """Arrow and pandas read the rows that were written: milliseconds, time zone, nulls, lists."""
+    """Arrow and pandas read the rows that were written, with milliseconds, time zone, nulls and lists."""
     content = parquet(ROWS, 2)
     assert pq.read_table(io.BytesIO(content)).equals(ROWS)
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(content)), ROWS.to_pandas())
 
 
 def test_parquet_of_equal_rows_has_equal_bytes() -> None:
-    """It doesn't matter in which batches the rows arrived; groups have a fixed size."""
+    """Equal rows give equal bytes, whatever the batches in which they arrive; row groups have a fixed size."""
     count = 2 * ROW_GROUP_ROWS + 17
     table = pa.table({"x": pa.array(range(count)), "s": [f"text {n % 991}" for n in range(count)]})
     content = parquet(table, 10_000)
@@ -59,7 +59,7 @@ def test_parquet_of_equal_rows_has_equal_bytes() -> None:
 
 
 def test_parquet_of_microseconds_is_hardly_larger() -> None:
-    """Instants of AWS's milliseconds as lake tables have them, beside texts and lists with their dictionaries."""
+    """A file with microseconds, as in lake tables, is at most a tenth larger than one with milliseconds."""
     count = 50_000
     rng = random.Random(15)
     instants = [1_700_000_000_000 + rng.randrange(10**11) for _ in range(count)]
@@ -85,12 +85,12 @@ def test_parquet_of_microseconds_is_hardly_larger() -> None:
 
 
 def test_parquet_without_rows_has_the_columns() -> None:
-    """No row is a valid file too."""
+    """A file without rows is valid and has the schema."""
     assert pq.read_table(io.BytesIO(parquet(ROWS.slice(0, 0), 10))).schema.equals(ROWS.schema)
 
 
 def test_parquet_has_text_for_what_it_has_no_type_for() -> None:
-    """Intervals become ISO 8601 text, enumerations text; names that only differ in case are told apart."""
+    """Intervals become ISO 8601 text, enumerations become text, and names that differ only in case get a number."""
     interval = pa.array([(14, 3, 5_500_000_000), None], pa.month_day_nano_interval())
     words = pa.array(["x", "y"]).dictionary_encode()
     content = parquet(pa.Table.from_arrays([interval, words], names=["a", "A"]), 10)
@@ -98,7 +98,7 @@ def test_parquet_has_text_for_what_it_has_no_type_for() -> None:
 
 
 def test_recast_refuses_to_lose_a_digit() -> None:
-    """Microseconds that are whole milliseconds fit; others are an error, not a rounded value."""
+    """Microseconds that are whole milliseconds are converted; any others are an error, not a rounded value."""
     micro, milli = pa.timestamp("us", tz="UTC"), pa.timestamp("ms", tz="UTC")
     target = pa.schema([("at", milli)])
     exact = pa.table({"at": pa.array([1_000], pa.int64()).cast(micro)})
@@ -108,7 +108,7 @@ def test_recast_refuses_to_lose_a_digit() -> None:
 
 
 def test_replaced_file_is_private_and_whole(tmp_path: Path) -> None:
-    """The new content takes the place of the old at the end of the block, readable by its owner only."""
+    """The new content replaces the old at the end of the block, and only the owner can read the file."""
     target = tmp_path / "x.csv"
     target.write_text("old")
     with replaced_file(target) as sink:
@@ -123,7 +123,7 @@ def test_replaced_file_is_private_and_whole(tmp_path: Path) -> None:
 def test_replaced_file_keeps_the_old_content_after_an_error(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
-    """Whatever ends the block early, the old file is untouched and nothing is left beside it."""
+    """If an error ends the block, the old file is unchanged and no other file is left beside it."""
     target = tmp_path / "x.csv"
     target.write_text("old")
 
@@ -139,7 +139,7 @@ def test_replaced_file_keeps_the_old_content_after_an_error(
 
 
 def places(folder: Path) -> dict[str, Path]:
-    """Paths that no file can be written to."""
+    """Paths to which no file can be written."""
     (folder / "file").write_text("old")
     (folder / "link").symlink_to(folder / "file")
     os.mkfifo(folder / "pipe")
@@ -159,7 +159,7 @@ def places(folder: Path) -> dict[str, Path]:
     "place", ["folder", "no-folder", "below-a-file", "link", "pipe", "device", "nul", "too-long"]
 )
 def test_replaced_file_refuses_what_is_no_place_for_a_file(tmp_path: Path, place: str) -> None:
-    """A folder, a link, a device, a missing folder: one sentence that names the path, and nothing changed."""
+    """If no file can be written to the path, the error is one line, and the existing file and link are unchanged."""
     path = places(tmp_path)[place]
     with pytest.raises(OutputError) as refused, replaced_file(path):
         pytest.fail("was opened")

@@ -1,4 +1,4 @@
-"""How fresh a scope is: decided on what was read whole, and on what the configuration wants."""
+"""The freshness of a scope depends on what was read completely and on what the configuration reads."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ DEFAULT = (Account(),)
 def stream(
     image: str | None, hours_ago: float | None, scope: Scope = EAST, outcome: str = "complete"
 ) -> StreamState:
-    """An image, or the list of images, as it was read so many hours ago; None for never."""
+    """An image, or the list of images, that was read `hours_ago` hours ago; None for never."""
     until = None if hours_ago is None else NOON - hours_ago * HOUR
     return StreamState(scope, image, until, outcome, None, "run", NOON, live_versions=3)
 
 
 def only(*states: ScopeState) -> ScopeState:
-    """The one state."""
+    """The only state."""
     (state,) = states
     return state
 
 
 def test_scope_is_as_fresh_as_its_stalest_stream() -> None:
-    """One image that lags holds the scope back, and is named; so does the list of images."""
+    """The stalest stream, an image or the list of images, decides how fresh its scope is, and is named."""
     state = only(*freshness([stream(None, 1), stream("a", 1), stream("b", 30)], DEFAULT, {}))
     assert state.covered_until == NOON - 30 * HOUR
     assert state.behind is not None
@@ -44,7 +44,7 @@ def test_scope_is_as_fresh_as_its_stalest_stream() -> None:
 
 
 def test_image_that_never_was_read_makes_its_scope_stale() -> None:
-    """However fresh the others are; nothing is covered."""
+    """A scope with an image that was never read is stale, however fresh its other streams are."""
     streams = [stream(None, 1), stream("a", 1), stream("b", None, outcome="denied")]
     state = only(*freshness(streams, DEFAULT, {}))
     assert state.covered_until is None
@@ -53,7 +53,7 @@ def test_image_that_never_was_read_makes_its_scope_stale() -> None:
 
 
 def test_excluded_image_does_not_count() -> None:
-    """What the configuration no longer reads keeps nobody waiting."""
+    """An image that the configuration now excludes does not make its scope stale."""
     wanted = (Account(images=Images(exclude=("scratch-*",))),)
     state = only(*freshness([stream(None, 1), stream("a", 1), stream("scratch-1", 900)], wanted, {}))
     assert state.covered_until == NOON - HOUR
@@ -61,7 +61,7 @@ def test_excluded_image_does_not_count() -> None:
 
 
 def test_named_entry_decides_for_the_scope_that_it_led_to() -> None:
-    """Two profiles of one region: each scope goes by the patterns of the profile that led there."""
+    """If two profiles read one region, each scope uses the image patterns of the profile that found it."""
     other = Scope("444455556666", "us-east-1")
     accounts = (
         Account(profile="one", regions=("us-east-1",), images=Images(include=("a*",))),
@@ -79,7 +79,7 @@ def test_named_entry_decides_for_the_scope_that_it_led_to() -> None:
 
 
 def test_scope_that_is_not_configured_is_never_stale() -> None:
-    """A region that was given up is still told, as it was; it just makes no alarm."""
+    """A region that is no longer configured is reported with its age, but is never stale."""
     streams = [stream(None, 1), stream(None, 900, WEST), stream("a", 900, WEST)]
     west, east = freshness(streams, (Account(regions=("us-east-1",)),), {})
     assert (west.name, west.wanted, east.wanted) == ("111122223333/eu-west-1", False, True)
@@ -112,14 +112,14 @@ def test_scope_that_is_not_configured_is_never_stale() -> None:
 def test_configured_scope_that_never_was_synced_is_stale(
     account: Account, led_to: dict[tuple[str, str], str], missing: list[str]
 ) -> None:
-    """It is named as the configuration names it."""
+    """A scope that is configured and was never synced is stale, under the name of its configuration entry."""
     states = freshness([], (account,), led_to)
     assert [state.name for state in states] == missing
     assert all(state.is_stale(NOON, 1000 * HOUR) and state.newest is None for state in states)
 
 
 def test_default_credentials_were_synced_once_their_region_is_stored() -> None:
-    """They have no name to be recorded by; any scope in the region is theirs."""
+    """The default credentials have no recorded name, so any stored scope in their region counts as synced by them."""
     states = freshness([stream(None, 1)], (Account(regions=("us-east-1", "eu-west-1")),), {})
     assert [state.name for state in states] == [
         "111122223333/us-east-1",
@@ -128,7 +128,7 @@ def test_default_credentials_were_synced_once_their_region_is_stored() -> None:
 
 
 def test_account_that_is_read_in_all_regions_wants_each_of_its_scopes() -> None:
-    """No region was given up, so all of them can be stale."""
+    """If an account is read in all regions, each of its stored scopes can be stale."""
     streams = [stream(None, 1), stream(None, 900, WEST)]
     led_to = {("profile p", scope.region): scope.account_id for scope in (EAST, WEST)}
     west, east = freshness(streams, (Account(profile="p", regions="all"),), led_to)
@@ -136,7 +136,7 @@ def test_account_that_is_read_in_all_regions_wants_each_of_its_scopes() -> None:
 
 
 def test_accounts_of_an_organization_are_those_that_were_read_with_its_role() -> None:
-    """One that is excluded now, and a role of another name, are not wanted; the manager is, if it was read."""
+    """The accounts of an organization are those read with its role and not excluded, and its own account if read."""
     organization = Organization(
         role_name="reader",
         profile="root",

@@ -1,4 +1,4 @@
-"""What an event says, and what a reader of hints makes of messages: no queue, no folder of a sync."""
+"""How events are read, and how a hint reader turns messages into hints; without a queue or a sync's folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCOPE = Scope("111122223333", "eu-west-1")
 
 
 def change(kind: str = "Image Version", **detail: object) -> dict[str, Any]:
-    """A state change, as AWS documents it."""
+    """A state change in the form that AWS documents."""
     return {
         "version": "0",
         "detail-type": f"SageMaker {kind} State Change",
@@ -62,7 +62,7 @@ def call(name: str, **more: object) -> dict[str, Any]:
     ],
 )
 def test_event_of_an_image_is_a_hint_at_it(event: dict[str, Any], deletes: bool) -> None:
-    """Account, region and name come from the ARN, or from the call; its time is a second's end."""
+    """Account, region and name come from the ARN or from the call, and the time is the end of its second."""
     assert parse_hint(json.dumps(event)) == Hint(SCOPE, "sklearn", NOON_MS + 999, deletes=deletes)
 
 
@@ -81,26 +81,26 @@ def test_event_of_an_image_is_a_hint_at_it(event: dict[str, Any], deletes: bool)
     ],
 )
 def test_other_event_is_no_hint(event: dict[str, Any]) -> None:
-    """What is no event of an image hints at nothing, and raises nothing."""
+    """An event about anything but an image is no hint, and raises no error."""
     assert parse_hint(json.dumps(event)) is None
 
 
 @pytest.mark.parametrize("time", ["yesterday", "", "9999-99-99T00:00:00Z", "0001-01-01T00:00:00+14:00"])
 def test_impossible_time_is_none(time: str) -> None:
-    """A hint without an instant is still a hint."""
+    """An event with an impossible time is still a hint, without a usable time."""
     hint = parse_hint(json.dumps({**change(), "time": time}))
     assert hint is not None
     assert hint.at_ms is None or hint.at_ms < 0
 
 
 def test_no_change_is_later_than_its_message() -> None:
-    """An event that is dated ahead of when the queue took it counts from then; one without a date too."""
+    """An event that is dated later than its message, or has no date, gets the time of the message."""
     bodies = [json.dumps({**change(), "time": "2030-01-01T00:00:00Z"}), json.dumps({**change(), "time": ""})]
     message = message_of("receipt", bodies, sent_ms=NOON_MS)
     assert [hint.at_ms for hint in message.hints] == [NOON_MS, NOON_MS]
 
 
 def test_junk_is_counted() -> None:
-    """Whatever else a message holds is counted, and does not keep its hints from being read."""
+    """Bodies of a message that are no event are counted, and the other bodies are still read."""
     message = message_of("receipt", ["", "[", b"\xff", json.dumps(change())], sent_ms=NOON_MS)
     assert (len(message.hints), message.junk) == (1, 3)

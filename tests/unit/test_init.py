@@ -1,4 +1,4 @@
-"""`init` writes the example once, whole, and for its owner only."""
+"""`init` writes the complete example once, readable only by its owner."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(config_path: Path | None = None) -> Result:
 
 
 def failing(error_number: int) -> Callable[..., None]:
-    """A function that fails as the system does."""
+    """A function that raises the system's error of this number."""
 
     def fail(*arguments: object) -> NoReturn:
         raise OSError(error_number, os.strerror(error_number))
@@ -45,7 +45,7 @@ def failing(error_number: int) -> Callable[..., None]:
 
 
 def test_init_writes_the_example(folder: Path) -> None:
-    """./config.yaml is the example, readable by its owner only, and loads as the defaults."""
+    """./config.yaml is the example, only its owner can read it, and it loads as the defaults."""
     result = run()
     assert result.exit_code == 0
     assert (folder / "config.yaml").read_text(encoding="utf-8") == example_text()
@@ -55,21 +55,21 @@ def test_init_writes_the_example(folder: Path) -> None:
 
 
 def test_init_says_what_to_do_next() -> None:
-    """The output names the file and the next commands."""
+    """The output names the file and the next command."""
     output = run().output
     assert output.startswith("Wrote config.yaml: ")
     assert "  2. image-history sync\n" in output
 
 
 def test_init_writes_the_file_that_is_asked_for(folder: Path) -> None:
-    """With --config it is that file, and the next commands name it, quoted for a shell."""
+    """With --config, `init` writes that file, and the next command names it, quoted for a shell."""
     result = run(Path("my config.yaml"))
     assert (folder / "my config.yaml").is_file()
     assert "image-history --config 'my config.yaml' sync" in result.output
 
 
 def test_init_writes_the_file_of_the_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With IMAGE_HISTORY_CONFIG it is the file that the other commands will read."""
+    """With IMAGE_HISTORY_CONFIG, `init` writes the file that the variable names."""
     monkeypatch.setenv("IMAGE_HISTORY_CONFIG", "named.yaml")
     result = run()
     assert (folder / "named.yaml").is_file()
@@ -78,7 +78,7 @@ def test_init_writes_the_file_of_the_variable(folder: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("kind", ["file", "folder", "dangling"])
 def test_init_never_overwrites(folder: Path, kind: str) -> None:
-    """Whatever has the name already stays as it is; the exit code is 2."""
+    """A file, folder or link that already has the name stays as it is, and the exit code is 2."""
     target = folder / "config.yaml"
     match kind:
         case "file":
@@ -119,7 +119,7 @@ def test_write_new_loses_a_race_politely(
 def test_write_new_leaves_nothing_behind_when_the_disk_is_full(
     folder: Path, monkeypatch: pytest.MonkeyPatch, full_after: int
 ) -> None:
-    """A write that fails is one sentence, and neither a part of the file nor a temporary one stays."""
+    """A write that fails raises one message, and leaves neither a part of the file nor a temporary file."""
     synced: list[int] = []
 
     def fsync(descriptor: int) -> None:
@@ -144,7 +144,7 @@ def test_write_new_leaves_nothing_behind_when_the_disk_is_full(
     ],
 )
 def test_init_into_an_impossible_place_fails(folder: Path, target: str, sentence: str) -> None:
-    """A place that cannot hold the file is one sentence, and nothing is made."""
+    """If the file cannot be written there, `init` fails with one message and creates no file."""
     (folder / "file").touch()
     error = run(Path(target)).exception
     assert isinstance(error, ConfigError)
@@ -153,7 +153,7 @@ def test_init_into_an_impossible_place_fails(folder: Path, target: str, sentence
 
 
 def test_init_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The verb works where nothing stands before it, and takes the global options after its name."""
+    """`init` runs without options before it, and accepts the global options after its name."""
     monkeypatch.chdir(tmp_path)
     assert cli.run(["init"]) == 0
     assert cli.run(["init", "--config", "other.yaml", "-q"]) == 0

@@ -1,4 +1,4 @@
-"""The walls around every test, from tests/conftest.py."""
+"""The guards of tests/conftest.py around every test: network, environment, random seed and markers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Greeter(BaseHTTPRequestHandler):
     """Answers every GET with two letters."""
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Send the two letters."""
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"ok")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parameter's name is the base's
-        """Say nothing."""
+        """Log nothing."""
 
 
 def guarded(pytester: pytest.Pytester) -> None:
-    """Give the inner pytest the conftest under test, and an ini file that hides the checkout's."""
+    """Give the inner pytest the conftest under test, and an ini file that hides the one of the checkout."""
     pytester.makeconftest(Path(__file__).parents[1].joinpath("conftest.py").read_text(encoding="utf-8"))
     pytester.makeini("[pytest]\nmarkers = duckdb")
 
@@ -47,7 +47,7 @@ def guarded(pytester: pytest.Pytester) -> None:
 def test_socket_beyond_loopback_is_refused(
     network_guard: Any, method: str, family: int, address: tuple[str, int]
 ) -> None:
-    """A socket of a test reaches no address but loopback, and the error says what to do instead."""
+    """A socket of a test reaches only loopback, and the error names the refused address."""
     with socket.socket(family) as sock, pytest.raises(RuntimeError, match="loopback only") as caught:
         getattr(sock, method)(address)
     assert address[0] in str(caught.value)
@@ -56,7 +56,7 @@ def test_socket_beyond_loopback_is_refused(
 
 
 def test_name_beyond_loopback_is_not_resolved(network_guard: Any) -> None:
-    """Not even a question to a name server leaves the machine."""
+    """A name that is not on loopback is not even looked up at a name server."""
     with pytest.raises(RuntimeError, match=r"example\.com"):
         socket.create_connection(("example.com", 80))
     network_guard.refused.clear()
@@ -70,7 +70,7 @@ def test_asyncio_connection_beyond_loopback_is_refused(network_guard: Any) -> No
 
 
 def test_swallowed_refusal_fails_the_test(pytester: pytest.Pytester) -> None:
-    """Code under test that takes the refusal for an outage doesn't make the test pass."""
+    """If the tested code swallows the refusal, the test still fails."""
     guarded(pytester)
     pytester.makepyfile(
         """
@@ -89,7 +89,7 @@ def test_swallowed_refusal_fails_the_test(pytester: pytest.Pytester) -> None:
 
 
 def test_loopback_is_reachable() -> None:
-    """A server of the test's own can be asked over real HTTP, by address and by name."""
+    """A test can request its own server over real HTTP, by address and by name."""
     with HTTPServer(("127.0.0.1", 0), Greeter) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for host in ("127.0.0.1", "localhost"):
@@ -99,7 +99,7 @@ def test_loopback_is_reachable() -> None:
 
 
 def test_environment_holds_no_setting_of_this_machine() -> None:
-    """Of AWS and of the connector only what the tests themselves set is visible."""
+    """Of the variables of AWS and of the connector, a test sees only those that the tests set."""
     visible = {name for name in os.environ if name.startswith(("AWS_", "BOTO_", "IMAGE_HISTORY_"))}
     assert visible == {"AWS_CONFIG_FILE", "AWS_EC2_METADATA_DISABLED", "AWS_SHARED_CREDENTIALS_FILE"}
     assert Path(os.environ["AWS_CONFIG_FILE"]).read_bytes() == b""
@@ -110,7 +110,7 @@ def test_environment_holds_no_setting_of_this_machine() -> None:
 def test_seed_is_replayed_from_the_environment(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The printed seed, given back, yields the same numbers, in workers of xdist too."""
+    """The seed from the environment gives the same random numbers again, also in workers of xdist."""
     guarded(pytester)
     expected = random.Random("4711 test_seed.py::test_rng").random()
     pytester.makepyfile(
@@ -139,7 +139,7 @@ MARKED = {
 
 @pytest.mark.parametrize("mark", MARKED)
 def test_mark_is_set_where_its_packages_are_imported(pytester: pytest.Pytester, mark: str) -> None:
-    """What runs on a second DuckDB or botocore as well is found by imports, so that no file can be forgotten."""
+    """The mark of tests for a second DuckDB or botocore follows from their imports, so that no file is missed."""
     guarded(pytester)
     others = (
         "import json\nfrom image_history import errors\nif False: import botocorelike\ndef test_four(): pass"

@@ -1,4 +1,4 @@
-"""Imports point one way, foreign packages stop at one file, and heavy ones load only when they are used."""
+"""Imports point in one direction, each foreign package has few importers, and heavy packages load only when used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-# What is imported by another name than that of its distribution, and distributions that share one name.
+# Packages whose import name is not their distribution's name, and distributions that share an import name.
 DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "botocore": "boto3",
@@ -24,10 +24,10 @@ DISTRIBUTIONS = {
     "opentelemetry-sdk": "opentelemetry",
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
 }
-# DuckDB and pyarrow import pandas themselves, where a user asks for a data frame.
+# DuckDB and pyarrow import these themselves, when a user asks for a data frame.
 IMPORTED_BY_OTHERS = {"pandas", "tzdata"}
 
-# What breaks each contract of pyproject.toml: an import, and the file that may not have it.
+# For each contract of pyproject.toml: a file, and an import that is forbidden in that file.
 VIOLATIONS = {
     "Imports follow the way of a row": (
         "connector/image_history/model/values.py",
@@ -65,7 +65,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def foreign_imports() -> set[str]:
-    """The top-level packages, neither ours nor the standard library's, that connector/ imports."""
+    """The top-level packages that connector/ imports and that belong neither to it nor to the standard library."""
     names: set[str] = set()
     for path in (ROOT / "connector" / "image_history").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -83,7 +83,7 @@ def test_layers_hold() -> None:
 
 
 def test_layers_break_where_an_import_is_forbidden(tmp_path: Path) -> None:
-    """Every contract notices an import that it is there to forbid."""
+    """Every contract detects an import that it forbids."""
     shutil.copytree(ROOT / "connector", tmp_path / "connector")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for name, statement in VIOLATIONS.values():
@@ -96,7 +96,7 @@ def test_layers_break_where_an_import_is_forbidden(tmp_path: Path) -> None:
 
 
 def test_face_is_imported_for_its_version_only() -> None:
-    """Inside the package, `from image_history import` takes modules and __version__, no re-exported name."""
+    """Inside the package, `from image_history import` imports only modules and __version__, no re-exported name."""
     modules = {path.stem for path in (ROOT / "connector" / "image_history").iterdir()}
     taken = {
         alias.name
@@ -110,7 +110,7 @@ def test_face_is_imported_for_its_version_only() -> None:
 
 @pytest.mark.parametrize("module", ["image_history", "image_history.cli"])
 def test_heavy_packages_stay_unloaded_at_import(module: str) -> None:
-    """Neither the library's face nor the command loads a heavy package before it is used."""
+    """Neither the library's public module nor the command line loads a heavy package at import."""
     heavy = {"aiohttp", "boto3", "botocore", "duckdb", "numpy", "pandas", "pyarrow", "rich"}
     command = f"import sys, {module}; print(*{heavy!r} & sys.modules.keys())"
     loaded = subprocess.run(
@@ -120,7 +120,7 @@ def test_heavy_packages_stay_unloaded_at_import(module: str) -> None:
 
 
 def test_dependencies_are_the_imported_packages() -> None:
-    """What connector/ imports is declared, and nothing is declared that nobody imports."""
+    """Every package that connector/ imports is declared, and every declared package is imported."""
     extras = [line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
     named = {Requirement(line).name.lower() for line in [*PROJECT["project"]["dependencies"], *extras]}
     declared = {DISTRIBUTIONS.get(name, name) for name in named}

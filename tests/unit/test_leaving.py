@@ -1,4 +1,4 @@
-"""How the process ends: at once, with all that was said, whoever listens."""
+"""How the process ends: at once, with all of its output written, even if nothing reads the output."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ cli.main([])
 
 
 def sh(command: str) -> subprocess.CompletedProcess[str]:
-    """What a shell command does; $IH is image-history."""
+    """Run a shell command in which $IH is image-history."""
     script = f"IH='{sys.executable} -m image_history'; {command}"
     return subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_nobody_waits_for_a_thread_that_hangs() -> None:
-    """What was said is out, the exit code is right, and a thread that would go on for ever has ended."""
+    """The process ends with its output and its exit code, although a thread would run forever."""
     ended = subprocess.run(
         [sys.executable, "-c", HANGING], capture_output=True, text=True, check=False, timeout=60
     )
@@ -48,7 +48,7 @@ def test_nobody_waits_for_a_thread_that_hangs() -> None:
     ],
 )
 def test_what_nobody_hears_changes_no_exit_code(command: str, code: int) -> None:
-    """A scheduler may close what it does not want to read."""
+    """A closed stdout or stderr changes no exit code and causes no traceback."""
     ended = sh(command)
     assert ended.returncode == code
     assert "Traceback" not in ended.stderr
@@ -56,7 +56,7 @@ def test_what_nobody_hears_changes_no_exit_code(command: str, code: int) -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_output_that_is_lost_is_told() -> None:
-    """A disk that takes no more is no success."""
+    """If the output cannot be written, because the disk is full, the command exits with 1 and says so."""
     ended = sh("$IH --version >/dev/full")
     assert ended.returncode == 1
     assert "No space left" in ended.stderr
@@ -77,7 +77,7 @@ def test_output_that_is_lost_is_told() -> None:
 def test_traceback_is_shown_from_the_second_verbose_on(
     options: list[str], wanted: bool, before: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each spelling of -vv means the same, wherever it stands."""
+    """Two -v in any spelling, before or after the verb, show the traceback of an error."""
     verb = ["status", f"--warehouse={tmp_path / 'none.duckdb'}"]
     if options[0].startswith("--config"):
         (tmp_path / "wv-v.yaml").touch()
@@ -89,6 +89,6 @@ def test_traceback_is_shown_from_the_second_verbose_on(
 def test_verbose_before_and_after_the_verb_adds_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One -v on each side is -vv."""
+    """One -v before the verb and one after it count as -vv."""
     cli.run(["-v", "status", f"--warehouse={tmp_path / 'none.duckdb'}", "-v"])
     assert "Traceback" in capsys.readouterr().err

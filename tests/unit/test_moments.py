@@ -1,4 +1,4 @@
-"""Instants and ages on the command line."""
+"""Times and ages on the command line."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ NOW = datetime(2026, 11, 23, 12, 0, 0, 123_000, UTC)
     ],
 )
 def test_moment_is_an_instant_or_a_time_ago(text: str, expected: datetime) -> None:
-    """ISO 8601 in any zone, UTC without one, or a duration before now."""
+    """A moment is ISO 8601 with a zone, without one in UTC, or a duration before now."""
     assert parse_moment(text, NOW) == expected
     assert parse_moment(text, NOW).tzinfo is UTC
 
 
 @pytest.mark.parametrize("text", ["", "now", "5", "-7d", "2026-02-30", "yesterday" * 20])
 def test_moment_that_is_none_is_refused(text: str) -> None:
-    """The sentence shows what was written, shortened, and how to write it."""
+    """Other text is refused; the message is short and shows how to write a moment."""
     with pytest.raises(ConfigError, match="is no instant: write 2026-01-31") as refusal:
         parse_moment(text, NOW)
     assert len(refusal.value.message) < 200
 
 
 def test_moment_is_shown_in_utc() -> None:
-    """To the second or minute for people, to the millisecond for statements."""
+    """A moment is shown in UTC, to the second or minute, and to the millisecond for SQL."""
     moment = datetime(2026, 11, 20, 1, 30, 7, 45_000, timezone(timedelta(hours=2)))
     assert shown(moment) == "2026-11-19 23:30:07"
     assert shown_minute(moment) == "2026-11-19 23:30"
@@ -62,5 +62,5 @@ def test_moment_is_shown_in_utc() -> None:
     ids=str,
 )
 def test_age_has_two_units(age: timedelta, expected: str) -> None:
-    """The two largest units, rounded down; what lies in the future has no age."""
+    """An age has its two largest units, rounded down; the age of a future moment is 0s."""
     assert shown_age(age) == expected

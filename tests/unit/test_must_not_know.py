@@ -1,4 +1,4 @@
-"""What a module says that it must not know, it does not import: where the sentence names a thing that is imported."""
+"""A module does not import what its docstring says that it must not know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "connector" / "image_history"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-# A word of the sentence, and the packages that know it.
+# A word of the docstring's sentence, and the packages that belong to the word.
 KNOW = {
     r"boto3|botocore": ("boto3", "botocore"),
     r"AWS": ("boto3", "botocore", "image_history.aws"),
@@ -33,14 +33,14 @@ KNOW = {
 
 
 def sentence(tree: ast.Module) -> str:
-    """What the module says that it must not know; empty if it says nothing."""
+    """What the module's docstring says that it must not know; empty if it has no such sentence."""
     told = " ".join((ast.get_docstring(tree) or "").split())
     found = re.search(r"[Mm]ust not know ([^.;]*)", told)
     return "" if found is None else found[1]
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """What the module imports while it runs, here or in a function."""
+    """The imports of a module, also those in functions, without those for types only."""
     typed = {id(node) for each in ast.walk(tree) if _is_for_types(each) for node in ast.walk(each)}
     for node in ast.walk(tree):
         if id(node) in typed:
@@ -56,14 +56,14 @@ def _is_for_types(node: ast.AST) -> bool:
 
 
 def unknown(told: str) -> set[str]:
-    """The packages that know what the sentence names."""
+    """The packages that belong to the words of a sentence."""
     return {
         each for words, packages in KNOW.items() if re.search(rf"\b(?:{words})\b", told) for each in packages
     }
 
 
 def known(tree: ast.Module) -> list[str]:
-    """What the module imports although it must not know it."""
+    """What the module imports although its docstring forbids it."""
     forbidden = unknown(sentence(tree))
     return [
         name
@@ -74,11 +74,11 @@ def known(tree: ast.Module) -> list[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_module_does_not_import_what_it_must_not_know(path: Path) -> None:
-    """Its own package apart: the sentence of a room speaks of others."""
+    """No module imports a package that belongs to a word of its "must not know" sentence."""
     assert known(ast.parse(path.read_text(encoding="utf-8"))) == []
 
 
 def test_import_of_what_must_not_be_known_is_found() -> None:
-    """In a function too, and by any of its names."""
+    """A forbidden import is found, also inside a function and in the form `from ... import`."""
     told = '"""Adds. Must not know SQL, or a clock."""\nimport json\ndef f():\n    from time import time\n'
     assert known(ast.parse(told)) == ["time.time"]

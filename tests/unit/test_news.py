@@ -1,4 +1,4 @@
-"""What is news to a receiver, and the message that it gets: decided on values alone."""
+"""Which news is due to a receiver, and the message that it gets, without a warehouse."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def deleted(version: int, at: datetime = NOON, image: str = "churn") -> Item:
 
 
 def trouble(subject: str, at: datetime = NOON, news: str = "unread") -> Item:
-    """A trouble that goes on."""
+    """A trouble that has begun."""
     return Item(news, Phase.BEGAN, subject, f"{news}: {subject}", at)
 
 
@@ -36,7 +36,7 @@ def known(
     changes: Sequence[Item] = (),
     troubles: Sequence[Item] = (),
 ) -> Known:
-    """What the warehouse says."""
+    """What the warehouse knows."""
     return Known(
         newest=newest,
         before=before,
@@ -47,7 +47,7 @@ def known(
 
 
 def test_new_receiver_is_told_of_this_run_alone() -> None:
-    """Not of older changes, and of nothing after the very first run; troubles that go on are told."""
+    """A new receiver gets the changes of this run only, none after the very first run, and every present trouble."""
     changes = [deleted(1, NOON - 2 * HOUR), deleted(2)]
     assert due(known(changes=changes), {}, ["deleted"]).items == (deleted(2),)
     assert due(known(before=None, changes=changes), {}, ["deleted"]).items == ()
@@ -62,7 +62,7 @@ def test_new_receiver_is_told_of_this_run_alone() -> None:
 def test_each_change_is_told_once_and_each_trouble_at_its_ends(
     runs: list[tuple[bool, set[str], int]],
 ) -> None:
-    """Whatever fails in between: told changes are those that happened, troubles alternate between begin and end."""
+    """Whatever fails, each change is sent once, and a trouble's messages alternate between begin and end."""
     told: Sent = {("deleted", ""): NOON, ("unread", ""): NOON}
     happened: list[Item] = []
     heard: list[Item] = []
@@ -91,7 +91,7 @@ def test_each_change_is_told_once_and_each_trouble_at_its_ends(
 
 
 def test_message_is_bounded_and_harmless() -> None:
-    """Thousands of changes make a short text, and JSON with the first ones; what is markup is made text."""
+    """Thousands of changes make a short text and bounded JSON, and markup in a text is escaped."""
     items = [deleted(number, image=f"image-{number // 100}") for number in range(5_000)]
     content = message("team", items, "RUN")
     document = json.loads(content)
@@ -104,13 +104,13 @@ def test_message_is_bounded_and_harmless() -> None:
 
 
 class Asked:
-    """Reports that tell nothing but when the newest run was, and remember which statements were asked for."""
+    """A fake reader that knows only the time of the newest run, and records the names of its queries."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
 
     def rows(self, name: str, **_: object) -> list[dict[str, object]]:
-        """A row for the newest run, and none for anything else."""
+        """A row for the newest run, and none for any other query."""
         self.names.append(name)
         return [{"newest": NOON, "before": None}] if name == "notify/newest" else []
 
@@ -126,7 +126,7 @@ class Asked:
     ],
 )
 def test_only_what_a_receiver_is_told_of_is_looked_for(kinds: tuple[str, ...], names: set[str]) -> None:
-    """How fresh each scope is takes a look at all of coverage: who asks for deletions does not pay for it."""
+    """Only the queries for a receiver's kinds of news run: deletions do not pay for the freshness of scopes."""
     asked = Asked()
     entry = Notify(run=("me",), on=kinds)
     found = finding.known(asked, Config(), entry, finding.Occasion(NOON))  # type: ignore[arg-type]  # a fake

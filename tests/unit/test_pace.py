@@ -12,7 +12,7 @@ from image_history.model import Stop
 
 
 class Clock:
-    """A clock that only moves when somebody sleeps."""
+    """A clock that advances only during a sleep."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -32,7 +32,7 @@ def paced(per_second: float) -> tuple[Pacer, Clock]:
 
 
 def starts(pacer: Pacer, clock: Clock, count: int) -> list[float]:
-    """When the next calls start, in seconds since the clock began."""
+    """The times at which the next calls start, in seconds since the clock began."""
     found = []
     for _ in range(count):
         pacer.wait()
@@ -41,12 +41,12 @@ def starts(pacer: Pacer, clock: Clock, count: int) -> list[float]:
 
 
 def test_calls_start_at_the_rate() -> None:
-    """The first call starts at once, the others an interval apart."""
+    """The first call starts at once, and each other call one interval later."""
     assert starts(*paced(2), 5) == [0, 0.5, 1, 1.5, 2]
 
 
 def test_pause_is_not_made_up_for() -> None:
-    """After a pause there is no burst: the rate holds from the next call on."""
+    """After a pause there is no burst: the rate applies from the next call on."""
     pacer, clock = paced(2)
     starts(pacer, clock, 2)
     clock.now += 60
@@ -54,7 +54,7 @@ def test_pause_is_not_made_up_for() -> None:
 
 
 def test_throttling_halves_the_rate() -> None:
-    """Each throttled answer doubles the distance of calls, to sixteen times at the most."""
+    """Each throttled answer doubles the interval between calls, up to sixteen times the interval."""
     pacer, clock = paced(1)
     factors = []
     for _ in range(6):
@@ -65,7 +65,7 @@ def test_throttling_halves_the_rate() -> None:
 
 
 def test_success_wins_the_rate_back() -> None:
-    """Sixteen answers win the rate back, most of it the first ones, and never more than the whole."""
+    """Sixteen answers restore the full rate, the first ones most of it, and the rate never exceeds it."""
     pacer, _ = paced(1)
     pacer.throttled()
     factors = []
@@ -80,7 +80,7 @@ def test_success_wins_the_rate_back() -> None:
 
 
 def test_rate_is_whole_soon_after_a_minute_of_throttling() -> None:
-    """However often AWS throttled before it answers again, sixteen answers in a row win the whole rate back."""
+    """However often AWS throttled before, sixteen answers in a row restore the full rate."""
     pacer, clock = paced(2)
     for _ in range(40):
         starts(pacer, clock, 1)
@@ -97,7 +97,7 @@ def test_rate_is_whole_soon_after_a_minute_of_throttling() -> None:
 
 
 def test_rate_that_aws_once_throttled_is_felt_for() -> None:
-    """A rate that AWS throttled is reached in small steps; if it is allowed now, what is beyond is won as well."""
+    """Near a rate that AWS throttled, the rate rises in small steps; if calls succeed, it rises to the full rate."""
     pacer, _ = paced(1)
     for _ in range(2):
         pacer.throttled()
@@ -116,7 +116,7 @@ def test_rate_that_aws_once_throttled_is_felt_for() -> None:
 
 @pytest.mark.parametrize("allowed", [1.5, 1, 0.5, 0.25])
 def test_less_than_the_rate_causes_no_storm(allowed: float) -> None:
-    """Where AWS allows less than is configured for long, one call in ten is throttled, and most of it is used."""
+    """If AWS allows less than the configured rate, at most one call in ten is throttled, and 70% of it is used."""
     pacer, clock = paced(2)
     level, since = 1.0, clock.now
     answers = throttles = 0
@@ -135,7 +135,7 @@ def test_less_than_the_rate_causes_no_storm(allowed: float) -> None:
 
 
 def test_thread_that_waits_its_turn_has_the_rate_of_then() -> None:
-    """A start time is given to one thread at a time: who waits behind it is not held to the rate of an outage."""
+    """A thread that waits behind another one gets its start time later, at the rate of that moment."""
     pacer, clock = paced(1)
     waits: list[float] = []
 
@@ -161,7 +161,7 @@ def test_thread_that_waits_its_turn_has_the_rate_of_then() -> None:
     st.floats(0.1, 1_000), st.lists(st.sampled_from(["call", "throttled", "succeeded", "pause"]), max_size=60)
 )
 def test_rate_is_never_exceeded(per_second: float, events: list[str]) -> None:
-    """Whatever happens, two calls never start closer together than the rate allows."""
+    """Whatever happens, no two calls start closer together than the rate allows."""
     pacer, clock = paced(per_second)
     before: float | None = None
     for event in events:
@@ -177,7 +177,7 @@ def test_rate_is_never_exceeded(per_second: float, events: list[str]) -> None:
 
 
 def test_threads_share_one_schedule() -> None:
-    """Threads that ask together get start times of their own, an interval apart."""
+    """Threads that wait at the same time get different start times, one interval apart."""
     waits: list[float] = []
     pacer = Pacer(4, clock=lambda: 0.0, sleep=waits.append)
     threads = [threading.Thread(target=pacer.wait) for _ in range(8)]
@@ -189,7 +189,7 @@ def test_threads_share_one_schedule() -> None:
 
 
 def test_sleep_of_a_run_ends_soon_after_it_is_stopped() -> None:
-    """However long the wait for the next call would be; no wait is begun after that."""
+    """A sleep ends soon after a request to stop, however long it would take, and a later sleep does not begin."""
     stop = Stop()
     asleep = threading.Thread(target=stop.sleep, args=(3_600,))
     asleep.start()

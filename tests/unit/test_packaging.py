@@ -1,4 +1,4 @@
-"""Locks, wheel, Makefile and the build server's entry, as a user meets them."""
+"""The locks, the wheel, the Makefile and the entry point of the build server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOCKS = tuple(sorted(path.stem for path in (ROOT / "requirements").glob("*.txt")
 
 
 def lock_text(name: str) -> str:
-    """The lock file as it is."""
+    """The text of the lock file."""
     return (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
 
 
@@ -42,21 +42,21 @@ def locked(name: str) -> dict[Requirement, frozenset[str]]:
 
 
 def pins(name: str) -> dict[tuple[str, str], frozenset[str]]:
-    """(distribution, version) -> hashes, whatever the environment marker."""
+    """The hashes by distribution and version, whatever the environment marker."""
     return {(entry.name, str(entry.specifier)): hashes for entry, hashes in locked(name).items()}
 
 
 def clean_run(
     *command: str | Path, folder: Path = ROOT, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command with an almost empty environment: no flags of the make that runs the tests."""
+    """Run a command with an almost empty environment, without the flags of the make that runs the tests."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | variables
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
-    """The wheel that `make build` makes, read through its archive."""
+    """The wheel, built from this checkout and read through its archive."""
     folder = tmp_path_factory.mktemp("dist")
     built = clean_run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
     assert built.returncode == 0, built.stderr
@@ -66,7 +66,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_lock_names_versions_and_hashes_only(name: str) -> None:
-    """A lock file holds no address, no folder and no option of pip but hashes."""
+    """A lock file holds only versions, markers and hashes: no address, no folder and no other option of pip."""
     entry = re.compile(r"[a-z0-9._-]+==[a-z0-9.!+]+( ; [\w .<>='!]+)? \\")
     continuation = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
     lines = [line for line in lock_text(name).splitlines() if not line.startswith("#")]
@@ -76,14 +76,14 @@ def test_lock_names_versions_and_hashes_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["build", "runtime"])
 def test_development_lock_agrees_with(name: str) -> None:
-    """Development adds packages to a smaller lock and changes none of it."""
+    """The development lock contains every entry of the smaller locks, unchanged."""
     assert pins(name).items() <= pins("dev").items()
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
 def test_runtime_lock_satisfies_the_dependencies(python: str, platform: str) -> None:
-    """On every supported Python and system, each dependency is locked once, at a version that it allows."""
+    """On every supported Python and system, each dependency is locked once, at an allowed version."""
     environment = {
         "python_version": python,
         "python_full_version": f"{python}.9",
@@ -102,18 +102,18 @@ def test_runtime_lock_satisfies_the_dependencies(python: str, platform: str) -> 
 
 
 def dependency(name: str) -> Requirement:
-    """What pyproject.toml says about a dependency."""
+    """The requirement of a dependency in pyproject.toml."""
     (found,) = (each for each in map(Requirement, PROJECT["project"]["dependencies"]) if each.name == name)
     return found
 
 
 def locked_version(lock: str, name: str) -> Version:
-    """The version of a distribution that a lock file holds."""
+    """The version of a distribution in a lock file."""
     return Version(dict(pins(lock).keys())[name].removeprefix("=="))
 
 
 def test_locks_hold_both_duckdb_lines() -> None:
-    """The runtime lock is on 2, the second line on 1.5; both are allowed, and 2.0.0 with its wrong results is not."""
+    """The runtime lock has DuckDB 2, the second 1.5; both are allowed, and 2.0.0, with wrong results, is not."""
     allowed = dependency("duckdb").specifier
     first, second = locked_version("runtime", "duckdb"), locked_version("duckdb1", "duckdb")
     assert (first.major, second.release[:2]) == (2, (1, 5))
@@ -123,7 +123,7 @@ def test_locks_hold_both_duckdb_lines() -> None:
 
 
 def test_locks_hold_the_oldest_and_a_newer_boto3() -> None:
-    """The second boto3 is the lowest that the dependency allows; the runtime lock holds a newer one."""
+    """The second lock has the first release of the lowest allowed boto3 line, the runtime lock a newer one."""
     (lowest,) = (each.version for each in dependency("boto3").specifier if each.operator == ">=")
     oldest = locked_version("botocore", "boto3")
     assert oldest.release[:2] == Version(lowest).release[:2]
@@ -133,7 +133,7 @@ def test_locks_hold_the_oldest_and_a_newer_boto3() -> None:
 
 
 def test_wheel_holds_code_statements_example_and_licence(wheel: zipfile.Path) -> None:
-    """The wheel has every module, every SQL file and the example beside them, the licence, and nothing else."""
+    """The wheel has every module and SQL file, the example, the manual page and the licence, and no other file."""
     installed = {
         str(path.relative_to(ROOT / "connector"))
         for path in (ROOT / "connector" / "image_history").rglob("*")
@@ -149,14 +149,14 @@ def test_wheel_holds_code_statements_example_and_licence(wheel: zipfile.Path) ->
 
 
 def test_wheel_is_small_and_pure(wheel: zipfile.Path) -> None:
-    """It is for every system, and takes less than a megabyte."""
+    """The wheel is for every system, and is smaller than a megabyte."""
     path = Path(str(wheel.root.filename))
     assert path.name.endswith("-py3-none-any.whl")
     assert path.stat().st_size < 1_000_000
 
 
 def test_source_distribution_has_what_its_tests_need(tmp_path: Path) -> None:
-    """Everything that a checkout has but what is made there; `make dist-check` builds and tests from it."""
+    """The source distribution has every file of the checkout's folders, so that the tests can run from it."""
     built = clean_run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path)
     assert built.returncode == 0, built.stderr
     (path,) = tmp_path.glob("*.tar.gz")
@@ -175,7 +175,7 @@ def test_source_distribution_has_what_its_tests_need(tmp_path: Path) -> None:
 
 
 def test_wheel_reads_its_own_statements(wheel: zipfile.Path, tmp_path: Path) -> None:
-    """Installed away from the checkout, the connector finds the same SQL files inside its package."""
+    """Installed outside of the checkout, the connector finds the same SQL files inside its package."""
     wheel.root.extractall(tmp_path)  # noqa: S202 - a wheel that was built here
     command = "from image_history.warehouse import statements; print(statements.folder())"
     answer = clean_run(sys.executable, "-P", "-c", command, folder=tmp_path, PYTHONPATH=str(tmp_path))
@@ -185,7 +185,7 @@ def test_wheel_reads_its_own_statements(wheel: zipfile.Path, tmp_path: Path) -> 
 
 
 def test_wheel_reads_its_own_example(wheel: zipfile.Path, tmp_path: Path) -> None:
-    """Installed away from the checkout, `init` has the commented configuration to write."""
+    """Installed outside of the checkout, the package has the text of the commented configuration."""
     wheel.root.extractall(tmp_path)  # noqa: S202 - a wheel that was built here
     command = "from image_history.config import example_text; print(example_text(), end='')"
     answer = clean_run(sys.executable, "-P", "-c", command, folder=tmp_path, PYTHONPATH=str(tmp_path))
@@ -193,7 +193,7 @@ def test_wheel_reads_its_own_example(wheel: zipfile.Path, tmp_path: Path) -> Non
 
 
 def test_wheel_states_version_and_command(wheel: zipfile.Path) -> None:
-    """The distribution carries the package's own version, and its one command is `image-history`."""
+    """The wheel has the package's version, and its only command is `image-history`."""
     (folder,) = (path for path in wheel.iterdir() if path.name.endswith(".dist-info"))
     metadata = (folder / "METADATA").read_text(encoding="utf-8")
     assert f"\nName: sagemaker-image-history\nVersion: {image_history.__version__}\n" in metadata
@@ -202,7 +202,7 @@ def test_wheel_states_version_and_command(wheel: zipfile.Path) -> None:
 
 
 def test_make_prints_every_target() -> None:
-    """`make` alone writes nothing and prints each public target with one line."""
+    """`make` without a target prints every public target."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^\.PHONY: (\S+)", text, flags=re.MULTILINE)) - {"python", "java"}
     printed = clean_run("make").stdout
@@ -218,7 +218,7 @@ def test_make_prints_every_target() -> None:
     ],
 )
 def test_make_names_what_is_wrong_with_python(tmp_path: Path, answer: str, sentence: str) -> None:
-    """An interpreter that cannot be used ends in one clear sentence, before anything is built."""
+    """A Python that cannot be used is reported in one sentence, before an environment is built."""
     interpreter = tmp_path / "python"
     interpreter.write_text(f"#!/bin/sh\n{answer}\n", encoding="utf-8")
     interpreter.chmod(0o755)
@@ -236,7 +236,7 @@ def test_make_names_what_is_wrong_with_python(tmp_path: Path, answer: str, sente
 
 
 def test_make_asks_for_java_before_it_builds_spark(tmp_path: Path) -> None:
-    """Without a Java that starts, `make spark-check` says so, and builds and loads nothing."""
+    """Without a working Java, `make spark-check` prints one message, and creates no file."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     outcome = clean_run("make", "spark-check", folder=tmp_path, JAVA_HOME=str(tmp_path))
     first, *others = outcome.stderr.splitlines()
@@ -245,14 +245,14 @@ def test_make_asks_for_java_before_it_builds_spark(tmp_path: Path) -> None:
     assert (outcome.returncode, [path.name for path in tmp_path.iterdir()]) == (2, ["Makefile"])
 
 
-# What `.ci/run` makes, in its order.
+# The targets that `.ci/run` makes, in order.
 ENTRY = ("test", "test-more", "report-check")
 
 
 def build_server(folder: Path, *, programs: Mapping[str, int], **endings: int) -> str:
-    """A copy of `.ci/run` beside a Makefile whose targets end so, or well; the PATH with these programs before all.
+    """Put a copy of `.ci/run` beside a Makefile with these results of its targets (0 by default); returns the PATH.
 
-    A program that is not named, Chromium or what installs it, is not there.
+    The PATH has only basic commands and `programs`: Chromium and its installer are missing unless they are named.
     """
     shutil.copytree(ROOT / ".ci", folder / ".ci")
     targets = [
@@ -270,7 +270,7 @@ def build_server(folder: Path, *, programs: Mapping[str, int], **endings: int) -
 
 @pytest.mark.parametrize("failing", [None, *ENTRY])
 def test_build_server_entry_passes_the_outcome_on(tmp_path: Path, failing: str | None) -> None:
-    """`.ci/run` makes all of its targets with CI=true from any folder, in their order, up to one that fails."""
+    """From any folder, `.ci/run` makes its targets in order with CI=true, and fails at the first that fails."""
     browser = {"chromium": 0, "chromedriver": 0}
     path = build_server(tmp_path, programs=browser, **({} if failing is None else {failing: 7}))
     outcome = clean_run(tmp_path / ".ci" / "run", folder=Path("/"), PATH=path)
@@ -280,7 +280,7 @@ def test_build_server_entry_passes_the_outcome_on(tmp_path: Path, failing: str |
 
 
 def test_build_server_without_a_browser_says_so(tmp_path: Path) -> None:
-    """Where Chromium is missing and cannot be installed, one sentence says what to do, and nothing hangs."""
+    """If Chromium is missing and cannot be installed, `.ci/run` exits with 1 and one message."""
     path = build_server(tmp_path, programs={"apt-get": 100})
     outcome = clean_run(tmp_path / ".ci" / "run", PATH=path)
     assert outcome.returncode == 1
@@ -321,7 +321,7 @@ load_config().no_such_setting
 
 
 def test_installed_package_is_typed(wheel: zipfile.Path, tmp_path: Path) -> None:
-    """A user's program under mypy --strict sees the library's types, and no error but its own."""
+    """Under mypy --strict, a user's program sees the library's types and only its own error."""
     environment = tmp_path / "environment"
     made = clean_run(sys.executable, "-m", "venv", "--without-pip", environment)
     assert made.returncode == 0, made.stderr

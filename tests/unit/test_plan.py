@@ -41,13 +41,13 @@ INCREMENTAL = ListingRequest(ListingKind.INCREMENTAL, 100, SINCE_MS)
 def test_request_is_the_cheapest_that_proves_the_most(
     known: StreamKnowledge | None, settings: PlanSettings, expected: ListingRequest
 ) -> None:
-    """Full wherever it costs no more than one page or is due, else newest first from the watermark."""
+    """A listing is full if it takes one page, is due or is requested; otherwise it begins at the watermark."""
     planned = plan_stream(STREAM, known, settings, now_ms=NOW_MS)
     assert (planned.stream, planned.request) == (STREAM, expected)
 
 
 def test_start_is_a_whole_second_before_the_watermark() -> None:
-    """The start is floored to a second, never later than the watermark less the lookback."""
+    """The start is rounded down to a second from the watermark minus the lookback."""
     assert SINCE_MS % 1000 == 0
     assert 0 <= LARGE.watermark_ms - SETTINGS.lookback_ms - SINCE_MS < 1000  # type: ignore[operator]
 
@@ -60,13 +60,13 @@ def test_start_is_a_whole_second_before_the_watermark() -> None:
     ],
 )
 def test_listing_is_sorted_by_what_it_proves(kind: ListingKind, sort_by: str, sort_order: str) -> None:
-    """A full listing goes by the immutable number, an incremental one from the newest change."""
+    """A full listing is sorted by number, which never changes, and an incremental listing by the newest change."""
     request = ListingRequest(kind, 100)
     assert (request.sort_by, request.sort_order) == (sort_by, sort_order)
 
 
 def test_fingerprint_is_that_of_what_is_sent() -> None:
-    """Stream, order, filter and page size change the fingerprint; the start, which isn't sent, doesn't."""
+    """The stream, the order and the page size change the fingerprint; the start, which is not sent, does not."""
     others = [
         replace(INCREMENTAL, page_size=99).fingerprint(STREAM),
         replace(INCREMENTAL, kind=ListingKind.FULL).fingerprint(STREAM),
@@ -91,6 +91,6 @@ def test_fingerprint_is_that_of_what_is_sent() -> None:
 def test_filter_takes_what_is_included_and_not_excluded(
     include: tuple[str, ...], exclude: tuple[str, ...], accepted: set[str]
 ) -> None:
-    """Globs tell upper and lower case apart, and an exclusion wins."""
+    """A filter is case-sensitive, and an exclusion wins over an inclusion."""
     wanted = ImageFilter(include, exclude)
     assert {name for name in ("base", "Base", "scratch-1", "x.y") if wanted.accepts(name)} == accepted

@@ -1,4 +1,4 @@
-"""The least policies: what a sync calls and nothing else, narrowed to what is configured, in IAM's own words."""
+"""The minimal IAM policies: exactly the operations of a sync, limited to the configured resources."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from image_history.checking.policy import Callers, Reach, caller_policy, reader_
 from image_history.config import Account, Config, Images, Members, Organization, Publish
 from image_history.errors import ConfigError
 
-# Without `details` no alias is asked for.
+# Without `details`, a sync does not request aliases.
 ALWAYS = BODIES.keys() - {"ListAliases"}
 
 ROLE = "arn:aws-us-gov:iam::444455556666:role/reader"
 
 
 def complaints(*policies: object) -> list[str]:
-    """The errors and warnings that cfn-lint has of policies, as managed policies of a template."""
+    """The errors and warnings of cfn-lint for these policies, as managed policies of a template."""
     resources = {
         f"Policy{number}": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": policy}}
         for number, policy in enumerate(policies)
@@ -40,7 +40,7 @@ def actions(policy: Any) -> list[str]:
 
 
 def resources(policy: Any, action: str) -> list[str]:
-    """What an action is allowed on."""
+    """The resources on which an action is allowed."""
     (found,) = [one["Resource"] for one in policy["Statement"] if action in one["Action"]]
     return list(found)
 
@@ -70,7 +70,7 @@ CONFIGURATIONS = {
 
 
 def test_policies_are_such_as_cfn_lint_accepts() -> None:
-    """Actions, resources and conditions are such as IAM knows them, whatever is configured."""
+    """Whatever is configured, cfn-lint finds only valid actions, resources and conditions."""
     listing = caller_policy(Callers((), ("organizations:ListAccounts",)))
     readers = [policy_of_reader(config) for config in CONFIGURATIONS.values()]
     units, shelves = Config(organization=UNITS), policy_of_publisher(PUBLISHED)
@@ -84,7 +84,7 @@ def test_policies_are_such_as_cfn_lint_accepts() -> None:
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_policy_allows_the_four_operations_and_no_other(name: str) -> None:
-    """What may be asked of SageMaker is what the connector can decode, and nothing is denied."""
+    """A policy allows exactly the SageMaker operations that the connector can decode, and denies nothing."""
     policy: Any = policy_of_reader(CONFIGURATIONS[name])
     assert sorted(actions(policy)) == sorted(f"sagemaker:{operation}" for operation in ALWAYS)
     assert {statement["Effect"] for statement in policy["Statement"]} == {"Allow"}
@@ -92,7 +92,7 @@ def test_policy_allows_the_four_operations_and_no_other(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_policy_allows_aliases_only_where_details_are_read(name: str) -> None:
-    """ListAliases is allowed with `details` alone, on images and on their versions, as IAM asks."""
+    """ListAliases is allowed only with `details`, on images and on their versions."""
     config = msgspec.structs.replace(CONFIGURATIONS[name], details=True)
     policy: Any = policy_of_reader(config)
     assert sorted(actions(policy)) == sorted(f"sagemaker:{operation}" for operation in BODIES)
@@ -104,7 +104,7 @@ def test_policy_allows_aliases_only_where_details_are_read(name: str) -> None:
 
 
 def test_cfn_lint_reads_policies() -> None:
-    """The judge of the test above complains of an action that there is not, and of an ARN that is none."""
+    """The linter of the tests above reports an action that does not exist, and a malformed ARN."""
     policy: Any = policy_of_reader(CONFIGURATIONS["regions"])
     policy["Statement"][1]["Action"] = ["sagemaker:DescribeImagination"]
     policy["Statement"][2]["Resource"] = ["image-version/*"]
@@ -114,7 +114,7 @@ def test_cfn_lint_reads_policies() -> None:
 
 
 def test_policy_names_partition_region_and_account_where_they_are_known() -> None:
-    """A role tells its account and partition, a region its partition; ListImages is narrowed by its region."""
+    """A role gives account and partition, a region gives its partition, and ListImages is limited to regions."""
     policy: Any = policy_of_reader(CONFIGURATIONS["government"])
     assert resources(policy, "sagemaker:ListImageVersions") == [
         "arn:aws-us-gov:sagemaker:us-gov-west-1:444455556666:image/*"
@@ -130,7 +130,7 @@ def test_policy_names_partition_region_and_account_where_they_are_known() -> Non
 
 
 def test_policy_keeps_the_patterns_of_each_account() -> None:
-    """An account that is read whole does not open another one; of very many accounts they are put together."""
+    """Each account keeps its own image patterns; with very many accounts, the patterns are combined."""
     narrow = Account(role_arn=ROLE, regions=("us-east-1",), images=Images(include=("team-*",)))
     whole = Account(role_arn=ROLE.replace("444455556666", "111122223333"), regions=("us-east-1",))
     assert resources(policy_of_reader(config_of(narrow, whole)), "sagemaker:DescribeImage") == [
@@ -145,7 +145,7 @@ def test_policy_keeps_the_patterns_of_each_account() -> None:
 
 @pytest.mark.parametrize("written", ["Base-GPU", "base-gpu"])
 def test_policy_allows_patterns_in_both_cases(written: str) -> None:
-    """SageMaker may lower-case a name in an ARN, and IAM tells the cases apart."""
+    """A pattern allows a name in its own case and in lower case, because SageMaker may lower-case names in ARNs."""
     policy = policy_of_reader(CONFIGURATIONS["patterns"])
     arns = resources(policy, "sagemaker:DescribeImageVersion")
     wanted = f"arn:aws:sagemaker:us-east-1:111122223333:image-version/{written}/17"
@@ -156,7 +156,7 @@ def test_policy_allows_patterns_in_both_cases(written: str) -> None:
 
 
 def test_policy_of_many_accounts_stays_short() -> None:
-    """Account ids stand in it only while there is one: IAM takes 6,144 characters, and reaches no other account."""
+    """With very many accounts or patterns, the policy names none of them: IAM allows 6,144 characters."""
     reaches = [Reach("aws", "us-east-1", f"{number:012}") for number in range(100)]
     policy = reader_policy(reaches)
     assert resources(policy, "sagemaker:DescribeImage") == ["arn:aws:sagemaker:us-east-1:*:image/*"]
@@ -168,7 +168,7 @@ def test_policy_of_many_accounts_stays_short() -> None:
 
 
 def test_caller_may_assume_exactly_the_configured_roles() -> None:
-    """Who assumes the roles needs nothing else; without a role there is no such policy."""
+    """The caller may only assume the configured roles; without a role there is no caller's policy."""
     policy = policy_of_caller(CONFIGURATIONS["government"])
     assert actions(policy) == ["sts:AssumeRole"]
     assert resources(policy, "sts:AssumeRole") == [ROLE]
@@ -177,7 +177,7 @@ def test_caller_may_assume_exactly_the_configured_roles() -> None:
 
 
 def test_organization_is_listed_by_the_caller_and_read_by_its_role() -> None:
-    """The roles of all its accounts may be assumed; units need what finds the accounts below them."""
+    """The caller may assume the roles of all accounts and list the accounts, by unit if units are configured."""
     config = Config(organization=UNITS)
     caller, reader = policy_of_caller(config), policy_of_reader(config)
     assert resources(caller, "sts:AssumeRole") == ["arn:aws:iam::*:role/audit/reader"]
@@ -195,13 +195,13 @@ def test_organization_is_listed_by_the_caller_and_read_by_its_role() -> None:
 
 @pytest.mark.parametrize("policy", [policy_of_reader, policy_of_caller], ids=["reader", "caller"])
 def test_policy_has_no_operation_that_is_never_called(policy: Callable[[Config], Any]) -> None:
-    """Whatever is allowed is an operation that the connector asks AWS for somewhere."""
+    """Every allowed operation is one that the connector calls."""
     asked = {action.partition(":")[2] for action in actions(policy(Config(organization=UNITS)))}
     assert asked <= {*BODIES, *ACCOUNT_OPERATIONS, "AssumeRole"}
 
 
 def test_publisher_reaches_its_datasets_only() -> None:
-    """Objects below the configured keys, and their list; a local dataset needs nothing."""
+    """A publisher may write and list only below the configured keys; a dataset in a folder needs no policy."""
     policy: Any = policy_of_publisher(PUBLISHED)
     assert resources(policy, "s3:PutObject") == [
         "arn:aws:s3:::lake/images/history/*",
@@ -229,7 +229,7 @@ def test_publisher_reaches_its_datasets_only() -> None:
     ],
 )
 def test_publisher_may_use_the_key_of_its_datasets(key: str, resource: str | None, alias: str | None) -> None:
-    """To encrypt what it writes, and to read the manifest again; no key that is not configured."""
+    """A publisher may use only the configured key, to encrypt what it writes and to read the manifest."""
     entry = Publish(to="s3://bucket/x", sse="aws:kms", kms_key_id=key)
     policy: Any = policy_of_publisher(Config(publish=(entry,)))
     statement = policy["Statement"][-1]

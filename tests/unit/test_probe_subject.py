@@ -1,4 +1,4 @@
-"""How many pages a probe reads of one listing."""
+"""The number of pages that a probe reads of one listing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from image_history.model import Scope
 
 
 class Pages:
-    """So many empty pages; counts the requests."""
+    """A listing of empty pages that counts the requests."""
 
     def __init__(self, pages: int) -> None:
         self.requests = 0
@@ -30,7 +30,7 @@ class Pages:
 @pytest.mark.parametrize(("pages", "requests"), [(1, 1), (9, 9), (10, 10), (11, 10), (40, 10)])
 @pytest.mark.parametrize("read", [lambda subject: subject.read(VERSIONS), Subject.loaded])
 def test_probe_requests_ten_pages_of_a_listing_at_most(read: Any, pages: int, requests: int) -> None:
-    """A page more would be a request whose rows nobody uses."""
+    """A probe requests at most ten pages of a listing, because it uses the rows of no more."""
     made = Pages(pages)
     read(Subject(cast("ScopeCalls", made), Scope("111122223333", "us-east-1"), "base"))
     assert made.requests == requests

@@ -1,4 +1,4 @@
-"""Nothing of botocore, urllib3 or http.client is used that they don't offer to everybody."""
+"""The connector uses only public names of botocore, urllib3 and http.client."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FOREIGN = {"boto3", "botocore", "http", "urllib3", "s3transfer"}
 
 
 def private(name: str) -> bool:
-    """Whether a name is none that a module offers."""
+    """Whether a name is private to its module."""
     return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
 
 
 def used_privately(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Private names of other objects than `self` and `cls`, and of foreign modules."""
+    """Private names that the code uses: of objects other than its own `self` and `cls`, and of foreign modules."""
     own = {
         node.attr
         for node in ast.walk(tree)
@@ -46,7 +46,7 @@ def used_privately(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", WAYS_TO_AWS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_no_private_attribute_is_used(path: Path) -> None:
-    """What has a leading underscore may change with any release, and did break web identity once."""
+    """No private attribute is used: it may change with any release, and one such change broke web identity."""
     assert list(used_privately(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
@@ -61,5 +61,5 @@ def test_no_private_attribute_is_used(path: Path) -> None:
     ],
 )
 def test_use_of_private_attributes_is_noticed(line: str) -> None:
-    """Straight, by a name, of what is inherited, and of what is held by an object of ours."""
+    """A private name is found if it is used directly, through `getattr`, by import, or as an inherited attribute."""
     assert list(used_privately(ast.parse(line)))

@@ -1,4 +1,4 @@
-"""The report as a page: what is in it, what cannot run, and how pictures are capped; `make report-check` looks."""
+"""The report's page: its content, its limits, and its protection from hostile texts (`make report-check` too)."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Outline(HTMLParser):
 
 @pytest.fixture(scope="module")
 def hostile() -> str:
-    """A page with markup in every text that AWS or a user could have written."""
+    """A page with markup in every text that AWS or a user may have written."""
     return page(facts(30, texts=HOSTILE))
 
 
 def test_texts_of_aws_are_text(hostile: str) -> None:
-    """No element and no attribute comes from them; each can be read as it was written."""
+    """A hostile text creates no element, event handler or link, and appears in the page's text as it was written."""
     outline = Outline(hostile)
     assert {tag for tag, _ in outline.elements} == {tag for tag, _ in Outline(page(facts(30))).elements}
     names = {name for _, attributes in outline.elements for name in attributes}
@@ -58,7 +58,7 @@ def test_texts_of_aws_are_text(hostile: str) -> None:
 
 
 def test_policy_allows_our_own_style_and_script_and_nothing_else(hostile: str) -> None:
-    """Their hashes are in the policy and do not depend on what is reported; nothing is loaded from anywhere."""
+    """The policy allows only the page's own style and script, by hashes that no data changes; nothing is loaded."""
     outline = Outline(hostile)
     (policy,) = [meta["content"] for meta in outline.all("meta") if meta.get("http-equiv")]
     assert policy is not None
@@ -73,14 +73,14 @@ def test_policy_allows_our_own_style_and_script_and_nothing_else(hostile: str) -
 
 
 def test_colours_do_not_need_a_style_sheet() -> None:
-    """Every shape and text of a picture has its colour as an attribute, for hosts that forbid CSS."""
+    """Every shape and text of a picture has its colour as an attribute, because some hosts forbid CSS."""
     shapes = [attributes for tag in ("rect", "text") for attributes in Outline(page(facts(3))).all(tag)]
     assert len(shapes) > 50
     assert {shape["fill"] for shape in shapes} <= set(COLOURS.values())
 
 
 def test_what_was_not_read_comes_before_every_figure() -> None:
-    """The state's time first, then what is unread, then the tiles; each tile leads to a table."""
+    """The time of the state comes first, then what was not read, then the tiles; each link stays in the page."""
     html = page(facts(3))
     places = [
         html.index(text) for text in ("State of <b>2026-07-01 12:00 UTC", 'role="alert"', 'class="tiles"')
@@ -93,14 +93,14 @@ def test_what_was_not_read_comes_before_every_figure() -> None:
 
 
 def test_what_is_left_out_is_said_with_how_to_ask_for_it() -> None:
-    """A table of the first thousand of 45,000 rows says so above it."""
+    """A table with the first thousand of 45,000 rows says so, with the command for all rows."""
     text = Outline(page(facts(2_000, total=45_000))).text
     assert text.count("The first 1,000 of 45,000 rows are here. All of them: image-history ") >= 5
     assert "44,700 images" in text
 
 
 def test_largest_report_is_below_two_megabytes() -> None:
-    """Whatever there is: rows and lives are bounded."""
+    """However many rows there are, the page is smaller than two megabytes."""
     assert len(page(facts(2_000, total=1_000_000)).encode()) < 2_000_000
 
 
@@ -118,12 +118,12 @@ def test_largest_report_is_below_two_megabytes() -> None:
     ids=["none", "zeros", "one", "even", "giant", "few", "double"],
 )
 def test_week_that_towers_over_the_others_is_capped(totals: list[int], shown: int) -> None:
-    """So that the others can be seen; what is not far above them is whole."""
+    """A week far above the others is capped, so that the others stay visible; other weeks are not."""
     assert cap(totals) == shown
 
 
 def test_names_keep_their_beginning_and_their_end() -> None:
-    """The end of a long name is often what tells it from another."""
+    """A long name keeps its beginning and its end, because names often differ only at the end."""
     assert shortened("short", 30) == "short"
     assert shortened("a" * 40 + "-training", 30) == "a" * 19 + "…" + "a-training"
 
@@ -133,7 +133,7 @@ def test_names_keep_their_beginning_and_their_end() -> None:
     [(0, "0 s"), (-5, "0 s"), (61, "1 min 1 s"), (7_260, "2 h 1 min"), (90_000, "1 d 1 h")],
 )
 def test_span_has_its_two_largest_units(seconds: int, text: str) -> None:
-    """A length of time as people say it."""
+    """A span of time has its two largest units."""
     assert span(timedelta(seconds=seconds)) == text
 
 
@@ -142,13 +142,13 @@ def test_span_has_its_two_largest_units(seconds: int, text: str) -> None:
     [(24, "1 day"), (720, "30 days"), (26, "26 hours"), (1, "1 hour"), (0.5, "30 min 0 s")],
 )
 def test_length_is_in_words(hours: float, text: str) -> None:
-    """Of whole days or hours, as people set it."""
+    """A length of whole days or hours is in words; another length has its two largest units."""
     assert length(timedelta(hours=hours)) == text
 
 
 @pytest.mark.parametrize("deleted", [1, 10])
 def test_figures_beside_the_weeks_do_not_overlap(deleted: int) -> None:
-    """One deletion under many creations is a line of text below the zero, or has no figure of its own."""
+    """The figures beside the weeks are at least one line apart, also with few deletions under many creations."""
     week = {"week": NOW.date(), "created": 190, "changed": 0, "failed": 0, "deleted": deleted}
     axis = Axis(NOW - timedelta(weeks=4), NOW, NOW - timedelta(weeks=3))
     drawn = weeks_picture([week], axis)

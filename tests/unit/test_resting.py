@@ -1,4 +1,4 @@
-"""Which images may rest, and which hints are settled: each reason alone, and at its bound."""
+"""Which images may rest, and which hints are settled: each condition, and its limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IMAGE = (CREATED_MS, MODIFIED_MS, "CREATED")
 KNOWN = StreamKnowledge(99, watermark_ms=MODIFIED_MS, image_created_ms=CREATED_MS)
 LARGE = replace(KNOWN, live_versions=100, last_full_at_ms=NOW_MS - HOUR_MS)
 CONFIRMED = Confirmed(T0_MS, full_ms=T0_MS, image=IMAGE)
-# Of a change that the listing of T0_MS is the first to show for certain.
+# The listing of T0_MS is the first one that certainly shows this change.
 HINT = Hint(SCOPE, "base", T0_MS - LAG_MS)
 LATER = replace(HINT, at_ms=T0_MS - LAG_MS + 1)
 
@@ -40,7 +40,7 @@ def resting(
     allowed: bool = True,
     times: Mapping[Scope, ImageTimes] | None = None,
 ) -> Rest:
-    """What decides for one stream, which is confirmed for an hour."""
+    """The rules for one stream, which is confirmed for an hour."""
     return Rest(
         allowed=allowed,
         by_image_time=times is not None,
@@ -56,7 +56,7 @@ def resting(
     "hints", [(), (HINT,), (replace(LATER, image="other"),), (replace(LATER, scope=ELSEWHERE),)]
 )
 def test_stream_that_was_confirmed_rests(known: StreamKnowledge, hints: tuple[Hint, ...]) -> None:
-    """Until the very end of what is trusted; hints that are settled, or at other images, wake nobody."""
+    """A confirmed stream rests until the end of its trust; settled hints and hints at other images do not wake it."""
     assert resting(*hints).may(STREAM, known, IMAGE, now_ms=NOW_MS)
 
 
@@ -74,7 +74,7 @@ def test_stream_that_was_confirmed_rests(known: StreamKnowledge, hints: tuple[Hi
     ids=str,
 )
 def test_what_is_known_of_a_stream_may_wake_it(known: StreamKnowledge | None) -> None:
-    """Nothing, an image that is gone, no watermark, deletions held back, another life, a reconcile that is due."""
+    """A stream does not rest if it is unknown, lost its image, has no watermark, or has held-back or due work."""
     assert not resting().may(STREAM, known, IMAGE, now_ms=NOW_MS)
 
 
@@ -90,12 +90,12 @@ def test_what_is_known_of_a_stream_may_wake_it(known: StreamKnowledge | None) ->
     ids=str,
 )
 def test_what_is_not_confirmed_wakes_a_stream(confirmed: Confirmed | None) -> None:
-    """Never listed, not accepted, an image that differs from the one in the list, a state that passes."""
+    """A stream does not rest if no listing was accepted, if its image has changed, or in a passing state."""
     assert not resting(confirmed=confirmed).may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS)
 
 
 def test_nobody_rests_beyond_trust_or_where_hints_are_not_relied_on() -> None:
-    """Trust ends after its time, not with it."""
+    """A stream may rest up to the end of its trust, and not after it; without usable hints no stream rests."""
     assert not resting().may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS + 1)
     assert not resting(allowed=False).may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS)
     assert resting().confirmed_ms(STREAM) == T0_MS
@@ -103,14 +103,14 @@ def test_nobody_rests_beyond_trust_or_where_hints_are_not_relied_on() -> None:
 
 @pytest.mark.parametrize("hint", [LATER, replace(HINT, at_ms=None)], ids=["later", "without-a-time"])
 def test_hint_that_is_not_settled_wakes_its_image(hint: Hint) -> None:
-    """In whatever case its name is written."""
+    """A hint that is not settled wakes its image, whatever the case of the name."""
     rest = resting(HINT, hint)
     assert not rest.may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS)
     assert rest.pending(STREAM, KNOWN) == (hint,)
 
 
 def test_every_hint_at_a_stream_that_nobody_knows_is_pending() -> None:
-    """So is each at a stream that was never listed, or whose last listing was not accepted."""
+    """A hint at a stream is pending if the stream is unknown, was never listed, or had no accepted listing."""
     assert resting(HINT).pending(STREAM, None) == (HINT,)
     assert resting(HINT, confirmed=None).pending(STREAM, KNOWN) == (HINT,)
     assert resting(HINT, confirmed=replace(CONFIRMED, t0_ms=None)).pending(STREAM, KNOWN) == (HINT,)
@@ -133,7 +133,7 @@ def test_every_hint_at_a_stream_that_nobody_knows_is_pending() -> None:
 def test_deletion_from_a_large_image_is_settled_by_a_full_listing(
     live_versions: int, full_ms: int | None, deletes: bool, pending: bool
 ) -> None:
-    """Of an image that fits one page any listing is a full one."""
+    """Only a full listing settles a deletion from an image larger than a page; otherwise any listing does."""
     hint = replace(HINT, deletes=deletes)
     rest = resting(hint, confirmed=replace(CONFIRMED, full_ms=full_ms))
     assert rest.pending(STREAM, replace(KNOWN, live_versions=live_versions)) == ((hint,) if pending else ())
@@ -153,7 +153,7 @@ def test_deletion_from_a_large_image_is_settled_by_a_full_listing(
 def test_image_rests_by_its_own_time_where_that_is_proved(
     times: ImageTimes | None, modified_ms: int, expected: bool
 ) -> None:
-    """Three images have to show it and none may contradict it; the listing began late enough to show the change."""
+    """An image rests by its own time if three images confirm this, none contradicts it, and the listing is later."""
     image = (CREATED_MS, modified_ms, "CREATED")
     proofs = {} if times is None else {SCOPE: times}
     rest = resting(confirmed=replace(CONFIRMED, image=image), times=proofs)
@@ -161,7 +161,7 @@ def test_image_rests_by_its_own_time_where_that_is_proved(
 
 
 def everything(_: str) -> bool:
-    """All images are wanted."""
+    """Accept all images."""
     return True
 
 
@@ -173,7 +173,7 @@ def ledger(
     complete: bool = True,
     confirmed: Mapping[Stream, Confirmed] | None = None,
 ) -> Ledger:
-    """What is stored of one stream after a run."""
+    """The state of one stream after a run."""
     return Ledger(
         Confirmations({STREAM: CONFIRMED} if confirmed is None else confirmed),
         {STREAM: known},
@@ -185,14 +185,14 @@ def ledger(
 
 
 def test_hint_is_settled_by_the_listing_that_shows_it() -> None:
-    """Not by one that began before, nor by the list of images while the image is there."""
+    """A hint is settled by a listing that began late enough, and not by the list of images if the image exists."""
     assert ledger().settled(HINT)
     assert not ledger(listed={SCOPE: T0_MS + HOUR_MS}).settled(LATER)
     assert not ledger(confirmed={}, listed={SCOPE: T0_MS + HOUR_MS}).settled(HINT)
 
 
 def test_hint_at_two_images_that_differ_in_case_needs_both() -> None:
-    """Its name does not tell which one it is about."""
+    """A hint whose name fits two images is settled only if the listings of both are late enough."""
     other = Stream(SCOPE, "base")
     both = replace(ledger(), known={STREAM: KNOWN, other: KNOWN}, _names={})
     assert not both.settled(HINT)
@@ -205,7 +205,7 @@ def test_hint_at_two_images_that_differ_in_case_needs_both() -> None:
 def test_hint_at_no_image_of_ours_is_settled_by_the_list_of_images(
     known: StreamKnowledge, listed_ms: int | None, expected: bool
 ) -> None:
-    """One that is gone, or that the configuration leaves out; whatever its last listing says."""
+    """A hint at an image that is deleted or not configured is settled by a later list of images."""
     listed = {} if listed_ms is None else {SCOPE: listed_ms}
     wanted = everything if not known.image_live else lambda name: name != "Base"
     told = ledger(
@@ -216,5 +216,5 @@ def test_hint_at_no_image_of_ours_is_settled_by_the_list_of_images(
 
 @pytest.mark.parametrize("complete", [True, False])
 def test_hint_at_a_scope_that_is_not_read_is_settled_by_a_run_of_everything(complete: bool) -> None:
-    """One of a part of the configuration says nothing of the rest."""
+    """Only a run of the whole configuration settles a hint at a scope that is not configured."""
     assert ledger(wanted=None, complete=complete).settled(HINT) is complete

@@ -1,4 +1,4 @@
-"""Results of checks as values: which code a process exits with, and what a person is shown of many."""
+"""Results of checks: the exit code that follows from them, and how many results are shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from image_history.cli.check import _lines
 
 
 def failing(code: int) -> Result:
-    """A failure with this code."""
+    """A failure with this exit code."""
     return failed("permission", "here", "Denied.", fix="Allow it.", exit_code=code)
 
 
@@ -17,19 +17,19 @@ def failing(code: int) -> Result:
     ("codes", "left"), [([], 0), ([4], 4), ([6, 4], 4), ([5, 3, 4], 3), ([6, 2], 2), ([6, 5], 5)]
 )
 def test_exit_code_is_the_first_in_the_list_of_codes(codes: list[int], left: int) -> None:
-    """Of several failures the most severe one counts; what is well and warnings don't."""
+    """Of several failures, the most severe one decides the exit code; passed checks and warnings do not count."""
     calm = [ok("disk", "here", "enough"), warning("clock", "here", "Two minutes off.", "Set it.")]
     assert exit_code([*calm, *map(failing, codes)]) == left
 
 
 def test_failure_of_one_scope_among_others_is_partial() -> None:
-    """What a sync would exit with: it reads the other scopes."""
+    """If one scope fails and others do not, the exit code is 4, as for a sync."""
     found = softened([failing(3), failing(6), ok("disk", "here", "enough")])
     assert [each.exit_code for each in found] == [4, 4, 0]
 
 
 def test_very_many_scopes_that_are_well_share_a_line() -> None:
-    """Failures and warnings have a line each, however many they are."""
+    """Very many passed scopes share one line, and each failure has its own line."""
     many = [ok("permission", f"{number:012}/us-east-1", "all") for number in range(500)]
     shown = list(_lines([*many, failing(4), failing(4), ok("disk", "here", "enough")]))
     assert shown == [

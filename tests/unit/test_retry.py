@@ -11,7 +11,7 @@ from image_history.extract.retry import RetryPolicy
 
 
 class Waits(threading.Event):
-    """An event whose waits return at once and are written down, in seconds."""
+    """An event whose waits return at once, and which records them in seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Waits(threading.Event):
 def failing(
     times: int, error: Callable[[], Exception] = lambda: ServiceUnavailableError("down")
 ) -> Callable[[], str]:
-    """A call that fails so many times and then answers."""
+    """A call that fails `times` times and then answers."""
     left = [None] * times
 
     def call() -> str:
@@ -40,14 +40,14 @@ def failing(
 def run(
     policy: RetryPolicy, call: Callable[[], str], waits: Waits | None = None
 ) -> tuple[str, list[TransientError]]:
-    """The answer, and the failures that were told of."""
+    """The answer, and the reported failures."""
     told: list[TransientError] = []
     return policy.run(call, stop=waits or Waits(), failed=told.append), told
 
 
 @pytest.mark.parametrize("failures", [0, 1, 7])
 def test_call_is_made_until_it_answers(failures: int) -> None:
-    """Every transient failure is told, and followed by one more attempt."""
+    """Every transient failure is reported, and is followed by one more attempt."""
     waits = Waits()
     answer, told = run(RetryPolicy(attempts=8), failing(failures), waits)
     assert (answer, len(told), len(waits.seconds)) == ("answer", failures, failures)
@@ -55,7 +55,7 @@ def test_call_is_made_until_it_answers(failures: int) -> None:
 
 @pytest.mark.parametrize("attempts", [1, 2, 8])
 def test_attempts_include_the_first(attempts: int) -> None:
-    """After the last attempt the last failure itself is raised, without another wait."""
+    """After the last attempt, its own failure is raised, without another wait."""
     waits, told = Waits(), list[TransientError]()
     numbers = iter(range(100))
     policy = RetryPolicy(attempts=attempts)
@@ -70,7 +70,7 @@ def test_attempts_include_the_first(attempts: int) -> None:
 
 
 def test_other_errors_are_raised_at_once() -> None:
-    """What isn't transient is neither repeated nor told as a failure."""
+    """An error that is not transient is raised at once, without a wait."""
     waits = Waits()
     with pytest.raises(AccessDeniedError):
         run(RetryPolicy(), failing(1, lambda: AccessDeniedError("no")), waits)
@@ -78,7 +78,7 @@ def test_other_errors_are_raised_at_once() -> None:
 
 
 def test_jitter_is_full_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wait lies between zero and a bound that starts at half a second, doubles, and ends at the longest."""
+    """A wait lies between zero and a bound, which starts at half a second, doubles, and ends at the longest wait."""
     bounds: list[tuple[float, float]] = []
 
     def uniform(low: float, high: float) -> float:
@@ -91,7 +91,7 @@ def test_jitter_is_full_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_jitter_stays_within_its_bounds() -> None:
-    """Drawn waits differ, and none exceeds the longest."""
+    """Random waits differ, and none exceeds the longest wait."""
     waits = Waits()
     run(RetryPolicy(attempts=100, max_wait_seconds=2), failing(99), waits)
     assert all(0 <= seconds <= 2 for seconds in waits.seconds)
@@ -100,7 +100,7 @@ def test_jitter_stays_within_its_bounds() -> None:
 
 @pytest.mark.parametrize(("asked", "waited"), [(7, 7), (90, 90), (100_000, 300)])
 def test_wait_that_is_asked_for_is_honoured(asked: float, waited: float) -> None:
-    """What the server asks for is waited even beyond the longest wait, up to five minutes."""
+    """A wait that the server requests is kept, even beyond the longest wait, up to five minutes."""
     waits = Waits()
     run(
         RetryPolicy(max_wait_seconds=5),
@@ -111,7 +111,7 @@ def test_wait_that_is_asked_for_is_honoured(asked: float, waited: float) -> None
 
 
 def test_wait_that_is_asked_for_is_a_least(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that asks for nothing, or for less than the jitter, shortens no wait."""
+    """A wait is not shorter than the jitter if the server requests a shorter wait."""
     monkeypatch.setattr(random, "uniform", lambda _, high: high)
     waits = Waits()
     run(RetryPolicy(), failing(2, lambda: ThrottledError("slow", retry_after_seconds=0.1)), waits)
@@ -119,7 +119,7 @@ def test_wait_that_is_asked_for_is_a_least(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_stop_ends_the_attempts() -> None:
-    """Once a stop is requested, the failure is raised instead of waiting."""
+    """After a request to stop, the failure is raised without a wait."""
     waits = Waits()
     waits.set()
     with pytest.raises(ServiceUnavailableError):

@@ -1,4 +1,4 @@
-"""Where a statement ends, and what a word may become: the shell's two pure parts."""
+"""The shell's two functions without side effects: where a statement ends, and how a word is completed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WORDS = Vocabulary(
     ],
 )
 def test_statement_ends_at_its_semicolon(text: str, pieces: list[str], rest: str) -> None:
-    """A semicolon in a text, a name or a comment ends nothing; the shell's own lines end with their line."""
+    """A semicolon in a text, a name or a comment ends no statement; the shell's own commands end with their line."""
     assert split(text) == (pieces, rest)
     assert is_complete(text) == (not rest)
 
@@ -65,5 +65,5 @@ def test_statement_ends_at_its_semicolon(text: str, pieces: list[str], rest: str
     ],
 )
 def test_word_is_completed_by_the_likeliest(before: str, expected: list[str]) -> None:
-    """Columns of named relations come first; the shell's own lines have words of their own."""
+    """Columns of the named relations come first, and the shell's own commands have their own words."""
     assert [one.text for one in completions(before, WORDS)] == expected

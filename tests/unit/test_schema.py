@@ -1,4 +1,4 @@
-"""connector/image_history/schema.py is the truth about the tables: what a new warehouse holds is what it says."""
+"""A new warehouse has exactly the tables that connector/image_history/schema.py describes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEDGERS = {"schema_migrations", "schema_objects", "warehouse_identity"}
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
-    """Table, column, type, whether it may be null, and comment of every column of a new warehouse, in order."""
+    """The table, name, type, nullability and comment of every column of a new warehouse, in order."""
     with WarehouseFile(tmp_path_factory.mktemp("schema") / "new.duckdb").writing() as connection:
         found: list[tuple[object, ...]] = connection.duck.execute(
             "SELECT table_name, column_name, data_type, is_nullable, comment FROM duckdb_columns() "
@@ -28,19 +28,19 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_table_is_as_the_schema_says(rows: list[tuple[object, ...]], table: Table) -> None:
-    """Names, order, types, nullability and comments."""
+    """A table's columns have the names, order, types, nullability and comments of the schema."""
     assert [row[1:] for row in rows if row[0] == table.name] == [
         (column.name, column.kind.sql, column.nullable, column.meaning) for column in table.columns
     ]
 
 
 def test_warehouse_has_no_other_table(rows: list[tuple[object, ...]]) -> None:
-    """What the schema lacks is what the file says of itself: two ledgers, and its id."""
+    """A new warehouse has the schema's tables, and three tables about the file itself."""
     assert {row[0] for row in rows} == {table.name for table in TABLES} | LEDGERS
 
 
 def test_table_comments_are_its_grain(tmp_path: Path) -> None:
-    """The comment of a table says what one row of it is."""
+    """The comment of a table is the schema's description of one row."""
     with WarehouseFile(tmp_path / "new.duckdb").writing() as connection:
         found = connection.duck.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall()
     assert {name: text for name, text in found if name not in LEDGERS} == {
@@ -49,13 +49,13 @@ def test_table_comments_are_its_grain(tmp_path: Path) -> None:
 
 
 def test_comments_are_the_generated_ones() -> None:
-    """`python -m tests.generate` would change nothing."""
+    """The file of comments is what `python -m tests.generate` would write."""
     assert (folder() / "comments" / "comments.sql").read_text(encoding="utf-8") == comments()
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_table_has_a_key_of_its_own_columns(table: Table) -> None:
-    """Each column is there once, each means something, and the key is among them."""
+    """A table's columns are unique and described, and contain its key."""
     columns = [column.name for column in table.columns]
     assert len(set(columns)) == len(columns)
     assert set(table.key) <= set(columns)
@@ -65,7 +65,7 @@ def test_table_has_a_key_of_its_own_columns(table: Table) -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_arrow_schema_carries_types_nulls_and_meanings(table: Table) -> None:
-    """Instants are milliseconds in UTC, whatever DuckDB's are."""
+    """The Arrow schema has the columns, types, nullability and meanings of the schema."""
     schema = arrow_schema(table)
     assert schema.names == [column.name for column in table.columns]
     for field, column in zip(schema, table.columns, strict=True):
@@ -75,7 +75,7 @@ def test_arrow_schema_carries_types_nulls_and_meanings(table: Table) -> None:
 
 
 def test_column_names_say_whose_they_are() -> None:
-    """A column that AWS has no member for is part of the key or begins with etl_, where versions are stored."""
+    """In the tables of versions, a column without a member of AWS is part of the key or begins with etl_."""
     key = {"account_id", "region"}
     for table in TABLES[:3]:
         ours = {column.name for column in table.columns if column.member is None} - key
@@ -83,13 +83,13 @@ def test_column_names_say_whose_they_are() -> None:
 
 
 def test_schema_version_is_the_newest_migration() -> None:
-    """A warehouse that is newer than the program can be told by its number."""
+    """The schema's version is the number of the newest migration, and the numbers have no gap."""
     numbers = [int(Path(name).name.split("_")[0]) for name in names("migrations")]
     assert numbers == list(range(SCHEMA_VERSION + 1))
 
 
 def test_every_tracked_column_is_compared() -> None:
-    """What AWS says of a version decides whether it changed, and is told by changes_between, in one order."""
+    """Every tracked column is compared to detect a change, and is in changes_between, in the same order."""
     for name in TRACKED:
         assert f"source.{name} IS DISTINCT FROM target.{name}" in statement("load/changed")
     told = [name for name in statement("views/changes_between").split("'") if name in TRACKED]

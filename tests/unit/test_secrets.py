@@ -1,4 +1,4 @@
-"""What is masked in messages, and what stays readable."""
+"""Which texts are masked in messages, and which stay readable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FORMS = {
 
 @pytest.fixture
 def hidden() -> Hidden:
-    """A secret that is in use."""
+    """A secret in use."""
     made = Hidden(most=3)
     made.keep(SECRET)
     return made
@@ -36,24 +36,24 @@ def hidden() -> Hidden:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_secret_is_masked_in_every_form(hidden: Hidden, form: str) -> None:
-    """Wherever it stands, and however often."""
+    """A secret is masked in every form, each time that it occurs."""
     assert hidden.without(f"said <{FORMS[form]}> and {FORMS[form]}.") == "said <(hidden)> and (hidden)."
 
 
 @pytest.mark.parametrize("length", [12, 20, len(SECRET) - 1])
 def test_beginning_of_a_secret_is_masked(hidden: Hidden, length: int) -> None:
-    """AWS quotes as much of a token as it likes."""
+    """The beginning of a secret is masked, because AWS may quote a part of a token."""
     assert hidden.without(f"said {SECRET[:length]}... once") == "said (hidden)... once"
 
 
 def test_short_secret_is_masked_whole_only(hidden: Hidden) -> None:
-    """A password's beginning may be any word, and what has less than eight letters may be one itself."""
+    """Only the whole of a short secret is masked, and a text of less than eight letters is not masked at all."""
     hidden.keep("password-1", "open", None)
     assert hidden.without("the password password-1 is open") == "the password (hidden) is open"
 
 
 def test_what_was_kept_last_is_masked(hidden: Hidden) -> None:
-    """The memory is bounded; what is kept again stays."""
+    """The number of secrets is limited: the oldest is dropped, and a secret that is kept again counts as new."""
     hidden.keep("token-no-1", "token-no-2", SECRET, "token-no-3")
     assert hidden.without(f"token-no-1 token-no-2 token-no-3 {SECRET}") == (
         "token-no-1 (hidden) (hidden) (hidden)"
@@ -61,7 +61,7 @@ def test_what_was_kept_last_is_masked(hidden: Hidden) -> None:
 
 
 def test_password_of_a_proxy_is_masked() -> None:
-    """As it stands in the URL, as it is meant, and in a header."""
+    """The password of a proxy is masked as it is in the URL, decoded, and in a header."""
     keep_passwords({"https": "http://us%20er:p%40ssword-9@127.0.0.1:8080", "http": "http://127.0.0.1:8080"})
     header = base64.b64encode(b"us er:p@ssword-9").decode().rstrip("=")
     assert without_secrets(f"p%40ssword-9 p@ssword-9 Basic {header}") == "(hidden) (hidden) Basic (hidden)"
@@ -69,7 +69,7 @@ def test_password_of_a_proxy_is_masked() -> None:
 
 @pytest.mark.parametrize("hide", ["url", "catalog"])
 def test_secrets_of_an_address_are_masked(hide: str) -> None:
-    """In every form, whoever keeps the address: the receiver of a message, or the catalog of a lake."""
+    """Secrets in the address of a webhook or of a lake's catalog are masked in every form."""
     address = f"https://some%20body:word%2B{hide}-7@host.example/path-of-{hide}?sig=signed-{hide}"
     if hide == "url":
         keep_hidden_in_url(address, path=True)
@@ -82,7 +82,7 @@ def test_secrets_of_an_address_are_masked(hide: str) -> None:
 
 
 def test_error_has_no_secret_in_its_message() -> None:
-    """Whoever raises it need not think of that."""
+    """A secret in an error's message is masked, without any action by the code that raises the error."""
     keep_hidden("AKIAIOSFODNN7EXAMPLE")
     assert str(SourceError("AWS said AKIAIOSFODNN7EXAMPLE.")) == "AWS said (hidden)."
 
@@ -97,7 +97,7 @@ def test_error_has_no_secret_in_its_message() -> None:
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
-    """Whatever it looks like; a registry of its own, since tests of one process share the other."""
+    """A text that only looks like a secret is not masked."""
     hidden = Hidden()
     hidden.keep("AKIAIOSFODNN7EXAMPLE")
     assert hidden.without(text) == text

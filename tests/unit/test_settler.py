@@ -1,4 +1,4 @@
-"""What one round of settling leaves as it is."""
+"""What one round of settling accepts, holds back or reads again."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ READ = Checkpoint(
 
 
 def test_listing_of_a_scope_that_cannot_be_asked_stays_as_it_is() -> None:
-    """Though it could be accepted without a call: the run that goes on finds the scope closed for all of it."""
+    """A listing of a scope without calls stays as it is, even if it could be accepted without a call."""
     told: list[PageRead] = []
     assert Settler({}, told.append, Stop(), concurrency=1).settle([READ], {}, {}) == ()
     assert told == []
 
 
 def test_only_listings_that_lack_something_are_held_back() -> None:
-    """Of a scope that would lose too much: what lacks nothing is accepted beside them, and so is another scope's."""
+    """Only the listings that lose too many versions are held back; other listings of the scope are accepted."""
     elsewhere = Scope("111122223333", "eu-west-1")
     quiet = replace(READ, stream=Stream(SCOPE, "quiet"))
     few = replace(READ, stream=Stream(elsewhere, "few"), outcome=Outcome.MISSING)
@@ -52,7 +52,7 @@ def test_only_listings_that_lack_something_are_held_back() -> None:
 
 
 def test_listing_that_is_read_again_asks_for_the_same_unless_all_is_needed() -> None:
-    """An incremental one that starts too late is read in full; one of two pages once more as it was."""
+    """A listing is read again with the same request; an incremental listing that starts too late is read in full."""
     newest = replace(READ, request=ListingRequest(ListingKind.INCREMENTAL, 100, 0), pages=2)
     told: list[PageRead] = []
     nobody_is_asked: Any = {SCOPE: None}

@@ -1,4 +1,4 @@
-"""Rows that wait for their delivery: the same ones in the same order, in memory or in a file, never too many."""
+"""Rows that wait for delivery keep their order, in memory or in a file, up to a limit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from image_history.warehouse.spool import Spool, Spooled
 SCHEMA = pa.schema({"n": pa.int64(), "kind": pa.dictionary(pa.uint8(), pa.string())})
 
 
-# Room for one batch in a file, not for two.
+# A file with this limit has room for one batch, not for two.
 SIZE = 900
 
 
 def batch(number: int) -> pa.RecordBatch:
-    """A batch whose dictionary is its own, as DuckDB's may be."""
+    """A batch with its own dictionary, as in a batch of DuckDB."""
     return pa.record_batch(
         [pa.array([number] * 3), pa.array([f"k{number}"] * 3).dictionary_encode()], ["n", "kind"]
     ).cast(SCHEMA)
@@ -27,7 +27,7 @@ def batch(number: int) -> pa.RecordBatch:
 
 @pytest.mark.parametrize("memory", [0, 100, 1 << 20], ids=["file", "both", "memory"])
 def test_spool_gives_back_what_it_got(tmp_path: Path, memory: int) -> None:
-    """Every batch comes back, whether it was kept in memory, in the file, or first here and then there."""
+    """Every batch is returned in order, whether it was kept in memory, in the file or partly in both."""
     spool = Spool(SCHEMA, str(tmp_path), most_bytes=1 << 20, memory_bytes=memory)
     for number in range(5):
         spool.add(batch(number))
@@ -41,7 +41,7 @@ def test_spool_gives_back_what_it_got(tmp_path: Path, memory: int) -> None:
 
 
 def test_spool_is_bounded(tmp_path: Path) -> None:
-    """More than it may hold is an error that says so."""
+    """Rows beyond the limit are an error that says so."""
     spool = Spool(SCHEMA, str(tmp_path), most_bytes=SIZE, memory_bytes=0)
     spool.add(batch(1))
     with closing(spool), pytest.raises(QueryError, match="more rows than a query may have"):
@@ -49,7 +49,7 @@ def test_spool_is_bounded(tmp_path: Path) -> None:
 
 
 def test_spool_says_what_the_disk_refuses(tmp_path: Path) -> None:
-    """A folder that is not there, as a full disk: one sentence that names TMPDIR."""
+    """If the file cannot be written, the error gives the reason and names TMPDIR."""
     spool = Spool(SCHEMA, str(tmp_path / "none"), most_bytes=1000, memory_bytes=0)
     with pytest.raises(OutputError, match=r"No such file or directory.* TMPDIR"):
         spool.add(batch(1))

@@ -1,4 +1,4 @@
-"""The sizes that CONVENTIONS promise: short functions."""
+"""The functions of the connector are short, as CONVENTIONS require."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def body_lengths(path: Path) -> dict[str, int]:
 
 
 def body_length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines from the first statement after the docstring to the last; 0 if there is only a docstring."""
+    """The lines from the first statement after the docstring to the last; 0 if there is only a docstring."""
     statements = function.body[1:] if ast.get_docstring(function) is not None else function.body
     return (statements[-1].end_lineno or 0) - statements[0].lineno + 1 if statements else 0
 
@@ -49,7 +49,7 @@ def test_functions_are_small_on_the_whole() -> None:
 
 
 def test_long_tests_are_there() -> None:
-    """Each line of long.txt is a function of a test file, once, in order: no renamed one is taken for a short one."""
+    """Each line of long.txt names a test function that exists, once and in order, so that a rename is noticed."""
     lines = [line for line in LONG.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     assert lines == sorted(set(lines))
     for line in lines:

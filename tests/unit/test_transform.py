@@ -1,4 +1,4 @@
-"""Pages become Arrow tables: every row, in order, every instant to the millisecond."""
+"""Pages become Arrow tables with every row, in order, and every time to the millisecond."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from image_history.landing.rows import VersionPage, version_table
 from image_history.model import Scope, Stream
 
 SCOPES = [Scope("111122223333", "us-east-1"), Scope("444455556666", "eu-west-1")]
-# Until 2100, the last of which a float64 carries every millisecond.
+# Until 2100, a float64 of seconds holds every millisecond.
 LAST_MS = 4_102_444_800_000
 
 
 def row(number: int, created_ms: int, modified_ms: int) -> ImageVersion:
-    """One item as it is decoded: instants are epoch seconds."""
+    """One item as it is decoded, with times in epoch seconds."""
     return ImageVersion(number, "arn", f"arn/{number}", "CREATED", created_ms / 1000, modified_ms / 1000)
 
 
 @pytest.mark.parametrize("rows", [1, transform._MANY_ROWS - 1, transform._MANY_ROWS, 20_000])
 def test_instants_keep_their_milliseconds(rng: random.Random, rows: int) -> None:
-    """However many rows there are, and so in whatever way they are converted."""
+    """Times keep their milliseconds for any number of rows, and so with both methods of conversion."""
     instants = [(rng.randint(0, LAST_MS), rng.randint(0, LAST_MS)) for _ in range(rows - 1)] + [(0, LAST_MS)]
     page = VersionPage(Stream(SCOPES[0], "base"), [row(n, *both) for n, both in enumerate(instants)], 1, 1, 0)
     table = version_table([page])
@@ -34,14 +34,14 @@ def test_instants_keep_their_milliseconds(rng: random.Random, rows: int) -> None
 
 @pytest.mark.parametrize("seconds", [0.0005, 0.0015, 0.0025, 1_666_064_247.5615, 4_102_444_799.9995])
 def test_both_ways_round_halves_alike(seconds: float) -> None:
-    """What lies between two milliseconds goes to the even one, as Python rounds."""
+    """Both methods round a time halfway between two milliseconds to the even millisecond, as Python does."""
     few, many = transform._milliseconds([seconds]), transform._many_milliseconds([seconds])
     assert bytes(few)[:8] == bytes(many)[:8]
     assert int.from_bytes(bytes(few)[:8], "little") == round(seconds * 1000)
 
 
 def test_each_row_has_what_its_page_says(rng: random.Random) -> None:
-    """Scope, image, reading and page number stand beside each row, whether pages before say the same or not."""
+    """Each row has the scope, image, reading, page number and time of its page."""
     pages = [
         VersionPage(
             Stream(rng.choice(SCOPES), rng.choice(["a", "b"])),
@@ -71,5 +71,5 @@ def test_each_row_has_what_its_page_says(rng: random.Random) -> None:
 
 
 def test_no_rows_are_a_table_of_the_same_schema() -> None:
-    """A segment without rows has the columns of all others."""
+    """A table without rows has the same schema as any other."""
     assert version_table([]).equals(transform.VERSIONS_SCHEMA.empty_table())

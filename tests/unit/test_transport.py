@@ -1,4 +1,4 @@
-"""Which connection serves an exchange: one that is there already, and never one that is not to be believed."""
+"""Which connection an exchange uses: an open one if possible, and none whose last answer was not believed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATIC = Credentials("AKIAX", "x")
 
 @dataclass(slots=True)
 class Made:
-    """The HTTP sessions that were made and closed, and clients that can share them."""
+    """Records the HTTP sessions that were created and closed, and creates clients that can share them."""
 
     sessions: list[Any] = field(default_factory=list)
     closed: list[Any] = field(default_factory=list)
@@ -38,13 +38,13 @@ class Made:
         return cast("URLLib3Session", self.sessions[-1])
 
     def sender(self, ways: object = "the same", server: str | None = None) -> Sender:
-        """Another client, of a server of its own."""
+        """Another client, with its own server unless `server` is given."""
         self.senders += 1
         return Sender(api=None, server=server or f"https://{self.senders}.example", make=self.make, ways=ways)
 
 
 def served(transport: Transport, client: Sender, *, believed: bool = True) -> Line:
-    """The line of one exchange."""
+    """The line that one exchange used."""
     made = transport.begin(client, None)
     with transport.under_way(client, made):
         made.believed = believed
@@ -52,7 +52,7 @@ def served(transport: Transport, client: Sender, *, believed: bool = True) -> Li
 
 
 def test_clients_of_one_server_share_its_connection() -> None:
-    """Regions behind one address: the second one need not connect."""
+    """If two clients have the same server, the second one uses the connection of the first."""
     made, transport = Made(), Transport()
     one, two = (made.sender(server="https://proxy.example") for _ in range(2))
     line = served(transport, one)
@@ -65,7 +65,7 @@ def test_clients_of_one_server_share_its_connection() -> None:
 
 
 def test_line_with_a_connection_serves_again() -> None:
-    """Another client's line would have to connect first, though it served last."""
+    """An exchange prefers a line with a connection to its server, even if another line was used last."""
     made, transport = Made(), Transport()
     one, two = made.sender(), made.sender()
     outer = transport.begin(one, None)
@@ -79,7 +79,7 @@ def test_line_with_a_connection_serves_again() -> None:
 
 
 def test_line_of_another_client_serves_where_none_has_a_connection() -> None:
-    """A trust store is read for each session, so there are as few as exchanges under way."""
+    """If no line is connected to the server, a free line is used, because each session reads the trust store."""
     made, transport = Made(), Transport()
     assert served(transport, made.sender()) is served(transport, made.sender())
     assert served(transport, made.sender("another proxy")) is not served(transport, made.sender())
@@ -87,7 +87,7 @@ def test_line_of_another_client_serves_where_none_has_a_connection() -> None:
 
 
 def test_line_that_is_not_believed_connects_anew() -> None:
-    """Its connections are closed, so no client is known to have one."""
+    """If the answer on a line is not believed, the line's session is closed, and no client counts as connected."""
     made, transport = Made(), Transport()
     line = served(transport, made.sender(), believed=False)
     assert made.closed == made.sessions
@@ -107,7 +107,7 @@ def test_line_that_is_not_believed_connects_anew() -> None:
 def test_exchange_has_a_connection_once_one_was_believed(
     credentials: Credentials | None, *, lasting: bool, believed: bool
 ) -> None:
-    """A first exchange may wait for a name server, and credentials that are due for whoever gives them."""
+    """Later exchanges have a connection only after a believed answer, and with credentials that are ready."""
     transport, client = Transport(), Made().sender()
     first = transport.begin(client, credentials)
     assert not first.has_connection
@@ -117,7 +117,7 @@ def test_exchange_has_a_connection_once_one_was_believed(
 
 
 def test_answer_that_ends_its_connection_leaves_none() -> None:
-    """The next exchange of the line has to connect, whoever it is for."""
+    """After an answer that closes its connection, the next exchange has no connection."""
     transport, client = Transport(), Made().sender()
     made = transport.begin(client, STATIC)
     with transport.under_way(client, made):
@@ -128,7 +128,7 @@ def test_answer_that_ends_its_connection_leaves_none() -> None:
 
 @pytest.mark.parametrize(("minutes", "lasting"), [(15.5, False), (17, True)])
 def test_credentials_that_are_due_at_the_signature_are_due_now(*, minutes: float, lasting: bool) -> None:
-    """Botocore renews them 15 minutes before they expire, in the thread that signs."""
+    """Credentials within about 15 minutes of their expiry count as due, because botocore then renews them to sign."""
     expires = datetime.now(UTC) + timedelta(minutes=minutes)
     credentials = RefreshableCredentials("AKIAX", "x", "t", expires, dict[str, str], "a role")
     transport, client = Transport(), Made().sender()

@@ -1,4 +1,4 @@
-"""What a disk refuses is called by its name, and so is the file: a read-only file system, a full disk."""
+"""The error for a read-only file system or a full disk gives the reason and names the file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.duckdb
 
 @pytest.fixture
 def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder whose file system counts as read-only."""
+    """A folder whose file system is reported as read-only."""
 
     def statvfs(_: object) -> SimpleNamespace:
         return SimpleNamespace(f_flag=os.ST_RDONLY)
@@ -33,7 +33,7 @@ def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_read_only_file_system_is_called_so(read_only: Path) -> None:
-    """By the warehouse, by a file and by a dataset."""
+    """The errors of the warehouse, of a file and of a dataset say that the file system is read-only."""
     reason = "its file system is read-only"
     assert unwritable(read_only) == reason
     with pytest.raises(WarehouseError, match=rf"Cannot open the warehouse .*w\.duckdb: {reason}\."):
@@ -45,14 +45,14 @@ def test_read_only_file_system_is_called_so(read_only: Path) -> None:
 
 
 def test_folder_that_can_be_written(tmp_path: Path) -> None:
-    """Nothing speaks against it."""
+    """For a folder that can be written there is no reason."""
     assert unwritable(tmp_path) is None
 
 
 def test_full_disk_at_the_first_load_names_the_warehouse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not the file that it is made in, which nobody knows; and it is not called damaged."""
+    """The error names the warehouse and the full disk, not the temporary file that becomes the warehouse."""
     inner = Connection.run
 
     def full(connection: Connection, name: str, parameters: object = None) -> None:
@@ -66,7 +66,7 @@ def test_full_disk_at_the_first_load_names_the_warehouse(
     monkeypatch.setattr(Connection, "run", full)
     told = r"^Cannot use the warehouse \S+/w\.duckdb: No space left on device\. Make room on its disk;"
     file = WarehouseFile(tmp_path / "w.duckdb")
-    # Whoever watches effects gets a warehouse that is made, and no copy of one that another test made.
+    # With a hook on effects, the warehouse is created, and not copied from one that another test created.
     remove = install(lambda _effect, _subject: None)
     try:
         with pytest.raises(WarehouseError, match=told) as refused, file.writing():
@@ -77,7 +77,7 @@ def test_full_disk_at_the_first_load_names_the_warehouse(
 
 
 def test_full_disk_of_a_question_names_the_way_out() -> None:
-    """The folder is that of temporary files."""
+    """If the disk of temporary files is full, the error proposes TMPDIR."""
     error = explained(
         'IO Error: Could not write file "/tmp/x/duckdb_temp-0.tmp": No space left on device', {}
     )

@@ -1,4 +1,4 @@
-"""When a listing that was read to its end is accepted, and what it then proves."""
+"""When a listing that was read to its end is accepted, and what it proves."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read(*, pages: int = 1, kind: ListingKind = ListingKind.FULL, reading: int =
 
 
 def lost(*numbers: int) -> tuple[Suspect, ...]:
-    """Stored live versions that a listing lacks."""
+    """Stored live versions that are not in a listing."""
     return tuple(Suspect(number, CREATED_MS) for number in numbers)
 
 
@@ -135,12 +135,12 @@ def test_next_step_is_the_cheapest_proof(
     may_describe: bool,
     step: Step,
 ) -> None:
-    """What a listing needs next, for every kind of oddity."""
+    """The next step of a listing, for every kind of finding."""
     assert next_step(mark, findings, may_describe=may_describe) is step
 
 
 def test_absences_carry_the_strongest_evidence() -> None:
-    """What Describe did not find, what two readings lacked, and what one page lacked are told apart."""
+    """A proof names its evidence: Describe's "not found", two agreeing readings, or a single page."""
     later_ms = T1_MS + 60_000
     described = {4: Described(Said.NOT_FOUND, later_ms), 5: Described(Said.FOUND, later_ms)}
     assert absences(ONE_PAGE, Findings(missing=lost(4, 5), gaps=((8, 9),)), described) == (
@@ -154,7 +154,7 @@ def test_absences_carry_the_strongest_evidence() -> None:
 
 
 def test_proof_ends_the_lives_that_it_names() -> None:
-    """What only this run landed is no deletion; an image that was made again ended what is older than it."""
+    """A version that only this run landed is no deletion; a recreated image ends the versions older than itself."""
     landed = Findings(missing=(Suspect(4, CREATED_MS, stored=False),))
     (proof,) = absences(ONE_PAGE, landed, {4: Described(Said.NOT_FOUND, T0_MS)})
     assert (proof.created_until_ms, proof.lives) == (CREATED_MS, 0)
@@ -170,7 +170,7 @@ def test_proof_ends_the_lives_that_it_names() -> None:
     "mark", [replace(ONE_PAGE, t0_ms=None), replace(ONE_PAGE, t1_ms=None)], ids=["t0", "t1"]
 )
 def test_listing_without_a_time_proves_nothing(mark: Checkpoint) -> None:
-    """Neither of a number nor of the image: a proof says since when and by when."""
+    """A listing without start or end time proves the absence of neither a version nor the image."""
     with pytest.raises(ValueError, match="base proves nothing before its first page"):
         absences(mark, Findings(missing=lost(4)), {})
     with pytest.raises(ValueError, match="base proves nothing before its first page"):
@@ -178,14 +178,14 @@ def test_listing_without_a_time_proves_nothing(mark: Checkpoint) -> None:
 
 
 def test_what_the_breaker_counts() -> None:
-    """Live versions only: those that a listing lacks, or all of an image that is gone."""
+    """The breaker counts only stored live versions: the missing ones, or all of an image that is gone."""
     assert Findings(missing=(*lost(1, 2), Suspect(3, CREATED_MS, stored=False))).doomed == 2
     assert Findings(lives=5).doomed == 5
     assert Findings(recreated_ms=CREATED_MS).doomed == 0
 
 
 def test_absences_leave_out_what_describe_found_in_a_gap() -> None:
-    """A gap in which Describe found a version falls into the ranges around it."""
+    """A version that Describe found splits the proof of a gap into the ranges around it."""
     numbers = dict.fromkeys((3, 4, 6), Described(Said.NOT_FOUND)) | {5: Described(Said.FOUND)}
     assert [
         (proof.first, proof.last) for proof in absences(TEN_PAGES, Findings(gaps=((3, 6),)), numbers)
@@ -196,21 +196,21 @@ def test_absences_leave_out_what_describe_found_in_a_gap() -> None:
 
 
 def test_absences_in_a_gap_end_where_nothing_was_answered() -> None:
-    """What Describe was not asked for is not proved absent by it."""
+    """A number for which Describe has no answer is not proved absent."""
     numbers = dict.fromkeys((3, 5), Described(Said.NOT_FOUND))
     proofs = absences(TEN_PAGES, Findings(gaps=((3, 6),)), numbers)
     assert [(proof.first, proof.last) for proof in proofs] == [(3, 3), (5, 5)]
 
 
 def test_absences_in_a_gap_end_where_another_missing_number_begins() -> None:
-    """A gap is proved absent whole, although the number after it was asked for and not found either."""
+    """A gap is proved absent as a whole, although the number after the gap was not found either."""
     numbers = dict.fromkeys((3, 4, 5), Described(Said.NOT_FOUND))
     proofs = absences(TEN_PAGES, Findings(missing=lost(5), gaps=((3, 4),)), numbers)
     assert [(proof.first, proof.last) for proof in proofs] == [(5, 5), (3, 4)]
 
 
 def test_accepted_listing_counts_from_the_first_of_two_agreeing_readings() -> None:
-    """Changes after the first reading's T0 may be lacking in both, so they belong to the next run."""
+    """A listing accepted after two agreeing readings counts from the first one's T0: both may lack later changes."""
     again = read_again(TEN_PAGES)
     second = replace(again, outcome=Outcome.READ, pages=10, t0_ms=T0_MS + 60_000)
     assert accepted(second, Findings(agrees=True)).t0_ms == T0_MS
@@ -218,13 +218,13 @@ def test_accepted_listing_counts_from_the_first_of_two_agreeing_readings() -> No
 
 
 def test_reading_that_contradicted_itself_is_no_one_to_agree_with() -> None:
-    """Only a reading that came to its end may be agreed with."""
+    """Only a reading that came to its end can confirm the next one."""
     assert read_again(replace(TEN_PAGES, outcome=Outcome.READING)).t0_before_ms is None
     assert read_again(TEN_PAGES).t0_before_ms == T0_MS
 
 
 def test_reading_of_another_request_is_no_one_to_agree_with() -> None:
-    """An incremental listing lacks what did not change, so a full one must not take it for a second opinion."""
+    """A reading of another request cannot confirm a listing: an incremental one lacks all unchanged versions."""
     full = ListingRequest(ListingKind.FULL, 100)
     assert read_again(NEWEST, full).t0_before_ms is None
     assert read_again(TEN_PAGES, TEN_PAGES.request).t0_before_ms == T0_MS
@@ -239,7 +239,7 @@ def test_mass_delete_breaker_at_its_bounds(
     live: int,
     passes: bool,
 ) -> None:
-    """More than ten, and more than 30 % of the live versions, do not pass unless allowed."""
+    """More than ten deletions that are also more than 30% of the live versions are stopped unless allowed."""
     doomed = {STREAM.scope: deletions}
     assert tripped(doomed, {STREAM.scope: live}, allowed=False) == ({} if passes else doomed)
     assert tripped(doomed, {STREAM.scope: live}, allowed=True) == {}

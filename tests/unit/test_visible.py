@@ -1,4 +1,4 @@
-"""When a part of a run is loaded: not too often, together what is read together, and again after a failure."""
+"""When a part of a run is loaded: not too often, several scopes together, and again after a failure."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def nothing(_: LandedRun, __: Share) -> int:
 
 
 def visible(now: list[float], load: Callable[[LandedRun, Share], int] = nothing) -> Visible:
-    """Two scopes of one stream each, at a time that a test moves."""
+    """Two scopes of one stream each, with a clock that the test sets."""
     made = Visible(load, Rhythm(part=10, most=30, slices=120, quiet=1, clock=lambda: now[0]))
     made.standing.arrived(SCOPES, MARKS)
     return made
 
 
 def end(made: Visible, number: int) -> None:
-    """The n-th scope is read and settled."""
+    """Read and settle the scope of this number."""
     made.put(replace(MARKS[number], outcome=Outcome.COMPLETE))
 
 
 def test_scope_is_due_ten_seconds_after_the_last_load() -> None:
-    """Not before, and not while none is read."""
+    """A complete scope is loaded ten seconds after the last load, and nothing is due while no scope is complete."""
     now = [0.0]
     made = visible(now)
     now[0] = 11.0
@@ -67,7 +67,7 @@ def test_scope_is_due_ten_seconds_after_the_last_load() -> None:
 
 
 def test_scopes_that_are_read_one_after_the_other_are_waited_for() -> None:
-    """Up to thirty seconds: they are loaded together."""
+    """Scopes that complete one after the other are loaded together, after thirty seconds at most."""
     now = [0.0]
     made = visible(now)
     for tenths in range(98, 300, 9):
@@ -80,7 +80,7 @@ def test_scopes_that_are_read_one_after_the_other_are_waited_for() -> None:
 
 
 def test_scope_that_is_not_answered_is_not_waited_for() -> None:
-    """It may be throttled for an hour: what was read meanwhile is loaded at once."""
+    """The load does not wait for a scope without answers, which may be throttled for an hour."""
     now = [0.0]
     made = visible(now)
     now[0] = 10.0
@@ -91,7 +91,7 @@ def test_scope_that_is_not_answered_is_not_waited_for() -> None:
 
 
 def test_scope_that_has_much_left_is_not_waited_for() -> None:
-    """Others that are nearly read are, for a second after the last one became ready."""
+    """The load does not wait for a scope with much left; it waits a second for another that is nearly read."""
     now = [0.0]
     made = visible(now)
     now[0] = 10.0
@@ -107,7 +107,7 @@ def test_scope_that_has_much_left_is_not_waited_for() -> None:
 
 
 def test_part_that_fails_is_put_off() -> None:
-    """Another program has the warehouse: ten seconds later the same scopes are due again."""
+    """If another program locks the warehouse, the same scopes are due again ten seconds later."""
     now = [10.0]
 
     def refuse(_: LandedRun, __: Share) -> int:
@@ -124,7 +124,7 @@ def test_part_that_fails_is_put_off() -> None:
 
 
 def test_part_that_cannot_be_landed_ends_the_run() -> None:
-    """What is read can no longer be kept."""
+    """If a part cannot be landed, the error ends the run."""
     made = visible([0.0])
 
     def refuse() -> None:
@@ -135,7 +135,7 @@ def test_part_that_cannot_be_landed_ends_the_run() -> None:
 
 
 def test_scope_whose_stream_is_read_again_is_not_whole() -> None:
-    """It was read, contradicted itself, and begins anew."""
+    """A scope is not complete while a stream of it is read again after a contradiction."""
     made = visible([0.0])
     made.put(replace(MARKS[0], outcome=Outcome.READ))
     assert made.unsettled() == {SCOPES[0]}
@@ -146,7 +146,7 @@ def test_scope_whose_stream_is_read_again_is_not_whole() -> None:
 
 
 def test_details_are_due_every_two_minutes_and_sooner_with_scopes() -> None:
-    """What was listed is not to wait for a slice."""
+    """Details are due every two minutes, or earlier together with complete scopes."""
     now = [10.0]
     made = visible(now)
     end(made, 0)

@@ -18,7 +18,7 @@ YEAR_2100_MS = 4_102_444_800_000
 
 @given(st.integers(0, YEAR_2100_MS))
 def test_milliseconds_survive_the_float(milliseconds: int) -> None:
-    """Every millisecond until 2100 comes back exactly from the seconds that AWS writes."""
+    """Every millisecond until 2100 is read exactly from the seconds that AWS writes."""
     assert epoch_ms(float(f"{milliseconds / 1000:.3f}")) == milliseconds
     assert (
         epoch_ms(msgspec.json.decode(f"{milliseconds // 1000}.{milliseconds % 1000:03d}".encode()))
@@ -27,7 +27,7 @@ def test_milliseconds_survive_the_float(milliseconds: int) -> None:
 
 
 def test_milliseconds_are_those_of_datetime(rng: random.Random) -> None:
-    """The integer is that of Python's own conversion."""
+    """The whole seconds are those of Python's own conversion."""
     for _ in range(1_000):
         seconds = rng.randrange(YEAR_2100_MS) / 1000
         expected = datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=0).timestamp() * 1000
@@ -37,7 +37,7 @@ def test_milliseconds_are_those_of_datetime(rng: random.Random) -> None:
 @pytest.mark.parametrize("operation", sorted(wire.BODIES))
 @pytest.mark.parametrize("body", [b"", b"{}", b"null", b"[]", b"<html>", b"\xff", b'{"Images":null}', b"NaN"])
 def test_body_of_every_operation_is_judged(operation: str, body: bytes) -> None:
-    """No operation takes a body that lacks what its success always holds."""
+    """Every operation refuses a body that lacks a member of its successful answers."""
     with pytest.raises(MalformedResponseError, match=operation) as refused:
         wire.decode_body(operation, body)
     assert refused.value.context["operation"] == operation
@@ -57,7 +57,7 @@ def test_body_of_every_operation_is_judged(operation: str, body: bytes) -> None:
     )
 )
 def test_error_body_is_readable_for_botocore(body: bytes) -> None:
-    """Whatever an error's body is, botocore finds a code and a message of text in what is made of it."""
+    """For any body of an error, botocore finds a text as code and as message after the conversion."""
     response = {"status_code": 502, "headers": {}, "body": readable_error(body)}
     error = JSONParser().parse(response, None)["Error"]
     assert isinstance(error["Code"], str)
@@ -65,13 +65,13 @@ def test_error_body_is_readable_for_botocore(body: bytes) -> None:
 
 
 def test_error_body_keeps_code_and_message() -> None:
-    """A well-formed error loses nothing."""
+    """A well-formed error keeps its code and its message."""
     body = b'{"__type":"ns#Code","Message":"said","other":[1]}'
     assert msgspec.json.decode(readable_error(body)) == {"__type": "ns#Code", "message": "said"}
 
 
 def test_description_keeps_members_of_next_year() -> None:
-    """A member that only DescribeImageVersion has is kept apart from those of the list, and told as drift."""
+    """A new member of DescribeImageVersion is stored apart from members of the list, and reported as drift."""
     body = {
         "Version": 1,
         "ImageArn": "arn:image/a",

@@ -1,4 +1,4 @@
-"""Words that the project no longer uses: each had a plainer one, or meant several things."""
+"""Retired words: each has a plainer replacement, or had several meanings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READ_BY_PEOPLE = (
     "Makefile",
     "config.example.yaml",
 )
-# The retired word, and what to write.
+# The retired word, and what to write instead.
 RETIRED = {
     r"\b[Mm]end(?:s|ed|ing)?\b": "fix",
     r"\b[Ll]eaves? with\b": "exits with",
@@ -43,7 +43,7 @@ RETIRED = {
 
 
 def texts() -> list[Path]:
-    """Every text of the checkout that people read."""
+    """Every text of the checkout that is meant for readers."""
     command = ["git", "ls-files", "-z", "--", *READ_BY_PEOPLE]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
@@ -51,7 +51,7 @@ def texts() -> list[Path]:
 
 @pytest.mark.parametrize("retired", RETIRED)
 def test_retired_word_is_gone(retired: str) -> None:
-    """Neither code nor documents have it."""
+    """Neither code nor documents contain the retired word."""
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in texts()
@@ -62,6 +62,6 @@ def test_retired_word_is_gone(retired: str) -> None:
 
 
 def test_texts_are_those_of_the_checkout() -> None:
-    """The documents and the code are among them."""
+    """The searched texts include the documents, the code and the SQL."""
     names = {str(path.relative_to(ROOT)) for path in texts()}
     assert {"README.md", "connector/image_history/errors.py", "sql/load/changed.sql"} <= names

@@ -19,7 +19,7 @@ MARK: ContextVar[int] = ContextVar("mark")
 
 
 def test_results_come_however_many_hang() -> None:
-    """More jobs than threads hang, and every other one arrives."""
+    """More jobs than threads hang, and all other jobs still return their results."""
     released = threading.Event()
 
     def hang() -> int:
@@ -35,7 +35,7 @@ def test_results_come_however_many_hang() -> None:
 
 
 def test_one_thread_is_not_left_alone_beside_those_that_hang() -> None:
-    """Where all threads but one hang, others come in their place although results go on arriving."""
+    """If all threads but one hang, other threads replace them, although results still arrive."""
     released, together = threading.Event(), threading.Barrier(2)
 
     def hang() -> int:
@@ -52,7 +52,7 @@ def test_one_thread_is_not_left_alone_beside_those_that_hang() -> None:
 
 
 def test_few_threads_do_many_jobs() -> None:
-    """While jobs end, no threads are added."""
+    """While jobs end, no more threads are started than configured."""
     seen: set[int] = set()
     arrivals = Arrivals([lambda: seen.add(threading.get_ident())] * 1_000, Stop(), threads=32)
     for _ in range(1_000):
@@ -61,7 +61,7 @@ def test_few_threads_do_many_jobs() -> None:
 
 
 def test_each_job_has_a_context_of_its_own() -> None:
-    """What one job notes is not seen by the next in its thread, and all see what was noted before."""
+    """A job does not see context values that an earlier job of its thread set, and sees those set before all jobs."""
     MARK.set(-1)
 
     def job(number: int) -> int:
@@ -81,7 +81,7 @@ def _outcome(arrivals: Arrivals[None]) -> str:
 
 
 def test_exception_of_a_job_and_a_stop_are_raised() -> None:
-    """Whoever waits hears of both."""
+    """The exception of a job and a request to stop are raised to the caller that waits."""
 
     def fail() -> None:
         raise KeyError("mine")

@@ -1,1 +1,1 @@
-"""Other ways to the same rows, each a small program of its own."""
+"""The peers: small programs that get the same rows in other ways."""

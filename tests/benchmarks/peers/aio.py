@@ -1,6 +1,6 @@
-"""aiobotocore: 16 images at a time on one event loop, and Arrow.
+"""A peer: aiobotocore with 16 images at a time on one event loop, and Arrow.
 
-Must not touch how botocore parses.
+Must not change how botocore parses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.benchmarks.peers import columns, common
 
 
 def main() -> None:
-    """Read what changed, and merge it."""
+    """Fetch the changed versions, merge them, and publish."""
     database = common.connect(primary_key=True)
     rows = columns.of_items(asyncio.run(_all(common.watermarks(database))))
     if rows.num_rows:
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 async def _all(known: dict[str, float]) -> list[tuple[str, list[dict[str, Any]]]]:
-    # Its standard mode waits longer than adaptive ones would; aiobotocore has had both only lately.
+    # aiobotocore's standard retry mode waits longer than the adaptive mode.
     config = AioConfig(max_pool_connections=common.THREADS, retries={"mode": "adaptive", "max_attempts": 20})
     async with get_session().create_client("sagemaker", config=config) as client:
         paging = client.get_paginator("list_images").paginate(PaginationConfig={"PageSize": common.PAGE_SIZE})

@@ -1,6 +1,6 @@
 """Items of ListImageVersions as Arrow columns, for the peers that load Arrow.
 
-Must not know who fetched them.
+Must not know which peer fetched them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TYPES = {"version": pa.int32(), "creation_time": _INSTANT, "last_modified_time"
 
 
 def of_items(items: Iterable[tuple[str, Sequence[dict[str, Any]]]]) -> pa.Table:
-    """Items as boto3 gives them, with datetimes, by image."""
+    """A table of items, by image, in the form that boto3 returns, with datetimes."""
     pairs = [(name, row) for name, rows in items for row in rows]
     columns = {"image_name": pa.array([name for name, _ in pairs], pa.string())}
     for column, member in _MEMBERS.items():
@@ -35,7 +35,7 @@ def of_items(items: Iterable[tuple[str, Sequence[dict[str, Any]]]]) -> pa.Table:
 
 
 def of_structs(items: Sequence[tuple[str, Sequence[Any]]]) -> pa.Table:
-    """Typed items with epoch seconds, by image."""
+    """A table of typed items, by image, with times in epoch seconds."""
     rows = [row for _, page in items for row in page]
     columns = {
         "image_name": pa.array([name for name, page in items for _ in page], pa.string()),

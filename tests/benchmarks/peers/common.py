@@ -1,6 +1,6 @@
-"""What peers share so that they differ only in what is compared: files, watermarks, and the final Parquet file.
+"""The peers' shared parts, so that they differ only in what is compared: files, watermarks, the Parquet file.
 
-Must not know how any of them fetches or loads.
+Must not know how any peer fetches or loads.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _COLUMNS = """
 
 
 def client_config() -> Config:
-    """Throttling is handled by everyone, or the comparison would be one of failures."""
+    """The configuration of every boto3 client: each peer retries throttled calls, so that none of them fails."""
     return Config(max_pool_connections=THREADS, retries={"mode": "adaptive", "max_attempts": 20})
 
 
 def connect(*, primary_key: bool) -> duckdb.DuckDBPyConnection:
-    """The peer's own DuckDB file, with its table."""
+    """Open the peer's own DuckDB file, and create its table."""
     database = duckdb.connect(DATABASE)
     database.execute("SET timezone = 'UTC'")
     key = ", PRIMARY KEY (image_name, version)" if primary_key else ""
@@ -36,7 +36,7 @@ def connect(*, primary_key: bool) -> duckdb.DuckDBPyConnection:
 
 
 def watermarks(database: duckdb.DuckDBPyConnection) -> dict[str, float]:
-    """By image, the newest LastModifiedTime that is stored, in epoch seconds."""
+    """The newest stored LastModifiedTime of each image, in epoch seconds."""
     found: list[tuple[str, float]] = database.execute(
         "SELECT image_name, epoch_ms(max(last_modified_time)) / 1000 FROM image_versions GROUP BY 1"
     ).fetchall()
@@ -44,7 +44,7 @@ def watermarks(database: duckdb.DuckDBPyConnection) -> dict[str, float]:
 
 
 def upsert(database: duckdb.DuckDBPyConnection, rows: Any) -> None:
-    """Merge a frame or an Arrow table by the primary key, as tutorials do."""
+    """Merge a data frame or an Arrow table with ON CONFLICT, as tutorials do."""
     database.register("rows", rows)
     database.execute(
         "INSERT INTO image_versions BY NAME SELECT * FROM rows ON CONFLICT (image_name, version) DO UPDATE SET "
@@ -54,7 +54,7 @@ def upsert(database: duckdb.DuckDBPyConnection, rows: Any) -> None:
 
 
 def replace(database: duckdb.DuckDBPyConnection, rows: Any) -> None:
-    """Merge an Arrow table by delete and insert, without any index."""
+    """Merge an Arrow table with DELETE and INSERT, without an index."""
     database.register("rows", rows)
     database.begin()
     database.execute(
@@ -66,5 +66,5 @@ def replace(database: duckdb.DuckDBPyConnection, rows: Any) -> None:
 
 
 def publish(database: duckdb.DuckDBPyConnection, source: str = "image_versions") -> None:
-    """Write the rows of a table or query to the Parquet file that is checked."""
+    """Write the rows of a table or query to the Parquet file that the benchmark checks."""
     database.execute(f"COPY (SELECT * FROM {source}) TO '{DATASET}' (FORMAT parquet, COMPRESSION zstd)")

@@ -1,6 +1,6 @@
-"""dlt, fed with Arrow tables of some ten thousand rows, merging by primary key.
+"""A peer: dlt gets Arrow tables of about ten thousand rows, and merges them by primary key.
 
-Must not touch how boto3 parses.
+Must not change how boto3 parses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ROWS = 10_000
 
 @dlt.resource(name="image_versions", primary_key=dlt_common.KEY, write_disposition="merge")
 def image_versions() -> Iterator[Any]:
-    """The changed versions."""
+    """The changed versions, as Arrow tables."""
     waiting: list[tuple[str, list[dict[str, Any]]]] = []
     for piece in dlt_common.fetched():
         waiting.append(piece)

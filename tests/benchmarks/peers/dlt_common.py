@@ -1,6 +1,6 @@
-"""What the two dlt peers share: the pipeline into DuckDB, and fetching on 16 threads.
+"""The shared parts of the two dlt peers: the pipeline into DuckDB, and fetching on 16 threads.
 
-Must not know in which form rows are handed to dlt.
+Must not know in which form dlt gets the rows.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _watermarks() -> dict[str, float]:
 
 
 def run(resource: Any) -> None:
-    """Run the pipeline, and write the Parquet file of what it has loaded."""
+    """Run the pipeline, and write the loaded rows to the Parquet file."""
     pipeline = dlt.pipeline(
         "bench",
         pipelines_dir=str(Path("dlt").absolute()),
@@ -57,6 +57,6 @@ def run(resource: Any) -> None:
     pipeline.run(resource).raise_on_failed_jobs()
     with duckdb.connect(common.DATABASE) as database:
         there = database.execute("SELECT column_name FROM (DESCRIBE bench.image_versions)").fetchall()
-        # dlt makes no column of which it never saw a value.
+        # dlt creates no column for a member that never had a value.
         reason = "failure_reason" if ("failure_reason",) in there else "NULL::VARCHAR"
         common.publish(database, f"(SELECT {_NAMES.format(reason=reason)} FROM bench.image_versions)")

@@ -1,6 +1,6 @@
-"""dlt, merging dicts into DuckDB by primary key, as its tutorial does.
+"""A peer: dlt merges dicts into DuckDB by primary key, as its tutorial does.
 
-Must not help dlt with Arrow.
+Must not use Arrow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.benchmarks.peers import dlt_common
 
 @dlt.resource(name="image_versions", primary_key=dlt_common.KEY, write_disposition="merge")
 def image_versions() -> Iterator[list[dict[str, Any]]]:
-    """The changed versions; a list an image."""
+    """The changed versions; one list for each image."""
     for name, rows in dlt_common.fetched():
         yield [{"ImageName": name, **row} for row in rows]
 

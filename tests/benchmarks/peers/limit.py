@@ -1,6 +1,7 @@
-"""The floor: raw sockets without botocore, signing or retries; typed JSON, Arrow, DuckDB. No design, a lower bound.
+"""The lower bound of the peers: raw sockets without botocore or signing; typed JSON, Arrow, DuckDB.
 
-Gives a giant image windows of creation time. Must not be taken for a connector: it loses what fails.
+It splits a single giant image into windows of creation time. It is no real connector: it handles no error but
+throttling.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Piece = tuple[str, dict[str, Any]]
 
 
 def main() -> None:
-    """Read what changed, and merge it."""
+    """Fetch the changed versions, merge them, and publish."""
     database = common.connect(primary_key=False)
     known = common.watermarks(database)
     names = [image.ImageName for page in _pages("ListImages", {}) for image in page.Images]
@@ -45,7 +46,7 @@ def _pieces(names: list[str], known: dict[str, float]) -> list[Piece]:
 
 
 def _windows(name: str) -> list[Piece]:
-    """Equal parts of the time between the oldest and the newest version."""
+    """Split an image into equal windows between its oldest and its newest creation time."""
     asked = {"ImageName": name, "MaxResults": 1, "SortBy": "CREATION_TIME"}
     first = _call("ListImageVersions", asked | {"SortOrder": "ASCENDING"}).ImageVersions[0].CreationTime
     last = _call("ListImageVersions", asked | {"SortOrder": "DESCENDING"}).ImageVersions[0].CreationTime
@@ -79,7 +80,7 @@ def _call(operation: str, asked: dict[str, Any]) -> Any:
         status, answer = _exchange(request + body)
         if status == b"200":
             return typed.DECODERS[operation].decode(answer)
-        # Throttled: a short wait, for a lower bound loses no time; none at all would keep the server refusing.
+        # Throttled: the wait is short, because this is a lower bound; without a wait, the server would be flooded.
         time.sleep(0.05)
 
 

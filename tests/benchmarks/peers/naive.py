@@ -1,6 +1,6 @@
-"""What most people write first: boto3's paginators one after the other, pandas, and ON CONFLICT.
+"""A peer: the usual first version, with boto3's paginators in sequence, pandas, and ON CONFLICT.
 
-Must not be clever.
+Must not be optimized.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.benchmarks.peers import common
 
 
 def main() -> None:
-    """Read what changed, and merge it."""
+    """Fetch the changed versions, merge them, and publish."""
     client = boto3.client("sagemaker", config=common.client_config())
     database = common.connect(primary_key=True)
     known = common.watermarks(database)

@@ -1,6 +1,6 @@
-"""Singer: the tap piped into target-duckdb, with the state kept in a file between runs.
+"""A peer: a Singer tap piped into target-duckdb; a file keeps the state between runs.
 
-Must not know what either of them does.
+Must not know what the tap and the target do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAMES = (
 
 
 def main() -> None:
-    """Run both, then write the Parquet file of what was loaded."""
+    """Run the tap and the target, then write the loaded rows to the Parquet file."""
     Path("tap.json").write_text("{}", encoding="utf-8")
     target = {"path": str(common.DATABASE), "default_target_schema": "bench", "add_record_metadata": False}
     Path("target.json").write_text(json.dumps(target), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A Singer tap on singer-sdk: images, and their versions with LastModifiedTime as replication key.
+"""A Singer tap with singer-sdk: images, and their versions with LastModifiedTime as replication key.
 
 Must not know the target.
 """
@@ -17,11 +17,11 @@ from tests.benchmarks.peers import common
 
 
 class Images(Stream):
-    """The parent of all versions."""
+    """The images: the parent stream of the versions."""
 
     name = "images"
     primary_keys: ClassVar[tuple[str, ...]] = ("image_name",)
-    # target-duckdb breaks DuckDB 1.5 with a table of nothing but its key.
+    # target-duckdb fails with DuckDB 1.5 on a table that has only its key.
     schema = th.PropertiesList(
         th.Property("image_name", th.StringType), th.Property("image_status", th.StringType)
     ).to_dict()
@@ -84,14 +84,14 @@ _clients: list[Any] = []
 
 
 def client() -> Any:
-    """The one client of the process."""
+    """The client that the whole process shares."""
     if not _clients:
         _clients.append(boto3.client("sagemaker", config=common.client_config()))
     return _clients[0]
 
 
 class ImageTap(Tap):
-    """The tap."""
+    """The tap of both streams."""
 
     name = "tap-images"
     config_jsonschema = th.PropertiesList().to_dict()

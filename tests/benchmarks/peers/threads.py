@@ -1,6 +1,6 @@
-"""boto3 on 16 threads, an image each, and Arrow in place of pandas.
+"""A peer: boto3 on 16 threads, each with one image at a time, and Arrow instead of pandas.
 
-Must not touch how boto3 parses.
+Must not change how boto3 parses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.benchmarks.peers import columns, common
 
 
 def main() -> None:
-    """Read what changed, and merge it."""
+    """Fetch the changed versions, merge them, and publish."""
     client = boto3.client("sagemaker", config=common.client_config())
     database = common.connect(primary_key=True)
     known = common.watermarks(database)

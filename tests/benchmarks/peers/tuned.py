@@ -1,6 +1,6 @@
-"""boto3 through its public hooks only: a handler decodes the raw body into typed structs before botocore does.
+"""A peer: boto3 with public hooks only; a handler decodes the raw body into typed structs before botocore does.
 
-Must not keep anything safe: no landing, no fsync, no checkpoints, nothing checked.
+Must not do anything for safety: no landing, no fsync, no checkpoints, no checks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.benchmarks.peers import columns, common, typed
 
 
 def main() -> None:
-    """Read what changed, and merge it."""
+    """Fetch the changed versions, merge them, and publish."""
     client = boto3.client("sagemaker", config=common.client_config())
     for operation in typed.DECODERS:
         client.meta.events.register(f"before-parse.sagemaker.{operation}", _decode)

@@ -1,6 +1,6 @@
-"""AWS's answers as typed structs, for the peers that decode them on their own.
+"""AWS's responses as typed structs, for the peers that decode them without botocore.
 
-Must not know how they came.
+Must not know how they were fetched.
 """
 
 from __future__ import annotations
