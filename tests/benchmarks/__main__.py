@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.benchmarks import growth
 from tests.benchmarks.contest import CONTESTANTS, SIZES, Contest
 from tests.benchmarks.figures import Figures
-from tests.benchmarks.measure import ROOT, serving
+from tests.benchmarks.measure import ROOT, compile_package, serving
 from tests.benchmarks.report import RESULTS, report
 
 
@@ -22,6 +22,7 @@ def main() -> int:
     given = _parser().parse_args()
     path = given.kept / f"{given.size}.json"
     figures = Figures.kept(path)
+    compile_package()
     with serving() as server, tempfile.TemporaryDirectory(prefix="bench-") as folder:
         contest = Contest(server, Path(folder), given.peers)
         for workload in SIZES[given.size]:

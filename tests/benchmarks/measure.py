@@ -5,6 +5,7 @@ Must not hold much memory: a child's peak starts at its parent's size. Must not 
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
@@ -99,7 +100,7 @@ class Server:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("AWS_", "IMAGE_HISTORY"))
+            if not name.startswith(("AWS_", "IMAGE_HISTORY", "PYTHONDONTWRITEBYTECODE"))
         }
         return {
             **kept,
@@ -113,6 +114,11 @@ class Server:
             "PYTHONPATH": str(ROOT),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
+
+
+def compile_package() -> None:
+    """Compile the package to bytecode, as pip does when it installs a package, so also for the peers' packages."""
+    compileall.compile_dir(ROOT / "connector", quiet=1)
 
 
 @contextmanager

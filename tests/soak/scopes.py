@@ -9,6 +9,7 @@ know how a sync works.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import re
@@ -30,6 +31,7 @@ import duckdb
 
 from tests.behaviour.cloud import key_of
 
+ROOT = Path(__file__).parents[2]
 REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1")
 RATE = 2
 _PART = re.compile(r"(\S+) INFO part_loaded .*scopes=(\d+)")
@@ -132,7 +134,7 @@ def synced(folder: Path, address: str, verbosity: str = "-q") -> Synced:
     """Run a sync of all scopes."""
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(ROOT),
         "AWS_CONFIG_FILE": str(folder / "aws"),
         "AWS_ENDPOINT_URL": address,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -234,6 +236,8 @@ def main() -> int:
     parser.add_argument("--sound", action="store_true", help="no scope fails")
     parser.add_argument("--throttled", type=int, metavar="SECONDS", help="one scope is throttled for so long")
     given = parser.parse_args()
+    # As pip does when it installs a package; otherwise each start may compile all modules.
+    compileall.compile_dir(ROOT / "connector", quiet=1)
     size = Size(given.accounts, len(REGIONS), given.images, versions=5)
     if given.throttled is not None:
         return throttled(size, given.throttled, concurrency=given.concurrency)
