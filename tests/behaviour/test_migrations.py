@@ -298,15 +298,14 @@ def file(tmp_path: Path) -> WarehouseFile:
 
 
 @pytest.fixture
-def upgrade(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Turn this program into its next version, whose last migration has the given text."""
+def upgrade(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Turn this program into its next version, whose last migration has the given text, and `memory` its limit."""
     name = f"migrations/{SCHEMA_VERSION + 1:03}_next"
 
-    def become(text: str) -> None:
+    def become(text: str, memory: str = "160MiB") -> None:
+        texts = {name: text, "session/small_memory": f"SET memory_limit = '{memory}'"}
         monkeypatch.setattr(warehouse, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-        monkeypatch.setattr(
-            warehouse, "statement", lambda wanted: text if wanted == name else statement(wanted)
-        )
+        monkeypatch.setattr(warehouse, "statement", lambda wanted: texts.get(wanted) or statement(wanted))
         monkeypatch.setattr(
             warehouse, "names", lambda kind: (*names(kind), *([name] if kind == "migrations" else []))
         )
@@ -315,7 +314,7 @@ def upgrade(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def test_migration_that_fails_half_way_changes_nothing(
-    file: WarehouseFile, upgrade: Callable[[str], None]
+    file: WarehouseFile, upgrade: Callable[..., None]
 ) -> None:
     """A migration that fails is rolled back as a whole; with a corrected one, the same file is upgraded."""
     before = objects(file.path)
@@ -331,7 +330,20 @@ def test_migration_that_fails_half_way_changes_nothing(
     assert applied(file.path) == [*SCHEMAS, SCHEMA_VERSION + 1]
 
 
-def test_earlier_schema_is_still_read(file: WarehouseFile, upgrade: Callable[[str], None]) -> None:
+def test_migration_that_needs_more_memory_gets_it(
+    file: WarehouseFile, upgrade: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A migration that needs more than the small memory is rolled back and retried with more memory."""
+    text = "SELECT string_agg(md5(n::VARCHAR)) AS text FROM range(400000) AS t(n)"
+    upgrade(f"CREATE TABLE probe AS {text};", memory="8MiB")
+    with file.writing() as connection:
+        (told,) = connection.duck.execute("SELECT length(text) FROM probe").fetchall()
+    assert told == (400_000 * 33 - 1,)
+    assert [record.message for record in caplog.records] == ["more_memory_needed"]
+    assert applied(file.path) == [*SCHEMAS, SCHEMA_VERSION + 1]
+
+
+def test_earlier_schema_is_still_read(file: WarehouseFile, upgrade: Callable[..., None]) -> None:
     """An earlier schema can be queried; if a query needs a later column, the error says that a sync adds it."""
     upgrade("ALTER TABLE images ADD COLUMN probe VARCHAR;")
     with file.reading() as connection:

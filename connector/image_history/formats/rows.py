@@ -71,7 +71,18 @@ class Recast:
         self.schema = schema
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return (batch.cast(self.schema) for batch in self._rows)
+        return (self._cast(batch) for batch in self._rows)
+
+    def _cast(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        columns = zip(batch.columns, self.schema.types, strict=True)
+        return pa.RecordBatch.from_arrays([of_type(*each) for each in columns], schema=self.schema)
+
+
+def of_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The column cast to a type, without loss. No cast is made if it has the type: a batch has thirty columns."""
+    return column if column.type == kind else column.cast(kind)
 
 
 def pieces(rows: Rows) -> Iterator[pa.RecordBatch]:

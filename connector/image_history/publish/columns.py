@@ -1,4 +1,4 @@
-"""Converts columns of a lake table for its files: field numbers as Iceberg requires, and casts to another schema.
+"""The columns of a lake table in its files: numbers as Iceberg requires, comments, and the width of offsets.
 
 Arrow alone; must not know a table, nor what is published.
 """
@@ -7,34 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from image_history.formats import Rows
-
 FIELD_ID = "PARQUET:field_id"
-
-
-class Cast:
-    """Rows cast to another schema of the same columns; a cast that would lose a digit is an error."""
-
-    def __init__(self, rows: Rows, schema: pa.Schema) -> None:
-        self.schema = schema
-        self._rows = rows
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return (self._cast(batch) for batch in self._rows)
-
-    def _cast(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        columns = zip(batch.columns, self.schema.types, strict=True)
-        return pa.RecordBatch.from_arrays([of_type(*each) for each in columns], schema=self.schema)
-
-
-def of_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The column cast to a type, without loss. No cast is made if it has the type: a batch has thirty columns."""
-    return column if column.type == kind else column.cast(kind)
 
 
 def numbered(columns: pa.Schema) -> pa.Schema:

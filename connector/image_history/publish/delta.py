@@ -25,9 +25,9 @@ from deltalake.transaction import AddAction, CommitProperties, PostCommitHookPro
 
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import UNFORESEEN, OutputError
-from image_history.formats import Rows
+from image_history.formats import Recast, Rows
 from image_history.formats.parquet import written_parquet
-from image_history.publish.columns import Cast, unexplained
+from image_history.publish.columns import unexplained
 from image_history.publish.lake import (
     OUR_FILES,
     REGION_COLUMN,
@@ -203,7 +203,7 @@ class DeltaTarget(Target[DeltaTable]):
             reach(Effect.CREATE, File.TABLE_FILE)
             with files.open_output_stream(path) as stream:
                 reach(Effect.WRITE, File.TABLE_FILE)
-                footer = written_parquet(Cast(rows, pa.schema(map(unexplained, rows.schema))), stream)
+                footer = written_parquet(Recast(rows, pa.schema(map(unexplained, rows.schema))), stream)
                 size = stream.tell()
             stats = {"numRecords": footer.num_rows} | _bounds(footer, partition)
         action = AddAction(

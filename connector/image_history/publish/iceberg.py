@@ -37,8 +37,9 @@ from pyiceberg.utils.config import Config as PyicebergConfig
 
 from image_history.durable.effects import Effect, File, reach
 from image_history.errors import UNFORESEEN, OutputError
+from image_history.formats import Recast, Rows
 from image_history.formats.parquet import written_parquet
-from image_history.publish.columns import Cast, narrowed, numbered, unexplained
+from image_history.publish.columns import narrowed, numbered, unexplained
 from image_history.publish.lake import (
     LABEL,
     OUR_FILES,
@@ -68,8 +69,6 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
-
-    from image_history.formats import Rows
 
 _FIRST_PARTITION_ID = 1000
 _NEWEST_FORMAT = 2
@@ -276,7 +275,7 @@ class IcebergTarget(Target["IcebergTable"]):
             output = table.io.new_output(path)
             with output.create() as stream:
                 reach(Effect.WRITE, File.TABLE_FILE)
-                footer = written_parquet(Cast(rows, schema), stream)
+                footer = written_parquet(Recast(rows, schema), stream)
             native = _native_file(table.metadata, path, footer, len(output))
         return DataFile(region, path, footer.num_rows, native.file_size_in_bytes, native)
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import tenacity
 
 from image_history.errors import OutputError
+from image_history.formats.rows import of_type
 from image_history.model import Stop
-from image_history.publish.columns import of_type
 from image_history.publish.lake import (
     REGION_COLUMN,
     SOURCE_COLUMN,

@@ -426,11 +426,16 @@ def _migrate(connection: Connection, path: Path) -> None:
     for name in names("migrations"):
         number = int(Path(name).name.split("_")[0])
         if number > newest:
-            with connection.transaction():
-                connection.run(name)
-                record = {"number": number, "name": name, "connector_version": __version__}
-                connection.run("session/record_migration", record)
+            connection.with_memory_enough(partial(_apply, connection, name, number))
     _refresh_objects(connection)
+
+
+def _apply(connection: Connection, name: str, number: int) -> None:
+    """Apply one migration and record it, in one transaction."""
+    with connection.transaction():
+        connection.run(name)
+        record = {"number": number, "name": name, "connector_version": __version__}
+        connection.run("session/record_migration", record)
 
 
 def _refresh_objects(connection: Connection) -> None:
