@@ -157,7 +157,7 @@ def test_every_effect_in_the_code_is_a_fault_point() -> None:
 def test_effect_without_a_fault_point_is_found(call: str) -> None:
     """The scan finds each call that changes something, unless its function has a fault point."""
     assert len(unmarked(f"def careless():\n    {call}\n")) == 1
-    assert unmarked(f"def careful():\n    reach(effect, subject)\n    {call}\n") == []
+    assert unmarked(f"def careful():\n    fault_point(effect, subject)\n    {call}\n") == []
     assert len(unmarked(f"{call}\n")) == 1
 
 

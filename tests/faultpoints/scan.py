@@ -57,7 +57,7 @@ _OF_DUCKDB = frozenset({"begin", "checkpoint", "close", "commit", "execute", "ex
 
 
 def unmarked(source: str) -> list[str]:
-    """`function: call` for every effect in a function that does not itself call `reach`."""
+    """`function: call` for every effect in a function that does not itself call `fault_point`."""
     return sorted(
         f"{function.name}: {ast.unparse(call.func)}"
         for function in _functions(ast.parse(source))
@@ -96,7 +96,7 @@ def _writes(call: ast.Call, *, position: int) -> bool:
 
 
 def _is_reach(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Name) and call.func.id == "reach"
+    return isinstance(call.func, ast.Name) and call.func.id == "fault_point"
 
 
 def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -15,7 +15,7 @@ from image_history.aws.access import Access
 from image_history.aws.sessions import Login
 from image_history.aws.store import AbsentError, OvertakenError, Store
 from image_history.aws.translation import RAISED
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import CredentialsError
 
 
@@ -61,6 +61,6 @@ def require_may_put(place: str, profile: str | None) -> None:
     bucket, _, key = place.removeprefix("s3://").partition("/")
     name = f"{key.rstrip('/')}/image-history-check".lstrip("/")
     store = Store(profile)
-    reach(Effect.PUT, File.TABLE_FILE)
+    fault_point(Effect.PUT, File.TABLE_FILE)
     with suppress(AbsentError, OvertakenError), store.translated(place):
         store.api.put_object(Bucket=bucket, Key=name, Body=b"", IfMatch='"image-history-check"')

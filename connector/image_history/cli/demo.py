@@ -20,7 +20,7 @@ import click
 from image_history.cli import Verb
 from image_history.cli.showing import say
 from image_history.durable.disk import make_folder
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import ConfigError
 from image_history.warehouse.statements import statement
 
@@ -169,7 +169,7 @@ def _suggest(command: str, meaning: str) -> None:
 def _folder(stack: ExitStack, keep: Path | None) -> Path:
     try:
         if keep is None:
-            reach(Effect.MAKE_FOLDER, File.DEMO)
+            fault_point(Effect.MAKE_FOLDER, File.DEMO)
             return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="image-history-demo-")))
         make_folder(keep, File.DEMO, parents=True, exist_ok=True)
     except OSError as error:

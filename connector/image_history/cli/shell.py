@@ -210,14 +210,14 @@ def interactive(shell: Shell) -> int:
 def history_file() -> Path | None:
     """The file with the history of statements, private to its owner; None if it cannot be made."""
     from image_history.durable.disk import make_folder
-    from image_history.durable.effects import Effect, File, reach
+    from image_history.durable.effects import Effect, File, fault_point
 
     state = os.environ.get("XDG_STATE_HOME", "")
     base = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"  # noqa: PTH117  # "" is no path
     file = base / PROGRAM / "history"
     try:
         make_folder(file.parent, File.HISTORY, exist_ok=True, parents=True)
-        reach(Effect.CREATE, File.HISTORY)
+        fault_point(Effect.CREATE, File.HISTORY)
         file.touch(0o600)
         file.chmod(0o600)
     except OSError:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.durable.guard import is_folder, ordinary
 
 _PRIVATE_FILE = 0o600
@@ -61,34 +61,34 @@ def synced_file(path: Path, what: File, *, over: bool = False) -> Iterator[Binar
     FileExistsError if the file exists, unless `over` is set: then the file, which a killed process left, is removed
     first. The file is always created, so that nothing is written into a link or into somebody else's file.
     """
-    reach(Effect.CREATE, what)
+    fault_point(Effect.CREATE, what)
     if over:
         path.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, _PRIVATE_FILE), "w+b") as file:
         _give_to_group(file.fileno(), path.parent)
-        reach(Effect.WRITE, what)
+        fault_point(Effect.WRITE, what)
         yield file
         file.flush()
-        reach(Effect.FSYNC, what)
+        fault_point(Effect.FSYNC, what)
         os.fsync(file.fileno())
 
 
 def rename(path: Path, target: Path, what: File) -> None:
     """Rename a synced file to `target`, replacing it. The new name is on disk after `sync_folder`."""
-    reach(Effect.RENAME, what)
+    fault_point(Effect.RENAME, what)
     path.replace(target)
 
 
 def link(path: Path, target: Path, what: File) -> None:
     """Give a synced file `target` as a second name; FileExistsError if `target` exists."""
-    reach(Effect.LINK, what)
+    fault_point(Effect.LINK, what)
     os.link(path, target)
 
 
 def symlink(target: str, path: Path, what: File) -> None:
     """Make a symbolic link at `path`; FileExistsError if `path` exists."""
-    reach(Effect.SYMLINK, what)
+    fault_point(Effect.SYMLINK, what)
     path.symlink_to(target)
 
 
@@ -108,7 +108,7 @@ def take_name(path: Path, target: Path, what: File) -> None:
 
 def sync_folder(folder: Path, what: File) -> None:
     """Write the names in a folder to disk (fsync)."""
-    reach(Effect.FSYNC_FOLDER, what)
+    fault_point(Effect.FSYNC_FOLDER, what)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -118,7 +118,7 @@ def sync_folder(folder: Path, what: File) -> None:
 
 def make_folder(folder: Path, what: File, *, exist_ok: bool = False, parents: bool = False) -> None:
     """Make a folder; FileExistsError if it exists, unless `exist_ok`."""
-    reach(Effect.MAKE_FOLDER, what)
+    fault_point(Effect.MAKE_FOLDER, what)
     made = not folder.exists()
     folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=exist_ok, parents=parents)
     if made and is_groups(folder.parent):
@@ -127,7 +127,7 @@ def make_folder(folder: Path, what: File, *, exist_ok: bool = False, parents: bo
 
 def share(path: Path, group: int, what: File) -> None:
     """Let a group read one of our files, or list a folder; links are not followed."""
-    reach(Effect.SHARE, what)
+    fault_point(Effect.SHARE, what)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fchown(descriptor, -1, group)
@@ -139,13 +139,13 @@ def share(path: Path, group: int, what: File) -> None:
 
 def unlink(path: Path, what: File) -> None:
     """Remove a file, if it exists."""
-    reach(Effect.UNLINK, what)
+    fault_point(Effect.UNLINK, what)
     path.unlink(missing_ok=True)
 
 
 def remove_tree(folder: Path, what: File, *, ignore_errors: bool = False) -> None:
     """Remove a folder and everything in it; `ignore_errors` leaves files that cannot be removed."""
-    reach(Effect.REMOVE_TREE, what)
+    fault_point(Effect.REMOVE_TREE, what)
     shutil.rmtree(folder, ignore_errors=ignore_errors)
 
 
@@ -155,7 +155,7 @@ def remove_named(folder: Path, is_ours: Callable[[str], bool], what: File) -> bo
     `is_ours` gets the path below the folder, with a slash at the end for folders; a folder that it does not accept
     is not entered. Links are neither followed nor removed, and everything else stays as it is.
     """
-    reach(Effect.REMOVE_TREE, what)
+    fault_point(Effect.REMOVE_TREE, what)
     return is_folder(folder) and _emptied(folder, "", is_ours)
 
 
@@ -177,7 +177,7 @@ def _emptied(folder: Path, below: str, is_ours: Callable[[str], bool]) -> bool:
 
 def open_lock(path: Path) -> int:
     """Open a file that serves as a lock, and create it if it is missing; returns its descriptor."""
-    reach(Effect.CREATE, File.LOCK)
+    fault_point(Effect.CREATE, File.LOCK)
     descriptor = ordinary(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
     _give_to_group(descriptor, path.parent)
     return descriptor
@@ -185,6 +185,6 @@ def open_lock(path: Path) -> int:
 
 def write_holder(descriptor: int, holder: str) -> None:
     """Write the lock's holder into the locked file. No fsync: it matters only while the process lives."""
-    reach(Effect.WRITE, File.LOCK)
+    fault_point(Effect.WRITE, File.LOCK)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, holder.encode(), 0)

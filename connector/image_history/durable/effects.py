@@ -70,7 +70,7 @@ Hook = Callable[[Effect, str], None]
 _hooks: list[Hook] = []
 
 
-def reach(effect: Effect, subject: str) -> None:
+def fault_point(effect: Effect, subject: str) -> None:
     """Call the hooks: `effect` is about to happen to `subject` (a File, or the name of a statement or a call)."""
     for hook in _hooks:
         hook(effect, subject)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from image_history.aws.bodies import ImageVersion
-from image_history.durable.effects import Effect, reach
+from image_history.durable.effects import Effect, fault_point
 from image_history.errors import (
     AccessDeniedError,
     ImageNotFoundError,
@@ -107,7 +107,7 @@ class StreamReading:
             answer = self.calls.list_image_versions(
                 current.stream.image_name, current.request, current.next_token
             )
-            reach(Effect.FETCHED, "ListImageVersions")
+            fault_point(Effect.FETCHED, "ListImageVersions")
             body = answer.body
             step = advance(current, body.ImageVersions, body.NextToken, date_ms=answer.date_ms)
             if step is None or seen.again(body.NextToken, body.ImageVersions):

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from image_history.durable.disk import make_folder, open_lock, remove_named, sync_folder, unlink, write_holder
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import LandingError, SyncRunningError
 from image_history.landing.details import LandedDetails, ScopeCost, read_details
 from image_history.landing.files import (
@@ -282,7 +282,7 @@ def _write_part(folder: Path, number: int, plan: RunPlan, images: pa.Table) -> N
 
 def _take(handle: int, folder: Path) -> None:
     try:
-        reach(Effect.LOCK, File.LOCK)
+        fault_point(Effect.LOCK, File.LOCK)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno != errno.EAGAIN:

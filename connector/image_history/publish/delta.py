@@ -23,7 +23,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, CommitProperties, PostCommitHookProperties, RemoveAction
 
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import UNFORESEEN, OutputError
 from image_history.formats import Recast, Rows
 from image_history.formats.parquet import written_parquet
@@ -200,9 +200,9 @@ class DeltaTarget(Target[DeltaTable]):
         path = f"{OUR_FILES}{uuid.uuid4()}.parquet"
         files = self._filesystem()
         with self._translated(), gone_on_failure(lambda: files.delete_file(path)):
-            reach(Effect.CREATE, File.TABLE_FILE)
+            fault_point(Effect.CREATE, File.TABLE_FILE)
             with files.open_output_stream(path) as stream:
-                reach(Effect.WRITE, File.TABLE_FILE)
+                fault_point(Effect.WRITE, File.TABLE_FILE)
                 footer = written_parquet(Recast(rows, pa.schema(map(unexplained, rows.schema))), stream)
                 size = stream.tell()
             stats = {"numRecords": footer.num_rows} | _bounds(footer, partition)
@@ -216,7 +216,7 @@ class DeltaTarget(Target[DeltaTable]):
         table = self._loaded
         removed = [_removed(file, table.metadata().partition_columns) for file in gone]
         with self._translated():
-            reach(Effect.COMMIT, File.TABLE)
+            fault_point(Effect.COMMIT, File.TABLE)
             table.create_write_transaction(
                 [*(file.native for file in files), *removed],
                 "append",
@@ -225,7 +225,7 @@ class DeltaTarget(Target[DeltaTable]):
                 commit_properties=_once(encoded(state, self._label)),
                 post_commithook_properties=_NO_HOOKS,
             )
-            reach(Effect.COMMITTED, File.TABLE)
+            fault_point(Effect.COMMITTED, File.TABLE)
             table.update_incremental()
         return str(table.version())
 
@@ -241,7 +241,7 @@ class DeltaTarget(Target[DeltaTable]):
         table = self._loaded
         if table.version() % _UPKEEP_EVERY:
             return
-        reach(Effect.COMMIT, File.UPKEEP)
+        fault_point(Effect.COMMIT, File.UPKEEP)
         table.create_checkpoint()
         table.cleanup_metadata()
         self._sweep(table, max(keep_for, _ORPHANED_AFTER))
@@ -287,14 +287,14 @@ class DeltaTarget(Target[DeltaTable]):
             name = path.rsplit("/", 1)[-1]
             written = files.get_file_info(name).mtime
             if is_our_file(name) and written is not None and written < before:
-                reach(Effect.DELETE, File.TABLE_FILE)
+                fault_point(Effect.DELETE, File.TABLE_FILE)
                 files.delete_file(name)
 
     def _filesystem(self) -> pafs.PyFileSystem:
         return pafs.PyFileSystem(DeltaStorageHandler(self._uri, self._storage))
 
     def _created(self, columns: pa.Schema) -> DeltaTable:
-        reach(Effect.CREATE, File.TABLE)
+        fault_point(Effect.CREATE, File.TABLE)
         if self._folder is not None:
             pafs.LocalFileSystem().create_dir(str(self._folder), recursive=True)
         try:
@@ -319,7 +319,7 @@ class DeltaTarget(Target[DeltaTable]):
         if owner := self._new_owner(table.metadata().configuration):
             changes.append(partial(table.alter.set_table_properties, owner, raise_if_not_exists=False))
         for number, change in enumerate(changes, start=1):
-            reach(Effect.STATEMENT, File.TABLE)
+            fault_point(Effect.STATEMENT, File.TABLE)
             change(commit_properties=CommitProperties(max_commit_retries=0))
             table.update_incremental()
             if table.version() != before + number:

@@ -37,7 +37,7 @@ from image_history.durable.disk import (
     unlink,
     unwritable,
 )
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.durable.guard import distrust, is_folder
 from image_history.errors import OutputError
 from image_history.publish.destination import Fill, HashingSink, Written
@@ -327,7 +327,7 @@ def _is_own_entry(path: Path) -> bool:
 
 
 def _take(handle: int, root: Path) -> None:
-    reach(Effect.LOCK, File.LOCK)
+    fault_point(Effect.LOCK, File.LOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

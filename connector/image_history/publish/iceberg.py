@@ -35,7 +35,7 @@ from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.utils.config import Config as PyicebergConfig
 
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import UNFORESEEN, OutputError
 from image_history.formats import Recast, Rows
 from image_history.formats.parquet import written_parquet
@@ -254,7 +254,7 @@ class IcebergTarget(Target["IcebergTable"]):
             if self._table is None:
                 self._table = self._created(wanted)
                 return
-            reach(Effect.STATEMENT, File.TABLE)
+            fault_point(Effect.STATEMENT, File.TABLE)
             if not _NO_RETRY.items() <= self._table.properties.items():
                 # For a table that another program made, pyiceberg would repeat our commit after another writer's.
                 with self._table.transaction() as transaction:
@@ -271,10 +271,10 @@ class IcebergTarget(Target["IcebergTable"]):
         path = table.location_provider().new_data_location(f"{OUR_FILES}{uuid.uuid4()}.parquet")
         schema = _file_schema(table.schema(), rows.schema)
         with self._translated(), gone_on_failure(lambda: table.io.delete(path)):
-            reach(Effect.CREATE, File.TABLE_FILE)
+            fault_point(Effect.CREATE, File.TABLE_FILE)
             output = table.io.new_output(path)
             with output.create() as stream:
-                reach(Effect.WRITE, File.TABLE_FILE)
+                fault_point(Effect.WRITE, File.TABLE_FILE)
                 footer = written_parquet(Recast(rows, schema), stream)
             native = _native_file(table.metadata, path, footer, len(output))
         return DataFile(region, path, footer.num_rows, native.file_size_in_bytes, native)
@@ -283,7 +283,7 @@ class IcebergTarget(Target["IcebergTable"]):
         """Commit one snapshot that adds the new files and removes the others; returns its id."""
         table = self._loaded
         with self._translated(committing=True):
-            reach(Effect.COMMIT, File.TABLE)
+            fault_point(Effect.COMMIT, File.TABLE)
             with table.transaction() as transaction:
                 if owner := self._new_owner(table.metadata.properties):
                     transaction.set_properties(owner)
@@ -293,7 +293,7 @@ class IcebergTarget(Target["IcebergTable"]):
                         snapshot.delete_data_file(file.native)
                     for file in files:
                         snapshot.append_data_file(file.native)
-        reach(Effect.COMMITTED, File.TABLE)
+        fault_point(Effect.COMMITTED, File.TABLE)
         newest = table.current_snapshot()
         return "" if newest is None else str(newest.snapshot_id)
 
@@ -317,7 +317,7 @@ class IcebergTarget(Target["IcebergTable"]):
         slack = min(_SLACK, keep_for)
         if not any(each.timestamp_ms < oldest_kept - slack / timedelta(milliseconds=1) for each in old):
             return
-        reach(Effect.COMMIT, File.UPKEEP)
+        fault_point(Effect.COMMIT, File.UPKEEP)
         table.maintenance.expire_snapshots().by_ids([each.snapshot_id for each in old]).commit()
         self._sweep(table.refresh())
 
@@ -329,7 +329,7 @@ class IcebergTarget(Target["IcebergTable"]):
             name = path.rsplit("/", 1)[-1]
             ours = is_our_file(name) or _METADATA.fullmatch(name)
             if ours and modified < before and path not in known:
-                reach(Effect.DELETE, File.TABLE_FILE)
+                fault_point(Effect.DELETE, File.TABLE_FILE)
                 table.io.delete(path)
 
     def _require_writable(self) -> None:
@@ -377,7 +377,7 @@ class IcebergTarget(Target["IcebergTable"]):
             )
             for number, name in enumerate(names)
         ]
-        reach(Effect.CREATE, File.TABLE)
+        fault_point(Effect.CREATE, File.TABLE)
         self._ensure_namespace(self._identifier.rpartition(".")[0])
         try:
             return self._catalog.create_table(

@@ -20,7 +20,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, BinaryIO
 
 from image_history.aws.store import AbsentError, OvertakenError, Store, is_refused
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import ConfigError, ConnectorError, OutputError
 from image_history.publish.destination import Fill, HashingSink, Written
 from image_history.publish.manifest import NAME, DataFile, Manifest, decoded, encoded, is_part, part_name
@@ -218,7 +218,7 @@ class Prefix:
             logger.warning("dataset_not_swept", extra=reason)
 
     def _put(self, content: bytes, condition: Mapping[str, str]) -> None:
-        reach(Effect.PUT, File.MANIFEST)
+        fault_point(Effect.PUT, File.MANIFEST)
         self._store.api.put_object(
             Bucket=self._address.bucket,
             Key=self._address.below(NAME),
@@ -259,7 +259,7 @@ class Prefix:
 
     def _delete(self, path: str) -> None:
         with self._store.translated(str(self._address)):
-            reach(Effect.DELETE, File.PART)
+            fault_point(Effect.DELETE, File.PART)
             self._store.api.delete_object(Bucket=self._address.bucket, Key=self._address.below(path))
 
 
@@ -273,7 +273,7 @@ def _is_ours(path: str, tables: Collection[str]) -> bool:
 def _spool(where: str) -> Iterator[BinaryIO]:
     """A temporary file without a name, which is uploaded when complete; small ones stay in memory."""
     try:
-        reach(Effect.CREATE, File.SPOOL)
+        fault_point(Effect.CREATE, File.SPOOL)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
             yield file  # type: ignore[misc]  # it is one in all but its class
     except OSError as error:
@@ -300,5 +300,5 @@ def _upload(store: Store, bucket: str, key: str, file: BinaryIO, told: Mapping[s
         )
     file.seek(0)
     with store.translated(where):
-        reach(Effect.PUT, File.PART)
+        fault_point(Effect.PUT, File.PART)
         store.api.put_object(Bucket=bucket, Key=key, Body=file, **told)

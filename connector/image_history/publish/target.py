@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from image_history.durable.disk import unwritable
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import OutputError
 from image_history.publish.lake import (
     REGION_COLUMN,
@@ -106,7 +106,7 @@ class Target(Generic[Native]):
         """Remove files that no commit names; upkeep removes those that remain."""
         for file in files:
             with suppress(OSError):
-                reach(Effect.DELETE, File.TABLE_FILE)
+                fault_point(Effect.DELETE, File.TABLE_FILE)
                 self._remove(file.path)
 
     def upkeep(self, keep_for: timedelta) -> None:

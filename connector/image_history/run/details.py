@@ -14,7 +14,7 @@ from functools import partial
 
 from image_history.aws.bodies import epoch_ms
 from image_history.config import Config
-from image_history.durable.effects import Effect, reach
+from image_history.durable.effects import Effect, fault_point
 from image_history.errors import (
     AccessDeniedError,
     ConnectorError,
@@ -322,7 +322,7 @@ def _described(lookup: Lookup, calls: ScopeCalls) -> Lookup | None:
     """The lookup with the answer of DescribeImageVersion; None if the answer has another CreationTime than owed."""
     owed = lookup.owed
     answer = calls.describe_image_version(owed.stream.image_name, owed.version)
-    reach(Effect.FETCHED, DESCRIBE)
+    fault_point(Effect.FETCHED, DESCRIBE)
     if epoch_ms(answer.body.CreationTime) != owed.creation_ms:
         return None
     drift = lookup.drift + answer.drift
@@ -343,7 +343,7 @@ def _aliased(lookup: Lookup, calls: ScopeCalls) -> Lookup:
         partial(calls.list_aliases, owed.stream.image_name, owed.version),
         lambda answer: (not answer.body.SageMakerImageVersionAliases, answer.body.NextToken),
     ):
-        reach(Effect.FETCHED, ALIASES)
+        fault_point(Effect.FETCHED, ALIASES)
         names.update(answer.body.SageMakerImageVersionAliases)
         drift, ended_ms = drift + answer.drift, answer.date_ms
     return replace(lookup, aliases=tuple(sorted(names)), aliases_ms=ended_ms, drift=drift)

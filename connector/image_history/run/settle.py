@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from image_history.aws.bodies import ImageVersion
-from image_history.durable.effects import Effect, reach
+from image_history.durable.effects import Effect, fault_point
 from image_history.errors import (
     AccessDeniedError,
     FatalError,
@@ -176,7 +176,7 @@ class Settler:
         calls = self.scopes[stream.scope]
         jobs = [lambda n=number: _ask(calls, stream.image_name, n) for number in numbers]
         answers = together(jobs, max(1, min(self.concurrency, len(jobs))), self.stop)
-        reach(Effect.FETCHED, "DescribeImageVersion")
+        fault_point(Effect.FETCHED, "DescribeImageVersion")
         self.stop.check()
         return answers
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from image_history.durable.effects import Effect, reach
+from image_history.durable.effects import Effect, fault_point
 from image_history.errors import ConnectorError, QueryError, WarehouseLockedError
 from image_history.warehouse.limits import Limits
 from image_history.warehouse.messages import (
@@ -329,7 +329,7 @@ def _doers(connection: Connection) -> set[str]:
 
 def reader(connection: Connection, sql: str, parameters: Mapping[str, object]) -> pa.RecordBatchReader:
     """Start a query with the call that streams its rows, which differs between DuckDB 1 and 2."""
-    reach(Effect.STATEMENT, "question")
+    fault_point(Effect.STATEMENT, "question")
     if DUCKDB_VERSION.startswith("1."):
         return connection.duck.execute(sql, parameters).to_arrow_reader(_BATCH_ROWS)
     return connection.duck.sql(sql, params=parameters).to_arrow_reader(_BATCH_ROWS)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from image_history import errors
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import ConnectorError, OutputError
 from image_history.warehouse import answerers
 from image_history.warehouse.limits import Limits
@@ -106,7 +106,7 @@ def _error(failed: Failed) -> ConnectorError:
 def spill_folder() -> Iterator[str]:
     """A temporary folder for rows that don't fit into memory. OutputError if it cannot be made."""
     try:
-        reach(Effect.MAKE_FOLDER, File.SPILL)
+        fault_point(Effect.MAKE_FOLDER, File.SPILL)
         folder = tempfile.TemporaryDirectory(prefix="image-history-", ignore_cleanup_errors=True)
     except OSError as error:
         raise OutputError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import OutputError, QueryError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Spool:
 
     def _write(self) -> int:
         """Write the batches in memory to the file, compressed; returns the size of the file so far."""
-        reach(Effect.WRITE, File.SPILL)
+        fault_point(Effect.WRITE, File.SPILL)
         if self._writer is None or self._file is None:
             self._file = self._path.open("wb")
             options = pa.ipc.IpcWriteOptions(compression="lz4")

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from image_history.begun import Begun
 from image_history.durable.disk import open_lock, unlink
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.durable.guard import opened_to_read
 from image_history.errors import WarehouseLockedError
 
@@ -84,7 +84,7 @@ class _Announcement:
         self._forget()
         with suppress(OSError):
             self._descriptor = open_lock(self._path)
-            reach(Effect.LOCK, File.LOCK)
+            fault_point(Effect.LOCK, File.LOCK)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         self._forget()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 import duckdb
 
 from image_history.durable.disk import is_groups, take_name, unlink, unwritable
-from image_history.durable.effects import Effect, File, reach
+from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import LoadError, WarehouseError
 from image_history.schema import SCHEMA_VERSION
 from image_history.version import __version__
@@ -69,18 +69,18 @@ class Connection:
 
     def run(self, name: str, parameters: Parameters | None = None) -> None:
         """Run one statement for its effect."""
-        reach(Effect.STATEMENT, name)
+        fault_point(Effect.STATEMENT, name)
         self.duck.execute(statement(name), parameters or {}).fetchall()
 
     def count(self, name: str, parameters: Parameters | None = None) -> int:
         """Run one statement that makes or changes a table; return the number of rows that it made or changed."""
-        reach(Effect.STATEMENT, name)
+        fault_point(Effect.STATEMENT, name)
         [(rows,)] = self.duck.execute(statement(name), parameters or {}).fetchall()
         return int(rows)
 
     def table(self, name: str, parameters: Parameters | None = None) -> pa.Table:
         """Run one query and return all its rows."""
-        reach(Effect.STATEMENT, name)
+        fault_point(Effect.STATEMENT, name)
         return self.duck.sql(statement(name), params=parameters or {}).to_arrow_table()
 
     def offer(self, name: str, rows: pa.Table) -> None:
@@ -112,10 +112,10 @@ class Connection:
         An error of DuckDB is raised as LoadError, unless the file or disk caused it: see `_is_of_the_file`.
         """
         try:
-            reach(Effect.BEGIN, "transaction")
+            fault_point(Effect.BEGIN, "transaction")
             self.duck.begin()
             yield
-            reach(Effect.COMMIT, "transaction")
+            fault_point(Effect.COMMIT, "transaction")
             self.duck.commit()
         except duckdb.Error as error:
             self._undo()
@@ -128,7 +128,7 @@ class Connection:
         except BaseException:
             self._undo()
             raise
-        reach(Effect.COMMITTED, "transaction")
+        fault_point(Effect.COMMITTED, "transaction")
 
     def _undo(self) -> None:
         try:
@@ -313,7 +313,7 @@ def _open(
         # Opening a pipe would block until another process opens it.
         raise unusable(warehouse.path, "it is no ordinary file")
     try:
-        reach(Effect.CONNECT, "reading" if read_only else "writing")
+        fault_point(Effect.CONNECT, "reading" if read_only else "writing")
         return duckdb.connect(warehouse.file, read_only=read_only, config=dict(config))
     except duckdb.Error as error:
         raise _opening(error, warehouse.called or warehouse.path) from error
@@ -364,7 +364,7 @@ def _closing(duck: duckdb.DuckDBPyConnection) -> Iterator[Connection]:
         connection.run("session/utc")
         yield connection
     finally:
-        reach(Effect.CLOSE, "connection")
+        fault_point(Effect.CLOSE, "connection")
         duck.close()
 
 
