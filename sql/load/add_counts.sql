@@ -1,6 +1,6 @@
--- What: adds what details changed to what the run did in scopes that are loaded already.
+-- What: adds the versions whose details changed to the counts of scopes that are loaded already.
 -- Parameters: $run_id; reads the registered Arrow table `counted_arrow`.
--- Returns: nothing.
+-- Returns: nothing; updates coverage.
 UPDATE coverage AS target
 SET updated = target.updated + source.updated
 FROM counted_arrow AS source

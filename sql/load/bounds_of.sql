@@ -1,6 +1,6 @@
--- What: the bounds of the versions that a query has, for `near`; null numbers stand for all versions of its images.
+-- What: the bounds of the versions of a query, for `near`. Null version numbers mean all versions of the images.
 -- Parameters: none.
--- Returns: nothing; makes the temporary macro `bounds_of`, an aggregate. All bounds are null where there are no rows.
+-- Returns: nothing; makes the temporary macro `bounds_of`, an aggregate. Without rows, all bounds are null.
 CREATE OR REPLACE TEMP MACRO bounds_of(its_account, its_region, its_image, its_version) AS struct_pack(
     lowest_account := min(its_account),
     highest_account := max(its_account),

@@ -1,12 +1,12 @@
--- What: the landed versions that differ from what is stored, with what differs.
--- Parameters: none; reads the temporary view `landed`, its bounds, and the tables `listed` and `outrun`.
--- Returns: nothing; makes the temporary table `changed`, one row a version, sorted by key: what is inserted from
--- it keeps zone maps narrow.
--- A state is valid from its LastModifiedTime, but never from before the state that it follows; one that
--- reappears undoes the deletion from the deletion's own instant on; a new life begins with its creation.
--- A row of an older incarnation is stale, and so is one that an incremental listing shows in an older state, that
--- was read before the stored one, or before a listing that was accepted since: AWS's time decides, whenever it
--- is loaded.
+-- What: the landed versions that differ from the stored ones, with the kind of change and the columns that differ.
+-- Parameters: none; reads the temporary view `landed`, its bounds, and the temporary tables `listed` and `outrun`.
+-- Returns: nothing; makes the temporary table `changed`, one row per version, sorted by key, so that the rows that
+-- are inserted from it keep zone maps narrow.
+-- A state is valid from its LastModifiedTime, but not from before the start of the previous state. A version that
+-- reappears is valid from the instant of its deletion, which is undone. A new incarnation is valid from its creation.
+-- A landed row is ignored if it belongs to an older incarnation, if an incremental listing shows an older state, if
+-- it was read before the stored row, or if another run has an accepted listing that began after it was read. All
+-- these times are AWS's, so the order in which runs are loaded does not matter.
 CREATE OR REPLACE TEMP TABLE changed AS
 SELECT
     source.*,

@@ -1,4 +1,4 @@
--- What: the bounds of the versions that change and are stored, for `near`.
+-- What: the bounds of the changed versions that are stored already, for `near`.
 -- Parameters: none; reads the temporary table `changed`.
 -- Returns: nothing; sets the variable `changed_bounds`.
 SET VARIABLE changed_bounds = (

@@ -1,9 +1,9 @@
--- What: the landed images that differ from what is stored.
--- Parameters: $images, the paths of the run's files of images; reads the registered Arrow table `scopes_arrow` and the
--- temporary table `read_since`.
--- Returns: nothing; makes the temporary table `changed_images`, one row an image of the scopes that are loaded. What was listed before a list
--- of images that was accepted since, and that the image was in or looked for in, is stale, and so is an earlier life.
--- A list may have been narrowed to some images: of the others it says nothing.
+-- What: the landed images that differ from the stored ones.
+-- Parameters: $images, the paths of the run's files of images; reads the registered Arrow table `scopes_arrow` and
+-- the temporary table `read_since`.
+-- Returns: nothing; makes the temporary table `changed_images`, one row per image of the scopes that are loaded.
+-- A landed image is ignored if it belongs to an earlier life, or if a run with a newer complete list of images
+-- covered the image. A newer run that was limited to other images says nothing about this one.
 CREATE OR REPLACE TEMP TABLE changed_images AS
 SELECT
     source.*,

@@ -1,7 +1,8 @@
--- What: what the load does to versions, scope by scope.
--- Parameters: none; reads the temporary view `landed` and tables `changed` and `deleted`.
+-- What: the number of versions in each scope by what the load does to them.
+-- Parameters: none; reads the temporary view `landed` and the temporary tables `changed` and `deleted`.
 -- Returns: account_id, region, inserted, updated, unchanged, reappeared, deleted; one row per scope.
--- What changed and was landed has landed once: what remains is unchanged, without a join.
+-- A changed version that was landed has exactly one row in `landed`, so `unchanged` is a difference and needs no
+-- join.
 SELECT
     account_id,
     region,

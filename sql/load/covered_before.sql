@@ -1,7 +1,7 @@
--- What: the newest row of coverage of each stream of the scopes whose list of images the run read.
+-- What: the newest row of coverage of each stream in the scopes of this load.
 -- Parameters: none; reads the registered Arrow table `scopes_arrow`.
--- Returns: nothing; makes the temporary table `covered_before`, one row a stream. A stream that has no row in a run
--- was read in it as this one says, or rested in it: the scope's row tells which.
+-- Returns: nothing; makes the temporary table `covered_before`, one row per stream. If a later run has no row for the
+-- stream, the stream was read with the same result, or it rested: the scope's row of that run says which.
 CREATE OR REPLACE TEMP TABLE covered_before AS
 SELECT unnest(newest)
 FROM (

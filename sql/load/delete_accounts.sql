@@ -1,4 +1,4 @@
--- What: takes away the accounts that insert_accounts writes anew, where they differ.
+-- What: deletes the stored accounts that differ from those of this run; insert_accounts inserts the new ones.
 -- Parameters: none; reads the registered Arrow table `accounts_arrow`.
 -- Returns: nothing.
 DELETE FROM scope_accounts AS target

@@ -1,4 +1,4 @@
--- What: takes the stored rows of changed images away; insert_changed_images puts the new ones in.
+-- What: deletes the stored rows of changed images; insert_changed_images inserts the new ones.
 -- Parameters: none; reads the temporary table `changed_images`.
 -- Returns: nothing.
 DELETE FROM images AS target

@@ -1,4 +1,5 @@
--- What: takes the stored rows of changed versions away; insert_changed_versions puts the new ones in.
+-- What: deletes the stored rows of changed versions; insert_changed_versions or insert_detailed_versions inserts the
+-- new ones.
 -- Parameters: none; reads the temporary table `changed`, with its bounds.
 -- Returns: nothing.
 DELETE FROM image_versions AS target

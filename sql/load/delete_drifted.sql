@@ -1,4 +1,4 @@
--- What: takes away the rows of schema_drift that insert_drifted writes anew.
+-- What: deletes the rows of schema_drift that insert_drifted inserts again.
 -- Parameters: none; reads the temporary table `drifted`.
 -- Returns: nothing.
 DELETE FROM schema_drift AS target

@@ -1,4 +1,4 @@
--- What: takes away the run's own record, as the part before wrote it; insert_run writes it anew.
+-- What: deletes the run's own record, which the previous part wrote; insert_run inserts it again.
 -- Parameters: $run_id.
 -- Returns: nothing.
 DELETE FROM runs

@@ -1,4 +1,4 @@
--- What: takes away the rows of streams that insert_streams writes anew.
+-- What: deletes the stored rows of the streams that insert_streams inserts again.
 -- Parameters: none; reads the temporary table `streams_after`.
 -- Returns: nothing.
 DELETE FROM streams AS target

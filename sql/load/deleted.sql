@@ -1,10 +1,11 @@
--- What: live versions that the run proved absent.
+-- What: the live versions that the run proved absent.
 -- Parameters: none; reads the temporary tables `proofs`, with its bounds, and `outrun`.
--- Returns: nothing; makes the temporary table `deleted`, one row a version. Runs after the merge.
--- A proof names the lives that it ends, and says nothing of a state that was read after it, or where a listing was
--- accepted after it. Of several the first counts: etl_valid_from is an upper bound. etl_last_seen_at is a lower one,
--- the latest of what is known of its life: the last complete full listing before the proof, the listing that told
--- its state, and its last change.
+-- Returns: nothing; makes the temporary table `deleted`, one row per version. Runs after the changed versions are
+-- written. A proof ends only versions that were created no later than its `created_until`. It does not end a state
+-- that was read after the proof's T0, nor a version of a stream of which another run has an accepted listing with a
+-- later T0. If several proofs end a version, the earliest one counts, because etl_valid_from is an upper bound of the
+-- deletion. etl_last_seen_at is a lower bound: the latest of the last complete full listing before the proof, the
+-- listing that showed the last state, and the last change.
 CREATE OR REPLACE TEMP TABLE deleted AS
 WITH gone AS (
     SELECT

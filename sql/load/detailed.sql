@@ -1,10 +1,12 @@
--- What: the changed versions with their details, and those of which nothing changed but details.
--- Parameters: none; reads the temporary tables `changed` and `details`, with their bounds, and the view `landed`.
--- Returns: nothing; makes the temporary table `changed` anew, with details, with the times of the calls that told
--- them, and with what its events say.
--- What was not asked or not answered stays as it is stored, and is owed (null time) if the state is a new one. Details
--- are believed of the very state that they were read for. A change of details alone is valid from the look that found
--- it: AWS does not tell its time, which is between the look before and this one.
+-- What: the changed versions with their details, and the versions of which only details changed.
+-- Parameters: none; reads the temporary tables `changed` and `details`, the bounds of both, and the temporary view
+-- `landed`.
+-- Returns: nothing; replaces the temporary table `changed` by one with the details, the times of the calls that
+-- returned them, and the values for the events.
+-- If a call was not made or not answered, its details stay as they are stored. They are owed (their time is null) if
+-- the state is new. Details count only for the state for which they were read. A change of details alone is valid
+-- from the lookup that found it: AWS does not return the time of the change, which is between the previous lookup and
+-- this one.
 CREATE OR REPLACE TEMP TABLE changed AS
 WITH stored AS (
     SELECT *

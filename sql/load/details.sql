@@ -1,9 +1,11 @@
--- What: the details that a run read, one row a version and state: of each call its newest answer.
--- Parameters: $details, the paths of the run's files of details, whose names grow with their order; reads their
--- bounds and the registered Arrow table `scopes_arrow`: of other scopes than these nothing is loaded now.
--- Returns: nothing; makes the temporary table `details`. What was not answered is null with its time, and so is what
--- is older than the stored answer: a run may be loaded after one that asked later.
--- A version is asked twice when its alias turned up elsewhere, or when a sync was killed between the two calls.
+-- What: the details that a run read, one row per version and state, with the newest answer of each call.
+-- Parameters: $details, the paths of the run's files of details, whose names sort in the order in which they were
+-- written; reads the variable `details_bounds` and the registered Arrow table `scopes_arrow`. Details of other scopes
+-- are not loaded now.
+-- Returns: nothing; makes the temporary table `details`. The columns of a call and its time are null if the call was
+-- not answered, or if the stored answer is newer: a run may be loaded after a run that looked the version up later.
+-- A version is looked up twice if its alias was found on another version, or if a sync was killed between the two
+-- calls.
 CREATE OR REPLACE TEMP TABLE details AS
 SELECT
     account_id,

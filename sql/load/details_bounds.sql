@@ -1,4 +1,4 @@
--- What: the bounds of the versions whose details a run read, for `near`.
+-- What: the bounds of the versions whose details the run read, for `near`.
 -- Parameters: $details, the paths of the run's files of details.
 -- Returns: nothing; sets the variable `details_bounds`.
 SET VARIABLE details_bounds = (

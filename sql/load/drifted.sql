@@ -1,7 +1,8 @@
--- What: what schema_drift must say after the run, for what the run met.
+-- What: the rows of schema_drift, as they are after the load, for the unknown values and members that the run found.
 -- Parameters: $run_id, $observed_at (UTC); reads the registered Arrow table `drift_arrow`.
--- Returns: nothing; makes the temporary table `drifted`, one row per unknown value or member. What only a part of a run
--- has met has no occurrences yet: whatever becomes of that run, it is there, and new to the run that counts it.
+-- Returns: nothing; makes the temporary table `drifted`, one row per unknown value or member. Only the last part of a
+-- run adds occurrences. Earlier parts store the row without them, so it exists even if the run never ends, and it is
+-- new to the first run that counts it.
 CREATE OR REPLACE TEMP TABLE drifted AS
 SELECT
     source.operation,

@@ -1,4 +1,4 @@
--- What: whether details are stored of a version that changed, which its new state must keep.
+-- What: whether details are stored for a version that changed: its new state must keep them.
 -- Parameters: none; reads the temporary table `changed`, with its bounds.
 -- Returns: has_details, one row.
 SELECT count(*) > 0 AS has_details

@@ -1,6 +1,6 @@
--- What: the streams of which the mass-delete breaker holds back deletions, and how many.
+-- What: the streams with deletions that the mass-delete breaker holds back, and how many.
 -- Parameters: none; runs after insert_streams.
--- Returns: account_id, region, image_name, held_back; one row a stream that has any.
+-- Returns: account_id, region, image_name, held_back; one row per such stream.
 SELECT account_id, region, image_name, held_back
 FROM streams
 WHERE held_back > 0;

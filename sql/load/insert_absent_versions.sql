@@ -1,8 +1,9 @@
--- What: remembers numbers that never were seen and are proved absent, so that they are not asked for again.
+-- What: stores version numbers that never were seen and are proved absent, so that they are not looked up again.
 -- Parameters: $run_id.
--- Returns: nothing; reads the temporary tables `proofs`, with its bounds, and `listed`, runs after the merge. The life of
--- the image in which they were absent is kept with them: another one begins to count anew, so a proof that is loaded
--- after the image was made again, and may be of the earlier life, is left out.
+-- Returns: nothing; reads the temporary tables `proofs`, with its bounds, and `listed`; runs after the changed
+-- versions are written. Each row has the CreationTime of the image in whose life the numbers were absent, because
+-- another life uses the numbers again. A proof from before that CreationTime may be about the earlier life, so it is
+-- left out.
 INSERT INTO absent_versions BY NAME
 SELECT
     account_id,

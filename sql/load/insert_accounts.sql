@@ -1,4 +1,4 @@
--- What: writes which account each configured profile or role and region led to, where that is new.
+-- What: stores the account that each configured profile or role led to in a region, if none is stored.
 -- Parameters: $run_id.
 -- Returns: nothing; reads the registered Arrow table `accounts_arrow`, runs after delete_accounts.
 INSERT INTO scope_accounts BY NAME

@@ -1,4 +1,4 @@
--- What: puts the changed images in, sorted by key.
+-- What: inserts the changed images, sorted by key.
 -- Parameters: $run_id, $observed_at (UTC).
 -- Returns: nothing; runs after delete_changed_images.
 INSERT INTO images BY NAME

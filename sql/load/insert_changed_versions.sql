@@ -1,4 +1,4 @@
--- What: puts the changed versions in, in the order of `changed`.
+-- What: inserts the changed versions, in the order of `changed`.
 -- Parameters: $run_id, $observed_at (UTC).
 -- Returns: nothing; runs after delete_changed_versions.
 INSERT INTO image_versions BY NAME

@@ -1,9 +1,9 @@
--- What: what the run proved: one row a scope (image_name null), and one a stream where there is something to say.
--- Parameters: $run_id, $loaded_at (UTC), $narrowed (whether the run was asked for some images only: then nothing is
--- said of the others).
+-- What: stores what the run proved: one row per scope (image_name null), and one per stream with something new.
+-- Parameters: $run_id, $loaded_at (UTC), $narrowed (whether the run was limited to some images: then `others` is
+-- null, since the run says nothing about the other images).
 -- Returns: nothing; appends to coverage. Reads the temporary table `told` and the registered Arrow tables
--- `scopes_arrow` and `counted_arrow`. A scope's row says of all streams without a row whether they were read, or
--- rested: what is more of.
+-- `scopes_arrow` and `counted_arrow`. In a scope's row, `others` says whether the streams without a row were read or
+-- rested, whichever are more.
 INSERT INTO coverage BY NAME
 WITH scopes AS (
     SELECT

@@ -1,4 +1,4 @@
--- What: one event for each deleted version, with its last known state.
+-- What: inserts one event for each deleted version, with its last known state.
 -- Grain: one row per version and load.
 -- Parameters: $run_id, $observed_at (UTC, greater than that of insert_events).
 -- Returns: nothing; appends to image_version_events.

@@ -1,7 +1,7 @@
--- What: a row of coverage for each stream that had none in the run until its details were told.
+-- What: inserts a row of coverage for each stream that had no row in the run before its details were read.
 -- Parameters: $run_id; reads the temporary table `told` and the registered Arrow table `detailed_arrow`.
--- Returns: nothing; appends to coverage. Such a row is of the part that its scope was loaded with: until then the
--- scope's row tells of the stream.
+-- Returns: nothing; appends to coverage. Such a row gets the loaded_at of its scope's row, which stood for the stream
+-- until now, and so belongs to the same part of the run.
 INSERT INTO coverage BY NAME
 SELECT
     told.* EXCLUDE (repeats, rested, hinted, streams, others, t1),

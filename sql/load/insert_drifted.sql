@@ -1,4 +1,4 @@
--- What: writes what the run met that is not known here.
+-- What: inserts the rows of schema_drift for the unknown values and members that the run found.
 -- Parameters: none; reads the temporary table `drifted`.
 -- Returns: nothing; runs after delete_drifted.
 INSERT INTO schema_drift BY NAME

@@ -1,4 +1,4 @@
--- What: one event for each changed version.
+-- What: inserts one event for each changed version.
 -- Grain: one row per version and load.
 -- Parameters: $run_id, $observed_at (UTC, greater than that of every earlier run).
 -- Returns: nothing; appends to image_version_events.

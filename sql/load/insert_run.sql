@@ -1,4 +1,4 @@
--- What: the run's own record; it makes the load exactly-once, so it is in the same transaction.
+-- What: inserts the run's own record. The record makes the load exactly-once, so it is in the same transaction.
 -- Parameters: none; reads the registered Arrow table `run_arrow`, one row.
 -- Returns: nothing; appends to runs.
 INSERT INTO runs BY NAME

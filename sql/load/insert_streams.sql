@@ -1,4 +1,4 @@
--- What: writes the streams whose row is new or says something new.
+-- What: inserts the rows of streams that are new or changed.
 -- Parameters: $run_id.
 -- Returns: nothing; runs after delete_streams.
 INSERT INTO streams BY NAME

@@ -1,4 +1,4 @@
--- What: which account each configured profile or role and region led to.
+-- What: the account that each configured profile or role led to in each region.
 -- Parameters: none.
 -- Returns: access, region, account_id.
 SELECT access, region, account_id

@@ -1,7 +1,7 @@
--- What: what the warehouse knows of every stream; what the planner decides on.
+-- What: what the warehouse knows about every stream, as the basis of planning.
 -- Parameters: none.
 -- Returns: the columns of streams that planning needs, instants as UTC epoch milliseconds, and image_live:
--- whether the image is not known to be deleted.
+-- whether the image is stored and not marked deleted.
 SELECT
     streams.account_id,
     streams.region,

@@ -1,7 +1,7 @@
--- What: the landed versions of a run, one row a version: its newest incarnation in its newest state.
+-- What: the landed versions of a run, one row per version: its newest incarnation in its newest state.
 -- Parameters: none; reads the variable `segments` and the temporary table `repeated`.
--- Returns: nothing; makes the temporary view `landed`. To keep its rows beside the segments would cost a third of a
--- load's time, and most of its memory; for the same reason only what is repeated is sorted.
+-- Returns: nothing; makes the temporary view `landed`. A copy of the segments' rows would cost a third of a load's
+-- time, and most of its memory. For the same reason, only the repeated versions are sorted.
 CREATE OR REPLACE TEMP VIEW landed AS
 SELECT * EXCLUDE (etl_reading, etl_page)
 FROM read_parquet(getvariable('segments'))

@@ -1,4 +1,4 @@
--- What: the bounds of the landed versions, for `near`.
+-- What: the bounds of the landed versions in the scopes of this load, for `near`.
 -- Parameters: none; reads the variable `segments` and the registered Arrow table `scopes_arrow`.
 -- Returns: nothing; sets the variable `landed_bounds`.
 SET VARIABLE landed_bounds = (

@@ -1,4 +1,4 @@
--- What: the landed versions of a part of a run, whose segments have rows of other scopes as well; see landed.sql.
+-- What: the landed versions of a part of a run, whose segments also have rows of other scopes; see landed.sql.
 -- Parameters: none; reads the variable `segments`, the temporary table `repeated` and the registered Arrow table
 -- `scopes_arrow`.
 -- Returns: nothing; makes the temporary view `landed`.

@@ -1,9 +1,9 @@
--- What: how far each stream of the run was read, from the run's checkpoints, and in which life of its image.
+-- What: how far the run has read each stream, by its checkpoints, and when the present life of the image began.
 -- Parameters: $images, the paths of the run's files of images; reads the registered Arrow table `listed_arrow`.
--- Returns: nothing; makes the temporary table `listed`, one row a stream; `place` stands for its key among them,
--- image_created_at is the newest CreationTime that was ever listed. Runs before the run's images are merged.
--- What is older than life_began_at is of an earlier life of the image. It is null where nothing is: AWS lists a version
--- that is older than its image, and what is listed lives.
+-- Returns: nothing; makes the temporary table `listed`, one row per stream. `place` is a number that stands for the
+-- key of the stream; image_created_at is the newest CreationTime that was ever listed. Runs before the run's images
+-- are written. Versions created before life_began_at belong to an earlier life of the image. life_began_at is null if
+-- AWS lists a version that is older than its image, because a version that AWS lists is alive.
 CREATE OR REPLACE TEMP TABLE listed AS
 SELECT
     source.*,

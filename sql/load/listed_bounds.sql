@@ -1,5 +1,6 @@
--- What: the bounds of those streams in `listed` whose stored versions are looked at, for `near`, of all of their
--- versions: what was listed in full or is gone, and what has numbers that nothing explains. They are null if none is.
+-- What: the bounds of all versions of the streams in `listed` whose stored versions are read, for `near`. These
+-- streams were listed in full, are of an image that AWS does not know, or may have unexplained numbers. Without such
+-- streams, the bounds are null.
 -- Parameters: none; reads the temporary table `listed`.
 -- Returns: nothing; sets the variable `listed_bounds`.
 SET VARIABLE listed_bounds = (

@@ -1,7 +1,7 @@
--- What: the scopes of a run that are loaded already, and what that did.
+-- What: the scopes of a run that are loaded already, with the counts of their load.
 -- Parameters: $run_id.
--- Returns: account_id, region, inserted, updated, unchanged, reappeared, deleted (null of a scope that could not be
--- read; deleted also where it was not evaluated); one row a scope.
+-- Returns: account_id, region, inserted, updated, unchanged, reappeared, deleted; one row per scope. The counts are
+-- null for a scope that could not be read; deleted is also null if deletions were not evaluated.
 SELECT account_id, region, inserted, updated, unchanged, reappeared, deleted
 FROM coverage
 WHERE etl_run_id = $run_id AND image_name IS NULL

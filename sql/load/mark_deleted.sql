@@ -1,6 +1,6 @@
--- What: marks deleted versions in the table of newest states.
+-- What: marks deleted versions in image_versions.
 -- Parameters: $run_id, $observed_at (UTC).
--- Returns: nothing; reads the temporary table `deleted`, which is within the bounds of `proofs`.
+-- Returns: nothing; reads the temporary table `deleted`, whose versions are within the bounds of `proofs`.
 UPDATE image_versions AS target
 SET
     etl_deleted_at = source.gone_since,

@@ -1,4 +1,5 @@
--- What: marks images that are gone, unless they were made again since.
+-- What: marks the images that AWS does not know any more as deleted. An image is left as it is if it has a live
+-- version, if it was created again, or if a listing of it was accepted after the proof.
 -- Parameters: $run_id, $observed_at (UTC).
 -- Returns: nothing; reads the temporary tables `proofs`, with its bounds, and `outrun`, runs after mark_deleted.
 UPDATE images AS target

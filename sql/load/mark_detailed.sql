@@ -1,6 +1,6 @@
--- What: notes when details were told again that are as they are stored.
+-- What: updates the times of details that a lookup returned again without a change.
 -- Parameters: none; reads the temporary table `details`, with its bounds, runs after insert_detailed_versions.
--- Returns: nothing. Details of a state that is no longer the stored one tell nothing about it.
+-- Returns: nothing. Details of a state that is no longer the stored one are ignored.
 UPDATE image_versions AS target
 SET
     etl_described_at = coalesce(source.etl_described_at, target.etl_described_at),

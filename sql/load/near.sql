@@ -1,9 +1,10 @@
--- What: whether a stored version is within the bounds of what a load or a comparison is about.
--- Parameters: none; the macro's first argument is a variable as `landed_bounds` makes one. If the variable was
--- never set, every row is near; if it was set from no rows, none is.
--- Returns: nothing; makes the temporary macro `near`. It picks nothing: the join beside it does.
--- Constants are compared while a table is read, so that of what is elsewhere no other column is read. By what a join tells
--- it, a scan of text only skips row groups, by the first eight bytes: image names mostly have those in common.
+-- What: whether a stored version is within the bounds of the versions that a load or a comparison needs.
+-- Parameters: none; the macro's first argument is a variable such as `landed_bounds`. If the variable was never set,
+-- every row is near; if it was set from no rows, no row is near.
+-- Returns: nothing; makes the temporary macro `near`. The macro only narrows a scan; a join selects the rows.
+-- DuckDB compares columns with constants while it scans a table, so it reads only the key columns of rows outside the
+-- bounds. With the filter that it derives from a join, a scan of a text column can only skip row groups, by the first
+-- eight bytes of the texts, and most image names have these in common.
 CREATE OR REPLACE TEMP MACRO near(bounds, its_account, its_region, its_image, its_version) AS
     bounds IS NULL
     OR (

@@ -1,4 +1,4 @@
--- What: what the run was the first to meet.
+-- What: the unknown values and members that no earlier run has counted.
 -- Parameters: none; reads the temporary table `drifted`.
 -- Returns: operation, member, value, occurrences; sorted.
 SELECT operation, member, value, occurrences

@@ -1,4 +1,4 @@
--- What: the run that was loaded last, whole or in part, which the next plan rests on.
+-- What: the run that was loaded last, completely or in part; the next plan is based on it.
 -- Parameters: $besides, a run that is left out; null for none.
 -- Returns: etl_run_id, finished_ms (UTC epoch milliseconds); no row before the first load.
 SELECT etl_run_id, epoch_ms(finished_at) AS finished_ms

@@ -1,4 +1,4 @@
--- What: the details of a run that has read none yet; see details.sql.
+-- What: the details of a run that has read none; see details.sql.
 -- Parameters: none; reads the registered Arrow table `details_arrow`, which is empty.
 -- Returns: nothing; makes the temporary table `details`.
 CREATE OR REPLACE TEMP TABLE details AS

@@ -1,4 +1,4 @@
--- What: the landed versions of a run that landed none; see landed.sql.
+-- What: the landed versions of a run that has landed none; see landed.sql.
 -- Parameters: none; reads the registered Arrow table `landed_arrow`, which is empty.
 -- Returns: nothing; makes the temporary view `landed`.
 CREATE OR REPLACE TEMP VIEW landed AS

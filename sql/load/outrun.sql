@@ -1,7 +1,8 @@
--- What: the streams of which a listing was accepted that began after this run did: they are known better already.
--- Parameters: none; reads the temporary tables `listed` and `read_since` and the registered Arrow table `scopes_arrow`.
--- Returns: nothing; makes the temporary table `outrun`, one row a stream: the newest such T0 is not earlier than
--- accepted_t0, and not later than accepted_until.
+-- What: the streams for which another run has an accepted listing that began after this run: newer data is stored.
+-- Parameters: none; reads the temporary tables `listed` and `read_since` and the registered Arrow table
+-- `scopes_arrow`.
+-- Returns: nothing; makes the temporary table `outrun`, one row per stream. The T0 of the newest such listing is not
+-- before accepted_t0, and not after accepted_until.
 CREATE OR REPLACE TEMP TABLE outrun AS
 SELECT account_id, region, image_name, max(t0) AS accepted_t0, max(t1) AS accepted_until
 FROM read_since

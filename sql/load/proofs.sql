@@ -1,5 +1,6 @@
 -- What: the ranges of version numbers that the run proved absent.
 -- Parameters: none; reads the registered Arrow table `proofs_arrow`.
--- Returns: nothing; makes the temporary table `proofs`. Of a table DuckDB knows how few its rows are, of Arrow not.
+-- Returns: nothing; makes the temporary table `proofs`. DuckDB knows the number of rows of its own tables, but not of
+-- an Arrow table.
 CREATE OR REPLACE TEMP TABLE proofs AS
 SELECT * FROM proofs_arrow;

@@ -1,4 +1,4 @@
--- What: the bounds of the streams of which a number was proved absent, for `near`, of all of their versions.
+-- What: the bounds of all versions of the streams with numbers that were proved absent, for `near`.
 -- Parameters: none; reads the temporary table `proofs`.
 -- Returns: nothing; sets the variable `proofs_bounds`.
 SET VARIABLE proofs_bounds = (

@@ -1,8 +1,8 @@
--- What: the streams that were read by runs whose lists of images began after this run's.
+-- What: the streams that were covered by other runs with a list of images that began after this run's first one.
 -- Parameters: $run_id, whose own parts are left out; reads the registered Arrow table `scopes_arrow`.
--- Returns: nothing; makes the temporary table `read_since`, one row per run and stream: list_t0 and list_outcome of the
--- list of images, outcome, and what its T0 is not earlier (t0) and not later (t1) than. It is empty where runs are
--- loaded in the order in which they read, and of older coverage nothing is looked at.
+-- Returns: nothing; makes the temporary table `read_since`, one row per run and stream: list_t0 and list_outcome of
+-- the list of images, the outcome of the stream, and t0 and t1: the stream's T0 is not before t0 and not after t1. If
+-- runs are loaded in the order in which they read, the table is empty, and no older coverage is read.
 CREATE OR REPLACE TEMP TABLE read_since AS
 WITH lists AS (
     SELECT etl_run_id, account_id, region, outcome, t0, t1, others, loaded_at

@@ -1,8 +1,9 @@
--- What: the versions that the run may have landed more than once: their listing was read again, or rows moved while
--- it was read.
+-- What: the versions that the run may have landed more than once, because their listing was read again, or because
+-- rows moved to another page while it was read.
 -- Parameters: none; reads the variable `segments`.
--- Returns: nothing; makes the temporary table `repeated` of their keys' hashes, to which counting is twice as fast.
--- A version that merely has the hash of another one does no harm: what is done with repeated ones is right for all.
+-- Returns: nothing; makes the temporary table `repeated` of the hashes of their keys: hashes are counted twice as
+-- fast. It does no harm if a version only has the same hash as another one: the view `landed` gives the right row for
+-- any version that it treats as repeated.
 CREATE OR REPLACE TEMP TABLE repeated AS
 SELECT hash(account_id, region, image_name, version) AS key
 FROM read_parquet(getvariable('segments'))

@@ -1,4 +1,4 @@
--- What: remembers which segments the run has, for the view `landed`, which can have no parameters.
+-- What: stores the paths of the run's segments in a variable, for the view `landed`: a view cannot have parameters.
 -- Parameters: $segments, the paths of the run's segments.
--- Returns: nothing.
+-- Returns: nothing; sets the variable `segments`.
 SET VARIABLE segments = $segments;

@@ -1,4 +1,4 @@
--- What: the stored versions that are near what a load or a comparison is about; see near.sql.
+-- What: the stored versions within the bounds of the versions that a load or a comparison needs; see near.sql.
 -- Parameters: none.
 -- Returns: nothing; makes the temporary macro `stored_near`. Runs after near.
 CREATE OR REPLACE TEMP MACRO stored_near(bounds) AS TABLE

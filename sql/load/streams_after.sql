@@ -1,10 +1,12 @@
--- What: what the streams table must say after the run, for the streams where that is something new.
--- Parameters: none; reads the temporary tables `listed` and `touched`, with its bounds, and image_versions after the merge.
--- Returns: nothing; makes the temporary table `streams_after`, one row a stream.
--- Versions are counted only where they changed: a quiet run must not read the whole table. What is of an earlier life
--- of the image explains no number of this one. An absence explains a number once, however often it was proved, and none
--- that turned up after all, or that is outside of the numbers that are there. So all that is there or absent is put in
--- order, from the first absence to the last one: of streams without any nothing is sorted.
+-- What: the rows of streams as they must be after the run, for the streams whose row is new or changes.
+-- Parameters: none; reads the temporary tables `listed` and `touched`, with its bounds, and image_versions after the
+-- changes of the run.
+-- Returns: nothing; makes the temporary table `streams_after`, one row per stream.
+-- Versions are counted only for touched streams: a run without changes must not read the whole table. Versions of an
+-- earlier life of the image explain no number of the present one. An absence explains a number once, however often it
+-- was proved. It does not explain a number that was seen after all, nor one outside the lowest and the highest
+-- version. So versions and absences are sorted together, from the first absence to the last one. Nothing is sorted
+-- for a stream without absences.
 CREATE OR REPLACE TEMP TABLE streams_after AS
 WITH versions AS NOT MATERIALIZED (
     SELECT

@@ -1,9 +1,11 @@
--- What: what there is to say of each stream of the run's scopes.
+-- What: what a run can record about each stream of its scopes.
 -- Parameters: $images, the paths of the run's files of images; reads the registered Arrow tables `scopes_arrow` and
 -- `detailed_arrow` and the temporary tables `listed`, `deleted` and `covered_before`; runs after insert_streams.
--- Returns: nothing; makes the temporary table `told`, one row a stream. `repeats` is whether a listing says what the
--- stream's newest row says already, but for its T0; large full listings are always told, since deletions rest on them.
--- A stream that was not listed rested if the list of images has it, else the configuration leaves it out: `skipped`.
+-- Returns: nothing; makes the temporary table `told`, one row per stream. `repeats` says whether an accepted listing
+-- differs from the stream's newest row only in T0. It is false for a full listing of several pages, since deletions
+-- are based on it. A stream that was not listed is `rested` if the list of images has it; otherwise the configuration
+-- excludes it, and it is `skipped`. Then `repeats` is true if the newest row is complete or rested, and no details
+-- were due.
 CREATE OR REPLACE TEMP TABLE told AS
 WITH looked AS (
     SELECT

@@ -1,4 +1,4 @@
--- What: the bounds of the streams that a load changes, for `near`, of all of their versions.
+-- What: the bounds of all versions of the streams in `touched`, for `near`.
 -- Parameters: none; reads the temporary table `touched`.
 -- Returns: nothing; sets the variable `touched_bounds`.
 SET VARIABLE touched_bounds = (

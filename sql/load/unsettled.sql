@@ -1,8 +1,9 @@
--- What: listings that were accepted without a word on a version that lives: another run has brought it since they
--- were held against the warehouse.
--- Parameters: none; reads the temporary view `landed` and the tables `listed`, with its bounds, and `proofs`, before the merge.
--- Returns: account_id, region, image_name; one row a stream. What was read after a listing began is nothing that
--- this one could lack.
+-- What: the accepted listings that lack a live version for which there is no proof: another run has stored the
+-- version since these listings were compared with the warehouse.
+-- Parameters: none; reads the temporary view `landed` and the temporary tables `listed`, with its bounds, and
+-- `proofs`; runs before the changed versions are written.
+-- Returns: account_id, region, image_name; one row per stream. A version that was read after a listing's T0 does not
+-- count as missing in that listing.
 SELECT DISTINCT stored.account_id, stored.region, stored.image_name
 FROM stored_near(getvariable('listed_bounds')) AS stored
 JOIN listed USING (account_id, region, image_name)

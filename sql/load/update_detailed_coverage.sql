@@ -1,6 +1,7 @@
--- What: says in the run's rows of coverage what was learned of details since they were written.
--- Parameters: $run_id; reads the registered Arrow table `detailed_arrow`, which tells of the whole run so far.
--- Returns: nothing.
+-- What: updates the run's rows of coverage with the results of the details that were read after the rows were
+-- written.
+-- Parameters: $run_id; reads the registered Arrow table `detailed_arrow`, which has the results of the run so far.
+-- Returns: nothing; updates coverage.
 UPDATE coverage AS target
 SET details = source.details, detailed = source.detailed, details_error = source.details_error
 FROM detailed_arrow AS source

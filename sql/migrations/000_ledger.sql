@@ -1,4 +1,5 @@
--- What has been applied to this file; the first thing that is made in a new warehouse.
+-- The migrations, and the views and comments, that were applied to this file. These are the first tables of a
+-- warehouse.
 
 CREATE TABLE schema_migrations (
     number INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- The tables. Columns, types and comments stand in connector/image_history/schema.py; a test holds the two together.
+-- The tables. connector/image_history/schema.py defines their columns, types and comments; a test compares both.
 
 CREATE TABLE image_versions (
     account_id VARCHAR NOT NULL,

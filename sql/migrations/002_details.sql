@@ -1,4 +1,4 @@
--- What DescribeImageVersion and ListAliases tell of versions, when they did, and what it cost.
+-- What DescribeImageVersion and ListAliases return about versions, when they did, and how many calls were made.
 
 ALTER TABLE image_versions ADD COLUMN base_image VARCHAR;
 ALTER TABLE image_versions ADD COLUMN container_image VARCHAR;

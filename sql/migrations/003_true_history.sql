@@ -1,5 +1,5 @@
--- What order and life a proof needs: when a state was read, and in which life of an image a number was absent. And
--- when aliases were told, and told before.
+-- Columns that say to which states and lives a proof applies: when a state was read, and in which life of an image a
+-- number was absent. Also when ListAliases returned the aliases, and when it had returned the previous ones.
 
 ALTER TABLE image_versions ADD COLUMN etl_read_at TIMESTAMP WITH TIME ZONE;
 ALTER TABLE image_versions ADD COLUMN etl_aliases_known_at TIMESTAMP WITH TIME ZONE;
@@ -11,7 +11,7 @@ ALTER TABLE streams ADD COLUMN unexplained BIGINT;
 ALTER TABLE streams ADD COLUMN held_back BIGINT;
 ALTER TABLE absent_versions ADD COLUMN image_created_at TIMESTAMP WITH TIME ZONE;
 
--- The run that wrote a row listed it, unless it deleted it.
+-- The run that wrote a row had listed its stream: the T0 of this listing is in coverage.
 UPDATE image_versions
 SET etl_read_at = coverage.t0
 FROM coverage

@@ -1,6 +1,6 @@
--- A row of coverage for a stream only where there is something to say of it: one that would repeat the stream's row
--- before is told by the scope's row. Of old rows those go whose absence says the same; the last complete one of each
--- stream stays, for its exact T0.
+-- A stream has a row of coverage only if the row says something new: the scope's row stands for rows that would
+-- repeat the stream's previous row. Old rows are deleted if their absence says the same; the last complete row of
+-- each stream stays, because of its exact T0.
 
 ALTER TABLE coverage RENAME TO coverage_before;
 
@@ -30,7 +30,7 @@ CREATE TABLE coverage (
     t1 TIMESTAMP WITH TIME ZONE
 );
 
--- Each scope's lists of images that were read whole, numbered in the order of their loads.
+-- The lists of images that were read whole, numbered within each scope in the order of their loads.
 CREATE TEMP TABLE migrated_lists AS
 SELECT
     before.etl_run_id,
@@ -45,7 +45,7 @@ FROM coverage_before AS before
 JOIN runs USING (etl_run_id)
 WHERE before.image_name IS NULL AND before.outcome = 'complete';
 
--- Each stream's rows, each with what the one before and the one after say.
+-- The rows of each stream, with values of the stream's previous and next row.
 CREATE TEMP TABLE migrated_streams AS
 SELECT
     before.etl_run_id,
@@ -70,8 +70,8 @@ JOIN migrated_lists AS list USING (etl_run_id, account_id, region)
 WHERE before.image_name IS NOT NULL
 WINDOW stream AS (PARTITION BY before.account_id, before.region, before.image_name ORDER BY list.place);
 
--- Where more streams are missing than there are, a run was asked for some images: its rows all stay. So they do where
--- images rested. `told` counts the other lists up to here.
+-- If more streams lack a row in a run than have one, the run was limited to some images, and all its rows stay. They
+-- also stay if images rested. `is_told` marks the other lists, and `told` counts the marked lists up to this one.
 CREATE TEMP TABLE migrated_told AS
 WITH missing AS (
     SELECT account_id, region, place, sum(step) AS streams
@@ -108,8 +108,8 @@ SELECT
     count(*) FILTER (is_told) OVER (PARTITION BY account_id, region ORDER BY place) AS told
 FROM counted;
 
--- What stays of the streams' rows. `lists_missed` are the lists after a row, up to the stream's next one, that would be
--- taken for more of the same.
+-- The rows of streams; `is_kept` marks those that stay. `lists_missed` counts the marked lists between a row and the
+-- stream's next one: in each of them, the lack of a row would wrongly mean the same result again.
 CREATE TEMP TABLE migrated_kept AS
 WITH placed AS (
     SELECT

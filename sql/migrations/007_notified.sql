@@ -1,4 +1,4 @@
--- What each receiver of news was told: up to when, by kind, and of which troubles that still go on.
+-- What was sent to each receiver of news: up to when, for each kind of news, and about which ongoing troubles.
 
 CREATE TABLE notified (
     receiver VARCHAR NOT NULL,

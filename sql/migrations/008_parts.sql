@@ -1,5 +1,5 @@
--- A run may be loaded in parts: coverage says itself when each of its rows was loaded, and what was done in each scope.
--- Earlier runs were loaded whole; what they did in each scope is not known.
+-- A run may be loaded in parts: each row of coverage says when it was loaded, and the row of a scope says what was
+-- done to its versions. Earlier runs were loaded as a whole, and what they did in each scope is unknown.
 
 ALTER TABLE coverage RENAME TO coverage_before;
 

@@ -1,6 +1,6 @@
--- An absence that was proved twice, that lay outside of the numbers that were there, or whose number turned up after all
--- was counted against the gaps of its stream, so that streams.unexplained was too low; where it was never counted it was
--- null. It is counted anew for each stream that has versions, as a load counts it (sql/load/streams_after.sql).
+-- streams.unexplained was too low if an absence was proved twice, if an absence was outside the lowest and the
+-- highest version, or if an absent number was seen after all; it was null if it was never counted. It is counted
+-- again for each stream that has versions, in the same way as in a load (sql/load/streams_after.sql).
 
 UPDATE streams AS target
 SET unexplained = counted.unexplained

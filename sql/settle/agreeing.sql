@@ -1,7 +1,7 @@
--- What: streams whose last reading has every number that the reading before it had.
+-- What: the streams whose last reading has every number of the reading before it.
 -- Parameters: none; reads the temporary tables `listed` (streams to be settled) and `landed_numbers`.
--- Returns: account_id, region, image_name; one row a stream.
--- Only a reading that came to its end counts: `comparable` says that the one before did. Two empty ones agree.
+-- Returns: account_id, region, image_name; one row per stream.
+-- The earlier reading must have come to its end: `comparable` says so. Two empty readings agree.
 SELECT account_id, region, image_name
 FROM listed
 ANTI JOIN (

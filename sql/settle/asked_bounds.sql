@@ -1,4 +1,4 @@
--- What: the bounds of the images that may owe details, for `near`, of all of their versions.
+-- What: the bounds of all versions of the images that may owe details, for `near`.
 -- Parameters: $images, the paths of the run's files of images; reads the temporary table `listed`.
 -- Returns: nothing; sets the variable `asked_bounds`.
 SET VARIABLE asked_bounds = (

@@ -1,10 +1,11 @@
--- What: ranges of version numbers, from the first that is known to the highest, of which nothing is known.
+-- What: the ranges of unknown version numbers between the lowest known number and the highest one.
 -- Grain: one row per stream and range.
--- Parameters: none; reads the temporary tables `listed` (streams to be settled, with their bounds) and `landed_numbers`.
--- Returns: account_id, region, image_name, first_version, last_version, sorted.
--- Known is what was landed, is stored or is proved absent, in the present life of the image: an earlier one
--- explains nothing. Of a stream without an unexplained number the range is known as a whole, unless it was listed
--- in full. Only streams with a hole are sorted, for most have none.
+-- Parameters: none; reads the temporary tables `listed` (streams to be settled, with their bounds) and
+-- `landed_numbers`.
+-- Returns: account_id, region, image_name, first_version, last_version; sorted.
+-- A number is known if it was landed, is stored or is proved absent, in the present life of the image: an earlier
+-- life explains nothing. If a stream has no unexplained number and was not listed in full, its stored range counts as
+-- known. Only streams with a hole are sorted, since most streams have none.
 WITH present AS (
     SELECT
         listed.*,

@@ -1,9 +1,10 @@
--- What: what a listing must know of the life of its image: versions that are older than it, and, of an image that
--- AWS no longer knows, how much would end with it.
--- Parameters: none; reads the temporary tables `listed` (streams to be settled, with their bounds) and `landed_numbers`.
+-- What: whether stored live versions are older than their image, and, for an image that AWS does not know any more,
+-- how many versions end with it.
+-- Parameters: none; reads the temporary tables `listed` (streams to be settled, with their bounds) and
+-- `landed_numbers`.
 -- Returns: account_id, region, image_name, recreated_ms (when the image was created, if live versions are older),
--- lives (live versions of an image that is gone), known_until_ms (of such an image the newest CreationTime that is
--- known of it or of a version; UTC epoch milliseconds); one row a stream that has any of these.
+-- lives (the live versions of an image that is gone), known_until_ms (the newest CreationTime that is known of such
+-- an image or of its versions; UTC epoch milliseconds); one row per stream that has any of these.
 WITH concerned AS (
     FROM listed
     WHERE missing OR listing = 'full'

@@ -1,8 +1,10 @@
--- What: live versions that a listing lacks: of a full one those that are stored, and of any those that an earlier
--- reading of the same run has landed. What is older than its image is no suspect: it ended with the image before.
--- Parameters: none; reads the temporary tables `listed` (streams to be settled, with their bounds) and `landed_numbers`.
--- Returns: account_id, region, image_name, version, created_ms (UTC epoch milliseconds of its newest life), stored
--- (whether it is stored as live); one row a version, sorted.
+-- What: the live versions that a listing lacks: for a full listing the stored ones, and for any listing those that an
+-- earlier reading of the same run has landed. A version that is older than its image is no suspect: it ended with the
+-- earlier image.
+-- Parameters: none; reads the temporary tables `listed` (streams to be settled, with their bounds) and
+-- `landed_numbers`.
+-- Returns: account_id, region, image_name, version, created_ms (CreationTime of its newest incarnation, UTC epoch
+-- milliseconds), stored (whether it is stored as live); one row per version, sorted.
 WITH alive AS (
     SELECT listed.place, stored.version, stored.creation_time, TRUE AS is_stored
     FROM stored_near(getvariable('listed_bounds')) AS stored

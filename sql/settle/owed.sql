@@ -1,16 +1,18 @@
--- What: the versions whose details are due, in the state that the warehouse will hold after this run.
--- Parameters: $every_ms (how old details may get; 0: all are due), $run_id (of the order: another one each run),
+-- What: the versions whose details are due, in the state that the warehouse will have after this run.
+-- Parameters: $every_ms (the greatest age of details; 0: all are due), $run_id (changes the order from run to run),
 -- $images (the paths of the run's files of images).
 -- Returns: account_id, region, image_name, version, creation_ms, last_modified_ms, wants_description,
--- wants_aliases (which call is due); sorted by scope, and what is asked for most first: of what was never answered for
--- the newest version of each image, then what has an alias, then the others, the newest first; what was answered for
--- comes last, by the day of that. In between the order is another one each run, so that what fails holds up no other.
--- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, the bounds of what is asked for, and the
--- registered Arrow table `scopes_arrow`, whose t0 is now by AWS's clock. A version in a passing state waits until it has
--- left it. An alias points at one version: where another one, looked at no earlier, is said to have it, by this run or
--- by what is stored, a version is looked up again, in whatever state.
+-- wants_aliases (which call is due); sorted by scope, the most urgent first. First come versions with an alias that
+-- another version seems to have. Then come versions for which a call was never answered: the newest one of each
+-- image, those with an alias, and the others, the newest first. Last come versions for which both calls were
+-- answered, by the day of the older answer. Among equals, the order changes from run to run, so that a lookup that
+-- fails does not always come before the same others.
+-- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, the variable `asked_bounds`, and the
+-- registered Arrow table `scopes_arrow`, whose t0 is the present time by AWS's clock. A version that is CREATING or
+-- DELETING waits until this status ends. An alias belongs to one version: if this run or the stored rows show it on
+-- another version that was looked up no earlier, the aliases of the version are looked up again, whatever its status.
 WITH asked_of AS (
-    -- Images that rest owe details as well.
+    -- Images that rest owe details too.
     SELECT account_id, region, image_name
     FROM listed
     UNION

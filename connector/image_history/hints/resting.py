@@ -1,7 +1,7 @@
-"""Which images may rest in a run, and which hints are settled by what is stored. Pure decisions.
+"""Decides which images may rest in a run, and which hints the stored listings settle. Pure decisions.
 
-A hint's absence proves nothing, so rest is bounded by `trust`; a hint decides what is listed first. Must not know
-queues, SQL or clocks.
+The absence of a hint proves nothing, so an image rests no longer than `trust`; images with hints are listed first.
+Must not know queues, SQL or clocks.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 from image_history.hints.events import Hint
 from image_history.model import Scope, Stream, StreamKnowledge
 
-# Lists lag behind changes by seconds: only a listing that began so much later shows what a hint is about.
+# Lists lag behind changes by seconds: only a listing that began so much later is sure to show the change of a hint.
 LAG_MS = 60_000
-# So many images have to show it before an image's own time is believed: one may agree by chance.
+# So many images must show it before an image's LastModifiedTime is relied on: one image may agree by chance.
 _ENOUGH = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """What the last listing of a stream proved, and what its scope's list of images said of it.
+    """What the last listing of a stream proved, and what is stored about its image.
 
     Instants in UTC epoch milliseconds: `t0_ms` is the T0 of the last accepted listing, None if the last listing
-    was not accepted (partial, held back, unstable, denied, void ...); `full_ms` that of the last full one.
-    `passing`: a live version, or the image, is in a passing state. `image` is (creation, last modification,
-    status) as stored.
+    was not accepted (partial, held back, unstable, denied, void ...); `full_ms` is the T0 of the last full one.
+    `passing` says that the image or a live version is in a transitional status. `image` is (creation, last
+    modification, status) as stored.
     """
 
     t0_ms: int | None
@@ -36,10 +36,10 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class ImageTimes:
-    """Of how many images of a scope the list of images shows the time of their newest version, and of how many not.
+    """How many images of a scope have a LastModifiedTime that moved with their newest version, and how many do not.
 
-    `contradicted` had a version that was younger than the image's LastModifiedTime, long enough before they were
-    listed.
+    `contradicted` images had a version that was created after their LastModifiedTime, and long enough before the
+    images were listed.
     """
 
     shown: int = 0
@@ -47,15 +47,15 @@ class ImageTimes:
 
     @property
     def proved(self) -> bool:
-        """Whether a new version moves its image's LastModifiedTime, as far as the stored history tells."""
+        """Whether a new version moves its image's LastModifiedTime, as far as the stored history shows."""
         return self.shown >= _ENOUGH and not self.contradicted
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmations:
-    """What is confirmed of each stream, and in which scopes an image's own time tells of new versions.
+    """What is confirmed about each stream, and in which scopes an image's LastModifiedTime shows new versions.
 
-    `image_times` is empty where nobody asked for it.
+    `image_times` is empty if the caller does not need it.
     """
 
     streams: Mapping[Stream, Confirmed] = field(default_factory=dict)
@@ -64,10 +64,11 @@ class Confirmations:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Decides who may rest. `allowed` is False where hints are not to be relied on: then nobody may.
+    """Decides which images may rest. If `allowed` is False, hints cannot be relied on, and no image may rest.
 
-    Durations in milliseconds. `page_size` tells images that fit one page from larger ones. `by_image_time`: there are
-    no hints, and an image's own time has to do, in the scopes in which that is proved.
+    Durations in milliseconds. `page_size` separates images that fit on one page from larger ones. With
+    `by_image_time` there are no hints: the image's LastModifiedTime is used instead, in scopes where it is proved
+    that a new version moves it.
     """
 
     allowed: bool = False
@@ -79,7 +80,7 @@ class Rest:
     hints: Mapping[tuple[Scope, str], tuple[Hint, ...]] = field(default_factory=dict)
 
     def pending(self, stream: Stream, known: StreamKnowledge | None) -> tuple[Hint, ...]:
-        """The hints at a stream that its last accepted listing has not settled."""
+        """The hints about a stream that its last accepted listing has not settled."""
         hints = self.hints.get((stream.scope, stream.image_name.lower()), ())
         if not hints or known is None:
             return hints
@@ -89,7 +90,7 @@ class Rest:
     def may(
         self, stream: Stream, known: StreamKnowledge | None, image: tuple[int, int, str], *, now_ms: int
     ) -> bool:
-        """Whether a stream need not be listed. `image` is what this run's list of images says of it."""
+        """Whether a stream need not be listed. `image` has its times and status in this run's list of images."""
         confirmed = self.confirmations.streams.get(stream)
         if not self.allowed or known is None or confirmed is None or confirmed.t0_ms is None:
             return False
@@ -107,11 +108,11 @@ class Rest:
         )
 
     def confirmed_ms(self, stream: Stream) -> int:
-        """When a stream that may rest was last listed: the T0 of that listing."""
+        """The T0 of the last listing of a stream that may rest, UTC epoch milliseconds."""
         return self.confirmations.streams[stream].t0_ms or 0
 
     def _tells(self, scope: Scope, modified_ms: int, t0_ms: int) -> bool:
-        """Whether a version that moved the image's time was in the last listing, and a later one would move it.
+        """Whether the last listing showed the version that moved the image's time, and a newer one would move it.
 
         The list of versions may lag behind the list of images.
         """
@@ -119,14 +120,14 @@ class Rest:
         return proof.proved and _shows(t0_ms, modified_ms)
 
     def _due(self, known: StreamKnowledge, now_ms: int) -> bool:
-        """Whether a large image is to be listed in full, which alone finds deletions."""
+        """Whether a full listing of a large image is due: only a full listing finds deletions."""
         if known.live_versions < self.page_size:
             return False
         return known.last_full_at_ms is None or now_ms - known.last_full_at_ms > self.reconcile_every_ms
 
 
 def by_image(hints: Iterable[Hint]) -> dict[tuple[Scope, str], tuple[Hint, ...]]:
-    """The hints image by image, each once."""
+    """The hints of each image, without duplicates."""
     found: dict[tuple[Scope, str], dict[Hint, None]] = {}
     for hint in hints:
         found.setdefault((hint.scope, hint.image), {})[hint] = None
@@ -134,7 +135,7 @@ def by_image(hints: Iterable[Hint]) -> dict[tuple[Scope, str], tuple[Hint, ...]]
 
 
 def _settles(confirmed: Confirmed | None, known: StreamKnowledge, hint: Hint, page_size: int) -> bool:
-    """Whether a stream's last listing shows what a hint is about."""
+    """Whether a stream's last listing shows the change that a hint is about."""
     if confirmed is None or confirmed.t0_ms is None:
         return False
     needs_full = hint.deletes and known.live_versions >= page_size
@@ -148,11 +149,11 @@ def _shows(t0_ms: int, at_ms: int | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What is stored once a run is loaded, to tell which hints are settled by it.
+    """What is stored after a run is loaded, to decide which hints are settled.
 
-    `wanted` tells, by scope, which images the run's configuration reads; a scope that is missing there was
-    not opened. `everything` says that the run was asked for all that is configured, and could open it. `listed` is
-    the T0 of each list of images that the run read whole.
+    `wanted` has, for each scope that was opened, a function that says which image names the configuration reads.
+    `everything` says that the run was not limited to scopes or images, and could open all configured scopes. `listed`
+    has the T0 of each list of images that the run read whole.
     """
 
     confirmations: Confirmations
@@ -164,12 +165,12 @@ class Ledger:
     _names: dict[tuple[Scope, str], list[Stream]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Find streams by their names in lower case: two images may differ in case only."""
+        """Index the streams by names in lower case: the names of two images may differ only in case."""
         for stream in self.known:
             self._names.setdefault((stream.scope, stream.image_name.lower()), []).append(stream)
 
     def settled(self, hint: Hint) -> bool:
-        """Whether nothing is left to learn from a hint: its image was listed late enough, or is none of ours."""
+        """Whether nothing is left to learn from a hint: its image was listed late enough, or is not configured."""
         accepts = self.wanted.get(hint.scope)
         if accepts is None:
             return self.everything

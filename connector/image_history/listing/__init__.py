@@ -1,4 +1,4 @@
-"""Pure decisions on listings: which request to make, what a page adds, when a listing is accepted.
+"""Pure decisions on listings: which request to make, what a page adds to a listing, when a listing is accepted.
 
 Must not know calls, files or SQL.
 """

@@ -1,6 +1,6 @@
-"""One listing of which nothing is stored: its rows, and what its own earlier readings say against it.
+"""Collects one listing without a warehouse: its rows, and the findings from its own earlier readings.
 
-Pure; must not know calls, threads or files. What is stored, a warehouse holds against a listing.
+Pure; must not know calls, threads or files. Only a warehouse compares a listing with stored rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from image_history.model import Checkpoint, Numbers
 
 @dataclass(slots=True)
 class Listed:
-    """The rows of the present reading. `before` are the numbers of the reading before, `created_ms` those of all."""
+    """One listing while it is read. `rows` belong to the current reading, `before` has the numbers of the previous.
+
+    `created_ms` has the CreationTime of each number of the earlier readings, in UTC epoch milliseconds.
+    """
 
     rows: list[ImageVersion] = field(default_factory=list)
     reading: int = 1
@@ -24,7 +27,7 @@ class Listed:
     created_ms: dict[int, int] = field(default_factory=dict)
 
     def take(self, page: PageRead) -> None:
-        """Take a page of the present reading, or the first one of the next."""
+        """Add a page of the current reading, or begin the next reading with its first page."""
         if page.checkpoint.reading != self.reading:
             self.before = frozenset(self._numbers())
             self.created_ms |= {row.Version: epoch_ms(row.CreationTime) for row in self.rows}
@@ -32,7 +35,7 @@ class Listed:
         self.rows += page.rows
 
     def findings(self, checkpoint: Checkpoint) -> Findings:
-        """What is odd about the present reading, which came to its end at the checkpoint."""
+        """The findings about the current reading, which came to its end at the checkpoint."""
         present = set(self._numbers())
         lacking = sorted(self.created_ms.keys() - present)
         return Findings(
@@ -46,7 +49,7 @@ class Listed:
 
 
 def gaps(numbers: Iterable[int]) -> Iterable[Numbers]:
-    """The ranges of numbers that are lacking between the least and the greatest."""
+    """The ranges of missing numbers between the lowest number and the highest."""
     before: int | None = None
     for number in sorted(numbers):
         if before is not None and number > before + 1:

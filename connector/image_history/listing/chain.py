@@ -1,6 +1,6 @@
-"""A list of AWS's from page to page: it is followed to its end, or told to have none.
+"""Reads a list of AWS page by page to its end, and detects a list that has no end.
 
-Pure but for what asks for a page. Must not know what a page holds.
+Pure, except that it calls a given function for each page. Must not know what a page contains.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from image_history.errors import ListingUnstableError
 from image_history.listing.pages import MOST_EMPTY_PAGES
 
 Page = TypeVar("Page")
-# Of 100 images, aliases or accounts each: more than AWS lets an account have by far.
+# With up to 100 images, aliases or accounts on a page, this is far more than AWS allows.
 MOST_PAGES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What a list is called in messages, what its end without an end means, and how many pages it may have.
+    """The name of a list in messages, what follows if it has no end, and how many pages it may have (None: no limit).
 
-    `begun` is the token that its first page is asked for with.
+    `begun` is the token in the request for its first page.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Chain:
 def chained(
     chain: Chain, ask: Callable[[str | None], Page], told: Callable[[Page], tuple[bool, str | None]]
 ) -> Iterator[Page]:
-    """Every page; `told` says of one whether it is empty, and the token that continues after it.
+    """Yield every page. `told` returns whether a page is empty, and the token for the page after it.
 
-    ListingUnstableError for a list without an end: after a page whose token was met before, after too many empty
-    pages in a row, and after too many pages.
+    Raises ListingUnstableError for a list without an end: if a token repeats, after too many empty pages in a row, or
+    after too many pages.
     """
     token, seen, empty = chain.begun, {chain.begun}, 0
     while True:

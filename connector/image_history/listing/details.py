@@ -1,4 +1,4 @@
-"""Details of versions, beyond what a listing tells: whose are owed, and what one lookup of them brought.
+"""Details of versions, which only lookups return: which versions owe them, and the result of one lookup.
 
 Plain values; must not know calls, files or SQL.
 """
@@ -17,9 +17,9 @@ ALIASES = "ListAliases"
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A version whose details are to be read, in the state that is known of it; `describe`, `aliases`: by which call.
+    """A version that owes details, in its known state. `describe` and `aliases` say which calls are due.
 
-    Instants in UTC epoch milliseconds; `creation_ms` tells its incarnation.
+    Instants in UTC epoch milliseconds; `creation_ms` identifies its incarnation.
     """
 
     stream: Stream
@@ -31,7 +31,10 @@ class Owed:
 
 
 def shares(owed: Mapping[Scope, int], budget: int | None) -> Mapping[Scope, int]:
-    """How many calls each scope may make: the same each, and what one does not need is for the others."""
+    """How many calls each scope may make: equal shares of `budget`. Other scopes get what a scope does not need.
+
+    Without a budget, each scope may make all calls that it owes.
+    """
     if budget is None:
         return dict(owed)
     left, found = max(0, budget), {}
@@ -44,7 +47,7 @@ def shares(owed: Mapping[Scope, int], budget: int | None) -> Mapping[Scope, int]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why details of a stream could not be read: DENIED, or FAILED."""
+    """Why details of a stream could not be read. `outcome` is DENIED or FAILED."""
 
     stream: Stream
     operation: str
@@ -55,7 +58,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What one lookup of an owed version brought; what was not answered is None, and stays owed.
+    """The result of one lookup of an owed version. If a call was not answered, its result is None and stays owed.
 
     The times are the server's Date of the answers, UTC epoch milliseconds.
     """
@@ -70,13 +73,13 @@ class Lookup:
 
     @property
     def answered(self) -> bool:
-        """Whether it brought anything."""
+        """Whether at least one call was answered."""
         return self.described is not None or self.aliases is not None
 
 
 @dataclass(frozen=True, slots=True)
 class StreamDetails:
-    """What a run learned of one stream's details: how it ended, how many lookups were answered, and why not all."""
+    """What a run has read of one stream's details: the outcome, the number of answered lookups, and the errors."""
 
     outcome: Outcome = Outcome.COMPLETE
     detailed: int = 0
@@ -84,14 +87,14 @@ class StreamDetails:
 
     @property
     def error(self) -> str | None:
-        """Why details are missing, in a sentence; None if none are."""
+        """Why details are missing, in sentences; None if no details are missing."""
         return " ".join(dict.fromkeys(trouble.message for trouble in self.troubles)) or None
 
 
 def by_stream(answered: Mapping[Stream, int], troubles: Iterable[Trouble]) -> Mapping[Stream, StreamDetails]:
-    """What a run learned of each stream of which details were due.
+    """What a run has read of the details of each stream with lookups.
 
-    FAILED goes before DENIED: what failed may well be read by the next sync.
+    FAILED has priority over DENIED, because the next sync may succeed with a call that failed.
     """
     met: dict[Stream, list[Trouble]] = {stream: [] for stream in answered}
     for trouble in troubles:

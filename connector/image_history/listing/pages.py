@@ -1,8 +1,8 @@
-"""What a page adds to a listing, and up to where an accepted listing has read.
+"""What a page adds to a listing, and up to which instant an accepted listing has read.
 
-A fold of pages over a checkpoint, pure; must not know calls, threads or files. A page has been validated
-before it comes here (bodies.py); here it is held against the pages before it. Whether a listing that was read
-to its end is accepted is settled against what is stored (verdict.py).
+Pure: folds pages into a checkpoint; must not know calls, threads or files. Each page was validated before
+(aws/bodies.py); this module compares it with the pages before it. verdict.py decides whether a listing that was read
+to its end is accepted.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from image_history.model import (
 )
 
 MAX_READINGS = 5
-# A service that filters after it pages may send many. More mean a list that never ends.
+# A service that filters rows after it made pages may send many empty pages. With so many in a row, a list has no end.
 MOST_EMPTY_PAGES = 1000
 _DAY_MS = 24 * 3600 * 1000
-# A Date has whole seconds: what it says may lie a second from what was.
+# A Date has whole seconds, so it may differ from the exact time by up to a second.
 MARGIN_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class PageRead:
-    """One page, or what settled a listing: the rows to keep, the checkpoint after them, and what is proved."""
+    """One page, or the verdict on a listing: the rows to keep, the checkpoint after them, and the proved absences."""
 
     rows: Sequence[ImageVersion]
     checkpoint: Checkpoint
@@ -42,20 +42,21 @@ class PageRead:
     drift: tuple[Drift, ...] = ()
 
 
-# Where pages go; must be safe to call from many threads.
+# Takes each page; must be safe to call from many threads.
 Sink = Callable[[PageRead], None]
 
 
 def begin(planned: PlannedStream) -> Checkpoint:
-    """The checkpoint of a listing of which nothing has been read."""
+    """The checkpoint of a listing before its first page."""
     return Checkpoint(planned.stream, planned.request)
 
 
 def read_again(checkpoint: Checkpoint, request: ListingRequest | None = None) -> Checkpoint:
-    """Start the listing over, maybe with another request: its rows stay landed, its token is dropped.
+    """Start the listing over, optionally with another request. Its rows stay landed; its token is dropped.
 
-    A reading that came to its end without a contradiction is remembered: the next may agree with it. But
-    one of another request proves nothing about it: an incremental listing lacks what did not change.
+    The T0 of a reading that came to its end without a contradiction is kept, because the next reading may agree with
+    it. It is not kept if the request changes: an incremental listing lacks the versions that did not change, so that
+    agreement with it proves nothing about a full one.
     """
     comparable = checkpoint.outcome is Outcome.READ and request in {None, checkpoint.request}
     return Checkpoint(
@@ -67,7 +68,7 @@ def read_again(checkpoint: Checkpoint, request: ListingRequest | None = None) ->
 
 
 def ended(checkpoint: Checkpoint, outcome: Outcome, error: SkippableError | Exception) -> Checkpoint:
-    """The listing ends without proof; its watermark will not move."""
+    """The checkpoint of a listing that ends without proof, so that the watermark does not move."""
     code = getattr(error, "context", {}).get("code") or type(error).__name__
     return replace(
         checkpoint, outcome=outcome, next_token=None, error_code=str(code), error_message=str(error)
@@ -77,10 +78,10 @@ def ended(checkpoint: Checkpoint, outcome: Outcome, error: SkippableError | Exce
 def advance(
     checkpoint: Checkpoint, rows: Sequence[ImageVersion], next_token: str | None, *, date_ms: int
 ) -> PageRead | None:
-    """Fold one page into the checkpoint; None if it contradicts the pages before it.
+    """Fold one page into the checkpoint. None if its rows are not in order after those of the pages before it.
 
-    `date_ms` is the server's Date of the page (UTC epoch milliseconds). An empty page with a token goes on;
-    only a page without one, or an incremental listing's first row older than its start, is the end.
+    `date_ms` is the server's Date of the page (UTC epoch milliseconds). An empty page with a token is not the end.
+    The listing ends with a page without a token, or, if it is incremental, with the first row older than its start.
     """
     if not _in_order(checkpoint, rows):
         return None
@@ -122,7 +123,10 @@ def _within(checkpoint: Checkpoint, rows: Sequence[ImageVersion]) -> tuple[Seque
 
 
 def _folded(checkpoint: Checkpoint, rows: Sequence[ImageVersion], *, held_since_ms: int) -> Checkpoint:
-    """Rows that are stuck in a passing state since before `held_since_ms` hold nothing back."""
+    """Add rows to the checkpoint.
+
+    A version that has been CREATING or DELETING since before `held_since_ms` does not hold back the watermark.
+    """
     if not rows:
         return checkpoint
     passing = [epoch_ms(row.LastModifiedTime) for row in rows if row.ImageVersionStatus in PASSING_STATUSES]
@@ -149,10 +153,11 @@ def _least(before: int | None, now: Sequence[int]) -> int | None:
 
 
 def watermark_ms(checkpoint: Checkpoint) -> int | None:
-    """Up to where every change has been read, UTC epoch milliseconds; None if the listing proves nothing.
+    """The instant up to which every change has been read, UTC epoch milliseconds; None if the listing proves nothing.
 
-    The greatest LastModifiedTime seen, but never past T0 (a time in the future must not blind later runs),
-    and held at a version that is still CREATING or DELETING, for a day at the most.
+    It is the newest LastModifiedTime that was read, but not after T0: a time in the future would hide changes from
+    later runs. It is also not after the LastModifiedTime of a version that is still CREATING or DELETING, for at most
+    a day.
     """
     if checkpoint.outcome is not Outcome.COMPLETE or checkpoint.newest_ms is None or checkpoint.t0_ms is None:
         return None

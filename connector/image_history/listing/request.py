@@ -1,4 +1,4 @@
-"""Which request is the cheapest that proves the most about a stream.
+"""Decides which request proves the most about a stream with the fewest calls.
 
 A pure decision on what the warehouse knows; must not know AWS clients, clocks or files.
 """
@@ -13,7 +13,7 @@ from image_history.model import ListingKind, ListingRequest, PlannedStream, Stre
 
 @dataclass(frozen=True, slots=True)
 class PlanSettings:
-    """What shapes a plan; durations in milliseconds. `full` asks for a full listing of everything."""
+    """The settings of a plan, with durations in milliseconds. With `full`, every stream is listed in full."""
 
     page_size: int
     lookback_ms: int
@@ -23,7 +23,7 @@ class PlanSettings:
 
 @dataclass(frozen=True, slots=True)
 class ImageFilter:
-    """Case-sensitive globs over image names: at least one of `include`, and none of `exclude`, must match."""
+    """Case-sensitive globs over image names. A name must match one of `include` and none of `exclude`."""
 
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
@@ -47,10 +47,10 @@ def plan_stream(
 ) -> PlannedStream:
     """Decide one stream's request. `now_ms` is the server's time, `created_ms` the image's CreationTime as listed.
 
-    Instants are in UTC epoch milliseconds. Full for a new stream, for one whose live versions fit one page (one
-    call either way, and a single response is atomic), when the last full listing is older than
-    `reconcile_every_ms`, when deletions are held back, when the image was made again, or when asked for.
-    Else incremental from the watermark less the lookback, in whole seconds, rounded down.
+    Instants are in UTC epoch milliseconds. The listing is full if the stream is new or has no watermark, if its live
+    versions fit on one page (one call either way, and a single response is atomic), if the last full listing is older
+    than `reconcile_every_ms`, if deletions are held back, if the image was created again, or if `settings.full` is
+    set. Otherwise it is incremental from the watermark less the lookback, rounded down to whole seconds.
     """
     made_again = known is not None and created_ms not in (None, known.image_created_ms)
     if known is None or settings.full or made_again or _wants_full(known, settings, now_ms):

@@ -1,8 +1,8 @@
-"""Whether a listing that was read to its end is accepted, and what it then proves absent.
+"""Decides whether a listing that was read to its end is accepted, and which absences it then proves.
 
-Pure decisions on numbers; must not know calls, SQL or files. They hold for keyset, offset and snapshot
-tokens alike: a listing by version number can lose a row only where a number is missing between two others,
-or at its end, where the last page then is empty.
+Pure decisions on numbers; must not know calls, SQL or files. They are valid for keyset, offset and snapshot tokens:
+if a listing by version number skips a row, either a number is missing between two others, or the row was at the
+end and the last page is empty.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from image_history.model import (
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A version that a listing lacks and that lived, created at `created_ms` (UTC epoch milliseconds).
+    """A version that was live and that a listing lacks, created at `created_ms` (UTC epoch milliseconds).
 
-    `stored` is False for one that was landed by an earlier reading of the same run only.
+    `stored` is False if it is not stored as live: an earlier reading of the same run landed it.
     """
 
     version: int
@@ -37,15 +37,15 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is odd about one listing, held against what is stored and what the run landed before.
+    """The result of comparing one listing with the stored rows, and with the rows that the run landed before.
 
     `missing` are versions that a full listing lacks although they are stored as live, or that any listing lacks
-    although an earlier reading had them. `gaps` are ranges of numbers, between the first ever seen and the
-    highest known, of which nothing is known. `agrees` says that everything that the reading before had is in
-    this one too: then that reading skipped nothing, and what both lack is gone. `unfounded` is an incremental
-    listing that starts after what the warehouse has read. `recreated_ms` is when the image was created, if
-    versions are stored as live that are older. Of an image that is gone, `lives` counts its live versions, and
-    nothing that is known of it was created after `known_until_ms`. Instants in UTC epoch milliseconds.
+    although an earlier reading had them. `gaps` are ranges of numbers between the lowest known number and the
+    highest, of which nothing is known. `agrees` says that this reading has every number of the previous one: then the
+    previous reading skipped nothing, and numbers that both lack are absent. `unfounded` says that an incremental
+    listing starts after the stored watermark. `recreated_ms` is when the image was created, if older versions are
+    stored as live. For an image that is gone, `lives` counts the stored live versions, and `known_until_ms` is the
+    newest CreationTime that is known of the image or its versions. Instants in UTC epoch milliseconds.
     """
 
     missing: tuple[Suspect, ...] = ()
@@ -58,7 +58,7 @@ class Findings:
 
     @property
     def doomed(self) -> int:
-        """How many live versions it would mark deleted, if all suspects are gone; what the breaker counts."""
+        """How many live versions would be marked deleted if all suspects are gone; the breaker counts these."""
         return self.lives + sum(suspect.stored for suspect in self.missing)
 
     @property
@@ -68,7 +68,7 @@ class Findings:
 
 
 class Said(Enum):
-    """What DescribeImageVersion said of one number."""
+    """How DescribeImageVersion answered for one number."""
 
     FOUND = "found"
     NOT_FOUND = "not found"
@@ -77,7 +77,7 @@ class Said(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What was said of one number, and the server's Date of that (UTC epoch milliseconds)."""
+    """The answer for one number, and the server's Date of the answer (UTC epoch milliseconds)."""
 
     said: Said
     date_ms: int = 0
@@ -95,12 +95,12 @@ class Step(Enum):
 
 
 def next_step(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool) -> Step:
-    """Decide how a listing in outcome READ is settled, at the least number of calls.
+    """Decide how a listing in outcome READ is settled, with the fewest calls.
 
-    One page is atomic: what it lacks it proves, but a stored version is asked for by Describe before it is
-    called deleted. Several pages are settled by asking for every suspect if those are fewer than the pages,
-    else by reading until two readings in a row agree. `may_describe` is false once IAM has refused
-    DescribeImageVersion in the scope; two readings that agree then have to do.
+    A listing of one page is atomic: a number that it lacks is absent. But a version is looked up with Describe before
+    it counts as deleted. In a listing of several pages, every suspect is looked up if there are fewer suspects than
+    pages; otherwise the listing is repeated until two readings in a row agree. `may_describe` is false once IAM has
+    denied DescribeImageVersion in the scope; then two readings that agree are enough.
     """
     if findings.unfounded:
         return Step.READ_IN_FULL
@@ -128,10 +128,10 @@ def _again(checkpoint: Checkpoint) -> Step:
 
 
 def _incremental(checkpoint: Checkpoint, findings: Findings, *, may_describe: bool) -> Step:
-    """No number may be unexplained; a few are asked for, else it is read in full.
+    """No number may be unexplained: a few are looked up; if there are more, the image is listed in full.
 
-    Several pages are read until nothing that one reading had is gone in the next: with tokens that count
-    rows, only the deletion of a row that was returned makes the list skip another, and no number tells.
+    A listing of several pages is repeated until a reading has every number of the previous one. With tokens that
+    count rows, a list skips a row only if a row that was already returned is deleted, and no number shows this.
     """
     if checkpoint.pages > 1 and not findings.agrees:
         return _again(checkpoint)
@@ -141,16 +141,16 @@ def _incremental(checkpoint: Checkpoint, findings: Findings, *, may_describe: bo
     return Step.DESCRIBE_ALL if may_describe and few else Step.READ_IN_FULL
 
 
-# As many calls as a page of AWS's default size has rows: more would cost more than the listing.
+# The default page size of AWS: looking up more numbers would usually cost more calls than the listing.
 FEW_SUSPECTS = 10
 
 
 def absences(
     checkpoint: Checkpoint, findings: Findings, described: Mapping[int, Described]
 ) -> tuple[Absence, ...]:
-    """What an accepted listing proves absent, each number with the strongest evidence that there is.
+    """The absences that an accepted listing proves, each number with the strongest evidence that there is.
 
-    A number that Describe found is not among them. What is older than its image ended with the image before.
+    Numbers that Describe found are left out. Versions that are older than their image ended with the earlier image.
     """
     by_listing = Evidence.ABSENT_TWICE if findings.agrees else Evidence.SINGLE_PAGE
     proofs: list[Absence] = []
@@ -191,7 +191,7 @@ def _not_found_in(gap: Numbers, described: Mapping[int, Described]) -> Iterable[
 
 
 def _before_recreation(checkpoint: Checkpoint, recreated_ms: int) -> Absence:
-    """The image was gone before it was created again, and so was everything that it had."""
+    """The absence of all versions of the earlier image: it was deleted before the image was created again."""
     proof = _absence(checkpoint, (0, HIGHEST_NUMBER), Evidence.IMAGE_RECREATED, None)
     return replace(proof, t1_ms=recreated_ms, created_until_ms=recreated_ms - 1)
 
@@ -199,7 +199,7 @@ def _before_recreation(checkpoint: Checkpoint, recreated_ms: int) -> Absence:
 def accepted(checkpoint: Checkpoint, findings: Findings) -> Checkpoint:
     """The checkpoint of a listing that is proved complete.
 
-    Of two readings that agree, the first one's T0 counts: what came after it may be lacking in both.
+    If two readings agree, the T0 of the first one counts: both may lack a later change.
     """
     first_t0 = checkpoint.t0_before_ms if findings.agrees else None
     return replace(
@@ -210,7 +210,7 @@ def accepted(checkpoint: Checkpoint, findings: Findings) -> Checkpoint:
 
 
 def gone(checkpoint: Checkpoint, findings: Findings) -> tuple[Checkpoint, Absence]:
-    """The checkpoint of an image that AWS no longer knows, and the proof that ends all that is known of it."""
+    """The checkpoint of an image that AWS no longer knows, and the proof that ends all its known versions."""
     proof = _absence(checkpoint, (0, HIGHEST_NUMBER), Evidence.IMAGE_NOT_FOUND, None)
     until_ms = proof.t0_ms if findings.known_until_ms is None else findings.known_until_ms
     return (

@@ -1,6 +1,6 @@
-"""Which of a scope's images a run lists, and in which order; all others may rest.
+"""Decides which images of a scope a run lists, and in which order; the other images rest.
 
-Pure decisions on what is known and hinted at; must not know clients, clocks or files.
+Pure decisions on what is known and on hints; must not know clients, clocks or files.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from image_history.model import PlannedStream, Scope, Stream, StreamKnowledge
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """What is listed in one scope: the first `hinted` of the streams because of hints. `rested` need not be.
+    """The listings of one scope. The first `hinted` streams have pending hints; `rested` images are not listed.
 
-    `confirmed_ms` is when the last of the latter was confirmed, UTC epoch milliseconds.
+    `confirmed_ms` is the oldest confirmation among the resting images, UTC epoch milliseconds; None without any.
     """
 
     streams: tuple[PlannedStream, ...]
@@ -31,17 +31,17 @@ class Agenda:
 
 @dataclass(frozen=True, slots=True)
 class Deciding:
-    """What is decided on: what is known of the streams, who may rest, and what shapes a listing."""
+    """The basis of the decisions: what is known about streams, which images may rest, and the settings of a plan."""
 
     known: Mapping[Stream, StreamKnowledge]
     rest: Rest
     settings: PlanSettings
 
     def agenda(self, scope: Scope, found: Discovery, vanished: Iterable[Stream]) -> Agenda:
-        """The listings of a scope, those first that hints are about.
+        """The listings of a scope. Streams with pending hints come first.
 
-        `vanished` are stored as live, and its list of images lacks them. They are listed too: AWS then says that
-        they are gone, or that the list of images lags behind.
+        `vanished` streams are stored as live, but the list of images lacks them. They are listed too: AWS's answer
+        then shows whether the image is gone, or the list of images lags behind.
         """
         hinted: list[PlannedStream] = []
         others: list[PlannedStream] = []
@@ -75,5 +75,5 @@ def _said(image: Image) -> tuple[int, int, str]:
 
 
 def _deletes(hints: Iterable[Hint]) -> bool:
-    """Whether something may be gone, which an incremental listing would not show."""
+    """Whether a hint is about a deletion, which an incremental listing would not show."""
     return any(hint.deletes for hint in hints)

@@ -1,6 +1,6 @@
-"""Settles listings that were read to their end: accepts them, asks about suspects, or has them read again.
+"""Settles listings that were read to their end: accepts them, looks up suspects, or has them read again.
 
-The thin loop of effects around verdict.py; must not know SQL, segments, or boto3.
+Makes the calls that verdict.py decides on; must not know SQL, segments, or boto3.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ASKING = frozenset({Step.DESCRIBE_MISSING, Step.DESCRIBE_ALL})
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What Describe said of one number, with the row if it found one."""
+    """The answer of Describe for one number, with the row if it found one."""
 
     number: int
     described: Described
@@ -56,11 +56,12 @@ class _Answer:
 
 @dataclass(slots=True)
 class Settler:
-    """Settles the listings of one run. `sink` takes verdicts as it takes pages.
+    """Settles the listings of one run. `sink` takes verdicts in the same way as pages.
 
-    Deletions beyond the mass-delete breaker are not looked up: their listings end as held back. `lost` are the
-    scopes that had to be given up. `concurrency` bounds the Describe calls of one listing. A scope joins
-    `undescribable` when AWS denies DescribeImageVersion there; rounds that share the set call it no more.
+    If the mass-delete breaker trips in a scope, its listings that lack live versions end as held back, without
+    lookups. `lost` has the scopes that had to be given up. `concurrency` limits the parallel Describe calls of one
+    listing. A scope is added to `undescribable` when AWS denies DescribeImageVersion there; rounds that share the set
+    do not make this call there again.
     """
 
     scopes: Mapping[Scope, ScopeCalls]
@@ -78,11 +79,11 @@ class Settler:
         live: Mapping[Scope, int],
         settled: Mapping[Checkpoint, int] = _NONE,
     ) -> tuple[Checkpoint, ...]:
-        """One round over all listings in outcome READ or MISSING; returns those that must be read again.
+        """Settle all listings in outcome READ or MISSING in one round; return those that must be read again.
 
-        Scopes are settled side by side. A stream whose suspects AWS does not answer for ends as failed; a
-        scope that can no longer be asked at all is added to `lost`, and its other listings stay as they are.
-        `settled` are the listings of the run that earlier rounds accepted, with the deletions that they prove.
+        Scopes are settled in parallel. If a lookup fails, its stream ends as failed. A scope in which no call is
+        possible any more is added to `lost`, and its other listings stay as they are. `settled` has the listings of
+        the run that earlier rounds accepted, with the number of deletions that each proves.
         """
         held = self._hold_back(waiting, findings, live, settled)
         by_scope: dict[Scope, list[Checkpoint]] = {}
@@ -99,7 +100,7 @@ class Settler:
         return tuple(checkpoint for marks in again for checkpoint in marks)
 
     def _asks(self, checkpoint: Checkpoint, findings: Mapping[Stream, Findings]) -> bool:
-        """Whether AWS may have to be asked: only then is a thread worth its while."""
+        """Whether calls to AWS may be needed: only then is it worth using a thread."""
         found = findings.get(checkpoint.stream, Findings())
         return next_step(checkpoint, found, may_describe=True) in _ASKING
 
@@ -129,9 +130,9 @@ class Settler:
         live: Mapping[Scope, int],
         settled: Mapping[Checkpoint, int],
     ) -> frozenset[Stream]:
-        """End every listing that lacks live versions, of a scope that lacks too many; which those are.
+        """End the listings that lack live versions, in scopes that lack too many; return their streams.
 
-        What an earlier round accepted is held back with the rest: of such a scope nothing is deleted.
+        Listings that an earlier round accepted are held back too, so that nothing of such a scope is marked deleted.
         """
         doomed = {mark: findings[mark.stream].doomed for mark in waiting if mark.stream in findings} | dict(
             settled
@@ -198,7 +199,7 @@ def _ask(calls: ScopeCalls, image_name: str, number: int) -> _Answer:
 
 
 def _accept(checkpoint: Checkpoint, findings: Findings, answers: Sequence[_Answer]) -> PageRead:
-    """The accepted listing with what it proves, and the rows that only Describe found."""
+    """The accepted listing with the absences that it proves, and the rows that only Describe found."""
     described = {answer.number: answer.described for answer in answers}
     found = [answer.row for answer in answers if answer.row is not None]
     complete = replace(accepted(checkpoint, findings), phantoms=len(found))
@@ -207,8 +208,9 @@ def _accept(checkpoint: Checkpoint, findings: Findings, answers: Sequence[_Answe
 
 def _held_back(checkpoint: Checkpoint, count: int) -> Checkpoint:
     error = HeldBackError(
-        f"{checkpoint.stream} lacks {count:,} of its versions, and its account and region {LIMIT}: nothing was "
-        "marked deleted. If they are really gone, run sync --allow-mass-delete; until then each sync lists it whole."
+        f"{checkpoint.stream} lacks {count:,} of its versions, and its account and region lack {LIMIT}: no version "
+        "was marked deleted. If they are really gone, run sync --allow-mass-delete; until then each sync lists the "
+        "image in full."
     )
     return replace(ended(checkpoint, Outcome.HELD_BACK, error), held_back=count)
 
