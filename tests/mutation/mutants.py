@@ -5,11 +5,14 @@ Must not know how a mutant is tried.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from unittest import mock
 
@@ -42,11 +45,14 @@ class Mutant:
 
     @property
     def made_of(self) -> str:
-        """A hash of the statement or module of the mutant: if the source changes, the mutant counts as a new one."""
+        """A hash of the code of the statement or module, without comments and docstrings.
+
+        If it changes, the mutant counts as a new one.
+        """
         if isinstance(self.of, functions.Change):
-            text = inspect.getsource(import_module(self.of.module))
+            text = _code_of(self.of.module)
         else:
-            text = statement(self.statement)
+            text = " ".join(re.sub(r"--[^\n]*", "", statement(self.statement)).split())
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def applied(self) -> AbstractContextManager[None]:
@@ -54,6 +60,15 @@ class Mutant:
         if isinstance(self.of, functions.Change):
             return self.of.applied()
         return _instead(self.statement, self.of.of(statement(self.statement)))
+
+
+@cache
+def _code_of(module: str) -> str:
+    tree = ast.parse(inspect.getsource(import_module(module)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            del node.body[0]
+    return ast.dump(tree)
 
 
 @contextmanager
