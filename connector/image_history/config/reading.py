@@ -86,7 +86,7 @@ def _scalar(node: Node, wanted: Setting, name: str) -> object:
     match wanted.core:
         case inspect.AnyType():
             value = text
-        case inspect.TimeDeltaType():
+        case inspect.TimeDeltaType() if node.kind not in {"bool", "timestamp"}:
             value = _duration(node, wanted, name)
         case inspect.StrType() | inspect.CustomType() if node.is_text:
             value = _text(node, wanted, name)
@@ -102,8 +102,6 @@ def _scalar(node: Node, wanted: Setting, name: str) -> object:
 
 
 def _duration(node: Node, wanted: Setting, name: str) -> object:
-    if node.kind in {"bool", "timestamp"}:
-        return _UNFIT
     try:
         duration = parse_duration(node.text)
     except ConfigError as error:
@@ -112,21 +110,18 @@ def _duration(node: Node, wanted: Setting, name: str) -> object:
 
 
 def _text(node: Node, wanted: Setting, name: str) -> str | Path:
+    """The text itself; a path where it is one, or where an address may stand instead and does not."""
     text = node.text
     if _CONTROL.search(text):
         raise node.place.fault(f"{name} contains a control character or half a character; remove it.")
     if isinstance(wanted.core, inspect.CustomType):
         return _path(text, node, name)
-    return _location(node, name) if "location" in wanted.notes else text
-
-
-def _location(node: Node, name: str) -> str:
-    """Return an address unchanged; anything else is a path, also after the prefix for Delta tables in a folder."""
-    word, rest = node.text[: len(DELTA_FOLDER)].lower(), node.text[len(DELTA_FOLDER) :]
+    if "location" not in wanted.notes:
+        return text
     # Lower case, since in capitals it would be taken for a folder of that name, for a dataset.
-    if word == DELTA_FOLDER:
-        return f"{word}{_path(re.sub('^/+', '/', rest), node, name)}"
-    return node.text if scheme_of(node.text) else str(_path(node.text, node, name))
+    if text.lower().startswith(DELTA_FOLDER):
+        return f"{DELTA_FOLDER}{_path(re.sub('^/+', '/', text[len(DELTA_FOLDER) :]), node, name)}"
+    return text if scheme_of(text) else str(_path(text, node, name))
 
 
 def _path(text: str, node: Node, name: str) -> Path:
