@@ -19,7 +19,7 @@ from image_history.config.model import (
     Timeout,
 )
 from image_history.config.schema import json_schema
-from image_history.config.settings import Setting, settings
+from image_history.config.settings import settings
 
 __all__ = [
     "Account",
@@ -32,7 +32,6 @@ __all__ = [
     "Publish",
     "Rate",
     "Retry",
-    "Setting",
     "Timeout",
     "config_path",
     "example_text",

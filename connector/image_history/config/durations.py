@@ -43,16 +43,13 @@ def parse_duration(text: str) -> timedelta:
 def _complaint(text: str) -> str:
     shown = shorten(text)
     if _BARE_NUMBER.fullmatch(text):
-        return f"'{shown}' has no unit; write for example {_suggestion(text)}."
+        number = text if re.fullmatch("[0-9]{1,5}", text) else "15"
+        right = "0s" if int(number) == 0 else f"{number}s, {number}m or {number}h"
+        return f"'{shown}' has no unit; write for example {right}."
     return (
         f"'{shown}' is not a duration; write whole numbers with the units d, h, m, s or ms, "
         "such as 7d, 26h, 15m, 500ms or 1h30m."
     )
-
-
-def _suggestion(text: str) -> str:
-    number = text if re.fullmatch("[0-9]{1,5}", text) else "15"
-    return "0s" if int(number) == 0 else f"{number}s, {number}m or {number}h"
 
 
 def format_duration(duration: timedelta) -> str:

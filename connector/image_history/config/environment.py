@@ -21,8 +21,8 @@ CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 # The second seeds the test suite, which runs the command with its own environment.
 _NO_SETTINGS = {CONFIG_VARIABLE, f"{PREFIX}TEST_SEED"}
 
-_REFERENCE = re.compile(r"\$\$|\$\{(?P<inside>[^{}]*)\}|\$\{")
-_INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>.*))?", re.DOTALL)
+# `$$`, a name with or without a default, or what only begins like one.
+_REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}|(\{(?:[^{}]*\})?))")
 
 
 def expand(root: Node, environ: Mapping[str, str]) -> None:
@@ -38,16 +38,15 @@ def expand(root: Node, environ: Mapping[str, str]) -> None:
 
 
 def _replacement(place: Position, environ: Mapping[str, str], found: re.Match[str]) -> str:
-    if found[0] == "$$":
-        return "$"
-    inside = _INSIDE.fullmatch(found["inside"] or "")
-    if inside is None:
+    name, default, malformed = found.groups()
+    if malformed is not None:
         raise place.fault(
             f"'{shorten(found[0])}' is no variable: write ${{NAME}} or ${{NAME:-default}}, $$ for a plain $."
         )
-    name, default = inside["name"], inside["default"]
+    if name is None:
+        return "$"
     if default is not None:
-        return environ.get(name) or default
+        return environ.get(name) or str(default)
     if name not in environ:
         raise place.fault(
             f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}."
@@ -85,15 +84,14 @@ def _override(setting: Setting, text: str, place: Position) -> Node:
     return filled(text.strip(), place)
 
 
-def put(root: Node, path: Sequence[str], value: Node) -> None:
+def put(node: Node, path: Sequence[str], value: Node) -> None:
     """Set the setting to this value, in place of any other."""
-    *groups, name = path
-    node = root
-    for group in groups:
-        below = node.members.get(group)
-        if below is None or below.kind == "null":
-            below = node.members[group] = Node(value.place)
-        if below.kind != "map":
-            return  # the group is already wrong in the file; `to_config` reports that
-        node = below
-    node.members[name] = value
+    name, *rest = path
+    if node.kind == "null":
+        node.kind = "map"
+    if node.kind != "map":
+        return  # the group is already wrong in the file; `to_config` reports that
+    if rest:
+        put(node.members.setdefault(name, Node(value.place)), rest, value)
+    else:
+        node.members[name] = value

@@ -46,7 +46,6 @@ def given_config(given: Mapping[tuple[str, ...], Node], path: Path | None = None
     root = Node(Position("what was given")) if path is None else _read(path, os.environ)
     for setting, value in given.items():
         put(root, setting, value)
-    refuse_secrets(root)
     return to_config(root)
 
 
@@ -71,19 +70,16 @@ def example_text() -> str:
 def _read(path: Path | None, environ: Mapping[str, str]) -> Node:
     """The settings as written in the file, with those of the environment applied."""
     chosen = config_path(path, environ)
-    implicit = path is None and CONFIG_VARIABLE not in environ
-    if implicit and not os.path.lexists(chosen):
+    if chosen is DEFAULT_PATH and not os.path.lexists(chosen):
         root = Node(Position("the defaults"))
     else:
         root = parse(_read_text(chosen), Position(str(chosen), 1, chosen.parent))
-    if root.kind == "null":
-        root = Node(root.place)
-    if root.kind != "map":
+    if root.kind not in {"map", "null"}:
         raise root.place.fault("the file must consist of settings, each written as 'name: value'.")
+    # A secret is refused first, even if a variable in the file is not set.
     refuse_secrets(root)
     expand(root, environ)
     overlay(root, environ)
-    refuse_secrets(root)
     return root
 
 

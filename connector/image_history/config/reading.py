@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 from msgspec import inspect
 
 from image_history.addresses import DELTA_FOLDER, scheme_of
-from image_history.config.checks import check
+from image_history.config.checks import faults
 from image_history.config.durations import parse_duration
 from image_history.config.model import Config
-from image_history.config.settings import ALL, Setting, settings
+from image_history.config.secrets import refuse_secrets
+from image_history.config.settings import Setting, known, settings
 from image_history.config.tree import Node
 from image_history.config.wording import nearest, shorten
 from image_history.errors import ConfigError
-
-# Each written node and its setting, by msgspec's path: `accounts[0].profile`; `` is the whole file.
-Written: TypeAlias = dict[str, tuple[Node, Setting]]
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9_]{0,17})")
 _NUMBER = re.compile(r"[+-]?([0-9][0-9_]{0,17}\.?[0-9]{0,17}|\.[0-9]{1,17})([eE][+-]?[0-9]{1,3})?")
@@ -45,35 +42,42 @@ _FOUND = {
 
 def to_config(root: Node) -> Config:
     """The validated configuration. ConfigError, with its place, for the first fault."""
-    written: Written = {}
+    refuse_secrets(root)
+    written: dict[str, Node] = {}
     try:
-        config = msgspec.convert(_prepared(root, ALL, "", written), Config)
+        config = msgspec.convert(_prepared(root, "", written), Config)
     except msgspec.ValidationError as error:
         _, _, path = str(error).rpartition(" - at `$.")
         name = path.removesuffix("`").removesuffix("[...]")  # [...] stands for any member of a mapping
-        raise _refused(name, *written[name]) from None
-    check(config, root)
+        raise _refused(name, written[name]) from None
+    for name, sentence in faults(config, written):
+        # A setting that is left out has the place of the group or the item that lacks it.
+        raise written.get(name, written[name.rpartition(".")[0]]).place.fault(sentence)
     return config
 
 
-def _prepared(node: Node, wanted: Setting, name: str, written: Written) -> object:
-    """Convert a node to the value that msgspec takes."""
-    written[name] = node, wanted
+def _prepared(node: Node, name: str, written: dict[str, Node]) -> object:
+    """Convert a node to the value that msgspec takes. `written` gets every node by msgspec's path to it."""
+    written[name] = node
+    wanted = _wanted(name)
     if node.kind == "map":
-        members = {}
+        names, members = wanted.members, {}
         for key, below in node.members.items():
-            if wanted.members and key not in wanted.members:
-                raise _unknown(key, below, wanted, name)
-            inner, path = wanted.members.get(key, Setting()), f"{name}.{key}" if name else key
-            members[key] = _prepared(below, inner, path, written)
+            if names and key not in names:
+                raise _unknown(key, below, name)
+            members[key] = _prepared(below, f"{name}.{key}".removeprefix("."), written)
         return members
     if node.kind == "seq":
-        items = enumerate(node.items)
-        return [_prepared(below, wanted.item, f"{name}[{index}]", written) for index, below in items]
+        return [_prepared(item, f"{name}[{index}]", written) for index, item in enumerate(node.items)]
     if node.kind == "null":
         # A group with all its members commented out.
         return {} if wanted.members and not name.endswith("]") else None
     return _scalar(node, wanted, name)
+
+
+def _wanted(name: str) -> Setting:
+    """What is allowed there; within a value of the wrong type, anything."""
+    return known().get(re.sub(r"\[[0-9]+\]", "[]", name), Setting())
 
 
 def _scalar(node: Node, wanted: Setting, name: str) -> object:
@@ -82,7 +86,7 @@ def _scalar(node: Node, wanted: Setting, name: str) -> object:
     match wanted.core:
         case inspect.AnyType():
             value = text
-        case inspect.TimeDeltaType():
+        case inspect.TimeDeltaType() if node.kind not in {"bool", "timestamp"}:
             value = _duration(node, wanted, name)
         case inspect.StrType() | inspect.CustomType() if node.is_text:
             value = _text(node, wanted, name)
@@ -98,8 +102,6 @@ def _scalar(node: Node, wanted: Setting, name: str) -> object:
 
 
 def _duration(node: Node, wanted: Setting, name: str) -> object:
-    if node.kind in {"bool", "timestamp"}:
-        return _UNFIT
     try:
         duration = parse_duration(node.text)
     except ConfigError as error:
@@ -108,21 +110,18 @@ def _duration(node: Node, wanted: Setting, name: str) -> object:
 
 
 def _text(node: Node, wanted: Setting, name: str) -> str | Path:
+    """The text itself; a path where it is one, or where an address may stand instead and does not."""
     text = node.text
     if _CONTROL.search(text):
         raise node.place.fault(f"{name} contains a control character or half a character; remove it.")
     if isinstance(wanted.core, inspect.CustomType):
         return _path(text, node, name)
-    return _location(node, name) if "location" in wanted.notes else text
-
-
-def _location(node: Node, name: str) -> str:
-    """Return an address unchanged; anything else is a path, also after the prefix for Delta tables in a folder."""
-    word, rest = node.text[: len(DELTA_FOLDER)].lower(), node.text[len(DELTA_FOLDER) :]
+    if "location" not in wanted.notes:
+        return text
     # Lower case, since in capitals it would be taken for a folder of that name, for a dataset.
-    if word == DELTA_FOLDER:
-        return f"{word}{_path(re.sub('^/+', '/', rest), node, name)}"
-    return node.text if scheme_of(node.text) else str(_path(node.text, node, name))
+    if text.lower().startswith(DELTA_FOLDER):
+        return f"{DELTA_FOLDER}{_path(re.sub('^/+', '/', text[len(DELTA_FOLDER) :]), node, name)}"
+    return text if scheme_of(text) else str(_path(text, node, name))
 
 
 def _path(text: str, node: Node, name: str) -> Path:
@@ -136,15 +135,16 @@ def _path(text: str, node: Node, name: str) -> Path:
         raise node.place.fault(f"{name}: '{shorten(text)}' is no user's home; write the path out.") from None
 
 
-def _unknown(key: str, value: Node, group: Setting, name: str) -> ConfigError:
+def _unknown(key: str, value: Node, group: str) -> ConfigError:
     elsewhere = [setting.name for setting in settings() if setting.path[-1] == key]
-    sought = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, group.members)
-    where = f" in {name}" if name else ""
+    sought = f"; did you mean {elsewhere[0]}?" if elsewhere else nearest(key, _wanted(group).members)
+    where = f" in {group}" if group else ""
     return value.place.fault(f"there is no setting '{shorten(key)}'{where}{sought}")
 
 
-def _refused(name: str, node: Node, wanted: Setting) -> ConfigError:
+def _refused(name: str, node: Node) -> ConfigError:
     """The error for a value that msgspec refuses: of the wrong type, or out of bounds."""
+    wanted = _wanted(name)
     if node.kind == "seq" and not node.items and isinstance(wanted.core, inspect.VarTupleType):
         return node.place.fault(f"{name} is an empty list; it must have at least 1 item.")
     if node.kind == "null" and not name.endswith("]"):
@@ -155,14 +155,14 @@ def _refused(name: str, node: Node, wanted: Setting) -> ConfigError:
 
 
 def _advice(node: Node, wanted: Setting) -> str:
-    match wanted.core:
-        case inspect.IntType() | inspect.FloatType() if node.quoted and _NUMBER.fullmatch(node.text):
+    match wanted.core, wanted.item.core:
+        case (inspect.IntType() | inspect.FloatType(), _) if node.quoted and _NUMBER.fullmatch(node.text):
             return "; remove the quotes"
-        case inspect.BoolType() if node.quoted and node.text.lower() in _SWITCHES:
+        case (inspect.BoolType(), _) if node.quoted and node.text.lower() in _SWITCHES:
             return "; remove the quotes"
-        case inspect.StrType() | inspect.CustomType() if node.kind not in {"str", "seq", "map"}:
+        case (inspect.StrType() | inspect.CustomType(), _) if node.kind not in {"str", "seq", "map"}:
             return "; put it in quotes"
-        case inspect.VarTupleType() if node.kind == "str" and wanted.item.fits(node.text):
+        case _, inspect.StrType(pattern=form) if node.kind == "str" and re.search(form or "", node.text):
             return f"; write it in brackets, as a list: [{shorten(node.text)}]"
         case _:
             return ""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import inspect
 
 from image_history.config.durations import PATTERN
-from image_history.config.settings import ALL, Setting
+from image_history.config.settings import Setting, known
 
 JsonSchema: TypeAlias = "dict[str, object]"
 
@@ -25,7 +25,7 @@ _VARIABLE = r"\$\{"
 
 def json_schema() -> JsonSchema:
     """The schema of the whole file, in values that `json.dumps` takes."""
-    return _ABOUT | _value(ALL) | {"type": ["object", "null"]}
+    return _ABOUT | _value(known()[""]) | {"type": ["object", "null"]}
 
 
 def _member(setting: Setting) -> JsonSchema:
@@ -42,7 +42,7 @@ def _member(setting: Setting) -> JsonSchema:
 def _value(wanted: Setting) -> JsonSchema:
     match wanted.core:
         case inspect.StructType():
-            members = {name: _member(setting) for name, setting in wanted.members.items()}
+            members = {name: _member(known()[".".join((*wanted.path, name))]) for name in wanted.members}
             return {"type": "object", "properties": members, "additionalProperties": False}
         case inspect.DictType():
             return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cache, cached_property
+from functools import cache
 from inspect import getsource
 from itertools import pairwise
 
@@ -23,7 +22,7 @@ from image_history.config.durations import format_duration
 PREFIX = "IMAGE_HISTORY_"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Setting:
     """What is allowed for one setting, a group of them, an item of a list, or the whole file.
 
@@ -66,26 +65,15 @@ class Setting:
         """The text below the setting in the model."""
         return _meanings()[self.group, self.path[-1]]
 
-    @cached_property
-    def members(self) -> Mapping[str, Setting]:
-        """The settings of a group by their names, in the order of the model; empty for all else."""
-        if not isinstance(self.core, inspect.StructType):
-            return {}
-        return {
-            each.name: replace(
-                _declared(each.type, (*self.path, each.name)),
-                default=each.default,
-                group=self.core.cls.__name__,
-            )
-            for each in self.core.fields
-        }
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of a group's settings, in the order of the model; empty for all else."""
+        return tuple(each.name for each in getattr(self.core, "fields", ()))
 
-    @cached_property
+    @property
     def item(self) -> Setting:
         """What is allowed for each item of a list; for any other type, a setting that allows anything."""
-        if not isinstance(self.core, inspect.VarTupleType):
-            return Setting()
-        return _declared(self.core.item_type, (*self.path[:-1], f"{self.path[-1]}[]"))
+        return known().get(f"{self.name}[]", Setting())
 
     @property
     def expected(self) -> str:
@@ -108,28 +96,25 @@ class Setting:
                 general = f"a mapping of {', '.join(self.members)}"
         return str(self.notes.get("expected", general))
 
-    def fits(self, text: str) -> bool:
-        """Whether a text is allowed, judged by the pattern alone."""
-        return isinstance(self.core, inspect.StrType) and bool(re.search(self.core.pattern or "", text))
-
     def below(self) -> Iterator[Setting]:
-        """Every setting of a group or of a list's items, groups before their members, in the order of the model."""
-        for member in self.members.values():
-            yield member
-            yield from member.below()
-            yield from member.item.below()
+        """This and all below it, groups before their members, in the order of the model."""
+        yield self
+        match self.core:
+            case inspect.StructType(cls=group, fields=fields):
+                for each in fields:
+                    member = _declared(each.type, (*self.path, each.name))
+                    yield from replace(member, default=each.default, group=group.__name__).below()
+            case inspect.VarTupleType(item_type=item):
+                yield from _declared(item, (*self.path[:-1], f"{self.path[-1]}[]")).below()
 
 
 def _declared(declared: inspect.Type, path: tuple[str, ...]) -> Setting:
-    match declared:
-        case inspect.Metadata(type=inner, extra=notes):
-            return replace(_declared(inner, path), notes=notes or {})
-        case inspect.UnionType(types=(first, *others)):
-            words = (str(each.values[0]) for each in others if isinstance(each, inspect.LiteralType))
-            nullable = declared.includes_none
-            return replace(_declared(first, path), nullable=nullable, instead=next(words, None))
-        case _:
-            return Setting(path, declared)
+    """What is allowed by a type that may be one of a union, such as `Annotated[str, ...] | None`."""
+    first, *others = getattr(declared, "types", [declared])
+    core, notes = (first.type, first.extra) if isinstance(first, inspect.Metadata) else (first, None)
+    words = (str(each.values[0]) for each in others if isinstance(each, inspect.LiteralType))
+    nullable = any(isinstance(each, inspect.NoneType) for each in others)
+    return Setting(path, core, nullable=nullable, instead=next(words, None), notes=notes or {})
 
 
 @cache
@@ -144,11 +129,13 @@ def _meanings() -> Mapping[tuple[str, str], str]:
     }
 
 
-# The setting for the whole file.
-ALL = Setting(core=inspect.type_info(model.Config))
+@cache
+def known() -> Mapping[str, Setting]:
+    """What is allowed for every setting, for each item of a list (`accounts[]`), and for the whole file (``)."""
+    return {each.name: each for each in Setting((), inspect.type_info(model.Config)).below()}
 
 
 @cache
 def settings() -> tuple[Setting, ...]:
     """Every setting, groups before their members, in the order of the model. Feeds docs and their tests."""
-    return tuple(ALL.below())
+    return tuple(each for each in known().values() if each.name and not each.name.endswith("[]"))

@@ -63,10 +63,6 @@ class Node:
         """Whether the node is allowed where a text is expected."""
         return self.kind == "str" or self.filled
 
-    def at(self, name: str) -> Position:
-        """The place of the member `name`, or of this node if there is no such member."""
-        return self.members.get(name, self).place
-
     def walk(self) -> Iterator[Node]:
         """The node and all below it, in the order of the text."""
         yield self
@@ -83,17 +79,11 @@ def parse(text: str, place: Position) -> Node:
     """The one document in `text`, null if there is none. ConfigError, with the line, for everything else."""
     try:
         return _document(yaml.parse(text, yaml.SafeLoader), place)
-    except yaml.MarkedYAMLError as error:
-        raise place.at(error.problem_mark or error.context_mark).fault(_explain(error)) from None
-    except yaml.reader.ReaderError as error:
-        line = None if place.line is None else text.count("\n", 0, error.position) + 1
-        sentence = "there is a control character that YAML doesn't allow; remove it."
-        raise replace(place, line=line).fault(sentence) from None
-    except (ValueError, OverflowError):
-        # PyYAML lets chr() and int() fail on escapes and version numbers that are far too large.
-        raise place.fault(
-            "there is an impossible number in a \\ escape or in a %YAML line; remove it."
-        ) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        at = place.at(getattr(error, "problem_mark", None))
+        if isinstance(error, yaml.reader.ReaderError) and place.line is not None:
+            at = replace(place, line=text.count("\n", 0, error.position) + 1)
+        raise at.fault(_explain(error)) from None
 
 
 def _document(events: Iterator[yaml.Event], place: Position) -> Node:
@@ -151,9 +141,7 @@ _NO_ALIAS = (
     "YAML anchors and aliases (&, *) aren't supported; a pattern that begins with * must stand in quotes."
 )
 _NO_TAG = "YAML tags (!...) aren't supported; a value that begins with ! must stand in quotes."
-_GENERAL = "this isn't valid YAML; look at the indentation, colons, quotes and brackets here and just above."
-
-# A pattern in PyYAML's context or problem -> an explanation for the user.
+# A pattern in PyYAML's error -> an explanation for the user; the first that is found.
 _EXPLANATIONS = (
     (r"character '\\t'", "there is a tab; YAML is indented with spaces."),
     (r"while scanning an (alias|anchor)", _NO_ALIAS),
@@ -166,10 +154,17 @@ _EXPLANATIONS = (
     (r"flow (sequence|mapping)", "a bracket is not closed, or a comma is missing between its items."),
     (r"could not find expected ':'", "this is no 'name: value'; a ': ' or an indentation is missing."),
     (r"scanning a tag|tag handle", _NO_TAG),
+    (r"ReaderError", "there is a control character that YAML doesn't allow; remove it."),
+    # PyYAML lets chr() and int() fail on escapes and version numbers that are far too large.
+    (
+        r"ValueError|OverflowError",
+        "there is an impossible number in a \\ escape or in a %YAML line; remove it.",
+    ),
+    (r"", "this isn't valid YAML; look at the indentation, colons, quotes and brackets here and just above."),
 )
 
 
-def _explain(error: yaml.MarkedYAMLError) -> str:
-    raw = f"{error.context or ''} {error.problem or ''}"
-    found = (sentence for pattern, sentence in _EXPLANATIONS if re.search(pattern, raw))
-    return next(found, _GENERAL)
+def _explain(error: Exception) -> str:
+    # `str(error)` would also quote the file.
+    raw = f"{type(error).__name__} {getattr(error, 'context', '')} {getattr(error, 'problem', '')}"
+    return next(sentence for pattern, sentence in _EXPLANATIONS if re.search(pattern, raw))
