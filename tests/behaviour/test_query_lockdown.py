@@ -243,7 +243,7 @@ GREEDY = {
 def test_greedy_query_is_refused_its_memory(
     built: tuple[Path, str, object], sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A query that needs more memory and temporary space than its limits fails, and its temporary files are removed."""
+    """A query that needs more memory and temporary space than its limits fails, and leaves no temporary file."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     limits = Limits(timeout=timedelta(seconds=60), memory_bytes=128 << 20, spill_bytes=16 << 20)
     with (

@@ -270,7 +270,7 @@ def test_earlier_run_can_be_read_by_its_version(shelf: Shelf, stock: Stock) -> N
 
 
 def test_long_labels_and_regions_are_partitions_whole(shelf: Shelf, tmp_path: Path) -> None:
-    """Labels and regions that differ only after the bounds that formats keep of a column are partitions of their own."""
+    """Labels and regions that differ only after the bounds that formats keep of a column stay apart."""
     regions = ("xx-isolated-southeast-1", "xx-isolated-southeast-2")
     labels = [f"a-label-of-a-part-that-is-longer-than-sixteen-letters-by-far-{number}" for number in (1, 2)]
     stock = Stock(tmp_path, regions=regions).fill()

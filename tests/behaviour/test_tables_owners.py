@@ -92,7 +92,7 @@ def die() -> None:
 
 @pytest.mark.parametrize("table", ["image_versions", "image_version_events"])
 def test_take_over_that_is_cut_off_is_completed_later(shelf: Shelf, stock: Stock, table: str) -> None:
-    """A take-over killed before its rows leaves the old rows, and the next publication (Iceberg: --replace) ends it."""
+    """A take-over killed before its rows leaves the old ones; the next completes it, on Iceberg with --replace."""
     learn(stock, "us-east-1")
     shelf.one(stock, table)
     (stock.folder / "other").mkdir()
