@@ -154,7 +154,9 @@ def test_image_without_versions_is_stale_by_its_own_age(served: ServeWorld) -> N
     number = world.create_version("emptied")
     site = served(world)
     site.sync()
-    ask = "SELECT image_name, newest_version, newest_status, days, live_versions FROM stale_images ORDER BY ALL"
+    ask = (
+        "SELECT image_name, newest_version, newest_status, days, live_versions FROM stale_images ORDER BY ALL"
+    )
     assert site.ask(ask) == [("empty", None, None, 181, 0)]
     site.world.delete_version("emptied", number)
     site.sync()
