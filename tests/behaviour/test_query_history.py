@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -48,24 +48,31 @@ def answers(site: Site, name: str, **given: str) -> list[dict[str, object]]:
 
 
 def test_deleted_lately_tells_when_and_how_it_was_proved(site: Site) -> None:
-    """A deletion is returned with its evidence and the time by which it happened; a version that came back is not."""
+    """A deletion is returned with its evidence and the interval in which it happened; a returned version is not."""
     for number in (1, 2, 3):
         put(site, number, "CREATED", born_ms=DAY_MS, changed_ms=DAY_MS - 400)
     site.sync()
+    seen = second_of(site)
     site.simulator.clock.advance(HOUR_MS)
     site.world.delete_version(IMAGE, 1)
     site.world.delete_version(IMAGE, 2)
+    site.simulator.clock.advance(HOUR_MS)
     site.sync()
-    put(site, 2, "CREATED", born_ms=DAY_MS + HOUR_MS, changed_ms=DAY_MS + HOUR_MS - 400)
+    missed = second_of(site)
+    site.simulator.clock.advance(HOUR_MS)
+    put(site, 2, "CREATED", born_ms=DAY_MS + 3 * HOUR_MS, changed_ms=DAY_MS + 3 * HOUR_MS - 400)
     site.sync()
     (row,) = answers(site, "deleted-lately")
     assert (row["version"], row["last_status"], row["evidence"]) == (1, "CREATED", "describe_not_found")
-    now_ms = site.simulator.clock.now_ms()
-    gone = row["gone_since"]
-    assert isinstance(gone, datetime)
-    # `gone_since` is T1, an upper bound: one second after the answer's Date, which has whole seconds.
-    assert abs(now_ms - gone.timestamp() * 1000) <= 2000
+    # One second before the Date of the last answer that had it, and one after that of the answer that lacked it.
+    second = timedelta(seconds=1)
+    assert (row["last_seen_at"], row["gone_since"]) == (seen - second, missed + second)
     assert answers(site, "deleted-lately", days="0") == []
+
+
+def second_of(site: Site) -> datetime:
+    """The frozen time of the simulated AWS, as the header Date has it: without a fraction of a second."""
+    return datetime.fromtimestamp(site.simulator.clock.now_ms() // 1000, UTC)
 
 
 def test_churn_by_week_counts_by_the_time_at_aws(site: Site) -> None:
@@ -134,6 +141,26 @@ def test_stale_images_had_no_new_version_for_180_days(site: Site) -> None:
     site.world.delete_image(IMAGE)
     site.sync()
     assert site.ask(ask) == []
+
+
+def test_image_without_versions_is_stale_by_its_own_age(served: ServeWorld) -> None:
+    """An image without a live version is stale if the image itself is over 180 days old."""
+    world = World(clock=VirtualClock(frozen_at=time.time_ns() // 1_000_000 - 181 * DAY_MS))
+    world.create_image("emptied")
+    world.create_image("empty")
+    world.clock.advance(2 * DAY_MS)
+    world.create_image("young")
+    world.clock.advance(179 * DAY_MS)
+    number = world.create_version("emptied")
+    site = served(world)
+    site.sync()
+    ask = (
+        "SELECT image_name, newest_version, newest_status, days, live_versions FROM stale_images ORDER BY ALL"
+    )
+    assert site.ask(ask) == [("empty", None, None, 181, 0)]
+    site.world.delete_version("emptied", number)
+    site.sync()
+    assert site.ask(ask) == [("emptied", None, None, 181, 0), ("empty", None, None, 181, 0)]
 
 
 def test_image_version_changes_can_be_asked_in_sql(site: Site) -> None:

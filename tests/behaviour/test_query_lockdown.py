@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -239,14 +240,18 @@ GREEDY = {
 
 
 @pytest.mark.parametrize("sql", GREEDY.values(), ids=GREEDY)
-def test_greedy_query_is_refused_its_memory(built: tuple[Path, str, object], sql: str) -> None:
-    """A query that needs more memory and more temporary space than its limits fails with QueryError."""
+def test_greedy_query_is_refused_its_memory(
+    built: tuple[Path, str, object], sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query that needs more memory and temporary space than its limits fails, and leaves no temporary file."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     limits = Limits(timeout=timedelta(seconds=60), memory_bytes=128 << 20, spill_bytes=16 << 20)
     with (
         pytest.raises(QueryError, match="needs more memory"),
         asking(WarehouseFile(built[0]), Question(sql), limits) as answer,
     ):
         list(answer)
+    assert list(tmp_path.iterdir()) == []
 
 
 def command(warehouse: Path, *arguments: str, **variables: str) -> Spawned:

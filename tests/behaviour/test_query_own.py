@@ -86,9 +86,16 @@ def test_own_query_is_listed_and_asked_like_ours(own: Path, say: Say) -> None:
 
 
 def test_query_of_the_documentation_is_one(own: Path, say: Say) -> None:
-    """The query file that docs/asking.md shows runs, with its default and with another value."""
+    """The query file that docs/asking.md shows is listed as it says, and runs with its default and another value."""
     (shown,) = re.findall(r"```sql\n(-- What.*?)```", ASKING.read_text(encoding="utf-8"), re.DOTALL)
     (own / "large-images.sql").write_text(shown, encoding="utf-8")
+    code, listed, _ = say("queries")
+    assert code == 0
+    assert (
+        "@large-images: images with at least so many versions.\n"
+        "    least: fewest versions to be shown  [default: 100]\n"
+        "    region: region of the images\n"
+    ) in listed
     asked = ("query", "@large-images", "--param", "region=us-east-1", "--format", "jsonl")
     assert say(*asked) == (0, "", "")
     code, out, _ = say(*asked, "--param", "least=1")
@@ -151,12 +158,14 @@ def test_file_that_is_no_saved_query_is_refused(
 
 @pytest.mark.parametrize("name", ["broken", "no name", "version-history"])
 def test_broken_neighbour_stops_no_other_query(own: Path, say: Say, name: str) -> None:
-    """A malformed file, or one whose name is taken, makes `queries` fail, but every other saved query still runs."""
+    """A malformed file, or one whose name is taken, is named by `queries`, but every other saved query still runs."""
     (own / "by-region.sql").write_text(COUNTED, encoding="utf-8")
     (own / f"{name}.sql").write_text("SELECT 1", encoding="utf-8")
     assert say("query", "@by-region", "--param", "region=us-east-1")[0] == 0
     assert say("query", "@newest-versions")[0] == 0
-    assert say("queries")[0] == 2
+    code, out, told = say("queries")
+    assert (code, out, told.count("\n")) == (2, "", 1)
+    assert str(own / f"{name}.sql") in told
 
 
 def test_folder_that_is_not_there_is_named(own: Path, say: Say) -> None:

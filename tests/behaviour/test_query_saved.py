@@ -99,16 +99,24 @@ def test_version_history_has_every_state_from_when_to_when(ask: Desk) -> None:
 
 
 def test_changes_by_run_counts_what_each_run_did(ask: Desk) -> None:
-    """The latest run comes first; each run's events are counted, and are the sum of its inserts and updates."""
+    """The latest run comes first; its counts are those in `runs`, and those of its events and of their images."""
     rows = answers(ask, "@changes-by-run")
-    counted = rows_of(ask.warehouse, "SELECT etl_run_id, count(*) FROM image_version_events GROUP BY ALL")
-    events = {str(run_id): count for run_id, count in counted}
+    counts = ("outcome", "mode", "inserted", "updated", "deleted", "reappeared", "unchanged")
+    runs = rows_of(
+        ask.warehouse,
+        f"SELECT etl_run_id, {', '.join(counts)} FROM runs ORDER BY started_at DESC, etl_run_id DESC",
+    )
     assert len(rows) == 3
-    assert [row["etl_run_id"] for row in rows] == sorted(events, reverse=True)
-    assert [row["events"] for row in rows] == [events[row["etl_run_id"]] for row in rows]
+    assert [(row["etl_run_id"], *(row[name] for name in counts)) for row in rows] == runs
+    counted = rows_of(
+        ask.warehouse,
+        "SELECT etl_run_id, count(*), count(DISTINCT image_name) FROM image_version_events GROUP BY etl_run_id",
+    )
+    assert sorted((row["etl_run_id"], row["events"], row["images_changed"]) for row in rows) == sorted(
+        counted
+    )
     assert all(row["inserted"] + row["updated"] == row["events"] for row in rows)
-    assert rows[1]["images_changed"] == 1
-    assert rows[2]["images_changed"] == 6
+    assert [row["images_changed"] for row in rows[1:]] == [1, 6]
     assert answers(ask, "@changes-by-run", "--param", "runs=1") == rows[:1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -12,14 +13,17 @@ from pathlib import Path
 import pytest
 
 from image_history.cli import run
+from image_history.durable.effects import Effect, File
 from image_history.report import page
 from tests.behaviour.asking import Desk, ask, built, rows_of
+from tests.behaviour.commanding import Commanded, commanded, commanding
+from tests.behaviour.hinting import installed
 from tests.behaviour.test_publish_s3 import Bucket, bucket, stores
 from tests.browser.facts import facts
 from tests.browser.releases import released
 from tests.cookbook import synced
 
-__all__ = ["ask", "bucket", "built", "stores"]
+__all__ = ["ask", "bucket", "built", "commanded", "commanding", "stores"]
 
 pytestmark = pytest.mark.duckdb
 
@@ -166,9 +170,7 @@ def test_report_of_a_part_holds_that_part(warehouse: Path, tmp_path: Path) -> No
     assert "Only scopes */eu-west-1, images geo-*." in html
 
 
-def test_report_is_private_and_whole(
-    warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_report_is_private(warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The file has mode 0600 whatever the umask; if the folder is missing, the verb exits with 2 and says so."""
     before = os.umask(0)
     try:
@@ -181,6 +183,30 @@ def test_report_is_private_and_whole(
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
+def test_report_replaces_an_older_one_whole_or_not_at_all(
+    warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """If the disk is full, the older page stays as it is; else it is replaced, also for readers that have it open."""
+    page_there, opened = tmp_path / "page.html", tmp_path / "opened.html"
+    page_there.write_text("an older page", encoding="utf-8")
+    page_there.chmod(0o644)
+    # A second name stands for a browser that has the file open.
+    opened.hardlink_to(page_there)
+
+    def full(effect: Effect, subject: str) -> None:
+        if (effect, subject) == (Effect.FSYNC, File.OUTPUT):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with installed(full):
+        assert run(["--warehouse", str(warehouse), "report", "--output", str(page_there)]) == 2
+    assert "No space left on device" in capfd.readouterr().err
+    assert page_there.read_text(encoding="utf-8") == "an older page"
+    assert written(warehouse, tmp_path).startswith("<!")
+    assert stat.S_IMODE(page_there.stat().st_mode) == 0o600
+    assert opened.read_text(encoding="utf-8") == "an older page"
+    assert {path.name for path in tmp_path.iterdir()} == {"page.html", "opened.html"}
+
+
 def test_report_on_stdout_is_the_page_alone(
     warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,9 +217,7 @@ def test_report_on_stdout_is_the_page_alone(
     assert capfd.readouterr().out == html
 
 
-def test_publish_keeps_a_report_in_step(
-    warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_publish_writes_a_report(warehouse: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """An entry of `publish` that ends in .html gets the page that the verb `report` writes."""
     config = tmp_path / "config.yaml"
     config.write_text(
@@ -203,6 +227,22 @@ def test_publish_keeps_a_report_in_step(
     assert (tmp_path / "copy.duckdb").read_bytes() == warehouse.read_bytes()
     assert (tmp_path / "wall.html").read_text(encoding="utf-8") == written(warehouse, tmp_path)
     assert re.search(r"Published the report \([\d,]+ bytes\): .*wall.html", capfd.readouterr().out)
+
+
+def test_each_sync_keeps_a_published_report_in_step(commanded: Commanded) -> None:
+    """After each sync, a published page is the one that the verb `report` writes then."""
+    (commanded.folder / "config.yaml").write_text("publish: [{to: wall.html}]\n", encoding="utf-8")
+    pages: list[str] = []
+    for failed in (0, 1):
+        for row in list(commanded.site.world.truth())[:failed]:
+            commanded.site.world.set_status(
+                row.image_name, row.version, "CREATE_FAILED", failure_reason="broken"
+            )
+        assert commanded("sync").code == 0
+        pages.append((commanded.folder / "wall.html").read_text(encoding="utf-8"))
+        assert pages[-1] == commanded("report", "--output", "-").out
+    before, after = (re.findall(r"<b>(\d+)</b> <span>failed or stuck", html) for html in pages)
+    assert (before, after) == (["1"], ["2"])
 
 
 def test_report_in_s3_is_shown_by_a_browser(warehouse: Path, tmp_path: Path, bucket: Bucket) -> None:

@@ -124,10 +124,12 @@ def test_run_tells_of_a_scope_whose_images_were_denied(telling: TellWorld) -> No
 
 @pytest.mark.parametrize("run_id", ["nosuch", ""])
 def test_unknown_run_is_refused(told: Told, run_id: str) -> None:
-    """An unknown run exits with 2 and says that there is no such run."""
+    """An unknown run exits with 2, and one sentence names it and the verb that shows the runs."""
     answered = told("runs", run_id)
     assert (answered.code, answered.out) == (2, "")
-    assert "There is no run" in answered.err
+    assert answered.err.splitlines() == [
+        f"image-history: There is no run {run_id!r}; image-history runs shows those that there are."
+    ]
 
 
 def test_part_that_several_runs_share_is_refused(told: Told) -> None:

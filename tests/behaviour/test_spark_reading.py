@@ -19,7 +19,7 @@ from image_history.landing.rows import VERSIONS_SCHEMA
 from image_history.model import Scope, Stop
 from image_history.simulator import Behaviour, Exchange, FaultRule, VirtualClock, World, generate
 from image_history.spark.options import MEANINGS, Wanted, wanted
-from image_history.spark.packs import Pack, packed, packs
+from image_history.spark.packs import packed, packs
 from image_history.spark.reading import tables
 from tests.behaviour.cloud import key_of
 from tests.behaviour.harness import Row, ServeWorld, Site, true_rows
@@ -356,14 +356,19 @@ def test_options_come_to_a_configuration() -> None:
 
 
 def test_configuration_file_says_what_is_read(tmp_path: Path) -> None:
-    """The configuration file says what is read; a rate given as an option is added to the file's rates."""
+    """The configuration file says what is read; a rate or a size given as an option replaces the file's."""
     path = tmp_path / "config.yaml"
     path.write_text(
-        "accounts: [{profile: a, images: {include: [x]}}]\nrate: {list_per_second: 9}\n", encoding="utf-8"
+        "accounts: [{profile: a, images: {include: [x]}}]\n"
+        "rate: {list_per_second: 9, describe_per_second: 7}\npage_size: 30\nconcurrency: 5\n",
+        encoding="utf-8",
     )
-    found = wanted({"config": str(path), "describe_per_second": "3"})
+    found = wanted({"config": str(path), "describe_per_second": "3", "concurrency": "8"})
     assert found.config.accounts == (Account(profile="a", images=Images(include=("x",))),)
     assert (found.config.rate.list_per_second, found.config.rate.describe_per_second) == (9.0, 3.0)
+    assert (found.config.page_size, found.config.concurrency) == (30, 8)
+    alone = wanted({"config": str(path)}).config
+    assert (alone.rate.describe_per_second, alone.concurrency) == (7.0, 5)
 
 
 def test_page_tells_every_option() -> None:
@@ -390,10 +395,14 @@ except ModuleNotFoundError as error:
     assert "pip install 'sagemaker-image-history[spark]'" in ended.stdout
 
 
-def test_pack_travels() -> None:
-    """The options, and a pack without scopes, can be pickled, as Spark sends them to its executors."""
+def test_packs_and_options_travel(site: Site) -> None:
+    """What is read and its packs can be pickled, as Spark sends them to its executors, and then read as before."""
     import pickle
 
-    asked = wanted({"regions": "us-east-1"})
-    assert pickle.loads(pickle.dumps(asked)) == asked  # noqa: S301 - ours
-    assert pickle.loads(pickle.dumps(Pack(()))) == Pack(())  # noqa: S301 - ours
+    asked = Wanted(site.config, images=("*",), partitions=4)
+    planned = packs(asked, Stop())
+    there, sent = pickle.loads(pickle.dumps((asked, planned)))  # noqa: S301 - ours
+    assert (there, sent) == (asked, planned)
+    read = [row for pack in sent for row in rows(tables(pack, there, Stop()))]
+    assert len(read) == len(set(read))
+    assert set(read) == true_rows(site.world)

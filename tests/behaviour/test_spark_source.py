@@ -13,7 +13,7 @@ import pytest
 
 from image_history.errors import ConfigError
 from image_history.model import Stop
-from image_history.schema import LANDED_VERSIONS
+from image_history.schema import IMAGE_VERSIONS, LANDED_VERSIONS
 from image_history.simulator import VirtualClock, generate
 from tests.behaviour.harness import ServeWorld, true_rows
 
@@ -104,17 +104,34 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     sys.modules.pop("image_history.spark.source")
 
 
+# What ListImageVersions says of a version, and what is known of the reading; the column and whether it may be null.
+COLUMNS = [
+    ("account_id", "String", False),
+    ("region", "String", False),
+    ("image_name", "String", False),
+    ("version", "Integer", False),
+    ("image_arn", "String", False),
+    ("image_version_arn", "String", False),
+    ("image_version_status", "String", False),
+    ("failure_reason", "String", True),
+    ("creation_time", "Timestamp", False),
+    ("last_modified_time", "Timestamp", False),
+    ("etl_raw", "String", True),
+    ("etl_read_at", "Timestamp", False),
+]
+
+
 def test_columns_are_those_of_the_list(source: Any) -> None:
-    """The columns have names, types, nullability and comments of the warehouse's, from account_id to etl_read_at."""
+    """The columns are exactly those that the list has, with the warehouse's comments, and when it was read."""
     found = source.ImageVersionsSource({}).schema()
     assert source.ImageVersionsSource.name() == "sagemaker_image_versions"
-    assert found.names[:4] == ["account_id", "region", "image_name", "version"]
-    assert found.names[-2:] == ["etl_raw", "etl_read_at"]
-    by_name = {each.name: each for each in found.fields}
-    assert by_name["version"].kind == Kind("Integer")
-    assert by_name["creation_time"].kind == Kind("Timestamp")
-    assert (by_name["failure_reason"].nullable, by_name["version"].nullable) == (True, False)
-    assert by_name["version"].metadata == {"comment": LANDED_VERSIONS.column("version").meaning}
+    assert [(each.name, each.kind, each.nullable) for each in found.fields] == [
+        (name, Kind(kind), nullable) for name, kind, nullable in COLUMNS
+    ]
+    *listed, read_at = found.fields
+    for each in listed:
+        assert each.metadata == {"comment": IMAGE_VERSIONS.column(each.name).meaning}
+    assert read_at.metadata == {"comment": LANDED_VERSIONS.column("etl_read_at").meaning}
 
 
 def test_batches_are_as_spark_has_them(source: Any, served: ServeWorld) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -298,8 +300,8 @@ def test_status_refuses_an_age_that_is_none(told: Told, text: str) -> None:
     assert "--max-age" in answered.err
 
 
-def test_status_gives_programs_one_row_a_scope(told: Told) -> None:
-    """JSON has the scopes and the unfinished runs; JSON lines and CSV have one row for each scope."""
+def test_status_gives_programs_what_it_knows_of_a_scope(told: Told) -> None:
+    """JSON has the scopes and the unfinished runs; JSON lines have the same members of each scope."""
     found = as_json(told, "--max-age", "1m")
     (scope,) = found["scopes"]
     assert scope["covered_until"] == "2026-09-21T14:13:19.000Z"
@@ -308,7 +310,39 @@ def test_status_gives_programs_one_row_a_scope(told: Told) -> None:
     assert found["unfinished_runs"] == []
     (line,) = told("status", "--max-age", "1m", "--format", "jsonl").lines
     assert json.loads(line) == scope
-    assert len(told("status", "--format", "csv").lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("how", "cells"),
+    [
+        pytest.param("jsonl", lambda line: [str(cell) for cell in json.loads(line).values()], id="jsonl"),
+        pytest.param("csv", lambda line: next(csv.reader([line])), id="csv"),
+        pytest.param("tsv", lambda line: line.split("\t"), id="tsv"),
+        pytest.param(
+            "markdown", lambda line: [cell.strip() for cell in line.strip("|").split("|")], id="markdown"
+        ),
+    ],
+)
+def test_status_gives_programs_one_row_a_scope(
+    telling: TellWorld, how: str, cells: Callable[[str], list[str]]
+) -> None:
+    """JSON lines, CSV, TSV and Markdown have one row for each scope, below a header where the format has one."""
+    told = telling.once("status of two scopes", lambda: two_scopes(telling))
+    columns = list(as_json(told)["scopes"][0])
+    lines = [cells(line) for line in told("status", "--format", how).lines]
+    # Markdown has a line of dashes below its header.
+    rows = lines[{"jsonl": 0, "markdown": 2}.get(how, 1) :]
+    assert [line[0] for line in rows] == [WEST, EAST]
+    assert how == "jsonl" or lines[0] == columns
+    assert {len(line) for line in lines} == {len(columns)}
+
+
+def two_scopes(telling: TellWorld) -> Told:
+    """Two regions with two images each, synced."""
+    told = telling(images=2, versions=2, regions=REGIONS)
+    configure(told.site, f"accounts: [{{regions: [{', '.join(REGIONS)}]}}]\n")
+    assert told("sync").code == 0
+    return told
 
 
 def test_status_fits_a_terminal(telling: TellWorld) -> None:

@@ -110,17 +110,34 @@ def test_sync_after_changes_writes_exactly_those_rows(
 
 
 def test_large_image_is_read_newest_first_until_the_lookback(served: ServeWorld) -> None:
-    """A large image with few changes takes one call, by last modification, newest first."""
-    site = synced_site(served)
+    """A large image is listed by last modification, newest first, without a filter, until the lookback begins."""
+    site = served(generate(11, images=1, versions_per_image=12, clock=VirtualClock(frozen_at=NOON_MS)))
     name = largest_image(site)
-    site.simulator.clock.advance(3_600_000)
-    site.world.update_version(name, 7)
-    report = site.sync()
-    assert site.calls("ListImageVersions", name) == 1
-    asked = next(record for record in site.simulator.counters.log if record.image_name == name)
-    assert asked.parameters["SortBy"] == "LAST_MODIFIED_TIME"
-    assert asked.parameters["SortOrder"] == "DESCENDING"
-    assert report.rows.updated == 1
+    site.sync(page_size=4)
+
+    def pages(minutes: int, *changed: int) -> list[bool]:
+        """The list calls of a sync that many minutes later, after changes: whether each continues the one before."""
+        site.simulator.clock.advance(minutes * 60_000)
+        for version in changed:
+            site.world.update_version(name, version)
+        assert site.sync(page_size=4).rows.updated == len(changed)
+        sent = [each.parameters for each in site.simulator.counters.log if each.image_name == name]
+        for parameters in sent:
+            assert {member: parameters[member] for member in parameters if member != "NextToken"} == {
+                "ImageName": name,
+                "MaxResults": 4,
+                "SortBy": "LAST_MODIFIED_TIME",
+                "SortOrder": "DESCENDING",
+            }
+        return ["NextToken" in parameters for parameters in sent]
+
+    one, two_read_twice = [False], [False, True, False, True]
+    assert pages(60, *range(1, 6)) == two_read_twice
+    assert pages(14, 8) == two_read_twice
+    # A sync reads from 15 minutes before the newest change that it knows: the five versions are within the lookback.
+    assert pages(2, 7) == two_read_twice
+    # Now they are before it.
+    assert pages(0) == one
 
 
 def test_large_image_is_listed_whole_when_reconciling_is_due(served: ServeWorld) -> None:

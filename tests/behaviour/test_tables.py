@@ -269,13 +269,22 @@ def test_earlier_run_can_be_read_by_its_version(shelf: Shelf, stock: Stock) -> N
     assert alike(read, then)
 
 
-def test_long_labels_are_partitions_whole(shelf: Shelf, stock: Stock) -> None:
-    """A label that is longer than the bounds that formats keep of a column is not truncated."""
-    label = "a-label-of-a-part-that-is-longer-than-sixteen-letters-by-far"
-    shelf.one(stock, label=label)
-    stock.change("us-east-1")
-    assert shelf.one(stock, label=label).partitions == 1
-    assert set(by_library(shelf, "image_versions")["source"].to_pylist()) == {label}
+def test_long_labels_and_regions_are_partitions_whole(shelf: Shelf, tmp_path: Path) -> None:
+    """Labels and regions that differ only after the bounds that formats keep of a column stay apart."""
+    regions = ("xx-isolated-southeast-1", "xx-isolated-southeast-2")
+    labels = [f"a-label-of-a-part-that-is-longer-than-sixteen-letters-by-far-{number}" for number in (1, 2)]
+    stock = Stock(tmp_path, regions=regions).fill()
+    before = stock.stored()
+    for label in labels:
+        assert shelf.one(stock, label=label).partitions == 2
+    stock.change(regions[0])
+    assert shelf.one(stock, label=labels[0]).partitions == 1
+    assert shelf.one(stock, label=labels[0]).written == 0
+    read = by_library(shelf, "image_versions")
+    assert set(read["region"].to_pylist()) == set(regions)
+    for label, then in zip(labels, (stock.stored(), before), strict=True):
+        assert alike(read.filter(pc.equal(read["source"], label)), then)
+    assert len(read) == 2 * len(before)
 
 
 def test_command_line_prints_a_line_a_table(shelf: Shelf, stock: Stock) -> None:

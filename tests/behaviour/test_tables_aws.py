@@ -184,7 +184,7 @@ def test_check_says_that_a_lake_can_be_committed_to(kind: str, aws: Cloud, stock
 def test_check_says_what_keeps_a_lake_from_being_committed_to(
     kind: str, aws: Cloud, stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`check` reports a missing bucket (exit code 4), missing credentials or a missing extra, with a remedy."""
+    """`check` fails with exit code 4 for a missing bucket, missing credentials or a missing extra, with a remedy."""
     entry = entries(stock.folder)[KINDS.index(kind)]
     aws.client("s3").delete_bucket(Bucket="bucket")
     [refused] = looked(stock, entry)
@@ -195,9 +195,12 @@ def test_check_says_what_keeps_a_lake_from_being_committed_to(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     [unknown] = looked(stock, entry)
+    assert (unknown.level, unknown.exit_code) == (Level.FAILED, 4)
     assert "no AWS credentials" in unknown.told
+    assert unknown.fix == refused.fix
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     [missing] = looked(stock, entry)
+    assert (missing.level, missing.exit_code) == (Level.FAILED, 4)
     assert missing.fix is not None
     assert f"pip install 'sagemaker-image-history[{kind}]'" in missing.fix
 

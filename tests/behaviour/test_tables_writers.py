@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pyarrow.compute as pc
 import pytest
 from pyiceberg.catalog import load_catalog
@@ -20,6 +21,7 @@ from image_history.config import Publish, load_config
 from image_history.durable.effects import Effect, File, install
 from image_history.model import Publication
 from image_history.publish.lakes import publish_lake
+from image_history.publish.stage import publish_all
 from tests.behaviour.lakes import (
     KINDS,
     READERS,
@@ -75,7 +77,7 @@ def test_table_of_another_warehouse_is_refused_without_replace(
 
 
 def test_rows_that_another_program_wrote_are_refused(shelf: Shelf, stock: Stock, tmp_path: Path) -> None:
-    """A table of the same name that another program filled is refused."""
+    """A table of the same name that another program filled is refused, and stays as it is."""
     shelf.one(stock, "runs")
     rows = by_library(shelf, "runs")
     if shelf.kind == "iceberg":
@@ -85,8 +87,13 @@ def test_rows_that_another_program_wrote_are_refused(shelf: Shelf, stock: Stock,
         from deltalake import write_deltalake
 
         write_deltalake(f"{shelf.folder}/lake/images", rows)
+    commits, files = shelf.commits("images"), shelf.bytes_there()
     [refused] = shelf.publish(stock, "images")
     assert refused.error is not None
+    assert "it holds rows that image-history did not publish" in refused.error
+    assert by_library(shelf, "images").equals(rows)
+    assert owner_of(shelf, "images") is None
+    assert (shelf.commits("images"), shelf.bytes_there()) == (commits, files)
 
 
 class Twins:
@@ -353,14 +360,23 @@ def test_delta_folder_of_a_configuration_here_is_found(stock: Stock, monkeypatch
 
 
 def test_unreachable_lake_is_an_error_of_each_table(stock: Stock, tmp_path: Path) -> None:
-    """A catalog that cannot be reached is an error of each table, and the first error names the catalog."""
+    """A catalog that cannot be reached is an error of each of its tables, with its name, and of no other entry."""
     entry = Publish(
         to="iceberg://nowhere/ns",
         properties={"type": "sql", "uri": f"sqlite:///{tmp_path}/no/such/folder.db"},
+        tables=("runs", "images"),
     )
-    [done, other] = publish_lake(
-        stock.config, Publish(to=entry.to, properties=entry.properties, tables=("runs", "images"))
-    )
-    assert done.error is not None
-    assert "the catalog 'nowhere'" in done.error
-    assert other.error is not None
+    shelf = Shelf("delta", tmp_path)
+    beside = (Publish(to=str(stock.dataset), tables=("image_versions",)), shelf.entry())
+    config = msgspec.structs.replace(stock.config, publish=(beside[0], entry, beside[1]))
+    done = publish_all(config)
+    assert [(each.to, each.table, each.error is None) for each in done] == [
+        (str(stock.dataset), None, True),
+        ("iceberg://nowhere/ns", "runs", False),
+        ("iceberg://nowhere/ns", "images", False),
+        (shelf.to, "image_versions", True),
+    ]
+    for each in done[1:3]:
+        assert "the catalog 'nowhere'" in str(each.error)
+    assert done[0].rows == 120
+    assert_same(shelf, stock)

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -22,10 +24,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from image_history import telemetry
+from image_history.config import Account, Retry
 from image_history.errors import ConnectorError
 from image_history.model import RunReport
-from image_history.simulator import Behaviour, FaultRule
-from tests.behaviour.commanding import Commanded, commanded, commanding
+from image_history.simulator import Behaviour, FaultRule, generate
+from tests.behaviour.commanding import Commanded, CommandWorld, commanded, commanding
 from tests.behaviour.scripted import running
 
 if TYPE_CHECKING:
@@ -38,6 +41,13 @@ pytestmark = pytest.mark.duckdb
 ROOT = Path(__file__).parents[2]
 # Every token of the simulator begins with this text.
 TOKEN = "c2ltdWxhdGVkLXRrbg"
+EAST, WEST = "us-east-1", "eu-west-1"
+# One throttled request and one failed one, which are repeated, and then an image that may not be listed.
+FAULTS = (
+    FaultRule(kind="throttling", operation="ListImageVersions", nth=1),
+    FaultRule(kind="internal_failure", operation="ListImageVersions", nth=2),
+    FaultRule(kind="access_denied", operation="ListImageVersions", nth=3),
+)
 
 
 class Heard:
@@ -60,21 +70,27 @@ class Heard:
         names = {span.context.span_id: span.name for span in self.spans() if span.context is not None}
         return {(span.name, names[span.parent.span_id]) for span in self.spans() if span.parent is not None}
 
-    def sums(self) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
-        """Every counter's value."""
+    def points(self) -> Iterator[tuple[str, Any]]:
+        """Each measured point, with the name of its metric."""
         found = self.reader.get_metrics_data()
         assert found is not None
+        for resource in found.resource_metrics:
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    for point in metric.data.data_points:
+                        yield metric.name.removeprefix("image_history."), point
+
+    def sums(self) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
+        """Every counter's value."""
         return {
-            (
-                metric.name.removeprefix("image_history."),
-                frozenset((point.attributes or {}).items()),
-            ): point.value
-            for resource in found.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            for point in metric.data.data_points
+            (name, frozenset((point.attributes or {}).items())): point.value
+            for name, point in self.points()
             if hasattr(point, "value")
         }
+
+    def seconds(self) -> dict[str, float]:
+        """The sum of every histogram."""
+        return {name: point.sum for name, point in self.points() if hasattr(point, "sum")}
 
 
 def attributes(span: ReadableSpan) -> dict[str, object]:
@@ -82,19 +98,24 @@ def attributes(span: ReadableSpan) -> dict[str, object]:
     return {name.removeprefix("image_history."): value for name, value in (span.attributes or {}).items()}
 
 
-def assert_figures(heard: Heard, report: RunReport) -> None:
-    """The counters have the figures of the report."""
-    scope = {"account_id": "111122223333", "region": "us-east-1"}.items()
-    sums = heard.sums()
-    assert sums["runs", frozenset({("outcome", "complete")})] == 1
-    for operation, count in report.calls.by_operation.items():
-        assert sums["calls", frozenset({*scope, ("operation", operation)})] == count
-    for change, count in report.rows.by_change().items():
-        assert sums["rows", frozenset({*scope, ("change", change)})] == count
-    assert [sums[name, frozenset(scope)] for name in ("retries", "throttles", "failures")] == [0, 0, 0]
+def figures_of(report: RunReport) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
+    """Every counter's value as the report has it, zeros included."""
+    figures: dict[tuple[str, frozenset[tuple[str, object]]], float] = {
+        ("runs", frozenset({("outcome", report.outcome.value)})): 1
+    }
+    for each in report.scopes:
+        scope = {"account_id": each.scope.account_id, "region": each.scope.region}.items()
+        for operation, count in each.calls.by_operation.items():
+            figures["calls", frozenset({*scope, ("operation", operation)})] = count
+        for change, count in each.rows.by_change().items():
+            figures["rows", frozenset({*scope, ("change", change)})] = count
+        figures["retries", frozenset(scope)] = each.calls.retries
+        figures["throttles", frozenset(scope)] = each.calls.throttles
+        figures["failures", frozenset(scope)] = len(each.failures)
+    return figures
 
 
-def test_run_is_a_tree_of_spans_and_the_figures_of_its_report(commanded: Commanded) -> None:
+def test_run_is_a_tree_of_spans(commanded: Commanded) -> None:
     """A run is one trace with a span for each stage and image; spans have the run's id, outcome, pages and rows."""
     heard = Heard()
     with telemetry.sending_to(heard.providers):
@@ -110,6 +131,34 @@ def test_run_is_a_tree_of_spans_and_the_figures_of_its_report(commanded: Command
     assert {(each["scope"], each["pages"], each["rows"]) for each in listed} == {
         ("111122223333/us-east-1", 1, 3)
     }
+
+
+@pytest.mark.parametrize("faults", [(), FAULTS], ids=["quiet", "troubled"])
+def test_counters_have_the_figures_of_the_report(
+    commanding: CommandWorld, faults: Sequence[FaultRule]
+) -> None:
+    """Each counter has the report's figure for each scope and no other value; two histograms have its seconds."""
+    site = commanding(generate(31, regions=(EAST, WEST), images=2, versions_per_image=3)).site
+    site.config = msgspec.structs.replace(
+        site.config,
+        accounts=(Account(regions=(EAST, WEST)),),
+        retry=Retry(attempts=3, max_wait=timedelta(milliseconds=1)),
+    )
+    image = next(row.image_name for row in site.world.truth() if row.region == EAST)
+    site.simulator.faults = [msgspec.structs.replace(rule, region=EAST, image=image) for rule in faults]
+    heard = Heard()
+    with telemetry.sending_to(heard.providers):
+        report = site.sync()
+    # The simulator has counted the same requests.
+    for operation, count in report.calls.by_operation.items():
+        assert site.calls(operation) == count
+    troubles = {
+        each.scope.region: (each.calls.retries, each.calls.throttles, len(each.failures))
+        for each in report.scopes
+    }
+    assert troubles == {EAST: (2, 1, 1) if faults else (0, 0, 0), WEST: (0, 0, 0)}
+    assert heard.sums() == figures_of(report)
+    assert heard.seconds() == {"duration": report.duration_seconds, "lock": report.lock_seconds}
 
 
 def test_span_of_a_failed_run_says_why_without_a_traceback(commanded: Commanded) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -268,11 +269,19 @@ def test_killed_run_is_continued_with_what_is_not_loaded(
     site.assert_true()
 
 
+def calls_by_region(site: Site) -> Counter[tuple[str, str | None]]:
+    """The requests that the simulator answered since the last sync began, by operation and region."""
+    return Counter((each.operation, each.region) for each in site.simulator.counters.log)
+
+
 def test_scope_of_a_part_is_not_listed_again(site: Site) -> None:
-    """A sync that continues a killed run completes it, and its report counts the rows of both."""
+    """A sync that continues a killed run lists only what no part holds, and its report counts the rows of both."""
     killed_after_a_part(site, Held(pages=1))
     assert site.ask("SELECT outcome FROM runs") == [("running",)]
+    assert calls_by_region(site)[LISTED, QUICK] > 0
     report = site.sync()
+    assert {region for operation, region in calls_by_region(site) if operation == LISTED} == {SLOW}
+    assert report.resumed
     assert {str(each.scope).split("/")[1]: each.rows.inserted for each in report.scopes} == {
         region: versions(site.world, region) for region in (QUICK, SLOW)
     }
@@ -554,34 +563,40 @@ def test_versions_are_visible_before_their_details_and_details_while_more_are_as
 
 
 def test_killed_between_slices_of_details_asks_nothing_twice(described: Site) -> None:
-    """However often a run is killed between slices of details, landed details are not requested again."""
+    """However often a run is killed in or after a slice, landed details are neither requested nor stored again."""
     site = described
-    late = {subject for _, subject in IN_PARTS if "detailed" in subject or "counts" in subject}
+    late = sorted(subject for _, subject in IN_PARTS if "detailed" in subject or "counts" in subject)
+    kills = [*((Effect.STATEMENT, statement) for statement in late), (Effect.COMMITTED, "transaction")]
     made = 0
-    for statement in sorted(late):
+    for effect, subject in kills:
         slowed = Slowed({5})
-        dying = Dying(Effect.STATEMENT, statement, slowed)
+        dying = Dying(effect, subject, slowed)
         site.simulator.fault = slowed
         with installed(dying), pytest.raises(Killed):
             eager(site)
         made += slowed.count
         assert site.ask("SELECT outcome FROM runs") == [("running",)]
+    # The last kill left a slice that is stored, and whose files are still landed.
+    assert 0 < int(str(site.ask(KNOWN)[0][1])) < 12
     site.simulator.fault = None
     report = eager(site)
     assert report.resumed
     made += site.calls(CALLS[0]) + site.calls(CALLS[1])
     # At each kill, both calls of the lookup in progress, and of one that was not landed, may be repeated.
-    assert 24 <= made <= 24 + len(late) * 4
+    assert 24 <= made <= 24 + len(kills) * 4
     assert set(site.ask(STORED)) == true_details(site.world)
-    assert site.ask("SELECT outcome, inserted FROM runs") == [("complete", 12)]
-    assert site.ask(DOUBLE) == []
+    (created, modified) = site.ask(CHANGES)
+    assert created == ("created", 12, 12)
+    # A version has one event for its details, unless they were loaded together with it.
+    assert modified in {("modified", count, count) for count in range(1, 13)}
+    assert site.ask("SELECT outcome, inserted, updated FROM runs") == [("complete", 12, modified[1])]
     site.assert_true()
 
 
-# Versions that were created more than once.
-DOUBLE = """
-SELECT image_name, version, etl_change, count(*) FROM image_version_events
-GROUP BY ALL HAVING count(*) > 1 AND etl_change = 'created'
+# The number of events of each kind, and of the versions that have one.
+CHANGES = """
+SELECT etl_change, count(*), count(DISTINCT (image_name, version)) FROM image_version_events
+GROUP BY etl_change ORDER BY etl_change
 """
 
 

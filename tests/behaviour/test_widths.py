@@ -9,6 +9,7 @@ import click
 import pytest
 
 from image_history.cli import VERBS as VERBS_THERE_ARE
+from image_history.simulator import generate
 from tests.behaviour.checking import denying
 from tests.behaviour.commanding import Commanded, CommandWorld, commanding
 from tests.behaviour.test_query_terminal import COLOUR, assert_fits, on_terminal
@@ -91,6 +92,27 @@ def test_sync_at_60_columns(desk: Commanded) -> None:
     assert (code, header.split()) == (3, ["scope", "images", "calls", "inserted", "updated"])
     assert (scope.split()[0], total.split()[0]) == ("111122223333/us-east-1", "total")
     assert rest[0] == "The same in every row: deleted not evaluated."
+
+
+def test_sync_names_the_columns_that_it_leaves_out(commanding: CommandWorld) -> None:
+    """A column for which there is no room is named below the table, with the option that shows all columns."""
+    regions = ("eu-west-1", "us-east-1")
+    desk = commanding(generate(31, regions=regions, images=1, versions_per_image=2))
+    (desk.folder / "config.yaml").write_text(
+        f"accounts: [{{regions: [{', '.join(regions)}]}}]\n", encoding="utf-8"
+    )
+    desk.site.simulator.fault = denying("ListImageVersions", region="eu-west-1")
+    code, screen = on_terminal(desk.site.config.warehouse, "-q", "sync", columns=60, NO_COLOR="1")
+    header, _, *rows = screen.splitlines()
+    assert (code, header.split()) == (4, ["scope", "images", "inserted", "deleted"])
+    assert [row.split()[0] for row in rows[:3]] == [
+        *(f"111122223333/{region}" for region in regions),
+        "total",
+    ]
+    assert rows[3:5] == [
+        "The same in every row: updated 0.",
+        "Left out for lack of room: calls. --json shows all.",
+    ]
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS_THERE_ARE))
