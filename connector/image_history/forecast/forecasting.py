@@ -98,12 +98,12 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     would raise before it lists versions. For an unfinished run, the work that is left is planned; images are listed
     only for the scopes that are not in its plan yet.
     """
-    asked = options or SyncOptions()
+    requested = options or SyncOptions()
     halt = stop or Stop()
     wanted = find_targets(config, halt)
     stored = _stored(config)
-    selection = asked.selection(wanted)
-    left = [run for run in stored.unloaded if run.finished or not asked.fresh]
+    selection = requested.selection(wanted)
+    left = [run for run in stored.unloaded if run.finished or not requested.fresh]
     unfinished = [
         run
         for run in left
@@ -111,14 +111,14 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     ]
     current = unfinished[-1] if unfinished else None
     waiting = tuple(run for run in left if run is not current)
-    hearing = Hearing.of(config, asked, halt)
+    hearing = Hearing.of(config, requested, halt)
     # A forecast must leave all messages in the queue.
     hearing.release()
     rest = hearing.rest(stored.knowledge.confirmed)
-    looked = _Looked(config, asked, stored, waiting, rest, hearing.mail.problem)
+    looked = _Looked(config, requested, stored, waiting, rest, hearing.mail.problem)
     found = looked.rest_of(current, wanted, halt) if current else looked.new_run(wanted, selection, halt)
-    told = [f"{each}, from {each.region_from}" for each in wanted if each.region_from is not None]
-    return replace(found, regions_from=tuple(told))
+    regions = [f"{each}, from {each.region_from}" for each in wanted if each.region_from is not None]
+    return replace(found, regions_from=tuple(regions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +264,12 @@ class _Looked:
             by_scope[each.stream.scope].append(each)
         resting = {scope: [each for each in planned.resting if each.scope == scope] for scope in by_scope}
         details = {scope: _owed_calls(streams, resting[scope], owed) for scope, streams in by_scope.items()}
-        asked = within(details, self.config.details_budget)
+        affordable = within(details, self.config.details_budget)
         all_owed = sum((calls.total for calls in details.values()), start=NONE)
         scopes = tuple(
             estimate_scope(
                 scope,
-                ScopeFacts(planned.list_images[scope], len(resting[scope]), asked[scope]),
+                ScopeFacts(planned.list_images[scope], len(resting[scope]), affordable[scope]),
                 streams,
                 pace,
             )
@@ -347,17 +347,17 @@ class _Looked:
     def _large(self, streams: Sequence[PlannedStream]) -> Mapping[Stream, LargeStream]:
         """The stored facts about streams of more than one page; none while the warehouse is locked."""
         known_streams = self.stored.knowledge.streams
-        asked = [
+        large = [
             planned
             for planned in streams
             if planned.stream in known_streams
             and known_streams[planned.stream].live_versions >= planned.request.page_size
         ]
-        if not asked or self.stored.locked is not None:
+        if not large or self.stored.locked is not None:
             return {}
         try:
             with WarehouseFile(self.config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
-                return large_streams(connection, asked)
+                return large_streams(connection, large)
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning ranges", "reason": str(error)})
             return {}

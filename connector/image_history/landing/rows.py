@@ -93,8 +93,8 @@ def detail_table(lookups: Sequence[Lookup]) -> pa.Table:
 
 
 def _described(column: Column) -> Callable[[Lookup], object]:
-    told = attrgetter(column.member or column.name)
-    return lambda lookup: None if lookup.described is None else told(lookup.described)
+    value_of = attrgetter(column.member or column.name)
+    return lambda lookup: None if lookup.described is None else value_of(lookup.described)
 
 
 def empty_images() -> pa.Table:

@@ -50,14 +50,15 @@ _ENOUGH = 3
 class _ScopeState:
     """Which calls for details are still worth making in one scope.
 
-    `closed` says why an operation is not called any more, `denied` why not for an image. `told` are the troubles that
-    were reported, `missed` the lookups that failed, `answered` the operations that succeeded at least once.
+    `closed` says why an operation is not called any more, `denied` why not for an image. `reported` are the pairs
+    of operation and stream whose trouble was reported. `missed` are the lookups that failed, `answered` the
+    operations that succeeded at least once.
     """
 
     calls: ScopeCalls
     closed: dict[str, Trouble] = field(default_factory=dict)
     denied: dict[tuple[str, Stream], Trouble] = field(default_factory=dict)
-    told: set[tuple[str, Stream]] = field(default_factory=set)
+    reported: set[tuple[str, Stream]] = field(default_factory=set)
     missed: set[tuple[Stream, int, str]] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
     failed: int = 0
@@ -68,11 +69,11 @@ class _ScopeState:
         closed = self.closed.get(operation)
         if closed is None:
             return self.denied.get((operation, stream))
-        told = (
+        message = (
             f"{operation} was not called for {stream}: it failed too often in {stream.scope} in this run, the "
             f"last time with {closed.code}. The next sync tries again."
         )
-        return replace(closed, stream=stream, message=told)
+        return replace(closed, stream=stream, message=message)
 
     def calls_of(self, owed: Owed) -> int:
         """How many calls a lookup of this version makes, without the operations that were refused already."""
@@ -83,19 +84,19 @@ class _ScopeState:
         """Whether the call may succeed, or its refusal still has to be reported."""
         if (owed.stream, owed.version, operation) in self.missed:
             return False
-        return self.refusal(operation, owed.stream) is None or (operation, owed.stream) not in self.told
+        return self.refusal(operation, owed.stream) is None or (operation, owed.stream) not in self.reported
 
     def miss(self, owed: Owed, *operations: str) -> None:
         """Note that these operations gave no answer for a version, and are not called for it again in this run."""
         with self.lock:
             self.missed |= {(owed.stream, owed.version, operation) for operation in operations}
 
-    def untold(self, trouble: Trouble) -> tuple[Trouble, ...]:
+    def unreported(self, trouble: Trouble) -> tuple[Trouble, ...]:
         """The trouble, if none was reported for its operation and stream before."""
         with self.lock:
             key = (trouble.operation, trouble.stream)
-            first = key not in self.told
-            self.told.add(key)
+            first = key not in self.reported
+            self.reported.add(key)
             return (trouble,) if first else ()
 
     def succeeded(self, operation: str) -> None:
@@ -146,14 +147,14 @@ class Detailing:
         current, spent, budget = run, _calls_made(run), self.config.details_budget
         for _ in range(_MOST_ROUNDS):
             due = {scope: rows for scope, rows in self.owed(current).items() if scope in self.calls}
-            asked = self._asked(due)
-            if not asked:
+            remaining = self._remaining(due)
+            if not remaining:
                 self.left = 0
                 break
-            owed = {scope: due[scope].calls for scope in asked}
+            owed = {scope: due[scope].calls for scope in remaining}
             allowed = shares(owed, None if budget is None else budget - spent)
             with span("details", versions=sum(map(len, due.values()))):
-                made = self._round(current, asked, allowed)
+                made = self._round(current, remaining, allowed)
             spent += made
             self.left = 0 if budget is None else sum(owed.values()) - made
             self.stop.check()
@@ -162,7 +163,7 @@ class Detailing:
                 break
         return current
 
-    def _asked(self, due: Mapping[Scope, OwedRows]) -> Mapping[Scope, Iterator[Owed]]:
+    def _remaining(self, due: Mapping[Scope, OwedRows]) -> Mapping[Scope, Iterator[Owed]]:
         """The owed versions that are still worth a call, by scope; scopes without any are left out."""
         found = {}
         for scope, rows in due.items():
@@ -172,11 +173,12 @@ class Detailing:
         return found
 
     def _round(
-        self, run: LandedRun, asked: Mapping[Scope, Iterator[Owed]], allowed: Mapping[Scope, int]
+        self, run: LandedRun, remaining: Mapping[Scope, Iterator[Owed]], allowed: Mapping[Scope, int]
     ) -> int:
         """Make the allowed number of calls in each scope; return how many were made in all."""
         queues = {
-            scope: _Shared(versions, self._states[scope], allowed[scope]) for scope, versions in asked.items()
+            scope: _Shared(versions, self._states[scope], allowed[scope])
+            for scope, versions in remaining.items()
         }
         workers = Workers(self.stop)
         cut = Cut(self.config.checkpoint_rows, self.config.checkpoint_seconds)
@@ -305,7 +307,7 @@ def _ask(lookup: Lookup, operation: str, state: _ScopeState, call: _Call) -> tup
 
 
 def _troubled(lookup: Lookup, state: _ScopeState, trouble: Trouble) -> Lookup:
-    return replace(lookup, troubles=lookup.troubles + state.untold(trouble))
+    return replace(lookup, troubles=lookup.troubles + state.unreported(trouble))
 
 
 def _trouble(stream: Stream, operation: str, error: ConnectorError) -> Trouble:

@@ -76,10 +76,10 @@ def sync(
         # If the warehouse is refused, no landing folder is made beside it.
         _stored_id(config, landing)
     with landing.locked():
-        asked = options or SyncOptions()
+        requested = options or SyncOptions()
         mark = landing.bind(_stored_id(config, landing), config.warehouse)
         run = _Sync(
-            config, asked, progress or Silent(), stop or Stop(), landing, mark, rhythm=rhythm or Rhythm()
+            config, requested, progress or Silent(), stop or Stop(), landing, mark, rhythm=rhythm or Rhythm()
         )
         return observed(run.run)
 
