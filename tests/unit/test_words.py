@@ -39,6 +39,7 @@ RETIRED = {
     r"Nobody\.": "a sentence",
     r"\bstartup\b": "start-up",
     r"\bfailpoint\b": "fault point",
+    r"\b[Oo]we[ds]?\b|\bowed_|Owed\b": "pending",
 }
 
 

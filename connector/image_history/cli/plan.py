@@ -133,7 +133,7 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
 def _details(found: Forecast) -> Iterable[str]:
     if found.details_syncs.high is None or found.details_syncs.high > 1:
         yield (
-            f"details: {_span(found.details_owed)} calls are owed; with details_budget they take "
+            f"details: {_span(found.details_pending)} calls are pending; with details_budget they take "
             f"{_span(found.details_syncs)} syncs, the newest versions first"
         )
 

@@ -110,7 +110,7 @@ class Facts:
 class StreamEstimate:
     """The calls that one stream takes: `reason` says why they are a range, `caveat` why they may be more.
 
-    `descriptions` and `aliases` are the calls for the details that the stream owes.
+    `descriptions` and `aliases` are the calls for the stream's pending details.
     """
 
     stream: Stream
@@ -181,12 +181,12 @@ def estimate_stream(planned: PlannedStream, facts: Facts, *, full: bool = False)
     return whole if facts.mark is None else _left(whole, facts.mark, tokens_live=facts.tokens_live)
 
 
-def with_details(estimate: StreamEstimate, owed: tuple[int, int] | None) -> StreamEstimate:
-    """The estimate with the calls for details; `owed` is from `count_owed`, None if unknown.
+def with_details(estimate: StreamEstimate, pending: tuple[int, int] | None) -> StreamEstimate:
+    """The estimate with the calls for details; `pending` is from `count_pending`, None if unknown.
 
     A version that is new or changed costs one more call of each kind.
     """
-    descriptions, aliases = (Span(0, None), Span(0, None)) if owed is None else map(Span.of, owed)
+    descriptions, aliases = (Span(0, None), Span(0, None)) if pending is None else map(Span.of, pending)
     return replace(estimate, descriptions=descriptions, aliases=aliases)
 
 

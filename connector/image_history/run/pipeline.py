@@ -43,7 +43,7 @@ from image_history.warehouse.loader import (
     loaded_scopes,
     report,
 )
-from image_history.warehouse.owed import owed_details
+from image_history.warehouse.pending import pending_details
 from image_history.warehouse.warehouse import Connection, WarehouseFile, now_ms
 
 __all__ = ["Progress", "Silent", "SyncOptions", "sync"]
@@ -300,7 +300,7 @@ class _Sync:
         detailing = Detailing(
             self.config,
             {scope: calls for scope, calls in reading.calls.items() if scope not in reading.lost},
-            lambda now: self._ask_warehouse(now, lambda connection: owed_details(connection, now, every)),
+            lambda now: self._ask_warehouse(now, lambda connection: pending_details(connection, now, every)),
             self.stop,
             self.visible,
             threads=reading.threads,
