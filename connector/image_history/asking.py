@@ -24,7 +24,7 @@ def drawing(stop: Callable[[], object], start: Callable[[], object]) -> Iterator
 
 
 @contextmanager
-def asked() -> Iterator[None]:
+def terminal_alone() -> Iterator[None]:
     """The block has the terminal to itself: drawings are stopped before it and started again after it."""
     with _turn:
         halted = [*_drawn]

@@ -45,10 +45,10 @@ class Hidden:
         with self._lock:
             # The longest first: one value may be part of another.
             kept = sorted(map(_forms, self._kept), key=lambda forms: -len(forms[0]))
-        told = text
+        masked = text
         for forms in kept:
-            told = _masked(told, forms)
-        return told
+            masked = _masked(masked, forms)
+        return masked
 
 
 # Every request adds a signature, but few messages are printed: the forms are computed only for a message.
@@ -62,13 +62,13 @@ def _forms(value: str) -> tuple[str, ...]:
 
 def _masked(text: str, forms: tuple[str, ...]) -> str:
     """The text without one value, from left to right; where several forms match, the longest match is masked."""
-    told, start = text, 0
-    while found := [(at, form) for form in forms if (at := told.find(_begin(form), start)) >= 0]:
+    masked, start = text, 0
+    while found := [(at, form) for form in forms if (at := masked.find(_begin(form), start)) >= 0]:
         at = min(found)[0]
-        end = max(at + _common(told[at : at + len(form)], form) for place, form in found if place == at)
-        told = f"{told[:at]}{_MASK}{told[end:]}"
+        end = max(at + _common(masked[at : at + len(form)], form) for place, form in found if place == at)
+        masked = f"{masked[:at]}{_MASK}{masked[end:]}"
         start = at + len(_MASK)
-    return told
+    return masked
 
 
 def _begin(form: str) -> str:

@@ -220,7 +220,7 @@ def exporting(environment: Mapping[str, str]) -> Iterator[None]:
     The rest is sent when the block ends, for at most 3 seconds a signal, or for as long as
     OTEL_EXPORTER_OTLP_TIMEOUT allows. A receiver that fails causes one warning and never ends the run.
     """
-    wanted, reasons = _asked(environment)
+    wanted, reasons = _requested(environment)
     for reason in reasons:
         logger.warning("telemetry_off", extra={"reason": reason})
     if set(wanted.values()) == {"none"}:
@@ -241,7 +241,7 @@ def exporting(environment: Mapping[str, str]) -> Iterator[None]:
 
 def unsent(environment: Mapping[str, str]) -> Sequence[str]:
     """The reasons why signals that the OTEL_* variables ask for are not sent; empty if all of them are sent."""
-    wanted, reasons = _asked(environment)
+    wanted, reasons = _requested(environment)
     missing = set(wanted.values()) != {"none"} and not _has_extra()
     return [*reasons, _NO_EXTRA] if missing else reasons
 
@@ -260,7 +260,7 @@ _EXPORTERS = frozenset({"otlp", "console", "none"})
 _PROTOCOLS = frozenset({"", "http/protobuf"})
 
 
-def _asked(environment: Mapping[str, str]) -> tuple[Mapping[str, str], Sequence[str]]:
+def _requested(environment: Mapping[str, str]) -> tuple[Mapping[str, str], Sequence[str]]:
     """The exporter of each signal, and the reasons why signals that are asked for are not sent."""
     found = {signal: _exporter(signal, environment) for signal in ("traces", "metrics")}
     wanted = {signal: chosen for signal, (chosen, _) in found.items()}
@@ -271,8 +271,8 @@ def _exporter(signal: str, environment: Mapping[str, str]) -> tuple[str, str | N
     """The exporter of a signal (otlp, console or none), and the reason if it is none although one was asked for."""
     name = f"OTEL_{signal.upper()}_EXPORTER"
     specific = f"{_OTLP}_{signal.upper()}"
-    told = "otlp" if _first(environment, f"{specific}_ENDPOINT", f"{_OTLP}_ENDPOINT") else "none"
-    chosen = environment.get(name, "").strip().lower() or told
+    default = "otlp" if _first(environment, f"{specific}_ENDPOINT", f"{_OTLP}_ENDPOINT") else "none"
+    chosen = environment.get(name, "").strip().lower() or default
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return "none", None
     protocol = _first(environment, f"{specific}_PROTOCOL", f"{_OTLP}_PROTOCOL")
@@ -301,9 +301,9 @@ def _made(wanted: Mapping[str, str], timeout_seconds: float | None) -> Providers
     from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 
     ours = Resource({SERVICE_NAME: _NAME, SERVICE_VERSION: __version__})
-    told = Resource.create()
-    named = not str(told.attributes.get(SERVICE_NAME, "")).startswith("unknown_service")
-    resource = ours.merge(told) if named else told.merge(ours)
+    configured = Resource.create()
+    named = not str(configured.attributes.get(SERVICE_NAME, "")).startswith("unknown_service")
+    resource = ours.merge(configured) if named else configured.merge(ours)
     return Providers(
         _traces(wanted["traces"], resource, timeout_seconds),
         _metrics(wanted["metrics"], resource, timeout_seconds),
@@ -349,12 +349,12 @@ class _Once(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._told = False
+        self._logged = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log the record, unless another one was logged before."""
-        if not self._told:
-            self._told = True
+        if not self._logged:
+            self._logged = True
             logger.warning("telemetry_not_sent", extra={"reason": without_secrets(record.getMessage())})
 
 

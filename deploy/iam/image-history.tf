@@ -21,7 +21,7 @@ variable "principals" {
 }
 
 variable "external_id" {
-  description = "What has to be told to assume the role: accounts[].external_id in config.yaml."
+  description = "The secret that assuming the role requires: accounts[].external_id in config.yaml."
   type        = string
   sensitive   = true
 

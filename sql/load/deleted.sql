@@ -33,7 +33,7 @@ WITH gone AS (
         ORDER BY proof.proved_at, proof.evidence
     ) = 1
 ),
-told AS (
+covered AS (
     SELECT
         coverage.*,
         proved.proof_t0,
@@ -54,16 +54,16 @@ lists AS (
     WHERE coverage.others = 'complete'
 ),
 whole AS (
-    SELECT told.account_id, told.region, told.image_name, greatest(max(told.t0), max(lists.t0)) AS t0
-    FROM told
+    SELECT covered.account_id, covered.region, covered.image_name, greatest(max(covered.t0), max(lists.t0)) AS t0
+    FROM covered
     LEFT JOIN lists
-        ON lists.account_id = told.account_id
-        AND lists.region = told.region
-        AND lists.loaded_at > told.loaded_at
-        AND (told.next_at IS NULL OR lists.loaded_at < told.next_at)
-        AND lists.t0 <= told.proof_t0
-    WHERE told.listing = 'full' AND told.outcome = 'complete' AND told.t0 <= told.proof_t0
-    GROUP BY told.account_id, told.region, told.image_name
+        ON lists.account_id = covered.account_id
+        AND lists.region = covered.region
+        AND lists.loaded_at > covered.loaded_at
+        AND (covered.next_at IS NULL OR lists.loaded_at < covered.next_at)
+        AND lists.t0 <= covered.proof_t0
+    WHERE covered.listing = 'full' AND covered.outcome = 'complete' AND covered.t0 <= covered.proof_t0
+    GROUP BY covered.account_id, covered.region, covered.image_name
 )
 SELECT
     gone.* EXCLUDE (etl_deleted_at, etl_delete_evidence, etl_read_at, t0),

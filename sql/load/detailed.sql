@@ -3,7 +3,7 @@
 -- `landed`.
 -- Returns: nothing; replaces the temporary table `changed` by one with the details, the times of the calls that
 -- returned them, and the values for the events.
--- If a call was not made or not answered, its details stay as they are stored. They are owed (their time is null) if
+-- If a call was not made or not answered, its details stay as they are stored. They are pending (their time is null) if
 -- the state is new. Details count only for the state for which they were read. A change of details alone is valid
 -- from the lookup that found it: AWS does not return the time of the change, which is between the previous lookup and
 -- this one.

@@ -1,7 +1,7 @@
 -- What: stores what the run proved: one row per scope (image_name null), and one per stream with something new.
 -- Parameters: $run_id, $loaded_at (UTC), $narrowed (whether the run was limited to some images: then `others` is
 -- null, since the run says nothing about the other images).
--- Returns: nothing; appends to coverage. Reads the temporary table `told` and the registered Arrow tables
+-- Returns: nothing; appends to coverage. Reads the temporary table `stream_coverage` and the registered Arrow tables
 -- `scopes_arrow` and `counted_arrow`. In a scope's row, `others` says whether the streams without a row were read or
 -- rested, whichever are more.
 INSERT INTO coverage BY NAME
@@ -32,7 +32,7 @@ WITH scopes AS (
             count(*) FILTER (outcome = 'rested') AS resting,
             count(*) FILTER (outcome = 'complete' AND repeats) AS repeating,
             max(t0) FILTER (outcome = 'complete' AND repeats) AS t1
-        FROM told
+        FROM stream_coverage
         GROUP BY account_id, region
     ) AS sums USING (account_id, region)
 )
@@ -41,11 +41,11 @@ FROM (
     SELECT *
     FROM scopes
     UNION ALL BY NAME
-    SELECT told.* EXCLUDE (repeats, streams, others, t1)
-    FROM told
+    SELECT stream_coverage.* EXCLUDE (repeats, streams, others, t1)
+    FROM stream_coverage
     LEFT JOIN (SELECT account_id, region, others FROM scopes) AS scope USING (account_id, region)
     WHERE
-        NOT (told.repeats AND told.outcome IS NOT DISTINCT FROM scope.others)
-        AND (told.listing <> 'none' OR scope.others IS NOT NULL)
+        NOT (stream_coverage.repeats AND stream_coverage.outcome IS NOT DISTINCT FROM scope.others)
+        AND (stream_coverage.listing <> 'none' OR scope.others IS NOT NULL)
 )
 ORDER BY account_id, region, image_name NULLS FIRST;

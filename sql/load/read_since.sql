@@ -19,7 +19,7 @@ own AS (
         list.outcome AS list_outcome,
         list.t0 AS list_t0,
         list.t1 AS list_t1,
-        stream.etl_run_id = list.etl_run_id AS is_told,
+        stream.etl_run_id = list.etl_run_id AS is_own_row,
         stream.outcome,
         stream.t0,
         stream.loaded_at
@@ -35,10 +35,10 @@ SELECT
     any_value(list_outcome) AS list_outcome,
     any_value(list_t0) AS list_t0,
     arg_max(outcome, loaded_at) AS outcome,
-    CASE WHEN bool_or(is_told) THEN arg_max_null(t0, loaded_at) ELSE any_value(list_t0) END AS t0,
-    CASE WHEN bool_or(is_told) THEN arg_max_null(t0, loaded_at) ELSE any_value(list_t1) END AS t1
+    CASE WHEN bool_or(is_own_row) THEN arg_max_null(t0, loaded_at) ELSE any_value(list_t0) END AS t0,
+    CASE WHEN bool_or(is_own_row) THEN arg_max_null(t0, loaded_at) ELSE any_value(list_t1) END AS t1
 FROM own
 GROUP BY etl_run_id, account_id, region, image_name
 HAVING
-    (bool_or(is_told) AND arg_max(outcome, loaded_at) NOT IN ('rested', 'skipped'))
+    (bool_or(is_own_row) AND arg_max(outcome, loaded_at) NOT IN ('rested', 'skipped'))
     OR (any_value(others) = 'complete' AND arg_max(outcome, loaded_at) = 'complete');

@@ -4,13 +4,13 @@
 -- Returns: account_id, region, image_name, t0_ms (T0 of the last complete listing; null if a later listing was not
 -- accepted), full_ms (T0 of the last complete full listing), passing (whether the image or a live version is in a
 -- temporary state), creation_ms, modified_ms, image_status (the stored times and status of the image).
-WITH told AS (
+WITH own AS (
     -- Each stream's own rows of coverage. accepted_at is the newest accepted row; later runs without a row may repeat it.
     SELECT
         account_id,
         region,
         image_name,
-        max(loaded_at) AS told_at,
+        max(loaded_at) AS newest_at,
         max(loaded_at) FILTER (outcome = 'complete') AS accepted_at,
         arg_max(listing, loaded_at) FILTER (outcome = 'complete') AS listing,
         max(t0) FILTER (outcome = 'complete') AS t0,
@@ -22,37 +22,37 @@ WITH told AS (
     GROUP BY account_id, region, image_name
 ),
 ended AS (
-    SELECT told.account_id, told.region, told.image_name, min(coverage.loaded_at) AS ended_at
-    FROM (FROM told WHERE accepted_at < told_at) AS told
+    SELECT own.account_id, own.region, own.image_name, min(coverage.loaded_at) AS ended_at
+    FROM (FROM own WHERE accepted_at < newest_at) AS own
     JOIN coverage
-        ON coverage.account_id = told.account_id
-        AND coverage.region = told.region
-        AND coverage.image_name = told.image_name
-        AND coverage.loaded_at > told.accepted_at
-    GROUP BY told.account_id, told.region, told.image_name
+        ON coverage.account_id = own.account_id
+        AND coverage.region = own.region
+        AND coverage.image_name = own.image_name
+        AND coverage.loaded_at > own.accepted_at
+    GROUP BY own.account_id, own.region, own.image_name
 ),
 looked AS (
     -- Adds the newest run that repeated the accepted row.
     SELECT
-        told.account_id,
-        told.region,
-        told.image_name,
-        told.accepted_at,
-        told.doubted_at,
-        told.doubted_t0,
-        CASE WHEN list.loaded_at > told.accepted_at THEN greatest(told.t0, list.t0) ELSE told.t0 END AS t0,
+        own.account_id,
+        own.region,
+        own.image_name,
+        own.accepted_at,
+        own.doubted_at,
+        own.doubted_t0,
+        CASE WHEN list.loaded_at > own.accepted_at THEN greatest(own.t0, list.t0) ELSE own.t0 END AS t0,
         CASE
-            WHEN list.loaded_at > told.accepted_at AND told.listing = 'full' THEN greatest(told.full_t0, list.t0)
-            ELSE told.full_t0
+            WHEN list.loaded_at > own.accepted_at AND own.listing = 'full' THEN greatest(own.full_t0, list.t0)
+            ELSE own.full_t0
         END AS full_t0
     FROM (
-        SELECT told.*, coalesce(ended.ended_at, '9999-01-01'::TIMESTAMPTZ) AS ended_at
-        FROM told
+        SELECT own.*, coalesce(ended.ended_at, '9999-01-01'::TIMESTAMPTZ) AS ended_at
+        FROM own
         LEFT JOIN ended USING (account_id, region, image_name)
-        WHERE told.accepted_at IS NOT NULL
-    ) AS told
+        WHERE own.accepted_at IS NOT NULL
+    ) AS own
     ASOF LEFT JOIN (FROM coverage WHERE image_name IS NULL AND others = 'complete') AS list
-        ON list.account_id = told.account_id AND list.region = told.region AND told.ended_at > list.loaded_at
+        ON list.account_id = own.account_id AND list.region = own.region AND own.ended_at > list.loaded_at
 ),
 passing AS (
     SELECT DISTINCT account_id, region, image_name

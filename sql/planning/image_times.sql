@@ -21,7 +21,7 @@ newest AS (
     WHERE etl_deleted_at IS NULL
     GROUP BY account_id, region, image_name
 ),
-told AS (
+compared AS (
     SELECT
         listed.account_id,
         listed.region,
@@ -40,5 +40,5 @@ SELECT
     region,
     count(*) FILTER (shown) AS shown,
     count(*) FILTER (contradicted) AS contradicted
-FROM told
+FROM compared
 GROUP BY account_id, region;

@@ -5,13 +5,13 @@
 -- Returns: account_id, region, image_name, covered_until (null if it never was read whole), outcome,
 -- error_message, etl_run_id, finished_at, live_versions, hinted_until (if the image rested in the scope's
 -- last run, T0 of that run's list of images: up to then no hint was about a change; else covered_until).
-WITH told AS (
+WITH own AS (
     -- Each stream's own rows of coverage. accepted_at is the newest accepted row; later runs without a row may repeat it.
     SELECT
         account_id,
         region,
         image_name,
-        max(loaded_at) AS told_at,
+        max(loaded_at) AS newest_at,
         arg_max(outcome, loaded_at) = 'skipped' AS is_skipped,
         max(loaded_at) FILTER (outcome = 'complete') AS accepted_at,
         max(t0) FILTER (outcome = 'complete') AS covered_until,
@@ -24,37 +24,37 @@ WITH told AS (
     GROUP BY account_id, region, image_name
 ),
 ended AS (
-    SELECT told.account_id, told.region, told.image_name, min(coverage.loaded_at) AS ended_at
-    FROM (FROM told WHERE image_name IS NOT NULL AND accepted_at < told_at) AS told
+    SELECT own.account_id, own.region, own.image_name, min(coverage.loaded_at) AS ended_at
+    FROM (FROM own WHERE image_name IS NOT NULL AND accepted_at < newest_at) AS own
     JOIN coverage
-        ON coverage.account_id = told.account_id
-        AND coverage.region = told.region
-        AND coverage.image_name = told.image_name
-        AND coverage.loaded_at > told.accepted_at
-    GROUP BY told.account_id, told.region, told.image_name
+        ON coverage.account_id = own.account_id
+        AND coverage.region = own.region
+        AND coverage.image_name = own.image_name
+        AND coverage.loaded_at > own.accepted_at
+    GROUP BY own.account_id, own.region, own.image_name
 ),
 covered AS (
     -- Takes the newest run that repeated the accepted row, if there is one, instead of older rows.
     SELECT
-        told.account_id,
-        told.region,
-        told.image_name,
-        told.is_skipped,
-        told.rested,
-        list.loaded_at > told.accepted_at AS is_repeated,
-        CASE WHEN is_repeated THEN greatest(told.covered_until, list.t0) ELSE told.covered_until END AS covered_until,
-        is_repeated AND list.loaded_at > told.finished_at AS is_newest,
-        CASE WHEN is_newest THEN 'complete' ELSE told.outcome END AS outcome,
-        CASE WHEN is_newest THEN NULL ELSE told.error_message END AS error_message,
-        CASE WHEN is_newest THEN list.etl_run_id ELSE told.etl_run_id END AS etl_run_id,
-        CASE WHEN is_newest THEN list.loaded_at ELSE told.finished_at END AS finished_at
+        own.account_id,
+        own.region,
+        own.image_name,
+        own.is_skipped,
+        own.rested,
+        list.loaded_at > own.accepted_at AS is_repeated,
+        CASE WHEN is_repeated THEN greatest(own.covered_until, list.t0) ELSE own.covered_until END AS covered_until,
+        is_repeated AND list.loaded_at > own.finished_at AS is_newest,
+        CASE WHEN is_newest THEN 'complete' ELSE own.outcome END AS outcome,
+        CASE WHEN is_newest THEN NULL ELSE own.error_message END AS error_message,
+        CASE WHEN is_newest THEN list.etl_run_id ELSE own.etl_run_id END AS etl_run_id,
+        CASE WHEN is_newest THEN list.loaded_at ELSE own.finished_at END AS finished_at
     FROM (
-        SELECT told.*, coalesce(ended.ended_at, '9999-01-01'::TIMESTAMPTZ) AS ended_at
-        FROM told
+        SELECT own.*, coalesce(ended.ended_at, '9999-01-01'::TIMESTAMPTZ) AS ended_at
+        FROM own
         LEFT JOIN ended USING (account_id, region, image_name)
-    ) AS told
+    ) AS own
     ASOF LEFT JOIN (FROM coverage WHERE image_name IS NULL AND others = 'complete') AS list
-        ON list.account_id = told.account_id AND list.region = told.region AND told.ended_at > list.loaded_at
+        ON list.account_id = own.account_id AND list.region = own.region AND own.ended_at > list.loaded_at
 )
 SELECT
     covered.account_id,

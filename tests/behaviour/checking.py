@@ -46,7 +46,7 @@ class Bench:
         """The exit code, and the results that are not ok. Each of them must say how to fix the problem."""
         code, rows = self.checked()
         troubles = [row for row in rows if row["level"] != "ok"]
-        assert all(row["fix"] and row["told"] for row in troubles)
+        assert all(row["fix"] and row["message"] for row in troubles)
         return code, troubles
 
 

@@ -72,7 +72,7 @@ COLUMNS = {
     "read_since": f"etl_run_id {_STREAM} list_outcome list_t0 outcome t0 t1",
     "deleted": f"{_STREAM} version evidence gone_since etl_read_at",
     "touched": _STREAM,
-    "told": f"{_COVERED} deleted repeats",
+    "stream_coverage": f"{_COVERED} deleted repeats",
     "covered_before": f"etl_run_id {_COVERED} deleted loaded_at",
     "detailed_arrow": f"{_STREAM} details detailed details_error",
     "counted_arrow": "account_id region inserted updated unchanged reappeared deleted",

@@ -77,7 +77,7 @@ def test_check_of_an_empty_account_asks_for_what_is_not_there(bench: MakeBench) 
     code, rows = bench(World()).checked()
     (row,) = [row for row in rows if row["check"] == "permission"]
     assert (code, row["level"]) == (0, "ok")
-    assert "no image there" in row["told"]
+    assert "no image there" in row["message"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_operation_that_is_denied_everywhere_is_named(
     left, (trouble,) = desk.troubles()
     assert (left, trouble["exit_code"]) == (code, code)
     assert (trouble["check"], trouble["where"]) == ("permission", "111122223333/us-east-1")
-    assert operations[0] in trouble["told"]
+    assert operations[0] in trouble["message"]
     assert f"Allow sagemaker:{operations[0]}" in trouble["fix"]
     assert "--emit-policy" in trouble["fix"]
 
@@ -120,7 +120,7 @@ def test_expired_token_is_told_as_that(bench: MakeBench) -> None:
     desk.site.simulator.fault = refusing("ExpiredToken", text, lambda _: True)
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "credentials")
-    assert "expired" in trouble["told"]
+    assert "expired" in trouble["message"]
     assert "aws sso login" in trouble["fix"]
 
 
@@ -130,7 +130,7 @@ def test_clock_that_is_20_minutes_off_is_told_by_the_answers(bench: MakeBench) -
     ahead.advance(20 * 60_000)
     code, (trouble,) = bench(generate(23, images=1, clock=ahead)).troubles()
     assert (code, trouble["check"]) == (3, "clock")
-    assert "20 minutes behind AWS's" in trouble["told"]
+    assert "20 minutes behind AWS's" in trouble["message"]
     assert "NTP" in trouble["fix"]
 
 
@@ -142,7 +142,7 @@ def test_clock_that_aws_refuses_is_told_as_the_clock(bench: MakeBench) -> None:
     desk.site.simulator.fault = refusing("SignatureDoesNotMatch", text, lambda _: True, date=date)
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "clock")
-    assert "20 minutes ahead of AWS's" in trouble["told"]
+    assert "20 minutes ahead of AWS's" in trouble["message"]
     assert "NTP" in trouble["fix"]
 
 
@@ -152,7 +152,7 @@ def test_clock_that_is_two_minutes_off_is_a_warning(bench: MakeBench) -> None:
     behind.advance(-2 * 60_000)
     code, (trouble,) = bench(generate(23, images=1, clock=behind)).troubles()
     assert (code, trouble["check"], trouble["level"]) == (0, "clock", "warning")
-    assert "ahead of AWS's" in trouble["told"]
+    assert "ahead of AWS's" in trouble["message"]
 
 
 @pytest.mark.parametrize("part", ["file", "folder"])
@@ -186,7 +186,7 @@ def test_warehouse_that_another_process_holds_names_it(bench: MakeBench) -> None
     with held(desk.site.config.warehouse) as process:
         code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (5, "warehouse")
-    assert str(process) in trouble["told"]
+    assert str(process) in trouble["message"]
 
 
 def test_file_that_is_no_warehouse_is_told(bench: MakeBench) -> None:
@@ -196,7 +196,7 @@ def test_file_that_is_no_warehouse_is_told(bench: MakeBench) -> None:
     desk.site.config.warehouse.chmod(0o600)
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (2, "warehouse")
-    assert "not a DuckDB database" in trouble["told"]
+    assert "not a DuckDB database" in trouble["message"]
 
 
 def test_files_that_others_may_read_are_a_warning(bench: MakeBench) -> None:
@@ -214,7 +214,7 @@ def test_landing_that_is_no_folder_is_told(bench: MakeBench) -> None:
     desk = bench(generate(23, images=1))
     desk.site.folder.joinpath("image-history.landing").touch(mode=0o600)
     code, (trouble,) = desk.troubles()
-    assert (code, trouble["check"], trouble["told"]) == (2, "landing", "It is not a folder.")
+    assert (code, trouble["check"], trouble["message"]) == (2, "landing", "It is not a folder.")
 
 
 def test_disk_that_is_full_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +224,7 @@ def test_disk_that_is_full_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: Usage(free))
         left, (trouble,) = desk.troubles()
         assert (left, trouble["check"]) == (code, "disk")
-        assert "MiB free" in trouble["told"]
+        assert "MiB free" in trouble["message"]
 
 
 class Usage:
@@ -239,11 +239,11 @@ def test_wrong_configuration_is_one_failed_check(bench: MakeBench) -> None:
     desk = bench(generate(23, images=1), config="lookbak: 1h\n")
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (2, "configuration")
-    assert "lookback" in trouble["told"]
+    assert "lookback" in trouble["message"]
     desk.site.folder.joinpath("config.yaml").write_text("accounts: [{profile: nobody}]\n", encoding="utf-8")
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (2, "configuration")
-    assert "nobody" in trouble["told"]
+    assert "nobody" in trouble["message"]
 
 
 def test_endpoint_that_nobody_answers_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +256,7 @@ def test_endpoint_that_nobody_answers_is_told(bench: MakeBench, monkeypatch: pyt
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://10.0.0.1:9")
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (2, "configuration")
-    assert "plain http" in trouble["told"]
+    assert "plain http" in trouble["message"]
 
 
 def test_unknown_credentials_are_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_unknown_credentials_are_told(bench: MakeBench, monkeypatch: pytest.Monk
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANOBODYNOBODYNOBO")
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "credentials")
-    assert "InvalidClientTokenId" in trouble["told"]
+    assert "InvalidClientTokenId" in trouble["message"]
 
 
 ROLE = "arn:aws:iam::444455556666:role/reader"
@@ -300,7 +300,7 @@ def test_profile_that_leads_elsewhere_is_told(bench: MakeBench, monkeypatch: pyt
     profiles(desk.site.folder, world.access_key("444455556666"))
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "account")
-    assert "111122223333" in trouble["told"]
+    assert "111122223333" in trouble["message"]
     assert "--accept-account" in trouble["fix"]
 
 
@@ -366,7 +366,7 @@ def test_sync_at_work_and_runs_that_wait_are_told(bench: MakeBench) -> None:
     with Landing(desk.site.config.landing_folder).locked():
         code, (trouble,) = desk.troubles()
     assert (code, trouble["check"], trouble["level"]) == (0, "landing", "warning")
-    assert str(os.getpid()) in trouble["told"]
-    told = " ".join(row["told"] for row in desk.checked()[1] if row["check"] == "landing")
+    assert str(os.getpid()) in trouble["message"]
+    told = " ".join(row["message"] for row in desk.checked()[1] if row["check"] == "landing")
     assert "is unfinished" in told
     assert "the next sync takes it up" in told

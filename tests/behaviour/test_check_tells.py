@@ -366,7 +366,7 @@ def agree(desk: Bench, fault: Fault) -> None:
     code, troubles = desk.troubles()
     done = desk(*fault.verb)
     assert (done.code, fault.said in done.out + done.err) == (fault.code, True), done.out + done.err
-    told = [f"{each['told']} {each['fix']}" for each in troubles if each["check"] == fault.check]
+    told = [f"{each['message']} {each['fix']}" for each in troubles if each["check"] == fault.check]
     assert (code, any(fault.said in each for each in told)) == (fault.checked, True), troubles
 
 

@@ -1,4 +1,4 @@
-"""Details: what DescribeImageVersion and ListAliases return, called for versions that owe details, with a history."""
+"""Details: what DescribeImageVersion and ListAliases return for versions with pending details, with a history."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_version_that_is_being_created_is_asked_for_when_it_is_there(served: Ser
     assert_detailed(site)
 
 
-def test_listed_version_that_describe_does_not_find_is_owed(served: ServeWorld) -> None:
+def test_listed_version_that_describe_does_not_find_stays_pending(served: ServeWorld) -> None:
     """Row 29: if Describe does not find a listed version, it has no details; a later sync marks it as deleted."""
     site = one_image(served, 2, Behaviour(list_lag_ms=30_000))
     site.simulator.clock.advance(60_000)

@@ -46,7 +46,7 @@ def test_budget_spreads_details_over_syncs_the_newest_versions_first(site: Site)
         planned = {
             name: span for name, span in total_calls(forecast(site.config).scopes).items() if span.high
         }
-        assert forecast(site.config).details_owed == Span.of(left)
+        assert forecast(site.config).details_pending == Span.of(left)
         report = site.sync()
         made = report.calls.of("DescribeImageVersion") + report.calls.of("ListAliases")
         assert made == min(10, left)

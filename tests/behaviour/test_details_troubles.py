@@ -211,7 +211,7 @@ def test_interrupted_sync_keeps_the_details_that_it_has(served: ServeWorld) -> N
 
 
 def test_plan_counts_the_calls_for_details(served: ServeWorld) -> None:
-    """The plan counts one call of each kind for each version that owes details, and none if details are off."""
+    """The plan counts one call of each kind for each version with pending details, and none if details are off."""
     site = served(small_world())
     site.sync()
     config = replace(site.config, details_every=timedelta(days=20_000))

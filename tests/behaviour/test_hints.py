@@ -339,8 +339,8 @@ def test_locked_warehouse_acknowledges_nothing(served: ServeWorld) -> None:
     hinted.site.assert_true()
 
 
-def test_images_at_rest_are_asked_for_the_details_that_they_owe(served: ServeWorld) -> None:
-    """A resting image is not listed, but its owed details are read, with the calls that the plan counts."""
+def test_pending_details_of_images_at_rest_are_read(served: ServeWorld) -> None:
+    """A resting image is not listed, but its pending details are read, with the calls that the plan counts."""
     hinted = quiet(served, images=4, versions=2)
     site = hinted.site
     site.config = msgspec.structs.replace(site.config, details=True)

@@ -145,7 +145,7 @@ def test_check_says_what_is_proved(served: ServeWorld) -> None:
 
     def found() -> tuple[Level, str]:
         (result,) = look_at_hints(site.config, look_here(site.config).knowledge)
-        return result.level, result.told
+        return result.level, result.message
 
     assert found() == (
         Level.WARNING,

@@ -183,7 +183,7 @@ def test_new_state_takes_its_details_with_it(rows: Rows) -> None:
 
 
 @pytest.mark.parametrize("details", [[], [{**TOLD, **OTHERWISE}]], ids=["nothing", "the state before"])
-def test_new_state_keeps_what_was_told_before_and_is_owed_its_own(rows: Rows, details: list[Row]) -> None:
+def test_new_state_keeps_earlier_details_while_its_own_are_pending(rows: Rows, details: list[Row]) -> None:
     """A new state without details of its own keeps the stored ones, and the times of its calls are null."""
     rows.stored("image_versions", STORED)
     modified: Row = {"last_modified_time": 25, "etl_changed_columns": ["image_arn"]}
@@ -207,5 +207,5 @@ def test_new_version_has_the_details_that_were_told_of_it(rows: Rows) -> None:
     told = detailed(rows, TOLD, changed={"etl_change": "created"})
     assert picked(told, " ".join(OTHERWISE)) == [tuple({**DESCRIBED, **ALIASES}.values())]
     assert picked(told, f"etl_change {TIMES}") == [("created", 150, 160, 160, None)]
-    owed = detailed(rows, changed={"etl_change": "created"})
-    assert picked(owed, f"release_notes aliases {TIMES}") == [(None,) * 6]
+    pending = detailed(rows, changed={"etl_change": "created"})
+    assert picked(pending, f"release_notes aliases {TIMES}") == [(None,) * 6]

@@ -27,7 +27,7 @@ def inserted(
     rows: Rows, *told: Row, detailed: tuple[Row, ...] = (DETAILS,), names: str = f"{NAMES} loaded_at"
 ) -> list[tuple[Any, ...]]:
     """The rows that the statement adds to coverage."""
-    rows.given("told", *told)
+    rows.given("stream_coverage", *told)
     rows.given("detailed_arrow", *detailed)
     before = rows.all("coverage")
     rows.connection.run("load/insert_detailed_coverage", RUN)

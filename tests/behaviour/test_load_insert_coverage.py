@@ -25,7 +25,7 @@ def covered(
 ) -> list[dict[str, Any]]:
     """All rows of coverage after the statement; streams without a name are named by their position."""
     named = ({"image_name": f"image {place}", **row} for place, row in enumerate(told, 1))
-    rows.given("told", *named)
+    rows.given("stream_coverage", *named)
     rows.given("scopes_arrow", *scopes)
     rows.given("counted_arrow", counted)
     stamp: Row = {"run_id": "run-2", "narrowed": narrowed, "loaded_at": instant(200)}

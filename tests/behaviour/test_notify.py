@@ -394,7 +394,7 @@ def test_check_names_a_command_that_is_not_there(desk: Commanded) -> None:
     checked = desk("check", "--json")
     found = {each["where"]: each for each in json.loads(checked.out)["checks"] if each["check"] == "notify"}
     assert checked.code == 4
-    assert found["run-1"]["told"] == "there is no command ./not-there that this user may run"
+    assert found["run-1"]["message"] == "there is no command ./not-there that this user may run"
     assert found["webhook-2"]["level"] == "ok"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from image_history.checking.choosing import choose
-from image_history.checking.probe import NOT_TOLD, observe
+from image_history.checking.probe import NOT_TESTED, observe
 from image_history.checking.subject import Subject
 from image_history.checking.watching import Wait, watch
 from image_history.config import Config
@@ -89,7 +89,7 @@ USUAL = {
     "case in ImageArn": "as in the name",
     "case in ImageVersionArn": "as in the name",
     "times of Describe and list": "the same",
-    IMAGE_TIME: NOT_TOLD,
+    IMAGE_TIME: NOT_TESTED,
 }
 PAGED = {name: "filtered after paging" for name in USUAL if name.startswith("filter and pages")}
 BOUNDS = [name for name in USUAL if name.startswith("bound")]
@@ -133,7 +133,7 @@ def test_probe_tells_what_one_image_cannot_tell(served: ServeWorld) -> None:
     served(world)
     subject = choose(Config(rate=FAST), Knowledge(), image="base", scope=None, stop=Stop())
     found = {each.question: each for each in observe(subject)}
-    missing = {question for question, each in found.items() if each.answer == NOT_TOLD}
+    missing = {question for question, each in found.items() if each.answer == NOT_TESTED}
     assert missing == {
         "default page size",
         "default order",
@@ -144,7 +144,7 @@ def test_probe_tells_what_one_image_cannot_tell(served: ServeWorld) -> None:
         "case in ARNs",
         IMAGE_TIME,
     }
-    assert all(each.evidence for each in found.values() if each.answer == NOT_TOLD)
+    assert all(each.evidence for each in found.values() if each.answer == NOT_TESTED)
 
 
 @pytest.mark.parametrize(("moves", "answer"), [(True, "moved"), (False, "as before")])
@@ -163,7 +163,7 @@ def test_probe_tells_whether_a_new_version_moves_the_image(
     assert {each.question: each.answer for each in observe(subject)}[IMAGE_TIME] == answer
     world.update_image("base", description="changed since")
     subject = choose(Config(rate=FAST), Knowledge(), image=None, scope=None, stop=Stop())
-    assert {each.question: each.answer for each in observe(subject)}[IMAGE_TIME] == NOT_TOLD
+    assert {each.question: each.answer for each in observe(subject)}[IMAGE_TIME] == NOT_TESTED
 
 
 CREATED = b'[{"after_requests": 12, "action": {"do": "create_version", "image": "Base-GPU"}}]'
@@ -211,7 +211,7 @@ def test_watch_without_a_change_tells_nothing(served: ServeWorld) -> None:
     """If nothing changes while the probe waits, it gives no answer."""
     subject = subject_of(served, Behaviour())
     answers = {each.answer for each in watch(subject, Wait(0, Stop()))}
-    assert answers == {NOT_TOLD}
+    assert answers == {NOT_TESTED}
 
 
 @pytest.fixture

@@ -264,4 +264,4 @@ def test_plan_and_check_say_where_a_region_comes_from(
     (said,) = forecast(config).regions_from
     assert said == "the default credentials in eu-west-1, from AWS_REGION"
     results = find_and_look(config, Knowledge())
-    assert ("region", "eu-west-1, from AWS_REGION") in [(each.check, each.told) for each in results]
+    assert ("region", "eu-west-1, from AWS_REGION") in [(each.check, each.message) for each in results]

@@ -289,13 +289,13 @@ def test_long_labels_and_regions_are_partitions_whole(shelf: Shelf, tmp_path: Pa
 
 def test_command_line_prints_a_line_a_table(shelf: Shelf, stock: Stock) -> None:
     """`publish` prints for each table what was written and the table's version."""
-    from image_history.cli.publish import told
+    from image_history.cli.publish import summary_line
 
-    first = [told(done) for done in shelf.publish(stock, "image_versions", "images")]
+    first = [summary_line(done) for done in shelf.publish(stock, "image_versions", "images")]
     assert re.fullmatch(
         r"Published 120 rows: 3 partitions written, 3 files \([\d,]+ bytes\), version \d+, [\d.]+ s: "
         + re.escape(f"{shelf.to}/image_versions"),
         first[0],
     ), first
-    quiet = told(shelf.publish(stock)[0])
+    quiet = summary_line(shelf.publish(stock)[0])
     assert re.fullmatch(r"Published 120 rows, nothing new \(version \d+, [\d.]+ s\): .*", quiet)

@@ -171,12 +171,12 @@ def test_check_says_that_a_lake_can_be_committed_to(kind: str, aws: Cloud, stock
     package = "pyiceberg" if kind == "iceberg" else "deltalake"
     [before] = looked(stock, entry)
     assert before.level is Level.OK
-    assert before.told == f"answers; 0 of 3 tables are there ({package} {version(package)})"
+    assert before.message == f"answers; 0 of 3 tables are there ({package} {version(package)})"
     assert objects(aws) == {}
     publish(kind, stock)
     kept = objects(aws)
     [after] = looked(stock, entry)
-    assert after.told == f"answers; 2 of 3 tables are there ({package} {version(package)})"
+    assert after.message == f"answers; 2 of 3 tables are there ({package} {version(package)})"
     assert objects(aws) == kept
 
 
@@ -189,14 +189,14 @@ def test_check_says_what_keeps_a_lake_from_being_committed_to(
     aws.client("s3").delete_bucket(Bucket="bucket")
     [refused] = looked(stock, entry)
     assert (refused.level, refused.exit_code) == (Level.FAILED, 4)
-    assert "bucket" in refused.told.lower()
+    assert "bucket" in refused.message.lower()
     assert refused.fix is not None
     assert "--emit-policy=publisher" in refused.fix
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     [unknown] = looked(stock, entry)
     assert (unknown.level, unknown.exit_code) == (Level.FAILED, 4)
-    assert "no AWS credentials" in unknown.told
+    assert "no AWS credentials" in unknown.message
     assert unknown.fix == refused.fix
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     [missing] = looked(stock, entry)
@@ -212,7 +212,7 @@ def test_check_names_a_table_that_there_is_not(kind: str, aws: Cloud, stock: Sto
     entry = msgspec.structs.replace(entries(stock.folder)[KINDS.index(kind)], tables=("image_version",))
     [misspelt] = looked(stock, entry)
     assert (misspelt.level, misspelt.exit_code) == (Level.FAILED, 4)
-    assert "no table or view 'image_version'" in misspelt.told
+    assert "no table or view 'image_version'" in misspelt.message
 
 
 def test_policy_of_the_publisher_reaches_tables_and_files_alone(stock: Stock) -> None:

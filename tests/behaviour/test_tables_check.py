@@ -18,7 +18,7 @@ from pyiceberg.transforms import BucketTransform
 
 from image_history.checking.lakes import look_at_lakes
 from image_history.checking.results import Level, Result
-from image_history.cli.publish import told
+from image_history.cli.publish import summary_line
 from image_history.config import Config
 from image_history.publish.lakes import publish_lake
 from tests.behaviour.lakes import KINDS, Shelf, by_library, learn, name_owner
@@ -58,10 +58,10 @@ def told_by_both(shelf: Shelf, stock: Stock, table: str = "image_versions", **gi
     before = tree(shelf.folder)
     [done] = shelf.publish(stock, table, **given)
     assert done.error is not None
-    assert (found.level, found.exit_code, found.told) == (Level.FAILED, 4, done.error)
+    assert (found.level, found.exit_code, found.message) == (Level.FAILED, 4, done.error)
     after = tree(shelf.folder)
     assert {**after, "catalog.db": None} == {**before, "catalog.db": None}
-    assert told(done).count(f"{shelf.to}/{table}") == 1
+    assert summary_line(done).count(f"{shelf.to}/{table}") == 1
     return done.error
 
 
@@ -308,12 +308,12 @@ def test_check_of_what_is_not_there_yet_makes_nothing(kind: str, stock: Stock, t
     (tmp_path / "lakes").mkdir()
     shelf = Shelf(kind, tmp_path / "lakes")
     [found] = looked(shelf, stock)
-    assert (found.level, found.told.partition(" (")[0]) == (Level.OK, "answers; 0 of 1 tables are there")
+    assert (found.level, found.message.partition(" (")[0]) == (Level.OK, "answers; 0 of 1 tables are there")
     assert list(shelf.folder.iterdir()) == []
     shelf.one(stock)
     stock.change("us-east-1")
     [found] = looked(shelf, stock)
-    assert found.told.startswith("answers; 1 of 1")
+    assert found.message.startswith("answers; 1 of 1")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -324,7 +324,7 @@ def test_owner_is_compared_before_there_is_a_warehouse(kind: str, stock: Stock, 
     stock.warehouse.unlink()
     [found] = looked(shelf, stock)
     assert found.level is Level.FAILED
-    assert "this one has no sync yet" in found.told
+    assert "this one has no sync yet" in found.message
 
 
 def database(path: Path, statement: str) -> None:
@@ -353,9 +353,9 @@ def test_catalog_file_of_another_program_is_left_alone(
     before = tree(tmp_path)
     [done] = shelf.publish(stock)
     assert tree(tmp_path) == before
-    assert found.told == done.error
-    assert reason in found.told
-    assert told(done).count(shelf.to) == 1
+    assert found.message == done.error
+    assert reason in found.message
+    assert summary_line(done).count(shelf.to) == 1
 
 
 def test_folder_of_something_else_gets_no_delta_table(stock: Stock, tmp_path: Path) -> None:
@@ -365,8 +365,8 @@ def test_folder_of_something_else_gets_no_delta_table(stock: Stock, tmp_path: Pa
     before = tree(stock.dataset)
     [found] = look_at_lakes(Config(warehouse=stock.warehouse, publish=(shelf,)))
     [done] = publish_lake(stock.config, shelf)
-    assert found.told == done.error
-    assert "there is something else in its folder (region=" in found.told
+    assert found.message == done.error
+    assert "there is something else in its folder (region=" in found.message
     assert tree(stock.dataset) == before
 
 
@@ -390,7 +390,7 @@ def test_folder_of_any_name_is_the_one_that_is_named(kind: str, stock: Stock, tm
     shelf = Shelf(kind, folder)
     for there in (0, 1):
         [found] = looked(shelf, stock)
-        assert found.told.startswith(f"answers; {there} of 1")
+        assert found.message.startswith(f"answers; {there} of 1")
         assert [done.error for done in shelf.publish(stock)] == [None]
     assert {path.name for path in tmp_path.iterdir()} == {folder.name, stock.warehouse.name}
     assert list(folder.rglob("*.parquet"))

@@ -119,12 +119,12 @@ def test_check_says_that_the_catalog_answers(catalog: RestCatalog, stock: Stock)
     """`check` signs its requests like a publication; a catalog that refuses the warehouse's name fails the check."""
     config = Config(warehouse=stock.warehouse, publish=(entry(catalog, stock.folder),))
     [found] = look_at_lakes(config)
-    assert found.told.startswith("answers; 0 of 2 tables are there")
+    assert found.message.startswith("answers; 0 of 2 tables are there")
     assert {each.service for each in catalog.asked} == {"s3tables"}
     catalog.warehouse = "arn:aws:s3tables:us-east-1:111122223333:bucket/renamed"
     [refused] = look_at_lakes(config)
     assert refused.level is Level.FAILED
-    assert "Forbidden" in refused.told
+    assert "Forbidden" in refused.message
 
 
 def test_conflict_is_answered_by_the_catalog_and_made_up_for(

@@ -301,9 +301,9 @@ def test_check_tells_the_fault_as_well(bench: Bench, name: str) -> None:
     fault, home = FAULTS[name], settle(bench, name)
     answered = bench.run(*configured(home, fault.configuration), "check", "--json")
     assert answered.code == fault.code, answered.out + answered.err
-    told = " ".join(f"{row['told']} {row['fix']}" for row in json.loads(answered.out)["checks"])
+    messages = " ".join(f"{row['message']} {row['fix']}" for row in json.loads(answered.out)["checks"])
     for words in fault.said:
-        assert bench.filled(words, home) in told
+        assert bench.filled(words, home) in messages
 
 
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if not fault.common])

@@ -196,12 +196,12 @@ class Judge:
     collection: Collection
     stored: Stored = field(default_factory=Stored)
     watermark_ms: int | None = None
-    owed: bool = False
+    unsettled: bool = False
 
     def restored(self) -> None:
         """Forget earlier checks after a backup was restored, because it may know less than before."""
         self.watermark_ms = None
-        self.owed = False
+        self.unsettled = False
         self.stored = Stored()
 
     def broken(self, judged: Judged) -> str | None:
@@ -291,23 +291,23 @@ class Judge:
     def _surplus(self, judged: Judged) -> str | None:
         """After an accepted full listing, no version is stored as live that was deleted before the listing began.
 
-        A held-back deletion stays owed: until it is settled, every run must report it, whatever the run lists.
+        Until a held-back deletion is settled, every run must report it, whatever the run lists.
         """
         mark = judged.mark
         if mark is None or mark.t0_ms is None or judged.overtaken:
             return None
         if judged.outcome is Outcome.HELD_BACK:
-            self.owed = True
+            self.unsettled = True
             return None
         full = judged.outcome is Outcome.COMPLETE and mark.request.kind is ListingKind.FULL
         told = judged.outcome not in {Outcome.COMPLETE, Outcome.GONE}
-        if told or not (full or judged.outcome is Outcome.GONE or self.owed):
+        if told or not (full or judged.outcome is Outcome.GONE or self.unsettled):
             return None
         for each in judged.stored.versions:
             gone_ms = self.collection.gone.get(each.incarnation)
             if each.live and gone_ms is not None and gone_ms <= mark.t0_ms:
                 return f"version {each.number} is stored as live, and went before T0"
-        self.owed = False
+        self.unsettled = False
         return None
 
     def _lacking(self, judged: Judged) -> str | None:

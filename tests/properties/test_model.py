@@ -122,7 +122,7 @@ def find_all_settled(connection: warehouse.Connection, run: LandedRun) -> tuple[
         ),
         pytest.param(
             "load/deleted",
-            {"AND told.outcome = 'complete'": ""},
+            {"AND covered.outcome = 'complete'": ""},
             "held back, offset tokens",
             (),
             "which is told to be between",

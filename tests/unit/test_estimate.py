@@ -190,7 +190,7 @@ A, B, C = (Scope(str(number) * 12, "r") for number in range(3))
 
 
 @pytest.mark.parametrize(
-    ("owed", "budget", "shared"),
+    ("pending", "budget", "shared"),
     [
         pytest.param({A: 5, B: 7}, None, {A: 5, B: 7}, id="all"),
         pytest.param({A: 5, B: 7}, 12, {A: 5, B: 7}, id="enough"),
@@ -201,27 +201,27 @@ A, B, C = (Scope(str(number) * 12, "r") for number in range(3))
     ],
 )
 def test_budget_is_shared_evenly(
-    owed: dict[Scope, int], budget: int | None, shared: dict[Scope, int]
+    pending: dict[Scope, int], budget: int | None, shared: dict[Scope, int]
 ) -> None:
     """Each scope gets an equal share of the budget, and the rest of a scope that needs less goes to the others."""
-    assert shares(owed, budget) == shared
+    assert shares(pending, budget) == shared
 
 
 @pytest.mark.parametrize(
-    ("owed", "budget", "asked"),
+    ("pending", "budget", "asked"),
     [
         pytest.param((Span.of(30), Span.of(30)), 100, (Span.of(30), Span.of(30)), id="enough"),
         pytest.param((Span.of(30), Span.of(30)), 20, (Span.of(10), Span.of(10)), id="both-of-each"),
         pytest.param((Span.of(30), NONE), 20, (Span.of(20), NONE), id="descriptions-alone"),
-        pytest.param((Span.of(30), Span.of(5)), 20, (Span(15, 20), Span(0, 5)), id="some-owe-one"),
+        pytest.param((Span.of(30), Span.of(5)), 20, (Span(15, 20), Span(0, 5)), id="some-lack-one"),
         pytest.param((Span(4, None), Span(4, None)), 20, (Span(0, 20), Span(0, 20)), id="unknown"),
     ],
 )
 def test_plan_asks_for_no_more_details_than_the_budget(
-    owed: tuple[Span, Span], budget: int, asked: tuple[Span, Span]
+    pending: tuple[Span, Span], budget: int, asked: tuple[Span, Span]
 ) -> None:
     """The number of detail calls is exact if each version needs the same calls; otherwise it is a range."""
-    assert within({SCOPE: DetailCalls(*owed)}, budget) == {SCOPE: DetailCalls(*asked)}
+    assert within({SCOPE: DetailCalls(*pending)}, budget) == {SCOPE: DetailCalls(*asked)}
 
 
 def test_syncs_are_counted_from_the_budget() -> None:

@@ -79,7 +79,7 @@ def test_each_change_is_told_once_and_each_trouble_at_its_ends(
         if works:
             heard += coming.items
             if is_worth_recording(coming, told):
-                told = coming.told
+                told = coming.sent
     changes = [each for each in heard if each.news == "deleted"]
     assert len(changes) == len({each.id for each in changes})
     if runs and runs[-1][0]:

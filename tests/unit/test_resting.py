@@ -106,17 +106,17 @@ def test_hint_that_is_not_settled_wakes_its_image(hint: Hint) -> None:
     """A hint that is not settled wakes its image, whatever the case of the name."""
     rest = resting(HINT, hint)
     assert not rest.may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS)
-    assert rest.pending(STREAM, KNOWN) == (hint,)
+    assert rest.pending_hints(STREAM, KNOWN) == (hint,)
 
 
 def test_every_hint_at_a_stream_that_nobody_knows_is_pending() -> None:
     """A hint at a stream is pending if the stream is unknown, was never listed, or had no accepted listing."""
-    assert resting(HINT).pending(STREAM, None) == (HINT,)
-    assert resting(HINT, confirmed=None).pending(STREAM, KNOWN) == (HINT,)
-    assert resting(HINT, confirmed=replace(CONFIRMED, t0_ms=None)).pending(STREAM, KNOWN) == (HINT,)
+    assert resting(HINT).pending_hints(STREAM, None) == (HINT,)
+    assert resting(HINT, confirmed=None).pending_hints(STREAM, KNOWN) == (HINT,)
+    assert resting(HINT, confirmed=replace(CONFIRMED, t0_ms=None)).pending_hints(STREAM, KNOWN) == (HINT,)
     gone = replace(HINT, deletes=True)
-    assert resting(gone, confirmed=replace(CONFIRMED, t0_ms=None)).pending(STREAM, LARGE) == (gone,)
-    assert resting().pending(STREAM, None) == ()
+    assert resting(gone, confirmed=replace(CONFIRMED, t0_ms=None)).pending_hints(STREAM, LARGE) == (gone,)
+    assert resting().pending_hints(STREAM, None) == ()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,9 @@ def test_deletion_from_a_large_image_is_settled_by_a_full_listing(
     """Only a full listing settles a deletion from an image larger than a page; otherwise any listing does."""
     hint = replace(HINT, deletes=deletes)
     rest = resting(hint, confirmed=replace(CONFIRMED, full_ms=full_ms))
-    assert rest.pending(STREAM, replace(KNOWN, live_versions=live_versions)) == ((hint,) if pending else ())
+    assert rest.pending_hints(STREAM, replace(KNOWN, live_versions=live_versions)) == (
+        (hint,) if pending else ()
+    )
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,10 @@ def test_file_says_what_it_is_needs_and_gives(name: str) -> None:
     top, kind = comment(name), name.partition("/")[0]
     assert top.startswith("-- What: ")
     assert all(line.startswith("-- ") for line in top.splitlines())
-    owed = {"views": ["Columns"], "queries": ["Parameters", "Columns"]}.get(kind, ["Parameters", "Returns"])
-    for entry in owed:
+    required = {"views": ["Columns"], "queries": ["Parameters", "Columns"]}.get(
+        kind, ["Parameters", "Returns"]
+    )
+    for entry in required:
         assert re.search(rf"(^-- |\. ){entry}: \S", top, re.MULTILINE), f"{name} lacks {entry}"
     assert header(statement(name))["What"]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,7 +42,17 @@ RETIRED = {
     r"Nobody\.": "a sentence",
     r"\bstartup\b": "start-up",
     r"\bfailpoint\b": "fault point",
+    r"\b[Oo]we[ds]?\b|\bowed_|Owed\b": "pending",
 }
+# Words that no name in Python or SQL has a part of: they said nothing of what it holds.
+RETIRED_IN_NAMES = {
+    "told": "message, sent, summary_line: a noun for what it holds",
+    "untold": "a noun for what it holds",
+    "asked": "requested, options, query: a noun for what it holds",
+    "owed": "pending",
+}
+# A stored column; it would need a migration.
+KEPT_NAMES = {"told_up_to"}
 
 
 def texts() -> list[Path]:
@@ -59,6 +72,30 @@ def test_retired_word_is_gone(retired: str) -> None:
         if re.search(retired, line)
     ]
     assert found == [], f"write {RETIRED[retired]!r} instead"
+
+
+def names_in(path: Path) -> Iterator[tuple[int, str]]:
+    """The names in a Python or SQL file, with their lines; comments and texts are left out."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        yield from ((token.start[0], token.string) for token in tokens if token.type == tokenize.NAME)
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        code = re.sub(r"'[^']*'", "", line.partition("--")[0])
+        yield from ((number, name) for name in re.findall(r"\w+", code))
+
+
+def test_names_have_no_retired_part() -> None:
+    """No name in the code has a retired word as a part; migrations, which never change, are left out."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {name}"
+        for path in texts()
+        if path.suffix in {".py", ".sql"} and path.parent.name != "migrations"
+        for number, name in names_in(path)
+        if name not in KEPT_NAMES and RETIRED_IN_NAMES.keys() & set(name.lower().split("_"))
+    ]
+    assert found == [], f"write instead: {RETIRED_IN_NAMES}"
 
 
 def test_texts_are_those_of_the_checkout() -> None:

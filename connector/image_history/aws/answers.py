@@ -71,8 +71,8 @@ class Owner:
         """How every ARN must begin, in lower case. Unknown parts are taken from the first ARN."""
         partition, account_id = partition_of(self.region), self.account_id
         if partition is None or account_id is None:
-            told = [*next((arn for arn in arns if arn != _NO_ARN), "").split(":"), *[""] * 5]
-            partition, account_id = partition or told[1], account_id or told[4]
+            parts = [*next((arn for arn in arns if arn != _NO_ARN), "").split(":"), *[""] * 5]
+            partition, account_id = partition or parts[1], account_id or parts[4]
         return f"arn:{partition}:sagemaker:{self.region}:{account_id}:".lower()
 
 

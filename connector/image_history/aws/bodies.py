@@ -261,11 +261,11 @@ def readable_error(body: bytes) -> bytes:
     if not body.strip():
         return body
     try:
-        told = msgspec.json.decode(body, type=_ErrorBody)
+        error = msgspec.json.decode(body, type=_ErrorBody)
     except _UNDECODABLE:
         shown = body[:_SHOWN_BYTES].decode(errors="replace")
         return msgspec.json.encode({"message": " ".join(shown.split())})
-    members = {"__type": told.code, "message": told.text or told.capital}
+    members = {"__type": error.code, "message": error.text or error.capital}
     return msgspec.json.encode({name: text for name, text in members.items() if text is not None})
 
 

@@ -53,7 +53,7 @@ class Caller:
         try:
             self._current()
         except (*RAISED, ConnectorError) as error:
-            raise self._told(error, place) from error
+            raise self._translated_error(error, place) from error
 
     def call(
         self, operation: str, parameters: Mapping[str, object], judge: Judge[Result], place: str
@@ -70,12 +70,12 @@ class Caller:
             return self._made(client, operation, parameters, judge)
         except (*RAISED, ConnectorError, TimeoutError) as error:
             if not is_expired(error) or not self._login.renew(generation):
-                raise self._told(error, place) from error
+                raise self._translated_error(error, place) from error
         self.repeated(operation)
         try:
             return self._made(self._current(), operation, parameters, judge)
         except (*RAISED, ConnectorError, TimeoutError) as error:
-            raise self._told(error, place) from error
+            raise self._translated_error(error, place) from error
 
     def _current(self) -> Client:
         """The client of the login's newest session."""
@@ -117,18 +117,22 @@ class Caller:
         self._login.answered(client.generation)
         return result
 
-    def _told(self, error: Exception, place: str) -> ConnectorError:
+    def _translated_error(self, error: Exception, place: str) -> ConnectorError:
         if isinstance(error, TimeoutError):
             limit = self._timeouts.call_seconds
             return ServiceUnavailableError(f"{place} failed: no whole answer within {limit:g} s.")
         if isinstance(error, MalformedResponseError):
-            told = error.context
+            context = error.context
             return MalformedResponseError(
                 f"{place} failed: {error.message}.",
-                operation=told.get("operation"),
-                request_id=told.get("request_id"),
+                operation=context.get("operation"),
+                request_id=context.get("request_id"),
             )
-        return error if isinstance(error, ConnectorError) else self._login.told(error, place, self._region)
+        return (
+            error
+            if isinstance(error, ConnectorError)
+            else self._login.translated_error(error, place, self._region)
+        )
 
 
 def require_new(made: Exchange) -> None:

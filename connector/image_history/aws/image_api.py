@@ -60,8 +60,8 @@ class ImageApi:
             answer = decoded(response)
             if isinstance(answer.body, AliasesBody):
                 require_new(made)
-            told = require_subject(operation, parameters, answer, Owner(self.region, self.account_id))
-            self.account_id = self.account_id or told
+            account_id = require_subject(operation, parameters, answer, Owner(self.region, self.account_id))
+            self.account_id = self.account_id or account_id
             return answer
 
         return self._caller.call(operation, parameters, judge, self._place(operation, parameters))

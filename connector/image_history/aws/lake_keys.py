@@ -37,7 +37,7 @@ def keys(profile: str | None) -> Keys:
     try:
         frozen = login.frozen()
     except RAISED as error:
-        raise login.told(error, f"Opening the lake with {login.access}", region or "") from error
+        raise login.translated_error(error, f"Opening the lake with {login.access}", region or "") from error
     if frozen is None:
         raise CredentialsError(
             "There are no AWS credentials to open the lake with. Set AWS_PROFILE, log in, or name a profile."

@@ -61,7 +61,7 @@ class Queue:
 
     def receive(self) -> Sequence[Received]:
         """Receive up to ten messages, from all servers of the queue. SQS hides them from others for some minutes."""
-        answer = self._asked(
+        answer = self._request(
             lambda client: client.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=_AT_ONCE,
@@ -75,7 +75,7 @@ class Queue:
     def retention_ms(self) -> int:
         """How long the queue keeps a message."""
         name = "MessageRetentionPeriod"
-        answer = self._asked(
+        answer = self._request(
             lambda client: client.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
         )
         return int(answer.get("Attributes", {}).get(name, 0)) * 1000
@@ -84,19 +84,19 @@ class Queue:
         """Delete up to ten messages, or have them delivered again at once. A refused one is delivered again later."""
         entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
         if delete:
-            self._asked(lambda client: client.delete_message_batch(QueueUrl=self._url, Entries=entries))
+            self._request(lambda client: client.delete_message_batch(QueueUrl=self._url, Entries=entries))
             return
         lent = [{**entry, "VisibilityTimeout": 0} for entry in entries]
-        self._asked(lambda client: client.change_message_visibility_batch(QueueUrl=self._url, Entries=lent))
+        self._request(lambda client: client.change_message_visibility_batch(QueueUrl=self._url, Entries=lent))
 
-    def _asked(self, call: Callable[[Any], Answer]) -> Answer:
+    def _request(self, call: Callable[[Any], Answer]) -> Answer:
         region = self._region()
         try:
             if self._made is None:
                 self._made = self._login.plain_client("sqs", _config(), region)
             return call(self._made)
         except RAISED as error:
-            raise self._login.told(error, f"The queue {self._url}", region) from error
+            raise self._login.translated_error(error, f"The queue {self._url}", region) from error
 
     def _region(self) -> str:
         region = region_of(self._url) or self._login.default_region

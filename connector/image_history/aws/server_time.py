@@ -35,8 +35,8 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float |
         ("x-amz-retry-after", _milliseconds),
         ("retry-after", lambda text: _seconds(text, now)),
     )
-    asked = (read(headers[name].strip()) for name, read in readers if name in headers)
-    return next((max(0.0, seconds) for seconds in asked if seconds is not None), None)
+    requested = (read(headers[name].strip()) for name, read in readers if name in headers)
+    return next((max(0.0, seconds) for seconds in requested if seconds is not None), None)
 
 
 def _milliseconds(text: str) -> float | None:

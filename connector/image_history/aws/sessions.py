@@ -29,7 +29,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from image_history.asking import asked
+from image_history.asking import terminal_alone
 from image_history.aws.access import Access, Identity, Timeouts, named_profile
 from image_history.aws.catalog import central_region, is_always_enabled, partition_of
 from image_history.aws.clients import AccountSession, Common, new_client, open_session, set_region_variables
@@ -101,9 +101,9 @@ class Login:
         self._found_for = -1
         self._answered = False
         self._asking = threading.Lock()
-        self._told: Identity | ConnectorError | None = None
+        self._identity: Identity | ConnectorError | None = None
         self._provider: str | None = None
-        self._asked = False
+        self._looked_up = False
 
     @property
     def generation(self) -> int:
@@ -197,7 +197,7 @@ class Login:
             if self._source is None and credentials is not None and profile_with_code(session) is not None:
                 # Otherwise botocore would prompt at the first signature, in any thread, in the middle of other
                 # output.
-                with asked():
+                with terminal_alone():
                     credentials.get_frozen_credentials()
         except (BotoCoreError, ConnectorError):
             raise
@@ -209,16 +209,16 @@ class Login:
         self._provider = None if credentials is None else credentials.method
         return credentials
 
-    def told(self, error: Exception, place: str, region: str) -> ConnectorError:
+    def translated_error(self, error: Exception, place: str, region: str) -> ConnectorError:
         """Our own error for a botocore error: a fault of this machine or the credentials, or that of `translate`."""
         fault = fault_of(error, place, region)
         return fault or self._explained(error, translate(error, place), place)
 
-    def _explained(self, error: Exception, told: ConnectorError, place: str) -> ConnectorError:
-        """A CredentialsError if the credentials could not be obtained, since waiting would not help; else `told`.
+    def _explained(self, error: Exception, translated: ConnectorError, place: str) -> ConnectorError:
+        """A CredentialsError, which is not retried, if the credentials could not be obtained; else `translated`.
 
         If AWS has already accepted this login's credentials, their source may recover: a failed renewal is left as
-        `told`.
+        `translated`.
         """
         if isinstance(error, _NOT_LOGGED_IN):
             name = self.access.profile or self.access.source_profile or named_profile()
@@ -232,7 +232,7 @@ class Login:
                 f"{setting_of(self._provider or error.kwargs.get('provider'))}",
                 code=type(error).__name__,
             )
-        return told
+        return translated
 
     def answered(self, generation: int) -> None:
         """Record that AWS accepted the credentials of this generation: they may be renewed when they expire."""
@@ -266,15 +266,17 @@ class Login:
     def remembered(self, ask: Callable[[], Identity | None]) -> Identity | None:
         """The result of the first call of `ask`. A ConfigError or CredentialsError is remembered and raised again."""
         with self._asking:
-            if not self._asked:
+            if not self._looked_up:
                 try:
-                    self._told = ask()
+                    self._identity = ask()
                 except (ConfigError, CredentialsError) as error:
-                    self._told = error
-                self._asked = True
-            if isinstance(self._told, ConnectorError):
-                raise type(self._told)(self._told.message, **self._told.context) from self._told
-            return self._told
+                    self._identity = error
+                self._looked_up = True
+            if isinstance(self._identity, ConnectorError):
+                raise type(self._identity)(
+                    self._identity.message, **self._identity.context
+                ) from self._identity
+            return self._identity
 
     def _opened(self) -> AccountSession:
         session = self._session

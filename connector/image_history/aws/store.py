@@ -65,4 +65,4 @@ class Store:
                 raise AbsentError from error
             if code in _OVERTAKEN:
                 raise OvertakenError from error
-            raise self._login.told(error, where, self.api.meta.region_name) from error
+            raise self._login.translated_error(error, where, self.api.meta.region_name) from error

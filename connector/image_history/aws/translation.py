@@ -39,7 +39,7 @@ _STORE_OPERATIONS = frozenset({"DeleteObject", "GetObject", "ListObjectsV2", "Pu
 _QUEUE_OPERATIONS = frozenset(
     {"ChangeMessageVisibilityBatch", "DeleteMessageBatch", "GetQueueAttributes", "ReceiveMessage"}
 )
-_ASKED_OPERATIONS = ACCOUNT_OPERATIONS | BODIES.keys()
+_OWN_OPERATIONS = ACCOUNT_OPERATIONS | BODIES.keys()
 
 
 def is_expired(error: Exception) -> bool:
@@ -82,14 +82,14 @@ def _translate_answer(error: ClientError, place: str) -> ConnectorError:
         kind = OutputError
     elif issubclass(kind, SkippableError) and error.operation_name in _QUEUE_OPERATIONS:
         kind = CredentialsError if kind is AccessDeniedError else SourceError
-    elif issubclass(kind, SkippableError) and error.operation_name not in _ASKED_OPERATIONS:
+    elif issubclass(kind, SkippableError) and error.operation_name not in _OWN_OPERATIONS:
         # The operation, such as AssumeRole, fetches credentials: its failure says nothing about an image.
         kind = CredentialsError
     said = str(error.response.get("Error", {}).get("Message") or "")
     message = f"{place} failed: {code}{f': {said}' if said else ''} (HTTP {status})".rstrip(".")
     if issubclass(kind, TransientError):
-        asked = retry_after_seconds(headers, now=datetime.now(UTC))
-        return kind(f"{message}.", retry_after_seconds=asked, code=code)
+        requested = retry_after_seconds(headers, now=datetime.now(UTC))
+        return kind(f"{message}.", retry_after_seconds=requested, code=code)
     if issubclass(kind, ImageNotFoundError):
         return _not_found(f"{message}.", code, headers.get("date"))
     skewed = clock_hint(headers.get("date"), now=datetime.now(UTC)) if code in CLOCK_CODES else None

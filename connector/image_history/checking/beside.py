@@ -38,8 +38,8 @@ def _queries(folder: Path) -> Iterator[Result]:
         return
     found = own_queries(folder)
     wrong = [each.message for each in found if isinstance(each, ConfigError)]
-    for told in wrong:
+    for message in wrong:
         fix = "Correct that file: image-history queries lists none until then."
-        yield warning("queries", where, told, fix)
+        yield warning("queries", where, message, fix)
     if not wrong:
         yield ok("queries", where, f"{len(found):,} of your own can be read")

@@ -1,6 +1,6 @@
 """Chooses the image to probe: the requested one, or else the one with the most versions.
 
-Must not know what is asked of it.
+Must not know the experiments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from image_history.model import Stop
 from image_history.warehouse.loader import Knowledge
 
 # If no warehouse says which image has many versions, the newest version number of this many images is requested.
-_ASKED = 10
+_TRIED_IMAGES = 10
 _HIGHEST = Question("VERSION", "DESCENDING", 1)
 
 
@@ -61,5 +61,7 @@ def _largest(bare: Subject, names: list[str], knowledge: Knowledge) -> str:
     }
     if known:
         return max(known, key=lambda name: known[name])
-    highest = {name: max(bare.ask(_HIGHEST, image_name=name).numbers, default=0) for name in names[:_ASKED]}
+    highest = {
+        name: max(bare.ask(_HIGHEST, image_name=name).numbers, default=0) for name in names[:_TRIED_IMAGES]
+    }
     return max(highest, key=lambda name: highest[name])

@@ -28,25 +28,25 @@ def look_at_hints(config: Config, knowledge: Knowledge) -> tuple[Result, ...]:
 def _image_times(knowledge: Knowledge) -> Iterator[Result]:
     found = {} if knowledge.confirmed is None else knowledge.confirmed.image_times
     if not found:
-        told = "No list of images is stored yet, so that nothing is proved: every image is listed."
-        yield warning("image times", "hints.trust_image_time", told, "Run sync, and check again.")
+        message = "No list of images is stored yet, so that nothing is proved: every image is listed."
+        yield warning("image times", "hints.trust_image_time", message, "Run sync, and check again.")
     for scope, times in sorted(found.items()):
         counts = f"{times.shown:,} for, {times.contradicted:,} against"
-        told = f"that a new version moves its image's LastModifiedTime: {counts}"
+        claim = f"that a new version moves its image's LastModifiedTime: {counts}"
         if times.proved:
-            yield ok("image times", str(scope), f"the images prove {told}")
+            yield ok("image times", str(scope), f"the images prove {claim}")
             continue
         fix = "Every image there is listed until then; use hints from a queue if that takes too long."
-        yield warning("image times", str(scope), f"The images do not prove {told}.", fix)
+        yield warning("image times", str(scope), f"The images do not prove {claim}.", fix)
 
 
 def _folder(config: Config) -> Result:
     folder = str(config.hints.folder)
     if Path(folder).is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return ok("hints", folder, "can be read, and what was used can be moved")
-    told = f"{folder} is no folder that this user can read and write."
+    message = f"{folder} is no folder that this user can read and write."
     fix = "Make it, or name another one with hints.folder: a sync lists every image until then."
-    return warning("hints", folder, told, fix)
+    return warning("hints", folder, message, fix)
 
 
 def _queue(config: Config, url: str) -> Result:
@@ -63,7 +63,7 @@ def _queue(config: Config, url: str) -> Result:
         return warning("hints", url, error.message, fix)
     trust_ms = config.hints.trust.total_seconds() * 1000
     if kept_ms <= trust_ms:
-        told = f"The queue keeps a message for {kept_ms // 1000:,} s, and hints are trusted for longer."
+        message = f"The queue keeps a message for {kept_ms // 1000:,} s, and hints are trusted for longer."
         fix = f"Keep messages longer than hints.trust, which is {format_duration(config.hints.trust)}."
-        return warning("hints", url, told, fix)
+        return warning("hints", url, message, fix)
     return ok("hints", url, "can be read")

@@ -38,8 +38,8 @@ def _looked_at(entry: Publish, warehouse: WarehouseFile) -> Iterator[Result]:
     try:
         package = require_extra(to)
     except ConfigError as error:
-        told, _, fix = error.message.partition(": ")
-        yield failed(_CHECK, to, f"{told}.", fix=fix, exit_code=PARTIAL)
+        message, _, fix = error.message.partition(": ")
+        yield failed(_CHECK, to, f"{message}.", fix=fix, exit_code=PARTIAL)
         return
     try:
         lake = opened(entry, looking=True)

@@ -89,18 +89,18 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, _Stor
                 warehouse_id(connection),
             )
     except WarehouseLockedError as error:
-        told = f"It is held by {error.context.get('holder', 'another process')}."
+        message = f"It is held by {error.context.get('holder', 'another process')}."
         fix = "Close it there: a sync waits for lock_wait, and then keeps its rows in the landing folder."
-        return failed("warehouse", where, told, fix=fix, exit_code=5), None
+        return failed("warehouse", where, message, fix=fix, exit_code=5), None
     except WarehouseError as error:
         return _unusable(where, error), None
     return ok("warehouse", where, f"can be written; {len(stored.knowledge.streams):,} images known"), stored
 
 
 def _unusable(where: str, error: WarehouseError) -> Result:
-    told, _, fix = error.message.partition(". ")
+    message, _, fix = error.message.partition(". ")
     fix = fix or "Make it writable to this user, or name another file with --warehouse."
-    return failed("warehouse", where, f"{told.rstrip('.')}.", fix=fix, exit_code=error.exit_code)
+    return failed("warehouse", where, f"{message.rstrip('.')}.", fix=fix, exit_code=error.exit_code)
 
 
 def _landing(config: Config) -> tuple[Sequence[LandedRun], list[Result]]:
@@ -141,18 +141,18 @@ def _unfit(folder: Path) -> str | None:
     return None if problem is None else f"It cannot be written: {problem}."
 
 
-def _not_writable(where: str, told: str) -> Result:
+def _not_writable(where: str, message: str) -> Result:
     fix = "Let this user write there, or name another folder with the setting landing."
-    return failed("landing", where, told, fix=fix, exit_code=LandingError.exit_code)
+    return failed("landing", where, message, fix=fix, exit_code=LandingError.exit_code)
 
 
 def _refused(where: str, error: LandingError | OSError) -> Result:
     """The error of a landing folder as a result: what is wrong, and the sentences that say what to do."""
     if isinstance(error, OSError):
         error = refused("look into", Path(where), error)
-    told, *fix = _FIX.split(error.message, maxsplit=1)
+    message, *fix = _FIX.split(error.message, maxsplit=1)
     or_else = "Name another folder with the setting landing, or move away what is there."
-    return failed("landing", where, told, fix=fix[0] if fix else or_else, exit_code=LandingError.exit_code)
+    return failed("landing", where, message, fix=fix[0] if fix else or_else, exit_code=LandingError.exit_code)
 
 
 def _owned(config: Config, stored: _Stored) -> list[Result]:
@@ -208,14 +208,14 @@ def _room(config: Config) -> Iterator[Result]:
     size = config.warehouse.stat().st_size if config.warehouse.is_file() else 0
     for folder in dict.fromkeys(map(_nearest, (config.warehouse.parent, config.landing_folder))):
         free, need = shutil.disk_usage(folder).free, size + _ROOM
-        told = f"{free // _MIB:,} MiB free; {need // _MIB:,} MiB are enough"
+        message = f"{free // _MIB:,} MiB free; {need // _MIB:,} MiB are enough"
         fix = f"Make room on the disk of {folder}."
         if free < _LEAST_FREE:
-            yield failed("disk", str(folder), f"{told}.", fix=fix, exit_code=2)
+            yield failed("disk", str(folder), f"{message}.", fix=fix, exit_code=2)
         elif free < need:
-            yield warning("disk", str(folder), f"{told}.", fix)
+            yield warning("disk", str(folder), f"{message}.", fix)
         else:
-            yield ok("disk", str(folder), told)
+            yield ok("disk", str(folder), message)
 
 
 def _spill(config: Config) -> Result:
@@ -223,11 +223,11 @@ def _spill(config: Config) -> Result:
     try:
         return ok("temporary files", tempfile.gettempdir(), "can be written")
     except FileNotFoundError as error:
-        told = f"There is no folder for temporary files: {error.strerror}."
+        message = f"There is no folder for temporary files: {error.strerror}."
         fix = "Name a folder with room in the environment variable TMPDIR; queries and datasets need one."
         if config.publish:
-            return failed("temporary files", "TMPDIR", told, fix=fix, exit_code=PARTIAL)
-        return warning("temporary files", "TMPDIR", told, fix)
+            return failed("temporary files", "TMPDIR", message, fix=fix, exit_code=PARTIAL)
+        return warning("temporary files", "TMPDIR", message, fix)
 
 
 def _nearest(folder: Path) -> Path:
@@ -250,9 +250,9 @@ def _private(config: Config) -> Iterator[Result]:
         shut = stat.S_IRWXO if is_groups(path.parent) else _OTHERS
         if mode & shut:
             open_to_others = True
-            told = f"Other users of this machine may use it (mode {mode:o})."
-            yield warning("file mode", str(path), told, f"chmod go-rwx {path}")
+            message = f"Other users of this machine may use it (mode {mode:o})."
+            yield warning("file mode", str(path), message, f"chmod go-rwx {path}")
     if there and not open_to_others:
         groups = any(is_groups(path.parent) for path in there)
-        told = "for the group whose folder it is" if groups else "for their owner alone"
-        yield ok("file mode", "warehouse and landing", told)
+        message = "for the group whose folder it is" if groups else "for their owner alone"
+        yield ok("file mode", "warehouse and landing", message)

@@ -1,7 +1,7 @@
 """Observes how AWS behaves where it is not documented, on one image, with requests that only read.
 
 Each experiment is a function from the subject to its observations. If the image cannot answer a question, the answer
-is "not told", with the reason: nothing is guessed. Must not know boto3, or how it is shown.
+is "not tested", with the reason: nothing is guessed. Must not know boto3, or how it is shown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from image_history.checking.subject import (
 )
 from image_history.hints.resting import LAG_MS
 
-NOT_TOLD = "not told"
+NOT_TESTED = "not tested"
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _EPOCH = 0
 
@@ -50,14 +50,14 @@ def observe(subject: Subject) -> tuple[Observation, ...]:
     return tuple(observation for experiment in _EXPERIMENTS for observation in experiment(loaded))
 
 
-def _not_told(question: str, why: str) -> Observation:
-    return Observation(question, NOT_TOLD, why)
+def _not_tested(question: str, why: str) -> Observation:
+    return Observation(question, NOT_TESTED, why)
 
 
 def _version_numbers(subject: Subject) -> Iterator[Observation]:
     found = numbers(subject.rows)
     if not found:
-        yield _not_told("version numbers", "the image has no version")
+        yield _not_tested("version numbers", "the image has no version")
         return
     gaps = found[-1] - found[0] + 1 - len(found)
     answer = "without gaps" if not gaps else f"{gaps:,} missing between the first and the last"
@@ -68,12 +68,12 @@ def _version_numbers(subject: Subject) -> Iterator[Observation]:
 def _defaults(subject: Subject) -> Iterator[Observation]:
     page = subject.ask(Question())
     if page.token is None:
-        yield _not_told("default page size", f"all {len(page.rows)} versions came at once")
+        yield _not_tested("default page size", f"all {len(page.rows)} versions came at once")
     else:
         yield Observation("default page size", f"{len(page.rows)} rows", "a request without MaxResults")
     times = [CREATED.ms(row) for row in page.rows]
     if len(set(times)) < 2:  # noqa: PLR2004 - an order needs two
-        yield _not_told("default order", "the versions differ too little in CreationTime")
+        yield _not_tested("default order", "the versions differ too little in CreationTime")
         return
     newest_first = times == sorted(times, reverse=True)
     answer = "newest creation first" if newest_first else "another than newest creation first"
@@ -93,20 +93,26 @@ def _paging_of(subject: Subject, field: Field) -> Observation:
     for rows, sort_by in ((by_number, "VERSION"), (by_time, field.sort_by)):
         after = _between(rows, field)
         if after is not None:
-            asked = replace(field.question(after=after), sort_by=sort_by, page_size=1)
-            page = subject.ask(asked)
+            requested = replace(field.question(after=after), sort_by=sort_by, page_size=1)
+            page = subject.ask(requested)
             break
     else:
-        return _not_told(question, f"no version is a second or more younger than the first, by {field.name}")
-    told = f"MaxResults 1 by {sort_by}, where the first row is too old"
+        return _not_tested(
+            question, f"no version is a second or more younger than the first, by {field.name}"
+        )
+    evidence = f"MaxResults 1 by {sort_by}, where the first row is too old"
     if page.refusal is not None:
         return Observation(question, "refused", page.refusal)
     if any(field.ms(row) < after * 1000 for row in page.rows):
-        return Observation(question, "the filter is ignored", f"{told}: that row came")
+        return Observation(question, "the filter is ignored", f"{evidence}: that row came")
     if page.rows:
-        return Observation(question, "filtered before paging", f"{told}: the next that is young enough came")
+        return Observation(
+            question, "filtered before paging", f"{evidence}: the next that is young enough came"
+        )
     answer = "filtered after paging" if page.token is not None else "an empty end"
-    return Observation(question, answer, f"{told}: no row came, {'and' if page.token else 'without'} a token")
+    return Observation(
+        question, answer, f"{evidence}: no row came, {'and' if page.token else 'without'} a token"
+    )
 
 
 def _between(rows: Sequence[ImageVersion], field: Field) -> int | None:
@@ -128,18 +134,18 @@ def _bound_of(subject: Subject, field: Field, bound: str) -> Observation:
     question = f"bound, {field.name}{bound}"
     exact = [row for row in subject.rows if field.ms(row) % 1000 == 0]
     if not exact:
-        return _not_told(question, f"no version has a {field.name} on a whole second")
+        return _not_tested(question, f"no version has a {field.name} on a whole second")
     edge = max(exact, key=field.ms) if bound == "After" else min(exact, key=field.ms)
     limit = field.ms(edge) // 1000
     if not any(_beyond(field.ms(row), limit * 1000, bound) for row in subject.rows):
-        return _not_told(question, "no version lies beyond one whose time is a whole second")
-    asked = field.question(after=limit) if bound == "After" else field.question(before=limit)
-    found = subject.read(asked)
-    told = f"the limit was the time of a version, to the millisecond; {len(found)} rows came"
+        return _not_tested(question, "no version lies beyond one whose time is a whole second")
+    requested = field.question(after=limit) if bound == "After" else field.question(before=limit)
+    found = subject.read(requested)
+    evidence = f"the limit was the time of a version, to the millisecond; {len(found)} rows came"
     if any(_beyond(field.ms(row), limit * 1000, bound) for row in found):
-        return Observation(question, "the filter is ignored", told)
+        return Observation(question, "the filter is ignored", evidence)
     inside = any(row.Version == edge.Version for row in found)
-    return Observation(question, "inclusive" if inside else "exclusive", told)
+    return Observation(question, "inclusive" if inside else "exclusive", evidence)
 
 
 def _beyond(time_ms: int, limit_ms: int, bound: str) -> bool:
@@ -156,7 +162,7 @@ def _ties_of(subject: Subject, field: Field) -> Observation:
     times = [field.ms(row) for row in subject.rows]
     tied = {time for time in times if times.count(time) > 1}
     if not tied or not subject.whole:
-        return _not_told(
+        return _not_tested(
             question, f"no two versions that were read share a {field.name}, or not all were read"
         )
     smaller = max(1, math.ceil(len(subject.rows) / 3))
@@ -164,10 +170,10 @@ def _ties_of(subject: Subject, field: Field) -> Observation:
         _tied(subject.read(replace(field.question(), page_size=size)), field, tied)
         for size in (100, 100, min(100, smaller))
     ]
-    told = f"{len(orders[0])} versions in {len(tied)} ties, read thrice, with pages of two sizes"
+    evidence = f"{len(orders[0])} versions in {len(tied)} ties, read thrice, with pages of two sizes"
     if orders[0] != orders[1] or orders[0] != orders[2]:
-        return Observation(question, "not stable", told)
-    return Observation(question, f"stable, {_direction(orders[0])}", told)
+        return Observation(question, "not stable", evidence)
+    return Observation(question, f"stable, {_direction(orders[0])}", evidence)
 
 
 def _tied(rows: Sequence[ImageVersion], field: Field, tied: set[int]) -> list[tuple[int, int]]:
@@ -189,7 +195,7 @@ _FIRST = Question("VERSION", "ASCENDING", 1)
 def _tokens(subject: Subject) -> Iterator[Observation]:
     first = subject.ask(_FIRST)
     if first.token is None:
-        yield _not_told("tokens", "the image has fewer than two versions")
+        yield _not_tested("tokens", "the image has fewer than two versions")
         return
     kind = "base64" if _BASE64.fullmatch(first.token) else "other characters than base64"
     again = subject.ask(_FIRST)
@@ -233,12 +239,12 @@ def _absences(subject: Subject) -> Iterator[Observation]:
     answer = "refused" if isinstance(said, str) else "found"
     yield Observation("no such image, DescribeImage", answer, said if isinstance(said, str) else "")
     if not subject.rows or not subject.whole:
-        yield _not_told("list behind Describe", "not all versions were read")
+        yield _not_tested("list behind Describe", "not all versions were read")
         return
     following = subject.rows[-1].Version + 1
-    told = subject.attempt(lambda: calls.describe_image_version(subject.image_name, following))
-    if isinstance(told, str):
-        yield Observation("no such version, DescribeImageVersion", "refused", told)
+    answered = subject.attempt(lambda: calls.describe_image_version(subject.image_name, following))
+    if isinstance(answered, str):
+        yield Observation("no such version, DescribeImageVersion", "refused", answered)
         yield Observation("list behind Describe", "no", "Describe knows no version after the last one listed")
     else:
         yield Observation("list behind Describe", "yes", "Describe knows a version that the list lacks")
@@ -247,11 +253,11 @@ def _absences(subject: Subject) -> Iterator[Observation]:
 def _arns(subject: Subject) -> Iterator[Observation]:
     name = next((each for each in (subject.image_name, *subject.others) if each != each.lower()), None)
     if name is None:
-        yield _not_told("case in ARNs", "no image's name has a capital letter")
+        yield _not_tested("case in ARNs", "no image's name has a capital letter")
         return
     rows = subject.ask(Question(page_size=1), image_name=name).rows
     if not rows:
-        yield _not_told("case in ARNs", "the image with capital letters in its name has no version")
+        yield _not_tested("case in ARNs", "the image with capital letters in its name has no version")
         return
     for what, arn in (("ImageArn", rows[0].ImageArn), ("ImageVersionArn", rows[0].ImageVersionArn)):
         yield Observation(f"case in {what}", _case(arn, name), "of an image with capital letters in its name")
@@ -287,18 +293,18 @@ def _image_time(subject: Subject) -> Iterator[Observation]:
     """Whether a new version moves its image's time in the list of images, as hints.trust_image_time assumes."""
     image = subject.image
     if image is None or not subject.rows or not subject.whole:
-        yield _not_told(_IMAGE_TIME, "not all versions were read")
+        yield _not_tested(_IMAGE_TIME, "not all versions were read")
         return
     newest = max(subject.rows, key=CREATED.ms)
     made_ms, moved_ms = CREATED.ms(newest), epoch_ms(image.LastModifiedTime)
     if made_ms <= epoch_ms(image.CreationTime) + LAG_MS:
-        yield _not_told(_IMAGE_TIME, "the last version was created together with the image")
+        yield _not_tested(_IMAGE_TIME, "the last version was created together with the image")
     elif moved_ms < made_ms and made_ms + LAG_MS <= subject.listed_ms:
         yield Observation(_IMAGE_TIME, "as before", "older than the last version in ListImages")
     elif made_ms <= moved_ms <= MODIFIED.ms(newest) + LAG_MS:
         yield Observation(_IMAGE_TIME, "moved", "that of the last version in ListImages")
     else:
-        yield _not_told(_IMAGE_TIME, "the image was changed otherwise since its last version")
+        yield _not_tested(_IMAGE_TIME, "the image was changed otherwise since its last version")
 
 
 _EXPERIMENTS: tuple[Experiment, ...] = (

@@ -1,6 +1,6 @@
 """Checks whether the commands of `notify` exist and may be run. Nothing is sent.
 
-Must not know how anybody is told.
+Must not know how news are sent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def look_at_receivers(config: Config) -> Iterator[Result]:
         name = entry.called(index)
         if entry.run is not None and shutil.which(entry.run[0]) is None:
             fix = "Correct the command, or install it: a sync that has news loads its rows, and exits with 4."
-            told = f"there is no command {entry.run[0]} that this user may run"
-            yield failed("notify", name, told, fix=fix, exit_code=PARTIAL)
+            message = f"there is no command {entry.run[0]} that this user may run"
+            yield failed("notify", name, message, fix=fix, exit_code=PARTIAL)
         else:
             yield ok("notify", name, "is configured; image-history notify --test tries it")

@@ -207,8 +207,8 @@ def _operations(scope: _Scope, opened: OpenScope, knowledge: Knowledge, *, detai
     if examined.answered:
         scope.results.append(ok("endpoint", scope.where, "answers"))
     if len(examined.allowed) == examined.tried:
-        told = ", ".join(sorted(examined.allowed)) + ("" if name else " (no image there to try them on)")
-        scope.results.append(ok("permission", scope.where, told))
+        message = ", ".join(sorted(examined.allowed)) + ("" if name else " (no image there to try them on)")
+        scope.results.append(ok("permission", scope.where, message))
 
 
 def _known_image(opened: OpenScope, knowledge: Knowledge) -> str | None:
@@ -307,11 +307,11 @@ def _clock(scopes: Iterable[_Scope]) -> Iterable[Result]:
         return
     skew = max(skews, key=abs)
     off = max(0.0, abs(skew) - _BLUR_SECONDS)
-    told = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} AWS's"
+    message = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} AWS's"
     if off > _FAIL_SECONDS:
-        told = f"{CLOCK_SENTENCE} {abs(skew) / 60:.0f} minutes {told.split(' s ')[1]}."
-        yield failed("clock", "this machine", told, fix=_CLOCK_FIX, exit_code=3)
+        message = f"{CLOCK_SENTENCE} {abs(skew) / 60:.0f} minutes {message.split(' s ')[1]}."
+        yield failed("clock", "this machine", message, fix=_CLOCK_FIX, exit_code=3)
     elif off > _WARN_SECONDS:
-        yield warning("clock", "this machine", f"{told}.", _CLOCK_FIX)
+        yield warning("clock", "this machine", f"{message}.", _CLOCK_FIX)
     else:
         yield ok("clock", "this machine", "right to a few seconds")

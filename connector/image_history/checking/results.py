@@ -22,7 +22,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One check of one thing. `told` says what was found, `fix` what to do about it.
+    """One check of one thing. `message` says what was found, `fix` what to do about it.
 
     `exit_code` is 0 unless it failed.
     """
@@ -30,24 +30,24 @@ class Result:
     check: str
     where: str
     level: Level
-    told: str
+    message: str
     fix: str | None = None
     exit_code: int = 0
 
 
-def ok(check: str, where: str, told: str) -> Result:
+def ok(check: str, where: str, message: str) -> Result:
     """A check that found no problem."""
-    return Result(check, where, Level.OK, told)
+    return Result(check, where, Level.OK, message)
 
 
-def warning(check: str, where: str, told: str, fix: str) -> Result:
+def warning(check: str, where: str, message: str, fix: str) -> Result:
     """A sync can run, but there is a problem to look at."""
-    return Result(check, where, Level.WARNING, told, fix)
+    return Result(check, where, Level.WARNING, message, fix)
 
 
-def failed(check: str, where: str, told: str, *, fix: str, exit_code: int) -> Result:
+def failed(check: str, where: str, message: str, *, fix: str, exit_code: int) -> Result:
     """A sync would fail, completely or in part."""
-    return Result(check, where, Level.FAILED, told, fix, exit_code)
+    return Result(check, where, Level.FAILED, message, fix, exit_code)
 
 
 def exit_code(results: Iterable[Result], *, strict: bool = False) -> int:

@@ -80,13 +80,13 @@ MODIFIED = Field(
     "LastModifiedTime",
     "LAST_MODIFIED_TIME",
     lambda row: row.LastModifiedTime,
-    lambda asked, after, before: replace(asked, modified_after=after, modified_before=before),
+    lambda question, after, before: replace(question, modified_after=after, modified_before=before),
 )
 CREATED = Field(
     "CreationTime",
     "CREATION_TIME",
     lambda row: row.CreationTime,
-    lambda asked, after, before: replace(asked, created_after=after, created_before=before),
+    lambda question, after, before: replace(question, created_after=after, created_before=before),
 )
 FIELDS = (MODIFIED, CREATED)
 

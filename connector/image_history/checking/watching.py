@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from image_history.checking.probe import NOT_TOLD, Observation
+from image_history.checking.probe import NOT_TESTED, Observation
 from image_history.checking.subject import MODIFIED, PAGE, Page, Question, Subject, numbers
 from image_history.model import Stop
 
@@ -57,15 +57,15 @@ def watch(subject: Subject, wait: Wait) -> tuple[Observation, ...]:
     held = _hold(loaded)
     if held is None:
         why = "it takes an image of 2 to 1,000 versions"
-        return (Observation(_KIND, NOT_TOLD, why), Observation(_LAG, NOT_TOLD, why))
+        return (Observation(_KIND, NOT_TESTED, why), Observation(_LAG, NOT_TESTED, why))
     lag = _Lag(loaded)
     for _ in wait.moments():
         page = loaded.ask(_NEWEST)
         lag.look(page)
         if page.rows and page.rows != held.first.rows:
-            return (_kind(loaded, held, page), lag.told())
+            return (_kind(loaded, held, page), lag.observation())
     why = f"nothing was created or updated within {wait.seconds:g} s"
-    return (Observation(_KIND, NOT_TOLD, why), Observation(_LAG, NOT_TOLD, why))
+    return (Observation(_KIND, NOT_TESTED, why), Observation(_LAG, NOT_TESTED, why))
 
 
 def _hold(subject: Subject) -> _Held | None:
@@ -90,7 +90,7 @@ def _kind(subject: Subject, held: _Held, now: Page) -> Observation:
     """Whether the token is a number of rows, the key of the last row, or belongs to a copy of the list."""
     before, changed = held.first.rows[0], now.rows[0]
     if MODIFIED.ms(changed) < MODIFIED.ms(before) or changed.Version == before.Version:
-        return Observation(_KIND, NOT_TOLD, "the version that was changed last went, or was changed again")
+        return Observation(_KIND, NOT_TESTED, "the version that was changed last went, or was changed again")
     following = subject.ask(_NEWEST, held.first.token)
     if following.refusal is not None:
         return Observation(_KIND, "refused", following.refusal)
@@ -99,8 +99,8 @@ def _kind(subject: Subject, held: _Held, now: Page) -> Observation:
     rest = subject.read(_oldest_first(held.size), held.oldest_first)
     if any(row == changed for row in rest):
         return Observation(_KIND, "knows its place (keyset)", "no row came again, and the change was seen")
-    told = f"no row came again, and the change was not seen among {len(numbers(rest))}"
-    return Observation(_KIND, "belongs to a copy (snapshot)", told)
+    evidence = f"no row came again, and the change was not seen among {len(numbers(rest))}"
+    return Observation(_KIND, "belongs to a copy (snapshot)", evidence)
 
 
 @dataclass(slots=True)
@@ -125,10 +125,10 @@ class _Lag:
             if not isinstance(answer, str):
                 self.described_ms = answer.date_ms
 
-    def told(self) -> Observation:
+    def observation(self) -> Observation:
         """How much later than Describe the list showed the version."""
         if self.described_ms is None or self.listed_ms is None:
-            return Observation(_LAG, NOT_TOLD, "a version was changed, none was created")
+            return Observation(_LAG, NOT_TESTED, "a version was changed, none was created")
         seconds = (self.listed_ms - self.described_ms) / 1000
         if seconds <= 0:
             return Observation(_LAG, "none seen", "the list had it as soon as Describe, or before")

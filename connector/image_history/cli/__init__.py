@@ -266,10 +266,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     open_standard_streams()
     trim_process()
     code = run(sys.argv[1:] if arguments is None else arguments)
-    os._exit(_told(code))
+    os._exit(_flushed(code))
 
 
-def _told(code: int) -> int:
+def _flushed(code: int) -> int:
     """Flush the output and return the exit code: another one if stdout cannot be written."""
     try:
         if sys.stdout is not None:
@@ -308,9 +308,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _misused(error: click.ClickException) -> int:
     """Print click's message about a usage error, wrapped to the terminal."""
-    with StringIO() as told:
-        error.show(told)
-        click.echo("\n".join(map(_fitted, told.getvalue().splitlines())), err=True)
+    with StringIO() as text:
+        error.show(text)
+        click.echo("\n".join(map(_fitted, text.getvalue().splitlines())), err=True)
     return error.exit_code
 
 
@@ -344,17 +344,17 @@ def complain(message: str, code: int, context: Mapping[str, object] | None = Non
     from image_history.cli.logs import as_json
 
     traceback_wanted = code != _BROKEN_PIPE and _wants_traceback()
-    told = printable(without_secrets(message))
+    text = printable(without_secrets(message))
     if as_json():
         known = {name: _masked(value) for name, value in (context or {}).items()}
-        extra = {"reason": told, "exit_code": code, **known}
+        extra = {"reason": text, "exit_code": code, **known}
         logging.getLogger(__name__).error("failed", extra=extra, exc_info=traceback_wanted)
         return code
     if traceback_wanted:
         import traceback
 
         sys.stderr.write(without_secrets(traceback.format_exc()))
-    click.echo(_fitted(f"{PROGRAM}: {told}"), err=True)
+    click.echo(_fitted(f"{PROGRAM}: {text}"), err=True)
     return code
 
 

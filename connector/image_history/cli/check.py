@@ -73,9 +73,9 @@ def command(
     if policy is not None:
         return _emit_policy(shared.config(), policy)
     if probe:
-        from image_history.cli.probing import Asked, probe_and_print
+        from image_history.cli.probing import ProbeOptions, probe_and_print
 
-        return probe_and_print(shared.config(), Asked(**chosen), as_json=as_json)
+        return probe_and_print(shared.config(), ProbeOptions(**chosen), as_json=as_json)
     if any(value is not None for value in chosen.values()):
         raise click.UsageError("--image, --scope and --watch go with --probe.")
     from image_history.checking.results import exit_code
@@ -131,7 +131,7 @@ def _print(results: Sequence[Result], code: int) -> None:
     show(Sheet(("check", "where", "result", "found"), list(_lines(results)), all_by="--json"))
     for each in troubles:
         click.echo()
-        say(f"{each.level.value}: {each.check} of {each.where}: {each.told}")
+        say(f"{each.level.value}: {each.check} of {each.where}: {each.message}")
         say(f"fix: {each.fix}")
     click.echo()
     say(_verdict(results, code))
@@ -142,12 +142,12 @@ def _lines(results: Sequence[Result]) -> Iterator[tuple[str, str, str, str]]:
     from image_history.checking.results import Level
 
     well = Counter(each.check for each in results if each.level is Level.OK)
-    told: set[str] = set()
+    summarized: set[str] = set()
     for each in results:
         if each.level is not Level.OK or well[each.check] <= _SHOWN_EACH:
             yield each.check, _from_here(each.where), each.level.value, _brief(each)
-        elif each.check not in told:
-            told.add(each.check)
+        elif each.check not in summarized:
+            summarized.add(each.check)
             yield (
                 each.check,
                 f"{well[each.check]:,} times",
@@ -163,7 +163,7 @@ def _from_here(where: str) -> str:
 
 
 def _brief(result: Result) -> str:
-    return result.told if result.fix is None else "see below"
+    return result.message if result.fix is None else "see below"
 
 
 def _verdict(results: Sequence[Result], code: int) -> str:
@@ -171,9 +171,9 @@ def _verdict(results: Sequence[Result], code: int) -> str:
 
     failures = sum(each.level is Level.FAILED for each in results)
     warnings = sum(each.level is Level.WARNING for each in results)
-    told = f" {counted(warnings, 'warning')}." if warnings else ""
+    warned = f" {counted(warnings, 'warning')}." if warnings else ""
     if not failures:
-        return f"A sync can run.{told}" + (f" Exit code {code} (--strict)." if code else "")
+        return f"A sync can run.{warned}" + (f" Exit code {code} (--strict)." if code else "")
     return f"{counted(failures, 'check')} failed; exit code {code}."
 
 

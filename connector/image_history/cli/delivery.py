@@ -1,6 +1,6 @@
 """Writes rows to a file, which is replaced whole, to a pipe, or to a terminal, without control characters.
 
-Must not know what was asked.
+Must not know the query.
 """
 
 from __future__ import annotations

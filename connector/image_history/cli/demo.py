@@ -92,13 +92,13 @@ def command(keep: Path | None, *, opens: bool) -> None:
             warehouse=folder / "image-history.duckdb",
             rate=Rate(list_per_second=10_000, describe_per_second=10_000),
         )
-        _tell(config, simulator)
+        _perform(config, simulator)
         if opens or keep is not None:
             _report(config, opens=opens)
     _say_what_next(config if opens or keep is not None else None)
 
 
-def _tell(config: Config, simulator: Simulator) -> None:
+def _perform(config: Config, simulator: Simulator) -> None:
     count = len(simulator.world.truth())
     _heading(f"A simulated AWS account with {_IMAGES} images and {count:,} image versions")
     say(f"  It answers boto3 at {simulator.url}, on this machine only.")
@@ -129,8 +129,8 @@ def _log(config: Config, image: str, version: int) -> None:
     from image_history.warehouse.warehouse import WarehouseFile
 
     with reading(WarehouseFile(config.warehouse)) as reports:
-        told = found(reports, Wanted(image=image, version=version))
-    told.print("table")
+        log = found(reports, Wanted(image=image, version=version))
+    log.print("table")
 
 
 def _report(config: Config, *, opens: bool) -> None:
@@ -234,12 +234,12 @@ def _let_time_pass(simulator: Simulator) -> _Changes:
 
 def _ask(config: Config, heading: str, sql: str, parameters: Mapping[str, str]) -> None:
     from image_history.cli.delivery import Delivery
-    from image_history.warehouse.asking import Asked, asking
+    from image_history.warehouse.asking import QueriedWarehouse, asking
     from image_history.warehouse.saved import Question
 
     _heading(heading)
     click.echo(f"{_shown(sql)}\n")
-    with asking(Asked(config.warehouse), Question(sql, parameters)) as rows:
+    with asking(QueriedWarehouse(config.warehouse), Question(sql, parameters)) as rows:
         Delivery.chosen(None, "table", None).deliver(rows)
 
 

@@ -50,7 +50,8 @@ _IMAGES = (
     "deleted_at:instant?"
 )
 _SCOPES = (
-    "scope account_id? region? configured:boolean covered_until:instant? hinted_until:instant? details_owed:integer? "
+    "scope account_id? region? configured:boolean covered_until:instant? hinted_until:instant? "
+    "details_pending:integer? "
     "age_seconds:integer? stale:boolean? behind_image? images:integer live_versions:integer incomplete:integer "
     "last_run_id? last_run_at:instant?"
 )

@@ -14,7 +14,7 @@ import click
 from image_history.cli import Globals, Verb, offering, printable
 from image_history.cli.query import duration, param_option, question
 from image_history.errors import ConfigError
-from image_history.formats.writing import FORMATS_TOLD, NAMES, Format
+from image_history.formats.writing import FORMATS_HELP, NAMES, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ class Options:
 
 
 @click.command("export", cls=Verb)
-@click.argument("what", metavar="[TABLE|VIEW|@NAME|SQL|-]...", nargs=-1, shell_complete=offering.asked)
+@click.argument("what", metavar="[TABLE|VIEW|@NAME|SQL|-]...", nargs=-1, shell_complete=offering.queryable)
 @click.option(
     "--output", metavar="FILE|s3://...|-", help="The file to write, whole or not at all; - is stdout."
 )
@@ -54,7 +54,7 @@ class Options:
     "--format",
     type=click.Choice(list(NAMES)),
     metavar="FORMAT",
-    help=f"{FORMATS_TOLD}.  [default: by the suffix of --output, else parquet]",
+    help=f"{FORMATS_HELP}.  [default: by the suffix of --output, else parquet]",
 )
 @param_option
 @click.option(
@@ -84,11 +84,11 @@ def command(shared: Globals, /, **given: Any) -> None:
     from image_history.addresses import is_copy
 
     if options.output is not None and options.format is None and is_copy(options.output):
-        told = _copy(shared, options)
+        summary = _copy(shared, options)
     else:
-        told = export(shared, options) if options.dataset is None else _dataset(shared, options)
-    if told:
-        click.echo(told)
+        summary = export(shared, options) if options.dataset is None else _dataset(shared, options)
+    if summary:
+        click.echo(summary)
 
 
 def _copy(shared: Globals, options: Options) -> str:
@@ -112,7 +112,7 @@ def _copy(shared: Globals, options: Options) -> str:
 
 def _dataset(shared: Globals, options: Options) -> str:
     """Publish the dataset; returns the report."""
-    from image_history.cli.publish import told
+    from image_history.cli.publish import summary_line
     from image_history.config import Publish
     from image_history.publish.stage import publish_one
     from image_history.warehouse.relations import is_name
@@ -123,10 +123,10 @@ def _dataset(shared: Globals, options: Options) -> str:
     if wrong is not None:
         raise ConfigError(f"A dataset consists of tables and views; {wrong!r} is the name of none.")
     entry = Publish(to=options.dataset, tables=options.what or Publish().tables)
-    return told(publish_one(shared.config(), entry, replace=options.replace))
+    return summary_line(publish_one(shared.config(), entry, replace=options.replace))
 
 
-def _asked(options: Options) -> str:
+def _requested(options: Options) -> str:
     if len(options.what) > 1:
         raise ConfigError(
             "--output takes one table, view or query; several tables make a dataset: --dataset."
@@ -140,18 +140,18 @@ def export(shared: Globals, options: Options) -> str:
     """Run the query and write its rows; returns the report, one line."""
     from image_history.cli.delivery import chosen_format
     from image_history.formats import Recast
-    from image_history.warehouse.asking import Asked, Limits, asking
+    from image_history.warehouse.asking import Limits, QueriedWarehouse, asking
     from image_history.warehouse.relations import is_name, outside, whole
 
-    what, output = _asked(options), options.output or ""
+    what, output = _requested(options), options.output or ""
     how, named = chosen_format(output, options.format, Format.PARQUET), is_name(what)
     if named and options.param:
         raise ConfigError(f"--param is for queries; {what} is a table or view.")
     config = shared.config()
-    asked = whole(what) if named else question(what, options.param, config.queries)
+    query = whole(what) if named else question(what, options.param, config.queries)
     write = _writer(output, how, config.warehouse)
-    warehouse = Asked(config.warehouse, config.lock_wait.total_seconds())
-    with asking(warehouse, asked, Limits(timeout=options.timeout)) as rows:
+    warehouse = QueriedWarehouse(config.warehouse, config.lock_wait.total_seconds())
+    with asking(warehouse, query, Limits(timeout=options.timeout)) as rows:
         return write(Recast(rows, outside(what, rows.schema)) if named else rows)
 
 

@@ -27,7 +27,7 @@ from image_history.errors import (
     RequestRejectedError,
     SourceError,
 )
-from image_history.formats.writing import FORMATS_TOLD, NAMES
+from image_history.formats.writing import FORMATS_HELP, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,7 +151,7 @@ def _choice(names: tuple[str, ...]) -> click.Choice[str]:
     "--format",
     type=click.Choice(list(NAMES)),
     metavar="FORMAT",
-    help=f"{FORMATS_TOLD}.  [default: by the suffix of --output, else table]",
+    help=f"{FORMATS_HELP}.  [default: by the suffix of --output, else table]",
 )
 @click.option("--json", "short", is_flag=True, help="Short for --format json.")
 @click.option(

@@ -61,8 +61,8 @@ def command(shared: Globals, /, *, how: str, **given: Any) -> None:
         _print_images(shared, how)
         return
     with opened(shared) as reports:
-        told = found(reports, Wanted(**given))
-    told.print(how)
+        log = found(reports, Wanted(**given))
+    log.print(how)
 
 
 @dataclass(frozen=True, slots=True)

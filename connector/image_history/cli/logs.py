@@ -49,8 +49,8 @@ class JsonFormatter(logging.Formatter):
         from image_history import telemetry
 
         line = {"time": _instant(record), "level": record.levelname, "event": record.getMessage()}
-        told = {**telemetry.fields(), **fields(record), **_exception(record)}
-        return json.dumps({**line, **told}, default=_plain)
+        added = {**telemetry.fields(), **fields(record), **_exception(record)}
+        return json.dumps({**line, **added}, default=_plain)
 
 
 def _plain(value: object) -> str:
@@ -64,12 +64,12 @@ def _exception(record: logging.LogRecord) -> Mapping[str, object]:
         return {}
     import traceback
 
-    told = {
+    described = {
         "type": type(error).__name__,
         "message": without_secrets(str(error)),
         "traceback": without_secrets("".join(traceback.format_exception(error))),
     }
-    return {"exception": told}
+    return {"exception": described}
 
 
 def as_json() -> bool:

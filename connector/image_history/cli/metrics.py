@@ -99,24 +99,24 @@ def measured_into(path: Path | None, config: Config) -> Iterator[Measured]:
     to that one. If the run fails and the file cannot be written either, the run's error is raised, and the
     other error is logged.
     """
-    told = Measured()
+    measured = Measured()
     if path is None:
-        yield told
+        yield measured
         return
     _require_writable(path)
     try:
-        yield told
+        yield measured
     except SyncRunningError:
         raise
     except BaseException as error:
         try:
             # An error after the report, such as a closed pipe, does not change how the run ended.
-            ending = told.failure(error) if told.report is None else told.ending()
+            ending = measured.failure(error) if measured.report is None else measured.ending()
             _write(path, ending, config)
         except OutputError as unwritten:
             logger.error("metrics_not_written", extra={"reason": unwritten.message})  # noqa: TRY400 - ours is raised
         raise
-    _write(path, told.ending(), config)
+    _write(path, measured.ending(), config)
 
 
 def _require_writable(path: Path) -> None:

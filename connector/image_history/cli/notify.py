@@ -1,6 +1,6 @@
 """`image-history notify`: sends receivers the news that they do not have yet, or a trial message.
 
-Must not know what is new, nor how anybody is told.
+Must not know what is new, nor how it is sent.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def command(shared: Globals, /, *, test: bool, as_json: bool) -> int:
         for each in done:
             say(f"tried: {each.receiver} took the message" if each.error is None else _failed(each))
     else:
-        for line in told(done) or ["Nothing is new."]:
+        for line in summary_lines(done) or ["Nothing is new."]:
             say(line)
     return _PARTIAL if failed(done) else 0
 
 
-def told(notifications: Sequence[Notification]) -> list[str]:
+def summary_lines(notifications: Sequence[Notification]) -> list[str]:
     """A line for each receiver that was sent news, or failed."""
     return list(_lines(notifications))
 

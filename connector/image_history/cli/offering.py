@@ -77,7 +77,7 @@ def _relations(*_: object) -> list[str]:
 
 images, scopes, runs = _offering(_images), _offering(_scopes), _offering(_runs)
 saved, relations = _offering(_saved), _offering(_relations)
-asked = _offering(lambda config, typed: [*_saved(config, typed), *_relations()])
+queryable = _offering(lambda config, typed: [*_saved(config, typed), *_relations()])
 
 
 def documents(_: click.Context, __: click.Parameter, typed: str) -> list[str]:

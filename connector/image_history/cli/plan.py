@@ -33,7 +33,7 @@ _SHOWN = 3
 @click.option("--fresh", is_flag=True, help="Plan a sync that forgets an unfinished run.")
 @document_option
 @click.pass_obj
-def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
+def command(shared: Globals, /, *, as_json: bool, **given: Any) -> int:
     """Show what a sync would do now: how it lists each image, with how many calls, and how long it takes.
 
     Only the lists of images are read; nothing is written, here or at AWS. The figures are those of a sync that
@@ -43,7 +43,7 @@ def command(shared: Globals, /, *, as_json: bool, **asked: Any) -> int:
     from image_history.forecast.forecasting import forecast, pace_of
     from image_history.run.planning import SyncOptions
 
-    options = SyncOptions(**asked)
+    options = SyncOptions(**given)
     config = shared.config()
     found = forecast(config, options=options)
     if as_json:
@@ -124,8 +124,8 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
             f"planned without the warehouse, which is locked by {found.locked}; a sync can read, but not "
             "load meanwhile"
         )
-    for told in found.regions_from:
-        yield f"region: {told}"
+    for region in found.regions_from:
+        yield f"region: {region}"
     for failure in found.unreadable:
         yield f"{failure.outcome.value}: {failure.where}: {failure.message}"
 
@@ -133,7 +133,7 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
 def _details(found: Forecast) -> Iterable[str]:
     if found.details_syncs.high is None or found.details_syncs.high > 1:
         yield (
-            f"details: {_span(found.details_owed)} calls are owed; with details_budget they take "
+            f"details: {_span(found.details_pending)} calls are pending; with details_budget they take "
             f"{_span(found.details_syncs)} syncs, the newest versions first"
         )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ProbeOptions:
     """The options of a probe; None for each that was not given."""
 
     image: str | None = None
@@ -31,7 +31,7 @@ class Asked:
     watch: str | None = None
 
 
-def probe_and_print(config: Config, asked: Asked, *, as_json: bool) -> int:
+def probe_and_print(config: Config, options: ProbeOptions, *, as_json: bool) -> int:
     """Run the experiments and print their observations. Raises what a refused scope or image raises."""
     from image_history.checking.choosing import choose
     from image_history.checking.probe import observe
@@ -40,8 +40,8 @@ def probe_and_print(config: Config, asked: Asked, *, as_json: bool) -> int:
     from image_history.model import Stop
 
     stop = Stop()
-    wait = None if asked.watch is None else Wait(parse_duration(asked.watch).total_seconds(), stop)
-    subject = choose(config, _knowledge(config), image=asked.image, scope=asked.scope, stop=stop)
+    wait = None if options.watch is None else Wait(parse_duration(options.watch).total_seconds(), stop)
+    subject = choose(config, _knowledge(config), image=options.image, scope=options.scope, stop=stop)
     observations = observe(subject)
     if wait is not None:
         click.echo("Watching: create or update a version of that image now.", err=True)

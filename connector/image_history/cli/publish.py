@@ -47,7 +47,7 @@ def command(shared: Globals, /, *, replace: bool, as_json: bool) -> int:
     if as_json:
         print_document(document(publications))
     for publication in () if as_json else publications:
-        say(told(publication))
+        say(summary_line(publication))
     return _PARTIAL if failed(publications) else 0
 
 
@@ -56,7 +56,7 @@ def document(publications: Sequence[Publication]) -> dict[str, object]:
     return {"publications": [asdict(each) for each in publications]}
 
 
-def told(publication: Publication) -> str:
+def summary_line(publication: Publication) -> str:
     """The result for a dataset, a table, a report or a copy, as one line."""
     from image_history.addresses import is_copy, is_report
 
@@ -64,9 +64,9 @@ def told(publication: Publication) -> str:
         publication.to if publication.table is None else f"{publication.to.rstrip('/')}/{publication.table}"
     )
     if publication.error is not None:
-        told_where = where in publication.error
+        is_named = where in publication.error
         return printable(
-            f"not published: {publication.error if told_where else f'{where}: {publication.error}'}"
+            f"not published: {publication.error if is_named else f'{where}: {publication.error}'}"
         )
     if publication.table is not None:
         return printable(f"Published {_table(publication)}: {where}")

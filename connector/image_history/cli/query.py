@@ -15,7 +15,7 @@ import click
 
 from image_history.cli import Globals, Verb, offering
 from image_history.errors import ConfigError, QueryError
-from image_history.formats.writing import FORMATS_TOLD, NAMES
+from image_history.formats.writing import FORMATS_HELP, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +94,7 @@ param_option = click.option(
     "--format",
     type=click.Choice(list(NAMES)),
     metavar="FORMAT",
-    help=f"{FORMATS_TOLD}.  [default: by the suffix of --output, else table]",
+    help=f"{FORMATS_HELP}.  [default: by the suffix of --output, else table]",
 )
 @click.option(
     "--output",
@@ -148,15 +148,15 @@ def _stdin() -> str:
         raise QueryError("The SQL on stdin is not UTF-8 text.") from error
 
 
-def answer(config: Config, asked: Question, options: Options) -> None:
+def answer(config: Config, query: Question, options: Options) -> None:
     """Run the query, and deliver the rows after all have arrived and the warehouse is closed."""
     from image_history.cli.delivery import Delivery, require_other_file
-    from image_history.warehouse.asking import Asked, Limits, asking
+    from image_history.warehouse.asking import Limits, QueriedWarehouse, asking
 
     require_other_file(options.output, config.warehouse)
-    warehouse = Asked(config.warehouse, config.lock_wait.total_seconds())
+    warehouse = QueriedWarehouse(config.warehouse, config.lock_wait.total_seconds())
     chosen = Delivery.chosen(options.output, options.format, options.max_rows)
     delivery = replace(chosen, paged=not options.no_pager)
     limits = Limits(timeout=options.timeout, rows=delivery.wanted)
-    with asking(warehouse, asked, limits) as rows:
+    with asking(warehouse, query, limits) as rows:
         delivery.deliver(rows)

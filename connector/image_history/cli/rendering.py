@@ -83,13 +83,13 @@ def _table(fitted: Fitted, screen: Console, all_by: str) -> None:
 
 def say(sentence: str, screen: Console, style: str = "") -> None:
     """Print a sentence, wrapped between words; if it is indented, its further lines are indented by two more."""
-    told = sentence.lstrip(" ")
-    indent = len(sentence) - len(told)
+    text = sentence.lstrip(" ")
+    indent = len(sentence) - len(text)
     if width(sentence) <= screen.width or indent >= screen.width // 2:
         _print(sentence, screen, style)
         return
     deeper = indent + 2 if indent else 0
-    for number, line in enumerate(wrapped(told, screen.width - deeper)):
+    for number, line in enumerate(wrapped(text, screen.width - deeper)):
         _print(" " * (deeper if number else indent) + line, screen, style)
 
 

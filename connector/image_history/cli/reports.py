@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from image_history.cli.moments import shown
-from image_history.cli.notify import told as notified
-from image_history.cli.publish import told
+from image_history.cli.notify import summary_lines
+from image_history.cli.publish import summary_line
 from image_history.cli.showing import Sheet, counted, say, show
 from image_history.listing.breaker import LIMIT
 from image_history.model import Calls, Failure, HintsReport, Outcome, RowCounts, RunReport
@@ -50,8 +50,8 @@ def print_report(report: RunReport) -> None:
     if report.hints is not None:
         say(_hints(report.hints))
     for publication in report.publications:
-        say(told(publication))
-    for line in notified(report.notifications):
+        say(summary_line(publication))
+    for line in summary_lines(report.notifications):
         say(line)
 
 

@@ -228,11 +228,11 @@ def history_file() -> Path | None:
 def vocabulary(config: Config) -> Vocabulary:
     """All words for completion, from the warehouse, the saved queries and the shell. Raises as `asking` does."""
     from image_history.cli.completing import Vocabulary
-    from image_history.warehouse.asking import Asked, asking
+    from image_history.warehouse.asking import QueriedWarehouse, asking
     from image_history.warehouse.saved import Question, saved_names
     from image_history.warehouse.statements import statement
 
-    warehouse = Asked(config.warehouse, config.lock_wait.total_seconds())
+    warehouse = QueriedWarehouse(config.warehouse, config.lock_wait.total_seconds())
     with asking(warehouse, Question(statement("shell/words"))) as rows:
         found = [row for batch in rows for row in batch.to_pylist()]
     columns: dict[str, list[str]] = {}

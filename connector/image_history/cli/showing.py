@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from image_history.cli import Globals, printable
-from image_history.formats.writing import FORMATS_TOLD, NAMES
+from image_history.formats.writing import FORMATS_HELP, NAMES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,7 @@ def format_option(function: Function) -> Function:
 
     choice, meaning = (
         click.Choice(list(NAMES)),
-        f"{FORMATS_TOLD}. All but table hold every column.  [default: table]",
+        f"{FORMATS_HELP}. All but table hold every column.  [default: table]",
     )
     return cast(
         "Function",

@@ -1,6 +1,6 @@
 """`image-history simulate`: SageMaker's image API on a loopback port, until it is stopped.
 
-Must not know how the simulator works, only how to start it and what to tell its user.
+Must not know how the simulator works, only how to start it and what to show its user.
 """
 
 from __future__ import annotations

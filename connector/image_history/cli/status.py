@@ -66,7 +66,7 @@ class Status:
     now: datetime
     max_age: timedelta | None
     unplaced: tuple[str, ...] = ()
-    details: DetailsOwed | None = None
+    details: PendingDetails | None = None
 
     @property
     def stale(self) -> tuple[ScopeState, ...]:
@@ -77,8 +77,8 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class DetailsOwed:
-    """How many calls for details each scope owes, and how many of them a sync may make; None: all."""
+class PendingDetails:
+    """How many calls for details are pending in each scope, and how many a sync may make; None: all."""
 
     calls: Mapping[Scope, int]
     budget: int | None
@@ -146,16 +146,16 @@ def _streams(reports: Reports) -> Iterable[StreamState]:
     return map(stream_state, reports.table("stream_freshness").to_pylist())
 
 
-def _details(reports: Reports, config: Config) -> DetailsOwed | None:
-    from image_history.warehouse.owed import count_owed
+def _details(reports: Reports, config: Config) -> PendingDetails | None:
+    from image_history.warehouse.pending import count_pending
 
     if not config.details:
         return None
     before_ms = round((moments.now() - config.details_every).timestamp() * 1000)
     calls: dict[Scope, int] = {}
-    for stream, owed in count_owed(reports.connection, before_ms).items():
-        calls[stream.scope] = calls.get(stream.scope, 0) + sum(owed)
-    return DetailsOwed(calls, config.details_budget)
+    for stream, pending in count_pending(reports.connection, before_ms).items():
+        calls[stream.scope] = calls.get(stream.scope, 0) + sum(pending)
+    return PendingDetails(calls, config.details_budget)
 
 
 def _waiting(reports: Reports, config: Config) -> Waiting:
@@ -198,7 +198,7 @@ def _print(status: Status, how: str) -> None:
 def _print_text(status: Status) -> None:
     lines = [_line(scope, status.now) for scope in status.scopes]
     show(Sheet(_HEADER, lines, frozenset(_HEADER[2:]), least=("images", "versions")))
-    for text in (*_notes(status), *_incomplete(status.scopes), *_pending(status.waiting)):
+    for text in (*_notes(status), *_incomplete(status.scopes), *_pending_runs(status.waiting)):
         say(text)
 
 
@@ -236,11 +236,11 @@ def _notes(status: Status) -> Iterable[str]:
         hinted, until = scope.hinted_until, scope.covered_until
         if hinted is not None and until is not None and hinted > until:
             yield f"hinted: {scope.name}: all was read, or had no hint of a change, up to {shown(hinted)} UTC"
-    if status.details is not None and (owed := sum(status.details.calls.values())):
+    if status.details is not None and (pending := sum(status.details.calls.values())):
         from image_history.forecast.budget import syncs_of
 
-        syncs = counted(syncs_of(owed, status.details.budget), "sync")
-        yield f"details: {counted(owed, 'call')} owed, which takes {syncs}"
+        syncs = counted(syncs_of(pending, status.details.budget), "sync")
+        yield f"details: {counted(pending, 'call')} pending, which takes {syncs}"
     for scope in status.scopes:
         if not scope.wanted:
             yield f"not configured any more: {scope.name}; it is left out of --max-age"
@@ -255,7 +255,7 @@ def _incomplete(scopes: Sequence[ScopeState]) -> Iterable[str]:
         yield f"... and {len(streams) - _SHOWN_INCOMPLETE:,} more; image-history runs RUN_ID has them all."
 
 
-def _pending(waiting: Waiting) -> Iterable[str]:
+def _pending_runs(waiting: Waiting) -> Iterable[str]:
     for run in waiting.runs:
         began = f"waiting: run {run.plan.run_id}, begun {shown(_begun(run))} UTC"
         if run.finished:
@@ -286,7 +286,7 @@ def _scopes_table(status: Status) -> pa.Table:
         "configured": pa.bool_(),
         "covered_until": instant,
         "hinted_until": instant,
-        "details_owed": pa.int64(),
+        "details_pending": pa.int64(),
         "age_seconds": pa.int64(),
         "stale": pa.bool_(),
         "behind_image": pa.string(),
@@ -299,7 +299,7 @@ def _scopes_table(status: Status) -> pa.Table:
     return pa.Table.from_pylist([_record(scope, status) for scope in status.scopes], pa.schema(fields))
 
 
-def _details_owed(scope: ScopeState, status: Status) -> int | None:
+def _details_pending(scope: ScopeState, status: Status) -> int | None:
     if status.details is None or scope.scope is None:
         return None
     return status.details.calls.get(scope.scope, 0)
@@ -314,7 +314,7 @@ def _record(scope: ScopeState, status: Status) -> dict[str, object]:
         "configured": scope.wanted,
         "covered_until": until,
         "hinted_until": scope.hinted_until,
-        "details_owed": _details_owed(scope, status),
+        "details_pending": _details_pending(scope, status),
         "age_seconds": None if until is None else int((status.now - until).total_seconds()),
         "stale": None if status.max_age is None else scope in status.stale,
         "behind_image": behind and behind.image_name,

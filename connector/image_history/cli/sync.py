@@ -1,6 +1,6 @@
 """`image-history sync`: the main job, its progress, its summary and its exit code.
 
-Must not know how a run is made, only how it is asked for and what it reports.
+Must not know how a run is made, only its options and its report.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _MASS_DELETE = 9
 )
 @click.pass_obj
 def command(
-    options: Globals, /, *, strict: bool, as_json: bool, metrics_file: Path | None, **asked: Any
+    options: Globals, /, *, strict: bool, as_json: bool, metrics_file: Path | None, **given: Any
 ) -> int:
     """Read what changed at AWS since the last sync, and load it.
 
@@ -78,14 +78,14 @@ def command(
     # Imported modules stay, so the garbage collector need not search them again.
     gc.freeze()
     stop = Stop()
-    wanted = SyncOptions(**asked)
-    with exporting(os.environ), measured_into(metrics_file, config) as told:
+    wanted = SyncOptions(**given)
+    with exporting(os.environ), measured_into(metrics_file, config) as measured:
         with _signals(stop), progress(quiet=options.verbosity < 0) as watcher:
             report = sync(config, options=wanted, progress=watcher, stop=stop)
-        told.report, told.exit_code = report, exit_code(report, strict=strict)
-        logger.info("sync_ended", extra=_figures(report) | {"exit_code": told.exit_code})
+        measured.report, measured.exit_code = report, exit_code(report, strict=strict)
+        logger.info("sync_ended", extra=_figures(report) | {"exit_code": measured.exit_code})
         print_document(document(report)) if as_json else print_report(report)
-    return told.exit_code
+    return measured.exit_code
 
 
 def _figures(report: RunReport) -> dict[str, object]:

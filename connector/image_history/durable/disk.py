@@ -1,6 +1,6 @@
 """Files and folders that survive a power cut, private to their owner; tests can put a fault at each step.
 
-Everything here raises OSError. Must not know what a file holds, nor what its reader is told.
+Everything here raises OSError. Must not know what a file holds, nor the messages about it.
 """
 
 from __future__ import annotations

@@ -89,15 +89,15 @@ class AccountCalls:
         If STS is denied or out of reach, this is the account in the role's ARN, since assuming a role yields only
         credentials of its account; None without a role. The log says so once.
         """
-        told = self._login.remembered(self._ask_identity)
+        identity = self._login.remembered(self._ask_identity)
         access = self._login.access
-        if told is None and access.role_account is not None and access.role_partition is not None:
+        if identity is None and access.role_account is not None and access.role_partition is not None:
             return Identity(access.role_account, access.role_partition)
-        if told is not None and access.role_account not in {None, told.account_id}:
+        if identity is not None and access.role_account not in {None, identity.account_id}:
             raise CredentialsError(
-                f"{access} leads to account {told.account_id} instead of its own: check the endpoint of STS."
+                f"{access} leads to account {identity.account_id} instead of its own: check the endpoint of STS."
             )
-        return told
+        return identity
 
     def _ask_identity(self) -> Identity | None:
         try:
@@ -108,8 +108,8 @@ class AccountCalls:
             return None
         region = self._login.home_region
         # A substitute for STS may return no ARN.
-        told = str(body.get("Arn", "")).split(":")
-        partition = told[1] if len(told) > 1 else partition_of(region) or "aws"
+        parts = str(body.get("Arn", "")).split(":")
+        partition = parts[1] if len(parts) > 1 else partition_of(region) or "aws"
         return Identity(str(body["Account"]), partition)
 
     def _identity_somewhere(self) -> Mapping[str, Any]:
@@ -143,7 +143,7 @@ class AccountCalls:
         try:
             return self._regions("DescribeRegions", {}, self._bounds.policy)
         except SkippableError as second:
-            raise _regions_untold(self._login, first, second) from second
+            raise _regions_unknown(self._login, first, second) from second
 
     def _regions(
         self, operation: str, parameters: Mapping[str, object], policy: RetryPolicy
@@ -182,7 +182,7 @@ class AccountCalls:
         try:
             return tuple(self._pages(operation, parameters, member))
         except (SkippableError, TransientError) as error:
-            raise _organization_untold(error, operation, parameters) from error
+            raise _organization_unreadable(error, operation, parameters) from error
 
     def _pages(
         self,
@@ -252,7 +252,7 @@ def _member(account: Mapping[str, Any]) -> Member:
     return Member(str(account["Id"]), active=state == "ACTIVE")
 
 
-def _regions_untold(login: Login, first: ConnectorError, second: ConnectorError) -> ConnectorError:
+def _regions_unknown(login: Login, first: ConnectorError, second: ConnectorError) -> ConnectorError:
     return CredentialsError(
         f"Cannot tell which regions are enabled for {login.access}: allow account:ListRegions or "
         f"ec2:DescribeRegions, or name the regions instead of all. {first} {second}",
@@ -260,7 +260,7 @@ def _regions_untold(login: Login, first: ConnectorError, second: ConnectorError)
     )
 
 
-def _organization_untold(
+def _organization_unreadable(
     error: ConnectorError, operation: str, parameters: Mapping[str, object]
 ) -> ConnectorError:
     """The error for an organization that cannot be read. It ends the run, since the missing accounts are unknown."""

@@ -38,8 +38,8 @@ class Discovery:
 
 
 def _account(arn: str) -> str | None:
-    told = re.match(r"arn:[^:]+:sagemaker:[^:]*:(?P<account>[0-9]{12}):", arn)
-    return told["account"] if told is not None else None
+    found = re.match(r"arn:[^:]+:sagemaker:[^:]*:(?P<account>[0-9]{12}):", arn)
+    return found["account"] if found is not None else None
 
 
 def discover(calls: ScopeCalls, wanted: ImageFilter) -> Discovery:

@@ -64,7 +64,7 @@ class RetryPolicy:
         jitter = tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=self.max_wait_seconds)(
             state
         )
-        return max(jitter, min(_asked_seconds(state), _LONGEST_RETRY_AFTER_SECONDS))
+        return max(jitter, min(_requested_seconds(state), _LONGEST_RETRY_AFTER_SECONDS))
 
 
 class RetryBudget:
@@ -98,10 +98,10 @@ def _error(state: tenacity.RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
 
 
-def _asked_seconds(state: tenacity.RetryCallState) -> float:
+def _requested_seconds(state: tenacity.RetryCallState) -> float:
     error = _error(state)
-    asked = error.retry_after_seconds if isinstance(error, TransientError) else None
-    return asked if asked is not None else 0.0
+    requested = error.retry_after_seconds if isinstance(error, TransientError) else None
+    return requested if requested is not None else 0.0
 
 
 def _report(state: tenacity.RetryCallState, failed: Observer) -> None:

@@ -110,7 +110,7 @@ class Facts:
 class StreamEstimate:
     """The calls that one stream takes: `reason` says why they are a range, `caveat` why they may be more.
 
-    `descriptions` and `aliases` are the calls for the details that the stream owes.
+    `descriptions` and `aliases` are the calls for the stream's pending details.
     """
 
     stream: Stream
@@ -181,12 +181,12 @@ def estimate_stream(planned: PlannedStream, facts: Facts, *, full: bool = False)
     return whole if facts.mark is None else _left(whole, facts.mark, tokens_live=facts.tokens_live)
 
 
-def with_details(estimate: StreamEstimate, owed: tuple[int, int] | None) -> StreamEstimate:
-    """The estimate with the calls for details; `owed` is from `count_owed`, None if unknown.
+def with_details(estimate: StreamEstimate, pending: tuple[int, int] | None) -> StreamEstimate:
+    """The estimate with the calls for details; `pending` is from `count_pending`, None if unknown.
 
     A version that is new or changed costs one more call of each kind.
     """
-    descriptions, aliases = (Span(0, None), Span(0, None)) if owed is None else map(Span.of, owed)
+    descriptions, aliases = (Span(0, None), Span(0, None)) if pending is None else map(Span.of, pending)
     return replace(estimate, descriptions=descriptions, aliases=aliases)
 
 
@@ -244,8 +244,8 @@ def _full(planned: PlannedStream, known: StreamKnowledge, facts: Facts, *, full:
         )
     most = _pages(planned, known, facts.unexplained)
     # Looked up one by one only if the pages of a second reading would be more, see verdict.py.
-    asked = Span(0, min(facts.unexplained, most - 1))
-    return StreamEstimate(stream, listing, Span(pages, 2 * most), NONE, asked, Reason.UNEXPLAINED)
+    describes = Span(0, min(facts.unexplained, most - 1))
+    return StreamEstimate(stream, listing, Span(pages, 2 * most), NONE, describes, Reason.UNEXPLAINED)
 
 
 def _incremental(planned: PlannedStream, known: StreamKnowledge, facts: Facts) -> StreamEstimate:
@@ -263,9 +263,9 @@ def _incremental(planned: PlannedStream, known: StreamKnowledge, facts: Facts) -
         return StreamEstimate(stream, Listing.INCREMENTAL, Span.of(least))
     most = _pages(planned, known, facts.unexplained)
     newest = _readings(min((facts.recent + facts.unexplained) // size + 1, most))
-    asked = Span(0, min(facts.unexplained, max(FEW_SUSPECTS, most - 1)))
+    describes = Span(0, min(facts.unexplained, max(FEW_SUSPECTS, most - 1)))
     lists = Span(least, newest + 2 * most)
-    return StreamEstimate(stream, Listing.INCREMENTAL, lists, NONE, asked, Reason.UNEXPLAINED)
+    return StreamEstimate(stream, Listing.INCREMENTAL, lists, NONE, describes, Reason.UNEXPLAINED)
 
 
 def _left(whole: StreamEstimate, mark: Checkpoint, *, tokens_live: bool) -> StreamEstimate:
@@ -334,10 +334,10 @@ def _images_by(pairs: Iterable[tuple[Reason | None, str]]) -> Mapping[Reason, tu
 def total_calls(scopes: Iterable[ScopeEstimate]) -> Mapping[str, Span]:
     """The calls of all scopes, by operation."""
     found = list(scopes)
-    asked = [name for name in (*OPERATIONS, ALIASES) if any(name in scope.calls for scope in found)]
+    called = [name for name in (*OPERATIONS, ALIASES) if any(name in scope.calls for scope in found)]
     return {
         name: sum((scope.calls.get(name, NONE) for scope in found), start=NONE)
-        for name in asked or OPERATIONS
+        for name in called or OPERATIONS
     }
 
 

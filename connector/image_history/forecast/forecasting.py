@@ -42,7 +42,7 @@ from image_history.run.hearing import Hearing, may_go_on
 from image_history.run.planning import Opened, Opening, Planning, SyncOptions, open_scopes
 from image_history.warehouse.large_streams import LargeStream, large_streams
 from image_history.warehouse.loader import Knowledge, known, known_streams, loaded_runs
-from image_history.warehouse.owed import count_owed
+from image_history.warehouse.pending import count_pending
 from image_history.warehouse.warehouse import WarehouseFile, now_ms
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Forecast:
     continue instead of beginning one; `waiting` are runs that it would load first. `locked` names the holder of a
     locked warehouse: then the forecast is made from the landing's copy, and has ranges. `regions_from` says where
     regions come from that the configuration does not name. `hinted` images are listed first; with a `hints_problem`
-    no image rests. `details_owed` counts all owed calls for details, `details_syncs` the syncs that they take.
+    no image rests. `details_pending` counts all pending calls for details, `details_syncs` the syncs that they take.
     """
 
     scopes: tuple[ScopeEstimate, ...]
@@ -82,7 +82,7 @@ class Forecast:
     regions_from: tuple[str, ...] = ()
     hinted: int = 0
     hints_problem: str | None = None
-    details_owed: Span = NONE
+    details_pending: Span = NONE
     details_syncs: Span = NONE
 
 
@@ -98,12 +98,12 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     would raise before it lists versions. For an unfinished run, the work that is left is planned; images are listed
     only for the scopes that are not in its plan yet.
     """
-    asked = options or SyncOptions()
+    requested = options or SyncOptions()
     halt = stop or Stop()
     wanted = find_targets(config, halt)
     stored = _stored(config)
-    selection = asked.selection(wanted)
-    left = [run for run in stored.unloaded if run.finished or not asked.fresh]
+    selection = requested.selection(wanted)
+    left = [run for run in stored.unloaded if run.finished or not requested.fresh]
     unfinished = [
         run
         for run in left
@@ -111,14 +111,14 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     ]
     current = unfinished[-1] if unfinished else None
     waiting = tuple(run for run in left if run is not current)
-    hearing = Hearing.of(config, asked, halt)
+    hearing = Hearing.of(config, requested, halt)
     # A forecast must leave all messages in the queue.
     hearing.release()
     rest = hearing.rest(stored.knowledge.confirmed)
-    looked = _Looked(config, asked, stored, waiting, rest, hearing.mail.problem)
+    looked = _Looked(config, requested, stored, waiting, rest, hearing.mail.problem)
     found = looked.rest_of(current, wanted, halt) if current else looked.new_run(wanted, selection, halt)
-    told = [f"{each}, from {each.region_from}" for each in wanted if each.region_from is not None]
-    return replace(found, regions_from=tuple(told))
+    regions = [f"{each}, from {each.region_from}" for each in wanted if each.region_from is not None]
+    return replace(found, regions_from=tuple(regions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def _runs(landing: Landing) -> tuple[LandedRun, ...]:
     return landing.runs()
 
 
-_Owed = Mapping[Stream, tuple[int, int]]
+_Pending = Mapping[Stream, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,17 +259,19 @@ class _Looked:
     def _forecast(self, planned: _Planned) -> Forecast:
         pace = pace_of(self.config)
         by_scope: dict[Scope, list[StreamEstimate]] = {scope: [] for scope in planned.list_images}
-        owed = self._owed()
-        for each in self._estimates(planned, owed):
+        pending = self._pending()
+        for each in self._estimates(planned, pending):
             by_scope[each.stream.scope].append(each)
         resting = {scope: [each for each in planned.resting if each.scope == scope] for scope in by_scope}
-        details = {scope: _owed_calls(streams, resting[scope], owed) for scope, streams in by_scope.items()}
-        asked = within(details, self.config.details_budget)
-        all_owed = sum((calls.total for calls in details.values()), start=NONE)
+        details = {
+            scope: _pending_calls(streams, resting[scope], pending) for scope, streams in by_scope.items()
+        }
+        affordable = within(details, self.config.details_budget)
+        all_pending = sum((calls.total for calls in details.values()), start=NONE)
         scopes = tuple(
             estimate_scope(
                 scope,
-                ScopeFacts(planned.list_images[scope], len(resting[scope]), asked[scope]),
+                ScopeFacts(planned.list_images[scope], len(resting[scope]), affordable[scope]),
                 streams,
                 pace,
             )
@@ -284,11 +286,11 @@ class _Looked:
             locked=self.stored.locked,
             hinted=planned.hinted,
             hints_problem=self.hints_problem,
-            details_owed=all_owed,
-            details_syncs=syncs_for(all_owed, self.config.details_budget),
+            details_pending=all_pending,
+            details_syncs=syncs_for(all_pending, self.config.details_budget),
         )
 
-    def _estimates(self, planned: _Planned, owed: _Owed | None) -> Sequence[StreamEstimate]:
+    def _estimates(self, planned: _Planned, pending: _Pending | None) -> Sequence[StreamEstimate]:
         large = self._large(planned.streams)
         waiting = {each.stream for run in self.waiting for each in run.plan.streams}
         run = planned.run
@@ -311,7 +313,7 @@ class _Looked:
 
         full = self.options.full
         found = [estimate_stream(each, facts(each.stream), full=full) for each in planned.streams]
-        return self._with_details(planned, found, owed) if self.config.details else found
+        return self._with_details(planned, found, pending) if self.config.details else found
 
     def _recreated(self, planned: _Planned, stream: Stream) -> bool:
         """Whether AWS's list of images shows another CreationTime than the stored one."""
@@ -319,55 +321,55 @@ class _Looked:
         stored_ms = None if known is None else known.image_created_ms
         return None not in (stored_ms, planned.listed.get(stream)) and planned.listed[stream] != stored_ms
 
-    def _owed(self) -> _Owed | None:
-        """The calls for details that stored versions owe; None if unknown, or if the sync reads no details."""
+    def _pending(self) -> _Pending | None:
+        """The pending calls for details of stored versions; None if unknown, or if the sync reads no details."""
         before_ms = now_ms() - round(self.config.details_every.total_seconds() * 1000)
         if not self.config.details or not self.stored.knowledge.streams or self.stored.locked is not None:
             return None
         try:
             with WarehouseFile(self.config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
-                return count_owed(connection, before_ms)
+                return count_pending(connection, before_ms)
         except WarehouseLockedError:
             return None
 
     def _with_details(
-        self, planned: _Planned, streams: Sequence[StreamEstimate], owed: _Owed | None
+        self, planned: _Planned, streams: Sequence[StreamEstimate], pending: _Pending | None
     ) -> Sequence[StreamEstimate]:
-        """The estimates with the calls for details that stored versions owe.
+        """The estimates with the pending calls for details of stored versions.
 
         They are unknown for new and recreated images, and for all images while the warehouse is locked.
         """
 
-        def owed_by(stream: Stream) -> tuple[int, int] | None:
+        def pending_of(stream: Stream) -> tuple[int, int] | None:
             stored = stream in self.stored.knowledge.streams and not self._recreated(planned, stream)
-            return owed.get(stream, (0, 0)) if owed is not None and stored else None
+            return pending.get(stream, (0, 0)) if pending is not None and stored else None
 
-        return [with_details(each, owed_by(each.stream)) for each in streams]
+        return [with_details(each, pending_of(each.stream)) for each in streams]
 
     def _large(self, streams: Sequence[PlannedStream]) -> Mapping[Stream, LargeStream]:
         """The stored facts about streams of more than one page; none while the warehouse is locked."""
         known_streams = self.stored.knowledge.streams
-        asked = [
+        large = [
             planned
             for planned in streams
             if planned.stream in known_streams
             and known_streams[planned.stream].live_versions >= planned.request.page_size
         ]
-        if not asked or self.stored.locked is not None:
+        if not large or self.stored.locked is not None:
             return {}
         try:
             with WarehouseFile(self.config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
-                return large_streams(connection, asked)
+                return large_streams(connection, large)
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning ranges", "reason": str(error)})
             return {}
 
 
-def _owed_calls(
-    streams: Sequence[StreamEstimate], resting: Sequence[Stream], owed: _Owed | None
+def _pending_calls(
+    streams: Sequence[StreamEstimate], resting: Sequence[Stream], pending: _Pending | None
 ) -> DetailCalls:
-    """The calls for details that the images of a scope owe, both listed and resting."""
-    found = {} if owed is None else owed
+    """The pending calls for details of a scope's images, both listed and resting."""
+    found = {} if pending is None else pending
     described, aliased = zip((0, 0), *(found.get(stream, (0, 0)) for stream in resting), strict=True)
     return DetailCalls(
         sum((each.descriptions for each in streams), start=Span.of(sum(described))),

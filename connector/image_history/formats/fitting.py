@@ -230,8 +230,8 @@ def _padded(fitted: Fitted, number: int, text: str) -> str:
 def notes(fitted: Fitted, all_by: str = "--format blocks") -> Iterator[str]:
     """Sentences about the removed columns; `all_by` is the option that shows all columns."""
     if fitted.shared:
-        told = ", ".join(f"{name} {value}" for name, value in fitted.shared.items())
-        yield f"The same in every row: {told}."
+        shared = ", ".join(f"{name} {value}" for name, value in fitted.shared.items())
+        yield f"The same in every row: {shared}."
     if fitted.empty:
         yield f"Without a value: {_named(fitted.empty)}."
     if fitted.left_out:

@@ -1,6 +1,6 @@
 """The formats by name and by file suffix, and the one call that writes any of them.
 
-Must not know the terminal, nor import a format before it is asked for.
+Must not know the terminal, nor import a format before it is used.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ SUFFIXES = {
 }
 # The values of --format: the name of each format, and common short names.
 NAMES = {**{how.value: how for how in Format}, "md": Format.MARKDOWN, "ndjson": Format.JSONL}
-FORMATS_TOLD = f"How rows look: {', '.join(NAMES)}"
+FORMATS_HELP = f"How rows look: {', '.join(NAMES)}"
 
 
 def format_of(name: str, otherwise: Format) -> Format:

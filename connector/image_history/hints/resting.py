@@ -79,7 +79,7 @@ class Rest:
     confirmations: Confirmations = field(default_factory=Confirmations)
     hints: Mapping[tuple[Scope, str], tuple[Hint, ...]] = field(default_factory=dict)
 
-    def pending(self, stream: Stream, known: StreamKnowledge | None) -> tuple[Hint, ...]:
+    def pending_hints(self, stream: Stream, known: StreamKnowledge | None) -> tuple[Hint, ...]:
         """The hints about a stream that its last accepted listing has not settled."""
         hints = self.hints.get((stream.scope, stream.image_name.lower()), ())
         if not hints or known is None:
@@ -103,7 +103,7 @@ class Rest:
             and confirmed.image == image
             and not confirmed.passing
             and not self._due(known, now_ms)
-            and not self.pending(stream, known)
+            and not self.pending_hints(stream, known)
             and (not self.by_image_time or self._tells(stream.scope, image[1], confirmed.t0_ms))
         )
 

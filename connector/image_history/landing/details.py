@@ -2,7 +2,7 @@
 
     <landing>/<run id>/details-000001-0badcafe.parquet ...      its number and its checksum
 
-A file appears whole by one rename; its rows alone show which details are no longer owed. Must not know AWS or the
+A file appears whole by one rename; its rows alone show which details are no longer pending. Must not know AWS or the
 warehouse.
 """
 

@@ -30,7 +30,7 @@ class DetailsWriter(BatchWriter[Lookup]):
         if not lookups and not costs:
             return
         self._number += 1
-        answered = Counter(lookup.owed.stream for lookup in lookups if lookup.answered)
+        answered = Counter(lookup.pending.stream for lookup in lookups if lookup.answered)
         header = DetailsHeader(
             run_id=self._run_id,
             number=self._number,

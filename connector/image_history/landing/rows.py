@@ -74,12 +74,12 @@ def image_table(scope: Scope, images: Sequence[Image]) -> pa.Table:
 def detail_table(lookups: Sequence[Lookup]) -> pa.Table:
     """The results of lookups as a table of DETAILS_SCHEMA, one row per lookup; columns without an answer are null."""
     ours: dict[str, Callable[[Lookup], object]] = {
-        "account_id": lambda lookup: lookup.owed.stream.scope.account_id,
-        "region": lambda lookup: lookup.owed.stream.scope.region,
-        "image_name": lambda lookup: lookup.owed.stream.image_name,
-        "version": lambda lookup: lookup.owed.version,
-        "creation_time": lambda lookup: lookup.owed.creation_ms,
-        "last_modified_time": lambda lookup: lookup.owed.last_modified_ms,
+        "account_id": lambda lookup: lookup.pending.stream.scope.account_id,
+        "region": lambda lookup: lookup.pending.stream.scope.region,
+        "image_name": lambda lookup: lookup.pending.stream.image_name,
+        "version": lambda lookup: lookup.pending.version,
+        "creation_time": lambda lookup: lookup.pending.creation_ms,
+        "last_modified_time": lambda lookup: lookup.pending.last_modified_ms,
         "etl_described_at": lambda lookup: lookup.described_ms,
         "etl_aliases_at": lambda lookup: lookup.aliases_ms,
         "aliases": lambda lookup: lookup.aliases,
@@ -93,8 +93,8 @@ def detail_table(lookups: Sequence[Lookup]) -> pa.Table:
 
 
 def _described(column: Column) -> Callable[[Lookup], object]:
-    told = attrgetter(column.member or column.name)
-    return lambda lookup: None if lookup.described is None else told(lookup.described)
+    value_of = attrgetter(column.member or column.name)
+    return lambda lookup: None if lookup.described is None else value_of(lookup.described)
 
 
 def empty_images() -> pa.Table:

@@ -31,9 +31,9 @@ class Chain:
 
 
 def chained(
-    chain: Chain, ask: Callable[[str | None], Page], told: Callable[[Page], tuple[bool, str | None]]
+    chain: Chain, ask: Callable[[str | None], Page], next_of: Callable[[Page], tuple[bool, str | None]]
 ) -> Iterator[Page]:
-    """Yield every page. `told` returns whether a page is empty, and the token for the page after it.
+    """Yield every page. `next_of` returns whether a page is empty, and the token for the page after it.
 
     Raises ListingUnstableError for a list without an end: if a token repeats, after too many empty pages in a row, or
     after too many pages.
@@ -42,7 +42,7 @@ def chained(
     while True:
         page = ask(token)
         yield page
-        is_empty, token = told(page)
+        is_empty, token = next_of(page)
         if token is None:
             return
         empty = empty + 1 if is_empty else 0

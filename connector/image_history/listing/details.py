@@ -1,4 +1,4 @@
-"""Details of versions, which only lookups return: which versions owe them, and the result of one lookup.
+"""Details of versions, which only lookups return: for which versions they are pending, and the result of a lookup.
 
 Plain values; must not know calls, files or SQL.
 """
@@ -16,8 +16,8 @@ ALIASES = "ListAliases"
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
-    """A version that owes details, in its known state. `describe` and `aliases` say which calls are due.
+class PendingVersion:
+    """A version with pending details, in its known state. `describe` and `aliases` say which calls are due.
 
     Instants in UTC epoch milliseconds; `creation_ms` identifies its incarnation.
     """
@@ -30,17 +30,17 @@ class Owed:
     aliases: bool
 
 
-def shares(owed: Mapping[Scope, int], budget: int | None) -> Mapping[Scope, int]:
+def shares(pending: Mapping[Scope, int], budget: int | None) -> Mapping[Scope, int]:
     """How many calls each scope may make: equal shares of `budget`. Other scopes get what a scope does not need.
 
-    Without a budget, each scope may make all calls that it owes.
+    Without a budget, each scope may make all of its pending calls.
     """
     if budget is None:
-        return dict(owed)
+        return dict(pending)
     left, found = max(0, budget), {}
-    waiting = sorted(owed, key=lambda scope: (owed[scope], str(scope)))
+    waiting = sorted(pending, key=lambda scope: (pending[scope], str(scope)))
     for place, scope in enumerate(waiting):
-        found[scope] = min(owed[scope], left // (len(waiting) - place))
+        found[scope] = min(pending[scope], left // (len(waiting) - place))
         left -= found[scope]
     return found
 
@@ -58,12 +58,12 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The result of one lookup of an owed version. If a call was not answered, its result is None and stays owed.
+    """The result of one lookup of a pending version. The result of an unanswered call is None, and stays pending.
 
     The times are the server's Date of the answers, UTC epoch milliseconds.
     """
 
-    owed: Owed
+    pending: PendingVersion
     described: DescribedImageVersion | None = None
     described_ms: int | None = None
     aliases: tuple[str, ...] | None = None

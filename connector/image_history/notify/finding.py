@@ -1,6 +1,6 @@
 """Reads what is new from the warehouse: the statements of sql/notify, and how fresh each scope is.
 
-Must not know who is told.
+Must not know the receivers.
 """
 
 from __future__ import annotations
@@ -74,19 +74,19 @@ def known(reports: Reports, config: Config, entry: Notify, occasion: Occasion) -
     )
 
 
-def told(reports: Reports, receiver: str) -> Sent:
+def sent(reports: Reports, receiver: str) -> Sent:
     """Read what was already sent to a receiver."""
-    rows = reports.rows("notify/told", receiver=receiver)
+    rows = reports.rows("notify/sent", receiver=receiver)
     return {(row["news"], row["subject"]): row["told_up_to"] for row in rows}
 
 
-def remember(connection: Connection, receiver: str, now_told: Sent) -> None:
-    """Store what a receiver has been told, in place of what was stored before."""
+def remember(connection: Connection, receiver: str, now_sent: Sent) -> None:
+    """Store what was sent to a receiver, in place of what was stored before."""
     rows = [
         {"receiver": receiver, "news": news, "subject": subject, "told_up_to": at}
-        for (news, subject), at in sorted(now_told.items())
+        for (news, subject), at in sorted(now_sent.items())
     ]
-    connection.offer("told", pa.Table.from_pylist(rows, arrow_schema(NOTIFIED)))
+    connection.offer("sent", pa.Table.from_pylist(rows, arrow_schema(NOTIFIED)))
     with connection.transaction():
         connection.run("notify/forget", {"receiver": receiver})
         connection.run("notify/remember")
@@ -162,8 +162,8 @@ _CHANGES = {
 
 
 def _changes(reports: Reports, kind: str, since: datetime) -> Sequence[Item]:
-    statement, told_of = _CHANGES[kind]
-    return told_of(reports.rows(statement, since=since.isoformat()))
+    statement, items_of = _CHANGES[kind]
+    return items_of(reports.rows(statement, since=since.isoformat()))
 
 
 def _stuck(reports: Reports, entry: Notify, occasion: Occasion) -> Iterator[Item]:

@@ -38,13 +38,13 @@ def message(receiver: str, items: Sequence[Item], run_id: str | None) -> bytes:
 
 def trial(receiver: str) -> bytes:
     """A trial message, without news."""
-    told = "image-history: a trial. From now on, syncs send their news here."
+    text = "image-history: a trial. From now on, syncs send their news here."
     document: dict[str, object] = {
         "version": VERSION,
         "id": "trial",
         "receiver": receiver,
         "run_id": None,
-        "text": told,
+        "text": text,
         "counts": {},
         "news": [],
         "left_out": 0,
@@ -89,12 +89,12 @@ def _harmless(line: str) -> str:
 def _headline(items: Sequence[Item]) -> str:
     counts = Counter((item.news, item.phase) for item in items)
     over = sum(number for (_, phase), number in counts.items() if phase is Phase.ENDED)
-    told = [
+    parts = [
         f"{number:,} {news.replace('_', ' ')}"
         for (news, phase), number in counts.items()
         if phase is not Phase.ENDED
     ]
-    return ", ".join([*told, *([f"{over:,} ended"] if over else [])])
+    return ", ".join([*parts, *([f"{over:,} ended"] if over else [])])
 
 
 def _lines(items: Sequence[Item]) -> Iterator[str]:

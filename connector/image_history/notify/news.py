@@ -1,6 +1,6 @@
 """Decides the news for a receiver: changes since its last news, and troubles that began or ended.
 
-Pure: decides from what the warehouse stores; must not know SQL, clocks, or how anybody is told.
+Pure: decides from what the warehouse stores; must not know SQL, clocks, or how news are sent.
 """
 
 from __future__ import annotations
@@ -64,27 +64,27 @@ class Known:
     undecided: Callable[[str], bool]
 
 
-# What a receiver was told, by kind and subject: see the table notified.
+# What was sent to a receiver, by kind and subject: see the table notified.
 Sent = Mapping[tuple[str, str], datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The news for a receiver, and what it has been told once they are sent."""
+    """The news for a receiver, and what it has got once they are sent."""
 
     items: tuple[Item, ...]
-    told: Sent
+    sent: Sent
 
 
-def due(known: Known, told: Sent, kinds: Collection[str]) -> Due:
+def due(known: Known, sent: Sent, kinds: Collection[str]) -> Due:
     """Decide what is new to a receiver of these kinds of news.
 
     A new receiver gets the changes that this run brought, but not those of the very first run.
     """
-    since = {kind: told.get((kind, ""), known.before or known.newest) for kind in kinds}
+    since = {kind: sent.get((kind, ""), known.before or known.newest) for kind in kinds}
     changes = [item for kind in KINDS_OF_CHANGE if kind in kinds for item in known.changes(kind, since[kind])]
     now = {key: item for key, item in known.troubles.items() if key[0] in kinds}
-    before = {key: at for key, at in told.items() if key[0] in kinds and key[1]}
+    before = {key: at for key, at in sent.items() if key[0] in kinds and key[1]}
     began = [item for key, item in now.items() if key not in before]
     over = [key for key in before if key not in now and not known.undecided(key[1])]
     ended = [_ended(key, before[key], known.newest) for key in sorted(over)]
@@ -94,9 +94,9 @@ def due(known: Known, told: Sent, kinds: Collection[str]) -> Due:
     return Due((*changes, *began, *ended), marks | lasting | begun)
 
 
-def is_worth_recording(coming: Due, told: Sent) -> bool:
+def is_worth_recording(coming: Due, sent: Sent) -> bool:
     """Whether there is news, or the stored kinds of news differ from the configured ones."""
-    return bool(coming.items) or {kind for kind, _ in coming.told} != {kind for kind, _ in told}
+    return bool(coming.items) or {kind for kind, _ in coming.sent} != {kind for kind, _ in sent}
 
 
 def _ended(key: tuple[str, str], since: datetime, now: datetime) -> Item:

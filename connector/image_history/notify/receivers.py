@@ -1,6 +1,6 @@
 """Sends a message to a receiver: to a command's standard input, or by POST to an address, within a time limit.
 
-The address is a secret: it is in no message and no log line. Must not know what is told.
+The address is a secret: it is in no message and no log line. Must not know the news.
 """
 
 from __future__ import annotations
@@ -101,16 +101,16 @@ def _posted(address: str, content: bytes, seconds: float, failed: list[OutputErr
         "Content-Type": "application/json; charset=utf-8",
         "User-Agent": f"image-history/{__version__}",
     }
-    asked = request.Request(address, data=content, headers=headers, method="POST")  # noqa: S310 - checked in config
+    post = request.Request(address, data=content, headers=headers, method="POST")  # noqa: S310 - checked in config
     try:
-        with request.build_opener(_NoRedirects).open(asked, timeout=seconds) as answer:
+        with request.build_opener(_NoRedirects).open(post, timeout=seconds) as answer:
             answer.read(_MOST_ANSWERED)
     except HTTPError as error:
         with error:
             failed.append(OutputError(f"the address answered {error.code}{_answered(error)}."))
     except (URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        failed.append(OutputError(f"the address cannot be reached: {_told(str(reason))}."))
+        failed.append(OutputError(f"the address cannot be reached: {_shortened(str(reason))}."))
 
 
 def _answered(error: HTTPError) -> str:
@@ -118,8 +118,8 @@ def _answered(error: HTTPError) -> str:
         words = error.read(_MOST_ANSWERED).decode(errors="replace").split()
     except OSError:
         return ""
-    return f": {_told(' '.join(words))}" if words else ""
+    return f": {_shortened(' '.join(words))}" if words else ""
 
 
-def _told(text: str) -> str:
+def _shortened(text: str) -> str:
     return without_secrets(text)[:_LONGEST_REASON].rstrip(". ")

@@ -1,6 +1,6 @@
 """The stage after a sync: sends each receiver what is new to it, and stores in the warehouse what was sent.
 
-News not sent because of a kill or a failing receiver are sent by the next sync. Must not know how anybody is told.
+News not sent because of a kill or a failing receiver are sent by the next sync. Must not know how news are sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from image_history.errors import (
 )
 from image_history.landing.runs import Landing
 from image_history.model import Notification, RunReport, Stop
-from image_history.notify.finding import Occasion, known, remember, told
+from image_history.notify.finding import Occasion, known, remember, sent
 from image_history.notify.message import message, trial
 from image_history.notify.news import Due, due, is_worth_recording
 from image_history.notify.receivers import deliver
@@ -36,7 +36,7 @@ from image_history.warehouse.warehouse import WarehouseFile
 logger = logging.getLogger(__name__)
 
 # After these errors nothing is new, or nothing can be stored.
-_UNTOLD = (InterruptedRunError, SyncRunningError, WarehouseLockedError)
+_NOT_NEWS = (InterruptedRunError, SyncRunningError, WarehouseLockedError)
 
 
 def sync(
@@ -46,22 +46,22 @@ def sync(
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> RunReport:
-    """Bring the warehouse up to date with AWS, publish, and tell the receivers of `notify`.
+    """Bring the warehouse up to date with AWS, publish, and send news to the receivers of `notify`.
 
-    Raises what `image_history.run.pipeline.sync` raises; receivers are told of a failed run too, once.
+    Raises what `image_history.run.pipeline.sync` raises; a failed run is news too, once.
     """
-    asked, watcher = options or SyncOptions(), progress or Silent()
+    requested, watcher = options or SyncOptions(), progress or Silent()
     try:
-        report = make_run(config, options=asked, progress=watcher, stop=stop)
-    except _UNTOLD:
+        report = make_run(config, options=requested, progress=watcher, stop=stop)
+    except _NOT_NEWS:
         raise
     except FatalError as error:
-        notify(config, Occasion(datetime.now(UTC), failing=error.message, part=asked.part))
+        notify(config, Occasion(datetime.now(UTC), failing=error.message, part=requested.part))
         raise
     if config.notify:
         watcher.stage("notifying")
-    whole = not asked.images and not asked.scopes
-    occasion = Occasion(datetime.now(UTC), report=report, whole=whole, part=asked.part)
+    whole = not requested.images and not requested.scopes
+    occasion = Occasion(datetime.now(UTC), report=report, whole=whole, part=requested.part)
     return replace(report, notifications=notify(config, occasion))
 
 
@@ -76,7 +76,7 @@ def notify(config: Config, occasion: Occasion) -> tuple[Notification, ...]:
     try:
         with _alone(config), span("notify"):
             return tuple(
-                _told(config, entry, entry.called(index), occasion)
+                _notified(config, entry, entry.called(index), occasion)
                 for index, entry in enumerate(config.notify)
             )
     except SyncRunningError:
@@ -100,7 +100,7 @@ def _alone(config: Config) -> Iterator[None]:
         yield
 
 
-def _told(config: Config, entry: Notify, name: str, occasion: Occasion) -> Notification:
+def _notified(config: Config, entry: Notify, name: str, occasion: Occasion) -> Notification:
     started, count = time.monotonic(), 0
     try:
         coming, worth_it = _due(config, entry, name, occasion)
@@ -120,14 +120,14 @@ def _told(config: Config, entry: Notify, name: str, occasion: Occasion) -> Notif
 def _due(config: Config, entry: Notify, name: str, occasion: Occasion) -> tuple[Due | None, bool]:
     """Return the news for the receiver, and whether to store them. The warehouse is closed again."""
     with reading(_warehouse(config)) as reports:
-        before, now = told(reports, name), known(reports, config, entry, occasion)
+        before, now = sent(reports, name), known(reports, config, entry, occasion)
         coming = None if now is None else due(now, before, entry.on)
     return coming, coming is not None and is_worth_recording(coming, before)
 
 
 def _remember(config: Config, name: str, coming: Due) -> None:
     with _warehouse(config).writing() as connection:
-        remember(connection, name, coming.told)
+        remember(connection, name, coming.sent)
 
 
 def _warehouse(config: Config) -> WarehouseFile:

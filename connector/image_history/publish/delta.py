@@ -248,9 +248,9 @@ class DeltaTarget(Target[DeltaTable]):
 
     def _require_writable(self, table: DeltaTable) -> None:
         """OutputError for a table that can be read, but not committed to."""
-        asked = table.protocol()
-        lacking = sorted(set(asked.writer_features or ()) - _WRITTEN)
-        if _WRITTEN_VERSION < asked.min_writer_version < _NAMED_VERSION:
+        protocol = table.protocol()
+        lacking = sorted(set(protocol.writer_features or ()) - _WRITTEN)
+        if _WRITTEN_VERSION < protocol.min_writer_version < _NAMED_VERSION:
             lacking.append("identityColumns")
         if lacking:
             raise self._beyond(f"it requires the writer features {', '.join(lacking)}")
@@ -341,8 +341,8 @@ def _column_changes(table: DeltaTable, columns: pa.Schema) -> Iterator[Callable[
         if not field.nullable and (field.name not in wanted or wanted[field.name].nullable):
             yield partial(table.alter.drop_column_not_null, field.name)
         if field.name in wanted and wanted[field.name].metadata != field.metadata:
-            told = {key: str(value) for key, value in wanted[field.name].metadata.items()}
-            yield partial(table.alter.set_column_metadata, field.name, told)
+            metadata = {key: str(value) for key, value in wanted[field.name].metadata.items()}
+            yield partial(table.alter.set_column_metadata, field.name, metadata)
 
 
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)

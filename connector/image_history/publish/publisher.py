@@ -1,6 +1,6 @@
 """Publishes one dataset: writes the partitions that changed, keeps the others, and shows all in one step.
 
-Must not know in what kind of place a dataset lies, nor who asked for it.
+Must not know in what kind of place a dataset lies, nor the caller.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ def write_report(content: bytes, to: str, entry: Publish | None = None) -> None:
     elif to.startswith("s3:"):
         from image_history.publish.s3 import Address, encryption, uploaded
 
-        told = {"ContentType": _HTML, **encryption(entry)}
+        members = {"ContentType": _HTML, **encryption(entry)}
         profile = None if entry is None else entry.profile
-        with uploaded(Address.parse(to).require_key(), profile, told) as file:
+        with uploaded(Address.parse(to).require_key(), profile, members) as file:
             file.write(content)
     else:
         with replaced_file(Path(to)) as file:

@@ -73,17 +73,17 @@ class Address:
 
 @contextmanager
 def uploaded(
-    address: Address, profile: str | None = None, told: Mapping[str, str] | None = None
+    address: Address, profile: str | None = None, members: Mapping[str, str] | None = None
 ) -> Iterator[BinaryIO]:
     """A file to write that becomes an object when the block ends, in place of an older one of that name.
 
-    `told` are further members of the PutObject request: ContentType, and the encryption.
+    `members` are further members of the PutObject request: ContentType, and the encryption.
     OutputError if the upload fails. After any error, the older object is unchanged.
     """
     store = Store(profile)
     with _spool(str(address)) as file:
         yield file
-        _upload(store, address.bucket, address.key, file, told or {})
+        _upload(store, address.bucket, address.key, file, members or {})
 
 
 def require_reachable(to: str, profile: str | None, *, report: bool) -> Manifest | None:
@@ -111,10 +111,10 @@ class Prefix:
     """A `Destination` below a prefix of a bucket. Of two simultaneous publishers, the second one is refused."""
 
     def __init__(
-        self, address: Address, profile: str | None = None, told: Mapping[str, str] | None = None
+        self, address: Address, profile: str | None = None, members: Mapping[str, str] | None = None
     ) -> None:
         self._address = address
-        self._told = told or {}
+        self._members = members or {}
         self._store = Store(profile)
         self._etag: str | None = None
         self._objects: Mapping[str, _Object] = {}
@@ -167,7 +167,7 @@ class Prefix:
             else:
                 path = f"{folder}/{part_name(sink.sha256, self._mark)}"
                 self._uploaded.append(path)
-                _upload(self._store, self._address.bucket, self._address.below(path), file, self._told)
+                _upload(self._store, self._address.bucket, self._address.below(path), file, self._members)
         return Written(path, rows, sink.bytes, sink.sha256)
 
     def superseded(self, before: Manifest, files: Sequence[DataFile]) -> Sequence[str]:
@@ -225,7 +225,7 @@ class Prefix:
             Body=content,
             ContentType="application/json",
             CacheControl="no-cache",
-            **self._told,
+            **self._members,
             **condition,
         )
 
@@ -291,7 +291,7 @@ def encryption(entry: Publish | None) -> Mapping[str, str]:
     return {"ServerSideEncryption": entry.sse, **key}
 
 
-def _upload(store: Store, bucket: str, key: str, file: BinaryIO, told: Mapping[str, str]) -> None:
+def _upload(store: Store, bucket: str, key: str, file: BinaryIO, members: Mapping[str, str]) -> None:
     """Upload a complete file as one object, which appears whole."""
     where = f"s3://{bucket}/{key}"
     if file.seek(0, os.SEEK_END) > _LARGEST_BYTES:
@@ -301,4 +301,4 @@ def _upload(store: Store, bucket: str, key: str, file: BinaryIO, told: Mapping[s
     file.seek(0)
     with store.translated(where):
         fault_point(Effect.PUT, File.PART)
-        store.api.put_object(Bucket=bucket, Key=key, Body=file, **told)
+        store.api.put_object(Bucket=bucket, Key=key, Body=file, **members)

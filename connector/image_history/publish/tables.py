@@ -1,6 +1,6 @@
 """Publishes lake tables: writes changed partitions as files, and shows them with one commit a table.
 
-Must not know any format, catalog or store, nor who asked for it.
+Must not know any format, catalog or store, nor the caller.
 """
 
 from __future__ import annotations

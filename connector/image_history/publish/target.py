@@ -48,19 +48,19 @@ def translated(where: str, raised: Raised, *, committing: bool = False) -> Itera
     try:
         yield
     except raised.conflicts as error:
-        raise ConflictError(f"{where}: {told(error)}.") from error
+        raise ConflictError(f"{where}: {error_line(error)}.") from error
     except raised.refusals() as error:
         unsure = (
             " Whether it was committed is not known; the next publication finds out." if committing else ""
         )
         raise OutputError(
-            f"Cannot use {where}: {told(error)}. What readers see is whole, old or new.{unsure} Check "
+            f"Cannot use {where}: {error_line(error)}. What readers see is whole, old or new.{unsure} Check "
             f"{raised.check}.",
             path=where,
         ) from error
 
 
-def told(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     """A library's error on one line, shortened if it is long."""
     text = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}, {text[:400]}" if text else type(error).__name__

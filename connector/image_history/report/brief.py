@@ -44,10 +44,10 @@ def _deleted(facts: Facts) -> Answer:
     """The deleted versions; those that share image, interval and proof are one line."""
     groups = [(key, list(rows)) for key, rows in groupby(facts.deleted.rows, _fate)]
     shown = groups[:MOST_LINES]
-    told = sum(len(rows) for _, rows in shown)
+    named = sum(len(rows) for _, rows in shown)
     lines = [Line(_subject(rows), fate) for (_, _, _, fate), rows in shown]
     title = f"Deleted in the {length(facts.selection.since)} before this state"
-    return Answer("deleted", title, lines, facts.deleted.total - told)
+    return Answer("deleted", title, lines, facts.deleted.total - named)
 
 
 def _fate(row: Row) -> tuple[str, str, str, str]:

@@ -20,10 +20,10 @@ for (const table of document.querySelectorAll("table")) {
   if (rows.length < 6) continue;
   const section = table.closest("section"), cut = section.querySelector(".cut");
   const line = document.createElement("label"), input = document.createElement("input");
-  const told = document.createElement("output");
+  const count = document.createElement("output");
   line.className = "filter";
   input.type = "search";
-  line.append("Filter", input, told);
+  line.append("Filter", input, count);
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
@@ -31,7 +31,7 @@ for (const table of document.querySelectorAll("table")) {
       row.hidden = !words.every((word) => texts[number].includes(word));
       shown += !row.hidden;
     });
-    told.textContent = words.length
+    count.textContent = words.length
       ? `${shown} of ${rows.length} rows` + (cut ? ", of those that are here" : "") : "";
   });
   section.querySelector(".scroll").before(line);

@@ -243,7 +243,7 @@ def _changes(facts: Facts) -> Table:
                 _number(row["version"]),
                 Cell(row["change"], kind="bad k" if row["change"] == "deleted" else "k"),
                 _status(row["image_version_status"]),
-                Cell(row["failure_reason"] or ", ".join(_told(row))),
+                Cell(row["failure_reason"] or ", ".join(_changed_columns(row))),
             ),
         ),
         total=facts.changes.total,
@@ -251,7 +251,7 @@ def _changes(facts: Facts) -> Table:
     )
 
 
-def _told(row: Row) -> Sequence[str]:
+def _changed_columns(row: Row) -> Sequence[str]:
     """The columns that changed; empty unless the change is a modification."""
     return row["changed_columns"] if row["change"] == "modified" else ()
 

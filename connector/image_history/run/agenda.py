@@ -48,18 +48,18 @@ class Deciding:
         rested: list[int] = []
         for stream, image in _streams(scope, found, vanished):
             known = self.known.get(stream)
-            pending = self.rest.pending(stream, known)
+            pending_hints = self.rest.pending_hints(stream, known)
             if image is not None and self.rest.may(stream, known, _said(image), now_ms=found.now_ms):
                 rested.append(self.rest.confirmed_ms(stream))
                 continue
             planned = plan_stream(
                 stream,
                 known,
-                replace(self.settings, full=True) if _deletes(pending) else self.settings,
+                replace(self.settings, full=True) if _deletes(pending_hints) else self.settings,
                 now_ms=found.now_ms,
                 created_ms=None if image is None else epoch_ms(image.CreationTime),
             )
-            (hinted if pending else others).append(planned)
+            (hinted if pending_hints else others).append(planned)
         return Agenda((*hinted, *others), len(hinted), len(rested), min(rested, default=None))
 
 

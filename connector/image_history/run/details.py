@@ -1,4 +1,4 @@
-"""Reads the details that versions owe, each scope on threads of its own, and writes them to the landing folder.
+"""Reads the pending details of versions, each scope on its own threads, and writes them to the landing folder.
 
 Details are optional: only a stop or a disk error here can keep a run from being loaded. Must not know
 SQL, boto3, or how details are stored.
@@ -30,11 +30,11 @@ from image_history.landing.batch_writer import Cut
 from image_history.landing.details_writer import DetailsWriter
 from image_history.landing.runs import LandedRun, read_on
 from image_history.listing.chain import Chain, chained
-from image_history.listing.details import ALIASES, DESCRIBE, Lookup, Owed, Trouble, shares
+from image_history.listing.details import ALIASES, DESCRIBE, Lookup, PendingVersion, Trouble, shares
 from image_history.model import Calls, Outcome, Scope, Stop, Stream
 from image_history.run.visible import Meanwhile, Visible
 from image_history.telemetry import span
-from image_history.warehouse.owed import OwedRows
+from image_history.warehouse.pending import PendingVersions
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +50,15 @@ _ENOUGH = 3
 class _ScopeState:
     """Which calls for details are still worth making in one scope.
 
-    `closed` says why an operation is not called any more, `denied` why not for an image. `told` are the troubles that
-    were reported, `missed` the lookups that failed, `answered` the operations that succeeded at least once.
+    `closed` says why an operation is not called any more, `denied` why not for an image. `reported` are the pairs
+    of operation and stream whose trouble was reported. `missed` are the lookups that failed, `answered` the
+    operations that succeeded at least once.
     """
 
     calls: ScopeCalls
     closed: dict[str, Trouble] = field(default_factory=dict)
     denied: dict[tuple[str, Stream], Trouble] = field(default_factory=dict)
-    told: set[tuple[str, Stream]] = field(default_factory=set)
+    reported: set[tuple[str, Stream]] = field(default_factory=set)
     missed: set[tuple[Stream, int, str]] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
     failed: int = 0
@@ -68,34 +69,37 @@ class _ScopeState:
         closed = self.closed.get(operation)
         if closed is None:
             return self.denied.get((operation, stream))
-        told = (
+        message = (
             f"{operation} was not called for {stream}: it failed too often in {stream.scope} in this run, the "
             f"last time with {closed.code}. The next sync tries again."
         )
-        return replace(closed, stream=stream, message=told)
+        return replace(closed, stream=stream, message=message)
 
-    def calls_of(self, owed: Owed) -> int:
+    def calls_of(self, pending: PendingVersion) -> int:
         """How many calls a lookup of this version makes, without the operations that were refused already."""
-        wanted = ((DESCRIBE, owed.describe), (ALIASES, owed.aliases))
-        return sum(due and self.refusal(operation, owed.stream) is None for operation, due in wanted)
+        wanted = ((DESCRIBE, pending.describe), (ALIASES, pending.aliases))
+        return sum(due and self.refusal(operation, pending.stream) is None for operation, due in wanted)
 
-    def may_try(self, owed: Owed, operation: str) -> bool:
+    def may_try(self, pending: PendingVersion, operation: str) -> bool:
         """Whether the call may succeed, or its refusal still has to be reported."""
-        if (owed.stream, owed.version, operation) in self.missed:
+        if (pending.stream, pending.version, operation) in self.missed:
             return False
-        return self.refusal(operation, owed.stream) is None or (operation, owed.stream) not in self.told
+        return (
+            self.refusal(operation, pending.stream) is None
+            or (operation, pending.stream) not in self.reported
+        )
 
-    def miss(self, owed: Owed, *operations: str) -> None:
+    def miss(self, pending: PendingVersion, *operations: str) -> None:
         """Note that these operations gave no answer for a version, and are not called for it again in this run."""
         with self.lock:
-            self.missed |= {(owed.stream, owed.version, operation) for operation in operations}
+            self.missed |= {(pending.stream, pending.version, operation) for operation in operations}
 
-    def untold(self, trouble: Trouble) -> tuple[Trouble, ...]:
+    def unreported(self, trouble: Trouble) -> tuple[Trouble, ...]:
         """The trouble, if none was reported for its operation and stream before."""
         with self.lock:
             key = (trouble.operation, trouble.stream)
-            first = key not in self.told
-            self.told.add(key)
+            first = key not in self.reported
+            self.reported.add(key)
             return (trouble,) if first else ()
 
     def succeeded(self, operation: str) -> None:
@@ -121,7 +125,7 @@ class _ScopeState:
 
 @dataclass(slots=True)
 class Detailing:
-    """Reads the details of one run. `owed` compares what is landed with the warehouse.
+    """Reads the details of one run. `find_pending` compares what is landed with the warehouse.
 
     Each scope is read on at most `threads` threads of its own. ListAliases is paced as a list call,
     DescribeImageVersion as a describe call. `visible` loads what was read while more is read.
@@ -130,7 +134,7 @@ class Detailing:
 
     config: Config
     calls: Mapping[Scope, ScopeCalls]
-    owed: Callable[[LandedRun], Mapping[Scope, OwedRows]]
+    find_pending: Callable[[LandedRun], Mapping[Scope, PendingVersions]]
     stop: Stop
     visible: Visible
     threads: int
@@ -138,32 +142,32 @@ class Detailing:
     _states: dict[Scope, _ScopeState] = field(default_factory=dict)
 
     def run(self, run: LandedRun) -> LandedRun:
-        """Read the owed details, as many as the budget allows; return the run with what is landed then.
+        """Read the pending details, as many as the budget allows; return the run with what is landed then.
 
-        A denied or failed call is landed as trouble, and its details stay owed: a later run tries again. Raises
-        InterruptedRunError, LandingError, and what `owed` raises; what was read by then is landed.
+        A denied or failed call is landed as trouble, and its details stay pending: a later run tries again. Raises
+        InterruptedRunError, LandingError, and what `find_pending` raises; what was read by then is landed.
         """
         current, spent, budget = run, _calls_made(run), self.config.details_budget
         for _ in range(_MOST_ROUNDS):
-            due = {scope: rows for scope, rows in self.owed(current).items() if scope in self.calls}
-            asked = self._asked(due)
-            if not asked:
+            due = {scope: rows for scope, rows in self.find_pending(current).items() if scope in self.calls}
+            remaining = self._remaining(due)
+            if not remaining:
                 self.left = 0
                 break
-            owed = {scope: due[scope].calls for scope in asked}
-            allowed = shares(owed, None if budget is None else budget - spent)
+            pending = {scope: due[scope].calls for scope in remaining}
+            allowed = shares(pending, None if budget is None else budget - spent)
             with span("details", versions=sum(map(len, due.values()))):
-                made = self._round(current, asked, allowed)
+                made = self._round(current, remaining, allowed)
             spent += made
-            self.left = 0 if budget is None else sum(owed.values()) - made
+            self.left = 0 if budget is None else sum(pending.values()) - made
             self.stop.check()
             current = read_on(current)
             if not made:
                 break
         return current
 
-    def _asked(self, due: Mapping[Scope, OwedRows]) -> Mapping[Scope, Iterator[Owed]]:
-        """The owed versions that are still worth a call, by scope; scopes without any are left out."""
+    def _remaining(self, due: Mapping[Scope, PendingVersions]) -> Mapping[Scope, Iterator[PendingVersion]]:
+        """The pending versions that are still worth a call, by scope; scopes without any are left out."""
         found = {}
         for scope, rows in due.items():
             state = self._states.setdefault(scope, _ScopeState(self.calls[scope]))
@@ -172,11 +176,15 @@ class Detailing:
         return found
 
     def _round(
-        self, run: LandedRun, asked: Mapping[Scope, Iterator[Owed]], allowed: Mapping[Scope, int]
+        self,
+        run: LandedRun,
+        remaining: Mapping[Scope, Iterator[PendingVersion]],
+        allowed: Mapping[Scope, int],
     ) -> int:
         """Make the allowed number of calls in each scope; return how many were made in all."""
         queues = {
-            scope: _Shared(versions, self._states[scope], allowed[scope]) for scope, versions in asked.items()
+            scope: _Shared(versions, self._states[scope], allowed[scope])
+            for scope, versions in remaining.items()
         }
         workers = Workers(self.stop)
         cut = Cut(self.config.checkpoint_rows, self.config.checkpoint_seconds)
@@ -195,9 +203,9 @@ class Detailing:
         return sum(allowed[scope] - queue.left for scope, queue in queues.items())
 
     def _work(self, workers: Workers, state: _ScopeState, versions: _Shared, writer: DetailsWriter) -> None:
-        while not workers.over and (owed := versions.next()) is not None:
+        while not workers.over and (pending := versions.next()) is not None:
             try:
-                lookup = _lookup(owed, state)
+                lookup = _lookup(pending, state)
             except InterruptedRunError:
                 return
             if lookup.answered or lookup.troubles:
@@ -235,44 +243,44 @@ class _Slices:
 class _Shared:
     """Versions that several threads take one by one, until the allowed calls are used up."""
 
-    def __init__(self, versions: Iterator[Owed], state: _ScopeState, left: int) -> None:
+    def __init__(self, versions: Iterator[PendingVersion], state: _ScopeState, left: int) -> None:
         self._versions = versions
         self._state = state
         self.left = left
         self._lock = threading.Lock()
 
-    def next(self) -> Owed | None:
+    def next(self) -> PendingVersion | None:
         """The next version; None when all are taken, or when the next one needs more calls than are left."""
         with self._lock:
-            owed = next(self._versions, None)
-            if owed is None:
+            pending = next(self._versions, None)
+            if pending is None:
                 return None
-            calls = self._state.calls_of(owed)
+            calls = self._state.calls_of(pending)
             if calls > self.left:
                 self._versions = iter(())
                 return None
             self.left -= calls
-            return owed
+            return pending
 
 
-def _fresh(rows: Iterable[Owed], state: _ScopeState) -> Iterator[Owed]:
+def _fresh(rows: Iterable[PendingVersion], state: _ScopeState) -> Iterator[PendingVersion]:
     """The versions that are still worth a call, each with only the operations that are."""
-    for owed in rows:
+    for pending in rows:
         left = replace(
-            owed,
-            describe=owed.describe and state.may_try(owed, DESCRIBE),
-            aliases=owed.aliases and state.may_try(owed, ALIASES),
+            pending,
+            describe=pending.describe and state.may_try(pending, DESCRIBE),
+            aliases=pending.aliases and state.may_try(pending, ALIASES),
         )
         if left.describe or left.aliases:
             yield left
 
 
-def _lookup(owed: Owed, state: _ScopeState) -> Lookup:
-    """Make the calls for the owed details of one version."""
-    lookup, is_there = Lookup(owed), True
-    if owed.describe:
+def _lookup(pending: PendingVersion, state: _ScopeState) -> Lookup:
+    """Make the calls for the pending details of one version."""
+    lookup, is_there = Lookup(pending), True
+    if pending.describe:
         lookup, is_there = _ask(lookup, DESCRIBE, state, _described)
-    if owed.aliases and is_there:
+    if pending.aliases and is_there:
         lookup, _ = _ask(lookup, ALIASES, state, _aliased)
     return lookup
 
@@ -282,7 +290,7 @@ def _ask(lookup: Lookup, operation: str, state: _ScopeState, call: _Call) -> tup
 
     A listing may show a deleted version for a while: this counts as no trouble.
     """
-    stream = lookup.owed.stream
+    stream = lookup.pending.stream
     refusal = state.refusal(operation, stream)
     if refusal is not None:
         return _troubled(lookup, state, refusal), True
@@ -295,17 +303,17 @@ def _ask(lookup: Lookup, operation: str, state: _ScopeState, call: _Call) -> tup
     except (TransientError, SkippableError, FatalError) as error:
         trouble = _trouble(stream, operation, error)
         state.met(trouble, error)
-        state.miss(lookup.owed, operation)
+        state.miss(lookup.pending, operation)
         return _troubled(lookup, state, trouble), True
     state.succeeded(operation)
     if answered is None:
-        state.miss(lookup.owed, DESCRIBE, ALIASES)
+        state.miss(lookup.pending, DESCRIBE, ALIASES)
         return lookup, False
     return answered, True
 
 
 def _troubled(lookup: Lookup, state: _ScopeState, trouble: Trouble) -> Lookup:
-    return replace(lookup, troubles=lookup.troubles + state.untold(trouble))
+    return replace(lookup, troubles=lookup.troubles + state.unreported(trouble))
 
 
 def _trouble(stream: Stream, operation: str, error: ConnectorError) -> Trouble:
@@ -319,11 +327,11 @@ def _trouble(stream: Stream, operation: str, error: ConnectorError) -> Trouble:
 
 
 def _described(lookup: Lookup, calls: ScopeCalls) -> Lookup | None:
-    """The lookup with the answer of DescribeImageVersion; None if the answer has another CreationTime than owed."""
-    owed = lookup.owed
-    answer = calls.describe_image_version(owed.stream.image_name, owed.version)
+    """The lookup with the answer of DescribeImageVersion; None if it has another CreationTime."""
+    pending = lookup.pending
+    answer = calls.describe_image_version(pending.stream.image_name, pending.version)
     fault_point(Effect.FETCHED, DESCRIBE)
-    if epoch_ms(answer.body.CreationTime) != owed.creation_ms:
+    if epoch_ms(answer.body.CreationTime) != pending.creation_ms:
         return None
     drift = lookup.drift + answer.drift
     return replace(lookup, described=answer.body, described_ms=answer.date_ms, drift=drift)
@@ -331,16 +339,16 @@ def _described(lookup: Lookup, calls: ScopeCalls) -> Lookup | None:
 
 def _aliased(lookup: Lookup, calls: ScopeCalls) -> Lookup:
     """The lookup with all pages of the version's aliases."""
-    owed = lookup.owed
+    pending = lookup.pending
     chain = Chain(
-        f"ListAliases of version {owed.version} of {owed.stream}",
+        f"ListAliases of version {pending.version} of {pending.stream}",
         "its aliases stay as they were, and the next sync tries again.",
     )
     names: set[str] = set()
     drift, ended_ms = lookup.drift, 0
     for answer in chained(
         chain,
-        partial(calls.list_aliases, owed.stream.image_name, owed.version),
+        partial(calls.list_aliases, pending.stream.image_name, pending.version),
         lambda answer: (not answer.body.SageMakerImageVersionAliases, answer.body.NextToken),
     ):
         fault_point(Effect.FETCHED, ALIASES)

@@ -198,9 +198,11 @@ class Reading:
             self.allow_mass_delete,
             undescribable=self._undescribable,
         )
-        asked = {mark.stream.scope for mark in waiting}
+        scopes = {mark.stream.scope for mark in waiting}
         # Scopes without a waiting listing were judged before, and may be loaded: their deletions no longer count.
-        settled = {mark: count for mark, count in proved_deletions(run).items() if mark.stream.scope in asked}
+        settled = {
+            mark: count for mark, count in proved_deletions(run).items() if mark.stream.scope in scopes
+        }
         again = settler.settle(waiting, held.findings, held.live, settled)
         self.lost.update(settler.lost)
         return [mark for mark in again if mark.stream.scope not in self.lost]

@@ -1,6 +1,6 @@
 """The part of the scopes that one of several machines reads.
 
-Decides by names alone; must not know what is read, or how the machines are told.
+Decides by names alone; must not know what is read, or how the machines are started.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ from image_history.warehouse.loader import (
     loaded_scopes,
     report,
 )
-from image_history.warehouse.owed import owed_details
+from image_history.warehouse.pending import pending_details
 from image_history.warehouse.warehouse import Connection, WarehouseFile, now_ms
 
 __all__ = ["Progress", "Silent", "SyncOptions", "sync"]
@@ -76,10 +76,10 @@ def sync(
         # If the warehouse is refused, no landing folder is made beside it.
         _stored_id(config, landing)
     with landing.locked():
-        asked = options or SyncOptions()
+        requested = options or SyncOptions()
         mark = landing.bind(_stored_id(config, landing), config.warehouse)
         run = _Sync(
-            config, asked, progress or Silent(), stop or Stop(), landing, mark, rhythm=rhythm or Rhythm()
+            config, requested, progress or Silent(), stop or Stop(), landing, mark, rhythm=rhythm or Rhythm()
         )
         return observed(run.run)
 
@@ -300,7 +300,7 @@ class _Sync:
         detailing = Detailing(
             self.config,
             {scope: calls for scope, calls in reading.calls.items() if scope not in reading.lost},
-            lambda now: self._ask_warehouse(now, lambda connection: owed_details(connection, now, every)),
+            lambda now: self._ask_warehouse(now, lambda connection: pending_details(connection, now, every)),
             self.stop,
             self.visible,
             threads=reading.threads,

@@ -69,8 +69,8 @@ class SyncOptions:
 
     def selection(self, wanted: Sequence[Target]) -> str:
         """A hash of the options and targets: only an unfinished run with the same hash is continued."""
-        asked = (self.full, sorted(self.images), sorted(self.scopes), str(self.part))
-        parts = [repr(asked), *sorted(map(repr, wanted))]
+        requested = (self.full, sorted(self.images), sorted(self.scopes), str(self.part))
+        parts = [repr(requested), *sorted(map(repr, wanted))]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -128,7 +128,7 @@ class Opening:
         everything: list[OpenScope] = []
         lost: list[_Lost] = []
         elsewhere: list[_Elsewhere] = []
-        asked = frozenset(self.options.scopes)
+        requested = frozenset(self.options.scopes)
         for batch, last in self._batches(arrivals, math.inf if patient else patience_seconds):
             opened = [each for each in batch if isinstance(each, OpenScope)]
             lost += [each for each in batch if isinstance(each, _Lost)]
@@ -137,7 +137,7 @@ class Opening:
             require_distinct(everything)
             if last and lost and not everything:
                 raise _fatal(lost[0].error) from lost[0].error
-            chosen = _selected(opened, lost, asked=asked, elsewhere=elsewhere)
+            chosen = _selected(opened, lost, requested=requested, elsewhere=elsewhere)
             yield Opened(chosen, self._unreadable(lost) if last else (), last=last)
 
     def _batches(
@@ -231,19 +231,19 @@ def _selected(
     opened: Sequence[OpenScope],
     lost: Iterable[_Lost],
     *,
-    asked: frozenset[str],
+    requested: frozenset[str],
     elsewhere: Iterable[_Elsewhere],
 ) -> tuple[OpenScope, ...]:
-    """The scopes that `asked` names, or all.
+    """The scopes that `requested` names, or all.
 
     ConfigError for a scope that is not configured; if none of the named ones opened, the error of the first.
     """
-    if not asked:
+    if not requested:
         return tuple(opened)
-    chosen = tuple(scope for scope in opened if str(scope.scope) in asked)
-    unread = [each for each in lost if str(each.scope) in asked]
+    chosen = tuple(scope for scope in opened if str(scope.scope) in requested)
+    unread = [each for each in lost if str(each.scope) in requested]
     there: list[OpenScope | _Lost | _Elsewhere] = [*chosen, *unread, *elsewhere]
-    missing = asked - {str(each.scope) for each in there}
+    missing = requested - {str(each.scope) for each in there}
     if unread and not chosen and not missing:
         raise _fatal(unread[0].error) from unread[0].error
     if missing:

@@ -164,7 +164,7 @@ class Settler:
             return PageRead((), ending, (proof,))
         step = next_step(checkpoint, findings, may_describe=scope not in self.undescribable)
         if step in _ASKING:
-            answers = self._describe(checkpoint.stream, _asked(findings, step))
+            answers = self._describe(checkpoint.stream, _suspects(findings, step))
             if all(answer.described.said is not Said.DENIED for answer in answers):
                 return _accept(checkpoint, findings, answers)
             self.undescribable.add(scope)
@@ -182,7 +182,7 @@ class Settler:
         return answers
 
 
-def _asked(findings: Findings, step: Step) -> list[int]:
+def _suspects(findings: Findings, step: Step) -> list[int]:
     gaps = findings.gaps if step is Step.DESCRIBE_ALL else ()
     missing = (suspect.version for suspect in findings.missing)
     return [*missing, *(number for first, last in gaps for number in range(first, last + 1))]

@@ -159,9 +159,9 @@ class _Reading:
         verdicts: SimpleQueue[PageRead] = SimpleQueue()
         settler = Settler(self.calls, verdicts.put, self.stop, self.wanted.config.concurrency)
         again = settler.settle(marks, {mark.stream: self._findings(mark) for mark in marks}, {})
-        told = [verdicts.get() for _ in range(verdicts.qsize())]
+        judged = [verdicts.get() for _ in range(verdicts.qsize())]
         left = [mark for mark in again if mark.stream.scope not in settler.lost]
-        return [verdict for verdict in told if not verdict.checkpoint.readable], left, dict(settler.lost)
+        return [verdict for verdict in judged if not verdict.checkpoint.readable], left, dict(settler.lost)
 
     def _judged(self, verdict: PageRead) -> Iterator[pa.Table]:
         mark = verdict.checkpoint

@@ -1,7 +1,7 @@
 """Starts, keeps and ends the processes that answer queries, for the process that asks.
 
 DuckDB cannot stop some functions, and others crash it, so every query runs in a process of its own. Must not
-know DuckDB, nor what is asked.
+know DuckDB, nor the query.
 """
 
 from __future__ import annotations
@@ -230,11 +230,11 @@ def _started() -> tuple[subprocess.Popen[bytes], BinaryIO, BinaryIO]:
     command = [_interpreter(), *flags, "-c", _BOOT, json.dumps(sys.path)]
     # Arrow's other allocators reserve 1 GiB at once, which would count as memory of the query.
     environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}
-    (heard, to), (said, tell) = os.pipe(), os.pipe()
+    (child_input, to), (said, child_output) = os.pipe(), os.pipe()
     # In a session of its own, so that Ctrl-C in a terminal reaches only this process, which then ends the other.
     try:
         process = subprocess.Popen(  # noqa: S603 - us
-            command, env=environment, stdin=heard, stdout=tell, start_new_session=True
+            command, env=environment, stdin=child_input, stdout=child_output, start_new_session=True
         )
     except OSError as error:
         os.close(to)
@@ -244,16 +244,16 @@ def _started() -> tuple[subprocess.Popen[bytes], BinaryIO, BinaryIO]:
             "Python, name an interpreter with multiprocessing.set_executable."
         ) from error
     finally:
-        os.close(heard)
-        os.close(tell)
+        os.close(child_input)
+        os.close(child_output)
     return process, os.fdopen(to, "wb"), cast("BinaryIO", os.fdopen(said, "rb", buffering=0))
 
 
 def _interpreter() -> str:
     """The path of the Python interpreter. A program that embeds Python sets it in multiprocessing."""
     spawning = sys.modules.get("multiprocessing.spawn")
-    told = None if spawning is None else spawning.get_executable()
-    return os.fsdecode(told or sys.executable or "python3")
+    configured = None if spawning is None else spawning.get_executable()
+    return os.fsdecode(configured or sys.executable or "python3")
 
 
 def _pickled(request: Request) -> bytes:

@@ -170,25 +170,25 @@ def _answered(request: Request, say: Say) -> Spool:
     warehouse = WarehouseFile(request.path, request.lock_wait_seconds)
 
     def abandon(error: BaseException) -> None:
-        told = error if isinstance(error, ConnectorError) else QueryError("The query does not end.")
-        say(_failed(told, ends=True))
+        failure = error if isinstance(error, ConnectorError) else QueryError("The query does not end.")
+        say(_failed(failure, ends=True))
         os._exit(0)
 
     for attempt in range(1, limits.attempts + 1):
         with warehouse.reading(settings=limits.settings(folder)) as connection:
             connection.run("session/lock_settings")
             say(Began())
-            asked = _Asked(connection, limits, partial(is_wanted, warehouse.file), abandon)
+            running = _RunningQuery(connection, limits, partial(is_wanted, warehouse.file), abandon)
             try:
-                return asked.collected(request.question, folder)
+                return running.collected(request.question, folder)
             except WarehouseLockedError:
                 if attempt == limits.attempts:
                     raise
         say(GaveWay(attempt))
-    raise AssertionError("a query is asked once at least")
+    raise AssertionError("a query is run once at least")
 
 
-class _Asked:
+class _RunningQuery:
     """One query while it is answered: DuckDB works on a thread, so that the wait for it can be ended."""
 
     def __init__(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from image_history.warehouse.saved import Question
     from image_history.warehouse.spool import Spooled
 
-__all__ = ["Answer", "Askable", "Asked", "Limits", "asking", "spill_folder"]
+__all__ = ["Answer", "Askable", "Limits", "QueriedWarehouse", "asking", "spill_folder"]
 
 
 class Askable(Protocol):
@@ -41,7 +41,7 @@ class Askable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QueriedWarehouse:
     """A warehouse to query without DuckDB in this process. Making one starts the answering process at once."""
 
     path: Path

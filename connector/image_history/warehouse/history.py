@@ -161,7 +161,7 @@ class Warehouse:
         given = {name: _value(name, value) for name, value in parameters.items()}
         named = sql.startswith("@")
         question = saved(sql[1:], self._queries).question(given) if named else Question(sql, given)
-        return self._asked(question.sql, question.parameters)
+        return self._run(question.sql, question.parameters)
 
     def tables(self) -> tuple[str, ...]:
         """The names of all tables and views that `query` can read.
@@ -195,7 +195,7 @@ class Warehouse:
         return tuple(saved_names(self._queries))
 
     def _relations(self) -> list[dict[str, Any]]:
-        return self._asked(statement("session/relations"), {}).rows()
+        return self._run(statement("session/relations"), {}).rows()
 
     def current(self) -> Result:
         """Every version that is not known to be deleted, in its newest known state: `current_image_versions`.
@@ -203,7 +203,7 @@ class Warehouse:
         >>> len(warehouse.current()) == len(warehouse.query("FROM current_image_versions"))
         True
         """
-        return self._asked(statement("library/current"), {})
+        return self._run(statement("library/current"), {})
 
     def as_of(self, instant: datetime) -> Result:
         """The versions that existed at AWS at that instant, as far as is known today: `image_versions_as_of`.
@@ -213,7 +213,7 @@ class Warehouse:
         >>> len(warehouse.as_of(datetime(1990, 1, 1, tzinfo=UTC)))
         0
         """
-        return self._asked(statement("library/as_of"), {"ts": _value("instant", instant)})
+        return self._run(statement("library/as_of"), {"ts": _value("instant", instant)})
 
     def known_at(self, instant: datetime) -> Result:
         """The versions that this warehouse knew at that instant: `image_versions_known_at`. The answer never changes.
@@ -223,7 +223,7 @@ class Warehouse:
         >>> len(warehouse.known_at(datetime(1990, 1, 1, tzinfo=UTC)))
         0
         """
-        return self._asked(statement("library/known_at"), {"ts": _value("instant", instant)})
+        return self._run(statement("library/known_at"), {"ts": _value("instant", instant)})
 
     def history(self, image: str, *, account_id: str | None = None, region: str | None = None) -> Result:
         """Every state of each version of an image, with its interval at AWS: `image_version_history`.
@@ -235,7 +235,7 @@ class Warehouse:
         True
         """
         chosen = {"image": image, "account_id": account_id, "region": region}
-        found = self._asked(statement("library/history"), chosen)
+        found = self._run(statement("library/history"), chosen)
         if not len(found):
             raise self._no_such_image(image, account_id, region)
         return found
@@ -243,22 +243,22 @@ class Warehouse:
     def __repr__(self) -> str:
         return f"Warehouse({str(self.path)!r})"
 
-    def _asked(self, sql: str, parameters: Mapping[str, object]) -> Result:
-        from image_history.warehouse.asking import Asked, Limits, asking
+    def _run(self, sql: str, parameters: Mapping[str, object]) -> Result:
+        from image_history.warehouse.asking import Limits, QueriedWarehouse, asking
         from image_history.warehouse.saved import Question
 
-        warehouse = Asked(self.path, self._wait_seconds)
+        warehouse = QueriedWarehouse(self.path, self._wait_seconds)
         import pyarrow as pa
 
         with asking(warehouse, Question(sql, parameters), Limits(timeout=self._timeout)) as answer:
             return Result(pa.Table.from_batches(answer, answer.schema))
 
     def _no_such_image(self, image: str, account_id: str | None, region: str | None) -> QueryError:
-        images = self._asked(statement("library/images"), {}).rows()
+        images = self._run(statement("library/images"), {}).rows()
         scopes = [f"{row['account_id']}/{row['region']}" for row in images if row["image_name"] == image]
         if scopes:
-            asked = "/".join(part or "*" for part in (account_id, region))
-            return QueryError(f"There is no image {image} in {asked}; it is in {', '.join(scopes)}.")
+            requested = "/".join(part or "*" for part in (account_id, region))
+            return QueryError(f"There is no image {image} in {requested}; it is in {', '.join(scopes)}.")
         near = difflib.get_close_matches(image, {row["image_name"] for row in images}, _MOST_NAMED)
         hint = f"; the nearest: {', '.join(near)}" if near else ""
         return QueryError(f"There is no image {image} in {self.path}{hint}.")

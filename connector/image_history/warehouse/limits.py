@@ -1,6 +1,6 @@
 """The limits of one query: DuckDB's settings for it, and the limits of the process that answers it.
 
-Must not know how a question is asked, nor what is asked.
+Must not know the query, nor how it is run.
 """
 
 from __future__ import annotations

@@ -235,16 +235,16 @@ def _as_loaded(connection: Connection, run: LandedRun, before: _Before) -> Lande
     if not before.rows:
         return run
     found = connection.table("reports/incomplete_coverage", {"run_id": run.plan.run_id}).to_pylist()
-    told = {stream_of(row): row for row in found if row["image_name"] is not None}
+    incomplete = {stream_of(row): row for row in found if row["image_name"] is not None}
     void = {
         stream: replace(
             mark,
             outcome=Outcome.PARTIAL,
-            error_code=told[stream]["error_code"],
-            error_message=told[stream]["error_message"],
+            error_code=incomplete[stream]["error_code"],
+            error_message=incomplete[stream]["error_message"],
         )
         for stream, mark in run.checkpoints.items()
-        if mark.outcome in _PROVED and stream in told
+        if mark.outcome in _PROVED and stream in incomplete
     }
     return replace(run, checkpoints={**run.checkpoints, **void}) if void else run
 
@@ -430,20 +430,20 @@ class _Load:
         if self.run.plan.accept_account:
             self.connection.run("load/delete_accounts")
         self.connection.run("load/insert_accounts", {"run_id": run_id})
-        self._told()
+        self._make_stream_coverage()
         read = {plan.scope: rows.get(plan.scope, RowCounts()) for plan in self.run.plan.scopes}
         self.connection.offer("counted_arrow", counts_table(read))
-        told = {
+        parameters = {
             "run_id": run_id,
             "narrowed": self.run.plan.narrowed,
             "loaded_at": _iso(self.finished_ms),
         }
-        self.connection.run("load/insert_coverage", told)
+        self.connection.run("load/insert_coverage", parameters)
 
-    def _told(self) -> None:
+    def _make_stream_coverage(self) -> None:
         self.connection.run("load/covered_before")
         self.connection.offer("detailed_arrow", detailed_table(self.run))
-        self.connection.run("load/told", {"images": [str(path) for path in self.run.images]})
+        self.connection.run("load/stream_coverage", {"images": [str(path) for path in self.run.images]})
 
     def _touched(self) -> None:
         self.connection.run("load/touched")
@@ -458,7 +458,7 @@ class _Load:
     def cover_details(self, rows: Mapping[Scope, RowCounts]) -> None:
         """Add the results of details to the coverage and row counts of scopes that are loaded already."""
         run_id = {"run_id": self.run.plan.run_id}
-        self._told()
+        self._make_stream_coverage()
         self.connection.run("load/update_detailed_coverage", run_id)
         self.connection.run("load/insert_detailed_coverage", run_id)
         self.connection.offer("counted_arrow", counts_table(rows))

@@ -30,13 +30,13 @@ from image_history.schema import COVERAGE, SCHEMA_DRIFT, SCOPE_ACCOUNTS, Column,
 
 _DONE = ("inserted", "updated", "unchanged", "reappeared", "deleted")
 # Columns of coverage that are unknown before the load.
-_TOLD_LATER = {"etl_run_id", "loaded_at", *_DONE}
+_KNOWN_LATER = {"etl_run_id", "loaded_at", *_DONE}
 _LISTED = Table(
     "listed",
     "one row per stream of a run: how far it was read",
     ("account_id", "region", "image_name"),
     (
-        *(column for column in COVERAGE.columns if column.name not in _TOLD_LATER),
+        *(column for column in COVERAGE.columns if column.name not in _KNOWN_LATER),
         Column("comparable", Kind.BOOLEAN, "Whether the reading before came to its end"),
         Column("highest_version", Kind.INTEGER, "Highest number listed", nullable=True),
         Column("starts_at", Kind.INSTANT, "Where an incremental listing starts", nullable=True),

@@ -234,8 +234,10 @@ def _unknown_column(message: str, relations: Mapping[str, Sequence[str]], sql: s
     name = found[1]
     # DuckDB's message names only one or two similar columns; the query's tables have all columns.
     words = {word.casefold() for word in re.findall(r"\w+", sql)}
-    asked = [column for relation, columns in relations.items() if relation in words for column in columns]
-    candidates = list(dict.fromkeys(asked)) or _quoted_names(re.search(r"Candidate bindings: (.*)", message))
+    in_query = [column for relation, columns in relations.items() if relation in words for column in columns]
+    candidates = list(dict.fromkeys(in_query)) or _quoted_names(
+        re.search(r"Candidate bindings: (.*)", message)
+    )
     holders = [relation for relation, columns in relations.items() if name.casefold() in columns]
     hint = f"; it is a column of {', '.join(holders)}" if holders else _nearest(name, candidates)
     return f'There is no column "{name}" in the tables of this query{hint}.'

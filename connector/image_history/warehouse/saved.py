@@ -162,9 +162,9 @@ def _read(path: Path) -> SavedQuery:
                 f"{path}: its header has no line '-- {name}: ...'; a saved query begins with the comments What, "
                 "Parameters and Columns, as image-history queries @newest-versions shows."
             )
-    told = entries["Parameters"].rstrip(".")
-    parameters = [] if told == "none" else list(_PARAMETER.finditer(told))
-    if told != "none" and ", ".join(one[0] for one in parameters) != told:
+    listed = entries["Parameters"].rstrip(".")
+    parameters = [] if listed == "none" else list(_PARAMETER.finditer(listed))
+    if listed != "none" and ", ".join(one[0] for one in parameters) != listed:
         raise ConfigError(
             f"{path}: its header's Parameters are neither 'none' nor a list such as '$image (name of the image), "
             "$least = 10 (fewest versions)'."

@@ -123,7 +123,7 @@ def _let_in(path: Path, until: float) -> None:
 
 
 @contextmanager
-def _among_threads(path: Path, until: float, tell: Callable[[], None]) -> Iterator[None]:
+def _among_threads(path: Path, until: float, announce: Callable[[], None]) -> Iterator[None]:
     lock = _TURNS.setdefault(path.resolve(), threading.Lock())
     while not lock.acquire(timeout=min(_POLL_SECONDS, max(0.0, until - time.monotonic()))):
         if time.monotonic() >= until:
@@ -132,14 +132,14 @@ def _among_threads(path: Path, until: float, tell: Callable[[], None]) -> Iterat
                 "around this one. Wait until it has ended.",
                 holder="this process",
             )
-        tell()
+        announce()
     try:
         yield
     finally:
         lock.release()
 
 
-def _opened(opening: Callable[[], T], until: float, tell: Callable[[], None]) -> T:
+def _opened(opening: Callable[[], T], until: float, announce: Callable[[], None]) -> T:
     try:
         return opening()
     except WarehouseLockedError as error:
@@ -150,7 +150,7 @@ def _opened(opening: Callable[[], T], until: float, tell: Callable[[], None]) ->
         retry=tenacity.retry_if_exception_type(WarehouseLockedError),
         stop=lambda _: time.monotonic() >= until,
         wait=tenacity.wait_random(_POLL_SECONDS / 2, _POLL_SECONDS),
-        before_sleep=lambda _: tell(),
+        before_sleep=lambda _: announce(),
         reraise=True,
     )
     return retrying(begun)

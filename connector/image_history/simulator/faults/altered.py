@@ -175,8 +175,8 @@ def status(
 def retry_after(exchange: Exchange, rule: FaultRule) -> Exchange:
     """A 503 that requests a wait, with both of AWS's headers."""
     seconds = _RETRY_AFTER if rule.seconds is None else rule.seconds
-    asked = {"Retry-After": str(ceil(seconds)), "x-amz-retry-after": str(ceil(seconds * 1000))}
-    return status(503, headers=asked)(exchange, rule)
+    headers = {"Retry-After": str(ceil(seconds)), "x-amz-retry-after": str(ceil(seconds * 1000))}
+    return status(503, headers=headers)(exchange, rule)
 
 
 def date_skew(exchange: Exchange, rule: FaultRule) -> Exchange:
@@ -196,7 +196,7 @@ def _dated(exchange: Exchange, seconds: float) -> Exchange:
     return replace(exchange, headers={**exchange.headers, "Date": formatdate(moment, usegmt=True)})
 
 
-def asked_token(exchange: Exchange) -> str | None:
+def request_token(exchange: Exchange) -> str | None:
     """The token that the request carried."""
     token = msgspec.json.decode(exchange.request_body).get("NextToken")
     return None if token is None else str(token)
@@ -219,7 +219,7 @@ def with_token(exchange: Exchange, token: str | None) -> Exchange | None:
 
 def same_token(exchange: Exchange, _: FaultRule) -> Exchange | None:
     """A page whose token is the one with which it was requested."""
-    return with_token(exchange, asked_token(exchange))
+    return with_token(exchange, request_token(exchange))
 
 
 def token_none(exchange: Exchange, _: FaultRule) -> Exchange | None:
@@ -234,7 +234,7 @@ def token_too_long(exchange: Exchange, _: FaultRule) -> Exchange | None:
 
 def token_expired(exchange: Exchange, rule: FaultRule) -> Exchange | None:
     """The refusal of a token, for requests that carry one."""
-    if asked_token(exchange) is None:
+    if request_token(exchange) is None:
         return None
     return error("ValidationException", 400, "Invalid pagination token.")(exchange, rule)
 

@@ -61,8 +61,8 @@ class _Armed:
             return None
         if not known:
             return None
-        asked = altered.asked_token(exchange)
-        return altered.with_token(exchange, known[-1] if asked == known[0] else known[0])
+        requested = altered.request_token(exchange)
+        return altered.with_token(exchange, known[-1] if requested == known[0] else known[0])
 
 
 class Injector:

@@ -71,9 +71,9 @@ class FaultRule(
         if self.operation is None and exchange.operation == STS_OPERATION:
             return False
         account_id, region = exchange.scope or (None, None)
-        asked = (exchange.operation, exchange.image_name, account_id, region)
+        actual = (exchange.operation, exchange.image_name, account_id, region)
         wanted = (self.operation, self.image, self.account_id, self.region)
-        return all(want in (None, found) for want, found in zip(wanted, asked, strict=True))
+        return all(want in (None, found) for want, found in zip(wanted, actual, strict=True))
 
 
 def parse_faults(text: bytes, *, source: str = "the list of faults") -> tuple[FaultRule, ...]:

@@ -1,6 +1,6 @@
 """Which versions a run still has to read details of, from what it has landed and what is stored.
 
-Only reads; must not know AWS, or how details are asked for.
+Only reads; must not know AWS, or how details are looked up.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from image_history.landing.runs import LandedRun
-from image_history.listing.details import Owed
+from image_history.listing.details import PendingVersion
 from image_history.model import Scope, Stream
 from image_history.warehouse.detailed import land_details, land_listed, land_proofs, land_versions
 from image_history.warehouse.records import checkpoints, scopes_table
@@ -24,8 +24,8 @@ _BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class OwedRows:
-    """The owed versions of one scope, the most urgent first. Kept as Arrow rows: there may be a million."""
+class PendingVersions:
+    """The pending versions of one scope, the most urgent first. Kept as Arrow rows: there may be a million."""
 
     rows: pa.Table
 
@@ -34,17 +34,17 @@ class OwedRows:
 
     @property
     def calls(self) -> int:
-        """How many calls they owe, without the calls for further pages of aliases, which are unknown before."""
+        """How many calls they need, without the calls for further pages of aliases, which are unknown before."""
         wanted = ("wants_description", "wants_aliases")
         return sum(self.rows[name].to_pylist().count(True) for name in wanted)
 
-    def __iter__(self) -> Iterator[Owed]:
+    def __iter__(self) -> Iterator[PendingVersion]:
         for batch in self.rows.to_batches(max_chunksize=_BATCH):
-            yield from map(_owed, batch.to_pylist())
+            yield from map(_pending_version, batch.to_pylist())
 
 
-def _owed(row: Mapping[str, Any]) -> Owed:
-    return Owed(
+def _pending_version(row: Mapping[str, Any]) -> PendingVersion:
+    return PendingVersion(
         stream=Stream(Scope(row["account_id"], row["region"]), row["image_name"]),
         version=row["version"],
         creation_ms=row["creation_ms"],
@@ -54,22 +54,24 @@ def _owed(row: Mapping[str, Any]) -> Owed:
     )
 
 
-def owed_details(connection: Connection, run: LandedRun, every: timedelta) -> Mapping[Scope, OwedRows]:
+def pending_details(
+    connection: Connection, run: LandedRun, every: timedelta
+) -> Mapping[Scope, PendingVersions]:
     """The versions that are new or changed, or whose details were never read, or last read longer ago than `every`.
 
     Versions with details that this run has landed are left out, unless their aliases contradict each other.
     Nothing is written to the file.
     """
     rows = connection.with_memory_enough(lambda: _rows(connection, run, every))
-    return {scope: OwedRows(part) for scope, part in _by_scope(rows)}
+    return {scope: PendingVersions(part) for scope, part in _by_scope(rows)}
 
 
-def count_owed(connection: Connection, before_ms: int) -> Mapping[Stream, tuple[int, int]]:
-    """How many stored versions of each stream owe a description, and how many owe aliases.
+def count_pending(connection: Connection, before_ms: int) -> Mapping[Stream, tuple[int, int]]:
+    """How many stored versions of each stream have a pending description, and how many have pending aliases.
 
-    Versions whose details were last read before `before_ms` (UTC epoch milliseconds) owe both again.
+    Versions whose details were last read before `before_ms` (UTC epoch milliseconds) have both pending again.
     """
-    rows = connection.table("planning/owed_details", {"before_ms": before_ms}).to_pylist()
+    rows = connection.table("planning/pending_calls", {"before_ms": before_ms}).to_pylist()
     return {
         Stream(Scope(row["account_id"], row["region"]), row["image_name"]): (
             row["descriptions"],
@@ -89,9 +91,9 @@ def _rows(connection: Connection, run: LandedRun, every: timedelta) -> pa.Table:
     land_proofs(connection, run)
     land_details(connection, run)
     images = {"images": [str(path) for path in run.images]}
-    connection.run("settle/asked_bounds", images)
+    connection.run("settle/present_bounds", images)
     due = {"every_ms": round(every.total_seconds() * 1000), "run_id": run.plan.run_id}
-    return connection.table("settle/owed", {**images, **due})
+    return connection.table("settle/pending_details", {**images, **due})
 
 
 def _by_scope(rows: pa.Table) -> Iterator[tuple[Scope, pa.Table]]:

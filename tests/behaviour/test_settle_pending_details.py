@@ -1,4 +1,4 @@
-"""Which versions' details are due, and in which order: sql/settle/owed.sql on hand-made rows."""
+"""Which versions' details are due, and in which order: sql/settle/pending_details.sql on hand-made rows."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Run:
         rows.given("proofs", *self.proofs)
         rows.given("scopes_arrow", *({**scope, "t0": self.now} for scope in SCOPES))
         rows.connection.run("load/bounds_of")
-        rows.connection.run("settle/asked_bounds", images)
+        rows.connection.run("settle/present_bounds", images)
         due = {"every_ms": self.every * 1000, "run_id": self.run_id}
-        return rows.asked("settle/owed", {**images, **due})
+        return rows.asked("settle/pending_details", {**images, **due})
 
     def calls(self, rows: Rows) -> list[tuple[int, str]]:
         """The version and the calls that are due for it, in their order."""
@@ -169,14 +169,14 @@ def test_answer_for_another_state_is_none(rows: Rows, differs: Row) -> None:
     assert Run(details=[{**FRESH, **differs}]).calls(rows) == [(1, "describe aliases")]
 
 
-def test_deleted_version_owes_nothing(rows: Rows) -> None:
+def test_deleted_version_has_nothing_pending(rows: Rows) -> None:
     """A deleted version is not due, unless it is listed again."""
     rows.stored("image_versions", {"etl_deleted_at": 40})
     assert Run().calls(rows) == []
     assert Run(changed=[{}]).calls(rows) == [(1, "describe aliases")]
 
 
-def test_image_at_rest_owes_details(rows: Rows) -> None:
+def test_image_at_rest_has_pending_details(rows: Rows) -> None:
     """A version of a resting image is due; one of an image that neither rests nor was listed is not."""
     for name in ("asleep", "base", "strange"):
         rows.stored("image_versions", {"image_name": name})
@@ -184,7 +184,7 @@ def test_image_at_rest_owes_details(rows: Rows) -> None:
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
-def test_streams_with_one_name_owe_apart(rows: Rows, where: Row) -> None:
+def test_streams_with_one_name_have_their_own_pending_details(rows: Rows, where: Row) -> None:
     """Changes, answers, absences and listings of another stream do not affect this one."""
     rows.stored("image_versions", {}, {**where, **FRESH})
     gone: Row = {**where, "first_version": 1, "last_version": 1, "created_until": 10}
@@ -193,7 +193,7 @@ def test_streams_with_one_name_owe_apart(rows: Rows, where: Row) -> None:
     assert Run(listed=[where]).calls(rows) == []
 
 
-def test_scope_that_was_not_read_owes_nothing(rows: Rows) -> None:
+def test_scope_that_was_not_read_has_nothing_pending(rows: Rows) -> None:
     """A version of a scope that was not read is not due, because AWS's time there is not known."""
     rows.stored("image_versions", {"account_id": OTHER_ACCOUNT, "region": OTHER_REGION})
     assert Run(listed=[{"account_id": OTHER_ACCOUNT, "region": OTHER_REGION}]).calls(rows) == []
@@ -210,7 +210,7 @@ def test_scope_that_was_not_read_owes_nothing(rows: Rows) -> None:
     ],
     ids=["to", "from", "one", "older-life", "never-was"],
 )
-def test_what_the_run_proved_absent_owes_nothing(rows: Rows, proof: Row, due: list[int]) -> None:
+def test_what_the_run_proved_absent_has_nothing_pending(rows: Rows, proof: Row, due: list[int]) -> None:
     """A version is not due if the run proved its number absent in a life that includes its creation."""
     rows.stored("image_versions", *({"version": version} for version in (1, 2, 3)))
     assert sorted(version for version, _ in Run(proofs=[proof]).calls(rows)) == due

@@ -1,12 +1,12 @@
 -- What: what a run can record about each stream of its scopes.
 -- Parameters: $images, the paths of the run's files of images; reads the registered Arrow tables `scopes_arrow` and
 -- `detailed_arrow` and the temporary tables `listed`, `deleted` and `covered_before`; runs after insert_streams.
--- Returns: nothing; makes the temporary table `told`, one row per stream. `repeats` says whether an accepted listing
--- differs from the stream's newest row only in T0. It is false for a full listing of several pages, since deletions
--- are based on it. A stream that was not listed is `rested` if the list of images has it; otherwise the configuration
--- excludes it, and it is `skipped`. Then `repeats` is true if the newest row is complete or rested, and no details
--- were due.
-CREATE OR REPLACE TEMP TABLE told AS
+-- Returns: nothing; makes the temporary table `stream_coverage`, one row per stream. `repeats` says whether an accepted
+-- listing differs from the stream's newest row only in T0. It is false for a full listing of several pages, since
+-- deletions are based on it. A stream that was not listed is `rested` if the list of images has it; otherwise the
+-- configuration excludes it, and it is `skipped`. Then `repeats` is true if the newest row is complete or rested, and
+-- no details were due.
+CREATE OR REPLACE TEMP TABLE stream_coverage AS
 WITH looked AS (
     SELECT
         source.* EXCLUDE (

@@ -7,12 +7,12 @@
 -- image, those with an alias, and the others, the newest first. Last come versions for which both calls were
 -- answered, by the day of the older answer. Among equals, the order changes from run to run, so that a lookup that
 -- fails does not always come before the same others.
--- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, the variable `asked_bounds`, and the
+-- Reads the temporary tables `listed`, `changed`, `proofs` and `details`, the variable `present_bounds`, and the
 -- registered Arrow table `scopes_arrow`, whose t0 is the present time by AWS's clock. A version that is CREATING or
 -- DELETING waits until this status ends. An alias belongs to one version: if this run or the stored rows show it on
 -- another version that was looked up no earlier, the aliases of the version are looked up again, whatever its status.
-WITH asked_of AS (
-    -- Images that rest owe details too.
+WITH present AS (
+    -- Images that rest may have pending details too.
     SELECT account_id, region, image_name
     FROM listed
     UNION
@@ -44,8 +44,8 @@ states AS (
         etl_described_at AS described_at,
         etl_aliases_at AS aliases_at,
         coalesce(len(aliases) > 0, FALSE) AS has_alias
-    FROM stored_near(getvariable('asked_bounds'))
-    SEMI JOIN asked_of USING (account_id, region, image_name)
+    FROM stored_near(getvariable('present_bounds'))
+    SEMI JOIN present USING (account_id, region, image_name)
     ANTI JOIN changed USING (account_id, region, image_name, version)
     WHERE etl_deleted_at IS NULL
 ),
@@ -54,8 +54,8 @@ thought AS (
     FROM details
     UNION ALL
     SELECT account_id, region, image_name, version, unnest(stored.aliases) AS alias, etl_aliases_at AS said_at
-    FROM (FROM stored_near(getvariable('asked_bounds')) WHERE len(aliases) > 0 AND etl_deleted_at IS NULL) AS stored
-    SEMI JOIN asked_of USING (account_id, region, image_name)
+    FROM (FROM stored_near(getvariable('present_bounds')) WHERE len(aliases) > 0 AND etl_deleted_at IS NULL) AS stored
+    SEMI JOIN present USING (account_id, region, image_name)
     ANTI JOIN (FROM details WHERE etl_aliases_at IS NOT NULL) AS looked USING (account_id, region, image_name, version)
 ),
 contradicted AS (
