@@ -48,6 +48,7 @@ TOLD = {
     "landing/files.py:damaged": "landing-damaged",
     "landing/files.py:read_whole": "landing-unreadable",
     "landing/files.py:refused": "landing-file",
+    "landing/mark.py:_not_a_mark": "landing-mark",
     "landing/mark.py:_require_adoptable": "landing-foreign",
     "landing/mark.py:_stranger": "landing-open",
     "landing/mark.py:foreign_run": "landing-foreign-run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,35 +81,34 @@ def test_check_of_an_empty_account_asks_for_what_is_not_there(bench: MakeBench) 
     assert "no image there" in row["message"]
 
 
+@pytest.mark.parametrize("operation", ["ListImages", "ListImageVersions"])
 @pytest.mark.parametrize(
-    ("operations", "code"),
-    [
-        pytest.param(["ListImageVersions"], 3, id="list-versions"),
-        pytest.param(["ListImages"], 3, id="list-images"),
-    ],
+    ("denied", "code"), [(REGIONS, 3), (["eu-west-1"], 4)], ids=["everywhere", "one-region"]
 )
-def test_operation_that_is_denied_everywhere_is_named(
-    bench: MakeBench, operations: list[str], code: int
+def test_operation_that_is_denied_is_named(
+    bench: MakeBench, operation: str, denied: list[str], code: int
 ) -> None:
-    """If an operation is denied in the only scope, check exits with 3 and names operation, scope and the fix."""
-    desk = bench(generate(23, images=2, versions_per_image=3))
-    desk.site.simulator.fault = denying(*operations)
-    left, (trouble,) = desk.troubles()
-    assert (left, trouble["exit_code"]) == (code, code)
-    assert (trouble["check"], trouble["where"]) == ("permission", "111122223333/us-east-1")
-    assert operations[0] in trouble["message"]
-    assert f"Allow sagemaker:{operations[0]}" in trouble["fix"]
-    assert "--emit-policy" in trouble["fix"]
+    """If an operation is denied everywhere, check exits with 3, else with 4, as sync does; it names scope and fix."""
+    desk = two_regions(bench)
+    desk.site.simulator.fault = denying(operation, region=None if denied == REGIONS else denied[0])
+    left, troubles = desk.troubles()
+    assert left == code
+    assert {row["where"] for row in troubles} == {f"111122223333/{region}" for region in denied}
+    for trouble in troubles:
+        assert (trouble["check"], trouble["exit_code"]) == ("permission", code)
+        assert operation in trouble["message"]
+        assert f"Allow sagemaker:{operation}" in trouble["fix"]
+        assert "--emit-policy" in trouble["fix"]
+    assert len(troubles) == len(denied)
+    assert desk("sync").code == code
 
 
 def test_region_where_images_may_not_be_listed_is_named(bench: MakeBench) -> None:
-    """If ListImages is denied in one of two regions, check exits with 4, since a sync would read the other region."""
+    """If ListImages is denied in one of two regions, the table of check names the region and the fix."""
     desk = two_regions(bench)
     desk.site.simulator.fault = denying("ListImages", region="eu-west-1")
-    code, (trouble,) = desk.troubles()
-    assert (code, trouble["where"]) == (4, "111122223333/eu-west-1")
-    assert "Allow sagemaker:ListImages" in trouble["fix"]
     text = desk("check")
+    assert text.code == 4
     assert "FAILED: permission of 111122223333/eu-west-1" in text.out
     assert "fix: Allow sagemaker:ListImages" in text.out
 
@@ -200,13 +200,19 @@ def test_file_that_is_no_warehouse_is_told(bench: MakeBench) -> None:
 
 
 def test_files_that_others_may_read_are_a_warning(bench: MakeBench) -> None:
-    """If other users may read the warehouse, check exits with 0 and warns with the chmod command that fixes it."""
+    """If others may use the warehouse, its log or the landing, check exits with 0 and warns; its chmod fixes that."""
     desk = bench(generate(23, images=1))
     desk.site.sync()
-    desk.site.config.warehouse.chmod(0o644)
-    code, (trouble,) = desk.troubles()
-    assert (code, trouble["check"], trouble["level"]) == (0, "file mode", "warning")
-    assert trouble["fix"] == "chmod go-rwx image-history.duckdb"
+    warehouse, log, landing = (f"image-history.{suffix}" for suffix in ("duckdb", "duckdb.wal", "landing"))
+    (desk.site.folder / log).touch(mode=0o600)
+    for name, mode in ((warehouse, 0o644), (log, 0o640), (landing, 0o755), (landing, 0o710)):
+        (desk.site.folder / name).chmod(mode)
+        code, (trouble,) = desk.troubles()
+        assert (code, trouble["check"], trouble["level"]) == (0, "file mode", "warning")
+        assert trouble["message"] == f"Other users of this machine may use it (mode {mode:o})."
+        assert trouble["fix"] == f"chmod go-rwx {name}"
+        subprocess.run(shlex.split(trouble["fix"]), cwd=desk.site.folder, check=True)
+    assert desk.troubles() == (0, [])
 
 
 def test_landing_that_is_no_folder_is_told(bench: MakeBench) -> None:
@@ -234,16 +240,24 @@ class Usage:
         self.free = free
 
 
-def test_wrong_configuration_is_one_failed_check(bench: MakeBench) -> None:
-    """With a misspelled setting or an unknown profile, check exits with 2 and one failed check: configuration."""
-    desk = bench(generate(23, images=1), config="lookbak: 1h\n")
+@pytest.mark.parametrize(
+    ("config", "word"),
+    [
+        pytest.param("lookbak: 1h\n", "lookback", id="misspelled"),
+        pytest.param("accounts: [{profile: nobody}]\n", "nobody", id="unknown-profile"),
+    ],
+)
+def test_wrong_configuration_is_one_failed_check(bench: MakeBench, config: str, word: str) -> None:
+    """With a misspelled setting or an unknown profile, check fails once, as JSON and as a table, and exits with 2."""
+    desk = bench(generate(23, images=1), config=config)
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (2, "configuration")
-    assert "lookback" in trouble["message"]
-    desk.site.folder.joinpath("config.yaml").write_text("accounts: [{profile: nobody}]\n", encoding="utf-8")
-    code, (trouble,) = desk.troubles()
-    assert (code, trouble["check"]) == (2, "configuration")
-    assert "nobody" in trouble["message"]
+    assert word in trouble["message"]
+    text = desk("check")
+    words = " ".join(text.out.split())
+    assert (text.code, text.err) == (2, "")
+    assert f"FAILED: configuration of {trouble['where']}: {trouble['told']} fix: {trouble['fix']}" in words
+    assert text.lines[-1] == "1 check failed; exit code 2."
 
 
 def test_endpoint_that_nobody_answers_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +302,7 @@ def profiles(folder: Path, key: str) -> Path:
 
 
 def test_profile_that_leads_elsewhere_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a profile leads to another account than the stored one, check exits with 3 and names --accept-account."""
+    """If a profile leads to another account than the stored one, check and sync exit with 3 and the same words."""
     world = generate(23, accounts=["111122223333", "444455556666"], images=1, versions_per_image=1)
     desk = bench(world, config="accounts: [{profile: team, regions: [us-east-1]}]\n")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -300,8 +314,14 @@ def test_profile_that_leads_elsewhere_is_told(bench: MakeBench, monkeypatch: pyt
     profiles(desk.site.folder, world.access_key("444455556666"))
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "account")
-    assert "111122223333" in trouble["message"]
+    assert "led to account 111122223333 so far, and now leads to 444455556666" in trouble["message"]
     assert "--accept-account" in trouble["fix"]
+    before = desk.site.config.warehouse.read_bytes()
+    refused = desk("sync")
+    assert (refused.code, trouble["message"] in refused.err) == (3, True)
+    assert desk.site.config.warehouse.read_bytes() == before
+    assert desk("sync", "--accept-account").code == 0
+    assert desk.troubles() == (0, [])
 
 
 def test_options_of_the_probe_need_it(bench: MakeBench) -> None:

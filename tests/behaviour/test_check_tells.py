@@ -18,6 +18,7 @@ import duckdb
 import pytest
 
 from image_history.landing.files import seal, unsealed
+from image_history.landing.mark import NAME as MARK
 from image_history.landing.runs import Landing
 from image_history.simulator import generate
 from tests.behaviour.checking import Bench, MakeBench
@@ -233,6 +234,9 @@ BROKEN = {
     ),
     "landing-foreign-run": Fault(
         "", in_turn(cut_off, run_of_another), SYNC, 2, "was not made for the warehouse", "landing", 2
+    ),
+    "landing-mark": Fault(
+        "", in_turn(synced, text_there(f"{LANDING}/{MARK}", "{}")), SYNC, 2, "is damaged", "landing", 2
     ),
     "landing-of-another": Fault(
         "",

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -22,20 +23,30 @@ from image_history.aws.deadline import Callers
 from image_history.aws.image_api import Access, ImageApi, Timeouts
 from image_history.aws.sessions import Logins
 from image_history.aws.transport import Transport
+from image_history.config import Config, Retry
 from image_history.errors import ConfigError, CredentialsError, ServiceUnavailableError
+from image_history.extract.calls import ScopeCalls
+from image_history.extract.scopes import Target, scope_calls
+from image_history.listing.request import ImageFilter
+from image_history.model import Stop
 from image_history.simulator import generate
-from tests.behaviour.harness import ServeWorld
-from tests.behaviour.scripted import PAGE, Reply, running
+from tests.behaviour.harness import FAST, ServeWorld
+from tests.behaviour.scripted import Reply, Request, page_for, running
 
 ONE = {"ImageName": "base"}
+ATTEMPTS = 3
 
 
 @dataclass(slots=True)
 class Kept:
-    """A server that keeps connections open; it records each request's first line and each connection."""
+    """A server that keeps connections open; it records each request's first line and each connection.
+
+    `accepted` also counts the connections on which no request came.
+    """
 
     lines: list[str] = field(default_factory=list)
     connections: set[tuple[str, int]] = field(default_factory=set)
+    accepted: int = 0
     hang_up: bool = False
     port: int = 0
 
@@ -65,13 +76,19 @@ def serving(
                 trickle(self.wfile.write)
                 self.close_connection = True
                 return
-            self.wfile.write(Reply(body=PAGE.body, headers={"Connection": how}).raw())
+            page = page_for(Request({"authorization": self.headers["Authorization"]}, b""))
+            self.wfile.write(Reply(body=page.body, headers={"Connection": how}).raw())
             self.close_connection = kept.hang_up
 
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        def get_request(self) -> Any:
+            kept.accepted += 1
+            return super().get_request()
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True)
         server.daemon_threads, server.block_on_close = True, False
@@ -90,6 +107,13 @@ def client(monkeypatch: pytest.MonkeyPatch, url: str, *, pool: int = 1) -> Image
     """A client of the endpoint."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     return ImageApi(Access(), "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(pool))
+
+
+def patient(monkeypatch: pytest.MonkeyPatch, url: str) -> ScopeCalls:
+    """The calls of a scope at the endpoint; a call that may be tried again is made `ATTEMPTS` times."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    retry = Retry(attempts=ATTEMPTS, max_wait=dt.timedelta(milliseconds=1))
+    return scope_calls(Target(Access(), "us-east-1", ImageFilter()), Config(retry=retry, rate=FAST), Stop())
 
 
 def test_one_connection_serves_call_after_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,14 +225,16 @@ def test_trusted_certificate_is_taken(monkeypatch: pytest.MonkeyPatch, authority
 def test_certificate_that_is_not_trusted_is_refused(
     monkeypatch: pytest.MonkeyPatch, authority: Authority, host: str, *, trusted: bool
 ) -> None:
-    """A certificate of an unknown authority, or for another name, is a ConfigError, and no request is sent."""
+    """A certificate of an unknown authority, or for another name, is a ConfigError after one connection: no retry."""
     if trusted:
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
     with serving(authority.server) as kept:
-        api = client(monkeypatch, f"https://{host}:{kept.port}")
+        calls = patient(monkeypatch, f"https://{host}:{kept.port}")
         with pytest.raises(ConfigError, match=r"certificate|hostname"):
-            api.call("ListImageVersions", ONE)
+            calls.list_image_versions_with(ONE)
     assert kept.lines == []
+    assert kept.accepted == 1
+    assert calls.meter.take().of("ListImageVersions") == 1
 
 
 def test_proxy_is_asked_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,10 +246,12 @@ def test_proxy_is_asked_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert proxy.lines == ["POST http://127.0.0.7:9/ HTTP/1.1"]
 
 
-def test_endpoint_that_cannot_be_reached_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused connection is a ServiceUnavailableError."""
+def test_endpoint_that_cannot_be_reached_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection is a ServiceUnavailableError after as many attempts as `retry.attempts` says."""
+    calls = patient(monkeypatch, "http://127.0.0.1:1")
     with pytest.raises(ServiceUnavailableError):
-        client(monkeypatch, "http://127.0.0.1:1").call("ListImageVersions", ONE)
+        calls.list_image_versions_with(ONE)
+    assert calls.meter.take().of("ListImageVersions") == ATTEMPTS
 
 
 def profiles(monkeypatch: pytest.MonkeyPatch, folder: Path, accounts: int) -> None:
@@ -235,19 +263,17 @@ def profiles(monkeypatch: pytest.MonkeyPatch, folder: Path, accounts: int) -> No
 
 
 def test_connections_are_an_accounts_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each account has its own connection, which the clients of the account share."""
+    """Each account has its own connection, which its clients of all regions share."""
     profiles(monkeypatch, tmp_path, 3)
     logins = Logins()
     with serving() as kept:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{kept.port}")
         for n in range(3):
             login = logins.of(Access(f"p{n}"))
-            for _ in range(2):
-                api = ImageApi(
-                    login.access, "us-east-1", timeouts=Timeouts(5, 5), callers=Callers(1), login=login
-                )
+            for region in ("us-east-1", "us-east-1", "eu-west-1"):
+                api = ImageApi(login.access, region, timeouts=Timeouts(5, 5), callers=Callers(1), login=login)
                 api.call("ListImageVersions", ONE)
-    assert len(kept.lines) == 6
+    assert len(kept.lines) == 9
     assert len(kept.connections) == 3
 
 

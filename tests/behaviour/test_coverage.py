@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from image_history.config import Account, Hints, Images
+from image_history.simulator import FaultRule
 from image_history.warehouse.statements import statement
 from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour import covering
 from tests.behaviour.covering import Past, ask
+from tests.behaviour.detailing import BRIEF
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.hinting import HOUR_MS, MINUTE_MS, hinted_site
 
@@ -133,8 +135,8 @@ def test_quiet_sync_writes_one_row_of_coverage(served: ServeWorld) -> None:
         assert read(site) == asked(site) == set(hinted.images)
 
 
-def test_what_changes_is_left_out_fails_or_rests_has_its_row(served: ServeWorld) -> None:
-    """An image has its own row if it changed, if it was excluded or included again, or if it was synced alone."""
+def test_image_that_changes_fails_or_is_left_out_has_its_row(served: ServeWorld) -> None:
+    """An image has its own row if it changed or failed, was excluded or included again, or was synced alone."""
     hinted = hinted_site(served, images=4)
     site, (one, two, three, four) = hinted.site, hinted.images
     site.config = msgspec.structs.replace(site.config, hints=Hints())
@@ -145,6 +147,13 @@ def test_what_changes_is_left_out_fails_or_rests_has_its_row(served: ServeWorld)
     assert told(site)[1:] == [(one, "complete", None)]
     hinted.clock.advance(MINUTE_MS)
     site.sync()
+    hinted.clock.advance(MINUTE_MS)
+    site.simulator.faults = (FaultRule(kind="unavailable", operation="ListImageVersions", image=two),)
+    site.sync(retry=BRIEF)
+    assert told(site) == [(None, "complete", "complete"), (two, "failed", None)]
+    site.simulator.faults = ()
+    site.sync()
+    assert told(site)[1:] == [(two, "complete", None)]
     hinted.clock.advance(MINUTE_MS)
     whole = site.config
     site.config = msgspec.structs.replace(whole, accounts=(Account(images=Images(exclude=(two, three))),))

@@ -203,14 +203,24 @@ def test_stale_run_keeps_its_rows_and_reads_unfinished_streams_from_their_start(
 
 
 def test_refused_token_makes_the_listing_start_over(served: ServeWorld) -> None:
-    """If AWS no longer accepts a checkpointed token, the next sync still succeeds and stores every row."""
+    """If AWS refuses a checkpointed token, the next sync sends it once, starts over, and stores every row."""
     site = slow_site(served)
-    kill_after(site, 26)
+    # Twenty calls are for images of one page, so that some are for the large one.
+    kill_after(site, 24)
     run = landed(site)
     assert run is not None
+    tokens = {stream.image_name: mark.next_token for stream, mark in run.checkpoints.items() if mark.readable}
+    (name,) = tokens
     site.simulator.clock.advance(25 * 3_600_000)
+    site.simulator.counters.reset()
     outcome = site.run("sync", **EACH_PAGE)
     assert outcome.returncode == 0, outcome.stderr
+    assert "continued an unfinished run" in outcome.stdout
+    requests = [record for record in site.simulator.counters.log if record.image_name == name]
+    sent = [record.parameters.get("NextToken") for record in requests]
+    assert (requests[0].error_code, sent[:2]) == ("ValidationException", [tokens[name], None])
+    assert [record.status for record in requests] == [400, *[200] * 12]
+    assert sent.count(tokens[name]) == 1
     site.assert_true()
 
 

@@ -12,7 +12,7 @@ from image_history.durable.effects import Effect
 from image_history.forecast.estimate import Span, total_calls
 from image_history.forecast.forecasting import forecast
 from image_history.simulator import Exchange
-from tests.behaviour.detailing import small_world
+from tests.behaviour.detailing import asked, small_world
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.hinting import Killed, installed
 from tests.behaviour.test_deletions import deny
@@ -86,7 +86,7 @@ def test_killed_sync_goes_on_with_what_its_budget_leaves(site: Site) -> None:
 
 
 def test_refused_versions_use_up_no_budget(site: Site) -> None:
-    """If ListAliases is denied for one image, eight syncs with a budget still store all other details."""
+    """If ListAliases is denied for one image, a sync calls it there once, and spends its budget on other details."""
     refuse = deny("ListAliases")
 
     async def fault(request: web.Request, exchange: Exchange) -> web.StreamResponse | None:
@@ -94,7 +94,13 @@ def test_refused_versions_use_up_no_budget(site: Site) -> None:
 
     first = min(row.image_name for row in site.world.truth())
     site.simulator.fault = fault
-    for _ in range(8):
+    site.config = msgspec.structs.replace(site.config, concurrency=1)
+    # 24 versions to describe and 18 lists of aliases that are not denied: four budgets would not do.
+    for _ in range(5):
         site.sync()
+        assert site.calls("ListAliases", first) == 1
+        assert sum(asked(site)) <= 10
         site.simulator.clock.advance(60_000)
     assert site.ask("SELECT count(etl_described_at), count(etl_aliases_at) FROM image_versions") == [(24, 18)]
+    site.sync()
+    assert asked(site) == (0, 1)

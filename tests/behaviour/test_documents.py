@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from image_history.cli import VERBS, run
 from image_history.cli.documents import verbs
+from image_history.simulator import generate
 from tests.behaviour.checking import denying
 from tests.behaviour.commanding import Commanded, CommandWorld, commanded, commanding
 
@@ -123,14 +124,39 @@ def test_documents_of_verbs_that_ask_the_warehouse(busy: Commanded) -> None:
     assert [row["deleted_versions"] for row in checked(busy, "log")] == [1, 0]
 
 
-def test_documents_of_a_scope_that_is_denied(commanded: Commanded) -> None:
-    """If a scope is denied, the documents of sync and runs match their schemas and show the failures."""
-    commanded.site.simulator.fault = denying("ListImageVersions")
-    assert {each["outcome"] for each in checked(commanded, "sync", code=3)["scopes"][0]["failures"]} == {
-        "denied"
-    }
-    (run_,) = checked(commanded, "runs")
-    assert len(checked(commanded, "runs", run_["etl_run_id"])["incomplete"]) == 2
+def test_documents_of_a_scope_that_is_denied(commanding: CommandWorld) -> None:
+    """If a scope is denied, the documents of sync, runs and status match their schemas and show the failures."""
+    desk = commanding(generate(31, regions=["us-east-1", "eu-west-1"], images=2, versions_per_image=3))
+    (desk.folder / "config.yaml").write_text(
+        "accounts: [{regions: [us-east-1, eu-west-1]}]\n", encoding="utf-8"
+    )
+    names = sorted({row.image_name for row in desk.site.world.truth() if row.region == "eu-west-1"})
+    desk.site.simulator.fault = denying("ListImageVersions", region="eu-west-1")
+    scopes = checked(desk, "sync", code=4)["scopes"]
+    failures = {scope["scope"]["region"]: scope["failures"] for scope in scopes}
+    assert failures["us-east-1"] == []
+    told = [(each["image_name"], each["outcome"]) for each in failures["eu-west-1"]]
+    assert told == [(name, "denied") for name in names]
+    assert incomplete(desk) == [(name, "denied") for name in names]
+    assert unread(desk) == {"us-east-1": 0, "eu-west-1": 2}
+    desk.site.simulator.fault = denying("ListImages", region="eu-west-1")
+    (failure,) = checked(desk, "sync", code=4)["unreadable_scopes"]
+    assert (failure["where"], failure["outcome"]) == ("111122223333/eu-west-1", "denied")
+    assert incomplete(desk) == [(None, "denied")]
+    # The list of images, beside the two images that were not read before.
+    assert unread(desk) == {"us-east-1": 0, "eu-west-1": 3}
+
+
+def incomplete(desk: Commanded) -> list[tuple[str | None, str]]:
+    """The images that the newest run did not read whole, or None for a scope, with their outcomes, by `runs`."""
+    newest = checked(desk, "runs")[0]["etl_run_id"]
+    rows = checked(desk, "runs", newest)["incomplete"]
+    return [(row["image_name"], row["outcome"]) for row in rows]
+
+
+def unread(desk: Commanded) -> dict[str, int]:
+    """How many images and lists of images of each region are not read whole, by `status`."""
+    return {scope["region"]: scope["incomplete"] for scope in checked(desk, "status")["scopes"]}
 
 
 def test_documents_of_list(commanded: Commanded) -> None:

@@ -235,17 +235,22 @@ def test_question_that_the_disk_refuses_says_so(
 
 
 def test_config_is_whole_or_not_there(matrix: Matrix, tmp_path: Path) -> None:
-    """After a fault at any effect of init, config.yaml is complete or not there."""
+    """After a fault at any effect of init, config.yaml is complete or not there; if not, the next init writes it."""
     undisturbed = run(matrix, tmp_path, ("init",))
     assert undisturbed.code == 0
-    target = tmp_path / "config.yaml"
+    target, found = tmp_path / "config.yaml", set()
     whole = target.read_bytes()
     for number, point in enumerate(undisturbed.reached):
         for action in (Action.KILL, REFUSALS[number % 3]):
             target.unlink(missing_ok=True)
             fault = Fault(*point, action, undisturbed.reached[: number + 1].count(point))
             run(matrix, tmp_path, ("init",), fault)
-            assert not target.exists() or target.read_bytes() == whole, str(fault)
+            there = target.exists()
+            assert not there or target.read_bytes() == whole, str(fault)
+            assert run(matrix, tmp_path, ("init",)).code == (2 if there else 0), str(fault)
+            assert target.read_bytes() == whole, str(fault)
+            found.add(there)
+    assert found == {True, False}
 
 
 def test_demo_without_room_says_so(matrix: Matrix, tmp_path: Path) -> None:

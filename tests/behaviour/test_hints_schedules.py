@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import duckdb
 import msgspec
 import pytest
 
@@ -35,6 +36,9 @@ DELETED = (
     "SELECT image_name, version, epoch_ms(creation_time) FROM image_versions WHERE etl_deleted_at IS NOT NULL"
 )
 LIVE = "SELECT image_name, version, epoch_ms(creation_time) FROM image_versions WHERE etl_deleted_at IS NULL"
+MARK_ONE_DELETED = (
+    "UPDATE image_versions SET etl_deleted_at = last_modified_time WHERE image_name = $image AND version = 1"
+)
 
 
 @dataclass(slots=True)
@@ -187,13 +191,18 @@ def test_random_schedules_lose_nothing_and_end_with_the_truth(
 
 
 def test_check_of_a_schedule_can_fail(served: ServeWorld) -> None:
-    """`Play.check` fails if a message is gone before its image's versions are stored."""
+    """`Play.check` fails if a message is gone before its load, and if a version that lives is marked as deleted."""
     hinted = hinted_site(served, images=4)
     hinted.site.sync()
     play = Play(hinted, random.Random(1))
+    play.check()
     image = hinted.images[0]
     hinted.site.world.create_version(image)
     play.deliver(version_event(hinted.arn(image), hinted.clock.now_ms()), image)
     (hinted.folder / play.told[0].name).unlink()
     with pytest.raises(AssertionError, match="before its load"):
+        play.check()
+    with duckdb.connect(hinted.site.config.warehouse) as connection:
+        connection.execute(MARK_ONE_DELETED, {"image": image}).fetchall()
+    with pytest.raises(AssertionError, match="a version that lives"):
         play.check()

@@ -23,7 +23,10 @@ JSON = ("-v", "--log-format", "json")
 
 def test_json_log_carries_instant_run_and_stream(commanded: Commanded) -> None:
     """Every line has a UTC time in milliseconds and, once known, the run ID; a failed call's line has its stream."""
-    commanded.site.simulator.faults = (FaultRule(kind="throttling", times=3),)
+    row = commanded.site.world.truth()[0]
+    commanded.site.simulator.faults = (
+        FaultRule(kind="throttling", operation="ListImageVersions", image=row.image_name, times=1),
+    )
     lines = log_lines(commanded(*JSON, "sync", "--json").err)
     assert {line["level"] for line in lines} <= {"INFO", "WARNING"}
     ended = lines[-1]
@@ -33,10 +36,10 @@ def test_json_log_carries_instant_run_and_stream(commanded: Commanded) -> None:
     first = known.index(ended["run_id"])
     assert set(known[:first]) <= {None}
     assert set(known[first:]) == {ended["run_id"]}
-    failed = [
-        line for line in lines if line["event"] == "call_failed" and line["operation"] == "ListImageVersions"
-    ]
-    assert all(line["stream"].startswith(f"{line['scope']}/") for line in failed)
+    (failed,) = [line for line in lines if line["event"] == "call_failed"]
+    scope = f"{row.account_id}/{row.region}"
+    told = (failed["operation"], failed["scope"], failed["stream"])
+    assert told == ("ListImageVersions", scope, f"{scope}/{row.image_name}")
     times = [datetime.fromisoformat(line["time"]) for line in lines]
     assert all(time.utcoffset() == timedelta(0) for time in times)
     assert all(line["time"][19] == "." and line["time"][23:] == "+00:00" for line in lines)

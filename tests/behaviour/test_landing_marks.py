@@ -13,13 +13,15 @@ import pytest
 from image_history.errors import LandingError, WarehouseLockedError
 from image_history.landing.files import unsealed
 from image_history.landing.mark import NAME
-from image_history.landing.runs import Landing
+from image_history.landing.runs import LandedRun, Landing
 from image_history.model import Outcome
 from image_history.simulator import VirtualClock, generate
 from tests.behaviour.belongings import fingerprint, furnish, small
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_crash import EACH_PAGE, kill_after, slow_site
 from tests.behaviour.test_refusals import held
+from tests.behaviour.test_true_history import NAME as BASE
+from tests.behaviour.test_true_history import synced, waiting
 
 NOON_MS = 1_790_000_000_000
 RUN = "20260101T000000.000Z-deadbeef"
@@ -92,56 +94,91 @@ def test_users_files_in_a_landing_of_ours_survive_everything(served: ServeWorld)
     assert [fingerprint(each) for each in kept] == before
 
 
-def test_landing_of_the_version_before_is_adopted_once(served: ServeWorld) -> None:
-    """An unmarked landing of the previous version is loaded and marked; with a user's file in it, it is refused."""
-    site = slow_site(served)
-    kill_after(site, 9)
-    landing = site.config.landing_folder
-    (run,) = Landing(landing).runs()
+def as_of_the_version_before(run: LandedRun, folder: Path) -> None:
+    """Write a run's plan as the previous version did: in place, or as that of a new run that has read nothing yet."""
+    if folder != run.folder:
+        shutil.copytree(run.folder, folder, ignore=shutil.ignore_patterns("segment-*"))
     written = unsealed(run.folder / "plan.json", dict)
     for name in ("warehouse_id", "base_run"):
         written["plan"].pop(name)
+    written["plan"]["run_id"] = folder.name
     # The previous version did not compress the plan either.
     document = json.dumps(written)
     sealed = f'{{"crc32": {zlib.crc32(document.encode())}, "document": {document}}}'
-    (run.folder / "plan.json").write_text(sealed, encoding="utf-8")
+    (folder / "plan.json").write_text(sealed, encoding="utf-8")
+
+
+def test_landing_of_the_version_before_is_adopted_once(served: ServeWorld) -> None:
+    """A landing of the previous version is marked and loaded without its proofs; a plan like its is then refused."""
+    site = synced(served, 3)
+    site.world.delete_version(BASE, 2)
+    waiting(site)
+    landing = site.config.landing_folder
+    (run,) = Landing(landing).runs()
+    assert [mark.outcome for mark in run.checkpoints.values()] == [Outcome.COMPLETE]
+    later = site.folder / RUN
+    as_of_the_version_before(run, later)
+    as_of_the_version_before(run, run.folder)
     (landing / NAME).unlink()
     (landing / "known-streams.parquet").write_bytes(b"PAR1 of another time")
-    site.sync()
+    report = site.sync()
     site.assert_true()
+    assert (report.resumed, report.pending_runs) == (False, 1)
+    told = f"SELECT image_name, outcome FROM coverage WHERE etl_run_id = '{run.plan.run_id}'"
+    assert site.ask(f"{told} AND image_name IS NOT NULL") == [(BASE, "partial")]
+    deleted_by = "SELECT etl_run_id FROM image_version_events WHERE etl_change = 'deleted'"
+    assert site.ask(deleted_by) == [(report.run_id,)]
     assert (landing / NAME).exists()
+    later.rename(landing / RUN)
+    with pytest.raises(LandingError, match="was not made for the warehouse"):
+        site.sync()
+
+
+def test_unmarked_landing_with_a_users_file_is_refused(served: ServeWorld) -> None:
+    """A landing of the previous version is not adopted if it holds a user's file."""
+    site = small(served)
+    site.sync()
+    landing = site.config.landing_folder
     (landing / NAME).unlink()
     (landing / "notes.txt").write_text("mine", encoding="utf-8")
+    before = fingerprint(landing)
+    site.simulator.counters.reset()
     refused(site, landing, "which is not ours")
+    assert fingerprint(landing) == before
 
 
 def test_new_and_empty_folders_become_landings(served: ServeWorld) -> None:
-    """An empty folder, and a volume's root that holds only lost+found, become landings."""
+    """A folder that does not exist, an empty one, and a volume's root with only lost+found become landings."""
     site = small(served)
-    volume = site.folder / "volume"
+    volume, empty, new = (site.folder / name for name in ("volume", "empty", "new"))
     (volume / "lost+found").mkdir(parents=True)
-    site.sync(landing=volume)
-    assert (volume / "lost+found").is_dir()
-    empty = site.folder / "empty"
     empty.mkdir()
-    site.sync(landing=empty)
+    for landing in (volume, empty, new):
+        site.sync(landing=landing)
+        assert Landing(landing).mark() is not None
+    assert (volume / "lost+found").is_dir()
     site.assert_true()
 
 
 def test_two_warehouses_never_share_a_landing(served: ServeWorld) -> None:
-    """If two configurations share a landing, the second sync stops, and creates no warehouse."""
+    """If two warehouses share a landing, the second one's sync stops, and no row of the first reaches it."""
     site = slow_site(served)
     kill_after(site, 9)
     landing = site.config.landing_folder
-    for other in ("other.duckdb", "elsewhere/image-history.duckdb"):
-        (site.folder / other).parent.mkdir(exist_ok=True)
+    (run,) = Landing(landing).runs()
+    before = fingerprint(run.folder)
+    for name in ("other.duckdb", "elsewhere/image-history.duckdb"):
+        (site.folder / name).parent.mkdir(exist_ok=True)
         with pytest.raises(LandingError, match="belongs to another warehouse"):
-            site.sync(landing=landing, warehouse=site.folder / other)
-        assert not (site.folder / other).exists()
-    site.sync(warehouse=site.folder / "other.duckdb")
+            site.sync(landing=landing, warehouse=site.folder / name)
+        assert not (site.folder / name).exists()
+    other = site.folder / "other.duckdb"
+    site.sync(warehouse=other)
+    stored = other.read_bytes()
     with pytest.raises(LandingError, match="belongs to another warehouse"):
-        site.sync(landing=landing, warehouse=site.folder / "other.duckdb")
-    site.sync()
+        site.sync(landing=landing, warehouse=other)
+    assert (other.read_bytes(), fingerprint(run.folder)) == (stored, before)
+    assert site.sync().resumed
     site.assert_true()
 
 
@@ -214,21 +251,24 @@ def test_unfinished_run_is_not_continued_by_a_restored_backup(served: ServeWorld
 
 
 def test_forged_run_is_not_loaded(served: ServeWorld) -> None:
-    """If a run of another warehouse is copied into our landing, a sync stops and leaves its files as they are."""
-    other = slow_site(served)
-    kill_after(other, 9)
-    (run,) = Landing(other.config.landing_folder).runs()
-    site = msgspec.structs.replace(other.config, warehouse=other.folder / "mine.duckdb")
-    other.sync(warehouse=site.warehouse)
-    forged = site.landing_folder / run.folder.name
+    """A run of another warehouse in our landing is neither loaded nor removed: a sync exits with 2, even --fresh."""
+    site = slow_site(served)
+    kill_after(site, 9)
+    (run,) = Landing(site.config.landing_folder).runs()
+    site.config = msgspec.structs.replace(site.config, warehouse=site.folder / "mine.duckdb")
+    site.sync()
+    forged = site.config.landing_folder / run.folder.name
     shutil.copytree(run.folder, forged)
-    before = fingerprint(forged)
+    before, stored = fingerprint(forged), site.config.warehouse.read_bytes()
     for fresh in (False, True):
-        with pytest.raises(LandingError, match="was not made for the warehouse"):
-            other.sync(warehouse=site.warehouse, fresh=fresh)
-        assert fingerprint(forged) == before
+        with pytest.raises(LandingError, match="was not made for the warehouse") as caught:
+            site.sync(fresh=fresh)
+        assert caught.value.exit_code == 2
+        assert site.simulator.counters.log == []
+        assert (fingerprint(forged), site.config.warehouse.read_bytes()) == (before, stored)
     shutil.rmtree(forged)
-    other.sync(warehouse=site.warehouse)
+    site.sync()
+    site.assert_true()
 
 
 def test_default_credentials_that_lead_elsewhere_are_noticed(served: ServeWorld) -> None:

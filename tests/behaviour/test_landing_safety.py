@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from image_history.errors import ConnectorError, LandingError, SyncRunningError
-from image_history.landing.mark import NAME
+from image_history.errors import LandingError, SyncRunningError
+from image_history.landing.files import seal, unsealed
+from image_history.landing.mark import FORMAT, NAME, Mark
 from image_history.landing.runs import Landing
 from tests.behaviour.belongings import fingerprint, small
 from tests.behaviour.harness import ServeWorld
@@ -121,13 +125,40 @@ def test_folder_of_a_stranger_is_refused(
     assert fingerprint(tmp_path) == before
 
 
-def test_mark_of_any_content_is_told(served: ServeWorld) -> None:
-    """If the mark is empty, incomplete or damaged, a sync stops and leaves the mark as it is."""
+def newer(mark: bytes) -> bytes:
+    """The mark as a later version would write it."""
+    document = zlib.decompress(base64.b64decode(json.loads(mark)["document"]))
+    return seal({**json.loads(document), "format": FORMAT + 1, "member": "of that version"})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param(lambda _: b"", "is damaged", id="empty"),
+        pytest.param(lambda mark: mark[:-9], "is damaged", id="incomplete"),
+        pytest.param(lambda _: b"\x00\xff", "is damaged", id="bytes"),
+        pytest.param(lambda _: b'{"name": "another program"}', "is damaged", id="of-another-program"),
+        pytest.param(lambda _: seal({"name": "another file"}), "is damaged", id="another-file-of-ours"),
+        pytest.param(newer, "another version of image-history", id="newer"),
+    ],
+)
+def test_mark_of_any_content_is_told(served: ServeWorld, change: Callable[[bytes], bytes], told: str) -> None:
+    """With a mark that this version cannot use, a sync exits with 2 and changes nothing; without it, a sync works."""
     site = small(served)
     site.sync()
     mark = site.config.landing_folder / NAME
-    for content in (b"", b"{}", b"\x00\xff", mark.read_bytes()[:-9]):
-        mark.write_bytes(content)
-        with pytest.raises(ConnectorError, match=r"image-history-landing\.json"):
-            site.sync()
-        assert mark.read_bytes() == content
+    good = mark.read_bytes()
+    mark.write_bytes(change(good))
+    before = fingerprint(site.folder)
+    for fresh in (False, True):
+        with pytest.raises(LandingError, match=rf"image-history-landing\.json.* {told}") as caught:
+            site.sync(fresh=fresh)
+        assert caught.value.exit_code == 2
+        assert "--fresh" not in caught.value.message
+        assert fingerprint(site.folder) == before
+    mark.unlink()
+    site.sync()
+    assert (
+        unsealed(mark, Mark).warehouse_id
+        == site.ask("SELECT warehouse_id::VARCHAR FROM warehouse_identity")[0][0]
+    )

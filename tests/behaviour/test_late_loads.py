@@ -92,7 +92,7 @@ def test_version_of_another_landing_is_not_settled(served: ServeWorld) -> None:
 
 
 def test_older_list_of_images_leaves_those_alone_that_a_newer_one_did_not_ask_for(served: ServeWorld) -> None:
-    """A waiting run is loaded after a newer run of one image only: its other image is stored, and can be deleted."""
+    """A waiting run is loaded after a newer run of one image only: its other image is live, and can be deleted."""
     site = synced(served, 3)
     site.world.create_image("other")
     site.world.create_version("other")
@@ -102,6 +102,9 @@ def test_older_list_of_images_leaves_those_alone_that_a_newer_one_did_not_ask_fo
     second = msgspec.structs.replace(site.config, landing=site.folder / "second.landing")
     sync(second, options=SyncOptions(images=(NAME,)))
     load(site, list(Landing(site.config.landing_folder).runs()))
+    site.assert_true()
+    live = "SELECT image_name FROM images WHERE etl_deleted_at IS NULL ORDER BY ALL"
+    assert site.ask(live) == [(NAME,), ("other",)]
     site.world.delete_image("other")
     site.world.clock.advance(HOUR_MS)
     shutil.rmtree(site.config.landing_folder)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import time
 from collections.abc import Iterator
@@ -9,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import xform_name
 
 from image_history.cli.browse import Browse, ResumeToken, browse
 from image_history.config import Config, Rate
 from image_history.extract.calls import ScopeCalls
 from image_history.extract.choose import Choice, choose_target
 from image_history.extract.scopes import scope_calls
+from image_history.formats import NAMES
 from image_history.model import Stop
 from image_history.simulator import Behaviour, Simulator, VirtualClock, World, generate
-from tests.behaviour.listing import Row, Tool, boto_row, options, unmodified_client
+from tests.behaviour.listing import COLUMNS, Row, Tool, boto_row, options, unmodified_client
 
 SORTS = [
     pytest.param(by, order, id=f"{by}-{order}".lower())
@@ -219,11 +222,18 @@ def test_token_of_a_cut_first_page_is_that_of_boto3(tool: Tool) -> None:
     assert tool.listed("--max-items", "4").token == tool.boto(MaxItems=4)[1]
 
 
-def test_token_is_printed_as_a_note(tool: Tool) -> None:
-    """The token to continue with is alone on the last line of stderr, not among the rows."""
-    ran = tool.command("list", tool.image, "--max-items", "2", "--format", "jsonl")
-    assert ran.errors.splitlines()[-1] == f"next token: {tool.boto(MaxItems=2)[1]}"
-    assert len(ran.output.splitlines()) == 2
+@pytest.mark.parametrize("how", NAMES)
+def test_token_is_printed_as_a_note(tool: Tool, tmp_path: Path, how: str) -> None:
+    """In every format the token is alone on the last line of stderr, not among the rows; JSON has it beside them."""
+    file = ("--output", f"rows.{how}") if NAMES[how].binary else ()
+    ran = tool.command("list", tool.image, "--max-items", "2", "--format", how, *file)
+    token = tool.boto(MaxItems=2)[1]
+    assert (ran.code, ran.errors.splitlines()[-1]) == (0, f"next token: {token}")
+    written = (tmp_path / f"rows.{how}").read_bytes() if file else ran.output.encode()
+    assert token is not None
+    assert written.count(token.encode()) == (1 if how == "json" else 0)
+    if how == "json":
+        assert (ran.token, len(ran.rows)) == (token, 2)
 
 
 def test_token_is_absent_at_the_end(tool: Tool) -> None:
@@ -266,7 +276,10 @@ def test_list_in_the_fold_of_new_york(
     assert len(expected) == 5
 
 
-def test_boto_row_has_every_member(tool: Tool) -> None:
-    """The comparison covers every member that an image version has in AWS's model."""
+def test_row_has_every_member_of_an_image_version(tool: Tool) -> None:
+    """A printed row, and the comparison with boto3, have every member that an image version has in AWS's model."""
     members = tool.client.meta.service_model.shape_for("ImageVersion").members
-    assert len(boto_row("", dict.fromkeys(members, datetime.now(UTC)))) == len(members) + 1
+    row = json.loads(tool.listed("--max-items", "1").output)["ImageVersions"][0]
+    assert set(row) == {"image_name", *map(xform_name, members)}
+    assert set(row) == set(COLUMNS)
+    assert len(boto_row("", dict.fromkeys(members, datetime.now(UTC)))) == len(row)

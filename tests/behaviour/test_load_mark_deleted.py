@@ -156,12 +156,13 @@ def test_versions_that_were_are_not_remembered_as_numbers(rows: Rows) -> None:
     assert remembered(rows, {"created_until": 10}) == []
 
 
+@pytest.mark.parametrize("deleted_at", [None, 40], ids=["live", "deleted"])
 @pytest.mark.parametrize(("version", "expected"), [(3, [4]), (4, []), (5, []), (6, []), (7, [4])])
 def test_range_with_a_version_that_is_stored_is_not_remembered(
-    rows: Rows, version: int, expected: list[int]
+    rows: Rows, version: int, expected: list[int], deleted_at: int | None
 ) -> None:
-    """A range with a stored version, even a deleted one, is not stored as absent."""
-    rows.stored("image_versions", {"version": version, "etl_deleted_at": 40})
+    """A range with a stored version, live or deleted, is not stored as absent."""
+    rows.stored("image_versions", {"version": version, "etl_deleted_at": deleted_at})
     assert [row["first_version"] for row in remembered(rows, {})] == expected
 
 

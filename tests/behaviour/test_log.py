@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from image_history.simulator import Rules, VersionRecord
+from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.asking import HOSTILE
 from tests.behaviour.telling import HOUR_MS, IMAGE, MINUTE_MS, NOON_MS, TellWorld, Told, telling
 from tests.behaviour.test_query_terminal import COLOUR, assert_fits, on_terminal
@@ -197,6 +198,16 @@ def test_log_of_an_unknown_image_names_the_nearest(told: Told) -> None:
         answered = told("log", slip)
         assert (answered.code, answered.out) == (2, "")
         assert f"knows no image {slip}; the nearest: {IMAGE}." in answered.err
+
+
+def test_log_of_an_empty_warehouse_says_to_sync(told: Told) -> None:
+    """If the warehouse knows no image, `log` of one exits with 2 and says to run a sync."""
+    empty = told.site.folder / "empty.duckdb"
+    with WarehouseFile(empty).writing():
+        pass
+    answered = told("--warehouse", str(empty), "log", IMAGE)
+    assert (answered.code, answered.out) == (2, "")
+    assert f"knows no image {IMAGE}; it knows none; run image-history sync first." in answered.err
 
 
 def test_log_of_a_warehouse_without_the_view_says_what_to_do(told: Told) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -243,31 +246,59 @@ def test_command_gets_the_news_on_its_stdin(commanding: CommandWorld, tmp_path: 
     assert told["error"] == f"{sys.executable} failed (exit code 1): no folder $HOME."
 
 
-def test_receiver_is_bounded_in_time(desk: Commanded, inbox: Inbox) -> None:
-    """A command that does not end is stopped after its timeout, and an address that does not answer is given up."""
-    sleeper = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
-    quoted = json.dumps(sleeper)
+def test_receiver_is_bounded_in_time(desk: Commanded, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its timeout, a command is killed with the processes that it started; a silent address is given up."""
+    pipe, opened, communicate = desk.folder / "pipe", [], subprocess.Popen.communicate
+    os.mkfifo(pipe)
+    script = f"exec 3> {pipe}; sleep 600 & echo >&3; wait"
+
+    def once_started(process: Any, *arguments: Any, **named: Any) -> Any:
+        """Begin to wait when the command has started a process, which keeps the pipe open."""
+        opened.append(os.open(pipe, os.O_RDONLY))
+        assert os.read(opened[0], 1) == b"\n"
+        return communicate(process, *arguments, **named)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", once_started)
     configure(
-        desk,
-        f"{{run: [{sys.executable}, -c, {quoted}], timeout: 300ms}}",
-        "{webhook: '${HOOK}', timeout: 300ms}",
+        desk, f"{{run: [sh, -c, {json.dumps(script)}], timeout: 1ms}}", "{webhook: '${HOOK}', timeout: 300ms}"
     )
     inbox.hangs = True
     tried = desk("notify", "--test")
     assert tried.code == 4
-    assert "run-1: " in tried.out
-    assert "did not end within 0.3 s, and was stopped." in tried.out
+    assert "not notified: run-1: sh did not end within 0.001 s, and was stopped." in tried.out
     assert "not notified: webhook-2: the address " in tried.out
     inbox.hang.set()
+    with os.fdopen(opened[0], "rb") as end:
+        assert select.select([end], [], [], 60)[0], "a process of the command still runs"
+        assert end.read() == b""
 
 
-def test_trial_reaches_every_receiver(desk: Commanded, inbox: Inbox) -> None:
-    """`notify --test` sends every receiver a message without changes."""
+def test_trial_reaches_every_receiver(desk: Commanded, inbox: Inbox, tmp_path: Path) -> None:
+    """`notify --test` sends every receiver a message without changes, although one fails, and stores nothing."""
+    kept = tmp_path / "kept.json"
+    desk.site.world.delete_version(first_image(desk), 2)
+    inbox.status = 500
+    assert desk("sync").code == 4
+    inbox.status = 200
+    inbox.take()
+    configure(desk, "{webhook: '${HOOK}'}", "{run: ['false']}", f"{{run: [sh, -c, 'cat > {kept}']}}")
+    before = desk.site.config.warehouse.read_bytes()
     tried = desk("notify", "--test")
-    assert (tried.code, tried.out) == (0, "tried: webhook-1 took the message\n")
+    assert (tried.code, tried.out.splitlines()) == (
+        4,
+        [
+            "tried: webhook-1 took the message",
+            "not notified: run-2: false failed (exit code 1).",
+            "tried: run-3 took the message",
+        ],
+    )
     (message,) = inbox.take()
-    assert (message["id"], message["news"]) == ("trial", [])
-    assert message["text"].startswith("image-history: a trial.")
+    for each in (message, json.loads(kept.read_text())):
+        assert (each["id"], each["news"]) == ("trial", [])
+        assert each["text"].startswith("image-history: a trial.")
+    assert desk.site.config.warehouse.read_bytes() == before
+    configure(desk, "{webhook: '${HOOK}'}")
+    assert desk("notify").out == "notified: webhook-1 of 1 change\n"
 
 
 def test_redirect_is_no_delivery(desk: Commanded, inbox: Inbox) -> None:
@@ -388,14 +419,17 @@ def test_receiver_that_cannot_be_started(desk: Commanded) -> None:
     )
 
 
-def test_check_names_a_command_that_is_not_there(desk: Commanded) -> None:
-    """`check` exits with 4 and names a command that does not exist."""
-    configure(desk, "{run: [./not-there]}", "{webhook: '${HOOK}'}")
+def test_check_names_a_command_that_is_not_there(desk: Commanded, inbox: Inbox, tmp_path: Path) -> None:
+    """`check` exits with 4 and names a command that does not exist; it runs no command, and sends nothing."""
+    ran = tmp_path / "ran"
+    configure(desk, "{run: [./not-there]}", "{webhook: '${HOOK}'}", f"{{run: [touch, {ran}]}}")
     checked = desk("check", "--json")
     found = {each["where"]: each for each in json.loads(checked.out)["checks"] if each["check"] == "notify"}
     assert checked.code == 4
     assert found["run-1"]["message"] == "there is no command ./not-there that this user may run"
-    assert found["webhook-2"]["level"] == "ok"
+    assert [found[name]["level"] for name in ("webhook-2", "run-3")] == ["ok", "ok"]
+    assert inbox.messages == []
+    assert not ran.exists()
 
 
 def test_two_processes_tell_nothing_twice(desk: Commanded, inbox: Inbox) -> None:

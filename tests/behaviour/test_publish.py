@@ -24,8 +24,11 @@ from image_history.errors import ConfigError, ConnectorError, OutputError
 from image_history.publish.dataset import Dataset
 from image_history.publish.stage import publish_one, require_ready
 from image_history.schema import IMAGE_VERSIONS, arrow_schema
+from image_history.simulator import generate
 from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.beside import Beside
+from tests.behaviour.checking import MakeBench
+from tests.behaviour.checking import bench as bench  # noqa: PLC0414 - a fixture
 from tests.behaviour.publishing import CUT, READERS, Stock, by_glob, by_manifest, manifest, parts, plain
 
 pytestmark = pytest.mark.duckdb
@@ -478,13 +481,18 @@ def test_dataset_is_private_unless_a_group_is_named(stock: Stock) -> None:
     ],
 )
 def test_group_that_cannot_be_is_refused(
-    stock: Stock, monkeypatch: pytest.MonkeyPatch, group: str, sentence: str
+    stock: Stock, bench: MakeBench, monkeypatch: pytest.MonkeyPatch, group: str, sentence: str
 ) -> None:
-    """A group that does not exist, or that the user is not in, is refused before anything is created."""
+    """A group that does not exist, or that the user is not in, is refused by publish and check; nothing is made."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     entry = Publish(to=str(stock.dataset), tables=("image_versions",), group=group)
     with pytest.raises(OutputError, match=sentence):
         require_ready(entry, WarehouseFile(stock.warehouse))
     with pytest.raises(OutputError, match=sentence):
         publish_one(stock.config, entry)
+    world = generate(23, images=1, versions_per_image=2)
+    desk = bench(world, config=f"publish: [{{to: {stock.dataset}, group: '{group}'}}]\n")
+    code, troubles = desk.troubles()
+    assert (code, [row["check"] for row in troubles]) == (4, ["publish"])
+    assert sentence in troubles[0]["told"]
     assert not stock.dataset.exists()

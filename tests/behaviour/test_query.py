@@ -10,11 +10,14 @@ import shlex
 import stat
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from image_history.formats import NAMES
 from image_history.warehouse.warehouse import WarehouseFile
 from tests.behaviour.asking import HOSTILE, Desk, ask, built, rows_of
+from tests.behaviour.belongings import fingerprint
 
 __all__ = ["ask", "built"]
 
@@ -129,10 +132,13 @@ def test_query_explains_what_is_wrong_in_one_line(ask: Desk, sql: str, sentence:
 
 
 def test_query_without_sql_says_what_to_write(ask: Desk) -> None:
-    """Without SQL, `query` exits with 2 and says what to write."""
+    """Without SQL, `query` exits with 2 and names the three ways to write a query."""
     answered = ask("query")
-    assert answered.code == 2
-    assert "@NAME" in answered.err
+    assert (answered.code, answered.out) == (2, "")
+    assert (
+        "write SQL, @NAME of a saved query (image-history queries lists them), or - for stdin."
+        in answered.err
+    )
 
 
 @pytest.mark.parametrize("how", ["table", "markdown"])
@@ -147,12 +153,26 @@ def test_query_for_people_shows_a_thousand_rows(ask: Desk, how: str) -> None:
     assert len(ask("query", "FROM range(1001)", "--format", "csv").lines) == 1002
 
 
-def test_query_stops_after_max_rows(ask: Desk) -> None:
-    """--max-rows limits the rows, and ends a query that would not end by itself; 0 is refused."""
-    answered = ask("query", "FROM range(1_000_000_000_000)", "--max-rows", "2", "--format", "jsonl")
-    assert answered.out == '{"range":0}\n{"range":1}\n'
-    assert "first 2 rows" in answered.err
-    assert ask("query", "SELECT 1", "--max-rows", "0").code == 2
+@pytest.mark.parametrize("how", NAMES)
+def test_query_stops_after_max_rows(ask: Desk, how: str) -> None:
+    """In every format, --max-rows limits the rows, and ends a query that would not end by itself."""
+    file = ("--output", f"rows.{how}") if NAMES[how].binary else ()
+    answered = ask("query", "FROM range(1_000_000_000_000)", "--max-rows", "2", "--format", how, *file)
+    assert answered.code == 0
+    every = ", all with --format csv" if NAMES[how].for_people else ""
+    assert answered.err == f"Only the first 2 rows are shown: more with --max-rows{every}.\n"
+    few = ask("query", "FROM range(2)", "--format", how, *(part.replace("rows", "few") for part in file))
+    assert (answered.out.replace("rows.", "few."), few.err) == (few.out, "")
+    if how == "parquet":
+        assert pq.read_table("rows.parquet").equals(pq.read_table("few.parquet"))
+
+
+@pytest.mark.parametrize("most", ["0", "-1", "few"])
+def test_query_refuses_max_rows_that_is_no_number_of_rows(ask: Desk, most: str) -> None:
+    """--max-rows below 1, or no number, is refused."""
+    answered = ask("query", "SELECT 1", "--max-rows", most)
+    assert (answered.code, answered.out) == (2, "")
+    assert "--max-rows" in answered.err
 
 
 def test_query_writes_a_private_file_whole(ask: Desk, tmp_path: Path) -> None:
@@ -278,13 +298,21 @@ def test_query_refuses_a_timeout_that_is_none(ask: Desk, text: str) -> None:
 
 
 def test_query_without_a_warehouse_says_what_to_do(ask: Desk, tmp_path: Path) -> None:
-    """If the warehouse is missing or not a DuckDB database, `query` exits with 2, says why, and creates no file."""
+    """If the file is missing, no DuckDB database, or another program's, `query` exits with 2 and writes nothing."""
     (tmp_path / "text.duckdb").write_text("no database" * 1000)
-    for name, words in (("none.duckdb", "sync"), ("text.duckdb", "not a DuckDB database")):
+    with duckdb.connect(tmp_path / "other.duckdb") as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1").fetchall()
+    before = fingerprint(tmp_path)
+    for name, words in (
+        ("none.duckdb", "image-history sync"),
+        ("text.duckdb", "not a DuckDB database"),
+        ("other.duckdb", "database of another program"),
+    ):
         answered = ask("query", "SELECT 1", "--warehouse", name)
-        assert answered.code == 2
+        assert (answered.code, answered.out) == (2, "")
         assert words in answered.err
-    assert not (tmp_path / "none.duckdb").exists()
+        assert name in answered.err
+    assert fingerprint(tmp_path) == before
 
 
 def test_query_says_who_locks_the_warehouse(

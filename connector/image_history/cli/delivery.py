@@ -78,10 +78,8 @@ class Delivery:
         else:
             click.echo(write_file(capped, self.path, self.how))
         if capped.more:
-            click.echo(
-                f"Only the first {self.most:,} rows are shown: more with --max-rows, all with --format csv.",
-                err=True,
-            )
+            every = ", all with --format csv" if self.how.for_people else ""
+            click.echo(f"Only the first {self.most:,} rows are shown: more with --max-rows{every}.", err=True)
 
     def _print(self, rows: Rows) -> None:
         from image_history.formats import Format, write_rows

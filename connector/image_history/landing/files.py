@@ -148,11 +148,12 @@ def write_whole(path: Path, content: bytes | pa.Buffer, what: File) -> None:
 
 
 def damaged(path: Path, problem: str) -> LandingError:
-    """The error for a file whose content is not what was written."""
+    """The error for a file of a run whose content is not what was written; its context has the problem alone."""
     return LandingError(
         f"{path} is damaged ({problem}); nothing of its run was loaded. "
         "Drop that run with sync --fresh: what it had read is read again.",
         path=str(path),
+        problem=problem,
     )
 
 

@@ -91,7 +91,7 @@ def require_usable(folder: Path) -> None:
 
 
 def read_mark(folder: Path) -> Mark | None:
-    """The mark of a folder; None if it has none. LandingError if it cannot be trusted."""
+    """The mark of a folder; None if it has none. LandingError if it is damaged, or not of this version."""
     path = folder / NAME
     try:
         path.lstat()
@@ -99,7 +99,21 @@ def read_mark(folder: Path) -> Mark | None:
         return None
     except OSError as error:
         raise refused("look into", folder, error) from error
-    return unsealed(path, Mark)
+    try:
+        mark = unsealed(path, Mark)
+    except LandingError as error:
+        if "problem" not in error.context:
+            raise
+        raise _not_a_mark(
+            path, f"is damaged ({error.context['problem']})", "Remove it: the next sync makes it again."
+        ) from error
+    if mark.format != FORMAT:
+        raise _not_a_mark(
+            path,
+            f"was written by another version of image-history (format {mark.format}, this one reads {FORMAT})",
+            "Sync with that version, or name another folder with the setting landing.",
+        )
+    return mark
 
 
 def bound(folder: Path, warehouse_id: str | None, warehouse: Path) -> Mark:
@@ -154,6 +168,13 @@ def require_own(path: Path) -> None:
     problem = distrust(path)
     if problem is not None:
         raise _stranger(path, problem)
+
+
+def _not_a_mark(path: Path, problem: str, fix: str) -> LandingError:
+    return LandingError(
+        f"{path}, the mark of the landing folder, {problem}; nothing in the folder was changed. {fix}",
+        path=str(path),
+    )
 
 
 def _require_adoptable(folder: Path) -> None:
