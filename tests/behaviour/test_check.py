@@ -256,7 +256,7 @@ def test_wrong_configuration_is_one_failed_check(bench: MakeBench, config: str, 
     text = desk("check")
     words = " ".join(text.out.split())
     assert (text.code, text.err) == (2, "")
-    assert f"FAILED: configuration of {trouble['where']}: {trouble['told']} fix: {trouble['fix']}" in words
+    assert f"FAILED: configuration of {trouble['where']}: {trouble['message']} fix: {trouble['fix']}" in words
     assert text.lines[-1] == "1 check failed; exit code 2."
 
 
