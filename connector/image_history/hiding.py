@@ -9,6 +9,7 @@ import base64
 import html
 import json
 import threading
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -43,12 +44,8 @@ class Hidden:
     def without(self, text: str) -> str:
         """The text with a mask in place of every value, or of the beginning of one, in any of its forms."""
         with self._lock:
-            # The longest first: one value may be part of another.
-            kept = sorted(map(_forms, self._kept), key=lambda forms: -len(forms[0]))
-        masked = text
-        for forms in kept:
-            masked = _masked(masked, forms)
-        return masked
+            kept = list(self._kept)
+        return _masked(text, [form for value in kept for form in _forms(value)])
 
 
 # Every request adds a signature, but few messages are printed: the forms are computed only for a message.
@@ -60,15 +57,26 @@ def _forms(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*written, encoded)))
 
 
-def _masked(text: str, forms: tuple[str, ...]) -> str:
-    """The text without one value, from left to right; where several forms match, the longest match is masked."""
-    masked, start = text, 0
-    while found := [(at, form) for form in forms if (at := masked.find(_begin(form), start)) >= 0]:
-        at = min(found)[0]
-        end = max(at + _common(masked[at : at + len(form)], form) for place, form in found if place == at)
-        masked = f"{masked[:at]}{_MASK}{masked[end:]}"
-        start = at + len(_MASK)
-    return masked
+def _masked(text: str, forms: Sequence[str]) -> str:
+    """The text without all places where a form, or the beginning of one, stands; places that overlap are one.
+
+    All places are found before any is masked: values may begin alike, as session tokens of one account do, and a
+    mask over the common beginning would leave the rest of the other value.
+    """
+    parts: list[str] = []
+    masked_to = 0
+    for at, end in sorted(place for form in forms for place in _places(text, form)):
+        if at >= masked_to:
+            parts += [text[masked_to:at], _MASK]
+        masked_to = max(masked_to, end)
+    return "".join([*parts, text[masked_to:]])
+
+
+def _places(text: str, form: str) -> Iterator[tuple[int, int]]:
+    """Where the form, or the beginning of it, stands in the text: from where to where."""
+    begin, at = _begin(form), -1
+    while (at := text.find(begin, at + 1)) >= 0:
+        yield at, at + _common(text[at : at + len(form)], form)
 
 
 def _begin(form: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from image_history.cli.reports import print_report
 from image_history.config import Account, Images
 from image_history.durable.effects import Effect
 from image_history.errors import WarehouseLockedError
@@ -67,6 +68,16 @@ def test_first_sync_lists_everything(served: ServeWorld) -> None:
     report = hinted.site.sync()
     assert rested(report) == 0
     assert listed(hinted) == set(hinted.images)
+
+
+def test_report_of_resting_images_does_not_say_that_none_was_found(
+    served: ServeWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When all images rest, the summary says so, and does not advise to check the accounts."""
+    print_report(quiet(served).site.sync())
+    summary = capsys.readouterr().out
+    assert "12 images rest" in summary
+    assert "No image was found" not in summary
 
 
 def test_quiet_images_rest(served: ServeWorld) -> None:

@@ -46,6 +46,21 @@ def test_beginning_of_a_secret_is_masked(hidden: Hidden, length: int) -> None:
     assert hidden.without(f"said {SECRET[:length]}... once") == "said (hidden)... once"
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_secrets_that_begin_alike_are_masked_whole(order: tuple[int, ...]) -> None:
+    """Session tokens of one account begin alike: whichever is kept last, no rest of another one is left."""
+    same = "IQoJb3JpZ2luX2VjEHsaCXVzLWVhc3QtMSJ"
+    secrets = (same + "A" * 300, same + "B" * 280, f"Z{same[:16]}C{'D' * 20}")
+    kept = Hidden()
+    kept.keep(*(secrets[number] for number in order))
+    for secret in secrets:
+        assert kept.without(f"the token {secret} is expired") == "the token (hidden) is expired"
+    assert kept.without(f"{secrets[0]} {secrets[1]}") == "(hidden) (hidden)"
+    # Places that overlap are masked as one.
+    kept.keep(f"{same[-20:]}{'E' * 20}")
+    assert kept.without(f"<{same}{'E' * 20}>") == "<(hidden)>"
+
+
 def test_short_secret_is_masked_whole_only(hidden: Hidden) -> None:
     """Only the whole of a short secret is masked, and a text of less than eight letters is not masked at all."""
     hidden.keep("password-1", "open", None)

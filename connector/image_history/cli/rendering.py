@@ -17,6 +17,8 @@ from image_history.formats.fitting import EXPENDABLE, NULL, Column, Fitted, fit,
 from image_history.formats.layout import width
 
 _GAP = "  "
+# For a terminal that cannot show the characters that tables are drawn with.
+_ASCII = str.maketrans({"─": "-", "…": "~"})
 # How early a column is dropped if the terminal is narrow; the others are dropped from the right.
 _ARN_RANK, _LEAST_RANK = 3 * EXPENDABLE, 2 * EXPENDABLE
 
@@ -94,7 +96,15 @@ def say(sentence: str, screen: Console, style: str = "") -> None:
 
 
 def _print(line: str, screen: Console, style: str) -> None:
-    screen.print(Text(line, style=style), no_wrap=True, overflow="ignore", crop=False)
+    _put(Text(line, style=style), screen)
+
+
+def _put(text: Text, screen: Console) -> None:
+    """Print the text; a character that the terminal's encoding lacks becomes a question mark."""
+    if screen.options.ascii_only:
+        encoded = text.plain.translate(_ASCII).encode(screen.encoding, "replace")
+        text.plain = encoded.decode(screen.encoding)
+    screen.print(text, no_wrap=True, overflow="ignore", crop=False)
 
 
 def _blocks(drawing: Drawing, screen: Console) -> None:
@@ -105,7 +115,7 @@ def _blocks(drawing: Drawing, screen: Console) -> None:
         _print(f"{chr(10) if number > 1 else ''}row {number}", screen, "bold")
         for name, cell in zip(drawing.header, row, strict=True):
             first, *more = wrapped(NULL if cell is None else cell, room)
-            text = Text(name + " " * (names - width(name)) + _GAP, style="dim")
-            screen.print(text + Text(first), no_wrap=True, overflow="ignore", crop=False)
+            text = Text.assemble((name + " " * (names - width(name)) + _GAP, "dim"), first)
+            _put(text, screen)
             for line in more:
                 _print(" " * (names + len(_GAP)) + line, screen, "")

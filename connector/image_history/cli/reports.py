@@ -42,7 +42,7 @@ def print_report(report: RunReport) -> None:
     if (
         report.scopes
         and report.outcome is Outcome.COMPLETE
-        and not any(each.streams for each in report.scopes)
+        and not any(each.streams or each.rested for each in report.scopes)
     ):
         say(_NOTHING)
     if report.details_left:
