@@ -63,8 +63,9 @@ def rounds() -> list[tuple[FaultRule, ...]]:
     others = [kind for kind in KINDS if kind not in {*retried, *OF_TOKENS, *ENDING}]
     made = [
         tuple(
-            FaultRule(kind=kind, operation=LIST, nth=number, seconds=0 if kind == "retry_after" else 1)
-            for number, kind in enumerate(retried, start=1)
+            # Every seventh request is answered, so that faults are made on pages with a token too.
+            FaultRule(kind=kind, operation=LIST, nth=1 + number + number // 6, seconds=kind != "retry_after")
+            for number, kind in enumerate(retried)
         )
     ]
     for number, of_tokens in enumerate(OF_TOKENS):
