@@ -23,6 +23,8 @@ TOKEN = "c2ltdWxhdGVkLXRrbg"
 QUIET = {"IMAGE_HISTORY_RETRY__MAX_WAIT": "1ms", "IMAGE_HISTORY_TIMEOUT__READ": "300ms"}
 LIST = "ListImageVersions"
 OF_TOKENS = ("same_token", "token_cycle", "token_none", "token_expired", "token_too_long")
+# How many seconds a kind takes, if not one.
+WAITS = {"retry_after": 0}
 ENDING = ("expired_credentials", "unknown_credentials", "request_expired")
 
 
@@ -64,7 +66,7 @@ def rounds() -> list[tuple[FaultRule, ...]]:
     made = [
         tuple(
             # Every seventh request is answered, so that faults are made on pages with a token too.
-            FaultRule(kind=kind, operation=LIST, nth=1 + number + number // 6, seconds=kind != "retry_after")
+            FaultRule(kind=kind, operation=LIST, nth=1 + number + number // 6, seconds=WAITS.get(kind, 1))
             for number, kind in enumerate(retried)
         )
     ]
