@@ -38,12 +38,17 @@ def _verb(name: str, shared: set[str]) -> str:
     command: click.Command = import_module(VERBS[name][0]).command
     context = click.Context(command, info_name=f"{PROGRAM} {name}")
     own = [each for each in command.get_params(context) if _is_own(name, each, shared)]
-    text = "\n\n".join(
-        " ".join(part.split()) for part in (command.help or "").replace("\b", "").split("\n\n")
-    )
+    text = "\n\n".join(map(_paragraph, (command.help or "").strip().split("\n\n")))
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f"\n## {name}\n", f"{text}\n", f"    {PROGRAM} {name} {usage}\n"]
     return "\n".join([*lines, _options(own)] if own else lines)
+
+
+def _paragraph(text: str) -> str:
+    """A paragraph of a verb's help; one whose lines click keeps is a block of code."""
+    if text.startswith("\b\n"):
+        return "\n".join(f"    {line}" for line in text.splitlines()[1:])
+    return " ".join(text.split())
 
 
 def _is_own(verb: str, parameter: click.Parameter, shared: set[str]) -> bool:

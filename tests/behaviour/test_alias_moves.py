@@ -15,10 +15,16 @@ from tests.behaviour.harness import ServeWorld, Site
 
 pytestmark = pytest.mark.duckdb
 
+# A little longer than `details_every`.
+WEEK_MS = 7 * DAY_MS + 60_000
 ALIASES = ("latest", "stable")
 MOVES = """
 SELECT alias, from_version, to_version, epoch_ms(moved_after), epoch_ms(moved_by)
 FROM alias_moves WHERE image_name = 'base' ORDER BY alias, moved_by, learned_at, from_version NULLS LAST
+"""
+LAST = """
+SELECT epoch_ms(moved_after), epoch_ms(moved_by) FROM alias_moves WHERE alias = 'latest'
+ORDER BY learned_at DESC, moved_by DESC LIMIT 1
 """
 
 
@@ -91,14 +97,14 @@ def assert_told(site: Site, journal: Journal) -> None:
 
 @pytest.mark.parametrize("_", range(2))
 def test_alias_moves_hold_against_every_move(served: ServeWorld, rng: random.Random, _: int) -> None:
-    """`alias_moves` is correct, also when calls fail and when several moves happen between two lookups."""
+    """`alias_moves` is correct, also if calls fail, and if lookups are a week apart with several moves between."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS))
     world.create_image("base")
     world.create_version("base", aliases=["latest"])
     world.create_version("base")
     site, journal = served(world), Journal(world)
     journal.note()
-    for _ in range(10):
+    for waited_ms in rng.choices((1, 60_000, WEEK_MS), k=9):
         for _ in range(rng.choice((0, 1, 1, 2, 3))):
             site.simulator.clock.advance(rng.choice((1, 1_000, DAY_MS)))
             happen(world, rng)
@@ -109,7 +115,20 @@ def test_alias_moves_hold_against_every_move(served: ServeWorld, rng: random.Ran
             )
             detailed(site, details_every=timedelta(0))
             site.simulator.faults = ()
-        site.simulator.clock.advance(rng.choice((1, 60_000)))
-        detailed(site, details_every=timedelta(0))
+        elif rng.random() < 0.3:
+            # Reads only the details that are due, so that the lookups of a version may be days apart.
+            detailed(site)
+        site.simulator.clock.advance(waited_ms)
+        detailed(site, details_every=timedelta(days=7) if waited_ms == WEEK_MS else timedelta(0))
         assert set(site.ask(STORED)) == true_details(world)
         assert_told(site, journal)
+    last_ms = world.clock.now_ms()
+    other = next(row.version for row in world.truth() if "latest" not in row.aliases)
+    world.move_alias("base", "latest", other)
+    journal.note()
+    site.simulator.clock.advance(WEEK_MS)
+    detailed(site)
+    assert_told(site, journal)
+    ((after_ms, by_ms),) = site.ask(LAST)
+    assert int(str(after_ms)) <= last_ms
+    assert int(str(by_ms)) >= last_ms + WEEK_MS

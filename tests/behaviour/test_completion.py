@@ -10,11 +10,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
-from image_history.cli import VERBS
+from image_history.cli import VERBS, root
 from image_history.cli.manual import page
 from tests.behaviour.asking import Desk, ask, built
 
@@ -131,12 +133,33 @@ def test_completion_of_verbs_imports_none(ask: Desk) -> None:
     ]
 
 
+def explained(text: str) -> set[str]:
+    """The options that a part of the manual page has, each of which is followed by its meaning."""
+    entries = re.findall(r"\n\.TP\n\.B (\\-.*)\n(?=\w)", text)
+    return {name for entry in entries for name in re.findall(r"--?\w[\w-]*", entry.replace("\\-", "-"))}
+
+
+def names_of(command: click.Command) -> set[str]:
+    """The options that a command shows, by all of their names."""
+    options = (each for each in command.params if isinstance(each, click.Option) and not each.hidden)
+    return {name for option in options for name in (*option.opts, *option.secondary_opts)}
+
+
 def test_manual_page_is_that_of_the_verbs() -> None:
-    """The installed manual page is the generated page, has a section for each verb, and uses only known macros."""
+    """The installed manual page is the generated page; each verb's section explains each option of that verb.
+
+    The page uses only known macros, and shows nothing that is meant for click.
+    """
     assert (ROOT / "docs" / "image-history.1").read_text(encoding="utf-8") == page()
-    for name in VERBS:
-        assert f"\n.SS {name}\n" in page()
-    assert "\n.B \\-\\-allow\\-mass\\-delete\n" in page()
+    everywhere, *sections = re.split(r"\n\.SS (\S+)\n", page())
+    shared = explained(everywhere)
+    assert shared == names_of(root)
+    told = {name: explained(text) for name, text in zip(sections[::2], sections[1::2], strict=True)}
+    assert [*told] == sorted(VERBS)
+    for name, options in told.items():
+        wanted = names_of(import_module(VERBS[name][0]).command)
+        assert wanted - shared <= options <= wanted, name
+    assert "\\e" not in page()
     for line in page().splitlines():
         assert not re.match(r"['.](?!TH|SH|SS|B|PP|TP|nf|fi)", line), line
 

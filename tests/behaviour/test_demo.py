@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.behaviour.spawning import spawn
+from tests.looking import looking
 
 pytestmark = pytest.mark.duckdb
 
@@ -59,11 +60,27 @@ def test_demo_shows_a_first_sync_a_change_and_exactly_that_change(tmp_path: Path
 
 
 def test_demo_keeps_its_warehouse_when_asked(tmp_path: Path) -> None:
-    """`demo --keep` keeps the warehouse."""
+    """`demo --keep` keeps the warehouse, with the rows that it printed, and the report, and nothing elsewhere."""
     process = spawn(["demo", "--keep", "kept"], folder=tmp_path, environment=environment(tmp_path))
-    _, errors = process.communicate(timeout=120)
+    told, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert (tmp_path / "kept" / "image-history.duckdb").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    warehouse = tmp_path / "kept" / "image-history.duckdb"
+    with looking(warehouse) as connection:
+        runs = connection.execute("SELECT inserted, updated, deleted FROM runs ORDER BY etl_run_id")
+        counted = [tuple(map(int, row)) for row in runs.fetchall()]
+        states = connection.execute(
+            "SELECT image_version_status, count(*) FROM current_image_versions GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+    printed = re.findall(r"^inserted ([\d,]+) updated (\d+) deleted (\d+)$", told, re.MULTILINE)
+    assert counted == [tuple(int(each.replace(",", "")) for each in row) for row in printed]
+    assert len(counted) == 2
+    assert dict(states) == {
+        status: int(n) for status, n in re.findall(r"^(CREATE\w+) +(\d+)$", told, re.MULTILINE)
+    }
+    assert sum(number for _, number in states) == sum(row[0] - row[2] for row in counted)
+    assert (tmp_path / "kept" / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert "  image-history --warehouse kept/image-history.duckdb shell\n" in told
 
 
 def test_demo_opens_its_report(tmp_path: Path) -> None:

@@ -211,10 +211,13 @@ def test_interrupted_sync_keeps_the_details_that_it_has(served: ServeWorld) -> N
 
 
 def test_plan_counts_the_calls_for_details(served: ServeWorld) -> None:
-    """The plan counts one call of each kind for each version with pending details, and none if details are off."""
+    """The plan counts one call of each kind for each version with pending details, and none if details are off.
+
+    For a new image, these calls have no upper bound.
+    """
     site = served(small_world())
     site.sync()
-    config = replace(site.config, details_every=timedelta(days=20_000))
+    config = replace(site.config, details_every=timedelta(days=20_000), details_budget=None)
     assert "ListAliases" not in total_calls(forecast(config).scopes)
     calls = total_calls(forecast(replace(config, details=True)).scopes)
     assert (calls["DescribeImageVersion"], calls["ListAliases"]) == (Span.of(9), Span.of(9))
@@ -222,3 +225,10 @@ def test_plan_counts_the_calls_for_details(served: ServeWorld) -> None:
     calls = total_calls(forecast(replace(config, details=True)).scopes)
     assert calls["DescribeImageVersion"] == Span.of(0)
     assert "ListAliases" not in calls
+    site.world.create_image("new")
+    for _ in range(2):
+        site.world.create_version("new")
+    calls = total_calls(forecast(replace(config, details=True)).scopes)
+    assert (calls["DescribeImageVersion"], calls["ListAliases"]) == (Span(0, None), Span(0, None))
+    detailed(site)
+    assert asked(site) == (2, 2)

@@ -10,6 +10,7 @@ import pytest
 from image_history.simulator import VersionRecord
 from tests.behaviour.telling import DAY_MS, HOUR_MS, MINUTE_MS, NOON_MS, TellWorld, Told, telling
 from tests.behaviour.test_query_terminal import COLOUR, assert_fits, on_terminal
+from tests.behaviour.test_true_history import waiting
 
 __all__ = ["telling"]
 
@@ -19,6 +20,11 @@ KEY = ("account_id", "region", "image_name", "version")
 STATE = (
     "creation_time, last_modified_time, image_version_status, failure_reason, image_arn, image_version_arn"
 )
+
+OLD = """
+SELECT image_name, version FROM image_version_events
+WHERE epoch_ms(etl_valid_from) < {0} AND epoch_ms(etl_observed_at) > {0} ORDER BY ALL
+"""
 
 
 def at(milliseconds: int) -> str:
@@ -182,16 +188,37 @@ def test_diff_is_the_step_from_one_knowledge_to_another(telling: TellWorld, rng:
 
 
 def test_diff_of_a_time_that_has_passed_never_changes(changed: Told) -> None:
-    """A diff up to an instant in the past stays the same after later syncs."""
-    ended = changed.clock.now_ms() + 2
+    """A diff up to an instant in the past stays the same after later syncs, also if they learn of older changes.
+
+    Some of the changes were made at AWS before that instant, and one of their runs read them before it too.
+    """
+    one, two, three = names(changed)
+    world = changed.site.world
+    world.create_version(one)
+    world.set_status(two, 1, "CREATE_FAILED", failure_reason="too old")
+    world.delete_version(two, 3)
+    changed.clock.advance(MINUTE_MS)
+    waiting(changed.site)
+    changed.clock.advance(MINUTE_MS)
+    ended = changed.clock.now_ms()
     asked = ("diff", "--since", at(NOON_MS + 2), "--until", at(ended), "--details")
     changed.clock.advance(HOUR_MS)
     first = changed.rows(*asked)
-    for name in names(changed):
-        changed.site.world.create_version(name)
-    changed.site.world.delete_version(names(changed)[0], 6)
+    world.create_version(three)
+    world.delete_version(one, 6)
     changed.site.sync()
+    changed.clock.advance(MINUTE_MS)
     assert changed.rows(*asked) == first
+    learned = changed.rows("diff", "--since", at(ended), "--details")
+    assert [(row["image_name"], row["version"], row["change"]) for row in learned] == [
+        (one, 6, "deleted"),
+        (one, 7, "created"),
+        (two, 1, "modified"),
+        (two, 3, "deleted"),
+        (three, 2, "recreated"),
+    ]
+    # These were true at AWS before the end of the first diff.
+    assert changed.site.ask(OLD.format(ended)) == [(one, 7), (two, 1), (two, 3)]
 
 
 def test_diff_since_a_duration_goes_by_the_clock(changed: Told) -> None:

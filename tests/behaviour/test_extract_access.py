@@ -125,12 +125,15 @@ def test_role_without_external_id_sends_none(serve: Serve) -> None:
 
 
 def test_role_is_assumed_once_for_many_calls(serve: Serve) -> None:
-    """Three calls with a role make one AssumeRole call."""
+    """Three calls with a role make one AssumeRole call, and all use its credentials."""
     server = serve(assuming)
     api = ImageApi(Access(role_arn=ROLE), "eu-west-1", timeouts=TIMEOUTS, callers=Callers(1))
     for _ in range(3):
         api.call("ListImageVersions", {"ImageName": "base"})
-    assert len(server.requests) == 4
+    assume, *lists = server.requests
+    assert parse_qs(assume.body.decode())["Action"] == ["AssumeRole"]
+    assert [request.headers["x-amz-target"] for request in lists] == ["SageMaker.ListImageVersions"] * 3
+    assert all("Credential=ASIAASSUMED/" in request.headers["authorization"] for request in lists)
 
 
 def test_role_that_may_not_be_assumed_is_a_fault_of_credentials(serve: Serve) -> None:

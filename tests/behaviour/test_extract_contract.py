@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 import botocore.session
+import click
 import msgspec
 import pytest
 
@@ -11,6 +12,8 @@ from image_history.aws import bodies as wire
 from image_history.aws.error_codes import EXCEPTIONS
 from image_history.cli.browse import SORT_KEYS, SORT_ORDERS, Browse
 from image_history.cli.list import command
+from image_history.config import load_config
+from image_history.errors import ConfigError
 
 LISTS: dict[str, tuple[str, type[msgspec.Struct]]] = {
     "ListImageVersions": ("ImageVersions", wire.ImageVersion),
@@ -79,9 +82,18 @@ def test_list_has_an_option_for_every_parameter() -> None:
 
 
 def test_page_size_is_within_the_bounds_of_the_model() -> None:
-    """The model allows 1 to 100 rows a page."""
+    """The option and the setting for rows a page accept exactly the numbers that the model allows."""
     shape = model().shape_for("MaxResults")
-    assert (shape.metadata["min"], shape.metadata["max"]) == (1, 100)
+    least, most = shape.metadata["min"], shape.metadata["max"]
+    (option,) = [each.type for each in command.params if each.name == "page_size"]
+    assert isinstance(option, click.IntRange)
+    assert (option.min, option.max, option.min_open, option.max_open) == (least, most, False, False)
+    for allowed in (least, most):
+        assert load_config(environ={"IMAGE_HISTORY_PAGE_SIZE": str(allowed)}).page_size == allowed
+    for refused in (least - 1, most + 1):
+        with pytest.raises(ConfigError, match="page_size"):
+            load_config(environ={"IMAGE_HISTORY_PAGE_SIZE": str(refused)})
+    assert Browse(image_name="base", page_size=most).parameters()["MaxResults"] == most
 
 
 def test_token_may_be_as_long_as_the_model_says() -> None:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from image_history.errors import MalformedResponseError
-from image_history.listing.pages import PageRead, begin
+from image_history.listing.pages import PageRead, begin, watermark_ms
 from image_history.model import ListingKind, ListingRequest, Outcome, PlannedStream, Scope, Stop, Stream
 from tests.behaviour.scripted import ARN, DATE_MS, PAGE, Reply, answer, item
 from tests.behaviour.stage import Stage, Waits, staged, unpaced_calls
@@ -133,16 +134,20 @@ def test_malformed_success_is_tried_again(stage: Stage, name: str) -> None:
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_success_is_never_an_end(stage: Stage, name: str) -> None:
-    """If the answers stay malformed, the stream fails without rows, and is not complete."""
-    stage.play(MALFORMED[name])
+    """If the answers after a first page stay malformed, the listing fails there, and proves no watermark."""
+    stage.play(answer(ImageVersions=[item()], NextToken="more"), MALFORMED[name])
     pages: list[PageRead] = []
     calls = unpaced_calls(stage.api)
     lost = read_scopes({SCOPE: calls}, pages.append, [CHECKPOINT], stop=Stop(event=Waits()))
     assert lost == {}
-    assert len(stage.server.requests) == 3
-    (page,) = pages
-    assert (page.rows, page.checkpoint.outcome) == ((), Outcome.FAILED)
-    assert page.checkpoint.error_code == "MalformedResponseError"
+    assert len(stage.server.requests) == 1 + 3
+    first, last = pages
+    assert ([row.Version for row in first.rows], first.checkpoint.next_token) == ([1], "more")
+    assert (last.rows, last.checkpoint.outcome) == ((), Outcome.FAILED)
+    assert (last.checkpoint.next_token, last.checkpoint.error_code) == (None, "MalformedResponseError")
+    # The first page alone would move it.
+    assert watermark_ms(replace(last.checkpoint, outcome=Outcome.COMPLETE)) is not None
+    assert watermark_ms(last.checkpoint) is None
 
 
 @pytest.mark.parametrize("name", WELL_FORMED)

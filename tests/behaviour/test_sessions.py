@@ -147,7 +147,7 @@ def test_credentials_that_end_are_renewed_once_for_all_regions(serve: Serve) -> 
         in_all(clients)
         assert lender.asked.count("AssumeRole") == number + 1
     signed = [lender.key_of(request) for request in server.requests if "x-amz-target" in request.headers]
-    assert [signed.count(f"ASIALENT{number}") for number in (1, 2, 3)] >= [5, 5, 5]
+    assert min(signed.count(f"ASIALENT{number}") for number in (1, 2, 3)) >= 5
 
 
 def test_credentials_about_to_end_are_renewed_before(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +10,26 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.benchmarks import milestones
 from tests.benchmarks.check import wrong_rows
 from tests.benchmarks.contest import CONTESTANTS
+from tests.benchmarks.figures import Figures
 from tests.benchmarks.measure import ROOT
 from tests.benchmarks.server import list_image_versions
 from tests.benchmarks.world import ACCOUNT, REGION, Shape, image_name, truth
 
 
+def figures_of(report: str, contestant: str) -> dict[str, float]:
+    """The figures of a contestant's only row by their column, without those that are not in the report."""
+    (table,) = re.findall(r"^\|  \| wall s .*\n(?:\|.*\n)+", report, re.MULTILINE)
+    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines())
+    (cells,) = [row for row in rows if row[0] == contestant]
+    named = dict(zip(head[1:], cells[1:], strict=True))
+    return {name: float(cell.replace(",", "")) for name, cell in named.items() if cell}
+
+
 def test_benchmark_measures_us_and_a_peer(tmp_path: Path) -> None:
-    """The smallest workload, with two contestants, writes a report with valid figures and the milestones."""
+    """The report of the smallest workload has believed figures of two contestants, their ratio and all milestones."""
     report = tmp_path / "results.md"
     chosen = ["--size", "tiny", "--only", "W4", "--contestants", "ours", "naive"]
     command = [
@@ -33,9 +45,16 @@ def test_benchmark_measures_us_and_a_peer(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = report.read_text(encoding="utf-8")
-    assert "| **ours** |" in told
-    assert "not believed: " not in told
-    assert told.count("not measured") >= 10
+    ours, naive = (figures_of(told, name) for name in ("**ours**", "naive"))
+    assert naive["CPU / naive"] == 1
+    # The figures are rounded to two digits.
+    assert ours["CPU / naive"] == pytest.approx(ours["CPU s"] / naive["CPU s"], abs=0.1)
+    # A page for the list of images, and one for each image: equal figures of a quiet server.
+    assert ours["calls"] == naive["calls"] > 1
+    assert min(*ours.values(), *naive.values()) > 0
+    for milestone in milestones.rows(Figures()):
+        assert f"| {milestone[0]} |" in told
+    assert told.count("| not measured |") == len(milestones.rows(Figures())) > 10
 
 
 @pytest.mark.parametrize("contestant", [name for name in CONTESTANTS if "ours" not in name])

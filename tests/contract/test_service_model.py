@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -178,15 +179,20 @@ def test_responses_every_version_satisfies_the_model(
 def test_responses_upper_case_names_break_only_the_arn_pattern(
     simulator: Simulator, raw: RawClient, model: Any, violations: Violations
 ) -> None:
-    """If ARNs keep the case of names, responses violate at most the model's lower-case pattern of version ARNs."""
+    """If ARNs keep the case of names, version ARNs of names with capitals violate its pattern, and no more."""
     simulator.behaviour = Behaviour()
     shape = model.operation_model("ListImageVersions").output_shape
-    found = [
-        violation
+    listed = {
+        image.image_name: raw.call("ListImageVersions", {"ImageName": image.image_name})[2]
         for image in simulator.world.image_truth()
-        for violation in violations(shape, raw.call("ListImageVersions", {"ImageName": image.image_name})[2])
-    ]
-    assert all("ImageVersionArn" in violation for violation in found)
+    }
+    found = {name: violations(shape, body) for name, body in listed.items()}
+    assert (
+        {name for name in found if found[name]} == {name for name in listed if name != name.lower()} != set()
+    )
+    for name, broken in found.items():
+        assert len(broken) == (len(listed[name]["ImageVersions"]) if broken else 0)
+        assert all(re.search(r"\.ImageVersionArn: .* does not match ", each) for each in broken)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,84 @@ def test_state_machine_leads_from_state_to_state() -> None:
     assert named == set(found)
 
 
+Given = dict[str, Any]
+
+
+def value_of(written: str, given: Given, item: object) -> Any:
+    """The value of an expression of the machine, of one of the forms that it has."""
+    if written == "$$.Map.Item.Value":
+        return item
+    if numbers := re.fullmatch(r"States\.ArrayRange\((\d+), (\d+), (\d+)\)", written):
+        first, last, step = map(int, numbers.groups())
+        return list(range(first, last + 1, step))
+    if counted := re.fullmatch(r"States\.ArrayLength\(\$\.(\w+)\[\?\(@\.(\w+) == true\)\]\)", written):
+        return sum(each.get(counted[2]) is True for each in given[counted[1]])
+    assert re.fullmatch(r"\$\.\w+", written), written
+    return given[written[2:]]
+
+
+def filled(template: Given, given: Given, item: object = None) -> Given:
+    """A template of parameters with its values."""
+    return {
+        name.removesuffix(".$"): value_of(value, given, item) if name.endswith(".$") else value
+        for name, value in template.items()
+    }
+
+
+def ended(machine: Given, given: Given, sync: Callable[[int], Given]) -> tuple[str, Given]:
+    """The last state of the machine and its output. A failed task without a state to catch it aborts the machine."""
+    name, held = machine["StartAt"], given
+    while True:
+        state = machine["States"][name]
+        match state["Type"]:
+            case "Succeed" | "Fail":
+                return name, held
+            case "Pass":
+                held = filled(state["Parameters"], held)
+            case "Map":
+                items = value_of(state["ItemsPath"], held, None)
+                inputs = [filled(state["ItemSelector"], held, item) for item in items]
+                results = [ended(state["ItemProcessor"], each, sync)[1] for each in inputs]
+                held = held | {state["ResultPath"].removeprefix("$."): results}
+            case "Task":
+                try:
+                    held = sync(held["number"])
+                except ChildProcessError as error:
+                    (caught,) = [
+                        each for each in state.get("Catch", ()) if each["ErrorEquals"] == ["States.ALL"]
+                    ]
+                    name = caught["Next"]
+                    held = held | {caught["ResultPath"].removeprefix("$."): {"Error": str(error)}}
+                    continue
+            case kind:
+                assert kind == "Choice"
+                (choice,) = state["Choices"]
+                chosen = value_of(choice["Variable"], held, None) == choice["NumericEquals"]
+                name = choice["Next"] if chosen else state["Default"]
+                continue
+        if state.get("End"):
+            return name, held
+        name = state["Next"]
+
+
+@pytest.mark.parametrize("failing", [(), (1,), (2, 3), (1, 2, 3)], ids=str)
+def test_state_machine_whose_parts_fail_is_incomplete(failing: tuple[int, ...]) -> None:
+    """A part that fails keeps no other part from its sync, and the machine then fails as Incomplete."""
+    begun = []
+
+    def sync(number: int) -> Given:
+        begun.append(number)
+        if number in failing:
+            raise ChildProcessError("States.TaskFailed")
+        # What ECS tells of a task that ended.
+        return {"LastStatus": "STOPPED", "Containers": [{"ExitCode": 0}]}
+
+    last, _ = ended(MACHINE, {}, sync)
+    assert begun == [*range(1, PARTS + 1)]
+    assert last == ("Incomplete" if failing else "Done")
+    assert (MACHINE["States"]["Incomplete"]["Type"], MACHINE["States"]["Done"]["Type"]) == ("Fail", "Succeed")
+
+
 def test_state_machine_runs_a_task_that_ecs_takes() -> None:
     """AWS's model of RunTask accepts the parameters; the command reads a part, and the parts are 1 to 3."""
     parameters = json.loads(json.dumps(states(MACHINE)["Sync"]["Parameters"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -75,7 +76,8 @@ def systemd(*arguments: str) -> tuple[int, str] | None:
     version = subprocess.run([tool, "--version"], capture_output=True, text=True, check=False).stdout
     if int(re.findall(r"\d+", version)[0]) < 250:
         return None
-    said = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False)
+    variables = os.environ | {"TZ": "UTC"}
+    said = subprocess.run([tool, *arguments], capture_output=True, text=True, check=False, env=variables)
     return said.returncode, said.stdout + said.stderr
 
 
@@ -103,15 +105,22 @@ def test_documented_configuration_is_one_for_the_service(tmp_path: Path) -> None
     assert config.warehouse.parent == Path("/var/lib") / settings(SERVICE)["StateDirectory"][0]
 
 
-def test_service_is_rated_by_systemd() -> None:
-    """`systemd-analyze security` rates the unit at most 2.0, and fails it at a threshold of 1.0."""
-    said = systemd("security", "--offline=true", f"--threshold={MOST_EXPOSURE}", str(DEPLOY / SERVICE))
-    if said is not None:
-        assert said[0] == 0, said[1]
-        bare = systemd("security", "--offline=true", "--threshold=10", str(DEPLOY / SERVICE))
-        assert bare is not None
-        assert bare[0] != 0
-    assert len(HARDENING) > 25
+def rated(unit: Path) -> tuple[int, str] | None:
+    """Whether systemd rates a unit at most `MOST_EXPOSURE`, as `systemd` answers."""
+    return systemd("security", "--offline=true", f"--threshold={MOST_EXPOSURE}", str(unit))
+
+
+def test_service_is_rated_by_systemd(tmp_path: Path) -> None:
+    """`systemd-analyze security` rates the unit at most 2.0, and the unit without its restrictions higher."""
+    said = rated(DEPLOY / SERVICE)
+    assert said is None or said[0] == 0, said
+    restrictions = {*HARDENING, "SystemCallFilter"}
+    lines = text(SERVICE).splitlines()
+    bare = tmp_path / "bare.service"
+    bare.write_text("\n".join(line for line in lines if line.partition("=")[0] not in restrictions))
+    assert len(lines) - len(bare.read_text().splitlines()) == len(HARDENING) + 2
+    said = rated(bare)
+    assert said is None or (said[0] != 0 and "Overall exposure level" in said[1]), said
 
 
 def test_units_are_valid(tmp_path: Path) -> None:
@@ -132,13 +141,19 @@ def test_units_are_valid(tmp_path: Path) -> None:
 
 
 def test_timer_is_hourly_and_catches_up() -> None:
-    """The timer fires in every hour at minute 17, and catches up on a time that it missed."""
+    """The timer fires in every hour after minute 17, spread over five minutes, and catches up on a missed time."""
     found = settings(TIMER)
     assert found["OnCalendar"] == ["*-*-* *:17:00"]
     assert found["Persistent"] == ["yes"]
+    assert found["RandomizedDelaySec"] == ["5min"]
     assert found["WantedBy"] == ["timers.target"]
-    said = systemd("calendar", found["OnCalendar"][0])
-    assert said is None or said[0] == 0
+    said = systemd("timespan", found["RandomizedDelaySec"][0])
+    assert said is None or " 300000000\n" in said[1], said
+    said = systemd("calendar", "--iterations=25", found["OnCalendar"][0])
+    if said is not None:
+        fires = re.findall(r"(?:Next elapse|Iter\S* #\d+): \w+ (\S+ (\d\d):17:00)", said[1])
+        assert len(set(fires)) == 25, said[1]
+        assert len({hour for _, hour in fires}) == 24
 
 
 def test_command_of_the_service_syncs(commanded: Commanded) -> None:

@@ -9,10 +9,11 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import pytest
+from aiohttp import web
 
 from image_history.config import Retry, Timeout
 from image_history.landing.runs import Landing
-from image_history.simulator import FaultRule
+from image_history.simulator import Exchange, FaultRule
 from tests.faults.trial import LARGE, Trial
 
 LIST = "ListImageVersions"
@@ -52,13 +53,22 @@ def test_row_02_throttling_that_never_ends(trial: Trial) -> None:
 
 
 def test_row_02_retries_have_a_budget_for_the_run(trial: Trial) -> None:
-    """If most requests fail, the sync exits with 6 after `retry.budget` retries, and names the setting."""
-    trial.spoil(*(FaultRule(kind="unavailable", rate=0.9, seed=3),))
-    trial.set(retry=Retry(attempts=100, max_wait=timedelta(milliseconds=1), budget=20))
+    """If each call is answered at its seventh attempt, the sync exits with 6 at the failure beyond `retry.budget`."""
+    requests: list[str] = []
+
+    async def six_of_seven(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
+        if exchange.operation == "GetCallerIdentity":
+            return None
+        requests.append(exchange.operation)
+        return None if len(requests) % 7 == 0 else web.Response(status=503)
+
+    trial.set(retry=Retry(attempts=8, max_wait=timedelta(milliseconds=1), budget=20))
+    trial.site.simulator.fault = six_of_seven
     came = trial.sync()
+    trial.site.simulator.fault = None
     assert came.code == 6
-    assert "retry.budget" in came.message
-    assert trial.injected()["unavailable"] == 21
+    assert "21 attempts failed and 3 were answered (retry.budget)" in came.message
+    assert requests == ["ListImages"] * 7 + [LIST] * 17
     trial.assert_converges()
 
 

@@ -14,7 +14,9 @@ import pytest
 from image_history.durable.effects import install
 from image_history.landing.files import seal, unsealed
 from image_history.landing.runs import Landing
+from image_history.schema import SCHEMA_VERSION
 from image_history.simulator import FaultRule
+from tests.behaviour.earlier import MIGRATIONS, make_earlier
 from tests.faultpoints.faults import Fault, Tripwire
 from tests.faults.trial import LARGE, Trial
 
@@ -94,8 +96,30 @@ def test_row_43_checkpoints_that_cannot_be_read(
 
 
 @pytest.mark.parametrize("point", ["statement.session/record_migration", "statement.session/record_objects"])
-def test_row_47_upgrade_that_was_killed(trial: Trial, point: str) -> None:
+def test_row_47_creation_that_was_killed(trial: Trial, point: str) -> None:
     """If a sync is killed while it creates the schema, the next sync completes the schema."""
     killed(trial, point)
     assert trial.sync().code == 0
     trial.site.assert_true()
+
+
+EVENTS = "SELECT image_name, version, etl_change, etl_run_id FROM image_version_events ORDER BY ALL"
+
+
+@pytest.mark.parametrize(
+    "point",
+    [f"statement.{MIGRATIONS[-1]}", "statement.session/record_migration", "statement.session/record_objects"],
+)
+def test_row_47_upgrade_that_was_killed(begun: Trial, point: str) -> None:
+    """If a sync is killed while it upgrades the schema, the next sync completes it and keeps every event."""
+    path, today = begun.config.warehouse, begun.site.folder / "today.duckdb"
+    before = begun.site.ask(EVENTS)
+    path.rename(today)
+    make_earlier(path, SCHEMA_VERSION - 2, today)
+    begun.site.world.update_version(LARGE, 7)
+    killed(begun, point)
+    assert begun.sync().code == 0
+    assert begun.site.ask("SELECT max(number) FROM schema_migrations") == [(SCHEMA_VERSION,)]
+    assert [row for row in begun.site.ask(EVENTS) if row[:3] != (LARGE, 7, "modified")] == before
+    assert len(begun.site.ask(EVENTS)) == len(before) + 1
+    begun.site.assert_true()

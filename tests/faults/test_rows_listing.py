@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from image_history.errors import ListingUnstableError
+from image_history.extract.calls import Pace, ScopeCalls
 from image_history.extract.discovery import discover
+from image_history.extract.pace import Pacer
+from image_history.extract.retry import RetryPolicy
 from image_history.landing.runs import Landing
 from image_history.listing.pages import PageRead, begin
 from image_history.listing.request import ImageFilter
@@ -30,13 +33,17 @@ def emptily(count: int, operation: str = "ImageVersions", *last: dict[str, objec
 
 @pytest.mark.parametrize("count", [1, 200])
 def test_row_16_empty_pages_that_go_on(count: int) -> None:
-    """Empty pages with a token do not end a list: the rows after them are read."""
+    """Empty pages with a token do not end a list: each keeps the pace of a page, and the rows after them are read."""
     pages: list[PageRead] = []
+    turns: list[float] = []
+    stop = Stop(event=Waits())
     with staged() as stage:
         stage.play(*emptily(count, "ImageVersions", item()))
-        calls = {SCOPE: unpaced_calls(stage.api)}
-        read_scopes(calls, pages.append, [begin(STREAM)], stop=Stop(event=Waits()))
+        pace = Pace(lists=Pacer(2, clock=lambda: 0.0, sleep=turns.append), describes=Pacer(1e9))
+        calls = ScopeCalls(stage.api, policy=RetryPolicy(3), pace=pace, stop=stop)
+        read_scopes({SCOPE: calls}, pages.append, [begin(STREAM)], stop=stop)
         assert len(stage.server.requests) == count + 1
+    assert turns == [number / 2 for number in range(1, count + 1)]
     assert [row.Version for page in pages for row in page.rows] == [1]
     assert pages[-1].checkpoint.outcome is Outcome.READ
 

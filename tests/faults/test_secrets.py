@@ -11,17 +11,21 @@ from pathlib import Path
 import pytest
 
 from image_history.landing.runs import Landing
-from image_history.simulator import KINDS, Behaviour, FaultRule
+from image_history.simulator import KINDS, REPEATED, Behaviour, FaultRule
 from tests.behaviour.harness import Site
 from tests.behaviour.scripted import Reply, Request, scripted
-from tests.faults.trial import LARGE, Trial
+from tests.faults.trial import LARGE, SMALL, Trial
 
 SECRET = "PLANTEDsecretKEYwJalrXUtnFEMIK7MDENGbPxRfiCY"
 SESSION = "PLANTEDsessionTOKENFwoGZXIvYXdzEBYaDGVhc3RlcmVn"
 # The prefix of every token of the simulator.
 TOKEN = "c2ltdWxhdGVkLXRrbg"
 QUIET = {"IMAGE_HISTORY_RETRY__MAX_WAIT": "1ms", "IMAGE_HISTORY_TIMEOUT__READ": "300ms"}
-SLOW = {"stall", "stall_in_body", "drip"}
+LIST = "ListImageVersions"
+OF_TOKENS = ("same_token", "token_cycle", "token_none", "token_expired", "token_too_long")
+# How many seconds a kind takes, if not one.
+WAITS = {"retry_after": 0}
+ENDING = ("expired_credentials", "unknown_credentials", "request_expired")
 
 
 def planted(site: Site) -> dict[str, str]:
@@ -55,33 +59,48 @@ def assert_only_landing_holds_tokens(site: Site) -> None:
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def rounds() -> list[tuple[FaultRule, ...]]:
+    """Rules that together make every kind of fault, each tuple for one sync: at first all that are retried."""
+    retried = [kind for kind in REPEATED if kind not in OF_TOKENS]
+    others = [kind for kind in KINDS if kind not in {*retried, *OF_TOKENS, *ENDING}]
+    made = [
+        tuple(
+            # Every seventh request is answered, so that faults are made on pages with a token too.
+            FaultRule(kind=kind, operation=LIST, nth=1 + number + number // 6, seconds=WAITS.get(kind, 1))
+            for number, kind in enumerate(retried)
+        )
+    ]
+    for number, of_tokens in enumerate(OF_TOKENS):
+        beside = zip(others[number :: len(OF_TOKENS)], SMALL, strict=False)
+        spoiled = (FaultRule(kind=kind, operation=LIST, image=image) for kind, image in beside)
+        made.append((FaultRule(kind=of_tokens, operation=LIST, image=LARGE, times=4), *spoiled))
+    return [*made, *((FaultRule(kind=kind, operation=LIST, start=2),) for kind in ENDING)]
+
+
+def test_rounds_have_every_kind_of_fault() -> None:
+    """The rounds of the next test have every kind of fault that the simulator can make."""
+    assert sorted(rule.kind for rules in rounds() for rule in rules) == sorted(KINDS)
+
+
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_no_secret_is_told_under_any_fault(trial: Trial, log_format: str) -> None:
-    """The logs and reports of syncs with -vv under every quick kind of fault hold no credential and no token."""
+    """The logs and reports of syncs with -vv under every kind of fault hold no credential and no token.
+
+    Faults that are retried are made with both formats of the log, every other one with one of them.
+    """
     site = trial.site
-    told = ""
-    for kinds in _groups([kind for kind in KINDS if kind not in SLOW], 2 if log_format == "text" else 1):
-        site.simulator.faults = tuple(
-            FaultRule(kind=kind, operation="ListImageVersions", nth=number, seconds=1)
-            for number, kind in enumerate(kinds, start=1)
-        )
-        options = ("-vv", "--log-format", log_format)
-        outcome = site.run(
-            "sync",
-            *options,
-            "--json",
-            **planted(site),
-            IMAGE_HISTORY_CONCURRENCY="1",
-            IMAGE_HISTORY_PAGE_SIZE="50",
-        )
+    told, first, *others = "", *rounds()
+    bounds = {"IMAGE_HISTORY_CONCURRENCY": "1", "IMAGE_HISTORY_RETRY__ATTEMPTS": str(len(KINDS))}
+    for rules in (first, *others[log_format == "json" :: 2]):
+        site.simulator.faults = rules
+        site.simulator.counters.reset()
+        options = ("-vv", "--log-format", log_format, "--json", "--full", "--fresh")
+        outcome = site.run("sync", *options, **planted(site), **bounds, IMAGE_HISTORY_PAGE_SIZE="50")
         told += outcome.stdout + outcome.stderr
+        assert trial.injected().keys() == {rule.kind for rule in rules}
         assert_only_landing_holds_tokens(site)
-    assert "call_failed" in told
+    assert told.count("call_failed") >= len(first)
     assert_nothing_told(site, told)
-
-
-def _groups(kinds: list[str], count: int) -> list[list[str]]:
-    return [kinds[number::count] for number in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -94,13 +113,18 @@ def _groups(kinds: list[str], count: int) -> list[list[str]]:
     ],
 )
 def test_no_secret_and_no_traceback_is_told_by_errors(trial: Trial, verb: tuple[str, ...], kind: str) -> None:
-    """A verb that fails prints no traceback, no key and no token."""
+    """A verb that fails prints one sentence below its warnings, without a traceback, a key or a token."""
     site = trial.site
     site.simulator.faults = (FaultRule(kind=kind, operation="ListImageVersions", start=2),)
     outcome = site.run(*verb, **planted(site), IMAGE_HISTORY_RETRY__ATTEMPTS="2")
     assert outcome.returncode not in {0, 1}
-    assert "Traceback" not in outcome.stderr
-    assert_nothing_told(site, outcome.stdout, outcome.stderr)
+    *warnings, sentence = outcome.stderr.splitlines()
+    assert [
+        line for line in warnings if not re.match(r"[\d-]+T[\d:.]+\+00:00 WARNING call_failed ", line)
+    ] == []
+    assert re.fullmatch(r"image-history: [A-Z][^\n]*\.", sentence)
+    assert (outcome.stdout, "Traceback" in sentence) == ("", False)
+    assert_nothing_told(site, outcome.stderr)
     assert_only_landing_holds_tokens(site)
 
 

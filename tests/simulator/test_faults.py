@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from email.message import Message
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,31 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
     "empty_object": lambda page: page == {},
     "list_body": lambda page: page == [],
     "null_body": lambda page: page is None,
+}
+# What each kind changes in a page.
+PLACES = {
+    "null_list": "$.ImageVersions",
+    "object_list": "$.ImageVersions",
+    "null_item": "$.ImageVersions[2]",
+    "missing_member": "$.ImageVersions[0].LastModifiedTime",
+    "version_text": "$.ImageVersions[0].Version",
+    "version_fraction": "$.ImageVersions[0].Version",
+    "version_huge": "$.ImageVersions[0].Version",
+    "time_milliseconds": "$.ImageVersions[0].CreationTime",
+    "time_true": "$.ImageVersions[0].CreationTime",
+    "time_infinity": "$.ImageVersions[0].CreationTime",
+    "time_nan": "$.ImageVersions[0].CreationTime",
+    "arn_bit_flip": "$.ImageVersions[0].ImageVersionArn",
+    "token_too_long": "$.NextToken",
+    "token_none": "$.NextToken",
+    "unknown_status": "$.ImageVersions[0].ImageVersionStatus",
+    "unknown_member": "$.ImageVersions[0].ArchivedBy",
+    "rows_omitted": "$.ImageVersions[1]",
+    "future_time": "$.ImageVersions[0].LastModifiedTime",
+    "past_time": "$.ImageVersions[1].LastModifiedTime",
+    "empty_object": "$",
+    "list_body": "$",
+    "null_body": "$",
 }
 CODES = {
     "throttling": (400, "ThrottlingException"),
@@ -142,14 +168,48 @@ def test_slow_answer_is_whole_for_the_patient(world: World, serve: Serve, kind: 
     assert [row["Version"] for row in page(simulator)["ImageVersions"]] == [1, 2]
 
 
+def differences(before: object, after: object, place: str = "$") -> Iterator[str]:
+    """The places at which two documents differ; a document that is empty or of another type differs as a whole."""
+    if isinstance(before, dict) and isinstance(after, dict) and after:
+        for name in before.keys() | after.keys():
+            yield from differences(before.get(name, ...), after.get(name, ...), f"{place}.{name}")
+    elif isinstance(before, list) and isinstance(after, list) and after:
+        for number, pair in enumerate(zip_longest(before, after, fillvalue=...)):
+            yield from differences(*pair, f"{place}[{number}]")
+    elif before != after or type(before) is not type(after):
+        yield place
+
+
+def document(simulator: Simulator, response: Got) -> object:
+    """The document of a response, with one word in place of each token that the simulator takes."""
+    told = json.loads(response.body)
+    if isinstance(told, dict) and "NextToken" in told:
+        simulator.faults = []
+        taken = ask(simulator, NextToken=told["NextToken"]).status == 200
+        told["NextToken"] = "taken" if taken else told["NextToken"]
+    return told
+
+
+def headers_of(response: Got) -> dict[str, str]:
+    """The headers that are not of one response alone."""
+    own = {"content-length", "x-amzn-requestid"}
+    return {name.lower(): text for name, text in response.headers.items() if name.lower() not in own}
+
+
 @pytest.mark.parametrize("kind", sorted(SHAPES))
 def test_answer_is_damaged(world: World, serve: Serve, kind: str) -> None:
-    """The response is a success with the damage of its kind."""
+    """The response is a success with the damage of its kind, and nothing else of it is changed."""
     simulator = serve(world)
+    whole = ask(simulator)
+    assert [*differences(document(simulator, whole), document(simulator, ask(simulator)))] == []
     simulator.faults = [FaultRule(kind=kind)]
     response = ask(simulator)
     assert response.status == 200
     assert SHAPES[kind](json.loads(response.body))
+    found = differences(document(simulator, whole), document(simulator, response))
+    assert [*found] == [PLACES[kind]]
+    assert headers_of(response) == headers_of(whole)
+    assert int(response.headers["Content-Length"]) == len(response.body)
 
 
 @pytest.mark.parametrize("kind", sorted(CODES))

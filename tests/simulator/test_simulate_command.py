@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -197,15 +198,35 @@ def test_simulate_imports_no_server_for_help() -> None:
     assert result.stdout == "False\n"
 
 
+def status_of_list_images(environment: dict[str, str]) -> int:
+    """The HTTP status of a request for the list of images."""
+    scope = f"20260101/{environment['AWS_DEFAULT_REGION']}/sagemaker/aws4_request"
+    headers = {
+        "X-Amz-Target": "SageMaker.ListImages",
+        "Content-Type": "application/x-amz-json-1.1",
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={environment['AWS_ACCESS_KEY_ID']}/{scope}, x",
+    }
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(environment["AWS_ENDPOINT_URL"], b"{}", headers)
+        ) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
 def test_simulate_makes_the_faults_of_a_file(tmp_path: Path) -> None:
-    """--faults sets the rules of a file from the start; a file with an unknown fault is refused."""
+    """--faults makes the faults of a file from the first request on; a file with an unknown fault is refused."""
     faults = tmp_path / "faults.json"
     faults.write_text('[{"kind": "throttling", "operation": "ListImages", "nth": 1}]')
     with simulate("--print-env", "--images", "1", "--faults", str(faults)) as process:
         assert process.stdout is not None
         environment = dict(process.stdout.readline().strip().split("=", 1) for _ in range(5))
+        assert [status_of_list_images(environment) for _ in range(3)] == [400, 200, 200]
         with urllib.request.urlopen(f"{environment['AWS_ENDPOINT_URL']}/_admin/faults") as answer:
-            assert json.load(answer)["rules"] == json.loads(faults.read_text())
+            told = json.load(answer)
+        assert told == {"rules": json.loads(faults.read_text()), "injected": {"throttling": 1}}
     faults.write_text('[{"kind": "fire"}]')
     refused = CliRunner().invoke(command, ["--faults", str(faults)])
     assert isinstance(refused.exception, ConfigError)

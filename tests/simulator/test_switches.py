@@ -88,7 +88,7 @@ def test_filters_compare_milliseconds(world: World, serve: Serve, client: Client
 
 
 def test_ties_follow_the_switch(serve: Serve, client: Clients, pages: Pages) -> None:
-    """Versions with equal times are ascending, descending or shuffled by seed, independent of the sort order."""
+    """Versions with equal times are ascending, descending or shuffled by seed, the same in both sort orders."""
     world = World(clock=VirtualClock(frozen_at=1_790_000_000_000))
     world.create_image("base")
     for _ in range(30):
@@ -101,11 +101,15 @@ def test_ties_follow_the_switch(serve: Serve, client: Clients, pages: Pages) -> 
         for order in ("ASCENDING", "DESCENDING"):
             listed = pages(sagemaker, SortBy="CREATION_TIME", SortOrder=order, MaxResults=7)
             found[tie_order, tie_seed, order] = [version for page in listed for version in page]
-    assert found["ascending", 0, "DESCENDING"] == list(range(1, 31))
-    assert found["descending", 0, "ASCENDING"] == list(range(30, 0, -1))
-    shuffled = found["shuffled", 1, "ASCENDING"]
-    assert sorted(shuffled) == list(range(1, 31))
-    assert shuffled not in (list(range(1, 31)), found["shuffled", 2, "ASCENDING"])
+    upwards, downwards = list(range(1, 31)), list(range(30, 0, -1))
+    for order in ("ASCENDING", "DESCENDING"):
+        assert found["ascending", 0, order] == upwards
+        assert found["descending", 0, order] == downwards
+        for seed in (1, 2):
+            assert found["shuffled", seed, order] == found["shuffled", seed, "ASCENDING"]
+    first, second = (found["shuffled", seed, "ASCENDING"] for seed in (1, 2))
+    assert sorted(first) == sorted(second) == upwards
+    assert len({tuple(each) for each in (first, second, upwards, downwards)}) == 4
 
 
 def test_arns_follow_the_switches(world: World, serve: Serve, client: Clients) -> None:

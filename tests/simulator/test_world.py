@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def test_generate_same_seed_same_world() -> None:
 
 
 def test_generate_has_the_asked_shape() -> None:
-    """A generated world has exact counts, names with capitals, reasons of failed versions, and an alias `latest`."""
+    """A generated world has exact counts, legal names of both cases, reasons of failures, and an alias `latest`."""
     world = generate(
         1,
         accounts=["000000000001", "000000000002"],
@@ -44,11 +45,22 @@ def test_generate_has_the_asked_shape() -> None:
     assert len(images) == 60
     assert sorted({image.version_count for image in images}) == [9, 50]
     assert any(image.image_name != image.image_name.lower() for image in images)
+    assert any(image.image_name == image.image_name.lower() for image in images)
     failed = [row for row in world.truth() if row.status == "CREATE_FAILED"]
     assert failed
     assert all(row.failure_reason for row in failed)
     assert all(row.creation_ms < row.last_modified_ms for row in world.truth())
     assert {row.aliases for row in world.truth() if row.version == 50} == {("latest",)}
+
+
+def test_generated_names_are_legal(session: Any) -> None:
+    """The names of images are unique in a scope, and such as AWS's model allows, however many there are."""
+    model = session.client("sagemaker", region_name="us-east-1").meta.service_model
+    shape = model.shape_for("ImageName")
+    names = [image.image_name for image in generate(3, images=2_000, versions_per_image=0).image_truth()]
+    assert len(set(names)) == 2_000
+    assert [name for name in names if not re.fullmatch(shape.metadata["pattern"], name)] == []
+    assert max(map(len, names)) <= shape.metadata["max"]
 
 
 def test_generate_deleted_share_leaves_gaps() -> None:

@@ -115,11 +115,12 @@ def test_no_call_is_begun_after_a_stop() -> None:
 
 
 def test_failed_call_is_logged_without_its_token(caplog: pytest.LogCaptureFixture) -> None:
-    """Each failed attempt is logged once, and no log record holds a pagination token."""
+    """Each failed attempt is logged as one warning, and no log record holds a pagination token."""
     source = FakeSource(in_turn(ServiceUnavailableError("down"), images_page([])))
     with caplog.at_level(logging.DEBUG, logger="image_history"):
         scope_calls(source, attempts=2, stop=Stop(event=Waits())).list_images("secret-token")
-    assert [record.getMessage() for record in caplog.records] == ["call_failed"]
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert told == [("WARNING", "call_failed")]
     assert "secret-token" not in str(caplog.records[0].__dict__)
 
 

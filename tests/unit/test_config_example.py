@@ -22,6 +22,7 @@ from image_history.config import (
     loading,
     settings,
 )
+from image_history.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 
@@ -86,15 +87,46 @@ def test_example_entry_of_a_list_has_the_defaults(tmp_path: Path) -> None:
     )
 
 
-def test_example_explains_every_setting() -> None:
-    """No setting follows an empty line: each has a comment above it, of its own or of its group."""
-    lines = example_text().splitlines()
-    unexplained = [
-        line
-        for before, line in pairwise(lines)
-        if line and not line.lstrip().startswith("#") and not before.strip()
+def unexplained(text: str) -> list[str]:
+    """The settings without a comment directly above.
+
+    The settings of one group need none if the group has one and none of them has its own.
+    """
+    groups: dict[str, list[tuple[str, bool]]] = {}
+    path: list[tuple[int, str]] = []
+    for before, line in pairwise(["", *text.splitlines()]):
+        setting = re.match(r"( *(?:- )?)(\w+):", line)
+        if setting is not None:
+            indent = len(setting[1])
+            path = [*(each for each in path if each[0] < indent), (indent, setting[2])]
+            above, name = (".".join(each for _, each in path[:end]) for end in (-1, None))
+            groups.setdefault(above, []).append((name, before.lstrip().startswith("#")))
+    commented = {name for group in groups.values() for name, own in group if own}
+    return [
+        name
+        for above, group in groups.items()
+        for name, own in group
+        if not own and (any(each for _, each in group) or above not in commented)
     ]
-    assert unexplained == []
+
+
+def test_example_explains_every_setting() -> None:
+    """Each setting of the example has a comment above it, of its own or of its group.
+
+    The entries that a comment shows are part of that comment.
+    """
+    assert unexplained(example_text()) == []
+
+
+def test_setting_without_a_comment_is_found() -> None:
+    """A setting below another one, below an empty line, or beside settings with comments is found."""
+    group = "# A group.\na:\n  b: 1\n  c:\n    d: 1\n"
+    assert unexplained(group) == ["a.c.d"]
+    assert unexplained("# One.\na: 1\nb: 2\n\n\nc: 3") == ["b", "c"]
+    assert unexplained("# One.\na:\n  # Two.\n  b: 1\n  c: 1\n") == ["a.c"]
+    assert unexplained("# One.\na:\n    # Two.\n  - b: 1\n    c: 1\n    # Three.\n    d:\n      e: 1\n") == [
+        "a.c"
+    ]
 
 
 def test_example_text_is_the_file_at_the_top() -> None:
@@ -137,9 +169,13 @@ def test_json_schema_accepts_example_and_empty_file() -> None:
         "organization: null",
     ],
 )
-def test_json_schema_accepts(text: str) -> None:
-    """The schema accepts variables, durations and empty groups."""
+def test_json_schema_accepts(tmp_path: Path, text: str) -> None:
+    """The schema and the loader accept variables, durations and empty groups."""
     assert accepted(yaml.safe_load(text))
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    role = "arn:aws-us-gov:iam::111122223333:role/reader"
+    load_config(path, {"SIZE": "50", "ROLE": role, "REGION": "us-gov-west-1"})
 
 
 @pytest.mark.parametrize(
@@ -166,9 +202,13 @@ def test_json_schema_accepts(text: str) -> None:
         "[]",
     ],
 )
-def test_json_schema_rejects(text: str) -> None:
-    """The schema refuses unknown settings, wrong types and values out of bounds."""
+def test_json_schema_rejects(tmp_path: Path, text: str) -> None:
+    """The schema refuses unknown settings, wrong types and values out of bounds, and so does the loader."""
     assert not accepted(yaml.safe_load(text))
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(str(path))):
+        load_config(path, {})
 
 
 def test_json_schema_states_meaning_and_default_of_every_setting() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 
 import image_history
@@ -25,9 +29,21 @@ def test_face_names_are_pinned() -> None:
 
 
 def test_face_gives_what_it_names() -> None:
-    """Every name in `__all__` can be imported, and `sync` is callable."""
-    assert callable(image_history.sync)
-    assert all(getattr(image_history, name) is not None for name in image_history.__all__)
+    """Every name in `__all__` is that of one of our own modules, the one that type checkers read it from."""
+    tree = ast.parse(Path(str(image_history.__file__)).read_text(encoding="utf-8"))
+    named = {
+        alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("image_history")
+        for alias in node.names
+    }
+    assert sorted(named) == image_history.__all__
+    for name, home in named.items():
+        given = getattr(image_history, name)
+        module, _, attribute = home.rpartition(".")
+        assert given is getattr(import_module(module), attribute), name
+        if name != "__version__":
+            assert getattr(given, "__module__", given.__name__).startswith("image_history."), name
 
 
 def test_face_says_what_it_has() -> None:

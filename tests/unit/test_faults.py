@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import botocore.exceptions
@@ -88,15 +89,21 @@ def test_exceptions_beside_botocores_root_are_known() -> None:
     assert others == {"MissingServiceIdError", "UndefinedModelAttributeError"}
 
 
+@pytest.mark.parametrize(
+    "said", ["first line\nsecond line", "first line\r\n second line.", "first line second line..."]
+)
 @pytest.mark.parametrize("name", sorted(botocore_exceptions()))
-def test_exception_becomes_a_sentence(name: str) -> None:
-    """Each exception becomes the error of its row, with its message in one line and its class name as the code."""
+def test_exception_becomes_a_sentence(name: str, said: str) -> None:
+    """Each exception becomes the error of its row, in one line of whole sentences; its class name is the code."""
     kind = botocore_exceptions()[name]
     fault = kind.__new__(kind)
-    Exception.__init__(fault, "first line\nsecond line.")
+    Exception.__init__(fault, said)
     found = translate(fault, "here")
     assert type(found) is faults.EXCEPTIONS[row_of(kind)]
-    assert found.message.startswith("here failed: first line second line.")
+    first, *hint = re.split(r"(?<=\.) ", found.message)
+    assert first == "here failed: first line second line."
+    assert len(found.message.splitlines()) == 1
+    assert all(re.fullmatch(r"[A-Z].*[^.]\.", each) for each in hint), found.message
     assert found.context["code"] == name
 
 

@@ -220,19 +220,22 @@ def test_markdown_shows_markup_as_text() -> None:
     ],
 )
 def test_capped_rows_tell_whether_there_were_more(limit: int, counts: list[int], more: bool) -> None:
-    """At most `limit` rows are returned, and `more` is true only if there were others."""
+    """At most `limit` rows are returned, the first ones in their order; `more` is true only if there were others."""
     batches = [pa.record_batch({"x": [1, 2, 3]}), pa.record_batch({"x": [4, 5, 6]})]
     capped = Capped(pa.RecordBatchReader.from_batches(batches[0].schema, batches), limit)
-    assert [batch.num_rows for batch in capped] == counts
+    given = [batch["x"].to_pylist() for batch in capped]
+    assert [len(values) for values in given] == counts
+    assert [value for values in given for value in values] == [1, 2, 3, 4, 5, 6][:limit]
     assert capped.more is more
 
 
 def test_long_texts_are_written_in_slices() -> None:
-    """A batch of very long texts is split into several pieces that together have all rows."""
-    table = column(["x" * 1_000_000] * 100)
+    """A batch of very long texts is split into several pieces that together have all rows in their order."""
+    table = column([f"{number:03}{'x' * 1_000_000}" for number in range(100)])
     parts = list(pieces(as_rows(table)))
     assert len(parts) > 1
-    assert sum(part.num_rows for part in parts) == 100
+    assert max(part.nbytes for part in parts) < 40_000_000
+    assert pa.Table.from_batches(parts).equals(table)
 
 
 def test_suffix_names_a_format() -> None:

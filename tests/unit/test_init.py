@@ -69,11 +69,15 @@ def test_init_writes_the_file_that_is_asked_for(folder: Path) -> None:
 
 
 def test_init_writes_the_file_of_the_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With IMAGE_HISTORY_CONFIG, `init` writes the file that the variable names."""
+    """With IMAGE_HISTORY_CONFIG, `init` writes the file that the variable names, which other verbs then read."""
     monkeypatch.setenv("IMAGE_HISTORY_CONFIG", "named.yaml")
     result = run()
-    assert (folder / "named.yaml").is_file()
+    assert [path.name for path in folder.iterdir()] == ["named.yaml"]
     assert "  2. image-history sync\n" in result.output
+    assert Globals().config() == Config()
+    changed = example_text().replace("page_size: 100", "page_size: 7")
+    (folder / "named.yaml").write_text(changed, encoding="utf-8")
+    assert Globals().config().page_size == 7
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "dangling"])

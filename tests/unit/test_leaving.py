@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from image_history import cli
+from image_history import __version__, cli
 
 HANGING = """
 import threading
@@ -39,19 +40,47 @@ def test_nobody_waits_for_a_thread_that_hangs() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (4, "said\n", "")
 
 
+# Python imports a module of this name at its start.
+TELLING = """
+import os, sys, traceback
+
+def tell(*error):
+    with open(os.environ["TOLD"], "a") as file:
+        traceback.print_exception(*error, file=file)
+
+sys.excepthook = tell
+sys.unraisablehook = lambda each: tell(each.exc_type, each.exc_value, each.exc_traceback)
+"""
+
+
 @pytest.mark.parametrize(
-    ("command", "code"),
+    ("command", "code", "heard"),
     [
-        pytest.param("$IH --version >&-", 0, id="stdout-closed"),
-        pytest.param("$IH --version 2>&-", 0, id="stderr-closed"),
-        pytest.param("$IH nope >&- 2>&-", 2, id="both-closed"),
+        pytest.param("$IH --version >&-", 0, "", id="stdout-closed"),
+        pytest.param("$IH --version 2>&-", 0, f"image-history {__version__}\n", id="stderr-closed"),
+        pytest.param("$IH nope >&- 2>&-", 2, "", id="both-closed"),
+        pytest.param("$IH --version <&- >&- 2>&-", 0, "", id="all-closed"),
     ],
 )
-def test_what_nobody_hears_changes_no_exit_code(command: str, code: int) -> None:
-    """A closed stdout or stderr changes no exit code and causes no traceback."""
+def test_what_nobody_hears_changes_no_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, code: int, heard: str
+) -> None:
+    """A closed stdout or stderr changes neither the exit code nor the other stream, and no exception is left over."""
+    (tmp_path / "sitecustomize.py").write_text(TELLING, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
     ended = sh(command)
-    assert ended.returncode == code
-    assert "Traceback" not in ended.stderr
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, heard, "")
+    assert not (tmp_path / "told").exists(), (tmp_path / "told").read_text(encoding="utf-8")
+
+
+def test_exception_that_nobody_hears_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above finds a traceback even if stderr is closed."""
+    (tmp_path / "sitecustomize.py").write_text(TELLING, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    assert sh(f"{sys.executable} -c 'import none.such' 2>&-").returncode == 1
+    assert "No module named 'none'" in (tmp_path / "told").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
 from image_history.listing.request import ImageFilter, PlanSettings, plan_stream
 from image_history.model import ListingKind, ListingRequest, Scope, Stream, StreamKnowledge
+from tests.unit.fakes import FakeSource, in_turn, page, scope_calls
 
 HOUR_MS = 3_600_000
 NOW_MS = 1_795_435_200_123
@@ -65,17 +67,29 @@ def test_listing_is_sorted_by_what_it_proves(kind: ListingKind, sort_by: str, so
     assert (request.sort_by, request.sort_order) == (sort_by, sort_order)
 
 
+def sent(stream: Stream, request: ListingRequest) -> tuple[str, str, object]:
+    """The account and the region that a request goes to, and its members."""
+    source = FakeSource(in_turn(page([])))
+    scope_calls(source).list_image_versions(stream.image_name, request, None)
+    ((operation, members),) = source.asked
+    return str(stream.scope), operation, members
+
+
 def test_fingerprint_is_that_of_what_is_sent() -> None:
-    """The stream, the order and the page size change the fingerprint; the start, which is not sent, does not."""
-    others = [
-        replace(INCREMENTAL, page_size=99).fingerprint(STREAM),
-        replace(INCREMENTAL, kind=ListingKind.FULL).fingerprint(STREAM),
-        INCREMENTAL.fingerprint(replace(STREAM, image_name="Base")),
-        INCREMENTAL.fingerprint(replace(STREAM, scope=Scope("111122223333", "eu-west-1"))),
-        INCREMENTAL.fingerprint(STREAM),
+    """Two requests have the same fingerprint exactly if the same is sent to the same account and region."""
+    pairs = [
+        (STREAM, INCREMENTAL),
+        (STREAM, replace(INCREMENTAL, page_size=99)),
+        (STREAM, replace(INCREMENTAL, kind=ListingKind.FULL)),
+        (replace(STREAM, image_name="Base"), INCREMENTAL),
+        (replace(STREAM, scope=Scope("111122223333", "eu-west-1")), INCREMENTAL),
+        (replace(STREAM, scope=Scope("444455556666", "us-east-1")), INCREMENTAL),
+        # The start is not sent as a filter: the listing ends at the first row that is older.
+        (STREAM, replace(INCREMENTAL, since_ms=0)),
     ]
-    assert len(set(others)) == 5
-    assert replace(INCREMENTAL, since_ms=0).fingerprint(STREAM) == INCREMENTAL.fingerprint(STREAM)
+    for one, other in combinations(pairs, 2):
+        assert (one[1].fingerprint(one[0]) == other[1].fingerprint(other[0])) is (sent(*one) == sent(*other))
+    assert sent(*pairs[0]) == sent(*pairs[-1])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -60,6 +61,7 @@ ENCRYPTED = Config(
     publish=tuple(Publish(to="s3://lake/x", sse="aws:kms", kms_key_id=key) for key in ("1-a", "alias/h"))
 )
 
+LONG = tuple(f"Team-{number}-{'x' * 80}" for number in range(5))
 CONFIGURATIONS = {
     "nothing-configured": config_of(Account()),
     "regions": config_of(Account(regions=("us-east-1", "eu-west-1"))),
@@ -78,6 +80,9 @@ def test_policies_are_such_as_cfn_lint_accepts() -> None:
         policy_of_caller(CONFIGURATIONS["government"]),
         policy_of_caller(units),
         policy_of_reader(units),
+        reader_policy(
+            [Reach("aws", f"us-{name}-1", "1" * 12, LONG) for name in ("east", "west", "gov-east")]
+        ),
     ]
     assert complaints(*readers, *further, listing, shelves, policy_of_publisher(ENCRYPTED)) == []
 
@@ -155,16 +160,85 @@ def test_policy_allows_patterns_in_both_cases(written: str) -> None:
     assert "ml-??" in " ".join(arns)
 
 
-def test_policy_of_many_accounts_stays_short() -> None:
-    """With very many accounts or patterns, the policy names none of them: IAM allows 6,144 characters."""
-    reaches = [Reach("aws", "us-east-1", f"{number:012}") for number in range(100)]
-    policy = reader_policy(reaches)
-    assert resources(policy, "sagemaker:DescribeImage") == ["arn:aws:sagemaker:us-east-1:*:image/*"]
-    assert len(json.dumps(policy)) < 6144
-    patterns = tuple(f"image-{number}" for number in range(50))
-    assert resources(
-        reader_policy([Reach("aws", "us-east-1", None, patterns)]), "sagemaker:DescribeImage"
-    ) == ["arn:aws:sagemaker:us-east-1:*:image/*"]
+def allows(policy: Any, action: str, reach: Reach, arn: str) -> bool:
+    """Whether a policy allows an action on an ARN in the region of a reach."""
+    (one,) = (each for each in policy["Statement"] if action in each["Action"])
+    regions = one.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion", [reach.region])
+    return reach.region in regions and any(fnmatchcase(arn, allowed) for allowed in one["Resource"])
+
+
+@pytest.mark.parametrize("details", [False, True], ids=["plain", "details"])
+@pytest.mark.parametrize("differ", [False, True], ids=["one-for-all", "of-its-own"])
+@pytest.mark.parametrize("patterns", [2, 10])
+@pytest.mark.parametrize("regions", [2, 34])
+@pytest.mark.parametrize("accounts", [1, 3, 20])
+def test_policy_is_as_short_as_iam_wants(
+    accounts: int, regions: int, patterns: int, differ: bool, details: bool
+) -> None:
+    """A policy has at most the 6,144 characters that IAM takes, and allows all that is configured, nowhere else."""
+    reaches = [
+        Reach(
+            "aws-us-gov",
+            f"us-gov-{region}",
+            f"{account:012}",
+            tuple(f"Team-{pattern}-{account if differ else 0}-{'x' * 40}-*" for pattern in range(patterns)),
+        )
+        for account in range(accounts)
+        for region in range(regions)
+    ]
+    policy: Any = reader_policy(reaches, regions_listed=True, details=details)
+    assert len(json.dumps(policy, separators=(",", ":"))) <= 6144
+    for reach in reaches[:: -(-len(reaches) // 20)]:
+        place = f"arn:aws-us-gov:sagemaker:{reach.region}:{reach.account_id}"
+        for name in (each.replace("*", "1") for each in reach.images):
+            assert allows(policy, "sagemaker:DescribeImage", reach, f"{place}:image/{name}")
+            assert allows(policy, "sagemaker:DescribeImageVersion", reach, f"{place}:image-version/{name}/7")
+            assert not details or allows(policy, "sagemaker:ListAliases", reach, f"{place}:image/{name}")
+    elsewhere = replace(reaches[0], region="us-east-1")
+    arn = f"arn:aws-us-gov:sagemaker:us-east-1:{reaches[0].account_id}:image/{reaches[0].images[0]}"
+    assert not allows(policy, "sagemaker:DescribeImage", elsewhere, arn)
+    assert not allows(policy, "sagemaker:ListImages", elsewhere, "*")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "first", "count", "limited"),
+    [
+        pytest.param((1, 2, 3), "eu-0:000000000000:image/t-0-0-", 6, False, id="short"),
+        pytest.param((1, 10, 3), "*:000000000000:image/t-0-0-", 3, True, id="many-regions"),
+        pytest.param((3, 10, 1), "*:000000000000:image/t-0-0-", 3, True, id="many-regions-of-accounts"),
+        pytest.param((40, 1, 1), "eu-0:*:image/*", 1, False, id="many-accounts"),
+        pytest.param((40, 34, 1), "*:*:image/*", 1, True, id="many-of-both"),
+    ],
+)
+def test_policy_that_would_be_too_long_keeps_what_it_can(
+    sizes: tuple[int, int, int], first: str, count: int, limited: bool
+) -> None:
+    """If a policy would be too long, a condition replaces regions; accounts and patterns give way only after that."""
+    accounts, regions, patterns = sizes
+    reaches = [
+        Reach(
+            "aws",
+            f"eu-{region}",
+            f"{account:012}",
+            tuple(f"t-{pattern}-{account}-{'x' * 40}" for pattern in range(patterns)),
+        )
+        for account in range(accounts)
+        for region in range(regions)
+    ]
+    policy: Any = reader_policy(reaches, details=True)
+    arns = resources(policy, "sagemaker:DescribeImage")
+    assert (arns[0].startswith(f"arn:aws:sagemaker:{first}"), len(arns)) == (True, count)
+    condition = {"StringEquals": {"aws:RequestedRegion": sorted({str(reach.region) for reach in reaches})}}
+    always, *others = [each.get("Condition") for each in policy["Statement"]]
+    assert (always, others) == (condition, [condition if limited else None] * 3)
+
+
+def test_policy_names_an_account_only_if_it_is_the_only_one() -> None:
+    """ARNs have the id of a single account; of two accounts with the same patterns they have none."""
+    one = Reach("aws", "us-east-1", "111122223333")
+    for reaches, account in (([one], "111122223333"), ([one, replace(one, account_id="444455556666")], "*")):
+        arns = resources(reader_policy(reaches), "sagemaker:DescribeImage")
+        assert arns == [f"arn:aws:sagemaker:us-east-1:{account}:image/*"]
 
 
 def test_caller_may_assume_exactly_the_configured_roles() -> None:
@@ -201,17 +275,31 @@ def test_policy_has_no_operation_that_is_never_called(policy: Callable[[Config],
 
 
 def test_publisher_reaches_its_datasets_only() -> None:
-    """A publisher may write and list only below the configured keys; a dataset in a folder needs no policy."""
+    """A publisher may reach objects and list only below the configured keys; what is in a folder needs no policy."""
     policy: Any = policy_of_publisher(PUBLISHED)
     assert resources(policy, "s3:PutObject") == [
         "arn:aws:s3:::lake/images/history/*",
         "arn:aws:s3:::whole/*",
     ]
-    assert policy["Statement"][1]["Condition"] == {"StringLike": {"s3:prefix": ["images/history/*"]}}
+    for action in ("s3:GetObject", "s3:DeleteObject"):
+        assert resources(policy, action) == resources(policy, "s3:PutObject")
+    listing, listing_all = policy["Statement"][1:]
+    assert listing == {
+        "Sid": "ListDataset1",
+        "Effect": "Allow",
+        "Action": ["s3:ListBucket"],
+        "Resource": ["arn:aws:s3:::lake"],
+        "Condition": {"StringLike": {"s3:prefix": ["images/history/*"]}},
+    }
+    assert (listing_all["Resource"], "Condition" in listing_all) == (["arn:aws:s3:::whole"], False)
     assert others(PUBLISHED) == ("publisher",)
-    assert others(Config()) == ()
-    with pytest.raises(ConfigError, match="No dataset or lake in AWS"):
-        policy_of_publisher(Config())
+    in_s3 = tuple(each for each in PUBLISHED.publish if each.to != "./here")
+    assert len(in_s3) == 2
+    assert policy_of_publisher(Config(publish=in_s3)) == policy
+    for nothing in (Config(), Config(publish=(Publish(to="./here"), Publish(to="delta+file:./lake")))):
+        assert others(nothing) == ()
+        with pytest.raises(ConfigError, match="No dataset or lake in AWS"):
+            policy_of_publisher(nothing)
 
 
 @pytest.mark.parametrize(

@@ -69,12 +69,14 @@ def test_attempts_include_the_first(attempts: int) -> None:
     assert len(waits.seconds) == attempts - 1
 
 
-def test_other_errors_are_raised_at_once() -> None:
-    """An error that is not transient is raised at once, without a wait."""
-    waits = Waits()
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_other_errors_are_raised_at_once(before: int) -> None:
+    """An error that is not transient is raised at once, and is not reported as a failed attempt."""
+    waits, told = Waits(), list[TransientError]()
+    errors = iter([*(ServiceUnavailableError("down") for _ in range(before)), AccessDeniedError("no")])
     with pytest.raises(AccessDeniedError):
-        run(RetryPolicy(), failing(1, lambda: AccessDeniedError("no")), waits)
-    assert waits.seconds == []
+        RetryPolicy().run(failing(99, lambda: next(errors)), stop=waits, failed=told.append)
+    assert (len(waits.seconds), len(told)) == (before, before)
 
 
 def test_jitter_is_full_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

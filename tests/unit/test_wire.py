@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ from image_history.aws.bodies import epoch_ms, readable_error
 from image_history.errors import MalformedResponseError
 
 YEAR_2100_MS = 4_102_444_800_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @given(st.integers(0, YEAR_2100_MS))
@@ -27,11 +28,11 @@ def test_milliseconds_survive_the_float(milliseconds: int) -> None:
 
 
 def test_milliseconds_are_those_of_datetime(rng: random.Random) -> None:
-    """The whole seconds are those of Python's own conversion."""
+    """The milliseconds are those of Python's own conversion to a datetime."""
     for _ in range(1_000):
         seconds = rng.randrange(YEAR_2100_MS) / 1000
-        expected = datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=0).timestamp() * 1000
-        assert epoch_ms(seconds) // 1000 * 1000 == expected
+        whole, rest = divmod(datetime.fromtimestamp(seconds, tz=UTC) - EPOCH, timedelta(milliseconds=1))
+        assert (epoch_ms(seconds), rest) == (whole, timedelta(0))
 
 
 @pytest.mark.parametrize("operation", sorted(wire.BODIES))
@@ -64,10 +65,29 @@ def test_error_body_is_readable_for_botocore(body: bytes) -> None:
     assert isinstance(error["Message"], str)
 
 
-def test_error_body_keeps_code_and_message() -> None:
-    """A well-formed error keeps its code and its message."""
-    body = b'{"__type":"ns#Code","Message":"said","other":[1]}'
-    assert msgspec.json.decode(readable_error(body)) == {"__type": "ns#Code", "message": "said"}
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ('{"__type":"ns#Code","Message":"said","other":[1]}', {"__type": "ns#Code", "message": "said"}),
+        (
+            '{"message":"gesagt: \\u00e4\\n\\"x\\"","__type":"Code"}',
+            {"__type": "Code", "message": 'gesagt: ä\n"x"'},
+        ),
+        ('{"__type":"Code","message":"small","Message":"capital"}', {"__type": "Code", "message": "small"}),
+        ('{"__type":"Code"}', {"__type": "Code"}),
+        ('{"message":""}', {}),
+    ],
+    ids=["capital", "escaped", "both", "code-alone", "empty"],
+)
+def test_error_body_keeps_code_and_message(body: str, kept: dict[str, str]) -> None:
+    """An error keeps its code and its message, whole and in either spelling, and botocore reads the same of both."""
+    rewritten = readable_error(body.encode())
+    assert msgspec.json.decode(rewritten) == kept
+    read = [
+        JSONParser().parse({"status_code": 400, "headers": {}, "body": each}, None)["Error"]
+        for each in (body.encode(), rewritten)
+    ]
+    assert read[0] == read[1]
 
 
 def test_description_keeps_members_of_next_year() -> None:

@@ -4,21 +4,23 @@ Pure: computed from accounts, regions and images. Must not know a configuration 
 
 SageMaker may lower-case names in ARNs, and IAM is case-sensitive: a pattern that has capitals is written in both
 forms. ARNs have an account id only if there is one account, or if accounts have different patterns. Elsewhere
-an id is not needed, since credentials cannot read another account's images, and IAM limits a policy's length.
+an id is not needed, since credentials cannot read another account's images. IAM limits a policy's length: in one that
+would be too long, regions move from the ARNs to a condition, then accounts lose their ids, then patterns become `*`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 VERSION = "2012-10-17"
 ANY = "*"
 # IAM's wildcards are * and ?; a set of letters becomes one letter of any kind.
 _MOST_PATTERNS = 10
-# A policy of a role has at most 10,240 characters, and each ARN appears in it two or three times.
-_MOST_ARNS = 30
+# IAM's limit for a managed policy; spaces do not count.
+_MOST_CHARACTERS = 6_144
 # The actions that AWS's page on the REST endpoint of S3 Tables lists for the requests of a publication.
 _BUCKET_OF_TABLES = [
     "s3tables:CreateNamespace",
@@ -60,26 +62,61 @@ class Callers:
 def reader_policy(
     reaches: Sequence[Reach], *, regions_listed: bool = False, details: bool = False
 ) -> Document:
-    """The policy of the identity that reads: the four calls of a sync, and nothing else.
+    """The policy of the identity that reads: the four calls of a sync, and nothing else, in IAM's limit of length.
 
     With `regions_listed` it may also list the regions that its account has enabled. With `details` it may also list
     aliases, which IAM requires to be allowed on the image and on its versions.
     """
+    policies = [
+        _reading(reaches, told, regions_listed=regions_listed, details=details)
+        for told in _narrowest_first(reaches)
+    ]
+    return next((each for each in policies if _length(each) <= _MOST_CHARACTERS), policies[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Reaches by the groups that share their ARNs, and a condition that limits them further."""
+
+    groups: Sequence[Sequence[Reach]]
+    condition: Document | None = None
+
+    def arns(self, kind: str, tail: str = "") -> list[str]:
+        """The ARNs of all groups."""
+        return sorted({arn for group in self.groups for arn in _together(group, kind, tail)})
+
+
+def _narrowest_first(reaches: Sequence[Reach]) -> Iterator[_Named]:
+    """The ways to name the reaches, from the narrowest to the shortest."""
+    regions = _condition(reaches)
+    everywhere = [replace(reach, region=None) for reach in reaches]
+    differ = len({frozenset(reach.images) for reach in reaches}) > 1
+    if differ and all(reach.account_id for reach in reaches):
+        yield _Named([[reach] for reach in reaches])
+        yield _Named([[reach] for reach in everywhere], regions)
+    yield _Named([reaches])
+    yield _Named([everywhere], regions)
+    yield _Named([[replace(reach, images=(ANY,)) for reach in everywhere]], regions)
+
+
+def _reading(reaches: Sequence[Reach], told: _Named, *, regions_listed: bool, details: bool) -> Document:
+    images, versions = told.arns("image"), told.arns("image-version", "/*")
+    limit = told.condition
+    of_images = ["sagemaker:DescribeImage", "sagemaker:ListImageVersions"]
     statements = [
         _statement("ListImages", ["sagemaker:ListImages"], [ANY], _condition(reaches)),
-        _statement(
-            "ReadImages",
-            ["sagemaker:DescribeImage", "sagemaker:ListImageVersions"],
-            _arns(reaches, "image", ""),
-        ),
-        _statement("ReadVersions", ["sagemaker:DescribeImageVersion"], _arns(reaches, "image-version", "/*")),
+        _statement("ReadImages", of_images, images, limit),
+        _statement("ReadVersions", ["sagemaker:DescribeImageVersion"], versions, limit),
     ]
     if details:
-        images, versions = _arns(reaches, "image", ""), _arns(reaches, "image-version", "/*")
-        statements.append(_statement("ReadAliases", ["sagemaker:ListAliases"], [*images, *versions]))
+        statements.append(_statement("ReadAliases", ["sagemaker:ListAliases"], [*images, *versions], limit))
     if regions_listed:
         statements.append(_statement("ListRegions", ["account:ListRegions"], [ANY]))
     return {"Version": VERSION, "Statement": statements}
+
+
+def _length(policy: Document) -> int:
+    return len(json.dumps(policy, separators=(",", ":")))
 
 
 def caller_policy(callers: Callers) -> Document:
@@ -185,16 +222,6 @@ def _condition(reaches: Iterable[Reach]) -> Document | None:
     if None in regions or not regions:
         return None
     return {"StringEquals": {"aws:RequestedRegion": sorted(region for region in regions if region)}}
-
-
-def _arns(reaches: Sequence[Reach], kind: str, tail: str) -> list[str]:
-    """Each account with its own patterns if they differ; together if an account is unknown or ARNs are too many."""
-    differ = len({frozenset(reach.images) for reach in reaches}) > 1
-    if differ and all(reach.account_id for reach in reaches):
-        own = sorted({arn for reach in reaches for arn in _together([reach], kind, tail)})
-        if len(own) <= _MOST_ARNS:
-            return own
-    return _together(reaches, kind, tail)
 
 
 def _together(reaches: Sequence[Reach], kind: str, tail: str) -> list[str]:

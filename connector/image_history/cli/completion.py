@@ -14,6 +14,18 @@ from image_history.cli import COMPLETE, PROGRAM, Globals, Verb, root
 from image_history.errors import ConfigError
 
 _SHELLS = ("bash", "zsh", "fish")
+# click keeps the lines of a paragraph that begins with \b; a docstring could not hold that character.
+_HELP = """\
+Print the script that lets a shell complete verbs, options, and the names of images, scopes and queries.
+
+\b
+bash: eval "$(image-history completion bash)"   in ~/.bashrc
+zsh:  eval "$(image-history completion zsh)"    in ~/.zshrc, below compinit
+fish: image-history completion fish > ~/.config/fish/completions/image-history.fish
+
+Names come from the warehouse of the working directory, or that of --config and --warehouse before the cursor; while a
+load holds it, none are offered.
+"""
 # bash breaks words at @ and = as well, and replaces only the text after the last of them.
 _BASH = """\
 %(complete_func)s() {
@@ -53,20 +65,11 @@ class _Bash(BashComplete):
 add_completion_class(_Bash)
 
 
-@click.command("completion", cls=Verb)
+@click.command("completion", cls=Verb, help=_HELP)
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_obj
 def command(_: Globals, /, *, shell: str) -> None:
-    r"""Print the script that lets a shell complete verbs, options, and the names of images, scopes and queries.
-
-    \b
-    bash: eval "$(image-history completion bash)"   in ~/.bashrc
-    zsh:  eval "$(image-history completion zsh)"    in ~/.zshrc, below compinit
-    fish: image-history completion fish > ~/.config/fish/completions/image-history.fish
-
-    Names come from the warehouse of the working directory, or that of --config and --warehouse before the
-    cursor; while a load holds it, none are offered.
-    """
+    """Print the script."""
     kind = get_completion_class(shell)
     if kind is None:
         raise ConfigError(f"There is no completion for {shell}.")
