@@ -494,5 +494,5 @@ def test_group_that_cannot_be_is_refused(
     desk = bench(world, config=f"publish: [{{to: {stock.dataset}, group: '{group}'}}]\n")
     code, troubles = desk.troubles()
     assert (code, [row["check"] for row in troubles]) == (4, ["publish"])
-    assert sentence in troubles[0]["told"]
+    assert sentence in troubles[0]["message"]
     assert not stock.dataset.exists()
