@@ -236,7 +236,8 @@ def test_notebook_shows_a_table_that_runs_nothing(warehouse: Warehouse) -> None:
 
 def test_warehouse_tells_what_can_be_asked(warehouse: Warehouse) -> None:
     """A Warehouse lists tables, views, columns and saved queries; an unknown name gets the nearest one."""
-    assert {"image_versions", "runs", "failed_versions"} <= set(warehouse.tables())
+    assert {"image_versions", "runs", "failed_versions", "schema_drift"} <= set(warehouse.tables())
+    assert not {"schema_migrations", "schema_objects", "warehouse_identity"} & set(warehouse.tables())
     assert warehouse.columns("runs")[0] == "etl_run_id"
     assert all(warehouse.query(f"FROM {name} LIMIT 0").columns for name in warehouse.tables())
     assert "newest-versions" in warehouse.queries()

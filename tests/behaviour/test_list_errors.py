@@ -77,6 +77,14 @@ def test_list_where_access_is_denied(simulator: Simulator, capsys: Capture) -> N
     assert line.endswith("User: x is not authorized (HTTP 400). Allow sagemaker:ListImageVersions.")
 
 
+def test_list_of_images_where_access_is_denied(simulator: Simulator, capsys: Capture) -> None:
+    """Without an image too, a denied call ends the command with 3, and the message names the action to allow."""
+    answering(simulator, 400, {"__type": "AccessDeniedException", "message": "User: x is not authorized"})
+    code, line = refused(capsys)
+    assert code == 3
+    assert line.endswith("User: x is not authorized (HTTP 400). Allow sagemaker:ListImages.")
+
+
 def test_list_where_nobody_listens(
     simulator: Simulator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -331,3 +331,14 @@ def test_log_of_a_passing_state_names_it(telling: TellWorld) -> None:
     ]
     assert told.rows("log", IMAGE)[0]["happened_at"] > "2026-09-21"
     assert told.clock.now_ms() == NOON_MS + 6 * HOUR_MS
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--version", "3"), ("--account", "111122223333"), ("--region", "x"), ("--limit", "1")],
+)
+def test_option_about_one_image_needs_an_image(told: Told, option: str, value: str) -> None:
+    """Without an image, `log` refuses the options that only narrow the history of one image."""
+    answered = told("log", option, value)
+    assert (answered.code, answered.out) == (2, "")
+    assert f"{option} is about the history of one image: name the image, or leave it out." in answered.err

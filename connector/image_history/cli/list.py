@@ -196,7 +196,11 @@ def _list_images(shared: Globals, options: Options) -> None:
     _require_none_of_versions(options)
     delivery = Delivery.chosen(options.output, options.format, sys.maxsize)
     config = shared.config()
-    _deliver(Answer("Images", _image_table(_images(_target(options, config), config))), delivery)
+    try:
+        images = _images(_target(options, config), config)
+    except AccessDeniedError as error:
+        raise CredentialsError(f"{error} Allow sagemaker:ListImages.", **error.context) from error
+    _deliver(Answer("Images", _image_table(images)), delivery)
 
 
 def _require_none_of_versions(options: Options) -> None:

@@ -5,7 +5,7 @@ Must not know how history is stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -58,11 +58,18 @@ def command(shared: Globals, /, *, how: str, **given: Any) -> None:
     missing. An event that the warehouse learned of more than an hour later also shows when that was.
     """
     if given["image"] is None:
+        _require_none(given)
         _print_images(shared, how)
         return
     with opened(shared) as reports:
         log = found(reports, Wanted(**given))
     log.print(how)
+
+
+def _require_none(given: Mapping[str, Any]) -> None:
+    unfit = [name for name, value in given.items() if value is not None]
+    if unfit:
+        raise ConfigError(f"--{unfit[0]} is about the history of one image: name the image, or leave it out.")
 
 
 @dataclass(frozen=True, slots=True)
