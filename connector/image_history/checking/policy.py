@@ -68,8 +68,8 @@ def reader_policy(
     aliases, which IAM requires to be allowed on the image and on its versions.
     """
     policies = [
-        _reading(reaches, told, regions_listed=regions_listed, details=details)
-        for told in _narrowest_first(reaches)
+        _reading(reaches, named, regions_listed=regions_listed, details=details)
+        for named in _narrowest_first(reaches)
     ]
     return next((each for each in policies if _length(each) <= _MOST_CHARACTERS), policies[-1])
 
@@ -99,9 +99,9 @@ def _narrowest_first(reaches: Sequence[Reach]) -> Iterator[_Named]:
     yield _Named([[replace(reach, images=(ANY,)) for reach in everywhere]], regions)
 
 
-def _reading(reaches: Sequence[Reach], told: _Named, *, regions_listed: bool, details: bool) -> Document:
-    images, versions = told.arns("image"), told.arns("image-version", "/*")
-    limit = told.condition
+def _reading(reaches: Sequence[Reach], named: _Named, *, regions_listed: bool, details: bool) -> Document:
+    images, versions = named.arns("image"), named.arns("image-version", "/*")
+    limit = named.condition
     of_images = ["sagemaker:DescribeImage", "sagemaker:ListImageVersions"]
     statements = [
         _statement("ListImages", ["sagemaker:ListImages"], [ANY], _condition(reaches)),
