@@ -35,6 +35,7 @@ CREATE OR REPLACE MACRO described_change(change, before, after) AS CASE change
         ', proved: ' || CASE struct_extract(after, 'etl_delete_evidence')
             WHEN 'describe_not_found' THEN 'DescribeImageVersion does not find it'
             WHEN 'image_not_found' THEN 'the whole image is gone'
+            WHEN 'image_recreated' THEN 'it is older than its image, which was recreated'
             WHEN 'absent_twice' THEN 'two complete listings lack it'
             ELSE struct_extract(after, 'etl_delete_evidence')
         END

@@ -137,6 +137,21 @@ def test_log_of_a_deleted_image_says_so(telling: TellWorld) -> None:
     assert answered.out.count("proved: the whole image is gone") == 4
 
 
+def test_log_of_a_recreated_image_says_how_the_earlier_versions_ended(telling: TellWorld) -> None:
+    """The versions of the earlier image are deleted, because they are older than the image."""
+    told = telling(images=3, versions=4)
+    told.site.sync()
+    pass_hour(told)
+    name = told.site.world.truth()[0].image_name
+    told.site.world.delete_image(name)
+    told.site.world.create_image(name)
+    told.site.world.create_version(name)
+    pass_hour(told)
+    out = told("log", name).out
+    assert "image_recreated" not in out
+    assert out.count("proved: it is older than its image, which was recreated") == 3
+
+
 def test_log_of_one_version_has_its_events_only(lived: Told) -> None:
     """--version prints only that version's events; --limit prints the newest events, and says that there are more."""
     assert {row["version"] for row in lived.rows("log", IMAGE, "--version", "2")} == {2}
