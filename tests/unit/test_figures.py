@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from image_history.aws import queue
-from image_history.checking import remote
+from image_history.checking import policy, remote
 from image_history.cli import delivery, metrics, report
 from image_history.config import Config, Hints, Notify, Publish, Rate
 from image_history.durable import disk
@@ -122,7 +122,10 @@ COMPUTED: Mapping[str, Sequence[str]] = {
         f"{SPELLED[round(answering._IDLE_SECONDS / 60)]} minutes without a query",
         f"larger by {answering._MOST_GROWN_BYTES // MIB} MiB",
     ),
-    "docs/checking.md": (f"more than {remote._FAIL_SECONDS // 60} minutes off",),
+    "docs/checking.md": (
+        f"more than {remote._FAIL_SECONDS // 60} minutes off",
+        f"longer than IAM accepts ({policy._MOST_CHARACTERS:,} characters)",
+    ),
     "docs/command-line.md": (f"beyond {spool._MEMORY_BYTES // MIB} MiB",),
     "docs/datasets.md": (
         f"({MODES['_PRIVATE_FOLDER']}, files {MODES['_PRIVATE_FILE']})",
