@@ -19,11 +19,13 @@ _HELP = """\
 Print the script that lets a shell complete verbs, options, and the names of images, scopes and queries.
 
 \b
-in ~/.bashrc:  eval "$(image-history completion bash)"
-in ~/.zshrc:   eval "$(image-history completion zsh)"
-               below compinit
-for fish:      image-history completion fish >
-               ~/.config/fish/completions/image-history.fish
+bash, in ~/.bashrc:
+  eval "$(image-history completion bash)"
+zsh, in ~/.zshrc, below compinit:
+  eval "$(image-history completion zsh)"
+fish:
+  image-history completion fish >
+    ~/.config/fish/completions/image-history.fish
 
 Names come from the warehouse of the working directory, or that of --config and --warehouse before the cursor; while a
 load holds it, none are offered.
