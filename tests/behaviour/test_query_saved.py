@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from image_history.warehouse.asking import asking
@@ -133,13 +129,3 @@ def test_images_without_good_version_names_the_broken_image(ask: Desk) -> None:
     assert len(broken) == 1
     assert rows[0]["newest_status"] == "CREATE_FAILED"
     assert rows[0]["newest_failure_reason"] == "no base image"
-
-
-def test_images_without_good_version_are_those_that_aws_has(ask: Desk, tmp_path: Path) -> None:
-    """The query leaves out an image that was deleted."""
-    copied = replace(ask, warehouse=tmp_path / "copied.duckdb")
-    shutil.copy(ask.warehouse, copied.warehouse)
-    with duckdb.connect(copied.warehouse) as connection:
-        connection.execute("UPDATE images SET etl_deleted_at = now()").fetchall()
-    assert answers(ask, "@images-without-good-version")
-    assert answers(copied, "@images-without-good-version") == []
