@@ -2,8 +2,9 @@
 -- Grain: one row per stream that was ever accepted.
 -- Parameters: none.
 -- Returns: account_id, region, image_name, t0_ms (T0 of the last complete listing; null if a later listing was not
--- accepted), full_ms (T0 of the last complete full listing), passing (whether the image or a live version is in a
--- temporary state), creation_ms, modified_ms, image_status (the stored times and status of the image).
+-- accepted), loaded_ms (when that listing was loaded), full_ms (T0 of the last complete full listing), passing (whether
+-- the image or a live version is in a temporary state), creation_ms, modified_ms, image_status (the stored times and
+-- status of the image).
 WITH own AS (
     -- Each stream's own rows of coverage. accepted_at is the newest accepted row; later runs without a row may repeat it.
     SELECT
@@ -14,6 +15,7 @@ WITH own AS (
         max(loaded_at) FILTER (outcome = 'complete') AS accepted_at,
         arg_max(listing, loaded_at) FILTER (outcome = 'complete') AS listing,
         max(t0) FILTER (outcome = 'complete') AS t0,
+        arg_max(loaded_at, t0) FILTER (outcome = 'complete') AS t0_loaded_at,
         max(t0) FILTER (outcome = 'complete' AND listing = 'full') AS full_t0,
         max(loaded_at) FILTER (outcome NOT IN ('complete', 'rested', 'skipped')) AS doubted_at,
         max(t0) FILTER (outcome NOT IN ('complete', 'rested', 'skipped')) AS doubted_t0
@@ -41,6 +43,9 @@ looked AS (
         own.doubted_at,
         own.doubted_t0,
         CASE WHEN list.loaded_at > own.accepted_at THEN greatest(own.t0, list.t0) ELSE own.t0 END AS t0,
+        CASE
+            WHEN list.loaded_at > own.accepted_at AND list.t0 >= own.t0 THEN list.loaded_at ELSE own.t0_loaded_at
+        END AS loaded_at,
         CASE
             WHEN list.loaded_at > own.accepted_at AND own.listing = 'full' THEN greatest(own.full_t0, list.t0)
             ELSE own.full_t0
@@ -71,6 +76,7 @@ SELECT
             )
             THEN epoch_ms(looked.t0)
     END AS t0_ms,
+    epoch_ms(looked.loaded_at) AS loaded_ms,
     epoch_ms(looked.full_t0) AS full_ms,
     passing.image_name IS NOT NULL
     OR images.image_status NOT IN (

@@ -134,11 +134,19 @@ class Hinted:
 
 
 def hinted_site(
-    served: ServeWorld, *, images: int = 12, versions: int = 5, largest: int | None = None, seed: int = 11
+    served: ServeWorld,
+    *,
+    images: int = 12,
+    versions: int = 5,
+    largest: int | None = None,
+    regions: int = 1,
+    seed: int = 11,
 ) -> Hinted:
     """A site with hints, not synced yet."""
     clock = VirtualClock(frozen_at=NOON_MS)
-    world = generate(seed, images=images, versions_per_image=versions, largest=largest, clock=clock)
+    world = generate(
+        seed, images=images, versions_per_image=versions, largest=largest, regions=regions, clock=clock
+    )
     site = served(world)
     folder = site.folder / "hints"
     folder.mkdir()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from image_history.hints.events import Hint
+from image_history.hints.heard import Heard, source_of
 from image_history.hints.resting import (
     LAG_MS,
     Confirmations,
@@ -17,6 +18,7 @@ from image_history.hints.resting import (
     Rest,
     by_image,
 )
+from image_history.listing.request import ImageFilter
 from image_history.model import Scope, Stream, StreamKnowledge
 
 SCOPE, ELSEWHERE = Scope("111122223333", "us-east-1"), Scope("111122223333", "eu-west-1")
@@ -28,7 +30,8 @@ CREATED_MS, MODIFIED_MS = T0_MS - 10 * HOUR_MS, T0_MS - LAG_MS
 IMAGE = (CREATED_MS, MODIFIED_MS, "CREATED")
 KNOWN = StreamKnowledge(99, watermark_ms=MODIFIED_MS, image_created_ms=CREATED_MS)
 LARGE = replace(KNOWN, live_versions=100, last_full_at_ms=NOW_MS - HOUR_MS)
-CONFIRMED = Confirmed(T0_MS, full_ms=T0_MS, image=IMAGE)
+LOADED_MS = T0_MS + 2000
+CONFIRMED = Confirmed(T0_MS, full_ms=T0_MS, image=IMAGE, loaded_ms=LOADED_MS)
 # The listing of T0_MS is the first one that certainly shows this change.
 HINT = Hint(SCOPE, "base", T0_MS - LAG_MS)
 LATER = replace(HINT, at_ms=T0_MS - LAG_MS + 1)
@@ -39,6 +42,7 @@ def resting(
     confirmed: Confirmed | None = CONFIRMED,
     allowed: bool = True,
     times: Mapping[Scope, ImageTimes] | None = None,
+    since_ms: int | None = LOADED_MS - 1,
 ) -> Rest:
     """The rules for one stream, which is confirmed for an hour."""
     return Rest(
@@ -48,6 +52,7 @@ def resting(
         reconcile_every_ms=HOUR_MS,
         confirmations=Confirmations({} if confirmed is None else {STREAM: confirmed}, times or {}),
         hints=by_image(hints),
+        since_ms=since_ms,
     )
 
 
@@ -58,6 +63,23 @@ def resting(
 def test_stream_that_was_confirmed_rests(known: StreamKnowledge, hints: tuple[Hint, ...]) -> None:
     """A confirmed stream rests until the end of its trust; settled hints and hints at other images do not wake it."""
     assert resting(*hints).may(STREAM, known, IMAGE, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("since_ms", [None, LOADED_MS])
+def test_stream_does_not_rest_on_a_listing_from_before_its_hints_were_heard(since_ms: int | None) -> None:
+    """Hints about later changes may be gone; with images' own times, there is nothing that could be gone."""
+    assert not resting(since_ms=since_ms).may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS)
+    times = {SCOPE: ImageTimes(shown=3)}
+    assert resting(times=times, since_ms=since_ms).may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS)
+
+
+def test_rules_of_a_scope_have_the_instant_of_its_source() -> None:
+    """The instant is that of the scope, the mailbox and the images."""
+    entry = Heard(SCOPE.account_id, SCOPE.region, source_of("/hints", ImageFilter()), 7)
+    rest = replace(resting(), mailbox="/hints", heard=(entry,))
+    assert rest.heard_in(SCOPE, ImageFilter()).since_ms == 7
+    assert rest.heard_in(ELSEWHERE, ImageFilter()).since_ms is None
+    assert rest.heard_in(SCOPE, ImageFilter(exclude=("a",))).since_ms is None
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from image_history.forecast.estimate import (
     with_details,
 )
 from image_history.hints.resting import Rest
-from image_history.landing.plan import Load
+from image_history.landing.memory import Memory
 from image_history.landing.runs import LandedRun, Landing
 from image_history.model import Failure, PlannedStream, Scope, Stop, Stream
 from image_history.run.hearing import Hearing, may_go_on
@@ -114,7 +114,7 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     hearing = Hearing.of(config, requested, halt)
     # A forecast must leave all messages in the queue.
     hearing.release()
-    rest = hearing.rest(stored.knowledge.confirmed)
+    rest = hearing.rest(stored.knowledge.confirmed, stored.knowledge.heard)
     looked = _Looked(config, requested, stored, waiting, rest, hearing.mail.problem)
     found = looked.rest_of(current, wanted, halt) if current else looked.new_run(wanted, selection, halt)
     regions = [f"{each}, from {each.region_from}" for each in wanted if each.region_from is not None]
@@ -143,7 +143,7 @@ def _stored(config: Config) -> _Stored:
                     connection,
                     confirmed=config.hints.rests_for is not None,
                     image_times=config.hints.trust_image_time,
-                    after=_remembered(config, landing),
+                    memory=_memory(config, landing),
                 ),
                 tuple(run for run in runs if run.plan.run_id not in loaded),
             )
@@ -155,11 +155,11 @@ def _stored(config: Config) -> _Stored:
         return _Stored(knowledge, runs, locked=str(error.context.get("holder", "another process")))
 
 
-def _remembered(config: Config, landing: Landing) -> Load | None:
-    """The newest load that the landing saw; None if the configuration uses no hints."""
+def _memory(config: Config, landing: Landing) -> Memory | None:
+    """What the landing remembers of hints; None if the configuration uses none, or if it was lost."""
     mark = landing.mark() if config.hints.rests_for is not None else None
     found = None if mark is None else landing.remembered(mark)
-    return None if found is None else found[1].newest
+    return None if found is None else found[1]
 
 
 def _runs(landing: Landing) -> tuple[LandedRun, ...]:

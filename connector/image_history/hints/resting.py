@@ -7,9 +7,11 @@ Must not know queues, SQL or clocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from image_history.hints.events import Hint
+from image_history.hints.heard import Heard, heard_since, source_of
+from image_history.listing.request import ImageFilter
 from image_history.model import Scope, Stream, StreamKnowledge
 
 # Lists lag behind changes by seconds: only a listing that began so much later is sure to show the change of a hint.
@@ -23,7 +25,8 @@ class Confirmed:
     """What the last listing of a stream proved, and what is stored about its image.
 
     Instants in UTC epoch milliseconds: `t0_ms` is the T0 of the last accepted listing, None if the last listing
-    was not accepted (partial, held back, unstable, denied, void ...); `full_ms` is the T0 of the last full one.
+    was not accepted (partial, held back, unstable, denied, void ...), and `loaded_ms` is when it was loaded;
+    `full_ms` is the T0 of the last full one.
     `passing` says that the image or a live version is in a transitional status. `image` is (creation, last
     modification, status) as stored.
     """
@@ -32,6 +35,7 @@ class Confirmed:
     full_ms: int | None = None
     passing: bool = False
     image: tuple[int, int, str] | None = None
+    loaded_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,9 @@ class Rest:
 
     Durations in milliseconds. `page_size` separates images that fit on one page from larger ones. With
     `by_image_time` there are no hints: the image's LastModifiedTime is used instead, in scopes where it is proved
-    that a new version moves it.
+    that a new version moves it. `mailbox` names the queue or folder of hints, and `heard` says since when the hints
+    of each scope are heard without a gap. `since_ms` is that instant for the scope that `heard_in` chose, None if its
+    hints are not heard: only listings that were loaded later count.
     """
 
     allowed: bool = False
@@ -78,6 +84,13 @@ class Rest:
     page_size: int = 100
     confirmations: Confirmations = field(default_factory=Confirmations)
     hints: Mapping[tuple[Scope, str], tuple[Hint, ...]] = field(default_factory=dict)
+    mailbox: str = ""
+    heard: tuple[Heard, ...] = ()
+    since_ms: int | None = None
+
+    def heard_in(self, scope: Scope, images: ImageFilter) -> Rest:
+        """The rules for one scope of which these images are read."""
+        return replace(self, since_ms=heard_since(self.heard, scope, source_of(self.mailbox, images)))
 
     def pending_hints(self, stream: Stream, known: StreamKnowledge | None) -> tuple[Hint, ...]:
         """The hints about a stream that its last accepted listing has not settled."""
@@ -96,6 +109,7 @@ class Rest:
             return False
         return (
             known.image_live
+            and self._hears_of(confirmed)
             and known.watermark_ms is not None
             and not known.held_back
             and known.image_created_ms == image[0]
@@ -110,6 +124,10 @@ class Rest:
     def confirmed_ms(self, stream: Stream) -> int:
         """The T0 of the last listing of a stream that may rest, UTC epoch milliseconds."""
         return self.confirmations.streams[stream].t0_ms or 0
+
+    def _hears_of(self, confirmed: Confirmed) -> bool:
+        """Whether hints about changes after that listing would be here. An image's time cannot get lost like that."""
+        return self.by_image_time or (self.since_ms is not None and confirmed.loaded_ms > self.since_ms)
 
     def _tells(self, scope: Scope, modified_ms: int, t0_ms: int) -> bool:
         """Whether the last listing showed the version that moved the image's time, and a newer one would move it.

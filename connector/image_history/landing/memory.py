@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from image_history.durable.effects import File
 from image_history.errors import LandingError
+from image_history.hints.heard import Heard
 from image_history.landing.files import checksum, noted, parquet, read_whole, write_whole
 from image_history.landing.mark import KNOWN, Mark
 from image_history.landing.plan import Load
@@ -36,13 +37,15 @@ class LedTo:
 class Memory:
     """What the copy was made from: the warehouse, the newest loaded run, and the account of each identity.
 
-    `loaded_ms` is UTC epoch milliseconds; a copy of an earlier version lacks it.
+    `loaded_ms` is UTC epoch milliseconds; a copy of an earlier version lacks it. `heard` says since when the hints of
+    each scope are heard without a gap.
     """
 
     warehouse_id: str
     newest_run: str | None
     accounts: tuple[LedTo, ...] = ()
     loaded_ms: int | None = None
+    heard: tuple[Heard, ...] = ()
 
     @property
     def newest(self) -> Load | None:
@@ -58,13 +61,15 @@ class _Remembered:
     memory: Memory
 
 
-def remember(folder: Path, streams: pa.Table, memory: Memory) -> None:
-    """Write the copy; an error is only logged."""
+def remember(folder: Path, streams: pa.Table, memory: Memory) -> bool:
+    """Write the copy, and return whether that succeeded; an error is logged."""
     note = _Remembered(_rows_checksum(streams), memory)
     try:
         write_whole(folder / KNOWN, parquet(streams, note), File.KNOWN)
     except LandingError as error:
         logger.warning("streams_not_remembered", extra={"reason": str(error)})
+        return False
+    return True
 
 
 def remembered(folder: Path, mark: Mark) -> tuple[pa.Table, Memory] | None:

@@ -258,9 +258,12 @@ class Landing:
         except OSError as error:
             raise refused("remove the run's folder", folder, error) from error
 
-    def remember(self, streams: pa.Table, memory: Memory) -> None:
-        """Keep a copy of what the warehouse knows of its streams, for planning while it is locked."""
-        remember(self.folder, streams, memory)
+    def remember(self, streams: pa.Table, memory: Memory) -> bool:
+        """Keep a copy of what the warehouse knows of its streams, for planning while it is locked.
+
+        Returns whether it was written; an error is logged.
+        """
+        return remember(self.folder, streams, memory)
 
     def remembered(self, mark: Mark) -> tuple[pa.Table, Memory] | None:
         """The copy that `remember` kept of this warehouse; None if it is missing or damaged."""

@@ -6,25 +6,25 @@ Must not know queues, folders, or SQL.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from image_history.aws.queue import Queue
 from image_history.config import Config
 from image_history.hints.folder import FolderMailbox
+from image_history.hints.heard import Heard, heard_after, source_of
 from image_history.hints.mail import Mail, Mailbox, Message
 from image_history.hints.queue import QueueMailbox
 from image_history.hints.resting import Confirmations, Ledger, Rest, by_image
 from image_history.landing.plan import RunPlan
+from image_history.listing.request import ImageFilter
 from image_history.model import HintsReport, Scope, Stop, Stream, StreamKnowledge
 from image_history.run.parts import WHOLE
 from image_history.run.planning import Opened, SyncOptions
 from image_history.warehouse.warehouse import now_ms
 
 logger = logging.getLogger(__name__)
-
-Accepts = Callable[[str], bool]
 
 
 def mailbox_of(config: Config, stop: Stop) -> Mailbox | None:
@@ -33,6 +33,10 @@ def mailbox_of(config: Config, stop: Stop) -> Mailbox | None:
     if hints.queue is not None:
         return QueueMailbox(Queue(hints.queue, hints.profile), stop, now_ms=now_ms)
     return FolderMailbox(hints.folder) if hints.folder is not None else None
+
+
+def _name_of(config: Config) -> str:
+    return config.hints.queue or str(config.hints.folder)
 
 
 def may_go_on(plan: RunPlan, config: Config) -> bool:
@@ -52,7 +56,7 @@ class Hearing:
     options: SyncOptions
     mailbox: Mailbox | None
     mail: Mail = field(default_factory=Mail)
-    wanted: dict[Scope, Accepts] = field(default_factory=dict)
+    wanted: dict[Scope, ImageFilter] = field(default_factory=dict)
     unopened: bool = False
 
     @classmethod
@@ -70,11 +74,11 @@ class Hearing:
 
     def opened(self, wave: Opened) -> None:
         """Note which scopes the run reads."""
-        self.wanted.update((each.scope, each.target.images.accepts) for each in wave.scopes)
+        self.wanted.update((each.scope, each.target.images) for each in wave.scopes)
         self.unopened = self.unopened or bool(wave.unreadable)
 
-    def rest(self, confirmations: Confirmations | None) -> Rest:
-        """Which images may rest.
+    def rest(self, confirmations: Confirmations | None, heard: Sequence[Heard]) -> Rest:
+        """Which images may rest. `heard` are the scopes whose hints are heard without a gap.
 
         No image may if hints are not reliable, if `confirmations` is None (what is stored is unknown), if the run
         lists everything in full, or if it was limited to named images.
@@ -90,7 +94,21 @@ class Hearing:
             page_size=self.config.page_size,
             confirmations=confirmations or Confirmations(),
             hints=by_image(self.mail.hints),
+            mailbox=_name_of(self.config),
+            heard=tuple(heard),
         )
+
+    def heard(self, before: Sequence[Heard], plan: RunPlan, *, since_ms: int) -> tuple[Heard, ...]:
+        """The scopes whose hints are heard without a gap after this run; `since_ms` is the newest load before it."""
+        if self.options.images:
+            # The hints about other images stay where they are.
+            return tuple(before)
+        sources = {scope: source_of(_name_of(self.config), images) for scope, images in self.wanted.items()}
+        return heard_after(before, sources, since_ms=since_ms, everything=self._reads_everything(plan))
+
+    def _reads_everything(self, plan: RunPlan) -> bool:
+        """Whether the run was not limited to scopes or images, and could open all configured scopes."""
+        return not (self.options.scopes or self.options.images or self.unopened or plan.unreadable)
 
     def settle(
         self,
@@ -131,13 +149,12 @@ class Hearing:
         """The messages whose hints are all settled, and the others."""
         if confirmations is None:
             return [], list(self.mail.messages)
-        narrowed = bool(self.options.scopes or self.options.images)
         ledger = Ledger(
             confirmations,
             known,
-            self.wanted,
+            {scope: images.accepts for scope, images in self.wanted.items()},
             {} if self.options.images else {scope.scope: scope.t0_ms for scope in plan.scopes},
-            everything=not (narrowed or self.unopened or plan.unreadable),
+            everything=self._reads_everything(plan),
             page_size=self.config.page_size,
         )
         done: list[Message] = []

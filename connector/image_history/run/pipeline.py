@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from image_history.config import Config
 from image_history.errors import ConnectorError, WarehouseLockedError
 from image_history.extract.expand import find_targets
 from image_history.extract.scopes import Target, threads_of_a_scope
+from image_history.hints.heard import Heard
 from image_history.landing.mark import Mark
 from image_history.landing.memory import LedTo, Memory
-from image_history.landing.plan import Load
 from image_history.landing.runs import LandedRun, Landing
 from image_history.landing.share import EVERYTHING, Share
 from image_history.model import HintsReport, Outcome, RunReport, Stop
@@ -32,7 +32,7 @@ from image_history.run.planning import Opening, Planning, SyncOptions
 from image_history.run.visible import Rhythm, Visible
 from image_history.telemetry import note, observed, span
 from image_history.warehouse.findings import Held, hold_against
-from image_history.warehouse.identity import identify, rests_on_this, warehouse_id
+from image_history.warehouse.identity import identify, newest_load, rests_on_this, still_heard, warehouse_id
 from image_history.warehouse.loader import (
     Knowledge,
     Loaded,
@@ -45,6 +45,9 @@ from image_history.warehouse.loader import (
 )
 from image_history.warehouse.pending import pending_details
 from image_history.warehouse.warehouse import Connection, WarehouseFile, now_ms
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Progress", "Silent", "SyncOptions", "sync"]
 
@@ -118,6 +121,7 @@ class _Sync:
     lock_seconds: float = 0.0
     waiting: tuple[LandedRun, ...] = ()
     stored: Knowledge = field(default_factory=Knowledge)
+    remembered: bool = False
     details_left: int = 0
     visible: Visible = field(init=False)
     # A part is loaded on a thread of its own, and a process can open the file only once at a time.
@@ -241,7 +245,7 @@ class _Sync:
                     connection,
                     confirmed=self.config.hints.rests_for is not None,
                     image_times=self.config.hints.trust_image_time,
-                    after=self._remembered(),
+                    memory=self._memory(),
                 )
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
@@ -252,10 +256,10 @@ class _Sync:
             accounts = {(each.access, each.region): each.account_id for each in memory.accounts}
             return Knowledge(known_streams(streams), accounts, memory.newest)
 
-    def _remembered(self) -> Load | None:
-        """The newest load that this landing saw; None if the configuration uses no hints."""
+    def _memory(self) -> Memory | None:
+        """What the landing remembers of hints; None if the configuration uses none, or if it was lost."""
         found = None if self.config.hints.rests_for is None else self.landing.remembered(self.mark)
-        return None if found is None else found[1].newest
+        return None if found is None else found[1]
 
     def _arrivals(
         self,
@@ -276,7 +280,7 @@ class _Sync:
             knowledge.streams,
             self.mark.warehouse_id,
             knowledge.newest,
-            rest=hearing.rest(knowledge.confirmed),
+            rest=hearing.rest(knowledge.confirmed, knowledge.heard),
         )
         for opened in opening.waves():
             hearing.opened(opened)
@@ -358,7 +362,7 @@ class _Sync:
     def _finish(self, run: LandedRun, hearing: Hearing, *, resumed: bool) -> RunReport:
         self.progress.stage("loading")
         current = self.landing.close(run)
-        loaded = self._load([*self._left(), current], replace(self.visible.last, ends=True))
+        loaded = self._load([*self._left(), current], replace(self.visible.last, ends=True), hearing=hearing)
         done = report(
             loaded[-1],
             duration_seconds=time.monotonic() - self.started,
@@ -373,8 +377,12 @@ class _Sync:
         )
 
     def _settle_hints(self, hearing: Hearing, loaded: Loaded) -> HintsReport | None:
-        """Acknowledge the hints that the run settled: none if its plan rests on a state that the warehouse lacks."""
-        confirmed = self.stored.confirmed if loaded.founded else None
+        """Acknowledge the hints that the run settled.
+
+        None, if its plan rests on a state that the warehouse lacks, or if the landing could not remember the load: it
+        shows later that a backup lacks what the hints were about.
+        """
+        confirmed = self.stored.confirmed if loaded.founded and self.remembered else None
         return hearing.settle(confirmed, self.stored.streams, loaded.run.plan)
 
     def _load_part(self, run: LandedRun, share: Share) -> int:
@@ -384,16 +392,23 @@ class _Sync:
             return load_run(connection, run, replace(share, going_on=self.landing.run_ids())).loaded_ms
 
     def _load(
-        self, runs: Sequence[LandedRun], share: Share = EVERYTHING, *, patient: bool = True
+        self,
+        runs: Sequence[LandedRun],
+        share: Share = EVERYTHING,
+        *,
+        patient: bool = True,
+        hearing: Hearing | None = None,
     ) -> list[Loaded]:
         """Load the runs in the given order, each in its own transaction, and remove their folders.
 
-        `share` says what of the last run is new. Returns the runs that were not loaded before. A run that an earlier
-        process loaded and could not remove is only removed.
+        `share` says what of the last run is new; `hearing` is set if that is this sync's own run. Returns the runs
+        that were not loaded before. A run that an earlier process loaded and could not remove is only removed.
         """
         wait_seconds = math.inf if patient else _PLANNING_WAIT_SECONDS
         with span("load", runs=len(runs)), self._writing(wait_seconds) as connection:
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
+            # Before the first load: the memory that is written afterwards no longer shows that a backup was restored.
+            heard = still_heard(connection, self._memory())
             going_on = self.landing.run_ids()
             shares = [*[EVERYTHING] * (len(runs) - 1), share]
             loaded = [
@@ -404,17 +419,26 @@ class _Sync:
             streams = connection.table("load/known_streams")
             confirmed = self.config.hints.rests_for is not None
             self.stored = known(connection, confirmed=confirmed, streams=streams)
+            if hearing is not None:
+                before = newest_load(connection, besides=runs[-1].plan.run_id)
+                since_ms = 0 if before is None else before.loaded_ms
+                heard = hearing.heard(heard, runs[-1].plan, since_ms=since_ms)
+        self._remember(streams, heard)
+        for run in runs:
+            self.landing.remove(run)
+        return loaded
+
+    def _remember(self, streams: pa.Table, heard: Sequence[Heard]) -> None:
+        """Have the landing remember what the warehouse knows now. An error is logged."""
         newest = self.stored.newest
         memory = Memory(
             self.mark.warehouse_id,
             None if newest is None else newest.run_id,
             tuple(LedTo(*access, account_id) for access, account_id in self.stored.accounts.items()),
             None if newest is None else newest.loaded_ms,
+            tuple(heard),
         )
-        self.landing.remember(streams, memory)
-        for run in runs:
-            self.landing.remove(run)
-        return loaded
+        self.remembered = self.landing.remember(streams, memory)
 
     @contextmanager
     def _writing(self, wait_seconds: float) -> Iterator[Connection]:

@@ -295,9 +295,9 @@ class Planning:
             raise ConfigError(
                 f"No image matches {globs} in the configured scopes{_nearest(self.options.images[0], names)}."
             )
-        live, deciding = self._live_by_scope(), Deciding(self.known, self.rest, self._settings)
+        live = self._live_by_scope()
         agendas = [
-            deciding.agenda(
+            self._deciding(scope).agenda(
                 scope.scope, discovery, self._vanished(scope, discovery, live.get(scope.scope, ()))
             )
             for scope, discovery in found
@@ -324,6 +324,9 @@ class Planning:
         )
         tables = [image_table(scope.scope, discovery.images) for scope, discovery in found]
         return plan, pa.concat_tables([empty_images(), *tables])
+
+    def _deciding(self, scope: OpenScope) -> Deciding:
+        return Deciding(self.known, self.rest.heard_in(scope.scope, scope.target.images), self._settings)
 
     def part(self, opened: Opened, run: RunPlan) -> tuple[RunPlan, pa.Table]:
         """The addition to the plan of a run for scopes that came later, and their images."""

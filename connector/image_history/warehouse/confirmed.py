@@ -37,4 +37,4 @@ def _confirmed(row: Mapping[str, Any]) -> Confirmed:
     stored = None
     if row["image_status"] is not None:
         stored = (row["creation_ms"], row["modified_ms"], row["image_status"])
-    return Confirmed(row["t0_ms"], row["full_ms"], row["passing"], stored)
+    return Confirmed(row["t0_ms"], row["full_ms"], row["passing"], stored, row["loaded_ms"])

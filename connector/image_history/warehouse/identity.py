@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from image_history.hints.heard import Heard
+from image_history.landing.memory import Memory
 from image_history.landing.plan import Load
 from image_history.warehouse.warehouse import Connection
 
@@ -44,3 +46,16 @@ def rests_on_this(connection: Connection, plan: RunPlan) -> bool:
     newest = newest_load(connection, besides=plan.run_id)
     loaded = last_loads(connection, [] if plan.base_run is None else [plan.base_run])
     return plan.rests_on(None if newest is None else newest.run_id, loaded)
+
+
+def still_heard(connection: Connection, memory: Memory | None) -> tuple[Heard, ...]:
+    """The scopes whose hints are heard without a gap, as the landing remembers them.
+
+    No scope, if the warehouse lacks the newest load that the landing saw: the file was replaced by a backup, and
+    hints about what it lacks were acknowledged already. No scope, if the landing has lost its memory.
+    """
+    if memory is None or memory.newest is None:
+        return ()
+    newest = memory.newest
+    stored_ms = last_loads(connection, [newest.run_id]).get(newest.run_id)
+    return memory.heard if stored_ms is not None and stored_ms >= newest.loaded_ms else ()

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from image_history.errors import LoadError
+from image_history.hints.heard import Heard
 from image_history.hints.resting import Confirmations
+from image_history.landing.memory import Memory
 from image_history.landing.plan import Load
 from image_history.landing.runs import LandedRun, part_of
 from image_history.landing.share import EVERYTHING, Share
@@ -42,7 +44,7 @@ from image_history.warehouse.detailed import (
     unread_details,
     write_versions,
 )
-from image_history.warehouse.identity import last_loads, newest_load, rests_on_this
+from image_history.warehouse.identity import newest_load, rests_on_this, still_heard
 from image_history.warehouse.records import (
     accounts_table,
     calls_by_scope,
@@ -119,13 +121,14 @@ class Knowledge:
     """What planning needs: every stream, and the account that each profile or role and region led to.
 
     `newest` is the newest load; None for an empty warehouse. `confirmed` decides which images may rest; with None
-    no image may.
+    no image may. `heard` are the scopes whose hints are heard without a gap.
     """
 
     streams: Mapping[Stream, StreamKnowledge] = field(default_factory=dict)
     accounts: Mapping[tuple[str, str], str] = field(default_factory=dict)
     newest: Load | None = None
     confirmed: Confirmations | None = None
+    heard: tuple[Heard, ...] = ()
 
 
 def known(
@@ -133,29 +136,22 @@ def known(
     *,
     confirmed: bool = False,
     image_times: bool = False,
-    after: Load | None = None,
+    memory: Memory | None = None,
     streams: pa.Table | None = None,
 ) -> Knowledge:
     """What planning needs of the warehouse; with `confirmed` and `image_times`, what allows images to rest too.
 
-    `streams` are the rows of sql/load/known_streams.sql, if the caller has read them already.
-
-    `after` is a load that the landing folder remembers. If the warehouse lacks it, the file was replaced by a backup,
-    and hints about what it lacks were acknowledged already: then nothing is confirmed.
+    `memory` is what the landing remembers of hints. `streams` are the rows of sql/load/known_streams.sql, if the
+    caller has read them already.
     """
     accounts = connection.table("load/known_accounts").to_pylist()
     return Knowledge(
         streams=known_streams(connection.table("load/known_streams") if streams is None else streams),
         accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
         newest=newest_load(connection),
-        confirmed=confirmations(connection, image_times=image_times)
-        if confirmed and _has(connection, after)
-        else None,
+        confirmed=confirmations(connection, image_times=image_times) if confirmed else None,
+        heard=still_heard(connection, memory),
     )
-
-
-def _has(connection: Connection, load: Load | None) -> bool:
-    return load is None or last_loads(connection, [load.run_id]).get(load.run_id, -1) >= load.loaded_ms
 
 
 def known_streams(rows: pa.Table) -> dict[Stream, StreamKnowledge]:
