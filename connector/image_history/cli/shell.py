@@ -133,10 +133,12 @@ class Shell:
 
     def ask(self, sql: str, parameters: dict[str, str]) -> None:
         """Run one query, and show its rows in the format of the shell."""
+        from image_history.cli.delivery import Hints
         from image_history.cli.query import question
 
         started = time.monotonic()
-        answer(self.config, question(sql, parameters, self.config.queries), self.options)
+        hints = Hints(".mode blocks", "--max-rows of the command image-history shell", ".mode csv")
+        answer(self.config, question(sql, parameters, self.config.queries), self.options, hints)
         if self.timed:
             click.echo(f"{time.monotonic() - started:.3f} s", err=True)
 
