@@ -250,10 +250,9 @@ def test_diff_of_a_time_before_the_first_run_says_that_nothing_was_known(telling
     told.site.sync()
     told.clock.advance(HOUR_MS)
     answered = told("diff", "--since", "2026-01-01", "--until", "2026-01-02")
-    assert answered.lines == [
-        "Nothing was known between 2026-01-01 00:00:00 and 2026-01-02 00:00:00 UTC: the first run ended later, "
-        "2026-09-21 14:13:20."
-    ]
+    (line,) = answered.lines
+    assert line.startswith("Nothing was known between 2026-01-01 00:00:00 and 2026-01-02 00:00:00 UTC: ")
+    assert line.endswith("the first run ended later, 2026-09-21 14:13:20.")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from image_history.checking.results import PARTIAL, Result, failed, ok, warning
 from image_history.config import Config
+from image_history.counting import counted
 from image_history.durable.disk import is_groups, unwritable
 from image_history.durable.guard import opened_to_read
 from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
@@ -94,7 +95,9 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, _Stor
         return failed("warehouse", where, message, fix=fix, exit_code=5), None
     except WarehouseError as error:
         return _unusable(where, error), None
-    return ok("warehouse", where, f"can be written; {len(stored.knowledge.streams):,} images known"), stored
+    return ok(
+        "warehouse", where, f"can be written; {counted(len(stored.knowledge.streams), 'image')} known"
+    ), stored
 
 
 def _unusable(where: str, error: WarehouseError) -> Result:
@@ -197,7 +200,11 @@ def _waiting(config: Config, runs: Sequence[LandedRun]) -> Iterator[Result]:
     for run in runs:
         left = sum(not mark.finished for mark in run.checkpoints.values()) + len(run.plan.streams)
         left -= len(run.checkpoints)
-        state = "is read and not loaded yet" if run.finished else f"is unfinished, {left:,} images are left"
+        state = (
+            "is read and not loaded yet"
+            if run.finished
+            else f"is unfinished, {counted(left, 'image is', 'images are')} left"
+        )
         yield ok(
             "landing", str(config.landing_folder), f"run {run.plan.run_id} {state}; the next sync takes it up"
         )

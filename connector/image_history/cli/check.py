@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from image_history.cli import Globals, Verb, offering
-from image_history.cli.showing import Sheet, counted, document_option, print_document, say, show
+from image_history.cli.showing import Sheet, document_option, print_document, say, show
+from image_history.counting import counted
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:

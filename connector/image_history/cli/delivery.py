@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from image_history.cli import printable
+from image_history.counting import counted
 from image_history.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -92,9 +93,9 @@ class Delivery:
             click.echo(write_file(capped, self.path, self.how))
         if capped.more:
             every = f", all with {self.hints.all_rows}" if self.how.for_people else ""
-            shown = "row is" if self.most == 1 else "rows are"
+            first = counted(self.most or 0, "row is", "rows are")
             more = f"more with {self.hints.more_rows}{every}"
-            click.echo(f"Only the first {self.most:,} {shown} shown: {more}.", err=True)
+            click.echo(f"Only the first {first} shown: {more}.", err=True)
 
     def _print(self, rows: Rows) -> None:
         from image_history.formats import Format, write_rows
@@ -134,7 +135,7 @@ def write_file(rows: Rows, path: Path, how: Format) -> str:
     with replaced_file(path) as sink:
         count = write_rows(rows, sink, how)
         size = sink.tell()
-    return f"Wrote {count:,} {'row' if count == 1 else 'rows'}, {size:,} bytes: {printable(str(path))}"
+    return f"Wrote {counted(count, 'row')}, {size:,} bytes: {printable(str(path))}"
 
 
 def require_other_file(path: Path | None, warehouse: Path) -> None:

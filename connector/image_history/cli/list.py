@@ -17,6 +17,7 @@ import click
 
 from image_history.cli import Globals, Verb, offering, printable
 from image_history.cli.showing import shortened
+from image_history.counting import counted
 from image_history.errors import (
     AccessDeniedError,
     ConfigError,
@@ -318,7 +319,7 @@ def _nearest(options: Options, target: Target, config: Config) -> str:
         return f"; the nearest: {', '.join(lower[name] for name in near)}"
     if len(names) <= _MOST_NAMED:
         return f"; there are: {', '.join(sorted(names))}" if names else "; there is none at all"
-    return f"; there are {len(names):,} others: image-history list without a name shows them"
+    return f"; there are {counted(len(names), 'image')}: image-history list without a name shows them"
 
 
 def _note(token: str, page_size: int | None) -> str:

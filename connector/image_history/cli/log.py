@@ -14,7 +14,8 @@ import click
 
 from image_history.cli import Globals, Verb, offering
 from image_history.cli.moments import shown
-from image_history.cli.showing import Sheet, counted, deliver, format_option, opened, say, show
+from image_history.cli.showing import Sheet, deliver, format_option, opened, say, show
+from image_history.counting import counted
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:

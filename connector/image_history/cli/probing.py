@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from image_history.cli.showing import Sheet, counted, print_document, say, show
+from image_history.cli.showing import Sheet, print_document, say, show
+from image_history.counting import counted
 from image_history.version import __version__
 
 if TYPE_CHECKING:

@@ -152,8 +152,3 @@ def say(text: str) -> None:
     from image_history.cli import rendering
 
     rendering.say(clean, rendering.console())
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """The number with its noun, as in `1 version` and `2 versions`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
