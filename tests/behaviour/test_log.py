@@ -330,7 +330,7 @@ def test_log_fits_a_terminal_and_obeys_no_reason(told: Told, columns: int) -> No
     assert told_reason.count("<b>line</b>") == 3
 
 
-def test_log_of_a_passing_state_names_it(telling: TellWorld) -> None:
+def test_log_of_a_passing_status_names_it(telling: TellWorld) -> None:
     """A version that is first seen as CREATING is logged with that status, then with its change to CREATED."""
     told = telling()
     told.site.world.rules = Rules(create_ms=2 * HOUR_MS)

@@ -42,6 +42,9 @@ RETIRED = {
     r"Nobody\.": "a sentence",
     r"\bstartup\b": "start-up",
     r"\bfailpoint\b": "fault point",
+    r"\b(?:[Tt]ransitional|[Tt]ransitory|[Tt]emporary|[Tt]ransient) (?:status|state)|\b[Pp]assing states?\b": (
+        "passing status"
+    ),
     r"\b[Oo]we[ds]?\b|\bowed_|Owed\b": "pending",
 }
 # Words that no name in Python or SQL has a part of: they said nothing of what it holds.
