@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from image_history.cli import Globals, Verb, offering, printable
-from image_history.cli.showing import shortened
+from image_history.cli.showing import require_none, shortened
 from image_history.counting import counted
 from image_history.errors import (
     AccessDeniedError,
@@ -194,7 +194,8 @@ def _list_images(shared: Globals, options: Options) -> None:
     """The images of the account and region, straight from AWS."""
     from image_history.cli.delivery import Delivery
 
-    _require_none_of_versions(options)
+    given = {name: getattr(options, name) for name in _OF_VERSIONS}
+    require_none(given, "the versions of an image")
     delivery = Delivery.chosen(options.output, options.format, sys.maxsize)
     config = shared.config()
     try:
@@ -202,14 +203,6 @@ def _list_images(shared: Globals, options: Options) -> None:
     except AccessDeniedError as error:
         raise CredentialsError(f"{error} Allow sagemaker:ListImages.", **error.context) from error
     _deliver(Answer("Images", _image_table(images)), delivery)
-
-
-def _require_none_of_versions(options: Options) -> None:
-    given = [name for name in _OF_VERSIONS if getattr(options, name) is not None]
-    if given:
-        raise ConfigError(
-            f"--{given[0].replace('_', '-')} is about the versions of an image: name the image, or leave it out."
-        )
 
 
 def _image_table(images: Sequence[Image]) -> pa.Table:

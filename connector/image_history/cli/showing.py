@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from image_history.cli import Globals, printable
+from image_history.errors import ConfigError
 from image_history.formats.writing import FORMATS_HELP, NAMES
 
 if TYPE_CHECKING:
@@ -113,6 +114,14 @@ def deliver_object(parts: Mapping[str, pa.Table]) -> None:
     content = "{" + ",\n".join(arrays) + "}"
     lines = content.split("\n") if sys.stdout.isatty() else []
     click.echo("\n".join(map(printable, lines)) if lines else content)
+
+
+def require_none(given: Mapping[str, object], subject: str) -> None:
+    """ConfigError for an option that was given without an image, although it is about `subject`."""
+    unfit = [name for name, value in given.items() if value is not None]
+    if unfit:
+        option = unfit[0].replace("_", "-")
+        raise ConfigError(f"--{option} is about {subject}: name the image, or leave it out.")
 
 
 @dataclass(frozen=True, slots=True)
