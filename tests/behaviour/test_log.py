@@ -158,7 +158,7 @@ def test_log_of_one_version_has_its_events_only(lived: Told) -> None:
     assert len(lived.rows("log", IMAGE, "--version", "2")) == 3
     answered = lived("log", IMAGE, "--limit", "2")
     assert len(answered.lines) == 4
-    assert answered.err == "Only the newest 2 events shown: more with --limit.\n"
+    assert answered.err == "Only the newest 2 events are shown: more with --limit.\n"
     assert lived("log", IMAGE, "--limit", "9").err == ""
 
 

@@ -56,7 +56,9 @@ def _looked_at(entry: Publish, warehouse: WarehouseFile) -> Iterator[Result]:
             troubles.append(
                 failed(_CHECK, f"{to.rstrip('/')}/{name}", error.message, fix=_FIX, exit_code=PARTIAL)
             )
-    tables = f"{there} of {counted(len(entry.tables), 'table')} {'is' if there == 1 else 'are'} there"
+    tables = (
+        f"{there} of {counted(len(entry.tables), 'table')} {'is' if len(entry.tables) == 1 else 'are'} there"
+    )
     yield from troubles or [ok(_CHECK, to, f"answers; {tables} ({package} {version(package)})")]
 
 

@@ -315,6 +315,11 @@ def _misused(error: click.ClickException) -> int:
     return error.exit_code
 
 
+def remark(text: str) -> None:
+    """Print a sentence on stderr, wrapped to its terminal."""
+    click.echo(_fitted(printable(text)), err=True)
+
+
 def _fitted(text: str) -> str:
     """The text, wrapped between words to the terminal on stderr, if there is one."""
     if sys.stderr is None or not sys.stderr.isatty():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from image_history.cli import printable
+from image_history.cli import printable, remark
 from image_history.counting import counted
 from image_history.errors import ConfigError, OutputError
 
@@ -95,7 +95,7 @@ class Delivery:
             every = f", all with {self.hints.all_rows}" if self.how.for_people else ""
             first = counted(self.most or 0, "row is", "rows are")
             more = f"more with {self.hints.more_rows}{every}"
-            click.echo(f"Only the first {first} shown: {more}.", err=True)
+            remark(f"Only the first {first} shown: {more}.")
 
     def _print(self, rows: Rows) -> None:
         from image_history.formats import Format, write_rows

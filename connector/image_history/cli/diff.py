@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, moments
+from image_history.cli import Globals, Verb, moments, remark
 from image_history.cli.moments import iso, parse_moment, shown
 from image_history.cli.showing import Sheet, deliver, format_option, opened, say, show
 from image_history.counting import counted
@@ -125,7 +125,7 @@ def _show_versions(table: pa.Table) -> None:
 
 
 def _say_cut(number: int, what: str) -> None:
-    click.echo(f"Only {_SHOWN:,} of {number:,} {what} are shown: all with --format csv.", err=True)
+    remark(f"Only {_SHOWN:,} of {number:,} {what} are shown: all with --format csv.")
 
 
 def _figure(number: int) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, offering, printable
+from image_history.cli import Globals, Verb, offering, printable, remark
 from image_history.cli.showing import require_none, shortened
 from image_history.counting import counted
 from image_history.errors import (
@@ -187,7 +187,9 @@ def command(shared: Globals, /, *, short: bool, **given: Any) -> None:
         raise _translated(error, options, target, config) from error
     _deliver(Answer("ImageVersions", _table(target, wanted, listing), listing.next_token), delivery)
     if listing.next_token is not None:
-        click.echo(_note(listing.next_token, listing.page_size), err=True)
+        remark(_note(listing.page_size))
+        # On a line of its own, whole, so that it can be copied.
+        click.echo(f"next token: {listing.next_token}", err=True)
 
 
 def _list_images(shared: Globals, options: Options) -> None:
@@ -315,12 +317,11 @@ def _nearest(options: Options, target: Target, config: Config) -> str:
     return f"; there are {counted(len(names), 'image')}: image-history list without a name shows them"
 
 
-def _note(token: str, page_size: int | None) -> str:
-    aws = "" if page_size is None else f" with --page-size {page_size}"
+def _note(page_size: int | None) -> str:
+    pages = "" if page_size is None else f"--page-size {page_size} and "
     return (
         "More versions follow: repeat the command with --starting-token (the AWS CLI and boto3 take the "
-        f"token too,{aws} and the same filters and order).\n"
-        f"next token: {token}"
+        f"token too, with {pages}the same filters and order)."
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, offering
+from image_history.cli import Globals, Verb, offering, remark
 from image_history.cli.moments import shown
 from image_history.cli.showing import Sheet, deliver, format_option, opened, require_none, say, show
 from image_history.counting import counted
@@ -80,7 +80,8 @@ class Timeline:
         limit = self.wanted.limit or (_SHOWN if how in {"table", "blocks", "markdown"} else _ALL)
         _print(self.events.slice(0, limit), self.images, self.wanted.image, how)
         if self.events.num_rows > limit:
-            click.echo(f"Only the newest {counted(limit, 'event')} shown: more with --limit.", err=True)
+            shown_events = counted(limit, "event is", "events are")
+            remark(f"Only the newest {shown_events} shown: more with --limit.")
 
 
 def found(reports: Reports, wanted: Wanted) -> Timeline:

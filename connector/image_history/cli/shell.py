@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from image_history.cli import PROGRAM, Globals, Verb, printable
+from image_history.cli import PROGRAM, Globals, Verb, remark
 from image_history.cli.query import Options, answer, duration
 from image_history.cli.scanning import is_command, split
 from image_history.errors import ConfigError, ConnectorError, QueryError
@@ -205,7 +205,7 @@ def interactive(shell: Shell) -> int:
         except KeyboardInterrupt:
             click.echo("Cancelled.", err=True)
         except ConnectorError as error:
-            click.echo(printable(without_secrets(error.message)), err=True)
+            remark(without_secrets(error.message))
     return 0
 
 
