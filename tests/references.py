@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from image_history.cli import PROGRAM, VERBS, root
+from image_history.cli import PROGRAM, VERBS, global_options, root
 from image_history.cli.schema import all_views
 from image_history.config import settings
 from image_history.schema import TABLES, Column, Table
@@ -30,7 +30,7 @@ _QUERIED = {
 
 def command_line() -> str:
     """Every verb with its description, its usage and its own options, after the options that all verbs share."""
-    shared = {option for parameter in root.params for option in parameter.opts}
+    shared = {option for parameter in global_options() for option in parameter.opts}
     return "\n".join([_options(root.params), *(_verb(name, shared) for name in sorted(VERBS))])
 
 

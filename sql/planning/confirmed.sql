@@ -3,7 +3,7 @@
 -- Parameters: none.
 -- Returns: account_id, region, image_name, t0_ms (T0 of the last complete listing; null if a later listing was not
 -- accepted), loaded_ms (when that listing was loaded), full_ms (T0 of the last complete full listing), passing (whether
--- the image or a live version is in a temporary state), creation_ms, modified_ms, image_status (the stored times and
+-- the image or a live version is in a passing status), creation_ms, modified_ms, image_status (the stored times and
 -- status of the image).
 WITH own AS (
     -- Each stream's own rows of coverage. accepted_at is the newest accepted row; later runs without a row may repeat it.

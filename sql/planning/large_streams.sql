@@ -1,8 +1,8 @@
 -- What: the stored facts that decide how many calls the listings of streams of more than one page take.
 -- Parameters: none; reads the relation `large_streams_arrow` (account_id, region, image_name, since_ms).
 -- Returns: account_id, region, image_name, recent (live versions changed since since_ms; all if it is null),
--- unexplained (as in streams; the most that there can be if the warehouse was last written before migration 9, which
--- counts them anew).
+-- unexplained (version numbers that are neither stored nor proved absent: the number stored in streams; if migration 9,
+-- which corrects that number, has not run on this warehouse yet, the highest number that is possible).
 SELECT
     account_id,
     region,

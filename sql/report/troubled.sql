@@ -1,5 +1,5 @@
 -- What: versions that failed, or that have been CREATING or DELETING for a long time, the latest first.
--- Parameters: $scope, $image (globs), $stuck_since (an older passing state is stuck), $limit (most rows).
+-- Parameters: $scope, $image (globs), $stuck_since (an older passing status is stuck), $limit (most rows).
 -- Returns: total (of all such versions), account_id, region, image_name, version, image_version_status, failure_reason,
 -- last_modified_time.
 SELECT

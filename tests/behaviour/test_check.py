@@ -314,7 +314,7 @@ def test_profile_that_leads_elsewhere_is_told(bench: MakeBench, monkeypatch: pyt
     profiles(desk.site.folder, world.access_key("444455556666"))
     code, (trouble,) = desk.troubles()
     assert (code, trouble["check"]) == (3, "account")
-    assert "led to account 111122223333 so far, and now leads to 444455556666" in trouble["message"]
+    assert "led to account 111122223333 so far, and now leads to account 444455556666" in trouble["message"]
     assert "--accept-account" in trouble["fix"]
     before = desk.site.config.warehouse.read_bytes()
     refused = desk("sync")

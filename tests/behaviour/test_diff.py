@@ -244,9 +244,24 @@ def test_diff_from_before_the_first_run_says_that_all_is_new(telling: TellWorld)
     assert answered.lines[-1].split() == ["total", "12", "0", "0"]
 
 
+def test_diff_of_a_time_before_the_first_run_says_that_nothing_was_known(telling: TellWorld) -> None:
+    """If --until is before the first run too, nothing is called new or unchanged."""
+    told = telling(images=1, versions=1)
+    told.site.sync()
+    told.clock.advance(HOUR_MS)
+    answered = told("diff", "--since", "2026-01-01", "--until", "2026-01-02")
+    (line,) = answered.lines
+    assert line.startswith("Nothing was known between 2026-01-01 00:00:00 and 2026-01-02 00:00:00 UTC: ")
+    assert line.endswith("the first run ended later, 2026-09-21 14:13:20.")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        pytest.param(["--since", "3651d"], "'3651d' is longer than ten years; the longest", id="too-long"),
+        pytest.param(["--since", "1m2d"], "'1m2d' is not a duration; write whole numbers", id="order"),
+        pytest.param(["--since", "0001-01-01T00:00+02:00"], "outside the years 1 to 9999", id="year-0"),
+        pytest.param(["--since", "9999-12-31T23:59-02:00"], "outside the years 1 to 9999", id="year-10000"),
         pytest.param(["--since", "soon"], "'soon' is no instant: write 2026-01-31", id="no-instant"),
         pytest.param(["--since", "2026-13-01"], "'2026-13-01' is no instant", id="no-date"),
         pytest.param(["--since", "2027-01-01"], "must be before now (2026-09-21 14:13:20 UTC)", id="future"),

@@ -211,7 +211,7 @@ def test_lost_hint_is_made_up_for_after_trust(served: ServeWorld) -> None:
 
 @pytest.mark.parametrize("kind", ["new", "vanished", "recreated", "touched", "passing", "full"])
 def test_image_that_changed_otherwise_does_not_rest(served: ServeWorld, kind: str) -> None:
-    """An image does not rest if it is new, deleted, recreated, updated or in a passing state, or in a full sync."""
+    """An image does not rest if it is new, deleted, recreated, updated or in a passing status, or in a full sync."""
     hinted = quiet(served)
     world, image = hinted.site.world, hinted.images[6]
     if kind == "new":

@@ -231,7 +231,7 @@ def test_notebook_shows_a_table_that_runs_nothing(warehouse: Warehouse) -> None:
     html = warehouse.query("SELECT '<img onerror=x>' AS \"<b>\", NULL AS n FROM range(60)")._repr_html_()
     assert "<th>&lt;b&gt;</th>" in html
     assert html.count("<tr><td>&lt;img onerror=x&gt;</td><td><i>NULL</i></td></tr>") == 50
-    assert html.endswith("<p>60 rows, of which the first 50 are shown</p>")
+    assert html.endswith("<p>The first 50 of 60 rows are shown</p>")
 
 
 def test_warehouse_tells_what_can_be_asked(warehouse: Warehouse) -> None:

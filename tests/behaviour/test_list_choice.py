@@ -80,7 +80,10 @@ def test_choice_that_leaves_several_names_them(choice: dict[str, str]) -> None:
     [
         ({"profile": "nobody"}, "nobody"),
         ({"profile": "bare"}, "No region is configured for profile bare"),
-        ({"role_arn": "arn:aws:iam::1:role/x"}, "No account with role arn:aws:iam::1:role/x is configured"),
+        (
+            {"role_arn": "arn:aws:iam::1:role/x"},
+            "No account with the role arn:aws:iam::1:role/x is configured: add one under accounts",
+        ),
     ],
 )
 def test_choice_of_what_there_is_not(choice: dict[str, str], reason: str) -> None:
@@ -110,5 +113,5 @@ def test_choice_of_a_role_of_the_organization() -> None:
     organization = Organization(role_name="reader", profile="data", external_id="x1")
     target = choose_target((Account(),), Choice(role_arn=ROLE, region="eu-west-1"), organization)
     assert (target.access, target.region) == (Access(None, ROLE, "x1", "data"), "eu-west-1")
-    with pytest.raises(ConfigError, match="No account with role"):
+    with pytest.raises(ConfigError, match="No account with the role"):
         choose_target((Account(),), Choice(role_arn=ROLE.replace("reader", "writer")), organization)

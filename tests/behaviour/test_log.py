@@ -158,7 +158,7 @@ def test_log_of_one_version_has_its_events_only(lived: Told) -> None:
     assert len(lived.rows("log", IMAGE, "--version", "2")) == 3
     answered = lived("log", IMAGE, "--limit", "2")
     assert len(answered.lines) == 4
-    assert answered.err == "Only the newest 2 events shown: more with --limit.\n"
+    assert answered.err == "Only the newest 2 events are shown: more with --limit.\n"
     assert lived("log", IMAGE, "--limit", "9").err == ""
 
 
@@ -330,7 +330,7 @@ def test_log_fits_a_terminal_and_obeys_no_reason(told: Told, columns: int) -> No
     assert told_reason.count("<b>line</b>") == 3
 
 
-def test_log_of_a_passing_state_names_it(telling: TellWorld) -> None:
+def test_log_of_a_passing_status_names_it(telling: TellWorld) -> None:
     """A version that is first seen as CREATING is logged with that status, then with its change to CREATED."""
     told = telling()
     told.site.world.rules = Rules(create_ms=2 * HOUR_MS)

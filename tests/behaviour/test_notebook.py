@@ -36,6 +36,8 @@ def test_notebook_runs_and_ends_with_two_plots(ask: Desk) -> None:
             assert "text/html" in output(value)[0]["data"]
         if isinstance(value, Figure):
             assert not is_cut_off(value)
+    stored = next(cell for cell in cells() if cell["cell_type"] == "code")["outputs"][0]["data"]
+    assert stored["text/plain"] == [repr(values[0])]
 
 
 def test_notebook_keeps_what_it_shows() -> None:

@@ -89,13 +89,13 @@ def test_publish_says_what_became_of_each_dataset(stock: Stock, capfd: pytest.Ca
     assert run(["publish"]) == 4
     first, second = capfd.readouterr().out.splitlines()
     size = sum(path.stat().st_size for path in (stock.dataset / "image_versions").rglob("*.parquet"))
-    assert first == f"Published 120 rows in 3 files, 3 of them new ({size:,} bytes): dataset"
+    assert first == f"Published the dataset dataset: 120 rows in 3 files, 3 new ({size:,} bytes)"
     assert second.startswith("not published: Cannot publish to 'none/dataset': there is no folder")
     Path("none").mkdir()
     stock.change()
     assert run(["publish"]) == 0
     assert capfd.readouterr().out.splitlines()[0] == (
-        "Published 120 rows in 3 files, none of them new: dataset"
+        "Published the dataset dataset: 120 rows in 3 files, nothing new"
     )
 
 
@@ -108,7 +108,7 @@ def test_publish_without_a_dataset_says_how(stock: Stock, capfd: pytest.CaptureF
 def test_analyst_publishes_and_reads(stock: Stock, capfd: pytest.CaptureFixture[str]) -> None:
     """The example of docs/datasets.md: export to a folder, then read its path with plain DuckDB and pandas."""
     assert run(["export", "--dataset", "dataset", "image_versions", "runs"]) == 0
-    assert capfd.readouterr().out.startswith("Published 121 rows in 4 files, 4 of them new")
+    assert capfd.readouterr().out.startswith("Published the dataset dataset: 121 rows in 4 files, 4 new")
     counted = duckdb.execute(
         "SELECT region, count(*) FROM read_parquet('dataset/image_versions/**/*.parquet', hive_partitioning = true) "
         "GROUP BY region ORDER BY region"

@@ -22,13 +22,15 @@ from tests.cookbook import HOUR_MS, first_hour, second_hour, world
 pytestmark = pytest.mark.duckdb
 
 QUERIES = saved_queries()
+# An image without a good version, and one without any.
+BROKEN, EMPTY = "broken", "empty"
 Rows = list[dict[str, Any]]
 Answer = Callable[..., Rows]
 
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse in which every saved query finds rows; one version is stuck, two have copied details."""
+    """A warehouse in which every saved query finds rows: stuck, failed and copied versions, and an empty image."""
     path = tmp_path_factory.mktemp("examples") / "image-history.duckdb"
     aws = world()
     first = next(row for row in aws.truth() if row.region == aws.default_scope.region)
@@ -45,6 +47,9 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
             change(aws)
             sync(config)
         aws.set_status(name, 1, "DELETING")
+        for image in (BROKEN, EMPTY):
+            aws.create_image(image)
+        aws.create_version(BROKEN, failure_reason="The repository does not exist in the registry.")
         sync(config)
     return path
 
@@ -82,6 +87,15 @@ def test_example_and_defaults_of_a_saved_query_find_the_same_rows(query: SavedQu
         for word in ("--param", f"{one.name}={image if one.default is None else one.default}")
     ]
     assert answer("query", f"@{query.name}", *every) == by_example
+
+
+def test_images_without_good_version_are_those_of_the_report(answer: Answer) -> None:
+    """The query finds the live image whose versions all failed; neither a deleted image nor one without versions."""
+    found = answer("query", "@images-without-good-version")
+    assert [(row["image_name"], row["versions"]) for row in found] == [(BROKEN, 1)]
+    images = answer("query", "SELECT image_name, etl_deleted_at IS NOT NULL AS gone FROM images")
+    assert any(row["gone"] for row in images)
+    assert EMPTY in {row["image_name"] for row in images}
 
 
 def test_alias_moves_without_a_parameter_has_every_move(answer: Answer) -> None:

@@ -113,10 +113,14 @@ def test_parquet_is_kept_from_the_terminal(ask: Desk) -> None:
 
 
 def test_schema_fits_the_terminal(ask: Desk) -> None:
-    """The output of `schema` fits 80 columns."""
+    """The output of `schema` fits 80 columns; at 60 it names a way that it has to show the columns it leaves out."""
     code, screen = on_terminal(ask.warehouse, "schema")
     assert code == 0
     assert_fits(screen, 80)
+    narrow = on_terminal(ask.warehouse, "schema", "image_version_events", columns=60, NO_COLOR="1")[1]
+    assert "schema --json shows all." in " ".join(narrow.split())
+    assert "meaning" in narrow
+    assert "blocks" not in narrow
 
 
 @pytest.fixture

@@ -49,9 +49,10 @@ def assert_refused(outcome: subprocess.CompletedProcess[str], code: int, *words:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[int]:
-    """Another process that has the warehouse open for writing, like a DuckDB shell; yields its process id."""
-    script = f"import duckdb; c = duckdb.connect({str(path)!r}); print('open', flush=True); input()"
+def held(path: Path, *, read_only: bool = False) -> Iterator[int]:
+    """Another process that has the warehouse open, like a DuckDB shell; yields its process id."""
+    opened = f"duckdb.connect({str(path)!r}, read_only={read_only})"
+    script = f"import duckdb; c = {opened}; print('open', flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -137,7 +137,7 @@ def test_old_answer_is_due_again(rows: Rows, call: str, name: str) -> None:
         ("DELETE_FAILED", False),
     ],
 )
-def test_passing_state_is_waited_for(rows: Rows, status: str, waits: bool) -> None:
+def test_passing_status_is_waited_for(rows: Rows, status: str, waits: bool) -> None:
     """In a passing status neither call is due; the details wait until the version has left it."""
     rows.stored("image_versions", {"image_version_status": status})
     assert Run().calls(rows) == ([] if waits else [(1, "describe aliases")])

@@ -100,6 +100,16 @@ def fed(ask: Desk, monkeypatch: pytest.MonkeyPatch, text: str, *arguments: str) 
     return ask("shell", *arguments)
 
 
+def test_hints_of_the_shell_are_its_commands(ask: Desk) -> None:
+    """For columns and rows that are not shown, the shell names its own commands, not the options of query."""
+    with shell(ask.warehouse, PAGER="cat") as terminal:
+        terminal.type("FROM image_versions WHERE version = 2;\r")
+        terminal.until("etl_read_at. .mode blocks shows all.")
+        terminal.until(PROMPT)
+        terminal.type("FROM range(1001);\r")
+        terminal.until("of the command image-history shell, all with .mode csv.")
+
+
 def test_shell_on_a_terminal_answers_remembers_and_leaves(ask: Desk, tmp_path: Path) -> None:
     """Tab completes, a statement may span lines, an error ends nothing, Ctrl-D exits; the history file is private."""
     with shell(ask.warehouse, XDG_STATE_HOME=str(tmp_path / "state")) as terminal:

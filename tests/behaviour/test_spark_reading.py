@@ -225,10 +225,10 @@ def test_scope_that_is_lost_after_whole_images_is_told_as_it_is(
         return
     read = all_rows(Wanted(config, skip=True))
     assert {row[2] for row in read} == {"base"}
-    [line] = [each.getMessage() for each in caplog.records if "left out" in each.getMessage()]
+    [line] = [each.getMessage() for each in caplog.records if "Left out" in each.getMessage()]
     assert line.startswith(
-        "111122223333/us-east-1 was not read to its end: of its images long, longer are left out; 1 others were read "
-        "whole before, and all of their 3 rows are given: "
+        "111122223333/us-east-1 was not read to its end. Left out: long, longer. Given, because they were read whole "
+        "before: 1 image with 3 rows. "
     )
 
 

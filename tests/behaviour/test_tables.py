@@ -293,9 +293,9 @@ def test_command_line_prints_a_line_a_table(shelf: Shelf, stock: Stock) -> None:
 
     first = [summary_line(done) for done in shelf.publish(stock, "image_versions", "images")]
     assert re.fullmatch(
-        r"Published 120 rows: 3 partitions written, 3 files \([\d,]+ bytes\), version \d+, [\d.]+ s: "
-        + re.escape(f"{shelf.to}/image_versions"),
+        re.escape(f"Published the table {shelf.to}/image_versions: ")
+        + r"120 rows; 3 partitions written, 3 files \([\d,]+ bytes\), version \d+, [\d.]+ s",
         first[0],
     ), first
     quiet = summary_line(shelf.publish(stock)[0])
-    assert re.fullmatch(r"Published 120 rows, nothing new \(version \d+, [\d.]+ s\): .*", quiet)
+    assert re.fullmatch(r"Published the table \S+: 120 rows, nothing new \(version \d+, [\d.]+ s\)", quiet)

@@ -23,7 +23,8 @@ WIDTHS = (60, 80, 110, 200)
 ENDLESS = 2_000
 # Words of the lines that name the columns left out, and those with one value in every row.
 SAID_OF_COLUMNS = (
-    "The same in every row: Without a value: Left out for lack of room: --json --format blocks shows all."
+    "The same in every row: Without a value: Left out for lack of room: schema --json --format blocks "
+    "shows all."
 )
 VERBS = (
     ("plan",),
@@ -113,6 +114,19 @@ def test_sync_names_the_columns_that_it_leaves_out(commanding: CommandWorld) -> 
         "The same in every row: updated 0.",
         "Left out for lack of room: calls. --json shows all.",
     ]
+
+
+def test_remarks_on_stderr_fit_too(desk: Commanded) -> None:
+    """What is left out is said in lines that fit the terminal; a token, which is copied, is whole on its line."""
+    warehouse, image = desk.site.config.warehouse, desk.site.world.truth()[0].image_name
+    screen = on_terminal(warehouse, "list", image, "--max-items", "1", columns=60, NO_COLOR="1")[1]
+    told, _, token = screen.partition("next token: ")
+    assert "More versions follow: " in told
+    assert_fits(told, 60)
+    assert re.fullmatch(r"\S+\n", token)
+    screen = on_terminal(warehouse, "query", "FROM range(9)", "--max-rows", "1", columns=60, NO_COLOR="1")[1]
+    assert "Only the first 1 row is shown" in screen
+    assert_fits(screen, 60)
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS_THERE_ARE))

@@ -181,7 +181,7 @@ def complete(*rows: ImageVersion) -> Checkpoint:
     ],
 )
 def test_watermark(rows: list[tuple[int, str]], expected_ms: int) -> None:
-    """The watermark is the newest change, at most T0; a version in a passing state holds it back for up to a day."""
+    """The watermark is the newest change, at most T0; a version in a passing status holds it back for up to a day."""
     versions = [version(number, modified_ms=ms, status=status) for number, (ms, status) in enumerate(rows, 1)]
     assert watermark_ms(complete(*versions)) == expected_ms
 

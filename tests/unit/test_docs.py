@@ -18,9 +18,11 @@ import pytest
 from packaging.requirements import Requirement
 
 import image_history
-from image_history.cli import VERBS, root
+from image_history.cli import VERBS, global_options, root
+from image_history.cli.documents import verbs
 from image_history.config import settings
 from image_history.errors import InterruptedRunError
+from image_history.formats.writing import NAMES
 from image_history.schema import TABLES
 from image_history.warehouse.statements import names
 from tests import documents
@@ -162,13 +164,24 @@ def test_every_exit_code_is_documented_and_no_other() -> None:
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_command_line_has_every_option(verb: str) -> None:
-    """Each option of each verb is in the verb's section, or among the options of all verbs."""
+    """Each option of each verb is in a row of the verb's section, or is one that all verbs take."""
     page = PAGES["command-line.md"]
-    shared, section = page.partition("\n## ")[0], page.partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
+    section = page.partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
     assert section
-    documented = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", section + shared))
+    rows = "\n".join(line.partition("` |")[0] for line in section.splitlines() if line.startswith("| `"))
+    documented = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", rows))
+    shared = {option for parameter in global_options() for option in parameter.opts}
     taken = {option for option in options(verb) if option.startswith("-")}
-    assert taken <= documented | {"-h", "--help"}
+    assert taken - shared <= documented | {"-h", "--help"}
+
+
+def test_page_on_queries_names_every_document_and_format() -> None:
+    """The page on queries names each verb with a JSON document, and each format."""
+    text = " ".join(PAGES["asking.md"].split())
+    named = text.partition("short for `--format json`: ")[2].partition(". ")[0]
+    assert sorted(re.findall(r"`([a-z]+)`", named)) == list(verbs())
+    formats = text.partition("or `--format`: ")[2].partition(". ")[0]
+    assert [name for name in NAMES if not re.search(rf"\b{name}\b", formats)] == []
 
 
 def test_every_environment_variable_is_documented() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -162,3 +163,53 @@ def test_init_runs_from_the_command_line(tmp_path: Path, monkeypatch: pytest.Mon
     assert cli.run(["init"]) == 0
     assert cli.run(["init", "--config", "other.yaml", "-q"]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "other.yaml"}
+
+
+OURS = example_text().encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "hours", "stays"),
+    [
+        (".config.yaml.0123abcd", OURS, 2, False),
+        (".config.yaml.0123abcd", OURS[:100], 2, False),
+        (".config.yaml.0123abcd", OURS, 0, True),
+        (".config.yaml.0123abcd", b"accounts: []\n", 2, True),
+        (".config.yaml.0123abcd", OURS + b"mine", 2, True),
+        (".config.yaml.0123abcd", b"", 2, True),
+        (".config.yaml.bak", OURS, 2, True),
+        ("config.yaml.0123abcd", OURS, 2, True),
+        (".other.yaml.0123abcd", OURS, 2, True),
+    ],
+    ids=["whole", "part", "young", "others", "more", "empty", "name", "visible", "of-another-file"],
+)
+def test_file_that_a_kill_left_is_removed(
+    folder: Path, name: str, content: bytes, hours: int, stays: bool
+) -> None:
+    """`init` removes the old temporary file of a killed `init`, and no file of another name, age or content."""
+    left = folder / name
+    left.write_bytes(content)
+    then = time.time() - hours * 3_601
+    os.utime(left, (then, then))
+    assert run().exit_code == 0
+    assert left.exists() is stays
+
+
+def test_second_name_that_a_kill_left_is_removed(folder: Path) -> None:
+    """A kill between naming the file and removing its temporary name leaves both; the file itself stays."""
+    target = folder / "config.yaml"
+    target.write_text("accounts: []\n", encoding="utf-8")
+    os.utime(target, (0, 0))
+    left = folder / ".config.yaml.0123abcd"
+    left.hardlink_to(target)
+    assert run().exit_code != 0
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+    assert target.read_text(encoding="utf-8") == "accounts: []\n"
+
+
+def test_link_with_the_name_of_a_temporary_file_stays(folder: Path) -> None:
+    """A symbolic link is never removed."""
+    link = folder / ".config.yaml.0123abcd"
+    link.symlink_to(folder / "elsewhere")
+    assert run().exit_code == 0
+    assert link.is_symlink()

@@ -83,13 +83,29 @@ def test_exception_that_nobody_hears_is_found(tmp_path: Path, monkeypatch: pytes
     assert "No module named 'none'" in (tmp_path / "told").read_text(encoding="utf-8")
 
 
+FULL = "image-history: Standard output cannot be written: No space left on device.\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
-def test_output_that_is_lost_is_told() -> None:
-    """If the output cannot be written, because the disk is full, the command exits with 1 and says so."""
-    ended = sh("$IH --version >/dev/full")
-    assert ended.returncode == 1
-    assert "No space left" in ended.stderr
-    assert "Traceback" not in ended.stderr
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        pytest.param("$IH --version >/dev/full", 2, FULL, id="short"),
+        pytest.param("$IH schema --json >/dev/full", 2, FULL, id="longer-than-the-buffer"),
+        pytest.param("$IH manual >/dev/full 2>/dev/full", 2, "", id="both-full"),
+        pytest.param("$IH nope 2>/dev/full", 2, "", id="stderr-full"),
+        pytest.param("$IH -q schema --json 2>/dev/full >/dev/null", 0, "", id="only-stderr-full"),
+        pytest.param("{ $IH schema --json; echo $? >&2; } | :", 0, "141\n", id="closed-pipe"),
+    ],
+)
+def test_output_that_cannot_be_written_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, unbuffered: str, command: str, code: int, said: str
+) -> None:
+    """On a full disk stdout ends the command with 2 and one sentence; stderr, and a closed pipe, print nothing."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    ended = sh(command)
+    assert (ended.returncode, ended.stderr) == (code, said)
 
 
 @pytest.mark.parametrize(

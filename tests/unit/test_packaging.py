@@ -152,10 +152,13 @@ def test_wheel_holds_code_statements_example_and_licence(wheel: zipfile.Path) ->
 
 
 def test_wheel_is_small_and_pure(wheel: zipfile.Path) -> None:
-    """The wheel is for every system, and is smaller than a megabyte."""
+    """The wheel is for every system, smaller than a megabyte, and as large as the page of guarantees says."""
     path = Path(str(wheel.root.filename))
     assert path.name.endswith("-py3-none-any.whl")
     assert path.stat().st_size < 1_000_000
+    page = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"returns a data frame; (\d+) kB", page)
+    assert path.stat().st_size == pytest.approx(int(said) * 1_000, rel=0.1)
 
 
 def test_source_distribution_has_what_its_tests_need(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_what_is_known_of_a_stream_may_wake_it(known: StreamKnowledge | None) ->
     ids=str,
 )
 def test_what_is_not_confirmed_wakes_a_stream(confirmed: Confirmed | None) -> None:
-    """A stream does not rest if no listing was accepted, if its image has changed, or in a passing state."""
+    """A stream does not rest if no listing was accepted, if its image has changed, or in a passing status."""
     assert not resting(confirmed=confirmed).may(STREAM, KNOWN, IMAGE, now_ms=NOW_MS)
 
 

@@ -42,6 +42,9 @@ RETIRED = {
     r"Nobody\.": "a sentence",
     r"\bstartup\b": "start-up",
     r"\bfailpoint\b": "fault point",
+    r"\b(?:[Tt]ransitional|[Tt]ransitory|[Tt]emporary|[Tt]ransient) (?:status|state)|\b[Pp]assing states?\b": (
+        "passing status"
+    ),
     r"\b[Oo]we[ds]?\b|\bowed_|Owed\b": "pending",
 }
 # Words that no name in Python or SQL has a part of: they said nothing of what it holds.
@@ -102,3 +105,38 @@ def test_texts_are_those_of_the_checkout() -> None:
     """The searched texts include the documents, the code and the SQL."""
     names = {str(path.relative_to(ROOT)) for path in texts()}
     assert {"README.md", "connector/image_history/errors.py", "sql/load/changed.sql"} <= names
+
+
+# A number that is computed, with a noun that is always in the plural: wrong for 1. Constants are no such numbers.
+COUNTED = re.compile(
+    r"\{(?:[^{}\"']*[a-z][^{}\"']*:,|len\([^{}]*\))\} (?:more )?(?:live |other |earlier )?(?:images|versions|rows|"
+    r"calls|pages|files|messages|runs|scopes|events|changes|syncs|tables|entries|characters|partitions|retries|checks|others)\b"
+)
+
+
+def test_number_comes_with_the_right_noun() -> None:
+    """Code that prints a number with its noun uses `counted`, which knows `1 image` and `2 images`."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in texts()
+        if path.suffix == ".py" and path.is_relative_to(ROOT / "connector")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if COUNTED.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("line", "is_found"),
+    [
+        ('f"{len(rows)} rows"', True),
+        ('f"{run.images:,} images left"', True),
+        ('f"{len(names) - 1:,} others"', True),
+        ('f"{MOST_ROWS:,} rows"', False),
+        ("f\"{counted(1, 'row')} rows\"", False),
+    ],
+    ids=["len", "attribute", "others", "constant", "counted"],
+)
+def test_number_with_a_fixed_noun_is_found(line: str, is_found: bool) -> None:
+    """The test above finds a computed number with a plural, and no constant."""
+    assert (COUNTED.search(line) is not None) is is_found

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from image_history.addresses import is_lake
 from image_history.checking.results import PARTIAL, Result, failed, ok
 from image_history.config import Config, Publish
+from image_history.counting import counted
 from image_history.errors import ConfigError, ConnectorError, WarehouseError
 from image_history.publish.lake import Found, Lake
 from image_history.publish.lakes import folder_in_s3, opened, require_extra, wanted_of
@@ -55,7 +56,9 @@ def _looked_at(entry: Publish, warehouse: WarehouseFile) -> Iterator[Result]:
             troubles.append(
                 failed(_CHECK, f"{to.rstrip('/')}/{name}", error.message, fix=_FIX, exit_code=PARTIAL)
             )
-    tables = f"{there} of {len(entry.tables)} tables are there"
+    tables = (
+        f"{there} of {counted(len(entry.tables), 'table')} {'is' if len(entry.tables) == 1 else 'are'} there"
+    )
     yield from troubles or [ok(_CHECK, to, f"answers; {tables} ({package} {version(package)})")]
 
 

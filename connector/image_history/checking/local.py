@@ -17,12 +17,14 @@ from pathlib import Path
 
 from image_history.checking.results import PARTIAL, Result, failed, ok, warning
 from image_history.config import Config
+from image_history.counting import counted
 from image_history.durable.disk import is_groups, unwritable
 from image_history.durable.guard import opened_to_read
 from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
 from image_history.landing.files import refused
 from image_history.landing.mark import owner, require_usable
 from image_history.landing.runs import LandedRun, Landing
+from image_history.warehouse.holders import lasting_holder
 from image_history.warehouse.identity import warehouse_id
 from image_history.warehouse.loader import Knowledge, known, loaded_runs
 from image_history.warehouse.warehouse import WarehouseFile
@@ -31,6 +33,7 @@ _MIB = 1 << 20
 _LEAST_FREE = 64 * _MIB
 _ROOM = 256 * _MIB
 _WAIT_SECONDS = 0.5
+_CLOSE = "Close it there: a sync waits for lock_wait, and then keeps its rows in the landing folder"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # A running sync renames and removes files while they are read, so a failed read is repeated.
 _LOOKS = 3
@@ -79,6 +82,8 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, _Stor
         return _unusable(where, error), None
     if not path.exists():
         return ok("warehouse", where, "not there yet: the first sync makes it"), _Stored()
+    # Before this process has the file open.
+    holder = lasting_holder(path, _WAIT_SECONDS)
     try:
         with WarehouseFile(path).reading(wait_seconds=_WAIT_SECONDS) as connection:
             # What is confirmed is read only if it is used: its query reads every row of coverage.
@@ -90,11 +95,18 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, _Stor
             )
     except WarehouseLockedError as error:
         message = f"It is held by {error.context.get('holder', 'another process')}."
-        fix = "Close it there: a sync waits for lock_wait, and then keeps its rows in the landing folder."
-        return failed("warehouse", where, message, fix=fix, exit_code=5), None
+        return failed("warehouse", where, message, fix=f"{_CLOSE}.", exit_code=5), None
     except WarehouseError as error:
         return _unusable(where, error), None
-    return ok("warehouse", where, f"can be written; {len(stored.knowledge.streams):,} images known"), stored
+    return _usable(where, stored, holder), stored
+
+
+def _usable(where: str, stored: _Stored, holder: str | None) -> Result:
+    if holder is not None:
+        fix = f"{_CLOSE}. Only a query of image-history lets a load go first."
+        return warning("warehouse", where, f"{holder} has it open, and every load waits for that.", fix)
+    known_images = counted(len(stored.knowledge.streams), "image")
+    return ok("warehouse", where, f"can be written; {known_images} known")
 
 
 def _unusable(where: str, error: WarehouseError) -> Result:
@@ -197,7 +209,11 @@ def _waiting(config: Config, runs: Sequence[LandedRun]) -> Iterator[Result]:
     for run in runs:
         left = sum(not mark.finished for mark in run.checkpoints.values()) + len(run.plan.streams)
         left -= len(run.checkpoints)
-        state = "is read and not loaded yet" if run.finished else f"is unfinished, {left:,} images are left"
+        state = (
+            "is read and not loaded yet"
+            if run.finished
+            else f"is unfinished, {counted(left, 'image is', 'images are')} left"
+        )
         yield ok(
             "landing", str(config.landing_folder), f"run {run.plan.run_id} {state}; the next sync takes it up"
         )

@@ -22,6 +22,7 @@ from image_history.checking.subject import (
     Subject,
     numbers,
 )
+from image_history.counting import counted
 from image_history.hints.resting import LAG_MS
 
 NOT_TESTED = "not tested"
@@ -68,9 +69,11 @@ def _version_numbers(subject: Subject) -> Iterator[Observation]:
 def _defaults(subject: Subject) -> Iterator[Observation]:
     page = subject.ask(Question())
     if page.token is None:
-        yield _not_tested("default page size", f"all {len(page.rows)} versions came at once")
+        yield _not_tested(
+            "default page size", f"{counted(len(page.rows), 'version')} came at once, and no more follow"
+        )
     else:
-        yield Observation("default page size", f"{len(page.rows)} rows", "a request without MaxResults")
+        yield Observation("default page size", counted(len(page.rows), "row"), "a request without MaxResults")
     times = [CREATED.ms(row) for row in page.rows]
     if len(set(times)) < 2:  # noqa: PLR2004 - an order needs two
         yield _not_tested("default order", "the versions differ too little in CreationTime")
@@ -141,7 +144,7 @@ def _bound_of(subject: Subject, field: Field, bound: str) -> Observation:
         return _not_tested(question, "no version lies beyond one whose time is a whole second")
     requested = field.question(after=limit) if bound == "After" else field.question(before=limit)
     found = subject.read(requested)
-    evidence = f"the limit was the time of a version, to the millisecond; {len(found)} rows came"
+    evidence = f"the limit was the time of a version, to the millisecond; {counted(len(found), 'row')} came"
     if any(_beyond(field.ms(row), limit * 1000, bound) for row in found):
         return Observation(question, "the filter is ignored", evidence)
     inside = any(row.Version == edge.Version for row in found)
@@ -170,7 +173,8 @@ def _ties_of(subject: Subject, field: Field) -> Observation:
         _tied(subject.read(replace(field.question(), page_size=size)), field, tied)
         for size in (100, 100, min(100, smaller))
     ]
-    evidence = f"{len(orders[0])} versions in {len(tied)} ties, read thrice, with pages of two sizes"
+    found = f"{counted(len(orders[0]), 'version')} in {counted(len(tied), 'tie')}"
+    evidence = f"{found}, read thrice, with pages of two sizes"
     if orders[0] != orders[1] or orders[0] != orders[2]:
         return Observation(question, "not stable", evidence)
     return Observation(question, f"stable, {_direction(orders[0])}", evidence)
@@ -200,7 +204,7 @@ def _tokens(subject: Subject) -> Iterator[Observation]:
     kind = "base64" if _BASE64.fullmatch(first.token) else "other characters than base64"
     again = subject.ask(_FIRST)
     same = "the same for the same request" if again.token == first.token else "another for each answer"
-    yield Observation("token", f"{len(first.token):,} characters", f"{kind}; {same}")
+    yield Observation("token", counted(len(first.token), "character"), f"{kind}; {same}")
     pages = [subject.ask(_FIRST, first.token) for _ in range(2)]
     if pages[1].refusal is not None:
         yield Observation("token used twice", "refused", pages[1].refusal)

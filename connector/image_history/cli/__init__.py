@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from image_history.cli.streams import open_standard_streams
-from image_history.errors import ConnectorError
+from image_history.errors import ConnectorError, OutputError
 from image_history.hiding import without_secrets
 from image_history.version import __version__
 from image_history.warehouse.trimming import trim_process
@@ -276,8 +276,9 @@ def _flushed(code: int) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         code = _BROKEN_PIPE
-    except OSError as error:
-        code = complain(f"Cannot write to stdout: {error.strerror or error}.", 1)
+    except OutputError as error:
+        # The text that could not be written is still buffered: what was reported once is not reported again.
+        code = code if code == error.exit_code else complain(error.message, error.exit_code)
     with suppress(OSError):
         if sys.stderr is not None:
             sys.stderr.flush()
@@ -312,6 +313,11 @@ def _misused(error: click.ClickException) -> int:
         error.show(text)
         click.echo("\n".join(map(_fitted, text.getvalue().splitlines())), err=True)
     return error.exit_code
+
+
+def remark(text: str) -> None:
+    """Print a sentence on stderr, wrapped to its terminal."""
+    click.echo(_fitted(printable(text)), err=True)
 
 
 def _fitted(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import Annotated, Protocol
 import msgspec
 
 from image_history.aws.bodies import Answer, ImageVersion, ImageVersionsBody
+from image_history.counting import counted
 from image_history.errors import ConfigError, RequestRejectedError
 from image_history.listing.chain import Chain, chained
 
@@ -98,7 +99,7 @@ class ResumeToken:
         token = text.strip()
         if not 0 < len(token) <= _LONGEST_TEXT:
             raise ConfigError(
-                f"The starting token has {len(token)} characters; copy the whole token that the listing "
+                f"The starting token has {counted(len(token), 'character')}; copy the whole token that the listing "
                 "before ended with, and nothing else."
             )
         try:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, offering
-from image_history.cli.showing import Sheet, counted, document_option, print_document, say, show
+from image_history.cli import Globals, Verb, offering, remark
+from image_history.cli.showing import Sheet, document_option, print_document, say, show
+from image_history.counting import counted
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -193,5 +194,5 @@ def _emit_policy(config: Config, who: str) -> int:
     click.echo(json.dumps(policies[who](config), indent=2))
     if who == "reader":
         for other in others(config):
-            click.echo(f"{_NEEDS_TOO[other]}: image-history check --emit-policy={other}", err=True)
+            remark(f"{_NEEDS_TOO[other]}: image-history check --emit-policy={other}")
     return 0

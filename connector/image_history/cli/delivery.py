@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from image_history.cli import printable
+from image_history.cli import printable, remark
+from image_history.counting import counted
 from image_history.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -38,6 +39,18 @@ def require_readable(how: Format) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Hints:
+    """What the user may write to see what is not shown: all columns, more rows, or all rows."""
+
+    all_columns: str = "--format blocks"
+    more_rows: str = "--max-rows"
+    all_rows: str = "--format csv"
+
+
+OF_OPTIONS = Hints()
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """Where and how rows are written. `path` None is stdout; `most` None is all rows.
 
@@ -48,6 +61,7 @@ class Delivery:
     how: Format
     most: int | None
     paged: bool = False
+    hints: Hints = OF_OPTIONS
 
     @classmethod
     def chosen(cls, path: Path | None, name: str | None, most: int | None) -> Delivery:
@@ -78,19 +92,40 @@ class Delivery:
         else:
             click.echo(write_file(capped, self.path, self.how))
         if capped.more:
-            every = ", all with --format csv" if self.how.for_people else ""
-            click.echo(f"Only the first {self.most:,} rows are shown: more with --max-rows{every}.", err=True)
+            every = f", all with {self.hints.all_rows}" if self.how.for_people else ""
+            first = counted(self.most or 0, "row is", "rows are")
+            more = f"more with {self.hints.more_rows}{every}"
+            remark(f"Only the first {first} shown: {more}.")
 
     def _print(self, rows: Rows) -> None:
         from image_history.formats import Format, write_rows
 
         terminal = sys.stdout.isatty()
         if terminal and self.how in {Format.TABLE, Format.BLOCKS}:
-            _draw(rows, paged=self.paged, blocks=self.how is Format.BLOCKS)
+            self._draw(rows)
             return
         stdout = sys.stdout.buffer
         write_rows(rows, _Harmless(stdout) if terminal else stdout, self.how)
         stdout.flush()
+
+    def _draw(self, rows: Rows) -> None:
+        from image_history.cli.paging import show
+        from image_history.cli.rendering import Drawing, console, draw
+        from image_history.formats import Format
+        from image_history.formats.cells import is_number
+        from image_history.formats.plain import cells, is_explanation, write_explanation
+
+        if is_explanation(rows.schema):
+            write_explanation(rows, sys.stdout.buffer)
+            return
+        header = [printable(name) for name in rows.schema.names]
+        lines = [row for batch in rows for row in cells(batch)]
+        screen = console()
+        with screen.capture() as drawn:
+            right = [is_number(field.type) for field in rows.schema]
+            blocks = self.how is Format.BLOCKS
+            draw(Drawing(header, lines, right, blocks=blocks, all_by=self.hints.all_columns), screen)
+        show(drawn.get(), height=screen.height if self.paged else sys.maxsize)
 
 
 def write_file(rows: Rows, path: Path, how: Format) -> str:
@@ -100,31 +135,13 @@ def write_file(rows: Rows, path: Path, how: Format) -> str:
     with replaced_file(path) as sink:
         count = write_rows(rows, sink, how)
         size = sink.tell()
-    return f"Wrote {count:,} {'row' if count == 1 else 'rows'}, {size:,} bytes: {printable(str(path))}"
+    return f"Wrote {counted(count, 'row')}, {size:,} bytes: {printable(str(path))}"
 
 
 def require_other_file(path: Path | None, warehouse: Path) -> None:
     """OutputError if the file is the warehouse that the rows come from."""
     if path is not None and path.exists() and warehouse.exists() and path.samefile(warehouse):
         raise OutputError(f"{path} is the warehouse itself: name another file with --output.")
-
-
-def _draw(rows: Rows, *, paged: bool, blocks: bool) -> None:
-    from image_history.cli.paging import show
-    from image_history.cli.rendering import Drawing, console, draw
-    from image_history.formats.cells import is_number
-    from image_history.formats.plain import cells, is_explanation, write_explanation
-
-    if is_explanation(rows.schema):
-        write_explanation(rows, sys.stdout.buffer)
-        return
-    header = [printable(name) for name in rows.schema.names]
-    lines = [row for batch in rows for row in cells(batch)]
-    screen = console()
-    with screen.capture() as drawn:
-        right = [is_number(field.type) for field in rows.schema]
-        draw(Drawing(header, lines, right, blocks=blocks), screen)
-    show(drawn.get(), height=screen.height if paged else sys.maxsize)
 
 
 class _Harmless:

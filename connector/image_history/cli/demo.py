@@ -19,6 +19,7 @@ import click
 
 from image_history.cli import Verb
 from image_history.cli.showing import say
+from image_history.counting import counted
 from image_history.durable.disk import make_folder
 from image_history.durable.effects import Effect, File, fault_point
 from image_history.errors import ConfigError
@@ -53,8 +54,12 @@ class _Changes:
 
     def lines(self) -> Iterator[str]:
         """The changes in words."""
-        yield f"{len(self.created)} versions are built: " + ", ".join(f"{n}:{v}" for n, v in self.created)
-        yield f"{len(self.touched)} versions are changed: " + ", ".join(f"{n}:{v}" for n, v in self.touched)
+        yield f"{counted(len(self.created), 'version is', 'versions are')} built: " + ", ".join(
+            f"{n}:{v}" for n, v in self.created
+        )
+        yield f"{counted(len(self.touched), 'version is', 'versions are')} changed: " + ", ".join(
+            f"{n}:{v}" for n, v in self.touched
+        )
         yield f"1 version fails: {self.failed[0]}:{self.failed[1]}"
         yield f"1 version is deleted: {self.deleted[0]}:{self.deleted[1]}"
 

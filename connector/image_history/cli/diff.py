@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, moments
+from image_history.cli import Globals, Verb, moments, remark
 from image_history.cli.moments import iso, parse_moment, shown
-from image_history.cli.showing import Sheet, counted, deliver, format_option, opened, say, show
+from image_history.cli.showing import Sheet, deliver, format_option, opened, say, show
+from image_history.counting import counted
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Span:
     runs: int
     first_run: datetime | None
 
+    @property
+    def is_before_all(self) -> bool:
+        """Whether no run had ended by then."""
+        return self.first_run is not None and self.until < self.first_run
+
 
 @click.command("diff", cls=Verb)
 @click.option("--since", required=True, metavar="T", help="ISO 8601 (UTC by default), or how long ago: 7d.")
@@ -50,7 +56,7 @@ def command(shared: Globals, /, *, since: str, until: str | None, details: bool,
 
     Transient versions came and went, or changed and changed back, in between.
     """
-    begin, end = _span(since, until)
+    begin, end = _bounds(since, until)
     with opened(shared) as reports:
         bounds = {"since": iso(begin), "until": iso(end)}
         table = reports.table("diff" if details else "diff_by_image", **bounds)
@@ -58,16 +64,17 @@ def command(shared: Globals, /, *, since: str, until: str | None, details: bool,
     if how != "table":
         deliver(table, how)
         return
-    say(_heading(Span(begin, end, runs["runs"], runs["first_finished_at"])))
+    span = Span(begin, end, runs["runs"], runs["first_finished_at"])
+    say(_heading(span) if table.num_rows or not span.is_before_all else _before_all(span))
     if table.num_rows and details:
         _show_versions(table)
     elif table.num_rows:
         _show_images(table.to_pylist())
-    else:
+    elif not span.is_before_all:
         click.echo("Nothing changed.")
 
 
-def _span(since: str, until: str | None) -> tuple[datetime, datetime]:
+def _bounds(since: str, until: str | None) -> tuple[datetime, datetime]:
     """Both instants; ConfigError if nothing lies between them."""
     now = moments.now()
     begin = parse_moment(since, now)
@@ -83,6 +90,11 @@ def _heading(span: Span) -> str:
     if span.first_run is not None and span.since < span.first_run:
         return f"{text} Nothing was known before the first run, {shown(span.first_run)}: all that was there is new."
     return text
+
+
+def _before_all(span: Span) -> str:
+    bounds = f"{shown(span.since)} and {shown(span.until)} UTC"
+    return f"Nothing was known between {bounds}: the first run ended later, {shown(span.first_run or span.until)}."
 
 
 def _show_images(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -113,7 +125,7 @@ def _show_versions(table: pa.Table) -> None:
 
 
 def _say_cut(number: int, what: str) -> None:
-    click.echo(f"Only {_SHOWN:,} of {number:,} {what} are shown: all with --format csv.", err=True)
+    remark(f"Only {_SHOWN:,} of {number:,} {what} are shown: all with --format csv.")
 
 
 def _figure(number: int) -> str:

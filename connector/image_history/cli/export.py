@@ -13,6 +13,7 @@ import click
 
 from image_history.cli import Globals, Verb, offering, printable
 from image_history.cli.query import duration, param_option, question
+from image_history.counting import counted
 from image_history.errors import ConfigError
 from image_history.formats.writing import FORMATS_HELP, NAMES, Format
 
@@ -189,6 +190,4 @@ def _upload(rows: Rows, address: Address, how: Format) -> str:
     with uploaded(address) as file:
         sink = HashingSink(file)
         count = write_rows(rows, sink, how)
-    return (
-        f"Wrote {count:,} {'row' if count == 1 else 'rows'}, {sink.bytes:,} bytes: {printable(str(address))}"
-    )
+    return f"Wrote {counted(count, 'row')}, {sink.bytes:,} bytes: {printable(str(address))}"

@@ -6,8 +6,11 @@ Must not know the settings, nor ever replace a file.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shlex
+import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +20,11 @@ from image_history.cli import Globals, Verb
 from image_history.config import config_path, example_text
 from image_history.durable.disk import NO_LINKS, link, sync_folder, synced_file, unlink
 from image_history.durable.effects import File
+from image_history.durable.guard import opened_to_read
 from image_history.errors import ConfigError
+
+# An `init` that still runs has a younger file.
+_LEFT_AFTER_SECONDS = 3_600
 
 
 @click.command("init", cls=Verb)
@@ -66,6 +73,7 @@ def write_new(target: Path, text: str) -> None:
 
 
 def _write_new(target: Path, content: bytes) -> None:
+    _remove_left(target, content)
     if os.path.lexists(target):
         raise FileExistsError(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
@@ -76,6 +84,28 @@ def _write_new(target: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             unlink(temporary, File.CONFIG)
+
+
+def _remove_left(target: Path, content: bytes) -> None:
+    """Remove the temporary files of earlier runs that were killed; no file whose content is not ours."""
+    name = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{8}")
+    with suppress(OSError, ValueError):
+        for path in [path for path in target.parent.iterdir() if name.fullmatch(path.name)]:
+            if _is_left(path, target, content):
+                unlink(path, File.CONFIG)
+
+
+def _is_left(path: Path, target: Path, content: bytes) -> bool:
+    """Whether a file is an old one of ours: a second name of the target, or a beginning of what we write."""
+    found = path.lstat()
+    is_old = time.time() - found.st_mtime > _LEFT_AFTER_SECONDS
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or not is_old:
+        return False
+    if target.exists() and target.samefile(path):
+        return True
+    with opened_to_read(path) as file:
+        text = file.read(len(content) + 1)
+    return bool(text) and content.startswith(text)
 
 
 def _give_name(temporary: Path, target: Path, content: bytes) -> None:

@@ -20,6 +20,7 @@ _SECOND = timedelta(seconds=1)
 # A smaller number is probably a date without hyphens (20260101), a larger one in milliseconds.
 _LEAST_EPOCH = 100_000_000
 _GREATEST_EPOCH = 253_402_300_799
+_MOST_DIGITS = 15
 _LONGEST_SHOWN = 60
 
 
@@ -53,7 +54,9 @@ def _ago(text: str, bound: Bound, now: datetime) -> int:
 
 
 def _epoch(text: str) -> int:
-    seconds = int(text.partition(".")[0])
+    whole = text.partition(".")[0]
+    # Python's int refuses thousands of digits.
+    seconds = int(whole) if len(whole) <= _MOST_DIGITS else _GREATEST_EPOCH + 1
     if seconds != 0 and not _LEAST_EPOCH <= seconds <= _GREATEST_EPOCH:
         raise ConfigError(
             f"'{text[:_LONGEST_SHOWN]}' is read as seconds since 1970, and is no time that AWS could know; "
@@ -74,4 +77,6 @@ def _iso(text: str) -> int:
     since_epoch = aware - _EPOCH
     if since_epoch < timedelta(0):
         raise ConfigError(f"'{text[:_LONGEST_SHOWN]}' is before 1970; AWS knows no time before that.")
+    if since_epoch // _SECOND > _GREATEST_EPOCH:
+        raise ConfigError(f"'{text[:_LONGEST_SHOWN]}' is after the year 9999 in UTC: write an earlier time.")
     return since_epoch // _SECOND

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, offering, printable
-from image_history.cli.showing import shortened
+from image_history.cli import Globals, Verb, offering, printable, remark
+from image_history.cli.showing import require_none, shortened
+from image_history.counting import counted
 from image_history.errors import (
     AccessDeniedError,
     ConfigError,
@@ -186,14 +187,17 @@ def command(shared: Globals, /, *, short: bool, **given: Any) -> None:
         raise _translated(error, options, target, config) from error
     _deliver(Answer("ImageVersions", _table(target, wanted, listing), listing.next_token), delivery)
     if listing.next_token is not None:
-        click.echo(_note(listing.next_token, listing.page_size), err=True)
+        remark(_note(listing.page_size))
+        # On a line of its own, whole, so that it can be copied.
+        click.echo(f"next token: {listing.next_token}", err=True)
 
 
 def _list_images(shared: Globals, options: Options) -> None:
     """The images of the account and region, straight from AWS."""
     from image_history.cli.delivery import Delivery
 
-    _require_none_of_versions(options)
+    given = {name: getattr(options, name) for name in _OF_VERSIONS}
+    require_none(given, "the versions of an image")
     delivery = Delivery.chosen(options.output, options.format, sys.maxsize)
     config = shared.config()
     try:
@@ -201,14 +205,6 @@ def _list_images(shared: Globals, options: Options) -> None:
     except AccessDeniedError as error:
         raise CredentialsError(f"{error} Allow sagemaker:ListImages.", **error.context) from error
     _deliver(Answer("Images", _image_table(images)), delivery)
-
-
-def _require_none_of_versions(options: Options) -> None:
-    given = [name for name in _OF_VERSIONS if getattr(options, name) is not None]
-    if given:
-        raise ConfigError(
-            f"--{given[0].replace('_', '-')} is about the versions of an image: name the image, or leave it out."
-        )
 
 
 def _image_table(images: Sequence[Image]) -> pa.Table:
@@ -318,15 +314,14 @@ def _nearest(options: Options, target: Target, config: Config) -> str:
         return f"; the nearest: {', '.join(lower[name] for name in near)}"
     if len(names) <= _MOST_NAMED:
         return f"; there are: {', '.join(sorted(names))}" if names else "; there is none at all"
-    return f"; there are {len(names):,} others: image-history list without a name shows them"
+    return f"; there are {counted(len(names), 'image')}: image-history list without a name shows them"
 
 
-def _note(token: str, page_size: int | None) -> str:
-    aws = "" if page_size is None else f" with --page-size {page_size}"
+def _note(page_size: int | None) -> str:
+    pages = "" if page_size is None else f"--page-size {page_size} and "
     return (
         "More versions follow: repeat the command with --starting-token (the AWS CLI and boto3 take the "
-        f"token too,{aws} and the same filters and order).\n"
-        f"next token: {token}"
+        f"token too, with {pages}the same filters and order)."
     )
 
 

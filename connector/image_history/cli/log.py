@@ -5,16 +5,17 @@ Must not know how history is stored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from image_history.cli import Globals, Verb, offering
+from image_history.cli import Globals, Verb, offering, remark
 from image_history.cli.moments import shown
-from image_history.cli.showing import Sheet, counted, deliver, format_option, opened, say, show
+from image_history.cli.showing import Sheet, deliver, format_option, opened, require_none, say, show
+from image_history.counting import counted
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,18 +59,12 @@ def command(shared: Globals, /, *, how: str, **given: Any) -> None:
     missing. An event that the warehouse learned of more than an hour later also shows when that was.
     """
     if given["image"] is None:
-        _require_none(given)
+        require_none(given, "the history of one image")
         _print_images(shared, how)
         return
     with opened(shared) as reports:
         log = found(reports, Wanted(**given))
     log.print(how)
-
-
-def _require_none(given: Mapping[str, Any]) -> None:
-    unfit = [name for name, value in given.items() if value is not None]
-    if unfit:
-        raise ConfigError(f"--{unfit[0]} is about the history of one image: name the image, or leave it out.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +80,8 @@ class Timeline:
         limit = self.wanted.limit or (_SHOWN if how in {"table", "blocks", "markdown"} else _ALL)
         _print(self.events.slice(0, limit), self.images, self.wanted.image, how)
         if self.events.num_rows > limit:
-            click.echo(f"Only the newest {counted(limit, 'event')} shown: more with --limit.", err=True)
+            shown_events = counted(limit, "event is", "events are")
+            remark(f"Only the newest {shown_events} shown: more with --limit.")
 
 
 def found(reports: Reports, wanted: Wanted) -> Timeline:

@@ -11,7 +11,7 @@ from importlib import import_module
 
 import click
 
-from image_history.cli import PROGRAM, VERBS, Globals, Verb, root
+from image_history.cli import PROGRAM, VERBS, Globals, Verb, global_options, root
 from image_history.version import __version__
 
 
@@ -34,7 +34,8 @@ def _lines() -> Iterator[str]:
     yield from (".SH OPTIONS", "Before or after the verb:")
     yield from _options(root.params)
     yield ".SH VERBS"
-    shared = {name for parameter in root.params for name in parameter.opts} | {"--help"}
+    # Not --version, which is the root's alone: that of log is another option.
+    shared = {name for parameter in global_options() for name in parameter.opts} | {"--help"}
     for name in sorted(VERBS):
         yield from _verb(name, shared)
     yield from (".SH EXIT STATUS", *_paragraphs((root.epilog or "").removeprefix("Exit codes: ")))

@@ -5,12 +5,15 @@ Must not know which verb asks.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from image_history.config import parse_duration
 from image_history.errors import ConfigError
 
 _LONGEST_SHOWN = 60
+# What is wrong with such a text concerns a duration: its length, or the order of its units.
+_LOOKS_LIKE_A_DURATION = re.compile(r"([0-9]{1,15}(d|h|m|s|ms))+")
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 # An age shows its two largest units at most: 3d4h.
 _SHOWN_UNITS = 2
@@ -32,13 +35,20 @@ def parse_moment(text: str, now: datetime) -> datetime:
     except ValueError:
         return now - _duration(text)
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC)
+    try:
+        return aware.astimezone(UTC)
+    except OverflowError as error:
+        raise ConfigError(
+            f"'{text}' lies outside the years 1 to 9999 in UTC: write another instant."
+        ) from error
 
 
 def _duration(text: str) -> timedelta:
     try:
         return parse_duration(text)
     except ConfigError as error:
+        if _LOOKS_LIKE_A_DURATION.fullmatch(text):
+            raise
         raise ConfigError(
             f"'{text[:_LONGEST_SHOWN]}' is no instant: write 2026-01-31, 2026-01-31T09:30:00, "
             "2026-01-31T09:30:00+02:00, or how long ago, as 7d or 26h."

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from image_history.cli import Globals, Verb
-from image_history.cli.showing import counted, document_option, print_document, say
+from image_history.cli.showing import document_option, print_document, say
+from image_history.counting import counted
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:

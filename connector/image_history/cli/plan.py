@@ -15,7 +15,8 @@ import click
 from image_history.cli import Globals, Verb
 from image_history.cli.moments import shown, took
 from image_history.cli.parts import images_option, part_option, scopes_option
-from image_history.cli.showing import Sheet, counted, document_option, print_document, say, show
+from image_history.cli.showing import Sheet, document_option, print_document, say, show
+from image_history.counting import counted
 
 if TYPE_CHECKING:
     from image_history.forecast.estimate import Pace, Reason, ScopeEstimate, Seconds, Span

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from image_history.cli.showing import Sheet, counted, print_document, say, show
+from image_history.cli import remark
+from image_history.cli.showing import Sheet, print_document, say, show
+from image_history.counting import counted
 from image_history.version import __version__
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def probe_and_print(config: Config, options: ProbeOptions, *, as_json: bool) -> 
     subject = choose(config, _knowledge(config), image=options.image, scope=options.scope, stop=stop)
     observations = observe(subject)
     if wait is not None:
-        click.echo("Watching: create or update a version of that image now.", err=True)
+        remark("Watching: create or update a version of that image now.")
         observations = (*observations, *watch(subject, wait))
     cost = subject.calls.meter.take()
     if as_json:

@@ -43,7 +43,7 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("images, {task.fields[rows]:,} rows"),
+        TextColumn("images; rows: {task.fields[rows]:,}"),
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar, drawing(bar.stop, bar.start):

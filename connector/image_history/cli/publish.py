@@ -13,6 +13,7 @@ import click
 
 from image_history.cli import Globals, Verb, printable
 from image_history.cli.showing import document_option, print_document, say
+from image_history.counting import counted
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def document(publications: Sequence[Publication]) -> dict[str, object]:
 
 
 def summary_line(publication: Publication) -> str:
-    """The result for a dataset, a table, a report or a copy, as one line."""
+    """The result for a dataset, a table, a report or a copy, as one line that names its target first."""
     from image_history.addresses import is_copy, is_report
 
     where = (
@@ -69,27 +70,22 @@ def summary_line(publication: Publication) -> str:
             f"not published: {publication.error if is_named else f'{where}: {publication.error}'}"
         )
     if publication.table is not None:
-        return printable(f"Published {_table(publication)}: {where}")
+        return printable(f"Published the table {where}: {_table(publication)}")
     if is_copy(publication.to):
-        size = f"{publication.written_bytes:,} bytes"
-        return printable(f"Published a copy of the warehouse ({size}): {publication.to}")
+        return printable(f"Published a copy of the warehouse to {where}: {publication.written_bytes:,} bytes")
     if is_report(publication.to):
-        return printable(f"Published the report ({publication.written_bytes:,} bytes): {publication.to}")
-    files = f"{publication.rows:,} rows in {_files(publication.files)}"
-    news = "none of them new"
+        return printable(f"Published the report {where}: {publication.written_bytes:,} bytes")
+    files = f"{counted(publication.rows, 'row')} in {counted(publication.files, 'file')}"
+    news = "nothing new"
     if publication.written:
-        news = f"{publication.written:,} of them new ({publication.written_bytes:,} bytes)"
-    return printable(f"Published {files}, {news}: {publication.to}")
+        news = f"{publication.written:,} new ({publication.written_bytes:,} bytes)"
+    return printable(f"Published the dataset {where}: {files}, {news}")
 
 
 def _table(publication: Publication) -> str:
-    rows, seconds = f"{publication.rows:,} rows", f"{publication.duration_seconds:.2f} s"
+    rows, seconds = counted(publication.rows, "row"), f"{publication.duration_seconds:.2f} s"
     if not publication.partitions and not publication.written:
         return f"{rows}, nothing new (version {publication.version}, {seconds})"
-    partitions = f"{publication.partitions:,} partition{'' if publication.partitions == 1 else 's'}"
-    files = f"{_files(publication.written)} ({publication.written_bytes:,} bytes)"
-    return f"{rows}: {partitions} written, {files}, version {publication.version}, {seconds}"
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file{'' if count == 1 else 's'}"
+    partitions = counted(publication.partitions, "partition")
+    files = f"{counted(publication.written, 'file')} ({publication.written_bytes:,} bytes)"
+    return f"{rows}; {partitions} written, {files}, version {publication.version}, {seconds}"

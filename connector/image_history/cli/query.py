@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from image_history.cli.delivery import Hints
     from image_history.config import Config
     from image_history.warehouse.saved import Question
 
@@ -148,15 +149,18 @@ def _stdin() -> str:
         raise QueryError("The SQL on stdin is not UTF-8 text.") from error
 
 
-def answer(config: Config, query: Question, options: Options) -> None:
-    """Run the query, and deliver the rows after all have arrived and the warehouse is closed."""
-    from image_history.cli.delivery import Delivery, require_other_file
+def answer(config: Config, query: Question, options: Options, hints: Hints | None = None) -> None:
+    """Run the query, and deliver the rows after all have arrived and the warehouse is closed.
+
+    `hints` name other ways than this verb's options to see what is not shown.
+    """
+    from image_history.cli.delivery import OF_OPTIONS, Delivery, require_other_file
     from image_history.warehouse.asking import Limits, QueriedWarehouse, asking
 
     require_other_file(options.output, config.warehouse)
     warehouse = QueriedWarehouse(config.warehouse, config.lock_wait.total_seconds())
     chosen = Delivery.chosen(options.output, options.format, options.max_rows)
-    delivery = replace(chosen, paged=not options.no_pager)
+    delivery = replace(chosen, paged=not options.no_pager, hints=hints or OF_OPTIONS)
     limits = Limits(timeout=options.timeout, rows=delivery.wanted)
     with asking(warehouse, query, limits) as rows:
         delivery.deliver(rows)

@@ -12,7 +12,8 @@ from typing import Any
 from image_history.cli.moments import shown
 from image_history.cli.notify import summary_lines
 from image_history.cli.publish import summary_line
-from image_history.cli.showing import Sheet, counted, say, show
+from image_history.cli.showing import Sheet, say, show
+from image_history.counting import counted
 from image_history.listing.breaker import LIMIT
 from image_history.model import Calls, Failure, HintsReport, Outcome, RowCounts, RunReport
 
@@ -46,7 +47,8 @@ def print_report(report: RunReport) -> None:
     ):
         say(_NOTHING)
     if report.details_left:
-        say(f"details: {report.details_left:,} calls are left for the next syncs, as details_budget says")
+        calls = counted(report.details_left, "call is", "calls are")
+        say(f"details: {calls} left for the next syncs, as details_budget says")
     if report.hints is not None:
         say(_hints(report.hints))
     for publication in report.publications:
@@ -105,16 +107,17 @@ def _held_back(report: RunReport) -> Iterable[str]:
 
 
 def _hints(hints: HintsReport) -> str:
-    """How many images rest, and how many messages were there, kept, or about no image."""
+    """How many images rest, how many messages were there and are kept, and what in them is about no image."""
     if hints.problem is not None:
         return f"hints: not relied on, so that no image rests: {hints.problem}"
     source = "image times" if hints.by_image_time else "hints"
-    parts = [f"{source}: {counted(hints.rested, 'image')} {'rests' if hints.rested == 1 else 'rest'}"]
+    parts = [f"{source}: {counted(hints.rested, 'image rests', 'images rest')}"]
     if not hints.by_image_time:
         parts.append(f", {hints.hinted:,} hinted; {counted(hints.messages, 'message')}")
     kept = hints.messages - hints.acknowledged
     parts.append(f", {kept:,} kept for the next sync" if kept else "")
-    parts.append(f", {hints.junk:,} about no image" if hints.junk else "")
+    # A message of a folder is a file of many entries, so that these may be more than the messages.
+    parts.append(f"; entries about no image: {hints.junk:,}" if hints.junk else "")
     if hints.confirmed_until is not None:
         parts.append(f"; every resting image was listed at {shown(hints.confirmed_until)} UTC or later")
     return "".join(parts)

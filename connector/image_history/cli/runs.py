@@ -14,7 +14,6 @@ from image_history.cli import Globals, Verb, offering
 from image_history.cli.moments import shown, shown_minute, took
 from image_history.cli.showing import (
     Sheet,
-    counted,
     deliver,
     deliver_object,
     format_option,
@@ -22,6 +21,7 @@ from image_history.cli.showing import (
     say,
     show,
 )
+from image_history.counting import counted
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:

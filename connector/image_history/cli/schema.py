@@ -228,7 +228,8 @@ def _draw(tables: Sequence[Table], views: Sequence[View]) -> None:
     for table in tables:
         screen.print(f"{table.name}: {table.grain}", style="bold", markup=False)
         rows = [_cells(table, column) for column in table.columns]
-        draw(Drawing(_HEADER, rows, [False] * len(_HEADER)), screen)
+        right = [False] * len(_HEADER)
+        draw(Drawing(_HEADER, rows, right, ("null", "key", "type"), all_by="schema --json"), screen)
         screen.print()
     for view in views:
         screen.print(f"{view.name} ({view.kind}): {view.what}", style="bold", markup=False)

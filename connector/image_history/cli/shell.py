@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from image_history.cli import PROGRAM, Globals, Verb, printable
+from image_history.cli import PROGRAM, Globals, Verb, remark
 from image_history.cli.query import Options, answer, duration
 from image_history.cli.scanning import is_command, split
 from image_history.errors import ConfigError, ConnectorError, QueryError
@@ -133,10 +133,12 @@ class Shell:
 
     def ask(self, sql: str, parameters: dict[str, str]) -> None:
         """Run one query, and show its rows in the format of the shell."""
+        from image_history.cli.delivery import Hints
         from image_history.cli.query import question
 
         started = time.monotonic()
-        answer(self.config, question(sql, parameters, self.config.queries), self.options)
+        hints = Hints(".mode blocks", "--max-rows of the command image-history shell", ".mode csv")
+        answer(self.config, question(sql, parameters, self.config.queries), self.options, hints)
         if self.timed:
             click.echo(f"{time.monotonic() - started:.3f} s", err=True)
 
@@ -203,7 +205,7 @@ def interactive(shell: Shell) -> int:
         except KeyboardInterrupt:
             click.echo("Cancelled.", err=True)
         except ConnectorError as error:
-            click.echo(printable(without_secrets(error.message)), err=True)
+            remark(without_secrets(error.message))
     return 0
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from image_history.cli import Globals, printable
+from image_history.errors import ConfigError
 from image_history.formats.writing import FORMATS_HELP, NAMES
 
 if TYPE_CHECKING:
@@ -115,6 +116,14 @@ def deliver_object(parts: Mapping[str, pa.Table]) -> None:
     click.echo("\n".join(map(printable, lines)) if lines else content)
 
 
+def require_none(given: Mapping[str, object], subject: str) -> None:
+    """ConfigError for an option that was given without an image, although it is about `subject`."""
+    unfit = [name for name, value in given.items() if value is not None]
+    if unfit:
+        option = unfit[0].replace("_", "-")
+        raise ConfigError(f"--{option} is about {subject}: name the image, or leave it out.")
+
+
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """Rows of text for people. `right` names the columns that are aligned right, as numbers are.
@@ -152,8 +161,3 @@ def say(text: str) -> None:
     from image_history.cli import rendering
 
     rendering.say(clean, rendering.console())
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """The number with its noun, as in `1 version` and `2 versions`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

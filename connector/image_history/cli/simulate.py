@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from image_history.cli import Verb
+from image_history.counting import counted
 from image_history.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _welcome(simulator: Simulator) -> str:
     versions = sum(image.version_count for image in images)
     lines = [
         f"SageMaker's image API is simulated at {simulator.url}",
-        f"{len(images)} images and {versions} versions in {', '.join(map('/'.join, scopes))}",
+        f"{counted(len(images), 'image')} and {counted(versions, 'version')} in {', '.join(map('/'.join, scopes))}",
     ]
     for account_id in accounts:
         region = next(scope.region for scope in scopes if scope.account_id == account_id)

@@ -17,7 +17,6 @@ from image_history.cli.moments import shown, shown_age, shown_minute
 from image_history.cli.parts import part_option
 from image_history.cli.showing import (
     Sheet,
-    counted,
     deliver,
     deliver_object,
     format_option,
@@ -25,6 +24,7 @@ from image_history.cli.showing import (
     say,
     show,
 )
+from image_history.counting import counted
 from image_history.errors import ConfigError, LandingError, WarehouseError
 
 if TYPE_CHECKING:

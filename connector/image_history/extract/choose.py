@@ -62,7 +62,10 @@ def _beside(choice: Choice, organization: Organization) -> Account:
         return Account(profile=choice.profile)
     role = choice.role_arn or ""
     if organization.role_name is None or not role.endswith(f":role/{organization.role_name}"):
-        raise ConfigError(f"No account with role {choice.role_arn} is configured; see 'accounts' there.")
+        raise ConfigError(
+            f"No account with the role {choice.role_arn} is configured: add one under accounts in the configuration, "
+            "or name a role that is there."
+        )
     return Account(
         role_arn=role,
         external_id=organization.external_id,
@@ -93,6 +96,6 @@ def _ambiguous(candidates: Sequence[Target]) -> str:
     rest = len(candidates) - _NAMED_AT_MOST
     more = f" and {rest} more" if rest > 0 else ""
     return (
-        f"{len(candidates)} accounts and regions are configured; choose one with --profile (or --role-arn) "
-        f"and --region: {named}{more}."
+        f"The configuration has {len(candidates):,} combinations of account and region; choose one with --profile "
+        f"(or --role-arn) and --region: {named}{more}."
     )

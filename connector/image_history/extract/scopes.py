@@ -227,6 +227,6 @@ def require_same_account(opened: OpenScope, accounts: Mapping[tuple[str, str], s
     before = accounts.get((identity, scope.region))
     if before is not None and before != scope.account_id:
         raise CredentialsError(
-            f"{opened.target} led to account {before} so far, and now leads to {scope.account_id}: nothing of "
-            "it was read. If this is intended, run sync --accept-account."
+            f"{opened.target} led to account {before} so far, and now leads to account {scope.account_id}. Nothing "
+            "was read there. If the new account is intended, run sync --accept-account."
         )

@@ -116,6 +116,7 @@ class StreamReading:
             current = step.checkpoint
             self.last = current
             self.sink(replace(step, drift=answer.drift) if answer.drift else step)
+            _log_page(current, len(step.rows))
             seen.require_end(current)
 
     def _start_over(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -142,6 +143,24 @@ class StreamReading:
         self._end(proved, Outcome.MISSING, error)
 
     def _end(self, checkpoint: Checkpoint, outcome: Outcome, error: SkippableError) -> None:
-        logger.warning("stream_skipped", extra={"stream": str(checkpoint.stream), "outcome": outcome.value})
+        # A deleted image is a change like others, and no problem.
+        level = logging.INFO if outcome is Outcome.MISSING else logging.WARNING
+        logger.log(
+            level, "stream_skipped", extra={"stream": str(checkpoint.stream), "outcome": outcome.value}
+        )
         self.last = ended(checkpoint, outcome, error)
         self.sink(PageRead((), self.last))
+
+
+def _log_page(checkpoint: Checkpoint, rows: int) -> None:
+    """Log the page that the checkpoint ends with; never its token, which is a secret."""
+    logger.debug(
+        "page_read",
+        extra={
+            "stream": str(checkpoint.stream),
+            "reading": checkpoint.reading,
+            "page": checkpoint.pages,
+            "rows": rows,
+            "last": not checkpoint.readable,
+        },
+    )

@@ -72,16 +72,14 @@ class Reason(StrEnum):
     """Why a number of calls is a range, or may turn out higher."""
 
     NEW = "the number of versions is unknown until they are listed: each page is a call"
-    RECREATED = "they were deleted and created again: the number of their new versions is unknown"
-    UNREAD = "they were never read whole: they may have more versions than are stored"
+    RECREATED = "deleted and created again: the number of new versions is unknown"
+    UNREAD = "never read whole: there may be more versions than are stored"
     UNEXPLAINED = "version numbers are unaccounted for: DescribeImageVersion or a second reading settles them"
     LOCKED = "the warehouse is locked: how many versions changed lately is unknown"
-    WAITING = (
-        "rows of theirs wait in the landing folder; how they are listed is decided after these are loaded"
-    )
-    UNSETTLED = "they have been read, but not yet compared with the warehouse"
+    WAITING = "rows in the landing folder are not loaded yet; the kind of listing is decided after their load"
+    UNSETTLED = "already read, but not yet compared with the warehouse"
     DELETIONS = (
-        "versions that were deleted since they were last listed whole cost a DescribeImageVersion each, and many "
+        "versions that were deleted since the last whole listing cost a DescribeImageVersion each, and many "
         "of them a second reading"
     )
 

@@ -27,7 +27,7 @@ class Confirmed:
     Instants in UTC epoch milliseconds: `t0_ms` is the T0 of the last accepted listing, None if the last listing
     was not accepted (partial, held back, unstable, denied, void ...), and `loaded_ms` is when it was loaded;
     `full_ms` is the T0 of the last full one.
-    `passing` says that the image or a live version is in a transitional status. `image` is (creation, last
+    `passing` says that the image or a live version is in a passing status. `image` is (creation, last
     modification, status) as stored.
     """
 

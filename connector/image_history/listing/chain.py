@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from image_history.counting import counted
 from image_history.errors import ListingUnstableError
 from image_history.listing.pages import MOST_EMPTY_PAGES
 
@@ -50,8 +51,9 @@ def chained(
             raise ListingUnstableError(f"{chain.name} gave {empty:,} empty pages in a row: {chain.so}")
         if token in seen:
             raise ListingUnstableError(
-                f"{chain.name} repeats a pagination token after {len(seen)} pages: {chain.so}"
+                f"{chain.name} repeats a pagination token after {counted(len(seen), 'page')}: {chain.so}"
             )
         if len(seen) == chain.most:
-            raise ListingUnstableError(f"{chain.name} has more than {chain.most:,} pages: {chain.so}")
+            most = counted(chain.most, "page")
+            raise ListingUnstableError(f"{chain.name} has more than {most}: {chain.so}")
         seen.add(token)

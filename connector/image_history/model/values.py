@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from image_history.errors import InterruptedRunError
 
+# AWS is still at work and sets another status by itself.
 PASSING_STATUSES = frozenset({"CREATING", "DELETING"})
 HIGHEST_NUMBER = 2**31 - 1
 
@@ -186,7 +187,7 @@ class Checkpoint:
     `reading` counts the times that the listing was begun; pages and rows are of the current reading.
     Instants in UTC epoch milliseconds; `t0_ms` is the server's Date of the reading's first response minus
     one second (a lower bound), `t1_ms` that of its last response plus one second (an upper bound);
-    `held_ms` is the LastModifiedTime of the oldest version still in a passing state, `oldest_ms` the CreationTime of
+    `held_ms` is the LastModifiedTime of the oldest version still in a passing status, `oldest_ms` the CreationTime of
     the oldest version that the reading shows;
     `t0_before_ms` is the T0 of the reading before, if that was read to its end without a contradiction;
     `empty_tail` says that the last page was empty although pages before it were not; `phantoms` counts

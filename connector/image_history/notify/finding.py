@@ -22,6 +22,7 @@ from image_history.checking.freshness import (
     stream_state,
 )
 from image_history.config import Config, Notify
+from image_history.counting import counted
 from image_history.model import Outcome, RunReport
 from image_history.notify.news import UNOPENED, WHOLE, Item, Known, Phase, Sent
 from image_history.run.parts import WHOLE as EVERY_PART
@@ -199,7 +200,7 @@ def _place(stream: StreamState) -> tuple[str, str, str | None]:
 def _held_back(scope: ScopeState, now: datetime) -> Iterator[Item]:
     held = [stream for stream in scope.streams if stream.outcome == Outcome.HELD_BACK]
     if held:
-        images = f"{len(held):,} image{'' if len(held) == 1 else 's'}"
+        images = counted(len(held), "image")
         text = (
             f"held back: deletions in {images} of {scope.name}, as it would lose very many versions at once; if "
             "they are really gone, run sync --allow-mass-delete"

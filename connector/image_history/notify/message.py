@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
+from image_history.counting import counted
 from image_history.notify.news import Item, Phase
 
 VERSION = 1
@@ -115,4 +116,4 @@ def _joined(items: Sequence[Item]) -> str:
     image = f"{first.account_id}/{first.region}/{first.image_name}"
     rest = {item.text.partition(f":{item.version}, ")[2] for item in items}
     same = f"; {rest.pop()}" if len(rest) == 1 else ""
-    return f"{first.news}: {len(items):,} versions of {image}: {names}{same}"
+    return f"{first.news}: {counted(len(items), 'version')} of {image}: {names}{same}"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+from image_history.counting import counted
 from image_history.errors import ConfigError, WarehouseError
 from image_history.warehouse.reports import Reports
 
@@ -183,7 +184,7 @@ def _scope(name: str, rows: Sequence[Row]) -> Scope:
     dates = [row["covered_until"] for row in rows]
     unread = [row for row in rows if row["outcome"] not in _WHOLE]
     reasons = list(dict.fromkeys(row["error_message"] or row["outcome"] for row in unread))
-    more = f" (and {len(reasons) - 1:,} other reasons)" if len(reasons) > 1 else ""
+    more = f" (and {counted(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
     return Scope(
         name=name,
         covered_until=None if None in dates else min(dates).astimezone(UTC),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from image_history.counting import counted
 from image_history.report.brief import brief, unread_of
 from image_history.report.content import Facts, Row
 from image_history.report.lanes import Lane, axis_of, lanes_picture
@@ -61,6 +62,7 @@ def page(facts: Facts) -> str:
         tables=tables(facts),
         since=length(facts.selection.since),
         minute=minute,
+        counted=counted,
         quiet=_quiet(facts),
         version=__version__,
     )
@@ -122,19 +124,24 @@ def _tiles(facts: Facts) -> Sequence[Tile]:
         Tile(
             target="no-good",
             number=facts.without_good_version.total,
-            what="images without a good version",
+            what=_noun(facts.without_good_version.total, "image", " without a good version"),
             bad=facts.without_good_version.total > 0,
         ),
         Tile(target="deleted", number=totals["deleted_since"], what="deleted", news="in this time"),
         Tile(
             target="images",
             number=totals["live"],
-            what="live versions",
+            what=_noun(totals["live"], "live version"),
             news=_net(totals["created_since"], totals["deleted_since"]),
         ),
-        Tile(target="images", number=facts.live_images, what="images"),
+        Tile(target="images", number=facts.live_images, what=_noun(facts.live_images, "image")),
     ]
     return [tile for tile in tiles if tile.what != "held back" or tile.number]
+
+
+def _noun(number: int, one: str, more: str = "") -> str:
+    """The noun without its number, which the tile shows apart."""
+    return f"{one if number == 1 else one + 's'}{more}"
 
 
 def _more(number: int) -> str:

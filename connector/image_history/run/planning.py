@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from image_history.aws.deadline import Callers
 from image_history.config import Config
+from image_history.counting import counted
 from image_history.errors import (
     AccessDeniedError,
     ConfigError,
@@ -266,7 +267,9 @@ def _nearest(glob: str, names: Collection[str]) -> str:
     near = difflib.get_close_matches(glob.strip("*"), names, 3)
     if near:
         return f"; the nearest: {', '.join(near)}"
-    return f"; there are {len(names):,} others" if names else "; there is no image at all"
+    if not names:
+        return "; there is no image at all"
+    return f"; {'there is' if len(names) == 1 else 'there are'} {counted(len(names), 'other')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from image_history.counting import counted
 from image_history.errors import ConfigError
 from image_history.simulator.clock import VirtualClock, to_ms
 from image_history.simulator.contents import ImageContents, ImageRecord
@@ -112,7 +113,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
             continue
         if len(cells) > len(columns):
             raise ConfigError(
-                f"{path}, line {reader.line_num}: {len(cells)} cells under {len(columns)} column names"
+                f"{path}, line {reader.line_num}: {len(cells)} cells under {counted(len(columns), 'column name')}"
             )
         filled = {column: cell for column, cell in zip(columns, cells, strict=False) if cell != ""}
         yield _Row(path, reader.line_num, filled)

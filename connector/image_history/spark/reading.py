@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from image_history.aws.bodies import ImageVersion
 from image_history.aws.deadline import Callers
 from image_history.aws.sessions import Logins
+from image_history.counting import counted
 from image_history.errors import ConnectorError, FatalError, SourceError
 from image_history.extract.calls import ScopeCalls
 from image_history.extract.extractor import Extractor
@@ -188,12 +189,11 @@ class _Reading:
             return
         # In the message itself: on an executor no log handler prints extra fields.
         logger.warning(
-            "%s was not read to its end: of its images %s are left out; %d others were read whole before, and all of "
-            "their %d rows are given: %s",
+            "%s was not read to its end. Left out: %s. Given, because they were read whole before: %s with %s. %s",
             scope,
             _named(stream.image_name for stream in self.listed if stream.scope == scope),
-            len(given),
-            given.total(),
+            counted(len(given), "image"),
+            counted(given.total(), "row"),
             error,
         )
 

@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from image_history.counting import counted
 from image_history.errors import QueryError
 from image_history.warehouse.statements import statement
 
@@ -114,7 +115,7 @@ class Result:
         return _html(self._table.slice(0, _MOST_IN_NOTEBOOK), len(self))
 
     def __repr__(self) -> str:
-        return f"<Result: {len(self):,} rows of {', '.join(self.columns)}>"
+        return f"<Result: {counted(len(self), 'row')} of {', '.join(self.columns)}>"
 
 
 class Warehouse:
@@ -274,7 +275,7 @@ def _html(table: pa.Table, total: int) -> str:
 
     head = "".join(f"<th>{escape(name)}</th>" for name in table.column_names)
     rows = (f"<tr>{''.join(map(_cell, row))}</tr>" for batch in table.to_batches() for row in cells(batch))
-    more = f"<p>{total:,} rows, of which the first {table.num_rows:,} are shown</p>" * (
+    more = f"<p>The first {table.num_rows:,} of {counted(total, 'row')} are shown</p>" * (
         total > table.num_rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
