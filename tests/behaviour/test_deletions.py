@@ -306,6 +306,20 @@ def test_row_31_deleted_and_recreated_image_closes_the_old_incarnation(served: S
     ]
 
 
+def test_versions_of_an_earlier_image_do_not_count_as_a_mass_deletion(served: ServeWorld) -> None:
+    """AWS says itself that each of these images is another one: nothing is held back."""
+    site = synced_site(served)
+    site.simulator.clock.advance(HOUR_MS)
+    for name in names(site):
+        site.world.delete_image(name)
+        site.world.create_image(name)
+    report = site.sync()
+    assert (report.outcome.value, report.rows.deleted) == ("complete", 80)
+    evidence = "SELECT DISTINCT etl_delete_evidence FROM image_versions WHERE etl_deleted_at IS NOT NULL"
+    assert site.ask(evidence) == [("image_recreated",)]
+    site.assert_true()
+
+
 def test_tombstone_that_proves_wrong_is_lifted(served: ServeWorld) -> None:
     """A deleted version that is listed again with the same creation time reappears, and its history has no gap."""
     site = synced_site(served, versions=5)
