@@ -104,7 +104,7 @@ def test_moved_alias_is_found_by_details_every(site: Site) -> None:
     assert_detailed(site)
     found = "version, epoch_ms(etl_last_seen_at), epoch_ms(etl_valid_from), epoch_ms(etl_certain_from)"
     moved = f"SELECT {found} FROM image_version_events WHERE etl_changed_columns = ['aliases'] ORDER BY 1"
-    first, second = NOON_MS + 1_000, NOON_MS + 3_000 + 8 * DAY_MS
+    first, second = NOON_MS, NOON_MS + 4_000 + 8 * DAY_MS
     assert site.ask(moved) == [(1, first, second, second), (3, first, second, second)]
     assert site.ask(
         "SELECT alias, from_version, to_version, epoch_ms(moved_after), epoch_ms(moved_by) "
