@@ -219,6 +219,30 @@ def test_incarnation_keeps_its_own_details(served: ServeWorld) -> None:
     assert [row[:2] for row in events(site, "base")] == [(1, "created"), (1, "recreated")]
 
 
+def test_state_keeps_its_own_details(served: ServeWorld) -> None:
+    """If a version is updated after it was listed, the listed state does not get the details of the new one."""
+    site = one_image(served, 1)
+
+    def update() -> None:
+        site.simulator.clock.advance(5_000)
+        site.world.update_version(
+            "base", 1, details=VersionDetails(processor="GPU", container_image="r/i@sha256:cd")
+        )
+
+    with meanwhile(site, "ListImageVersions", update):
+        report = detailed(site)
+    # The aliases do not belong to a state, so they are read all the same.
+    assert (report.outcome, asked(site)) == (Outcome.COMPLETE, (1, 1))
+    described = "SELECT processor, container_image, etl_described_at, aliases FROM image_versions"
+    assert site.ask(described) == [(None, None, None, ["prod"])]
+    detailed(site)
+    assert asked(site) == (1, 1)
+    assert_detailed(site)
+    assert [row[:2] for row in events(site, "base")] == [(1, "created"), (1, "modified")]
+    before = f"image_versions_as_of(make_timestamptz({NOON_MS + 5_999} * 1000))"
+    assert site.ask(f"SELECT processor, container_image FROM {before}") == [(None, None)]
+
+
 def test_deleted_version_takes_its_last_details_with_it(site: Site) -> None:
     """The event of a deletion has the last known aliases, and alias_moves shows the move to no version."""
     name = site.world.truth()[0].image_name
