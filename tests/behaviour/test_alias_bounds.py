@@ -7,7 +7,9 @@ from email.utils import formatdate
 
 import pytest
 
+from image_history.listing.pages import MARGIN_MS
 from image_history.simulator import Exchange, VirtualClock, World
+from image_history.warehouse.statements import statement
 from tests.behaviour.detailing import DAY_MS, NOON_MS, detailed
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.rows import Row, Rows, instant, rows
@@ -126,6 +128,29 @@ def test_alias_that_goes_while_its_lookup_is_answered(site: Site) -> None:
     assert after_ms <= gone[0] <= by_ms
     ((seen_ms,),) = site.ask("SELECT max(epoch_ms(etl_last_seen_at)) FROM image_version_events")
     assert int(str(seen_ms)) <= gone[0]
+
+
+def test_state_that_begins_in_the_second_of_a_lookup(site: Site) -> None:
+    """A state begins when AWS says, even if the aliases of the state before were found within the same second."""
+    site.simulator.clock.advance(DAY_MS + 100)
+    site.world.delete_alias("base", "prod")
+    site.simulator.clock.advance(100)
+    site.sync(details=True, details_every=ALWAYS)
+    site.simulator.clock.advance(200)
+    site.world.update_version("base", 1)
+    changed_ms = site.simulator.clock.now_ms()
+    site.simulator.clock.advance(200)
+    site.sync(details=True)
+    at = "image_versions_as_of(make_timestamptz({} * 1000)) WHERE version = 1"
+    told = f"SELECT epoch_ms(last_modified_time) FROM {at}"
+    assert site.ask(told.format(changed_ms)) == [(changed_ms,)]
+    assert site.ask(told.format(changed_ms - 1)) != [(changed_ms,)]
+    site.assert_true()
+
+
+def test_views_have_the_margin_of_a_listing() -> None:
+    """The bounds of moves are as far from a Date as those of a listing."""
+    assert f"to_milliseconds({MARGIN_MS}) AS margin" in statement("views/alias_moves")
 
 
 def test_deletion_notes_when_the_aliases_were_last_read(rows: Rows) -> None:

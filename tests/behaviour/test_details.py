@@ -243,6 +243,25 @@ def test_state_keeps_its_own_details(served: ServeWorld) -> None:
     assert site.ask(f"SELECT processor, container_image FROM {before}") == [(None, None)]
 
 
+def test_new_state_with_the_details_of_an_earlier_one_says_so(site: Site) -> None:
+    """The event of a state whose details are pending has earlier details, and no time at which they were read."""
+    name = site.world.truth()[0].image_name
+    site.simulator.clock.advance(60_000)
+    site.world.update_version(name, 1, details=VersionDetails(release_notes="new"))
+    site.sync()
+    detailed(site)
+    told = (
+        "SELECT etl_change, release_notes = 'new', epoch_ms(etl_described_at), epoch_ms(etl_aliases_at) "
+        "FROM image_version_history WHERE image_name = '{}' AND version = 1 ORDER BY etl_observed_at"
+    )
+    later = NOON_MS + 62_000
+    assert site.ask(told.format(name)) == [
+        ("created", False, NOON_MS + 1_000, NOON_MS + 1_000),
+        ("modified", False, None, None),
+        ("modified", True, later, later),
+    ]
+
+
 def test_deleted_version_takes_its_last_details_with_it(site: Site) -> None:
     """The event of a deletion has the last known aliases, and alias_moves shows the move to no version."""
     name = site.world.truth()[0].image_name
