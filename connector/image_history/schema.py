@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 
 class Kind(Enum):
@@ -180,14 +180,18 @@ IMAGE_VERSION_EVENTS = Table(
         *_VERSION_KEY,
         *_VERSION_MEMBERS,
         _instant("etl_valid_from", "When this state began at AWS: at creation, then at each change"),
-        _instant("etl_certain_from", "From this instant on, AWS certainly had exactly these attributes"),
+        _instant(
+            "etl_certain_from",
+            "From this instant on, AWS certainly had exactly these attributes; not so the details and aliases, which "
+            "are known for the time when they were read (etl_described_at, etl_aliases_at)",
+        ),
         _instant("etl_observed_at", "When the event was loaded; increases from run to run"),
         _text("etl_change", "created, modified, deleted, recreated or reappeared"),
         Column("etl_changed_columns", Kind.TEXTS, "Columns that differ from the state before, sorted"),
         _instant(
             "etl_last_seen_at",
-            "For a deletion, or a change of details alone: when the state before was last seen at AWS; the change "
-            "came between then and etl_valid_from",
+            "For a deletion, or a change of details alone: when the state before was last seen, a lower bound; "
+            "the change came between then and etl_valid_from, an upper bound",
             nullable=True,
         ),
         _text("etl_delete_evidence", "For a deletion: how it was proved", nullable=True),
@@ -195,11 +199,21 @@ IMAGE_VERSION_EVENTS = Table(
         _RUN_ID,
         *_DETAILS,
         _instant(
-            "etl_aliases_at", "When ListAliases answered for this state; null if not yet", nullable=True
+            "etl_aliases_at",
+            "When ListAliases answered for this state; null if not yet: the aliases may then be those of an earlier "
+            "state",
+            nullable=True,
         ),
         _instant(
             "etl_aliases_before",
-            "When ListAliases had last returned the aliases before that; null if it had not been called",
+            "When ListAliases had last returned the aliases before that, or before the deletion; null if it had not "
+            "been called",
+            nullable=True,
+        ),
+        _instant(
+            "etl_described_at",
+            "When DescribeImageVersion answered for this state; null if not yet, or in events of schemas before 10: "
+            "the details may then be those of an earlier state",
             nullable=True,
         ),
     ),

@@ -46,11 +46,11 @@ COMMENT ON COLUMN image_version_events.failure_reason IS 'Why the creation or de
 COMMENT ON COLUMN image_version_events.creation_time IS 'When the version was created; tells incarnations apart';
 COMMENT ON COLUMN image_version_events.last_modified_time IS 'When AWS last changed the version';
 COMMENT ON COLUMN image_version_events.etl_valid_from IS 'When this state began at AWS: at creation, then at each change';
-COMMENT ON COLUMN image_version_events.etl_certain_from IS 'From this instant on, AWS certainly had exactly these attributes';
+COMMENT ON COLUMN image_version_events.etl_certain_from IS 'From this instant on, AWS certainly had exactly these attributes; not so the details and aliases, which are known for the time when they were read (etl_described_at, etl_aliases_at)';
 COMMENT ON COLUMN image_version_events.etl_observed_at IS 'When the event was loaded; increases from run to run';
 COMMENT ON COLUMN image_version_events.etl_change IS 'created, modified, deleted, recreated or reappeared';
 COMMENT ON COLUMN image_version_events.etl_changed_columns IS 'Columns that differ from the state before, sorted';
-COMMENT ON COLUMN image_version_events.etl_last_seen_at IS 'For a deletion, or a change of details alone: when the state before was last seen at AWS; the change came between then and etl_valid_from';
+COMMENT ON COLUMN image_version_events.etl_last_seen_at IS 'For a deletion, or a change of details alone: when the state before was last seen, a lower bound; the change came between then and etl_valid_from, an upper bound';
 COMMENT ON COLUMN image_version_events.etl_delete_evidence IS 'For a deletion: how it was proved';
 COMMENT ON COLUMN image_version_events.etl_raw IS 'JSON of members that AWS sent and that have no column here';
 COMMENT ON COLUMN image_version_events.etl_run_id IS 'The sync that wrote this row (runs.etl_run_id)';
@@ -65,8 +65,9 @@ COMMENT ON COLUMN image_version_events.vendor_guidance IS 'NOT_PROVIDED, STABLE,
 COMMENT ON COLUMN image_version_events.release_notes IS 'The maintainer''s notes';
 COMMENT ON COLUMN image_version_events.aliases IS 'The version''s aliases by ListAliases, sorted; empty if it has none, null if they are not known';
 COMMENT ON COLUMN image_version_events.etl_details_raw IS 'JSON of members that DescribeImageVersion sent and that have no column here';
-COMMENT ON COLUMN image_version_events.etl_aliases_at IS 'When ListAliases answered for this state; null if not yet';
-COMMENT ON COLUMN image_version_events.etl_aliases_before IS 'When ListAliases had last returned the aliases before that; null if it had not been called';
+COMMENT ON COLUMN image_version_events.etl_aliases_at IS 'When ListAliases answered for this state; null if not yet: the aliases may then be those of an earlier state';
+COMMENT ON COLUMN image_version_events.etl_aliases_before IS 'When ListAliases had last returned the aliases before that, or before the deletion; null if it had not been called';
+COMMENT ON COLUMN image_version_events.etl_described_at IS 'When DescribeImageVersion answered for this state; null if not yet, or in events of schemas before 10: the details may then be those of an earlier state';
 
 COMMENT ON TABLE images IS 'one row per image';
 COMMENT ON COLUMN images.account_id IS 'AWS account, 12 digits';

@@ -1,12 +1,12 @@
 -- What: the changed versions with their details, and the versions of which only details changed.
--- Parameters: none; reads the temporary tables `changed` and `details`, the bounds of both, and the temporary view
--- `landed`.
+-- Parameters: $margin_ms (how far an answer's Date may be from the exact time, on both sides); reads the temporary
+-- tables `changed` and `details`, the bounds of both, and the temporary view `landed`.
 -- Returns: nothing; replaces the temporary table `changed` by one with the details, the times of the calls that
 -- returned them, and the values for the events.
 -- If a call was not made or not answered, its details stay as they are stored. They are pending (their time is null) if
--- the state is new. Details count only for the state for which they were read. A change of details alone is valid
--- from the lookup that found it: AWS does not return the time of the change, which is between the previous lookup and
--- this one.
+-- the state is new. Details count only for the state for which they were read. AWS does not return the time of a
+-- change of details alone, which is between the previous lookup and the one that found it. The latter plus the margin
+-- is etl_valid_from, an upper bound; the former less the margin is etl_last_seen_at, a lower bound.
 CREATE OR REPLACE TEMP TABLE changed AS
 WITH stored AS (
     SELECT *
@@ -68,8 +68,7 @@ detailed AS (
         CASE WHEN detail.etl_aliases_at IS NOT NULL THEN detail.aliases ELSE known.aliases END AS aliases,
         coalesce(detail.etl_described_at, CASE WHEN alone THEN known.etl_described_at END) AS etl_described_at,
         coalesce(detail.etl_aliases_at, CASE WHEN alone THEN known.etl_aliases_at END) AS etl_aliases_at,
-        coalesce(detail.etl_aliases_at, known.etl_aliases_known_at) AS etl_aliases_known_at,
-        known.etl_aliases_known_at AS aliases_before
+        coalesce(detail.etl_aliases_at, known.etl_aliases_known_at) AS etl_aliases_known_at
     FROM states AS source
     LEFT JOIN details AS detail USING (account_id, region, image_name, version, creation_time, last_modified_time)
     LEFT JOIN stored AS known USING (account_id, region, image_name, version, creation_time)
@@ -78,6 +77,7 @@ compared AS (
     SELECT
         source.*,
         target.etl_described_at AS described_before,
+        target.etl_aliases_known_at AS aliases_before,
         list_filter([
             CASE WHEN source.base_image IS DISTINCT FROM target.base_image THEN 'base_image' END,
             CASE WHEN source.container_image IS DISTINCT FROM target.container_image THEN 'container_image' END,
@@ -98,10 +98,10 @@ SELECT
     * EXCLUDE (alone, differing, described_before)
     REPLACE (
         list_sort(list_concat(etl_changed_columns, differing)) AS etl_changed_columns,
-        CASE WHEN alone THEN greatest(etl_valid_from, found_at) ELSE etl_valid_from END AS etl_valid_from
+        CASE WHEN alone THEN greatest(etl_valid_from, found_by) ELSE etl_valid_from END AS etl_valid_from
     ),
     CASE
-        WHEN alone THEN greatest(etl_valid_from, found_at)
+        WHEN alone THEN greatest(etl_valid_from, found_by)
         ELSE last_modified_time
     END AS etl_certain_from,
     CASE
@@ -109,7 +109,7 @@ SELECT
         WHEN differing = ['aliases'] THEN aliases_before
         WHEN NOT list_contains(differing, 'aliases') THEN described_before
         WHEN described_before IS NOT NULL AND aliases_before IS NOT NULL THEN least(described_before, aliases_before)
-    END AS etl_last_seen_at
+    END - to_milliseconds($margin_ms) AS etl_last_seen_at
 FROM (
     SELECT
         *,
@@ -117,7 +117,7 @@ FROM (
             WHEN differing = ['aliases'] THEN etl_aliases_at
             WHEN list_contains(differing, 'aliases') THEN greatest(etl_described_at, etl_aliases_at)
             ELSE etl_described_at
-        END AS found_at
+        END + to_milliseconds($margin_ms) AS found_by
     FROM compared
 )
 WHERE NOT alone OR len(differing) > 0

@@ -33,6 +33,7 @@ SELECT
     vendor_guidance,
     release_notes,
     aliases,
-    etl_details_raw
+    etl_details_raw,
+    etl_aliases_known_at AS etl_aliases_before
 FROM deleted
 ORDER BY account_id, region, image_name, version;

@@ -34,5 +34,6 @@ SELECT
     aliases,
     etl_details_raw,
     etl_aliases_at,
-    aliases_before AS etl_aliases_before
+    aliases_before AS etl_aliases_before,
+    etl_described_at
 FROM changed;

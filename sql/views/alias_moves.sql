@@ -3,11 +3,26 @@
 -- to_version (null if no version has the alias any more), moved_after, moved_by (AWS does not say when an alias moves: it
 -- moved between these two instants; moved_after is null if the aliases had not been read before), learned_at,
 -- etl_run_id.
--- Filled by syncs with the setting `details`. A deleted version loses its aliases. An alias belongs to one version at a
--- time: a loss and the next gain are one move, even if two runs learned of them, unless the alias was seen without a
--- version in between.
+-- Filled by syncs with the setting `details`. A version that is deleted or recreated loses its aliases, at some time
+-- after they were last read. A deletion that was undone moves no alias. An alias belongs to one version at a time: a
+-- loss and the next gain are one move, even if two runs learned of them, unless the alias was seen without a version in
+-- between.
 CREATE OR REPLACE VIEW alias_moves AS
-WITH states AS (
+WITH events AS (
+    SELECT
+        *,
+        lead(etl_change) OVER own AS change_after,
+        max(coalesce(etl_aliases_at, etl_aliases_before)) OVER earlier AS read_earlier
+    FROM image_version_events
+    WINDOW
+        own AS (PARTITION BY account_id, region, image_name, version ORDER BY etl_observed_at),
+        earlier AS (
+            PARTITION BY account_id, region, image_name, version
+            ORDER BY etl_observed_at
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        )
+),
+states AS (
     SELECT
         account_id,
         region,
@@ -17,36 +32,54 @@ WITH states AS (
         coalesce(lag(CASE WHEN etl_change <> 'deleted' THEN aliases END) OVER (
             PARTITION BY account_id, region, image_name, version ORDER BY etl_observed_at
         ), []) AS aliases_before,
-        CASE
-            WHEN etl_change IN ('created', 'recreated') THEN coalesce(etl_aliases_before, creation_time)
-            ELSE coalesce(etl_aliases_before, etl_last_seen_at)
-        END AS moved_after,
-        -- A version may be created with an alias, so the alias may have moved at the instant of the creation.
-        moved_after - to_milliseconds((etl_change IN ('created', 'recreated') AND etl_aliases_before IS NULL)::INTEGER)
-            AS nobody_had_it_at,
-        CASE
-            WHEN etl_change = 'deleted' THEN etl_valid_from
-            ELSE coalesce(
-                etl_aliases_at,
-                CASE WHEN NOT list_contains(etl_changed_columns, 'last_modified_time') THEN etl_valid_from END,
-                etl_observed_at
-            )
-        END AS moved_by,
+        CASE WHEN etl_change IN ('created', 'recreated') THEN creation_time END AS created_at,
+        CASE etl_change WHEN 'deleted' THEN etl_valid_from WHEN 'recreated' THEN creation_time END AS gone_by,
+        coalesce(etl_aliases_before, CASE WHEN etl_change <> 'deleted' THEN etl_last_seen_at END) AS read_before,
+        coalesce(read_before, read_earlier) AS had_it_at,
+        coalesce(
+            etl_aliases_at,
+            CASE WHEN NOT list_contains(etl_changed_columns, 'last_modified_time') THEN etl_valid_from END,
+            etl_observed_at
+        ) AS read_at,
+        -- The Date of an answer has whole seconds: as in a listing, a bound is a second away from it.
+        to_milliseconds(1000) AS margin,
         etl_observed_at AS learned_at,
         etl_run_id
-    FROM image_version_events
+    FROM events
+    WHERE NOT (etl_change = 'deleted' AND change_after IS NOT DISTINCT FROM 'reappeared')
 ),
+-- moved_after and moved_by are bounds. seen_after and seen_by are the Dates that are compared with those of other
+-- versions, to find out whether the alias was seen without a version.
 marks AS (
     SELECT
-        * EXCLUDE (aliases, aliases_before),
+        account_id,
+        region,
+        image_name,
+        version,
         unnest(list_filter(aliases_before, lambda name: NOT list_contains(aliases, name))) AS alias,
-        FALSE AS is_gain
+        FALSE AS is_gain,
+        had_it_at - margin AS moved_after,
+        coalesce(gone_by, read_at + margin) AS moved_by,
+        had_it_at AS seen_after,
+        coalesce(gone_by, read_at) AS seen_by,
+        learned_at,
+        etl_run_id
     FROM states
     UNION ALL
     SELECT
-        * EXCLUDE (aliases, aliases_before),
+        account_id,
+        region,
+        image_name,
+        version,
         unnest(list_filter(aliases, lambda name: NOT list_contains(aliases_before, name))) AS alias,
-        TRUE AS is_gain
+        TRUE AS is_gain,
+        coalesce(created_at, read_before - margin) AS moved_after,
+        read_at + margin AS moved_by,
+        -- A version may be created with an alias, so the alias may have moved at the instant of the creation.
+        coalesce(created_at - to_milliseconds(1), read_before) AS seen_after,
+        read_at AS seen_by,
+        learned_at,
+        etl_run_id
     FROM states
 ),
 holdings AS (
@@ -67,10 +100,10 @@ following AS (
         lag(version) OVER held AS version_before,
         lag(loss) OVER held AS loss_before,
         lead(version) OVER held AS version_after,
-        lead(nobody_had_it_at) OVER held AS gain_after,
-        lead(moved_by) OVER held AS gain_by
+        lead(seen_after) OVER held AS gain_after,
+        lead(seen_by) OVER held AS gain_by
     FROM holdings
-    WINDOW held AS (PARTITION BY account_id, region, image_name, alias ORDER BY moved_by, learned_at, version)
+    WINDOW held AS (PARTITION BY account_id, region, image_name, alias ORDER BY seen_by, learned_at, version)
 )
 SELECT
     account_id,
@@ -79,7 +112,7 @@ SELECT
     alias,
     CASE
         WHEN loss_before IS NULL
-            OR (coalesce(nobody_had_it_at < loss_before.moved_by, TRUE) AND coalesce(loss_before.moved_after < moved_by, TRUE))
+            OR (coalesce(seen_after < loss_before.seen_by, TRUE) AND coalesce(loss_before.seen_after < seen_by, TRUE))
             THEN version_before
     END AS from_version,
     version AS to_version,
@@ -105,6 +138,6 @@ WHERE
     loss IS NOT NULL
     AND NOT (
         version_after IS NOT NULL
-        AND coalesce(gain_after < loss.moved_by, TRUE)
-        AND coalesce(loss.moved_after < gain_by, TRUE)
+        AND coalesce(gain_after < loss.seen_by, TRUE)
+        AND coalesce(loss.seen_after < gain_by, TRUE)
     );

@@ -104,9 +104,9 @@ def test_alias_moves_hold_against_every_move(served: ServeWorld, rng: random.Ran
     world.create_version("base")
     site, journal = served(world), Journal(world)
     journal.note()
-    for waited_ms in rng.choices((1, 60_000, WEEK_MS), k=9):
+    for waited_ms in rng.choices((1, 400, 60_000, WEEK_MS), k=9):
         for _ in range(rng.choice((0, 1, 1, 2, 3))):
-            site.simulator.clock.advance(rng.choice((1, 1_000, DAY_MS)))
+            site.simulator.clock.advance(rng.choice((1, 300, 700, 1_000, DAY_MS)))
             happen(world, rng)
             journal.note()
         if rng.random() < 0.3:

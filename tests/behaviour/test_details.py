@@ -104,7 +104,7 @@ def test_moved_alias_is_found_by_details_every(site: Site) -> None:
     assert_detailed(site)
     found = "version, epoch_ms(etl_last_seen_at), epoch_ms(etl_valid_from), epoch_ms(etl_certain_from)"
     moved = f"SELECT {found} FROM image_version_events WHERE etl_changed_columns = ['aliases'] ORDER BY 1"
-    first, second = NOON_MS + 1_000, NOON_MS + 3_000 + 8 * DAY_MS
+    first, second = NOON_MS, NOON_MS + 4_000 + 8 * DAY_MS
     assert site.ask(moved) == [(1, first, second, second), (3, first, second, second)]
     assert site.ask(
         "SELECT alias, from_version, to_version, epoch_ms(moved_after), epoch_ms(moved_by) "
@@ -217,6 +217,49 @@ def test_incarnation_keeps_its_own_details(served: ServeWorld) -> None:
     detailed(site)
     assert_detailed(site)
     assert [row[:2] for row in events(site, "base")] == [(1, "created"), (1, "recreated")]
+
+
+def test_state_keeps_its_own_details(served: ServeWorld) -> None:
+    """If a version is updated after it was listed, the listed state does not get the details of the new one."""
+    site = one_image(served, 1)
+
+    def update() -> None:
+        site.simulator.clock.advance(5_000)
+        site.world.update_version(
+            "base", 1, details=VersionDetails(processor="GPU", container_image="r/i@sha256:cd")
+        )
+
+    with meanwhile(site, "ListImageVersions", update):
+        report = detailed(site)
+    # The aliases do not belong to a state, so they are read all the same.
+    assert (report.outcome, asked(site)) == (Outcome.COMPLETE, (1, 1))
+    described = "SELECT processor, container_image, etl_described_at, aliases FROM image_versions"
+    assert site.ask(described) == [(None, None, None, ["prod"])]
+    detailed(site)
+    assert asked(site) == (1, 1)
+    assert_detailed(site)
+    assert [row[:2] for row in events(site, "base")] == [(1, "created"), (1, "modified")]
+    before = f"image_versions_as_of(make_timestamptz({NOON_MS + 5_999} * 1000))"
+    assert site.ask(f"SELECT processor, container_image FROM {before}") == [(None, None)]
+
+
+def test_new_state_with_the_details_of_an_earlier_one_says_so(site: Site) -> None:
+    """The event of a state whose details are pending has earlier details, and no time at which they were read."""
+    name = site.world.truth()[0].image_name
+    site.simulator.clock.advance(60_000)
+    site.world.update_version(name, 1, details=VersionDetails(release_notes="new"))
+    site.sync()
+    detailed(site)
+    told = (
+        "SELECT etl_change, release_notes = 'new', epoch_ms(etl_described_at), epoch_ms(etl_aliases_at) "
+        "FROM image_version_history WHERE image_name = '{}' AND version = 1 ORDER BY etl_observed_at"
+    )
+    later = NOON_MS + 62_000
+    assert site.ask(told.format(name)) == [
+        ("created", False, NOON_MS + 1_000, NOON_MS + 1_000),
+        ("modified", False, None, None),
+        ("modified", True, later, later),
+    ]
 
 
 def test_deleted_version_takes_its_last_details_with_it(site: Site) -> None:

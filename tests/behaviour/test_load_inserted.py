@@ -31,7 +31,7 @@ def changed(rows: Rows, *, detailed: bool) -> None:
     if detailed:
         rows.given("landed")
         rows.given("details", *({"version": number, "base_image": "python"} for number in range(1, 5)))
-        rows.connection.run("load/detailed")
+        rows.connection.run("load/detailed", {"margin_ms": 1000})
 
 
 @pytest.mark.parametrize("detailed", [False, True])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from image_history.aws.bodies import Image
 from image_history.extract.calls import ScopeCalls
 from image_history.listing.chain import Chain, chained
+from image_history.listing.pages import MARGIN_MS
 from image_history.listing.request import ImageFilter
 from image_history.model import Drift
 
@@ -61,7 +62,7 @@ def discover(calls: ScopeCalls, wanted: ImageFilter) -> Discovery:
         images=tuple(by_name[name] for name in wanted_names),
         names=frozenset(by_name),
         pages=len(answers),
-        t0_ms=answers[0].date_ms - 1000,
+        t0_ms=answers[0].date_ms - MARGIN_MS,
         now_ms=answers[-1].date_ms,
         drift=tuple(drift for answer in answers for drift in answer.drift),
     )

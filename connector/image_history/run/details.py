@@ -309,6 +309,8 @@ def _ask(lookup: Lookup, operation: str, state: _ScopeState, call: _Call) -> tup
     if answered is None:
         state.miss(lookup.pending, DESCRIBE, ALIASES)
         return lookup, False
+    if operation == DESCRIBE and answered.described is None:
+        state.miss(lookup.pending, DESCRIBE)
     return answered, True
 
 
@@ -327,14 +329,25 @@ def _trouble(stream: Stream, operation: str, error: ConnectorError) -> Trouble:
 
 
 def _described(lookup: Lookup, calls: ScopeCalls) -> Lookup | None:
-    """The lookup with the answer of DescribeImageVersion; None if it has another CreationTime."""
+    """The lookup with the answer of DescribeImageVersion; None if it has another CreationTime.
+
+    An answer with another LastModifiedTime is of a state that was not listed: the description stays pending, and the
+    next sync lists that state.
+    """
     pending = lookup.pending
     answer = calls.describe_image_version(pending.stream.image_name, pending.version)
     fault_point(Effect.FETCHED, DESCRIBE)
     if epoch_ms(answer.body.CreationTime) != pending.creation_ms:
         return None
     drift = lookup.drift + answer.drift
+    if epoch_ms(answer.body.LastModifiedTime) != pending.last_modified_ms:
+        logger.info("version_changed_since_listing", extra=_which(pending))
+        return replace(lookup, drift=drift)
     return replace(lookup, described=answer.body, described_ms=answer.date_ms, drift=drift)
+
+
+def _which(pending: PendingVersion) -> dict[str, object]:
+    return {"stream": str(pending.stream), "version": pending.version, "operation": DESCRIBE}
 
 
 def _aliased(lookup: Lookup, calls: ScopeCalls) -> Lookup:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from image_history.landing.rows import DETAILS_SCHEMA, VERSIONS_SCHEMA
 from image_history.landing.runs import LandedRun
+from image_history.listing.pages import MARGIN_MS
 from image_history.model import Checkpoint, Failure, Outcome
 from image_history.warehouse.records import listed_table, proofs_table
 from image_history.warehouse.warehouse import Connection
@@ -70,7 +71,7 @@ def write_versions(connection: Connection, run: LandedRun, stamp: Mapping[str, o
         return
     land_details(connection, run)
     connection.run("load/detailed_bounds")
-    connection.run("load/detailed")
+    connection.run("load/detailed", {"margin_ms": MARGIN_MS})
     connection.run("load/changed_bounds")
     connection.run("load/insert_detailed_events", stamp)
     connection.run("load/delete_changed_versions")
