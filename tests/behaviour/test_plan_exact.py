@@ -381,6 +381,21 @@ def test_details_of_versions_that_are_held_back_are_a_range(served: ServeWorld) 
     assert_kept(site, found)
 
 
+def test_details_of_an_unfinished_run_that_holds_deletions_back_are_a_range(served: ServeWorld) -> None:
+    """If the unfinished run holds deletions back, the pending details of its versions may be looked up in vain."""
+    site = served(world_of(large=20))
+    site.sync()
+    days_go_by(site)
+    for number in range(6, 21):
+        site.world.delete_version("large", number)
+    detailing(site)
+    killed_at_details(site, 1)
+    found = foreseen(site)
+    assert dict(found.scopes[0].listings) == {Listing.DONE: 1}
+    assert reasons(found) == {Reason.HELD_BACK: ("large",)}
+    assert_kept(site, found)
+
+
 # Images that were never read whole
 
 

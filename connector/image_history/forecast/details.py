@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from image_history.forecast.estimate import NONE, DetailCalls, Facts, Listing, Reason, Span, StreamEstimate
 from image_history.listing.details import PendingCalls
+from image_history.model import Outcome
 
 
 def with_details(estimate: StreamEstimate, pending: PendingCalls | None, facts: Facts) -> StreamEstimate:
@@ -43,7 +44,9 @@ def _is_gone(estimate: StreamEstimate, facts: Facts) -> bool:
 
 def _may_lack(facts: Facts) -> bool:
     """Whether versions that AWS lacks stay stored as live, so that their details are looked up in vain."""
-    return not facts.listed or (facts.known is not None and facts.known.held_back > 0)
+    was_held_back = facts.known is not None and facts.known.held_back > 0
+    is_held_back = facts.mark is not None and facts.mark.outcome is Outcome.HELD_BACK
+    return was_held_back or is_held_back or not facts.listed
 
 
 def pending_calls(streams: Sequence[StreamEstimate]) -> DetailCalls:
