@@ -309,6 +309,29 @@ def test_hint_that_a_waiting_run_has_settled_may_cost_no_call(served: ServeWorld
     assert_kept(site, found)
 
 
+def test_nothing_rests_on_a_backup_although_a_waiting_run_is_loaded_first(served: ServeWorld) -> None:
+    """After a backup is put back, the sync that loads a waiting run lets no image rest, as the plan says."""
+    hinted = hinted_site(served, images=4, versions=3)
+    site = hinted.site
+    site.sync()
+    backup = site.config.warehouse.read_bytes()
+    image = hinted.images[0]
+    site.world.create_version(image)
+    hinted.hint(image)
+    hinted.clock.advance(2 * MINUTE_MS)
+    site.sync()
+    assert hinted.waiting() == []
+    with installed(killing(Effect.RENAME, "segment")), pytest.raises(Killed):
+        site.sync(images=(hinted.images[1],))
+    site.config.warehouse.write_bytes(backup)
+    hinted.clock.advance(2 * MINUTE_MS)
+    found = foreseen(site)
+    assert found.waiting != ()
+    assert_kept(site, found)
+    assert site.calls(LISTED, image) == 1
+    site.assert_true()
+
+
 def test_image_at_rest_with_waiting_rows_may_be_listed(served: ServeWorld) -> None:
     """If rows of an image that may rest wait to be loaded, the plan has a range for it."""
     hinted = hinted_site(served, images=4, versions=3)

@@ -215,6 +215,8 @@ class _Sync:
         While the warehouse is locked, the copy in the landing folder is used.
         """
         try:
+            # Loading what waits replaces the memory of a load that a restored backup lacks.
+            remembered_load = self._remembered()
             if self.waiting:
                 self._load(self.waiting, patient=False)
             if not self.config.warehouse.exists():
@@ -224,7 +226,7 @@ class _Sync:
                     connection,
                     confirmed=self.config.hints.rests_for is not None,
                     image_times=self.config.hints.trust_image_time,
-                    after=self._remembered(),
+                    after=remembered_load,
                 )
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
