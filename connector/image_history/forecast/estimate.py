@@ -95,10 +95,10 @@ class Facts:
 
     `listed`: the stream is in its scope's list of images. `recreated`: that list shows another CreationTime than
     when the stream was last listed whole, or it never was. `waiting`: rows of the stream wait to be loaded;
-    `may_rest` says that the stream may rest after that. `recent` and `unexplained` are as in `LargeStream`, None if they could not be
-    looked up. `tripped` says that the mass-delete breaker holds back all deletions of the scope; None if unknown.
-    `mark` is how far an unfinished run has read the stream; `tokens_live` says that the run may continue from there.
-    `step` is what a listing that was read to its end needs next, None if it was not compared with the warehouse.
+    `may_rest` says that the stream may rest after that. `recent` and `unexplained` are as in `LargeStream`, None if
+    they could not be looked up. `tripped` says that the mass-delete breaker holds back all deletions of the scope;
+    None if unknown. `mark` is how far an unfinished run has read the stream; `tokens_live` says that the run may
+    continue from there. `step` is what a listing that was read to its end needs next, None if it was not compared with the warehouse.
     """
 
     known: StreamKnowledge | None
