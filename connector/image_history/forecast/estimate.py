@@ -98,7 +98,8 @@ class Facts:
     `may_rest` says that the stream may rest after that. `recent` and `unexplained` are as in `LargeStream`, None if
     they could not be looked up. `tripped` says that the mass-delete breaker holds back all deletions of the scope;
     None if unknown. `mark` is how far an unfinished run has read the stream; `tokens_live` says that the run may
-    continue from there. `step` is what a listing that was read to its end needs next, None if it was not compared with the warehouse.
+    continue from there. `step` is what a listing that was read to its end needs next, None if it was not
+    compared with the warehouse.
     """
 
     known: StreamKnowledge | None
