@@ -22,6 +22,7 @@ from image_history.forecast.estimate import (
     total_seconds,
 )
 from image_history.listing.details import shares
+from image_history.listing.verdict import Step
 from image_history.model import (
     Checkpoint,
     ListingKind,
@@ -153,13 +154,14 @@ def test_stream_that_vanished_takes_a_list_and_a_confirmation() -> None:
         pytest.param(Checkpoint(STREAM, FULL.request, next_token="t", pages=2), False, (3, 3), id="too-old"),
         pytest.param(Checkpoint(STREAM, FULL.request, next_token="t", pages=9), True, (1, 1), id="has-grown"),
         pytest.param(Checkpoint(STREAM, FULL.request, Outcome.READ, pages=3), True, (0, 0), id="read"),
+        pytest.param(Checkpoint(STREAM, FULL.request, Outcome.MISSING), True, (0, 0), id="confirmed-missing"),
     ],
 )
 def test_unfinished_stream_takes_what_is_left(
     mark: Checkpoint, tokens_live: bool, lists: tuple[int, int]
 ) -> None:
     """An unfinished stream continues from its checkpoint, unless the run is too old for its tokens."""
-    facts = Facts(READ, unexplained=0, mark=mark, tokens_live=tokens_live)
+    facts = Facts(READ, unexplained=0, mark=mark, tokens_live=tokens_live, step=Step.ACCEPT)
     assert estimate_stream(FULL, facts).list_versions == Span(*lists)
 
 

@@ -35,6 +35,7 @@ INCREMENTAL = ListingRequest(ListingKind.INCREMENTAL, 100, SINCE_MS)
             replace(LARGE, last_full_at_ms=NOW_MS - 24 * HOUR_MS - 1), SETTINGS, FULL, id="reconcile"
         ),
         pytest.param(LARGE, replace(SETTINGS, reconcile_every_ms=0), FULL, id="reconcile-always"),
+        pytest.param(replace(LARGE, held_back=1), SETTINGS, FULL, id="held-back"),
         pytest.param(
             LARGE, replace(SETTINGS, page_size=101), replace(FULL, page_size=101), id="larger-pages"
         ),
@@ -46,6 +47,23 @@ def test_request_is_the_cheapest_that_proves_the_most(
     """A listing is full if it takes one page, is due or is requested; otherwise it begins at the watermark."""
     planned = plan_stream(STREAM, known, settings, now_ms=NOW_MS)
     assert (planned.stream, planned.request) == (STREAM, expected)
+
+
+@pytest.mark.parametrize(
+    ("stored_ms", "created_ms", "expected"),
+    [
+        pytest.param(NOW_MS, NOW_MS, INCREMENTAL, id="the-same"),
+        pytest.param(NOW_MS, None, INCREMENTAL, id="not-listed"),
+        pytest.param(NOW_MS, NOW_MS + 1, FULL, id="made-again"),
+        pytest.param(None, NOW_MS, FULL, id="never-listed-whole"),
+    ],
+)
+def test_image_that_was_made_again_is_listed_in_full(
+    stored_ms: int | None, created_ms: int | None, expected: ListingRequest
+) -> None:
+    """A listing is full if the image's CreationTime is not the one of its last whole listing."""
+    known = replace(LARGE, image_created_ms=stored_ms)
+    assert plan_stream(STREAM, known, SETTINGS, now_ms=NOW_MS, created_ms=created_ms).request == expected
 
 
 def test_start_is_a_whole_second_before_the_watermark() -> None:

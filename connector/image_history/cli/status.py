@@ -151,10 +151,10 @@ def _details(reports: Reports, config: Config) -> PendingDetails | None:
 
     if not config.details:
         return None
-    before_ms = round((moments.now() - config.details_every).timestamp() * 1000)
+    now_ms = round(moments.now().timestamp() * 1000)
     calls: dict[Scope, int] = {}
-    for stream, pending in count_pending(reports.connection, before_ms).items():
-        calls[stream.scope] = calls.get(stream.scope, 0) + sum(pending)
+    for stream, pending in count_pending(reports.connection, config.details_every, now_ms).items():
+        calls[stream.scope] = calls.get(stream.scope, 0) + pending.total
     return PendingDetails(calls, config.details_budget)
 
 

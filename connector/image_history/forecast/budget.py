@@ -42,11 +42,12 @@ def _fits(pending: Mapping[Scope, DetailCalls], budget: int) -> bool:
 def _cut(pending: DetailCalls, least: int, most: int) -> DetailCalls:
     """Between `least` and `most` of the pending calls.
 
-    A version with both details pending gets both calls, so that equal numbers of calls are cut equally.
+    If every version lacks both details, each one that is looked up gets both calls.
     """
     if pending.total == Span.of(most):
         return pending
-    if pending.descriptions.exact and pending.descriptions == pending.aliases and least == most:
+    is_exact = pending.descriptions.exact and pending.descriptions == pending.aliases
+    if pending.paired and is_exact and least == most:
         looks = Span.of(most // 2)
         return DetailCalls(looks, looks)
     return DetailCalls(
@@ -60,12 +61,14 @@ def _part(of: Span, other: Span, least: int, most: int) -> Span:
     return Span(min(low, most), most if of.high is None else min(of.high, most))
 
 
-def syncs_for(pending: Span, budget: int | None) -> Span:
-    """How many syncs it takes to make the pending calls."""
-    high = None if pending.high is None else syncs_of(pending.high, budget)
-    return Span(syncs_of(pending.low, budget), high)
+def syncs_for(pending: Span, budget: int | None, spent: int = 0) -> Span:
+    """How many syncs it takes to make the pending calls, if a run that is continued has `spent` some before."""
+    high = None if pending.high is None else syncs_of(pending.high, budget, spent)
+    return Span(syncs_of(pending.low, budget, spent), high)
 
 
-def syncs_of(calls: int, budget: int | None) -> int:
+def syncs_of(calls: int, budget: int | None, spent: int = 0) -> int:
     """How many syncs it takes to make that number of calls."""
-    return min(calls, 1) if budget is None else -(-calls // budget)
+    if budget is None or not calls:
+        return min(calls, 1)
+    return -(-(calls + min(spent, budget)) // budget)

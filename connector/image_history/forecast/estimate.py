@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from image_history.listing.verdict import FEW_SUSPECTS
+from image_history.listing.verdict import FEW_SUSPECTS, Step
 from image_history.model import (
     Checkpoint,
     ListingKind,
@@ -77,7 +77,10 @@ class Reason(StrEnum):
     UNEXPLAINED = "version numbers are unaccounted for: DescribeImageVersion or a second reading settles them"
     LOCKED = "the warehouse is locked: how many versions changed lately is unknown"
     WAITING = "rows in the landing folder are not loaded yet; the kind of listing is decided after their load"
-    UNSETTLED = "already read, but not yet compared with the warehouse"
+    UNSETTLED = "already read, but not settled: missing versions are looked up, or a second reading is made"
+    READ_AGAIN = "a first reading left questions open: readings are repeated until two agree"
+    HELD_BACK = "the mass-delete breaker may hold deletions back: how much is looked up depends on it"
+    DETAILS = "which details are pending is unknown until the warehouse can be read"
     DELETIONS = (
         "versions that were deleted since the last whole listing cost a DescribeImageVersion each, and many "
         "of them a second reading"
@@ -88,27 +91,34 @@ class Reason(StrEnum):
 class Facts:
     """What is known of one stream beyond its plan.
 
-    `listed`: the stream is in its scope's list of images. `recreated`: that list shows another CreationTime than the
-    stored one. `waiting`: rows of the stream wait to be loaded. `recent`
-    and `unexplained` are as in `LargeStream`, None if they could not be looked up. `mark` is how far an unfinished
-    run has read the stream; `tokens_live` says that the run may continue from there.
+    `listed`: the stream is in its scope's list of images. `recreated`: that list shows another CreationTime than
+    when the stream was last listed whole, or it never was. `waiting`: rows of the stream wait to be loaded;
+    `may_rest` says that the stream may rest after that. `recent` and `unexplained` are as in `LargeStream`, None if
+    they could not be looked up. `tripped` says that the mass-delete breaker holds back all deletions of the scope;
+    None if unknown. `mark` is how far an unfinished run has read the stream; `tokens_live` says that the run may
+    continue from there. `step` is what a listing that was read to its end needs next, None if it was not
+    compared with the warehouse.
     """
 
     known: StreamKnowledge | None
     listed: bool = True
     recreated: bool = False
     waiting: bool = False
+    may_rest: bool = False
     recent: int | None = None
     unexplained: int | None = None
+    tripped: bool | None = False
     mark: Checkpoint | None = None
     tokens_live: bool = True
+    step: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEstimate:
     """The calls that one stream takes: `reason` says why they are a range, `caveat` why they may be more.
 
-    `descriptions` and `aliases` are the calls for the stream's pending details.
+    `descriptions` and `aliases` are the calls for the stream's pending details; `paired` says that each version with
+    pending details lacks both.
     """
 
     stream: Stream
@@ -120,6 +130,7 @@ class StreamEstimate:
     caveat: Reason | None = None
     descriptions: Span = NONE
     aliases: Span = NONE
+    paired: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +152,11 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class DetailCalls:
-    """Calls for details: DescribeImageVersion, and ListAliases."""
+    """Calls for details: DescribeImageVersion, and ListAliases. `paired`: each version with any needs both."""
 
     descriptions: Span = NONE
     aliases: Span = NONE
+    paired: bool = True
 
     @property
     def total(self) -> Span:
@@ -154,10 +166,9 @@ class DetailCalls:
 
 @dataclass(frozen=True, slots=True)
 class ScopeFacts:
-    """The facts about a scope as a whole: calls for its list of images and for details, and how many images rest."""
+    """The facts about a scope as a whole: the calls for its list of images and for details."""
 
     list_images: int
-    rested: int = 0
     details: DetailCalls = field(default_factory=DetailCalls)
 
 
@@ -176,35 +187,58 @@ class ScopeEstimate:
 def estimate_stream(planned: PlannedStream, facts: Facts, *, full: bool = False) -> StreamEstimate:
     """The calls of one planned stream. `full` says that the sync lists every image in full."""
     whole = _whole(planned, facts, full=full)
-    return whole if facts.mark is None else _left(whole, facts.mark, tokens_live=facts.tokens_live)
+    return whole if facts.mark is None else _left(whole, facts.mark, facts)
 
 
-def with_details(estimate: StreamEstimate, pending: tuple[int, int] | None) -> StreamEstimate:
-    """The estimate with the calls for details; `pending` is from `count_pending`, None if unknown.
-
-    A version that is new or changed costs one more call of each kind.
-    """
-    descriptions, aliases = (Span(0, None), Span(0, None)) if pending is None else map(Span.of, pending)
-    return replace(estimate, descriptions=descriptions, aliases=aliases)
+def estimate_resting(stream: Stream, *, waiting: bool, fixed: bool) -> StreamEstimate:
+    """The calls of an image that rests; loading waiting rows of it may end its rest, unless its plan is `fixed`."""
+    if waiting and not fixed:
+        return StreamEstimate(stream, Listing.REST, *_OPEN, Reason.WAITING)
+    return StreamEstimate(stream, Listing.REST, NONE)
 
 
 def _whole(planned: PlannedStream, facts: Facts, *, full: bool) -> StreamEstimate:
     stream, known = planned.stream, facts.known
     if facts.waiting:
-        return StreamEstimate(stream, _listing(planned, known, full=full), *_ANYTHING, Reason.WAITING)
+        return _after_waiting(planned, facts, full=full)
     if known is None:
         return StreamEstimate(stream, Listing.NEW, *_ANYTHING, Reason.NEW)
     if not facts.listed:
         # ListImageVersions finds no image, and DescribeImage confirms that it is gone.
         return StreamEstimate(stream, Listing.VANISHED, Span.of(1), Span.of(1))
     if facts.recreated:
-        return StreamEstimate(stream, Listing.NEW, *_ANYTHING, Reason.RECREATED)
+        unread = known.image_created_ms is None
+        return StreamEstimate(stream, Listing.NEW, *_ANYTHING, Reason.UNREAD if unread else Reason.RECREATED)
     if planned.request.kind is ListingKind.INCREMENTAL:
         return _incremental(planned, known, facts)
-    return _full(planned, known, facts, full=full)
+    listed = _held_back if known.held_back else _full
+    return listed(planned, known, facts, full=full)
 
 
+def _after_waiting(planned: PlannedStream, facts: Facts, *, full: bool) -> StreamEstimate:
+    """The loaded rows may show that an image may rest, or that it is gone already."""
+    if not facts.listed:
+        at_most = Span(0, 1)
+        return StreamEstimate(planned.stream, Listing.VANISHED, at_most, at_most, reason=Reason.WAITING)
+    listing = _listing(planned, facts.known, full=full)
+    calls = _OPEN if facts.may_rest else _ANYTHING
+    return StreamEstimate(planned.stream, listing, *calls, Reason.WAITING)
+
+
+def _held_back(planned: PlannedStream, known: StreamKnowledge, facts: Facts, *, full: bool) -> StreamEstimate:
+    """The pages of the versions that AWS still has; if the breaker trips again, nothing is looked up."""
+    listing, least = _listing(planned, known, full=full), _pages(planned, known)
+    if facts.tripped:
+        return StreamEstimate(planned.stream, listing, Span.of(least))
+    unexplained = facts.unexplained or 0
+    most = 2 * _pages(planned, known, unexplained)
+    describes = Span(0, known.held_back + unexplained)
+    return StreamEstimate(planned.stream, listing, Span(least, most), NONE, describes, Reason.HELD_BACK)
+
+
+# The calls of ListImageVersions, DescribeImage and DescribeImageVersion, if it is not known how many.
 _ANYTHING = (Span(1, None), NONE, Span(0, None))
+_OPEN = (Span(0, None), NONE, Span(0, None))
 
 
 def _listing(planned: PlannedStream, known: StreamKnowledge | None, *, full: bool) -> Listing:
@@ -212,14 +246,15 @@ def _listing(planned: PlannedStream, known: StreamKnowledge | None, *, full: boo
         return Listing.NEW
     if planned.request.kind is ListingKind.INCREMENTAL:
         return Listing.INCREMENTAL
-    if known.live_versions < planned.request.page_size:
+    if known.live_versions - known.held_back < planned.request.page_size:
         return Listing.ONE_PAGE
     return Listing.FULL if full else Listing.RECONCILE
 
 
 def _pages(planned: PlannedStream, known: StreamKnowledge, more: int = 0) -> int:
-    """The pages of all live versions, and of so many more."""
-    return max(1, -(-(known.live_versions + more) // planned.request.page_size))
+    """The pages of all versions that AWS has as far as is known, and of so many more."""
+    there = known.live_versions - known.held_back + more
+    return max(1, -(-there // planned.request.page_size))
 
 
 def _readings(pages: int) -> int:
@@ -266,25 +301,24 @@ def _incremental(planned: PlannedStream, known: StreamKnowledge, facts: Facts) -
     return StreamEstimate(stream, Listing.INCREMENTAL, lists, NONE, describes, Reason.UNEXPLAINED)
 
 
-def _left(whole: StreamEstimate, mark: Checkpoint, *, tokens_live: bool) -> StreamEstimate:
+def _left(whole: StreamEstimate, mark: Checkpoint, facts: Facts) -> StreamEstimate:
     """The calls that are left for a stream that an unfinished run has begun."""
-    if mark.finished:
+    # MISSING was confirmed by DescribeImage already, and a listing that is accepted as it is needs no call.
+    if mark.finished or mark.outcome is Outcome.MISSING or _is_accepted(mark, facts):
         return StreamEstimate(whole.stream, Listing.DONE, NONE)
-    high = whole.list_versions.high
     if mark.outcome is Outcome.READ:
-        most = None if high is None else max(0, high - mark.pages)
-        if most == 0 and whole.describe_version.high == 0:
-            return StreamEstimate(whole.stream, Listing.DONE, NONE)
-        settling = Span(0, whole.describe_version.high)
-        return StreamEstimate(whole.stream, whole.listing, Span(0, most), NONE, settling, Reason.UNSETTLED)
-    if not tokens_live or mark.next_token is None:
+        return StreamEstimate(whole.stream, whole.listing, *_OPEN, Reason.UNSETTLED)
+    if mark.reading > 1:
+        return StreamEstimate(whole.stream, whole.listing, *_ANYTHING, Reason.READ_AGAIN)
+    if not facts.tokens_live or mark.next_token is None:
         return whole
-    read = mark.pages
-    least = max(1, whole.list_versions.low - read)
-    rest = Span(least, None if high is None else max(least, high - read))
-    return StreamEstimate(
-        whole.stream, whole.listing, rest, whole.describe_image, whole.describe_version, whole.reason
-    )
+    low, high = whole.list_versions.low, whole.list_versions.high
+    least = max(1, low - mark.pages)
+    return replace(whole, list_versions=Span(least, None if high is None else max(least, high - mark.pages)))
+
+
+def _is_accepted(mark: Checkpoint, facts: Facts) -> bool:
+    return mark.outcome is Outcome.READ and facts.step is Step.ACCEPT
 
 
 def estimate_scope(
@@ -308,17 +342,12 @@ def estimate_scope(
         calls[ALIASES] = details.aliases
     return ScopeEstimate(
         scope=scope,
-        listings=_listings(streams, facts.rested),
+        listings=dict(Counter(each.listing for each in streams)),
         calls=calls,
         seconds=_scope_seconds(calls, pace),
         reasons=_images_by([(each.reason, each.stream.image_name) for each in streams]),
         caveats=_images_by([(each.caveat, each.stream.image_name) for each in streams]),
     )
-
-
-def _listings(streams: Iterable[StreamEstimate], rested: int) -> Mapping[Listing, int]:
-    listed = dict(Counter(each.listing for each in streams))
-    return {**listed, Listing.REST: rested} if rested else listed
 
 
 def _images_by(pairs: Iterable[tuple[Reason | None, str]]) -> Mapping[Reason, tuple[str, ...]]:

@@ -5,9 +5,9 @@ Must not know how it is shown, nor SQL or boto3.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -15,13 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from image_history.config import Config
-from image_history.errors import LandingError, WarehouseLockedError
 from image_history.extract.expand import find_targets
 from image_history.extract.scopes import Target
 from image_history.forecast.budget import syncs_for, within
+from image_history.forecast.details import pending_calls, with_details
 from image_history.forecast.estimate import (
     NONE,
-    DetailCalls,
     Facts,
     Pace,
     ScopeEstimate,
@@ -29,27 +28,24 @@ from image_history.forecast.estimate import (
     Seconds,
     Span,
     StreamEstimate,
+    estimate_resting,
     estimate_scope,
     estimate_stream,
     total_seconds,
-    with_details,
 )
+from image_history.forecast.stored import Stored
 from image_history.hints.resting import Rest
-from image_history.landing.memory import Memory
-from image_history.landing.runs import LandedRun, Landing
-from image_history.model import Failure, PlannedStream, Scope, Stop, Stream
-from image_history.run.hearing import Hearing, may_go_on
+from image_history.landing.runs import LandedRun
+from image_history.listing.breaker import tripped
+from image_history.listing.details import PendingCalls
+from image_history.listing.request import made_again
+from image_history.model import Failure, PlannedStream, Scope, Stop, Stream, StreamKnowledge
+from image_history.run.details import calls_made
+from image_history.run.hearing import Hearing
+from image_history.run.leftovers import to_continue
+from image_history.run.listing import judged_anew
 from image_history.run.planning import Opened, Opening, Planning, SyncOptions, open_scopes
-from image_history.warehouse.large_streams import LargeStream, large_streams
-from image_history.warehouse.loader import Knowledge, known, known_streams, loaded_runs
-from image_history.warehouse.pending import count_pending
-from image_history.warehouse.warehouse import WarehouseFile, now_ms
-
-logger = logging.getLogger(__name__)
-
-_WAIT_SECONDS = 1.0
-# A running sync renames and removes files while they are read here.
-_LOOKS = 3
+from image_history.warehouse.warehouse import now_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +97,10 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     requested = options or SyncOptions()
     halt = stop or Stop()
     wanted = find_targets(config, halt)
-    stored = _stored(config)
+    stored = Stored.of(config, requested)
     selection = requested.selection(wanted)
-    left = [run for run in stored.unloaded if run.finished or not requested.fresh]
-    unfinished = [
-        run
-        for run in left
-        if not run.finished and run.plan.selection == selection and may_go_on(run.plan, config)
-    ]
-    current = unfinished[-1] if unfinished else None
-    waiting = tuple(run for run in left if run is not current)
+    current = to_continue(stored.unloaded, selection, config, requested)
+    waiting = tuple(run for run in stored.unloaded if run is not current)
     hearing = Hearing.of(config, requested, halt)
     # A forecast must leave all messages in the queue.
     hearing.release()
@@ -122,71 +112,18 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """The data of the warehouse and of the landing; `locked` names the holder of a locked warehouse."""
-
-    knowledge: Knowledge
-    unloaded: tuple[LandedRun, ...]
-    locked: str | None = None
-
-
-def _stored(config: Config) -> _Stored:
-    landing = Landing(config.landing_folder)
-    runs = _runs(landing)
-    if not config.warehouse.exists():
-        return _Stored(Knowledge(), runs)
-    try:
-        with WarehouseFile(config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
-            loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
-            return _Stored(
-                known(
-                    connection,
-                    confirmed=config.hints.rests_for is not None,
-                    image_times=config.hints.trust_image_time,
-                    memory=_memory(config, landing),
-                ),
-                tuple(run for run in runs if run.plan.run_id not in loaded),
-            )
-    except WarehouseLockedError as error:
-        logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
-        mark = landing.mark()
-        remembered = None if mark is None else landing.remembered(mark)
-        knowledge = Knowledge() if remembered is None else Knowledge(known_streams(remembered[0]))
-        return _Stored(knowledge, runs, locked=str(error.context.get("holder", "another process")))
-
-
-def _memory(config: Config, landing: Landing) -> Memory | None:
-    """What the landing remembers of hints; None if the configuration uses none, or if it was lost."""
-    mark = landing.mark() if config.hints.rests_for is not None else None
-    found = None if mark is None else landing.remembered(mark)
-    return None if found is None else found[1]
-
-
-def _runs(landing: Landing) -> tuple[LandedRun, ...]:
-    """The runs in the landing, read without its lock."""
-    for _ in range(_LOOKS - 1):
-        try:
-            return landing.runs()
-        except (LandingError, OSError):
-            continue
-    return landing.runs()
-
-
-_Pending = Mapping[Stream, tuple[int, int]]
-
-
-@dataclass(frozen=True, slots=True)
 class _Planned:
     """The streams to list, the images that AWS still has, and the calls for each scope's list of images.
 
-    `listed` has the CreationTime of each of these images, in UTC epoch milliseconds. `resting` are images that need
-    not be listed.
+    `listed` has the CreationTime of each of these images, and `seen_ms` the T0 of each scope's list of images, in UTC
+    epoch milliseconds. `resting` are images that need not be listed.
     """
 
     streams: Sequence[PlannedStream]
     listed: Mapping[Stream, int]
     list_images: Mapping[Scope, int]
     resting: AbstractSet[Stream]
+    seen_ms: Mapping[Scope, int]
     hinted: int = 0
     unreadable: tuple[Failure, ...] = ()
     run: LandedRun | None = None
@@ -198,6 +135,7 @@ class _Planned:
             listed={**self.listed, **more.listed},
             list_images={**self.list_images, **more.list_images},
             resting=self.resting | more.resting,
+            seen_ms={**self.seen_ms, **more.seen_ms},
             hinted=self.hinted + more.hinted,
             unreadable=(*self.unreadable, *more.unreadable),
             run=self.run,
@@ -210,7 +148,7 @@ class _Looked:
 
     config: Config
     options: SyncOptions
-    stored: _Stored
+    stored: Stored
     waiting: tuple[LandedRun, ...]
     rest: Rest
     hints_problem: str | None
@@ -229,6 +167,7 @@ class _Looked:
             listed=listed,
             list_images={scope.scope: 0 for scope in run.plan.scopes},
             resting=listed.keys() - {each.stream for each in run.plan.streams},
+            seen_ms={scope.scope: scope.t0_ms for scope in run.plan.scopes},
             hinted=sum(scope.hinted for scope in run.plan.scopes),
             unreadable=run.plan.unreadable,
             run=run,
@@ -244,7 +183,7 @@ class _Looked:
         return self._forecast(begun.joined(self._planned(new[-1], run.plan.selection)))
 
     def _planned(self, opened: Opened, selection: str) -> _Planned:
-        planning = Planning(self.config, self.options, self.stored.knowledge.streams, rest=self.rest)
+        planning = Planning(self.config, self.options, self._known_soon(), rest=self.rest)
         plan, images = planning.plan(opened, selection, now_ms=now_ms())
         listed = _created(images)
         return _Planned(
@@ -252,29 +191,35 @@ class _Looked:
             listed=listed,
             list_images={scope.scope: scope.pages for scope in plan.scopes},
             resting=listed.keys() - {each.stream for each in plan.streams},
+            seen_ms={scope.scope: scope.t0_ms for scope in plan.scopes},
             hinted=sum(scope.hinted for scope in plan.scopes),
             unreadable=plan.unreadable,
         )
 
+    def _known_soon(self) -> Mapping[Stream, StreamKnowledge]:
+        """What is known of all streams, with the images of the waiting runs as the sync will know them."""
+        known = self.stored.knowledge.streams
+        soon = {
+            stream: replace(known.get(stream, StreamKnowledge(0)), image_live=True)
+            for stream in self._waiting_streams()
+        }
+        return {**known, **soon}
+
+    def _waiting_streams(self) -> AbstractSet[Stream]:
+        listed = {each.stream for run in self.waiting for each in run.plan.streams}
+        return listed.union(*(run.details.streams for run in self.waiting))
+
     def _forecast(self, planned: _Planned) -> Forecast:
         pace = pace_of(self.config)
         by_scope: dict[Scope, list[StreamEstimate]] = {scope: [] for scope in planned.list_images}
-        pending = self._pending()
-        for each in self._estimates(planned, pending):
+        for each in self._estimates(planned):
             by_scope[each.stream.scope].append(each)
-        resting = {scope: [each for each in planned.resting if each.scope == scope] for scope in by_scope}
-        details = {
-            scope: _pending_calls(streams, resting[scope], pending) for scope, streams in by_scope.items()
-        }
-        affordable = within(details, self.config.details_budget)
+        details = {scope: pending_calls(streams) for scope, streams in by_scope.items()}
+        budget, spent = self.config.details_budget, 0 if planned.run is None else calls_made(planned.run)
+        affordable = within(details, None if budget is None else max(0, budget - spent))
         all_pending = sum((calls.total for calls in details.values()), start=NONE)
         scopes = tuple(
-            estimate_scope(
-                scope,
-                ScopeFacts(planned.list_images[scope], len(resting[scope]), affordable[scope]),
-                streams,
-                pace,
-            )
+            estimate_scope(scope, ScopeFacts(planned.list_images[scope], affordable[scope]), streams, pace)
             for scope, streams in by_scope.items()
         )
         return Forecast(
@@ -287,94 +232,86 @@ class _Looked:
             hinted=planned.hinted,
             hints_problem=self.hints_problem,
             details_pending=all_pending,
-            details_syncs=syncs_for(all_pending, self.config.details_budget),
+            details_syncs=syncs_for(all_pending, budget, spent),
         )
 
-    def _estimates(self, planned: _Planned, pending: _Pending | None) -> Sequence[StreamEstimate]:
-        large = self._large(planned.streams)
-        waiting = {each.stream for run in self.waiting for each in run.plan.streams}
-        run = planned.run
+    def _estimates(self, planned: _Planned) -> Iterator[StreamEstimate]:
+        """The estimates of the streams to list, and of the images that rest."""
+        facts_of = self._facts(planned)
+        pending = self.stored.pending(planned.run, planned.seen_ms) if self.config.details else None
+
+        def detailed(estimate: StreamEstimate, facts: Facts) -> StreamEstimate:
+            if not self.config.details:
+                return estimate
+            calls = None if pending is None else pending.get(estimate.stream, PendingCalls())
+            return with_details(estimate, calls, facts)
+
+        for each in planned.streams:
+            facts = facts_of(each.stream)
+            yield detailed(estimate_stream(each, facts, full=self.options.full), facts)
+        for stream in planned.resting:
+            facts = facts_of(stream)
+            fixed = planned.run is not None and stream.scope in _scopes(planned.run)
+            yield detailed(estimate_resting(stream, waiting=facts.waiting, fixed=fixed), facts)
+
+    def _facts(self, planned: _Planned) -> Callable[[Stream], Facts]:
+        """The facts about each stream of a plan."""
+        large, run = self.stored.large(planned.streams), planned.run
+        waits, tripped = self._waits(), self._tripped(planned)
         begun_ms = now_ms() if run is None else run.plan.started_at_ms
         tokens_live = (now_ms() - begun_ms) / 1000 <= self.config.resume_within.total_seconds()
         marks = {} if run is None else run.checkpoints
+        steps = {} if run is None else self.stored.steps(run)
 
         def facts(stream: Stream) -> Facts:
+            known = self.stored.knowledge.streams.get(stream)
             found = large.get(stream)
+            mark = marks.get(stream)
             return Facts(
-                known=self.stored.knowledge.streams.get(stream),
+                known=known,
                 listed=stream in planned.listed,
-                recreated=self._recreated(planned, stream),
-                waiting=stream in waiting,
+                recreated=known is not None and made_again(known, planned.listed.get(stream)),
+                waiting=waits(stream),
+                may_rest=self.rest.allowed,
                 recent=None if found is None else found.recent,
                 unexplained=None if found is None else found.unexplained,
-                mark=marks.get(stream),
+                tripped=tripped[stream.scope],
+                mark=None if mark is None else judged_anew(mark, allowed=self.options.allow_mass_delete),
                 tokens_live=tokens_live,
+                step=None if waits(stream) else steps.get(stream),
             )
 
-        full = self.options.full
-        found = [estimate_stream(each, facts(each.stream), full=full) for each in planned.streams]
-        return self._with_details(planned, found, pending) if self.config.details else found
+        return facts
 
-    def _recreated(self, planned: _Planned, stream: Stream) -> bool:
-        """Whether AWS's list of images shows another CreationTime than the stored one."""
-        known = self.stored.knowledge.streams.get(stream)
-        stored_ms = None if known is None else known.image_created_ms
-        return None not in (stored_ms, planned.listed.get(stream)) and planned.listed[stream] != stored_ms
+    def _waits(self) -> Callable[[Stream], bool]:
+        """Whether waiting rows decide how a stream is listed; the times of images are judged scope by scope."""
+        streams = self._waiting_streams()
+        scopes = {each.scope for each in streams} if self.rest.by_image_time else frozenset()
+        return lambda stream: stream in streams or stream.scope in scopes
 
-    def _pending(self) -> _Pending | None:
-        """The pending calls for details of stored versions; None if unknown, or if the sync reads no details."""
-        before_ms = now_ms() - round(self.config.details_every.total_seconds() * 1000)
-        if not self.config.details or not self.stored.knowledge.streams or self.stored.locked is not None:
-            return None
-        try:
-            with WarehouseFile(self.config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
-                return count_pending(connection, before_ms)
-        except WarehouseLockedError:
-            return None
-
-    def _with_details(
-        self, planned: _Planned, streams: Sequence[StreamEstimate], pending: _Pending | None
-    ) -> Sequence[StreamEstimate]:
-        """The estimates with the pending calls for details of stored versions.
-
-        They are unknown for new and recreated images, and for all images while the warehouse is locked.
-        """
-
-        def pending_of(stream: Stream) -> tuple[int, int] | None:
-            stored = stream in self.stored.knowledge.streams and not self._recreated(planned, stream)
-            return pending.get(stream, (0, 0)) if pending is not None and stored else None
-
-        return [with_details(each, pending_of(each.stream)) for each in streams]
-
-    def _large(self, streams: Sequence[PlannedStream]) -> Mapping[Stream, LargeStream]:
-        """The stored facts about streams of more than one page; none while the warehouse is locked."""
-        known_streams = self.stored.knowledge.streams
-        large = [
-            planned
-            for planned in streams
-            if planned.stream in known_streams
-            and known_streams[planned.stream].live_versions >= planned.request.page_size
-        ]
-        if not large or self.stored.locked is not None:
-            return {}
-        try:
-            with WarehouseFile(self.config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
-                return large_streams(connection, large)
-        except WarehouseLockedError as error:
-            logger.warning("warehouse_locked", extra={"action": "planning ranges", "reason": str(error)})
-            return {}
+    def _tripped(self, planned: _Planned) -> Mapping[Scope, bool | None]:
+        """Whether the breaker holds back the deletions of each scope; None if the rows of other runs decide it."""
+        known = self.stored.knowledge.streams
+        doomed, live = Counter[Scope](), Counter[Scope]()
+        for stream, each in known.items():
+            live[stream.scope] += each.live_versions
+        for stream in (each.stream for each in planned.streams if each.stream in known):
+            doomed[stream.scope] += _doomed(known[stream], planned.listed.get(stream))
+        over = tripped(doomed, live, allowed=self.options.allow_mass_delete)
+        unknown = {stream.scope for stream in self._waiting_streams()}
+        unknown |= {stream.scope for stream in ({} if planned.run is None else planned.run.checkpoints)}
+        return {scope: None if scope in unknown else scope in over for scope in planned.list_images}
 
 
-def _pending_calls(
-    streams: Sequence[StreamEstimate], resting: Sequence[Stream], pending: _Pending | None
-) -> DetailCalls:
-    """The pending calls for details of a scope's images, both listed and resting."""
-    found = {} if pending is None else pending
-    described, aliased = zip((0, 0), *(found.get(stream, (0, 0)) for stream in resting), strict=True)
-    return DetailCalls(
-        sum((each.descriptions for each in streams), start=Span.of(sum(described))),
-        sum((each.aliases for each in streams), start=Span.of(sum(aliased))),
-    )
+def _doomed(known: StreamKnowledge, created_ms: int | None) -> int:
+    """How many versions of a stream are missing, as far as is known: all of an image that AWS does not list."""
+    if created_ms is None:
+        return known.live_versions
+    return 0 if made_again(known, created_ms) else known.held_back
+
+
+def _scopes(run: LandedRun) -> AbstractSet[Scope]:
+    return {plan.scope for plan in run.plan.scopes}
 
 
 def _created(images: pa.Table) -> Mapping[Stream, int]:

@@ -30,6 +30,20 @@ class PendingVersion:
     aliases: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PendingCalls:
+    """How many calls for details are pending: of each kind, and how many versions lack `both` kinds of details."""
+
+    descriptions: int = 0
+    aliases: int = 0
+    both: int = 0
+
+    @property
+    def total(self) -> int:
+        """The calls of both kinds."""
+        return self.descriptions + self.aliases
+
+
 def shares(pending: Mapping[Scope, int], budget: int | None) -> Mapping[Scope, int]:
     """How many calls each scope may make: equal shares of `budget`. Other scopes get what a scope does not need.
 

@@ -52,12 +52,24 @@ def plan_stream(
     than `reconcile_every_ms`, if deletions are held back, if the image was created again, or if `settings.full` is
     set. Otherwise it is incremental from the watermark less the lookback, rounded down to whole seconds.
     """
-    made_again = known is not None and created_ms not in (None, known.image_created_ms)
-    if known is None or settings.full or made_again or _wants_full(known, settings, now_ms):
+    if (
+        known is None
+        or settings.full
+        or made_again(known, created_ms)
+        or _wants_full(known, settings, now_ms)
+    ):
         return PlannedStream(stream, ListingRequest(ListingKind.FULL, settings.page_size))
     since_ms = (known.watermark_ms or 0) - settings.lookback_ms
     request = ListingRequest(ListingKind.INCREMENTAL, settings.page_size, since_ms // 1000 * 1000)
     return PlannedStream(stream, request)
+
+
+def made_again(known: StreamKnowledge, created_ms: int | None) -> bool:
+    """Whether an image is not the one that was last listed whole, or never was: its CreationTime differs.
+
+    `created_ms` is its CreationTime as listed now, UTC epoch milliseconds; None if the list of images lacks it.
+    """
+    return created_ms not in (None, known.image_created_ms)
 
 
 def _wants_full(known: StreamKnowledge, settings: PlanSettings, now_ms: int) -> bool:

@@ -147,7 +147,7 @@ class Detailing:
         A denied or failed call is landed as trouble, and its details stay pending: a later run tries again. Raises
         InterruptedRunError, LandingError, and what `find_pending` raises; what was read by then is landed.
         """
-        current, spent, budget = run, _calls_made(run), self.config.details_budget
+        current, spent, budget = run, calls_made(run), self.config.details_budget
         for _ in range(_MOST_ROUNDS):
             due = {scope: rows for scope, rows in self.find_pending(current).items() if scope in self.calls}
             remaining = self._remaining(due)
@@ -215,7 +215,7 @@ class Detailing:
         return {scope: calls.meter.take() for scope, calls in self.calls.items()}
 
 
-def _calls_made(run: LandedRun) -> int:
+def calls_made(run: LandedRun) -> int:
     """The calls for details that an interrupted run has made already."""
     return sum(cost.calls.of(DESCRIBE) + cost.calls.of(ALIASES) for cost in run.details.costs)
 

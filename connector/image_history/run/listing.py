@@ -108,16 +108,14 @@ class Reading:
             age_seconds = (self.now_ms - run.plan.started_at_ms) / 1000
             live = age_seconds <= self.config.resume_within.total_seconds()
             planned = [each for each in run.plan.streams if each.stream.scope in arrival.calls]
-            landed = {stream: self._judged_anew(mark) for stream, mark in run.checkpoints.items()}
+            landed = {
+                stream: judged_anew(mark, allowed=self.allow_mass_delete)
+                for stream, mark in run.checkpoints.items()
+            }
             marks = list(resumed(planned, landed, tokens_live=live))
             self.visible.standing.arrived(arrival.calls, marks)
             self.progress.planned(sum(not mark.finished for mark in marks))
             yield from _by_scope(marks)
-
-    def _judged_anew(self, mark: Checkpoint) -> Checkpoint:
-        """The checkpoint; one that was held back is read again if mass deletion is allowed now."""
-        allowed = mark.outcome is Outcome.HELD_BACK and self.allow_mass_delete
-        return read_again(mark) if allowed else mark
 
     def _extract(self, run: LandedRun, scopes: Iterable[tuple[Scope, Sequence[Checkpoint]]]) -> LandedRun:
         """Read the streams that have pages left. Raises if every scope was given up."""
@@ -227,6 +225,11 @@ class Reading:
             self.progress.page(page)
 
         return put
+
+
+def judged_anew(mark: Checkpoint, *, allowed: bool) -> Checkpoint:
+    """The checkpoint; one that was held back is read again if mass deletion is `allowed` now."""
+    return read_again(mark) if allowed and mark.outcome is Outcome.HELD_BACK else mark
 
 
 def _by_scope(marks: Iterable[Checkpoint]) -> Iterable[tuple[Scope, Sequence[Checkpoint]]]:

@@ -23,16 +23,23 @@ from image_history.landing.mark import Mark
 from image_history.landing.memory import LedTo, Memory
 from image_history.landing.runs import LandedRun, Landing
 from image_history.landing.share import EVERYTHING, Share
-from image_history.model import HintsReport, Outcome, RunReport, Stop
+from image_history.model import HintsReport, RunReport, Stop
 from image_history.publish.stage import publish_all
 from image_history.run.details import Detailing
-from image_history.run.hearing import Hearing, may_go_on
+from image_history.run.hearing import Hearing
+from image_history.run.leftovers import (
+    in_order,
+    to_continue,
+    unloaded,
+    unloaded_while_locked,
+    unloaded_without_a_file,
+)
 from image_history.run.listing import Arrival, Progress, Reading, Silent
 from image_history.run.planning import Opening, Planning, SyncOptions
 from image_history.run.visible import Rhythm, Visible
 from image_history.telemetry import note, observed, span
 from image_history.warehouse.findings import Held, hold_against
-from image_history.warehouse.identity import identify, newest_load, rests_on_this, still_heard, warehouse_id
+from image_history.warehouse.identity import identify, newest_load, still_heard, warehouse_id
 from image_history.warehouse.loader import (
     Knowledge,
     Loaded,
@@ -40,7 +47,6 @@ from image_history.warehouse.loader import (
     known_streams,
     load_run,
     loaded_runs,
-    loaded_scopes,
     report,
 )
 from image_history.warehouse.pending import pending_details
@@ -183,52 +189,29 @@ class _Sync:
         if self.options.fresh:
             for run_id in self.landing.forget_unfinished(self.mark):
                 logger.warning("unfinished_run_forgotten", extra={"run_id": run_id})
-        runs = sorted(self._without_loaded(self.landing.own_runs(self.mark)), key=lambda run: run.plan.t0_ms)
-        unfinished = [
-            run
-            for run in runs
-            if not run.finished and run.plan.selection == selection and may_go_on(run.plan, self.config)
-        ]
-        current = unfinished[-1] if unfinished and not self.options.accept_account else None
+        runs = in_order(self._without_loaded(self.landing.own_runs(self.mark)))
+        current = to_continue(runs, selection, self.config, self.options)
         return current, tuple(run for run in runs if run is not current)
 
     def _without_loaded(self, runs: Sequence[LandedRun]) -> Sequence[LandedRun]:
         """Remove the folders of runs that the warehouse holds: a sync was killed between commit and clean-up.
 
-        The others are returned. Two kinds are marked as closed, so that they are loaded but not continued: runs
-        planned on a state that the warehouse lacks (the load voids their proofs), and runs that held back deletions
-        in a loaded scope which are allowed now.
+        The others are returned, with the marks that leftovers.py gives them.
         """
         if not self.config.warehouse.exists():
-            return [run if run.plan.rests_on(None, {}) else replace(run, closed=True) for run in runs]
+            return unloaded_without_a_file(runs)
         if not runs:
             return runs
         try:
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
-                loaded = loaded_runs(connection, [run.plan.run_id for run in runs])
-                void = {
-                    run.plan.run_id
-                    for run in runs
-                    if not rests_on_this(connection, run.plan) or self._is_held_back(run, connection)
-                }
+                left = unloaded(connection, runs, self.options)
         except WarehouseLockedError:
-            return [replace(run, closed=True) if self._is_held_back(run) else run for run in runs]
+            return unloaded_while_locked(runs, self.options)
+        kept = {run.plan.run_id for run in left}
         for run in runs:
-            if run.plan.run_id in loaded:
+            if run.plan.run_id not in kept:
                 self.landing.remove(run)
-        left = [run for run in runs if run.plan.run_id not in loaded]
-        return [replace(run, closed=True) if run.plan.run_id in void else run for run in left]
-
-    def _is_held_back(self, run: LandedRun, connection: Connection | None = None) -> bool:
-        """Whether the run held back deletions, allowed now, in a loaded scope: a new run lists the scope again.
-
-        While the warehouse is locked it is unknown which scopes are loaded; all are assumed to be.
-        """
-        marks = run.checkpoints.values() if self.options.allow_mass_delete else ()
-        held = {mark.stream.scope for mark in marks if mark.outcome is Outcome.HELD_BACK}
-        if not held or connection is None:
-            return bool(held)
-        return not held.isdisjoint(loaded_scopes(connection, run.plan.run_id))
+        return left
 
     def _knowledge(self) -> Knowledge:
         """What is known of the streams, after the waiting runs are loaded.

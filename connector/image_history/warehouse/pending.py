@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from image_history.landing.runs import LandedRun
-from image_history.listing.details import PendingVersion
+from image_history.listing.details import PendingCalls, PendingVersion
 from image_history.model import Scope, Stream
 from image_history.warehouse.detailed import land_details, land_listed, land_proofs, land_versions
 from image_history.warehouse.records import checkpoints, scopes_table
 from image_history.warehouse.warehouse import Connection
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 _BATCH = 1000
+_SEEN = pa.schema([("account_id", pa.string()), ("region", pa.string()), ("seen_ms", pa.int64())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,18 @@ class PendingVersions:
         """How many calls they need, without the calls for further pages of aliases, which are unknown before."""
         wanted = ("wants_description", "wants_aliases")
         return sum(self.rows[name].to_pylist().count(True) for name in wanted)
+
+    def by_stream(self) -> Mapping[Stream, PendingCalls]:
+        """The calls that the versions of each stream need."""
+        found: dict[Stream, PendingCalls] = {}
+        for each in self:
+            before = found.get(each.stream, PendingCalls())
+            found[each.stream] = PendingCalls(
+                before.descriptions + each.describe,
+                before.aliases + each.aliases,
+                before.both + (each.describe and each.aliases),
+            )
+        return found
 
     def __iter__(self) -> Iterator[PendingVersion]:
         for batch in self.rows.to_batches(max_chunksize=_BATCH):
@@ -66,16 +78,24 @@ def pending_details(
     return {scope: PendingVersions(part) for scope, part in _by_scope(rows)}
 
 
-def count_pending(connection: Connection, before_ms: int) -> Mapping[Stream, tuple[int, int]]:
-    """How many stored versions of each stream have a pending description, and how many have pending aliases.
+def count_pending(
+    connection: Connection, every: timedelta, now_ms: int, seen_ms: Mapping[Scope, int] | None = None
+) -> Mapping[Stream, PendingCalls]:
+    """The pending calls for details of stored versions, as `pending_details` finds them in a run that lands nothing.
 
-    Versions whose details were last read before `before_ms` (UTC epoch milliseconds) have both pending again.
+    `seen_ms` has the present time of each scope by AWS's clock, as the T0 of its list of images; `now_ms` is that of
+    the other scopes. Both in UTC epoch milliseconds.
     """
-    rows = connection.table("planning/pending_calls", {"before_ms": before_ms}).to_pylist()
+    records = [
+        {"account_id": scope.account_id, "region": scope.region, "seen_ms": at_ms}
+        for scope, at_ms in (seen_ms or {}).items()
+    ]
+    connection.offer("seen_arrow", pa.Table.from_pylist(records, _SEEN))
+    due = {"every_ms": round(every.total_seconds() * 1000), "now_ms": now_ms}
+    rows = connection.table("planning/pending_calls", due).to_pylist()
     return {
-        Stream(Scope(row["account_id"], row["region"]), row["image_name"]): (
-            row["descriptions"],
-            row["aliases"],
+        Stream(Scope(row["account_id"], row["region"]), row["image_name"]): PendingCalls(
+            row["descriptions"], row["aliases"], row["both_calls"]
         )
         for row in rows
     }
