@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from image_history.model import Outcome
-from image_history.simulator import Behaviour, VersionDetails, VirtualClock, World
+from image_history.simulator import Behaviour, Exchange, VersionDetails, VirtualClock, World
 from tests.behaviour.detailing import (
     DAY_MS,
     NOON_MS,
@@ -21,6 +24,9 @@ from tests.behaviour.detailing import (
     true_details,
 )
 from tests.behaviour.harness import ServeWorld, Site
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 pytestmark = pytest.mark.duckdb
 
@@ -241,6 +247,28 @@ def test_state_keeps_its_own_details(served: ServeWorld) -> None:
     assert [row[:2] for row in events(site, "base")] == [(1, "created"), (1, "modified")]
     before = f"image_versions_as_of(make_timestamptz({NOON_MS + 5_999} * 1000))"
     assert site.ask(f"SELECT processor, container_image FROM {before}") == [(None, None)]
+
+
+def test_time_in_whole_seconds_is_the_time_of_the_listed_state(served: ServeWorld) -> None:
+    """If DescribeImageVersion gave its times in whole seconds, the details would not stay pending for ever."""
+    site = one_image(served, 1)
+    site.simulator.clock.advance(345)
+    site.world.update_version("base", 1, details=VersionDetails(processor="GPU"))
+
+    async def rounded(_: web.Request, exchange: Exchange) -> web.StreamResponse | None:
+        if exchange.operation != "DescribeImageVersion":
+            return None
+        body = json.loads(exchange.body)
+        whole = json.dumps(body | {"LastModifiedTime": int(body["LastModifiedTime"])}).encode()
+        return replace(
+            exchange, body=whole, headers=exchange.headers | {"Content-Length": str(len(whole))}
+        ).response()
+
+    site.simulator.fault = rounded
+    detailed(site)
+    assert site.ask("SELECT processor, epoch_ms(last_modified_time) % 1000 FROM image_versions") == [
+        ("GPU", 345)
+    ]
 
 
 def test_new_state_with_the_details_of_an_earlier_one_says_so(site: Site) -> None:

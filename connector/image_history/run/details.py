@@ -340,10 +340,16 @@ def _described(lookup: Lookup, calls: ScopeCalls) -> Lookup | None:
     if epoch_ms(answer.body.CreationTime) != pending.creation_ms:
         return None
     drift = lookup.drift + answer.drift
-    if epoch_ms(answer.body.LastModifiedTime) != pending.last_modified_ms:
+    if not _is_same_instant(epoch_ms(answer.body.LastModifiedTime), pending.last_modified_ms):
         logger.info("version_changed_since_listing", extra=_which(pending))
         return replace(lookup, drift=drift)
     return replace(lookup, described=answer.body, described_ms=answer.date_ms, drift=drift)
+
+
+def _is_same_instant(one_ms: int, other_ms: int) -> bool:
+    """Whether two operations give one instant; one of them may give it in whole seconds."""
+    whole = not (one_ms % 1000 and other_ms % 1000)
+    return one_ms == other_ms or (whole and one_ms // 1000 == other_ms // 1000)
 
 
 def _which(pending: PendingVersion) -> dict[str, object]:
