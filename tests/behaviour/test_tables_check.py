@@ -308,7 +308,7 @@ def test_check_of_what_is_not_there_yet_makes_nothing(kind: str, stock: Stock, t
     (tmp_path / "lakes").mkdir()
     shelf = Shelf(kind, tmp_path / "lakes")
     [found] = looked(shelf, stock)
-    assert (found.level, found.message.partition(" (")[0]) == (Level.OK, "answers; 0 of 1 tables are there")
+    assert (found.level, found.message.partition(" (")[0]) == (Level.OK, "answers; 0 of 1 table is there")
     assert list(shelf.folder.iterdir()) == []
     shelf.one(stock)
     stock.change("us-east-1")

@@ -158,7 +158,7 @@ def test_simulate_serves_a_file(tmp_path: Path) -> None:
     with simulate("--world", str(world), "--create-ms", "0") as process:
         assert process.stdout is not None
         text = "".join(process.stdout.readline() for _ in range(8))
-        assert "1 images and 1 versions in 123456789012/eu-west-3" in text
+        assert "1 image and 1 version in 123456789012/eu-west-3" in text
         assert "export AWS_DEFAULT_REGION=eu-west-3" in text
         process.terminate()
         assert process.wait(20) == 0
