@@ -49,22 +49,22 @@ states AS (
     ANTI JOIN changed USING (account_id, region, image_name, version)
     WHERE etl_deleted_at IS NULL
 ),
-thought AS (
-    SELECT account_id, region, image_name, version, unnest(aliases) AS alias, etl_aliases_at AS said_at
+held AS (
+    SELECT account_id, region, image_name, version, unnest(aliases) AS alias, etl_aliases_at AS read_at
     FROM details
     UNION ALL
-    SELECT account_id, region, image_name, version, unnest(stored.aliases) AS alias, etl_aliases_at AS said_at
+    SELECT account_id, region, image_name, version, unnest(stored.aliases) AS alias, etl_aliases_at AS read_at
     FROM (FROM stored_near(getvariable('present_bounds')) WHERE len(aliases) > 0 AND etl_deleted_at IS NULL) AS stored
     SEMI JOIN present USING (account_id, region, image_name)
     ANTI JOIN (FROM details WHERE etl_aliases_at IS NOT NULL) AS looked USING (account_id, region, image_name, version)
 ),
 contradicted AS (
     SELECT DISTINCT mine.account_id, mine.region, mine.image_name, mine.version
-    FROM thought AS mine
-    JOIN thought AS others USING (account_id, region, image_name, alias)
+    FROM held AS mine
+    JOIN held AS others USING (account_id, region, image_name, alias)
     WHERE
         others.version <> mine.version
-        AND (mine.said_at IS NULL OR others.said_at >= mine.said_at)
+        AND (mine.read_at IS NULL OR others.read_at >= mine.read_at)
 ),
 due AS (
     SELECT

@@ -259,7 +259,8 @@ def test_time_in_whole_seconds_is_the_time_of_the_listed_state(served: ServeWorl
         if exchange.operation != "DescribeImageVersion":
             return None
         body = json.loads(exchange.body)
-        whole = json.dumps(body | {"LastModifiedTime": int(body["LastModifiedTime"])}).encode()
+        times = {name: int(body[name]) for name in ("CreationTime", "LastModifiedTime")}
+        whole = json.dumps(body | times).encode()
         return replace(
             exchange, body=whole, headers=exchange.headers | {"Content-Length": str(len(whole))}
         ).response()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from image_history.config import Account
 from image_history.durable.effects import Effect
 from image_history.forecast.estimate import Span, total_calls
 from image_history.forecast.forecasting import forecast
-from image_history.simulator import Exchange
-from tests.behaviour.detailing import asked, small_world
+from image_history.simulator import Exchange, VirtualClock, generate
+from tests.behaviour.detailing import NOON_MS, asked, small_world
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.hinting import Killed, installed
 from tests.behaviour.test_deletions import deny
@@ -104,3 +106,38 @@ def test_refused_versions_use_up_no_budget(site: Site) -> None:
     assert site.ask("SELECT count(etl_described_at), count(etl_aliases_at) FROM image_versions") == [(24, 18)]
     site.sync()
     assert asked(site) == (0, 1)
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3])
+def test_smallest_budget_reads_something_in_each_sync(served: ServeWorld, budget: int) -> None:
+    """A version needs two calls; if only one is left for it, its aliases follow in the next sync."""
+    world = generate(17, images=1, versions_per_image=3, regions=2, clock=VirtualClock(frozen_at=NOON_MS))
+    site = served(world)
+    account = Account(regions=tuple(region for _, region in world.scopes))
+    site.config = msgspec.structs.replace(
+        site.config,
+        accounts=(account,),
+        details=True,
+        details_every=timedelta(days=3650),
+        details_budget=budget,
+    )
+    left = 12
+    while left:
+        site.simulator.clock.advance(60_000)
+        syncs = forecast(site.config).details_syncs
+        assert left == 12 or syncs == Span.of(-(-left // budget))
+        report = site.sync()
+        assert sum(asked(site)) == min(budget, left)
+        left -= min(budget, left)
+        assert report.details_left == left
+    assert_detailed(site)
+
+
+def test_status_counts_no_details_that_no_sync_will_read(site: Site) -> None:
+    """Images that the configuration excludes have no pending details, in `status` as in `plan`."""
+    name = min(row.image_name for row in site.world.truth())
+    text = f"details: true\ndetails_every: 3650d\naccounts:\n- images: {{exclude: [{name}]}}\n"
+    (site.folder / "config.yaml").write_text(text)
+    assert site.run("sync").returncode == 0
+    (scope,) = json.loads(site.run("status", "--json").stdout)["scopes"]
+    assert scope["details_pending"] == 0

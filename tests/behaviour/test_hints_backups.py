@@ -137,6 +137,48 @@ def test_another_mailbox_may_have_lacked_a_hint(served: ServeWorld) -> None:
     assert_listed_once(hinted)
 
 
+def test_hints_of_a_folder_that_was_missing_were_lost(served: ServeWorld) -> None:
+    """Nobody could write a hint meanwhile, so every image is listed once when the folder is there again."""
+    hinted = quiet(served)
+    hinted.folder.rename(hinted.folder.with_name("moved"))
+    assert rested(hinted.site.sync()) == 0
+    hinted.site.world.create_version(hinted.images[1])
+    hinted.clock.advance(2 * MINUTE_MS)
+    hinted.folder.mkdir()
+    assert_listed_once(hinted)
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_run_that_began_before_its_mailbox_lets_no_image_rest(served: ServeWorld, swapped: bool) -> None:
+    """The listings of a resumed run may be older than the hints of a folder that was configured meanwhile."""
+    hinted = quiet(served)
+    # Every image is listed, since `trust` is over.
+    hinted.clock.advance(25 * HOUR_MS)
+    effects = [0]
+
+    def kill_at_the_sixth(effect: Effect, file: str) -> None:
+        effects[0] += (effect, file) == (Effect.RENAME, File.SEGMENT)
+        if effects[0] == 6:
+            raise Killed
+
+    with pytest.raises(Killed), installed(kill_at_the_sixth):
+        hinted.site.sync(checkpoint_rows=1, concurrency=1)
+    hinted.clock.advance(5 * MINUTE_MS)
+    for image in hinted.images:
+        hinted.site.world.create_version(image)
+    hinted.hint(*hinted.images)
+    hinted.clock.advance(5 * MINUTE_MS)
+    if swapped:
+        # A folder that has lacked the hints until now.
+        folder = hinted.folder.with_name("others")
+        folder.mkdir()
+        hinted.site.config = msgspec.structs.replace(hinted.site.config, hints=Hints(folder=folder))
+    assert hinted.site.sync().resumed
+    hinted.clock.advance(5 * MINUTE_MS)
+    hinted.site.sync()
+    hinted.site.assert_true()
+
+
 @dataclass(slots=True)
 class Play:
     """One schedule over two regions. `backups` are earlier states of the warehouse."""

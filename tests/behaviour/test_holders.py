@@ -31,7 +31,7 @@ def test_reader_that_blocks_every_load_is_named(bench: MakeBench) -> None:
         with pytest.raises(WarehouseLockedError, match=str(process)), WarehouseFile(warehouse, 0.1).writing():
             pass
     assert (code, trouble["check"], trouble["level"]) == (0, "warehouse", "warning")
-    assert f"(process {process}) has it open, and every load waits" in trouble["message"]
+    assert f"(process {process}) keeps it open. Every load waits" in trouble["message"]
     assert desk.troubles() == (0, [])
 
 
@@ -59,3 +59,24 @@ def test_process_of_another_container_has_no_number(
     """Without a process id the holder is another process."""
     monkeypatch.setattr(holders, "_holder", lambda _: process)
     assert holders.lasting_holder(tmp_path, 0) == "another process"
+
+
+def test_holder_is_found_through_a_link(bench: MakeBench) -> None:
+    """A warehouse that is a symbolic link has the holder of the file that it names."""
+    desk = bench(generate(23, images=1))
+    desk.site.sync()
+    warehouse = desk.site.config.warehouse
+    file = warehouse.rename(warehouse.with_name("file.duckdb"))
+    warehouse.symlink_to(file.name)
+    with held(file, read_only=True) as process:
+        _, (trouble,) = desk.troubles()
+    assert f"(process {process})" in trouble["message"]
+
+
+def test_processes_that_follow_each_other_hold_nothing_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only one process that keeps the file open for the whole time is named."""
+    processes = iter(range(900_001, 900_100))
+    monkeypatch.setattr(holders, "_holder", lambda _: next(processes))
+    assert holders.lasting_holder(tmp_path, 60) is None

@@ -13,8 +13,9 @@ from image_history.errors import WarehouseLockedError
 from image_history.forecast.estimate import ALIASES, NONE, OPERATIONS, Listing, Reason, Span, total_calls
 from image_history.forecast.forecasting import Forecast
 from image_history.model import Outcome
+from image_history.simulator import VirtualClock, World
 from tests.behaviour.checking import refusing, sync_cut_short
-from tests.behaviour.detailing import small_world
+from tests.behaviour.detailing import NOON_MS, small_world
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.hinting import MINUTE_MS, Killed, hinted_site, installed, killing
 from tests.behaviour.test_plan_verb import (
@@ -434,3 +435,28 @@ def test_image_that_was_denied_at_first_is_a_range(served: ServeWorld) -> None:
     assert ("large",) in reasons(found).values()
     assert_kept(site, found)
     assert site.calls(LISTED, "large") == 3
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_version_that_may_have_taken_an_alias_is_a_caveat(served: ServeWorld, unfinished: bool) -> None:
+    """If its aliases were never read, the version that had the alias may be looked up again: the plan says so."""
+    world = World(clock=VirtualClock(frozen_at=NOON_MS))
+    world.create_image("base")
+    world.create_version("base", aliases=["latest"])
+    site = served(world)
+    site.config = msgspec.structs.replace(site.config, details=True, details_every=timedelta(days=3650))
+    site.sync()
+    site.simulator.clock.advance(MINUTE_MS)
+    world.create_version("base", aliases=["latest"])
+    site.simulator.clock.advance(MINUTE_MS)
+    if unfinished:
+        with pytest.raises(Killed), installed(killing(Effect.FETCHED, "DescribeImageVersion")):
+            site.sync()
+    else:
+        site.sync(details=False)
+    found = foreseen(site)
+    assert planned(found, ALIASES) == Span.of(1)
+    assert [dict(scope.caveats) for scope in found.scopes] == [{Reason.ALIASES: ("base",)}]
+    site.sync()
+    assert site.calls(ALIASES) == 2
+    assert not any(scope.caveats for scope in foreseen(site).scopes)

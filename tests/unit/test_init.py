@@ -213,3 +213,14 @@ def test_link_with_the_name_of_a_temporary_file_stays(folder: Path) -> None:
     link.symlink_to(folder / "elsewhere")
     assert run().exit_code == 0
     assert link.is_symlink()
+
+
+def test_file_behind_the_name_of_a_link_is_not_removed(folder: Path) -> None:
+    """If `config.yaml` is a link to a file with a name like our temporary ones, that file stays."""
+    mine = folder / ".config.yaml.deadbeef"
+    mine.write_text("accounts: [{profile: mine}]\n")
+    os.utime(mine, (1, 1))
+    (folder / "config.yaml").symlink_to(mine.name)
+    with pytest.raises(ConfigError):
+        write_new(folder / "config.yaml", example_text())
+    assert mine.read_text() == "accounts: [{profile: mine}]\n"

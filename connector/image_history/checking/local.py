@@ -83,7 +83,7 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, _Stor
     if not path.exists():
         return ok("warehouse", where, "not there yet: the first sync makes it"), _Stored()
     # Before this process has the file open.
-    holder = lasting_holder(path, _WAIT_SECONDS)
+    holder = lasting_holder(WarehouseFile(path).file, _WAIT_SECONDS)
     try:
         with WarehouseFile(path).reading(wait_seconds=_WAIT_SECONDS) as connection:
             # What is confirmed is read only if it is used: its query reads every row of coverage.
@@ -103,8 +103,8 @@ def _warehouse(config: Config, runs: Sequence[LandedRun]) -> tuple[Result, _Stor
 
 def _usable(where: str, stored: _Stored, holder: str | None) -> Result:
     if holder is not None:
-        fix = f"{_CLOSE}. Only a query of image-history lets a load go first."
-        return warning("warehouse", where, f"{holder} has it open, and every load waits for that.", fix)
+        message = f"{holder} keeps it open. Every load waits for that, unless it is a query of image-history."
+        return warning("warehouse", where, message, f"{_CLOSE}.")
     known_images = counted(len(stored.knowledge.streams), "image")
     return ok("warehouse", where, f"can be written; {known_images} known")
 

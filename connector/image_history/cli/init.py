@@ -101,7 +101,8 @@ def _is_left(path: Path, target: Path, content: bytes) -> bool:
     is_old = time.time() - found.st_mtime > _LEFT_AFTER_SECONDS
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or not is_old:
         return False
-    if target.exists() and target.samefile(path):
+    # The target itself is not followed: it may be a link to a file that is not ours.
+    if os.path.lexists(target) and os.path.samestat(target.lstat(), found):
         return True
     with opened_to_read(path) as file:
         text = file.read(len(content) + 1)

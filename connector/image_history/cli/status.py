@@ -136,7 +136,7 @@ def _status(reports: Reports, config: Config, max_age: timedelta | None, part: P
     mine = tuple(scope for scope, here in placed.items() if here)
     unplaced = tuple(scope.name for scope, here in placed.items() if here is None)
     return Status(
-        mine, _waiting(reports, config), moments.now(), max_age, unplaced, _details(reports, config)
+        mine, _waiting(reports, config), moments.now(), max_age, unplaced, _details(reports, config, scopes)
     )
 
 
@@ -146,15 +146,18 @@ def _streams(reports: Reports) -> Iterable[StreamState]:
     return map(stream_state, reports.table("stream_freshness").to_pylist())
 
 
-def _details(reports: Reports, config: Config) -> PendingDetails | None:
+def _details(reports: Reports, config: Config, scopes: Iterable[ScopeState]) -> PendingDetails | None:
+    """The pending calls for details of the images that are still read; None if the configuration reads no details."""
     from image_history.warehouse.pending import count_pending
 
     if not config.details:
         return None
     now_ms = round(moments.now().timestamp() * 1000)
     calls: dict[Scope, int] = {}
+    present = {(each.scope, each.image_name) for scope in scopes if scope.wanted for each in scope.streams}
     for stream, pending in count_pending(reports.connection, config.details_every, now_ms).items():
-        calls[stream.scope] = calls.get(stream.scope, 0) + pending.total
+        if (stream.scope, stream.image_name) in present:
+            calls[stream.scope] = calls.get(stream.scope, 0) + pending.total
     return PendingDetails(calls, config.details_budget)
 
 

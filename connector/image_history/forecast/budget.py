@@ -48,8 +48,8 @@ def _cut(pending: DetailCalls, least: int, most: int) -> DetailCalls:
         return pending
     is_exact = pending.descriptions.exact and pending.descriptions == pending.aliases
     if pending.paired and is_exact and least == most:
-        looks = Span.of(most // 2)
-        return DetailCalls(looks, looks)
+        # With an odd number, the last version gets its description only.
+        return DetailCalls(Span.of(most - most // 2), Span.of(most // 2))
     return DetailCalls(
         _part(pending.descriptions, pending.aliases, least, most),
         _part(pending.aliases, pending.descriptions, least, most),

@@ -24,16 +24,18 @@ def with_details(estimate: StreamEstimate, pending: PendingCalls | None, facts: 
         return replace(
             estimate, descriptions=anything, aliases=anything, reason=doubt or Reason.DETAILS, paired=False
         )
-    if pending == PendingCalls() or _is_gone(estimate, facts):
+    if not pending.total or _is_gone(estimate, facts):
         return estimate
     if _may_lack(facts):
-        most = Span(0, pending.descriptions), Span(0, pending.aliases)
+        most = Span(0, pending.descriptions), Span(0, pending.aliases + pending.again)
         return replace(estimate, descriptions=most[0], aliases=most[1], reason=Reason.HELD_BACK, paired=False)
     return replace(
         estimate,
         descriptions=Span.of(pending.descriptions),
         aliases=Span.of(pending.aliases),
         paired=pending.descriptions == pending.aliases == pending.both,
+        # An alias that moved since it was last read is a change, but one that no sync has seen yet.
+        caveat=estimate.caveat or (Reason.ALIASES if pending.again else None),
     )
 
 

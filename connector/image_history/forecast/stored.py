@@ -6,8 +6,8 @@ Must not know SQL, AWS, or what a forecast makes of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -121,14 +121,16 @@ class Stored:
 
 
 def _left(
-    connection: Connection, run: LandedRun, every: timedelta, stored: Iterable[Stream]
+    connection: Connection, run: LandedRun, every: timedelta, stored: Pending
 ) -> Mapping[Stream, PendingCalls]:
     """The pending calls that a run leaves in its scopes."""
     scopes = {plan.scope for plan in run.plan.scopes}
-    none = {stream: PendingCalls() for stream in stored if stream.scope in scopes}
+    found = {stream: PendingCalls() for stream in stored if stream.scope in scopes}
     for versions in pending_details(connection, run, every).values():
-        none.update(versions.by_stream())
-    return none
+        for stream, calls in versions.by_stream().items():
+            aliased = stored.get(stream, PendingCalls()).aliased
+            found[stream] = replace(calls, aliased=aliased, unread=calls.aliases > 0)
+    return found
 
 
 def _known(connection: Connection, config: Config, landing: Landing) -> Knowledge:

@@ -52,8 +52,9 @@ def heard_after(
 ) -> tuple[Heard, ...]:
     """What is heard after a run that read the scopes of `sources`.
 
-    `since_ms` is the newest load before that run. With `everything` the run read every configured scope, and
-    acknowledged the hints about all others: these count as not heard.
+    `since_ms` is a load, such that all later ones have listings that began when that source was read already. With
+    `everything` the run read every configured scope, and acknowledged the hints about all others: these count as not
+    heard.
     """
     earlier = tuple(before)
     kept = () if everything else (each for each in earlier if each.scope not in sources)

@@ -32,16 +32,27 @@ class PendingVersion:
 
 @dataclass(frozen=True, slots=True)
 class PendingCalls:
-    """How many calls for details are pending: of each kind, and how many versions lack `both` kinds of details."""
+    """How many calls for details are pending: of each kind, and how many versions lack `both` kinds of details.
+
+    `aliased` other versions have a stored alias. If one of the pending versions turns out to have it, they are looked
+    up again: `unread` says that the aliases of at least one were never read.
+    """
 
     descriptions: int = 0
     aliases: int = 0
     both: int = 0
+    aliased: int = 0
+    unread: bool = False
 
     @property
     def total(self) -> int:
         """The calls of both kinds."""
         return self.descriptions + self.aliases
+
+    @property
+    def again(self) -> int:
+        """How many more calls for aliases there may be, because an alias has moved."""
+        return self.aliased if self.unread else 0
 
 
 def shares(pending: Mapping[Scope, int], budget: int | None) -> Mapping[Scope, int]:

@@ -250,7 +250,10 @@ class _Shared:
         self._lock = threading.Lock()
 
     def next(self) -> PendingVersion | None:
-        """The next version; None when all are taken, or when the next one needs more calls than are left."""
+        """The next version; None when all are taken, or when no call is left.
+
+        If one call is left for a version that needs two, its description is read now, its aliases by the next sync.
+        """
         with self._lock:
             pending = next(self._versions, None)
             if pending is None:
@@ -258,7 +261,9 @@ class _Shared:
             calls = self._state.calls_of(pending)
             if calls > self.left:
                 self._versions = iter(())
-                return None
+                if not self.left:
+                    return None
+                pending, calls = replace(pending, aliases=False), self.left
             self.left -= calls
             return pending
 
@@ -331,25 +336,30 @@ def _trouble(stream: Stream, operation: str, error: ConnectorError) -> Trouble:
 def _described(lookup: Lookup, calls: ScopeCalls) -> Lookup | None:
     """The lookup with the answer of DescribeImageVersion; None if it has another CreationTime.
 
-    An answer with another LastModifiedTime is of a state that was not listed: the description stays pending, and the
-    next sync lists that state.
+    An answer with another LastModifiedTime is of a state that was not listed: the description stays pending until
+    that state is listed.
     """
     pending = lookup.pending
     answer = calls.describe_image_version(pending.stream.image_name, pending.version)
     fault_point(Effect.FETCHED, DESCRIBE)
-    if epoch_ms(answer.body.CreationTime) != pending.creation_ms:
+    found = epoch_ms(answer.body.CreationTime), epoch_ms(answer.body.LastModifiedTime)
+    listed = pending.creation_ms, pending.last_modified_ms
+    is_listed = found == listed or _is_rounded(found, listed)
+    if found[0] != listed[0] and not is_listed:
         return None
     drift = lookup.drift + answer.drift
-    if not _is_same_instant(epoch_ms(answer.body.LastModifiedTime), pending.last_modified_ms):
+    if not is_listed:
         logger.info("version_changed_since_listing", extra=_which(pending))
         return replace(lookup, drift=drift)
     return replace(lookup, described=answer.body, described_ms=answer.date_ms, drift=drift)
 
 
-def _is_same_instant(one_ms: int, other_ms: int) -> bool:
-    """Whether two operations give one instant; one of them may give it in whole seconds."""
-    whole = not (one_ms % 1000 and other_ms % 1000)
-    return one_ms == other_ms or (whole and one_ms // 1000 == other_ms // 1000)
+def _is_rounded(found: tuple[int, int], listed: tuple[int, int]) -> bool:
+    """Whether DescribeImageVersion gives the listed creation and last modification in whole seconds.
+
+    Both were seen with milliseconds. If AWS rounds them one day, details must not stay pending for ever.
+    """
+    return found == (listed[0] // 1000 * 1000, listed[1] // 1000 * 1000)
 
 
 def _which(pending: PendingVersion) -> dict[str, object]:

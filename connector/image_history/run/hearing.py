@@ -99,7 +99,13 @@ class Hearing:
         )
 
     def heard(self, before: Sequence[Heard], plan: RunPlan, *, since_ms: int) -> tuple[Heard, ...]:
-        """The scopes whose hints are heard without a gap after this run; `since_ms` is the newest load before it."""
+        """The scopes whose hints are heard without a gap after this run.
+
+        `since_ms` is a load, such that all later ones have listings of this run or of later runs only.
+        """
+        if self.mail.problem is not None and self.config.hints.queue is None:
+            # A queue keeps its messages meanwhile; no program could write into a folder that is not there.
+            return ()
         if self.options.images:
             # The hints about other images stay where they are.
             return tuple(before)

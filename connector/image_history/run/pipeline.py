@@ -128,6 +128,7 @@ class _Sync:
     waiting: tuple[LandedRun, ...] = ()
     stored: Knowledge = field(default_factory=Knowledge)
     remembered: bool = False
+    resumed: bool = False
     details_left: int = 0
     visible: Visible = field(init=False)
     # A part is loaded on a thread of its own, and a process can open the file only once at a time.
@@ -144,6 +145,7 @@ class _Sync:
         wanted = find_targets(self.config, self.stop)
         selection = self.options.selection(wanted)
         unfinished, self.waiting = self._leftovers(selection)
+        self.resumed = unfinished is not None
         knowledge = self._knowledge()
         hearing = Hearing.of(self.config, self.options, self.stop)
         try:
@@ -181,7 +183,7 @@ class _Sync:
         current = reading.run(arrivals)
         if self.config.details:
             current = self._detailed(current, reading)
-        return self._finish(current, hearing, resumed=unfinished is not None)
+        return self._finish(current, hearing)
 
     def _leftovers(self, selection: str) -> tuple[LandedRun | None, tuple[LandedRun, ...]]:
         """The unfinished run to continue, if any, and the other runs, whose rows are still to be loaded."""
@@ -342,7 +344,7 @@ class _Sync:
         """The earlier runs that could not be loaded yet."""
         return [earlier for earlier in self.waiting if earlier.folder.exists()]
 
-    def _finish(self, run: LandedRun, hearing: Hearing, *, resumed: bool) -> RunReport:
+    def _finish(self, run: LandedRun, hearing: Hearing) -> RunReport:
         self.progress.stage("loading")
         current = self.landing.close(run)
         loaded = self._load([*self._left(), current], replace(self.visible.last, ends=True), hearing=hearing)
@@ -350,7 +352,7 @@ class _Sync:
             loaded[-1],
             duration_seconds=time.monotonic() - self.started,
             lock_seconds=self.lock_seconds,
-            resumed=resumed,
+            resumed=self.resumed,
         )
         return replace(
             done,
@@ -362,8 +364,8 @@ class _Sync:
     def _settle_hints(self, hearing: Hearing, loaded: Loaded) -> HintsReport | None:
         """Acknowledge the hints that the run settled.
 
-        None, if its plan rests on a state that the warehouse lacks, or if the landing could not remember the load: it
-        shows later that a backup lacks what the hints were about.
+        No hint is acknowledged if the run's plan rests on a state that the warehouse lacks, or if the landing could
+        not remember the load: that memory shows later that a backup lacks what the hints were about.
         """
         confirmed = self.stored.confirmed if loaded.founded and self.remembered else None
         return hearing.settle(confirmed, self.stored.streams, loaded.run.plan)
@@ -403,7 +405,9 @@ class _Sync:
             confirmed = self.config.hints.rests_for is not None
             self.stored = known(connection, confirmed=confirmed, streams=streams)
             if hearing is not None:
-                before = newest_load(connection, besides=runs[-1].plan.run_id)
+                # The listings of a run that was resumed may be older than the hints that this sync has heard.
+                own = None if self.resumed else runs[-1].plan.run_id
+                before = newest_load(connection, besides=own)
                 since_ms = 0 if before is None else before.loaded_ms
                 heard = hearing.heard(heard, runs[-1].plan, since_ms=since_ms)
         self._remember(streams, heard)

@@ -25,9 +25,11 @@ def lasting_holder(path: Path, seconds: float) -> str | None:
 
     Not to be called while this process has the file open: closing a file ends all of a process's locks on it.
     """
-    until = time.monotonic() + seconds
-    while (process := _holder(path)) is not None and time.monotonic() < until:
+    until, process = time.monotonic() + seconds, _holder(path)
+    while process is not None and time.monotonic() < until:
         time.sleep(_POLL_SECONDS)
+        if _holder(path) != process:
+            return None
     return None if process is None else _described(process)
 
 

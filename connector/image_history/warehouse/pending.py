@@ -95,7 +95,7 @@ def count_pending(
     rows = connection.table("planning/pending_calls", due).to_pylist()
     return {
         Stream(Scope(row["account_id"], row["region"]), row["image_name"]): PendingCalls(
-            row["descriptions"], row["aliases"], row["both_calls"]
+            row["descriptions"], row["aliases"], row["both_calls"], row["aliased"], row["unread"]
         )
         for row in rows
     }
