@@ -33,7 +33,6 @@ states AS (
             PARTITION BY account_id, region, image_name, version ORDER BY etl_observed_at
         ), []) AS aliases_before,
         CASE WHEN etl_change IN ('created', 'recreated') THEN creation_time END AS created_at,
-        CASE etl_change WHEN 'deleted' THEN etl_valid_from WHEN 'recreated' THEN creation_time END AS gone_by,
         coalesce(etl_aliases_before, CASE WHEN etl_change <> 'deleted' THEN etl_last_seen_at END) AS read_before,
         coalesce(read_before, read_earlier) AS had_it_at,
         coalesce(
@@ -43,6 +42,11 @@ states AS (
         ) AS read_at,
         -- The Date of an answer has whole seconds: as in a listing, a bound is a second away from it.
         to_milliseconds(1000) AS margin,
+        -- A lookup may have been of the new life already, before a listing showed it.
+        CASE
+            WHEN etl_change = 'deleted' THEN etl_valid_from
+            WHEN etl_change = 'recreated' AND coalesce(had_it_at + margin <= creation_time, TRUE) THEN creation_time
+        END AS gone_by,
         etl_observed_at AS learned_at,
         etl_run_id
     FROM events

@@ -10,9 +10,10 @@ import pytest
 from image_history.listing.pages import MARGIN_MS
 from image_history.simulator import Exchange, VirtualClock, World
 from image_history.warehouse.statements import statement
-from tests.behaviour.detailing import DAY_MS, NOON_MS, detailed
+from tests.behaviour.detailing import DAY_MS, NOON_MS, detailed, meanwhile
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.rows import Row, Rows, instant, rows
+from tests.behaviour.test_details import one_image
 
 __all__ = ["rows"]
 
@@ -202,3 +203,30 @@ def test_version_created_again_gains_its_alias_after_its_creation(rows: Rows) ->
         rows, created, {**again, "etl_aliases_at": 120, "etl_changed_columns": ["last_modified_time"]}
     )
     assert sorted(found[1:], key=str) == [(1, None, 59, 100), (None, 1, 100, 121)]
+
+
+def test_alias_of_a_new_life_that_was_read_before_the_listing_showed_it(served: ServeWorld) -> None:
+    """An image may be created again between its listing and ListAliases: the alias is lost after that lookup."""
+    site = one_image(served, 1)
+    detailed(site)
+    site.simulator.clock.advance(DAY_MS)
+
+    def recreate() -> None:
+        site.simulator.clock.advance(1_000)
+        site.world.delete_image("base")
+        site.world.create_image("base")
+        site.world.create_version("base", aliases=["new"])
+        site.simulator.clock.advance(5_000)
+
+    with meanwhile(site, "DescribeImageVersion", recreate):
+        detailed(site, details_every=ALWAYS, concurrency=1)
+    site.simulator.clock.advance(30_000)
+    site.world.delete_alias("base", "new")
+    gone_ms = site.simulator.clock.now_ms()
+    site.simulator.clock.advance(30_000)
+    detailed(site)
+    moves = site.ask(
+        "SELECT alias, to_version, epoch_ms(moved_after), epoch_ms(moved_by) FROM alias_moves WHERE alias = 'new'"
+    )
+    (loss,) = [move for move in moves if move[1] is None]
+    assert int(str(loss[2])) <= gone_ms <= int(str(loss[3]))

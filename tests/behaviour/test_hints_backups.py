@@ -94,6 +94,25 @@ def test_nothing_rests_without_a_landing_that_remembers(served: ServeWorld) -> N
     assert_listed_once(hinted)
 
 
+def test_earlier_landing_does_not_know_what_was_acknowledged(served: ServeWorld) -> None:
+    """If only the landing folder is replaced by an earlier one, every image is listed once."""
+    hinted = quiet(served)
+    landing, image = hinted.site.config.landing_folder, hinted.images[0]
+    shutil.copytree(landing, landing.with_name("copy"))
+    config = hinted.site.config
+    account = Account(images=Images(exclude=(image,)))
+    hinted.site.config = msgspec.structs.replace(config, accounts=(account,))
+    hinted.site.world.create_version(image)
+    hinted.hint(image)
+    hinted.clock.advance(2 * MINUTE_MS)
+    hinted.site.sync()
+    assert hinted.waiting() == []
+    shutil.rmtree(landing)
+    landing.with_name("copy").rename(landing)
+    hinted.site.config = config
+    assert_listed_once(hinted)
+
+
 def test_hint_is_kept_if_the_landing_cannot_remember_its_load(served: ServeWorld) -> None:
     """Without that memory, a restored backup would go unnoticed: then the hint has to be there still."""
     hinted = quiet(served)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import zlib
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from image_history.errors import LandingError, SyncRunningError
+from image_history.landing import runs
 from image_history.landing.files import seal, unsealed
 from image_history.landing.mark import FORMAT, NAME, Mark
 from image_history.landing.runs import Landing
@@ -123,6 +125,18 @@ def test_folder_of_a_stranger_is_refused(
     with pytest.raises(LandingError, match="belongs to user"), landing.locked():
         pass
     assert fingerprint(tmp_path) == before
+
+
+def test_look_at_the_lock_stops_no_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` has the lock for a moment, to look at it: a sync that begins just then tries again."""
+    landing = Landing(tmp_path)
+    with landing.locked():
+        pass
+    with (tmp_path / "lock").open() as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        monkeypatch.setattr(runs.time, "sleep", lambda _: fcntl.flock(look, fcntl.LOCK_UN))
+        with landing.locked():
+            pass
 
 
 def newer(mark: bytes) -> bytes:

@@ -8,12 +8,14 @@ import duckdb
 import msgspec
 import pytest
 
+from image_history.config import Account
 from image_history.durable.effects import Effect
-from image_history.errors import WarehouseLockedError
+from image_history.errors import ConfigError, WarehouseLockedError
 from image_history.forecast.estimate import ALIASES, NONE, OPERATIONS, Listing, Reason, Span, total_calls
-from image_history.forecast.forecasting import Forecast
+from image_history.forecast.forecasting import Forecast, forecast
 from image_history.model import Outcome
-from image_history.simulator import VirtualClock, World
+from image_history.run.pipeline import SyncOptions, sync
+from image_history.simulator import VirtualClock, World, generate
 from tests.behaviour.checking import refusing, sync_cut_short
 from tests.behaviour.detailing import NOON_MS, small_world
 from tests.behaviour.harness import ServeWorld, Site
@@ -460,3 +462,20 @@ def test_version_that_may_have_taken_an_alias_is_a_caveat(served: ServeWorld, un
     site.sync()
     assert site.calls(ALIASES) == 2
     assert not any(scope.caveats for scope in foreseen(site).scopes)
+
+
+def test_scope_that_is_not_named_costs_no_call(served: ServeWorld) -> None:
+    """With --scope, only the named scope's images are listed, as planned and as recorded."""
+    world = generate(17, images=2, versions_per_image=2, regions=3)
+    site = served(world)
+    account = Account(regions=tuple(region for _, region in world.scopes))
+    site.config = msgspec.structs.replace(site.config, accounts=(account,))
+    options = SyncOptions(scopes=("/".join(world.scopes[1]),))
+    found = forecast(site.config, options=options)
+    site.simulator.counters.reset()
+    report = sync(site.config, options=options)
+    made = {name: site.calls(name) for name in ("ListImages", "ListImageVersions")}
+    assert made == {"ListImages": 1, "ListImageVersions": 2} == report.calls.by_operation
+    assert planned(found, "ListImages") == Span.of(1)
+    with pytest.raises(ConfigError, match=r"there are: .*us-east-1"):
+        sync(site.config, options=SyncOptions(scopes=("111122223333/nowhere",)))

@@ -83,7 +83,7 @@ def test_chosen_scope_that_is_denied_says_so(site: Site) -> None:
     assert "allow sagemaker:ListImages" in outcome.stderr
     unknown = site.run("sync", "--scope", "111122223333/eu-west-9")
     assert unknown.returncode == 2
-    assert "there are: 111122223333/us-east-1" in unknown.stderr
+    assert "there are: 111122223333/eu-west-1, 111122223333/us-east-1" in unknown.stderr
 
 
 def test_region_that_vanishes_deletes_nothing(site: Site) -> None:

@@ -81,7 +81,9 @@ class Reason(StrEnum):
     READ_AGAIN = "a first reading left questions open: readings are repeated until two agree"
     HELD_BACK = "the mass-delete breaker may hold deletions back: how much is looked up depends on it"
     DETAILS = "which details are pending is unknown until the warehouse can be read"
-    ALIASES = "if an alias has moved to a version that was never looked up, its earlier version is looked up again"
+    ALIASES = (
+        "if an alias has moved to a version that was never looked up, its earlier version is looked up again"
+    )
     DELETIONS = (
         "versions that were deleted since the last whole listing cost a DescribeImageVersion each, and many "
         "of them a second reading"

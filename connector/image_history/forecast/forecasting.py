@@ -42,7 +42,6 @@ from image_history.listing.request import made_again
 from image_history.model import Failure, PlannedStream, Scope, Stop, Stream, StreamKnowledge
 from image_history.run.details import calls_made
 from image_history.run.hearing import Hearing
-from image_history.run.leftovers import to_continue
 from image_history.run.listing import judged_anew
 from image_history.run.planning import Opened, Opening, Planning, SyncOptions, open_scopes
 from image_history.warehouse.warehouse import now_ms
@@ -97,9 +96,9 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     requested = options or SyncOptions()
     halt = stop or Stop()
     wanted = find_targets(config, halt)
-    stored = Stored.of(config, requested)
     selection = requested.selection(wanted)
-    current = to_continue(stored.unloaded, selection, config, requested)
+    stored = Stored.of(config, requested, selection)
+    current = stored.continued
     waiting = tuple(run for run in stored.unloaded if run is not current)
     hearing = Hearing.of(config, requested, halt)
     # A forecast must leave all messages in the queue.

@@ -6,7 +6,7 @@ Must not know SQL, AWS, or what a forecast makes of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
@@ -18,9 +18,16 @@ from image_history.landing.runs import LandedRun, Landing
 from image_history.listing.details import PendingCalls
 from image_history.listing.verdict import Findings, Step, next_step
 from image_history.model import Outcome, PlannedStream, Scope, Stream
-from image_history.run.leftovers import in_order, unloaded, unloaded_while_locked, unloaded_without_a_file
+from image_history.run.leftovers import (
+    in_order,
+    to_continue,
+    unloaded,
+    unloaded_while_locked,
+    unloaded_without_a_file,
+)
 from image_history.run.planning import SyncOptions
 from image_history.warehouse.findings import hold_against
+from image_history.warehouse.identity import still_heard
 from image_history.warehouse.large_streams import LargeStream, large_streams
 from image_history.warehouse.loader import Knowledge, known, known_streams
 from image_history.warehouse.pending import count_pending, pending_details
@@ -40,30 +47,38 @@ _LOOKS = 3
 class Stored:
     """The data of the warehouse and of the landing; `locked` names the holder of a locked warehouse.
 
-    `unloaded` are the runs in the landing that the warehouse lacks, in the order in which a sync loads them.
+    `unloaded` are the runs in the landing that the warehouse lacks, in the order in which a sync loads them, and
+    `continued` is the one of them that it continues.
     """
 
     config: Config
     knowledge: Knowledge
     unloaded: tuple[LandedRun, ...]
+    continued: LandedRun | None
     locked: str | None = None
 
     @classmethod
-    def of(cls, config: Config, options: SyncOptions) -> Stored:
+    def of(cls, config: Config, options: SyncOptions, selection: str) -> Stored:
         """Read both. Runs that a sync with these options forgets are left out."""
+
+        def chosen(left: Iterable[LandedRun]) -> LandedRun | None:
+            return to_continue(left, selection, config, options)
+
         landing = Landing(config.landing_folder)
         runs = [run for run in in_order(_runs(landing)) if run.finished or not options.fresh]
         if not config.warehouse.exists():
-            return cls(config, Knowledge(), tuple(unloaded_without_a_file(runs)))
+            left = unloaded_without_a_file(runs)
+            return cls(config, Knowledge(), tuple(left), chosen(left))
         try:
             with WarehouseFile(config.warehouse).reading(wait_seconds=_WAIT_SECONDS) as connection:
                 left = unloaded(connection, runs, options)
-                return cls(config, _known(connection, config, landing), tuple(left))
+                current = chosen(left)
+                return cls(config, _known(connection, config, landing, current), tuple(left), current)
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
             holder = str(error.context.get("holder", "another process"))
             left = unloaded_while_locked(runs, options)
-            return cls(config, _known_from_memory(landing), tuple(left), holder)
+            return cls(config, _known_from_memory(landing), tuple(left), chosen(left), holder)
 
     def large(self, planned: Sequence[PlannedStream]) -> Mapping[Stream, LargeStream]:
         """The stored facts about streams of more than one page; none while the warehouse is locked."""
@@ -133,13 +148,14 @@ def _left(
     return found
 
 
-def _known(connection: Connection, config: Config, landing: Landing) -> Knowledge:
-    return known(
+def _known(connection: Connection, config: Config, landing: Landing, current: LandedRun | None) -> Knowledge:
+    found = known(
         connection,
         confirmed=config.hints.rests_for is not None,
         image_times=config.hints.trust_image_time,
-        memory=_memory(config, landing),
     )
+    unfinished = None if current is None else current.plan.run_id
+    return replace(found, heard=still_heard(connection, _memory(config, landing), besides=unfinished))
 
 
 def _known_from_memory(landing: Landing) -> Knowledge:

@@ -20,6 +20,7 @@ import errno
 import fcntl
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -69,6 +70,9 @@ from image_history.model import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# So often, and at such intervals, the lock of the folder is tried.
+_TRIES = 5
+_TRY_EVERY_SECONDS = 0.05
 _PLAN = "plan.json"
 _IMAGES = "images.parquet"
 _CLOSED = "closed"
@@ -286,7 +290,7 @@ def _write_part(folder: Path, number: int, plan: RunPlan, images: pa.Table) -> N
 def _take(handle: int, folder: Path) -> None:
     try:
         fault_point(Effect.LOCK, File.LOCK)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(handle)
     except OSError as error:
         if error.errno != errno.EAGAIN:
             raise refused("lock", folder, error) from error
@@ -301,6 +305,15 @@ def _take(handle: int, folder: Path) -> None:
         write_holder(handle, str(os.getpid()))
     except OSError as error:
         raise refused("write the lock in", folder, error) from error
+
+
+def _lock(handle: int) -> None:
+    """Take the lock; BlockingIOError if another process keeps it. `check` holds it for a moment, to look at it."""
+    for _ in range(_TRIES - 1):
+        with suppress(BlockingIOError):
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_TRY_EVERY_SECONDS)
+    return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_forgettable(folder: Path, mark: Mark) -> bool:

@@ -129,6 +129,8 @@ class _Sync:
     stored: Knowledge = field(default_factory=Knowledge)
     remembered: bool = False
     resumed: bool = False
+    # The run that is read in this sync, once it exists.
+    own: str | None = None
     details_left: int = 0
     visible: Visible = field(init=False)
     # A part is loaded on a thread of its own, and a process can open the file only once at a time.
@@ -145,7 +147,10 @@ class _Sync:
         wanted = find_targets(self.config, self.stop)
         selection = self.options.selection(wanted)
         unfinished, self.waiting = self._leftovers(selection)
-        self.resumed = unfinished is not None
+        self.resumed, self.own = (
+            unfinished is not None,
+            None if unfinished is None else unfinished.plan.run_id,
+        )
         knowledge = self._knowledge()
         hearing = Hearing.of(self.config, self.options, self.stop)
         try:
@@ -226,12 +231,12 @@ class _Sync:
             if not self.config.warehouse.exists():
                 return Knowledge()
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
-                return known(
+                found = known(
                     connection,
                     confirmed=self.config.hints.rests_for is not None,
                     image_times=self.config.hints.trust_image_time,
-                    memory=self._memory(),
                 )
+                return replace(found, heard=still_heard(connection, self._memory(), besides=self.own))
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
             remembered = self.landing.remembered(self.mark)
@@ -274,7 +279,8 @@ class _Sync:
                 run = self.landing.create(*planning.plan(new, selection, now_ms=now_ms()))
             elif not run.plan.last:
                 run = self.landing.extend(run, *planning.part(new, run.plan))
-            note(run_id=run.plan.run_id)
+            self.own = run.plan.run_id
+            note(run_id=self.own)
             yield Arrival(run, {each.scope: each.calls for each in opened.scopes})
 
     def _detailed(self, run: LandedRun, reading: Reading) -> LandedRun:
@@ -393,7 +399,7 @@ class _Sync:
         with span("load", runs=len(runs)), self._writing(wait_seconds) as connection:
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
             # Before the first load: the memory that is written afterwards no longer shows that a backup was restored.
-            heard = still_heard(connection, self._memory())
+            heard = still_heard(connection, self._memory(), besides=self.own)
             going_on = self.landing.run_ids()
             shares = [*[EVERYTHING] * (len(runs) - 1), share]
             loaded = [
@@ -406,8 +412,7 @@ class _Sync:
             self.stored = known(connection, confirmed=confirmed, streams=streams)
             if hearing is not None:
                 # The listings of a run that was resumed may be older than the hints that this sync has heard.
-                own = None if self.resumed else runs[-1].plan.run_id
-                before = newest_load(connection, besides=own)
+                before = newest_load(connection, besides=None if self.resumed else self.own)
                 since_ms = 0 if before is None else before.loaded_ms
                 heard = hearing.heard(heard, runs[-1].plan, since_ms=since_ms)
         self._remember(streams, heard)

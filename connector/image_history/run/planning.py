@@ -165,14 +165,14 @@ class Opening:
 
     def _try_open(self, target: Target, callers: Callers) -> _Attempt:
         scope = _named(target)
-        if scope is not None and not self.options.part.has(scope):
+        if scope is not None and not self._reads(scope):
             return _Elsewhere(target, scope)
         try:
             with span("discover"):
                 opened = open_scope(target, self.config, self.stop, callers=callers)
                 scope = opened.scope
                 note(scope=str(scope))
-                if not self.options.part.has(scope):
+                if not self._reads(scope):
                     return _Elsewhere(target, scope)
                 require_same_account(opened, {} if self.options.accept_account else self.accounts)
                 return opened if scope in self.planned else replace(opened, discovery=opened.images())
@@ -180,6 +180,10 @@ class Opening:
             raise
         except (ConfigError, TransientError, SkippableError, FatalError) as error:
             return _Lost(target, scope or _named(target), error)
+
+    def _reads(self, scope: Scope) -> bool:
+        """Whether the scope is in this part, and is one of the scopes that the options name."""
+        return self.options.part.has(scope) and (not self.options.scopes or str(scope) in self.options.scopes)
 
     def _unreadable(self, lost: Iterable[_Lost]) -> tuple[Failure, ...]:
         """The failures of the wanted scopes."""
@@ -213,7 +217,7 @@ class _Lost:
 
 @dataclass(frozen=True, slots=True)
 class _Elsewhere:
-    """A target whose scope is in another part."""
+    """A target whose scope is in another part, or is not one of the named ones. Its images are not listed."""
 
     target: Target
     scope: Scope
@@ -248,7 +252,8 @@ def _selected(
     if unread and not chosen and not missing:
         raise _fatal(unread[0].error) from unread[0].error
     if missing:
-        named = ", ".join(sorted(str(scope.scope) for scope in opened))
+        configured = [each.scope for each in opened] + [each.scope for each in elsewhere]
+        named = ", ".join(sorted(map(str, configured)))
         raise ConfigError(f"No scope {', '.join(sorted(missing))} is configured; there are: {named}.")
     return chosen
 

@@ -48,14 +48,13 @@ def rests_on_this(connection: Connection, plan: RunPlan) -> bool:
     return plan.rests_on(None if newest is None else newest.run_id, loaded)
 
 
-def still_heard(connection: Connection, memory: Memory | None) -> tuple[Heard, ...]:
+def still_heard(connection: Connection, memory: Memory | None, *, besides: str | None) -> tuple[Heard, ...]:
     """The scopes whose hints are heard without a gap, as the landing remembers them.
 
-    No scope, if the warehouse lacks the newest load that the landing saw: the file was replaced by a backup, and
-    hints about what it lacks were acknowledged already. No scope, if the landing has lost its memory.
+    No scope, unless the newest load, without those of the run `besides`, is the newest one that the landing saw. If
+    the warehouse was replaced by a backup, it lacks what acknowledged hints were about; if the landing was lost, was
+    replaced, or is not the only one, other loads acknowledged hints that it does not know of.
     """
     if memory is None or memory.newest is None:
         return ()
-    newest = memory.newest
-    stored_ms = last_loads(connection, [newest.run_id]).get(newest.run_id)
-    return memory.heard if stored_ms is not None and stored_ms >= newest.loaded_ms else ()
+    return memory.heard if memory.newest == newest_load(connection, besides=besides) else ()

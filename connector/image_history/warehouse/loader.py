@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from image_history.errors import LoadError
 from image_history.hints.heard import Heard
 from image_history.hints.resting import Confirmations
-from image_history.landing.memory import Memory
 from image_history.landing.plan import Load
 from image_history.landing.runs import LandedRun, part_of
 from image_history.landing.share import EVERYTHING, Share
@@ -44,7 +43,7 @@ from image_history.warehouse.detailed import (
     unread_details,
     write_versions,
 )
-from image_history.warehouse.identity import newest_load, rests_on_this, still_heard
+from image_history.warehouse.identity import newest_load, rests_on_this
 from image_history.warehouse.records import (
     accounts_table,
     calls_by_scope,
@@ -136,13 +135,12 @@ def known(
     *,
     confirmed: bool = False,
     image_times: bool = False,
-    memory: Memory | None = None,
     streams: pa.Table | None = None,
 ) -> Knowledge:
     """What planning needs of the warehouse; with `confirmed` and `image_times`, what allows images to rest too.
 
-    `memory` is what the landing remembers of hints. `streams` are the rows of sql/load/known_streams.sql, if the
-    caller has read them already.
+    `streams` are the rows of sql/load/known_streams.sql, if the caller has read them already. `heard` is left empty:
+    only the landing knows it, see `still_heard`.
     """
     accounts = connection.table("load/known_accounts").to_pylist()
     return Knowledge(
@@ -150,7 +148,6 @@ def known(
         accounts={(row["access"], row["region"]): row["account_id"] for row in accounts},
         newest=newest_load(connection),
         confirmed=confirmations(connection, image_times=image_times) if confirmed else None,
-        heard=still_heard(connection, memory),
     )
 
 
