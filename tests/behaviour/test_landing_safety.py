@@ -6,6 +6,7 @@ import base64
 import fcntl
 import json
 import os
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from image_history.errors import LandingError, SyncRunningError
-from image_history.landing import runs
 from image_history.landing.files import seal, unsealed
 from image_history.landing.mark import FORMAT, NAME, Mark
 from image_history.landing.runs import Landing
@@ -134,7 +134,7 @@ def test_look_at_the_lock_stops_no_sync(tmp_path: Path, monkeypatch: pytest.Monk
         pass
     with (tmp_path / "lock").open() as look:
         fcntl.flock(look, fcntl.LOCK_SH)
-        monkeypatch.setattr(runs.time, "sleep", lambda _: fcntl.flock(look, fcntl.LOCK_UN))
+        monkeypatch.setattr(time, "sleep", lambda _: fcntl.flock(look, fcntl.LOCK_UN))
         with landing.locked():
             pass
 
