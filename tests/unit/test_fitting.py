@@ -111,7 +111,7 @@ def test_no_line_is_too_wide_and_no_word_is_broken(rng: random.Random, limit: in
 
 
 def test_shared_is_what_is_equal_before_it_is_shortened() -> None:
-    """Instants of one minute that differ in their seconds are no shared value, and a sentence ends in one full stop."""
+    """Instants of one minute that differ in seconds are no shared value, and a sentence ends in one full stop."""
     names, why = ["a" * 20, "b" * 20], ["It was not read to its end."] * 2
     same, other = "2026-07-01T12:00:00.123Z", "2026-07-01T12:00:09.123Z"
     assert list(notes(fit(columns(name=names, at=[same, other]), 24))) == [
