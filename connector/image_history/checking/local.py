@@ -5,7 +5,6 @@ Read-only: nothing is made, locked for writing, or changed. Must not know AWS, o
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -19,10 +18,9 @@ from image_history.checking.results import PARTIAL, Result, failed, ok, warning
 from image_history.config import Config
 from image_history.counting import counted
 from image_history.durable.disk import is_groups, unwritable
-from image_history.durable.guard import opened_to_read
 from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
 from image_history.landing.files import refused
-from image_history.landing.mark import owner, require_usable
+from image_history.landing.mark import owner, require_usable, syncing
 from image_history.landing.runs import LandedRun, Landing
 from image_history.warehouse.holders import lasting_holder
 from image_history.warehouse.identity import warehouse_id
@@ -131,7 +129,7 @@ def _landing(config: Config) -> tuple[Sequence[LandedRun], list[Result]]:
         runs = _runs(Landing(folder))
     except (LandingError, OSError) as error:
         return (), [_refused(where, error)]
-    holder = _holder(folder)
+    holder = syncing(folder)
     if holder is not None:
         fix = "Wait for it: a second sync exits at once with code 7."
         return runs, [warning("landing", where, f"A sync works there now (process {holder}).", fix)]
@@ -190,19 +188,6 @@ def _runs(landing: Landing) -> Sequence[LandedRun]:
 def _own_runs(landing: Landing) -> Sequence[LandedRun]:
     mark = landing.mark()
     return landing.runs() if mark is None else landing.own_runs(mark)
-
-
-def _holder(folder: Path) -> str | None:
-    """The process that syncs there now; None if there is none. A shared lock is taken for a moment."""
-    try:
-        with opened_to_read(folder / "lock") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read(32).decode("ascii", "replace").strip() or "unknown"
-    except OSError:
-        return None
-    return None
 
 
 def _waiting(config: Config, runs: Sequence[LandedRun]) -> Iterator[Result]:

@@ -112,12 +112,7 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         yield f"a range for {_named(images)}: {reason.value}"
     for caveat, images in _merged(scope.caveats for scope in found.scopes).items():
         yield f"maybe more for {_named(images)}: {caveat.value}"
-    if found.continued is not None:
-        run = found.continued
-        yield (
-            f"continues: run {run.run_id}, begun {_begun(run)} UTC, with {run.images_left:,} of "
-            f"{counted(run.images, 'image')} left; sync --fresh begins anew"
-        )
+    yield from _continued(found)
     for run in found.waiting:
         yield f"loads first: run {run.run_id}, begun {_begun(run)} UTC, {counted(run.images, 'image')}"
     if found.locked is not None:
@@ -129,6 +124,21 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         yield f"region: {region}"
     for failure in found.unreadable:
         yield f"{failure.outcome.value}: {failure.where}: {failure.message}"
+
+
+def _continued(found: Forecast) -> Iterable[str]:
+    if found.syncing is not None:
+        yield (f"syncing: process {found.syncing} syncs now; a second sync exits with 7 until it has ended")
+    if (run := found.continued) is not None:
+        listed = (
+            f" ({run.images_listed:,} listed, but not compared with the warehouse)"
+            if run.images_listed
+            else ""
+        )
+        yield (
+            f"continues: run {run.run_id}, begun {_begun(run)} UTC, with {run.images_left:,} of "
+            f"{counted(run.images, 'image')} left{listed}; sync --fresh begins anew"
+        )
 
 
 def _details(found: Forecast) -> Iterable[str]:

@@ -343,7 +343,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _refused(root: Path, error: OSError) -> OutputError:
-    published = os.path.islink(root / _CURRENT)
+    published = os.path.lexists(root / _CURRENT)
     seen = "Its readers see what was published before." if published else "Nothing was published."
     return OutputError(
         f"Cannot publish to {root}: {error.strerror or error}. {seen} Check "

@@ -195,7 +195,7 @@ class WarehouseFile:
         raises nothing if the disk is full.
         """
         name = self.file.with_name(f".{self.file.name}.unborn")
-        unborn = replace(self, path=name, called=self.path)
+        unborn = WarehouseFile(name, self.lock_wait_seconds, self.path, self.for_sync)
         log = unborn.path.with_name(f"{unborn.path.name}.wal")
         try:
             _clear(unborn.path, log)
