@@ -209,7 +209,8 @@ def _room(config: Config) -> Iterator[Result]:
     size = config.warehouse.stat().st_size if config.warehouse.is_file() else 0
     for folder in dict.fromkeys(map(_nearest, (config.warehouse.parent, config.landing_folder))):
         free, need = shutil.disk_usage(folder).free, size + _ROOM
-        message = f"{free // _MIB:,} MiB free; {need // _MIB:,} MiB are enough"
+        are = "needed" if free < need else "enough"
+        message = f"{free // _MIB:,} MiB free; {need // _MIB:,} MiB are {are}"
         fix = f"Make room on the disk of {folder}."
         if free < _LEAST_FREE:
             yield failed("disk", str(folder), f"{message}.", fix=fix, exit_code=2)

@@ -113,10 +113,12 @@ def _hints(hints: HintsReport) -> str:
     source = "image times" if hints.by_image_time else "hints"
     parts = [f"{source}: {counted(hints.rested, 'image rests', 'images rest')}"]
     if not hints.by_image_time:
-        parts.append(f", {hints.hinted:,} hinted; {counted(hints.messages, 'message')}")
+        # Only a queue takes requests; a message of a folder is a file.
+        source = "message" if hints.calls else "file"
+        parts.append(f", {hints.hinted:,} hinted; {counted(hints.messages, source)}")
     kept = hints.messages - hints.acknowledged
     parts.append(f", {kept:,} kept for the next sync" if kept else "")
-    # A message of a folder is a file of many entries, so that these may be more than the messages.
+    # A file has many entries, so that these may be more than the files.
     parts.append(f"; entries about no image: {hints.junk:,}" if hints.junk else "")
     if hints.confirmed_until is not None:
         parts.append(f"; every resting image was listed at {shown(hints.confirmed_until)} UTC or later")
