@@ -14,9 +14,10 @@ import click
 
 from image_history.cli import Globals, Verb
 from image_history.cli.moments import shown, took
-from image_history.cli.parts import images_option, part_option, scopes_option
+from image_history.cli.parts import images_option, nothing_of, part_option, scopes_option
 from image_history.cli.showing import Sheet, document_option, print_document, say, show
 from image_history.counting import counted
+from image_history.run.parts import WHOLE
 
 if TYPE_CHECKING:
     from image_history.forecast.estimate import Pace, Reason, ScopeEstimate, Seconds, Span
@@ -49,6 +50,8 @@ def command(shared: Globals, /, *, as_json: bool, **given: Any) -> int:
     found = forecast(config, options=options)
     if as_json:
         print_document(document(found, pace_of(config)))
+    elif options.part != WHOLE and not (found.scopes or found.unreadable):
+        say(nothing_of(options.part))
     else:
         _print(found, pace_of(config))
     return _PARTIAL if found.unreadable else 0
