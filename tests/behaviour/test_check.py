@@ -230,7 +230,8 @@ def test_disk_that_is_full_is_told(bench: MakeBench, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: Usage(free))
         left, (trouble,) = desk.troubles()
         assert (left, trouble["check"]) == (code, "disk")
-        assert "MiB free" in trouble["message"]
+        assert trouble["message"].startswith(f"{free >> 20} MiB free; ")
+        assert trouble["message"].endswith(" MiB are needed.")
 
 
 class Usage:

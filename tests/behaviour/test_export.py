@@ -153,7 +153,11 @@ def test_export_is_private_and_replaces_whole(ask: Desk, tmp_path: Path) -> None
         ),
         pytest.param(["--output", "none/x.csv"], "there is no folder none; make it first", id="no-folder"),
         pytest.param(["--output", "link.csv"], "it is a link; name what it points to", id="link"),
-        pytest.param(["--output", "/dev/null", "--format", "csv"], "no ordinary file", id="device"),
+        pytest.param(
+            ["--output", "/dev/null", "--format", "csv"],
+            "no ordinary file; --output - writes to",
+            id="device",
+        ),
         pytest.param(["image_version", "--output", "x.csv"], "nearest: image_versions", id="unknown-table"),
         pytest.param(["nosuch", "--output", "x.csv"], "no table or view nosuch here", id="nothing-near"),
         pytest.param(["@nosuch", "--output", "x.csv"], "no saved query @nosuch", id="unknown-query"),

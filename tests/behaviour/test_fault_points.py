@@ -33,7 +33,7 @@ SHARE = 512
 PUBLISH_SHARE = 128
 # Effects that need no fault point: on memory, on a sink whose file is a fault point, or only a test of a lock.
 HARMLESS = {
-    ("connector/image_history/checking/local.py", "_holder: fcntl.flock"),
+    ("connector/image_history/landing/mark.py", "syncing: fcntl.flock"),
     ("connector/image_history/warehouse/turns.py", "is_wanted: fcntl.flock"),
     ("connector/image_history/landing/files.py", "parquet: pq.ParquetWriter"),
     ("connector/image_history/formats/parquet.py", "written_parquet: pq.ParquetWriter"),

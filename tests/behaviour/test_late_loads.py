@@ -12,8 +12,10 @@ from image_history.durable.effects import Effect
 from image_history.errors import WarehouseLockedError
 from image_history.landing.runs import Landing
 from image_history.model import Outcome
+from image_history.run import pipeline
 from image_history.run.pipeline import SyncOptions, sync
 from image_history.simulator import VersionRecord, VirtualClock, World
+from image_history.warehouse.findings import Held
 from tests.behaviour.detailing import STORED, true_details
 from tests.behaviour.harness import ServeWorld, Site
 from tests.behaviour.test_true_history import (
@@ -89,6 +91,31 @@ def test_version_of_another_landing_is_not_settled(served: ServeWorld) -> None:
     site.assert_true()
     ((_, seen, gone, _),) = site.ask(DELETIONS)
     assert int(str(seen)) <= went_ms <= int(str(gone))
+
+
+def test_listing_that_was_read_but_not_compared_says_so(
+    served: ServeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was read, but not compared with the locked warehouse, is loaded, and its coverage says so."""
+    site = synced(served, 3)
+    site.world.create_version(NAME)
+
+    def locked(_connection: object, _run: object) -> Held:
+        raise WarehouseLockedError("The warehouse is held by a test.", holder="a test")
+
+    monkeypatch.setattr(pipeline, "hold_against", locked)
+    with pytest.raises(WarehouseLockedError):
+        sync(site.config, options=SyncOptions(full=True))
+    monkeypatch.undo()
+    load(site, list(Landing(site.config.landing_folder).runs()))
+    told = "SELECT outcome, error_message FROM coverage WHERE image_name IS NOT NULL ORDER BY t0 DESC LIMIT 1"
+    assert site.ask(told) == [
+        ("partial", "It was read, but not compared with the warehouse; the next sync does that.")
+    ]
+    site.world.clock.advance(HOUR_MS)
+    site.sync()
+    assert site.ask(told) == [("complete", None)]
+    site.assert_true()
 
 
 def test_older_list_of_images_leaves_those_alone_that_a_newer_one_did_not_ask_for(served: ServeWorld) -> None:

@@ -357,3 +357,11 @@ def test_option_about_one_image_needs_an_image(told: Told, option: str, value: s
     answered = told("log", option, value)
     assert (answered.code, answered.out) == (2, "")
     assert f"{option} is about the history of one image: name the image, or leave it out." in answered.err
+
+
+@pytest.mark.parametrize("text", ["x", "-1"])
+def test_log_refuses_what_is_no_version(told: Told, text: str) -> None:
+    """A version that is no whole number is refused in the words of the option."""
+    answered = told("log", IMAGE, "--version", text)
+    assert answered.code == 2
+    assert f"'{text}' is no version number; name a whole number" in " ".join(answered.err.split())

@@ -9,6 +9,7 @@ import msgspec
 import pyarrow.compute as pc
 import pytest
 
+from image_history.cli import Globals, run
 from image_history.config import Account, Config
 from image_history.errors import ConfigError
 from image_history.model import Outcome, RunReport, Scope
@@ -115,6 +116,20 @@ def test_part_without_a_scope_is_a_complete_run(site: Site) -> None:
     report = sync(machine(site, 1), options=SyncOptions(part=Part(empty, 99)))
     assert (report.outcome, report.scopes, report.rows.inserted) == (Outcome.COMPLETE, (), 0)
     assert site.simulator.counters.calls("ListImages") == 0
+
+
+@pytest.mark.parametrize("verb", ["sync", "plan", "status"])
+def test_part_without_a_scope_is_said_to_have_none(
+    site: Site, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verbs print a sentence in place of an empty table."""
+    empty = next(n for n in range(1, 100) if not any(Part(n, 99).has(scope) for scope in scopes()))
+    sync(machine(site, 1), options=SyncOptions())
+    monkeypatch.setattr(Globals, "config", lambda _: machine(site, 1))
+    assert run([verb, "--part", f"{empty}/99"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"Part {empty}/99 has none of the requested scopes.")
+    assert "total" not in out
 
 
 def configure(site: Site, shelf: Shelf) -> None:

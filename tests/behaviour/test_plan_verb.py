@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 from collections.abc import Callable
@@ -15,11 +16,12 @@ import msgspec
 import pytest
 
 from image_history.cli import run
+from image_history.cli.plan import _continued
 from image_history.config import Account
 from image_history.errors import InterruptedRunError, WarehouseLockedError
 from image_history.extract.expand import find_targets
 from image_history.forecast.estimate import OPERATIONS, Listing, Reason, Span, total_calls
-from image_history.forecast.forecasting import Forecast, forecast
+from image_history.forecast.forecasting import Forecast, Unloaded, forecast
 from image_history.landing.runs import Landing
 from image_history.model import Stop
 from image_history.run.listing import Silent
@@ -366,7 +368,7 @@ def test_unfinished_run_is_planned_from_where_it_stopped(served: ServeWorld) -> 
     found = foreseen(site)
     assert site.simulator.counters.calls() == 0
     assert found.continued is not None
-    assert found.continued.images_left == 1
+    assert (found.continued.images_left, found.continued.images_listed) == (1, 0)
     assert lists(found) == Span.of(1)
     fresh = foreseen(site, fresh=True)
     assert fresh.continued is None
@@ -425,6 +427,20 @@ def test_locked_warehouse_is_planned_from_memory(served: ServeWorld) -> None:
     assert [each.images_left for each in waiting.waiting] == [0]
     assert reasons(waiting) == {Reason.WAITING: ("large",)}
     assert_foreseen(site, waiting)
+
+
+def test_plan_beside_a_sync_says_that_a_second_one_is_refused(served: ServeWorld) -> None:
+    """While a sync holds the landing, the plan names its process; the lock is not taken."""
+    site = of_one_large(served)
+    assert foreseen(site).syncing is None
+    with Landing(site.config.landing_folder).locked():
+        found = foreseen(site)
+    assert found.syncing == str(os.getpid())
+    told = [*_continued(replace(found, continued=Unloaded("r", NOON_MS, 25, 25, 7)))]
+    assert (
+        told[0] == f"syncing: process {os.getpid()} syncs now; a second sync exits with 7 until it has ended"
+    )
+    assert "25 of 25 images left (7 listed, but not compared with the warehouse)" in told[1]
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:

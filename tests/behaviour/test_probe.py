@@ -125,6 +125,14 @@ def test_probe_tells_each_switch(served: ServeWorld, name: str) -> None:
     assert told(served, **switches) == {**USUAL, **different}
 
 
+def test_probe_takes_some_40_calls_at_most(served: ServeWorld) -> None:
+    """The probe of an image that answers all questions takes the most calls."""
+    site = served(telling_world())
+    subject = choose(Config(rate=FAST), Knowledge(), image="Base-GPU", scope=None, stop=Stop())
+    observe(subject)
+    assert site.simulator.counters.calls() <= 40
+
+
 def test_probe_tells_what_one_image_cannot_tell(served: ServeWorld) -> None:
     """With one version, no capitals and no whole seconds, the questions that need more are not answered."""
     world = World(clock=VirtualClock(frozen_at=NOON_MS + 123))

@@ -198,3 +198,18 @@ def test_pager_that_is_left_early_is_no_error(ask: Desk) -> None:
     leaving = f"{sys.executable} -c pass"
     arguments = ("query", "SELECT repeat('x', 200) FROM range(900)")
     assert on_terminal(ask.warehouse, *arguments, seated=True, PAGER=leaving) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fix"),
+    [
+        (["query", "FROM runs"], "name a file with --output, or pipe it"),
+        (["status"], "pipe it into a file, as with >"),
+    ],
+)
+def test_binary_format_is_refused_with_what_the_verb_can_do(
+    ask: Desk, arguments: list[str], fix: str
+) -> None:
+    """A binary format on a terminal is refused; --output is proposed only by a verb that has it."""
+    code, screen = on_terminal(ask.warehouse, *arguments, "--format", "parquet", columns=200)
+    assert (code, f"Parquet is not for a terminal: {fix}" in screen) == (2, True), screen

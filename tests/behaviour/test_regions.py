@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from image_history.aws.catalog import sagemaker_regions
+from image_history.aws.catalog import nearest_regions, sagemaker_regions
 from image_history.aws.image_api import Access, Login, Timeouts
 from image_history.checking.remote import find_and_look
 from image_history.config import Account, Config, Retry
@@ -265,3 +265,16 @@ def test_plan_and_check_say_where_a_region_comes_from(
     assert said == "the default credentials in eu-west-1, from AWS_REGION"
     results = find_and_look(config, Knowledge())
     assert ("region", "eu-west-1, from AWS_REGION") in [(each.check, each.message) for each in results]
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("eu-wset-1", ("eu-west-1",)),
+        ("eu-west-9", ("eu-west-1", "eu-west-2", "eu-west-3")),
+        ("nowhere", ()),
+    ],
+)
+def test_misspelled_region_has_all_that_are_equally_near(typed: str, near: tuple[str, ...]) -> None:
+    """A swap of letters has one nearest region; a wrong digit has all regions that differ in it."""
+    assert nearest_regions(typed) == near

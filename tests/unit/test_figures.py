@@ -215,7 +215,7 @@ TESTED: Mapping[str, Mapping[str, str]] = {
         "3 where nothing can be listed, else 4": "test_region_where_images_may_not_be_listed_is_named",
         "the address of a queue is wrong (2)": "test_check_tells_what_the_verb_tells",
         "newer (2), or another process holds it (5)": "test_warehouse_that_another_process_holds_names_it",
-        "some 40 calls": "test_watch_tells_the_kind_of_tokens",
+        "some 40 calls": "test_probe_takes_some_40_calls_at_most",
         "| 1 |": "test_stream_takes_the_calls_that_its_facts_allow",
         "| 1;": "test_stream_takes_the_calls_that_its_facts_allow",
         "| 1, and a DescribeImage": "test_stream_that_vanished_takes_a_list_and_a_confirmation",

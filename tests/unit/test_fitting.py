@@ -108,3 +108,15 @@ def test_no_line_is_too_wide_and_no_word_is_broken(rng: random.Random, limit: in
         assert all(piece in drawn for piece in pieces), drawn
         told = {*(column.name for column in fitted.columns), *fitted.left_out, *fitted.empty, *fitted.shared}
         assert not fitted.columns or told == {column.name for column in table}
+
+
+def test_shared_is_what_is_equal_before_it_is_shortened() -> None:
+    """Instants of one minute that differ in seconds are no shared value, and a sentence ends in one full stop."""
+    names, why = ["a" * 20, "b" * 20], ["It was not read to its end."] * 2
+    same, other = "2026-07-01T12:00:00.123Z", "2026-07-01T12:00:09.123Z"
+    assert list(notes(fit(columns(name=names, at=[same, other]), 24))) == [
+        "Left out for lack of room: at. --format blocks shows all."
+    ]
+    assert list(notes(fit(columns(name=names, at=[same, same], why=why), 24))) == [
+        "The same in every row: at 2026-07-01 12:00, why It was not read to its end."
+    ]

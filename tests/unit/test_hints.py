@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +106,10 @@ def test_junk_is_counted() -> None:
     """Bodies of a message that are no event are counted, and the other bodies are still read."""
     message = message_of("receipt", ["", "[", b"\xff", json.dumps(change())], sent_ms=NOON_MS)
     assert (len(message.hints), message.junk) == (1, 3)
+
+
+def test_line_of_the_documentation_is_a_hint() -> None:
+    """The example line of a folder of hints is an event about an image."""
+    text = (Path(__file__).parents[2] / "docs/hints.md").read_text()
+    (line,) = re.findall(r"```json\n(.*)\n```", text)
+    assert parse_hint(line) == Hint(Scope("111122223333", "eu-west-1"), "base", 1_782_907_200_999)

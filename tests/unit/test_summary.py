@@ -25,14 +25,14 @@ def lines(capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
     ("found", "line"),
     [
         pytest.param(
-            HintsReport(messages=1, acknowledged=1, rested=1, hinted=1, junk=1),
+            HintsReport(messages=1, acknowledged=1, rested=1, hinted=1, junk=1, calls=2),
             "hints: 1 image rests, 1 hinted; 1 message; entries about no image: 1",
             id="one",
         ),
         pytest.param(
             HintsReport(messages=2, acknowledged=1, rested=3, junk=40),
-            "hints: 3 images rest, 0 hinted; 2 messages, 1 kept for the next sync; entries about no image: 40",
-            id="more-entries-than-messages",
+            "hints: 3 images rest, 0 hinted; 2 files, 1 kept for the next sync; entries about no image: 40",
+            id="more-entries-than-files",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,9 @@ from image_history.durable.disk import unwritable
 from image_history.durable.effects import install
 from image_history.errors import OutputError, WarehouseError
 from image_history.formats import require_replaceable
-from image_history.publish.folder import require_dataset
+from image_history.publish.folder import _refused, require_dataset
 from image_history.warehouse.refusals import explained
+from image_history.warehouse.unopened import ROWS_ARE_SAFE, unopened
 from image_history.warehouse.warehouse import Connection, WarehouseFile
 
 pytestmark = pytest.mark.duckdb
@@ -44,6 +46,26 @@ def test_read_only_file_system_is_called_so(read_only: Path) -> None:
         require_dataset(read_only / "set")
 
 
+@pytest.mark.parametrize(("published", "seen"), [(False, "Nothing was"), (True, "Its readers see what was")])
+def test_failed_publication_says_what_its_readers_see(tmp_path: Path, published: bool, seen: str) -> None:
+    """The error of a first publication does not tell of an earlier one."""
+    (tmp_path / "set").mkdir()
+    if published:
+        (tmp_path / "set/current").symlink_to("snapshots/x")
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    told = str(_refused(tmp_path / "set", error))
+    assert f"No space left on device. {seen} published" in told
+
+
+@pytest.mark.parametrize("for_sync", [False, True])
+def test_only_a_sync_is_told_of_the_landing_folder(for_sync: bool) -> None:
+    """A reader of a locked warehouse is told to try again, a sync that its rows are safe."""
+    text = 'IO Error: Could not set lock on file "w": Conflicting lock is held in /bin/duckdb (PID 7).'
+    told = str(unopened(text, Path("w"), "2.0.1", for_sync=for_sync))
+    assert told.startswith("The warehouse w is held by /bin/duckdb (process 7). Close it there")
+    assert told.endswith(f"; {ROWS_ARE_SAFE}" if for_sync else "there, then try again.")
+
+
 def test_folder_that_can_be_written(tmp_path: Path) -> None:
     """For a folder that can be written there is no reason."""
     assert unwritable(tmp_path) is None
@@ -65,7 +87,7 @@ def test_full_disk_at_the_first_load_names_the_warehouse(
 
     monkeypatch.setattr(Connection, "run", full)
     told = r"^Cannot use the warehouse \S+/w\.duckdb: No space left on device\. Make room on its disk;"
-    file = WarehouseFile(tmp_path / "w.duckdb")
+    file = WarehouseFile(tmp_path / "w.duckdb", for_sync=True)
     # With a hook on effects, the warehouse is created, and not copied from one that another test created.
     remove = install(lambda _effect, _subject: None)
     try:

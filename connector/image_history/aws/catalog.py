@@ -65,11 +65,14 @@ def known_regions() -> frozenset[str]:
     return frozenset((*named, *there))
 
 
-def nearest_region(name: str) -> str | None:
-    """The known region with the most similar name; None if no name is similar."""
+def nearest_regions(name: str) -> tuple[str, ...]:
+    """The known regions with the most similar names, all of them equally similar; none if no name is similar."""
     near = difflib.get_close_matches(name, sorted(known_regions()), n=10)
     # Swapped letters are the most common typing error.
-    return next((each for each in near if sorted(each) == sorted(name)), next(iter(near), None))
+    if swapped := tuple(each for each in near if sorted(each) == sorted(name)):
+        return swapped
+    alike = {each: difflib.SequenceMatcher(None, each, name).ratio() for each in near}
+    return tuple(sorted(each for each in near if alike[each] == max(alike.values())))
 
 
 @cache

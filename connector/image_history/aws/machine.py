@@ -24,7 +24,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from image_history.aws.catalog import known_regions, nearest_region
+from image_history.aws.catalog import known_regions, nearest_regions
 from image_history.errors import ConfigError, ConnectorError, CredentialsError
 
 if TYPE_CHECKING:
@@ -178,8 +178,8 @@ def _of_region(place: str, region: str) -> ConnectorError | None:
     """A host that cannot be reached, in an unknown region: the region's name is probably misspelled."""
     if region in known_regions():
         return None
-    near = nearest_region(region)
-    hint = f"; did you mean {near}?" if near else "."
+    near = nearest_regions(region)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
     source = _region_setting(region)
     return ConfigError(f"{place} failed: there is no host of region {region} ({source}){hint}", code="region")
 

@@ -5,7 +5,6 @@ Read-only: nothing is made, locked for writing, or changed. Must not know AWS, o
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -19,10 +18,9 @@ from image_history.checking.results import PARTIAL, Result, failed, ok, warning
 from image_history.config import Config
 from image_history.counting import counted
 from image_history.durable.disk import is_groups, unwritable
-from image_history.durable.guard import opened_to_read
 from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
 from image_history.landing.files import refused
-from image_history.landing.mark import owner, require_usable
+from image_history.landing.mark import owner, require_usable, syncing
 from image_history.landing.runs import LandedRun, Landing
 from image_history.warehouse.holders import lasting_holder
 from image_history.warehouse.identity import warehouse_id
@@ -131,7 +129,7 @@ def _landing(config: Config) -> tuple[Sequence[LandedRun], list[Result]]:
         runs = _runs(Landing(folder))
     except (LandingError, OSError) as error:
         return (), [_refused(where, error)]
-    holder = _holder(folder)
+    holder = syncing(folder)
     if holder is not None:
         fix = "Wait for it: a second sync exits at once with code 7."
         return runs, [warning("landing", where, f"A sync works there now (process {holder}).", fix)]
@@ -192,19 +190,6 @@ def _own_runs(landing: Landing) -> Sequence[LandedRun]:
     return landing.runs() if mark is None else landing.own_runs(mark)
 
 
-def _holder(folder: Path) -> str | None:
-    """The process that syncs there now; None if there is none. A shared lock is taken for a moment."""
-    try:
-        with opened_to_read(folder / "lock") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read(32).decode("ascii", "replace").strip() or "unknown"
-    except OSError:
-        return None
-    return None
-
-
 def _waiting(config: Config, runs: Sequence[LandedRun]) -> Iterator[Result]:
     for run in runs:
         left = sum(not mark.finished for mark in run.checkpoints.values()) + len(run.plan.streams)
@@ -224,7 +209,8 @@ def _room(config: Config) -> Iterator[Result]:
     size = config.warehouse.stat().st_size if config.warehouse.is_file() else 0
     for folder in dict.fromkeys(map(_nearest, (config.warehouse.parent, config.landing_folder))):
         free, need = shutil.disk_usage(folder).free, size + _ROOM
-        message = f"{free // _MIB:,} MiB free; {need // _MIB:,} MiB are enough"
+        are = "needed" if free < need else "enough"
+        message = f"{free // _MIB:,} MiB free; {need // _MIB:,} MiB are {are}"
         fix = f"Make room on the disk of {folder}."
         if free < _LEAST_FREE:
             yield failed("disk", str(folder), f"{message}.", fix=fix, exit_code=2)

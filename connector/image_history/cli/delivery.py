@@ -33,9 +33,10 @@ def chosen_format(file: str, name: str | None, otherwise: Format) -> Format:
 def require_readable(how: Format) -> None:
     """ConfigError if a binary format would go to a terminal."""
     if how.binary and sys.stdout.isatty():
-        raise ConfigError(
-            f"{how.value.title()} is not for a terminal: name a file with --output, or pipe it."
-        )
+        parameters = click.get_current_context().command.params
+        has_output = any("--output" in parameter.opts for parameter in parameters)
+        fix = "name a file with --output, or pipe it" if has_output else "pipe it into a file, as with > FILE"
+        raise ConfigError(f"{how.value.title()} is not for a terminal: {fix}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,19 @@ class Wanted:
     limit: int | None = None
 
 
+class _Version(click.IntRange):
+    """A version number; click calls one that it refuses "not a valid integer range"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r} is no version number; name a whole number, as in --version 7.", param, ctx)
+
+
 @click.command("log", cls=Verb)
 @click.argument("image", required=False, shell_complete=offering.images)
-@click.option("--version", type=click.IntRange(0), metavar="N", help="Only this version.")
+@click.option("--version", type=_Version(0), metavar="N", help="Only this version.")
 @click.option("--account", metavar="ID", help="Only in this account, where several have such an image.")
 @click.option("--region", help="Only in this region.")
 @click.option(

@@ -32,6 +32,11 @@ def _value(found: re.Match[str]) -> str:
     return os.environ[found[1]]
 
 
+def nothing_of(part: Part) -> str:
+    """The sentence that a verb prints in place of an empty table."""
+    return f"Part {part} has none of the requested scopes."
+
+
 part_option = click.option(
     "--part",
     type=_PartType(),

@@ -14,9 +14,10 @@ import click
 
 from image_history.cli import Globals, Verb
 from image_history.cli.moments import shown, took
-from image_history.cli.parts import images_option, part_option, scopes_option
+from image_history.cli.parts import images_option, nothing_of, part_option, scopes_option
 from image_history.cli.showing import Sheet, document_option, print_document, say, show
 from image_history.counting import counted
+from image_history.run.parts import WHOLE
 
 if TYPE_CHECKING:
     from image_history.forecast.estimate import Pace, Reason, ScopeEstimate, Seconds, Span
@@ -49,6 +50,8 @@ def command(shared: Globals, /, *, as_json: bool, **given: Any) -> int:
     found = forecast(config, options=options)
     if as_json:
         print_document(document(found, pace_of(config)))
+    elif options.part != WHOLE and not (found.scopes or found.unreadable):
+        say(nothing_of(options.part))
     else:
         _print(found, pace_of(config))
     return _PARTIAL if found.unreadable else 0
@@ -112,12 +115,7 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         yield f"a range for {_named(images)}: {reason.value}"
     for caveat, images in _merged(scope.caveats for scope in found.scopes).items():
         yield f"maybe more for {_named(images)}: {caveat.value}"
-    if found.continued is not None:
-        run = found.continued
-        yield (
-            f"continues: run {run.run_id}, begun {_begun(run)} UTC, with {run.images_left:,} of "
-            f"{counted(run.images, 'image')} left; sync --fresh begins anew"
-        )
+    yield from _continued(found)
     for run in found.waiting:
         yield f"loads first: run {run.run_id}, begun {_begun(run)} UTC, {counted(run.images, 'image')}"
     if found.locked is not None:
@@ -129,6 +127,21 @@ def _notes(found: Forecast, calls: Mapping[str, Span], pace: Pace) -> Iterable[s
         yield f"region: {region}"
     for failure in found.unreadable:
         yield f"{failure.outcome.value}: {failure.where}: {failure.message}"
+
+
+def _continued(found: Forecast) -> Iterable[str]:
+    if found.syncing is not None:
+        yield (f"syncing: process {found.syncing} syncs now; a second sync exits with 7 until it has ended")
+    if (run := found.continued) is not None:
+        listed = (
+            f" ({run.images_listed:,} listed, but not compared with the warehouse)"
+            if run.images_listed
+            else ""
+        )
+        yield (
+            f"continues: run {run.run_id}, begun {_begun(run)} UTC, with {run.images_left:,} of "
+            f"{counted(run.images, 'image')} left{listed}; sync --fresh begins anew"
+        )
 
 
 def _details(found: Forecast) -> Iterable[str]:

@@ -11,11 +11,13 @@ from typing import Any
 
 from image_history.cli.moments import shown
 from image_history.cli.notify import summary_lines
+from image_history.cli.parts import nothing_of
 from image_history.cli.publish import summary_line
 from image_history.cli.showing import Sheet, say, show
 from image_history.counting import counted
 from image_history.listing.breaker import LIMIT
 from image_history.model import Calls, Failure, HintsReport, Outcome, RowCounts, RunReport
+from image_history.run.parts import WHOLE, Part
 
 # Rows that were read again unchanged are counted in --json and by `runs` only.
 _HEADINGS = ("scope", "images", "calls", "retries", "throttles", "inserted", "updated", "deleted")
@@ -30,31 +32,38 @@ _NOTHING = (
 )
 
 
-def print_report(report: RunReport) -> None:
-    """Print the summary to stdout, fitted to a terminal."""
+def print_report(report: RunReport, part: Part = WHOLE) -> None:
+    """Print the summary to stdout, fitted to a terminal. `part` is the part of the scopes that the run read."""
+    if part != WHOLE and not (report.scopes or report.unreadable_scopes):
+        say(nothing_of(part))
+    else:
+        _table(report)
+    for line in _lines(report):
+        say(line)
+
+
+def _table(report: RunReport) -> None:
     lines = [_cells(str(scope.scope), scope.streams, scope.calls, scope.rows) for scope in report.scopes]
     total = _cells("total", sum(scope.streams for scope in report.scopes), report.calls, report.rows)
     header, rows = _without_idle(_HEADINGS, [*lines, total])
     show(Sheet(header, rows, frozenset(_HEADINGS[1:]), _LEAST, all_by="--json"))
-    for line in _footer(report):
-        say(line)
-    for line in (*_failures(report.failures), *_held_back(report), *_drift(report)):
-        say(line)
+
+
+def _lines(report: RunReport) -> Iterable[str]:
+    yield from (*_footer(report), *_failures(report.failures), *_held_back(report), *_drift(report))
     if (
         report.scopes
         and report.outcome is Outcome.COMPLETE
         and not any(each.streams or each.rested for each in report.scopes)
     ):
-        say(_NOTHING)
+        yield _NOTHING
     if report.details_left:
         calls = counted(report.details_left, "call is", "calls are")
-        say(f"details: {calls} left for the next syncs, as details_budget says")
+        yield f"details: {calls} left for the next syncs, as details_budget says"
     if report.hints is not None:
-        say(_hints(report.hints))
-    for publication in report.publications:
-        say(summary_line(publication))
-    for line in summary_lines(report.notifications):
-        say(line)
+        yield _hints(report.hints)
+    yield from map(summary_line, report.publications)
+    yield from summary_lines(report.notifications)
 
 
 def _without_idle(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
@@ -113,10 +122,12 @@ def _hints(hints: HintsReport) -> str:
     source = "image times" if hints.by_image_time else "hints"
     parts = [f"{source}: {counted(hints.rested, 'image rests', 'images rest')}"]
     if not hints.by_image_time:
-        parts.append(f", {hints.hinted:,} hinted; {counted(hints.messages, 'message')}")
+        # Only a queue takes requests; a message of a folder is a file.
+        source = "message" if hints.calls else "file"
+        parts.append(f", {hints.hinted:,} hinted; {counted(hints.messages, source)}")
     kept = hints.messages - hints.acknowledged
     parts.append(f", {kept:,} kept for the next sync" if kept else "")
-    # A message of a folder is a file of many entries, so that these may be more than the messages.
+    # A file has many entries, so that these may be more than the files.
     parts.append(f"; entries about no image: {hints.junk:,}" if hints.junk else "")
     if hints.confirmed_until is not None:
         parts.append(f"; every resting image was listed at {shown(hints.confirmed_until)} UTC or later")

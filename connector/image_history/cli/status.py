@@ -14,7 +14,7 @@ import click
 
 from image_history.cli import Globals, Verb, complain, moments
 from image_history.cli.moments import shown, shown_age, shown_minute
-from image_history.cli.parts import part_option
+from image_history.cli.parts import nothing_of, part_option
 from image_history.cli.showing import (
     Sheet,
     deliver,
@@ -26,6 +26,7 @@ from image_history.cli.showing import (
 )
 from image_history.counting import counted
 from image_history.errors import ConfigError, LandingError, WarehouseError
+from image_history.run.parts import WHOLE, Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from image_history.config import Config
     from image_history.landing.runs import LandedRun
     from image_history.model import Scope
-    from image_history.run.parts import Part
     from image_history.warehouse.reports import Reports
 
 _STALE = 8
@@ -120,7 +120,10 @@ def command(shared: Globals, /, *, max_age: timedelta | None, part: Part, how: s
         if max_age is None or config.warehouse.exists():
             raise
         return complain(f"stale: nothing was ever synced, there is no warehouse {config.warehouse}.", _STALE)
-    _print(status, how)
+    if how == "table" and part != WHOLE and not (status.scopes or status.unplaced):
+        say(nothing_of(part))
+    else:
+        _print(status, how)
     if status.stale:
         return complain(f"stale: {'; '.join(_why_stale(scope, status) for scope in status.stale)}.", _STALE)
     return 0

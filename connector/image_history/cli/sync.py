@@ -84,7 +84,7 @@ def command(
             report = sync(config, options=wanted, progress=watcher, stop=stop)
         measured.report, measured.exit_code = report, exit_code(report, strict=strict)
         logger.info("sync_ended", extra=_figures(report) | {"exit_code": measured.exit_code})
-        print_document(document(report)) if as_json else print_report(report)
+        print_document(document(report)) if as_json else print_report(report, wanted.part)
     return measured.exit_code
 
 

@@ -35,11 +35,12 @@ from image_history.forecast.estimate import (
 )
 from image_history.forecast.stored import Stored
 from image_history.hints.resting import Rest
+from image_history.landing.mark import syncing
 from image_history.landing.runs import LandedRun
 from image_history.listing.breaker import tripped
 from image_history.listing.details import PendingCalls
 from image_history.listing.request import made_again
-from image_history.model import Failure, PlannedStream, Scope, Stop, Stream, StreamKnowledge
+from image_history.model import Failure, Outcome, PlannedStream, Scope, Stop, Stream, StreamKnowledge
 from image_history.run.details import calls_made
 from image_history.run.hearing import Hearing
 from image_history.run.listing import judged_anew
@@ -49,12 +50,16 @@ from image_history.warehouse.warehouse import now_ms
 
 @dataclass(frozen=True, slots=True)
 class Unloaded:
-    """A run in the landing that the warehouse lacks. `started_at_ms` is UTC epoch milliseconds."""
+    """A run in the landing that the warehouse lacks. `started_at_ms` is UTC epoch milliseconds.
+
+    Of the images left, `images_listed` are listed already, and only have to be compared with the warehouse.
+    """
 
     run_id: str
     started_at_ms: int
     images: int
     images_left: int
+    images_listed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Forecast:
     locked warehouse: then the forecast is made from the landing's copy, and has ranges. `regions_from` says where
     regions come from that the configuration does not name. `hinted` images are listed first; with a `hints_problem`
     no image rests. `details_pending` counts all pending calls for details, `details_syncs` the syncs that they take.
+    `syncing` is the process of a sync that works in the landing now.
     """
 
     scopes: tuple[ScopeEstimate, ...]
@@ -79,6 +85,7 @@ class Forecast:
     hints_problem: str | None = None
     details_pending: Span = NONE
     details_syncs: Span = NONE
+    syncing: str | None = None
 
 
 def pace_of(config: Config) -> Pace:
@@ -107,7 +114,7 @@ def forecast(config: Config, *, options: SyncOptions | None = None, stop: Stop |
     looked = _Looked(config, requested, stored, waiting, rest, hearing.mail.problem)
     found = looked.rest_of(current, wanted, halt) if current else looked.new_run(wanted, selection, halt)
     regions = [f"{each}, from {each.region_from}" for each in wanted if each.region_from is not None]
-    return replace(found, regions_from=tuple(regions))
+    return replace(found, regions_from=tuple(regions), syncing=syncing(config.landing_folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,10 +341,12 @@ def _listed(run: LandedRun) -> Mapping[Stream, int]:
 
 def _unloaded(run: LandedRun) -> Unloaded:
     done = sum(mark.finished for mark in run.checkpoints.values())
+    listed = sum(mark.outcome in {Outcome.READ, Outcome.MISSING} for mark in run.checkpoints.values())
     images = len(run.plan.streams)
     return Unloaded(
         run_id=run.plan.run_id,
         started_at_ms=run.plan.started_at_ms,
         images=images,
         images_left=0 if run.finished else images - done,
+        images_listed=0 if run.finished else listed,
     )

@@ -83,7 +83,7 @@ def _require_file(path: Path) -> None:
     if stat.S_ISLNK(mode):
         raise _unwritable(path, f"it is a link; name what it points to, {os.path.realpath(path)}")
     if not stat.S_ISREG(mode):
-        raise _unwritable(path, "it is no ordinary file; leave the file out to write to stdout")
+        raise _unwritable(path, "it is no ordinary file; --output - writes to stdout, or name another file")
     if not path.parent.is_dir():
         raise _unwritable(path, f"there is no folder {path.parent}; make it first")
 

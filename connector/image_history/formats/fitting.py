@@ -31,12 +31,16 @@ _MOST_OURS = 3
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of texts; None is a null. `rank` orders the removal of columns: the lowest first."""
+    """One column of texts; None is a null. `rank` orders the removal of columns: the lowest first.
+
+    `whole` are the cells as they were before they were shortened; None if they were not shortened.
+    """
 
     name: str
     cells: tuple[str | None, ...]
     right: bool = False
     rank: int = 0
+    whole: tuple[str | None, ...] | None = None
 
     @property
     def wanted(self) -> int:
@@ -113,7 +117,10 @@ def _to_the_minute(column: Column) -> Column:
 
 
 def _each(column: Column, change: Callable[[str], str]) -> Column:
-    return replace(column, cells=tuple(None if cell is None else change(cell) for cell in column.cells))
+    cells = tuple(None if cell is None else change(cell) for cell in column.cells)
+    return (
+        column if cells == column.cells else replace(column, cells=cells, whole=column.whole or column.cells)
+    )
 
 
 def _kept(columns: Sequence[Column], limit: int) -> tuple[Column, ...]:
@@ -134,12 +141,13 @@ def _rank(column: Column) -> int:
 
 
 def _shared(column: Column) -> str | None:
-    """The value that all rows share; None if there is one row, or if the value is not to be printed below."""
-    values = set(column.cells) if column.rank > EXPENDABLE else set()
-    (value,) = values if len(values) == 1 else (None,)
-    if value is None or len(column.cells) == 1 or len(value) > _MOST_SHARED:
-        return None
-    return value
+    """The value that all rows share; None if there is one row, or if the value is not to be printed below.
+
+    Values that differ only in what was shortened, as seconds, are not shared.
+    """
+    same = len(column.cells) > 1 and len(set(column.whole or column.cells)) == 1
+    value = column.cells[0] if same and column.rank > EXPENDABLE else None
+    return None if value is None or len(value) > _MOST_SHARED else value
 
 
 def _widths(columns: Sequence[Column], limit: int) -> tuple[int, ...]:
@@ -231,7 +239,7 @@ def notes(fitted: Fitted, all_by: str = "--format blocks") -> Iterator[str]:
     """Sentences about the removed columns; `all_by` is the option that shows all columns."""
     if fitted.shared:
         shared = ", ".join(f"{name} {value}" for name, value in fitted.shared.items())
-        yield f"The same in every row: {shared}."
+        yield f"The same in every row: {shared.removesuffix('.')}."
     if fitted.empty:
         yield f"Without a value: {_named(fitted.empty)}."
     if fitted.left_out:

@@ -8,6 +8,7 @@ what a run consists of, nor the warehouse.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
@@ -54,6 +55,19 @@ class Mark:
     def owns(self, run_id: str, warehouse_id: str | None) -> bool:
         """Whether a run belongs to this landing's warehouse; `warehouse_id` is the one that the run's plan names."""
         return warehouse_id == self.warehouse_id or (warehouse_id is None and run_id in self.adopted)
+
+
+def syncing(folder: Path) -> str | None:
+    """The process that syncs there now; None if there is none. A shared lock is taken for a moment."""
+    try:
+        with opened_to_read(folder / LOCK) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read(_HOLDER_BYTES).decode("ascii", "replace").strip() or "unknown"
+    except OSError:
+        return None
+    return None
 
 
 def is_of_a_run(name: str) -> bool:

@@ -343,8 +343,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _refused(root: Path, error: OSError) -> OutputError:
+    published = os.path.lexists(root / _CURRENT)
+    seen = "Its readers see what was published before." if published else "Nothing was published."
     return OutputError(
-        f"Cannot publish to {root}: {error.strerror or error}. Its readers see what was published before. Check "
+        f"Cannot publish to {root}: {error.strerror or error}. {seen} Check "
         "that the disk has room, knows links, and is writable; then publish again.",
         path=str(root),
     )

@@ -141,7 +141,7 @@ class _Sync:
 
     @property
     def warehouse(self) -> WarehouseFile:
-        return WarehouseFile(self.config.warehouse, self.config.lock_wait.total_seconds())
+        return WarehouseFile(self.config.warehouse, self.config.lock_wait.total_seconds(), for_sync=True)
 
     def run(self) -> RunReport:
         wanted = find_targets(self.config, self.stop)

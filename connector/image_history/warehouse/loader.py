@@ -55,6 +55,7 @@ from image_history.warehouse.records import (
     scopes_table,
     stream_of,
     table_of,
+    unfinished,
 )
 from image_history.warehouse.statements import names
 from image_history.warehouse.warehouse import DUCKDB_VERSION, Connection, now_ms
@@ -609,5 +610,5 @@ def _failure(mark: Checkpoint) -> Failure:
         image_name=mark.stream.image_name,
         outcome=outcome(mark),
         error_code=mark.error_code or "Unfinished",
-        message=mark.error_message or "It was not read to its end.",
+        message=unfinished(mark),
     )

@@ -31,6 +31,10 @@ from image_history.schema import COVERAGE, SCHEMA_DRIFT, SCOPE_ACCOUNTS, Column,
 _DONE = ("inserted", "updated", "unchanged", "reappeared", "deleted")
 # Columns of coverage that are unknown before the load.
 _KNOWN_LATER = {"etl_run_id", "loaded_at", *_DONE}
+_NOT_COMPARED = {
+    Outcome.READ: "It was read, but not compared with the warehouse",
+    Outcome.MISSING: "AWS does not know it, but this was not compared with the warehouse",
+}
 _LISTED = Table(
     "listed",
     "one row per stream of a run: how far it was read",
@@ -121,6 +125,11 @@ def drift_table(run: LandedRun, *, counted: bool) -> pa.Table:
     return table_of(_DRIFT, records)
 
 
+def unfinished(checkpoint: Checkpoint) -> str:
+    """Why the stream is not finished, in a sentence."""
+    return checkpoint.error_message or _unsettled(checkpoint) or "It was not read to its end."
+
+
 def outcome(checkpoint: Checkpoint) -> Outcome:
     """What the run proved about the stream; PARTIAL if the stream is not finished."""
     return checkpoint.outcome if checkpoint.finished else Outcome.PARTIAL
@@ -181,7 +190,7 @@ def _listed(mark: Checkpoint) -> Record:
         "t0": mark.t0_ms,
         "watermark": watermark_ms(mark),
         "error_code": mark.error_code,
-        "error_message": mark.error_message,
+        "error_message": mark.error_message or _unsettled(mark),
         "comparable": mark.t0_before_ms is not None,
         "highest_version": mark.highest_version,
         "starts_at": mark.request.since_ms,
@@ -189,6 +198,15 @@ def _listed(mark: Checkpoint) -> Record:
         "oldest_at": mark.oldest_ms,
         "missing": mark.outcome is Outcome.MISSING,
     }
+
+
+def _unsettled(mark: Checkpoint) -> str | None:
+    """Why a listing that came to its end proves nothing yet; None for any other."""
+    return (
+        None
+        if mark.outcome not in _NOT_COMPARED
+        else f"{_NOT_COMPARED[mark.outcome]}; the next sync does that."
+    )
 
 
 def scopes_table(run: LandedRun) -> pa.Table:

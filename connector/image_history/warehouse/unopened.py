@@ -13,15 +13,18 @@ from image_history.errors import WarehouseError, WarehouseLockedError
 # DuckDB has one message for a log that is too old or too new, and another for a log of another file.
 _OTHER_LOG = re.compile(r"WAL.*does not match (the )?database file", re.DOTALL)
 
+# What a sync adds to the advice: it need not read its rows again.
+ROWS_ARE_SAFE = "rows that were read are safe in the landing folder, and the next sync loads them."
 
-def unopened(text: str, path: Path, version: str) -> WarehouseError | None:
+
+def unopened(text: str, path: Path, version: str, *, for_sync: bool = False) -> WarehouseError | None:
     """The error for a message of DuckDB `version`; None if the message is unknown."""
     if "Could not set lock" in text:
         holder = re.search(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)", text)
         who = f"{holder['program']} (process {holder['pid']})" if holder else "another process"
+        then = f"; {ROWS_ARE_SAFE}" if for_sync else ", then try again."
         return WarehouseLockedError(
-            f"The warehouse {path} is held by {who}. Close it there; rows that were read are safe in the "
-            "landing folder, and the next sync loads them.",
+            f"The warehouse {path} is held by {who}. Close it there{then}",
             holder=who,
         )
     if "different configuration" in text:

@@ -28,7 +28,7 @@ from image_history.schema import SCHEMA_VERSION
 from image_history.version import __version__
 from image_history.warehouse.statements import names, statement
 from image_history.warehouse.turns import Role, turn
-from image_history.warehouse.unopened import unopened, unusable
+from image_history.warehouse.unopened import ROWS_ARE_SAFE, unopened, unusable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,6 +146,8 @@ class WarehouseFile:
     lock_wait_seconds: float = 30.0
     # The path that messages name, if it is not `path`.
     called: Path | None = None
+    # Whether it is for a sync, whose rows stay in the landing folder if the file fails; messages then say so.
+    for_sync: bool = False
 
     @property
     def file(self) -> Path:
@@ -193,7 +195,7 @@ class WarehouseFile:
         raises nothing if the disk is full.
         """
         name = self.file.with_name(f".{self.file.name}.unborn")
-        unborn = WarehouseFile(name, self.lock_wait_seconds, called=self.path)
+        unborn = WarehouseFile(name, self.lock_wait_seconds, self.path, self.for_sync)
         log = unborn.path.with_name(f"{unborn.path.name}.wal")
         try:
             _clear(unborn.path, log)
@@ -275,7 +277,7 @@ class WarehouseFile:
                         connection.run("session/few_threads", {"threads": _threads_for(self.path)})
                     yield connection
             except duckdb.Error as error:
-                raise _failing(error, self.called or self.path) from error
+                raise _failing(error, self) from error
 
 
 def tokens(sql: str) -> list[tuple[int, str]]:
@@ -316,11 +318,13 @@ def _open(
         fault_point(Effect.CONNECT, "reading" if read_only else "writing")
         return duckdb.connect(warehouse.file, read_only=read_only, config=dict(config))
     except duckdb.Error as error:
-        raise _opening(error, warehouse.called or warehouse.path) from error
+        raise _opening(error, warehouse) from error
 
 
-def _opening(error: duckdb.Error, path: Path) -> WarehouseError:
-    return unopened(str(error), path, DUCKDB_VERSION) or _failing(error, path)
+def _opening(error: duckdb.Error, warehouse: WarehouseFile) -> WarehouseError:
+    path = warehouse.called or warehouse.path
+    found = unopened(str(error), path, DUCKDB_VERSION, for_sync=warehouse.for_sync)
+    return found or _failing(error, warehouse)
 
 
 def _is_of_the_file(error: duckdb.Error) -> bool:
@@ -334,18 +338,15 @@ def _is_of_the_file(error: duckdb.Error) -> bool:
     return isinstance(error, kinds) or _REFUSED.search(str(error)) is not None
 
 
-def _failing(error: duckdb.Error, path: Path) -> WarehouseError:
-    text = str(error)
+def _failing(error: duckdb.Error, warehouse: WarehouseFile) -> WarehouseError:
+    text, path = str(error), warehouse.called or warehouse.path
+    then = f"; {ROWS_ARE_SAFE}" if warehouse.for_sync else ", then try again."
     if _FULL in text:
-        return WarehouseError(
-            f"Cannot use the warehouse {path}: {_FULL}. Make room on its disk; rows that were read "
-            "are safe in the landing folder, and the next sync loads them."
-        )
+        return WarehouseError(f"Cannot use the warehouse {path}: {_FULL}. Make room on its disk{then}")
     if (isinstance(error, duckdb.IOException) or _REFUSED.search(text)) and not _DAMAGE.search(text):
         return WarehouseError(
             f"Cannot use the warehouse {path}: {_first_line(error)}. Check that its disk has room and that it "
-            "can be read and written; rows that were read are safe in the landing folder, and the next sync "
-            "loads them."
+            f"can be read and written{then}"
         )
     return WarehouseError(
         f"The warehouse {path} is damaged: {_first_line(error)}. Nothing was loaded into it. Restore a "
