@@ -82,7 +82,7 @@ class Reason(StrEnum):
     HELD_BACK = "the mass-delete breaker may hold deletions back: how much is looked up depends on it"
     DETAILS = "which details are pending is unknown until the warehouse can be read"
     ALIASES = (
-        "if an alias has moved to a version that was never looked up, its earlier version is looked up again"
+        "if an alias has moved to a version that was never looked up, the earlier one is looked up again"
     )
     DELETIONS = (
         "versions that were deleted since the last whole listing cost a DescribeImageVersion each, and many "
