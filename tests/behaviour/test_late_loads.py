@@ -93,9 +93,7 @@ def test_version_of_another_landing_is_not_settled(served: ServeWorld) -> None:
     assert int(str(seen)) <= went_ms <= int(str(gone))
 
 
-def test_listing_that_was_read_but_not_compared_says_so(
-    served: ServeWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_listing_that_was_read_but_not_compared_says_so(served: ServeWorld) -> None:
     """A run that was read, but not compared with the locked warehouse, is loaded, and its coverage says so."""
     site = synced(served, 3)
     site.world.create_version(NAME)
@@ -103,10 +101,9 @@ def test_listing_that_was_read_but_not_compared_says_so(
     def locked(_connection: object, _run: object) -> Held:
         raise WarehouseLockedError("The warehouse is held by a test.", holder="a test")
 
-    monkeypatch.setattr(pipeline, "hold_against", locked)
-    with pytest.raises(WarehouseLockedError):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(WarehouseLockedError):
+        patch.setattr(pipeline, "hold_against", locked)
         sync(site.config, options=SyncOptions(full=True))
-    monkeypatch.undo()
     load(site, list(Landing(site.config.landing_folder).runs()))
     told = "SELECT outcome, error_message FROM coverage WHERE image_name IS NOT NULL ORDER BY t0 DESC LIMIT 1"
     assert site.ask(told) == [

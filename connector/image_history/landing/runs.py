@@ -289,7 +289,6 @@ def _write_part(folder: Path, number: int, plan: RunPlan, images: pa.Table) -> N
 
 def _take(handle: int, folder: Path) -> None:
     try:
-        fault_point(Effect.LOCK, File.LOCK)
         _lock(handle)
     except OSError as error:
         if error.errno != errno.EAGAIN:
@@ -309,6 +308,7 @@ def _take(handle: int, folder: Path) -> None:
 
 def _lock(handle: int) -> None:
     """Take the lock; BlockingIOError if another process keeps it. `check` holds it for a moment, to look at it."""
+    fault_point(Effect.LOCK, File.LOCK)
     for _ in range(_TRIES - 1):
         with suppress(BlockingIOError):
             return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
