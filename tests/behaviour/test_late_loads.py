@@ -101,9 +101,10 @@ def test_listing_that_was_read_but_not_compared_says_so(served: ServeWorld) -> N
     def locked(_connection: object, _run: object) -> Held:
         raise WarehouseLockedError("The warehouse is held by a test.", holder="a test")
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(WarehouseLockedError):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "hold_against", locked)
-        sync(site.config, options=SyncOptions(full=True))
+        with pytest.raises(WarehouseLockedError):
+            sync(site.config, options=SyncOptions(full=True))
     load(site, list(Landing(site.config.landing_folder).runs()))
     told = "SELECT outcome, error_message FROM coverage WHERE image_name IS NOT NULL ORDER BY t0 DESC LIMIT 1"
     assert site.ask(told) == [
