@@ -56,9 +56,7 @@ def _looked_at(entry: Publish, warehouse: WarehouseFile) -> Iterator[Result]:
             troubles.append(
                 failed(_CHECK, f"{to.rstrip('/')}/{name}", error.message, fix=_FIX, exit_code=PARTIAL)
             )
-    tables = (
-        f"{there} of {counted(len(entry.tables), 'table')} {'is' if len(entry.tables) == 1 else 'are'} there"
-    )
+    tables = f"{there} of {counted(len(entry.tables), 'table is', 'tables are')} there"
     yield from troubles or [ok(_CHECK, to, f"answers; {tables} ({package} {version(package)})")]
 
 

@@ -26,9 +26,8 @@ class Confirmed:
 
     Instants in UTC epoch milliseconds: `t0_ms` is the T0 of the last accepted listing, None if the last listing
     was not accepted (partial, held back, unstable, denied, void ...), and `loaded_ms` is when it was loaded;
-    `full_ms` is the T0 of the last full one.
-    `passing` says that the image or a live version is in a passing status. `image` is (creation, last
-    modification, status) as stored.
+    `full_ms` is the T0 of the last full one. `passing` says that the image or a live version is in a passing status.
+    `image` is (creation, last modification, status) as stored.
     """
 
     t0_ms: int | None
