@@ -53,6 +53,19 @@ def changed_and_acknowledged(hinted: Hinted) -> bytes:
     return backup
 
 
+def acknowledged_while_excluded(hinted: Hinted) -> None:
+    """Make a version of an excluded image, whose hint a sync acknowledges; then the image is configured again."""
+    config, image = hinted.site.config, hinted.images[0]
+    account = Account(images=Images(exclude=(image,)))
+    hinted.site.config = msgspec.structs.replace(config, accounts=(account,))
+    hinted.site.world.create_version(image)
+    hinted.hint(image)
+    hinted.clock.advance(2 * MINUTE_MS)
+    hinted.site.sync()
+    assert hinted.waiting() == []
+    hinted.site.config = config
+
+
 def assert_listed_once(hinted: Hinted) -> None:
     """The plan says that the next sync lists every image; it does; after that all images rest."""
     planned = total_calls(forecast(hinted.site.config).scopes)
@@ -97,19 +110,11 @@ def test_nothing_rests_without_a_landing_that_remembers(served: ServeWorld) -> N
 def test_earlier_landing_does_not_know_what_was_acknowledged(served: ServeWorld) -> None:
     """If only the landing folder is replaced by an earlier one, every image is listed once."""
     hinted = quiet(served)
-    landing, image = hinted.site.config.landing_folder, hinted.images[0]
+    landing = hinted.site.config.landing_folder
     shutil.copytree(landing, landing.with_name("copy"))
-    config = hinted.site.config
-    account = Account(images=Images(exclude=(image,)))
-    hinted.site.config = msgspec.structs.replace(config, accounts=(account,))
-    hinted.site.world.create_version(image)
-    hinted.hint(image)
-    hinted.clock.advance(2 * MINUTE_MS)
-    hinted.site.sync()
-    assert hinted.waiting() == []
+    acknowledged_while_excluded(hinted)
     shutil.rmtree(landing)
     landing.with_name("copy").rename(landing)
-    hinted.site.config = config
     assert_listed_once(hinted)
 
 
@@ -134,16 +139,7 @@ def test_hint_is_kept_if_the_landing_cannot_remember_its_load(served: ServeWorld
 def test_image_that_was_excluded_does_not_rest_on_an_earlier_listing(served: ServeWorld) -> None:
     """Its hints were acknowledged while it was not read, so it is listed once it is configured again."""
     hinted = quiet(served)
-    image = hinted.images[0]
-    config = hinted.site.config
-    account = Account(images=Images(exclude=(image,)))
-    hinted.site.config = msgspec.structs.replace(config, accounts=(account,))
-    hinted.site.world.create_version(image)
-    hinted.hint(image)
-    hinted.clock.advance(2 * MINUTE_MS)
-    hinted.site.sync()
-    assert hinted.waiting() == []
-    hinted.site.config = config
+    acknowledged_while_excluded(hinted)
     assert_listed_once(hinted)
 
 
