@@ -21,10 +21,13 @@ from image_history.warehouse.warehouse import Connection
 def to_continue(
     runs: Iterable[LandedRun], selection: str, config: Config, options: SyncOptions
 ) -> LandedRun | None:
-    """The unfinished run that a sync of this selection continues: the newest one that it may. None without any."""
+    """The unfinished run that a sync of this selection continues: the last one that it may, None without any.
+
+    `runs` are in the order in which they are loaded.
+    """
     unfinished = [
         run
-        for run in in_order(runs)
+        for run in runs
         if not run.finished and run.plan.selection == selection and may_go_on(run.plan, config)
     ]
     return unfinished[-1] if unfinished and not options.accept_account else None
