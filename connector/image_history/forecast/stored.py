@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from image_history.config import Config
 from image_history.errors import LandingError, WarehouseError, WarehouseLockedError
-from image_history.landing.memory import Memory
 from image_history.landing.runs import LandedRun, Landing
 from image_history.listing.details import PendingCalls
 from image_history.listing.verdict import Findings, Step, next_step
 from image_history.model import Outcome, PlannedStream, Scope, Stream
+from image_history.run.hearing import knowledge_of, memory_of
 from image_history.run.leftovers import (
     in_order,
     to_continue,
@@ -27,9 +27,8 @@ from image_history.run.leftovers import (
 )
 from image_history.run.planning import SyncOptions
 from image_history.warehouse.findings import hold_against
-from image_history.warehouse.identity import still_heard
 from image_history.warehouse.large_streams import LargeStream, large_streams
-from image_history.warehouse.loader import Knowledge, known, known_streams
+from image_history.warehouse.loader import Knowledge, known_streams
 from image_history.warehouse.pending import count_pending, pending_details
 from image_history.warehouse.warehouse import Connection, WarehouseFile, now_ms
 
@@ -149,26 +148,14 @@ def _left(
 
 
 def _known(connection: Connection, config: Config, landing: Landing, current: LandedRun | None) -> Knowledge:
-    found = known(
-        connection,
-        confirmed=config.hints.rests_for is not None,
-        image_times=config.hints.trust_image_time,
-    )
     unfinished = None if current is None else current.plan.run_id
-    return replace(found, heard=still_heard(connection, _memory(config, landing), besides=unfinished))
+    return knowledge_of(connection, config, memory_of(config, landing, landing.mark()), unfinished=unfinished)
 
 
 def _known_from_memory(landing: Landing) -> Knowledge:
     mark = landing.mark()
     remembered = None if mark is None else landing.remembered(mark)
     return Knowledge() if remembered is None else Knowledge(known_streams(remembered[0]))
-
-
-def _memory(config: Config, landing: Landing) -> Memory | None:
-    """What the landing remembers of hints; None if the configuration uses none, or if it was lost."""
-    mark = landing.mark() if config.hints.rests_for is not None else None
-    found = None if mark is None else landing.remembered(mark)
-    return None if found is None else found[1]
 
 
 def _runs(landing: Landing) -> tuple[LandedRun, ...]:

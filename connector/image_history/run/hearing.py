@@ -17,12 +17,17 @@ from image_history.hints.heard import Heard, heard_after, source_of
 from image_history.hints.mail import Mail, Mailbox, Message
 from image_history.hints.queue import QueueMailbox
 from image_history.hints.resting import Confirmations, Ledger, Rest, by_image
+from image_history.landing.mark import Mark
+from image_history.landing.memory import Memory
 from image_history.landing.plan import RunPlan
+from image_history.landing.runs import Landing
 from image_history.listing.request import ImageFilter
 from image_history.model import HintsReport, Scope, Stop, Stream, StreamKnowledge
 from image_history.run.parts import WHOLE
 from image_history.run.planning import Opened, SyncOptions
-from image_history.warehouse.warehouse import now_ms
+from image_history.warehouse.identity import still_heard
+from image_history.warehouse.loader import Knowledge, known
+from image_history.warehouse.warehouse import Connection, now_ms
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +42,24 @@ def mailbox_of(config: Config, stop: Stop) -> Mailbox | None:
 
 def _name_of(config: Config) -> str:
     return config.hints.queue or str(config.hints.folder)
+
+
+def memory_of(config: Config, landing: Landing, mark: Mark | None) -> Memory | None:
+    """What the landing remembers of hints; None if the configuration uses none, or if it was lost."""
+    found = None if mark is None or config.hints.rests_for is None else landing.remembered(mark)
+    return None if found is None else found[1]
+
+
+def knowledge_of(
+    connection: Connection, config: Config, memory: Memory | None, *, unfinished: str | None
+) -> Knowledge:
+    """What planning needs of the warehouse, with the hints that are heard; `unfinished` is the run that goes on."""
+    found = known(
+        connection,
+        confirmed=config.hints.rests_for is not None,
+        image_times=config.hints.trust_image_time,
+    )
+    return replace(found, heard=still_heard(connection, memory, besides=unfinished))
 
 
 def may_go_on(plan: RunPlan, config: Config) -> bool:

@@ -26,7 +26,7 @@ from image_history.landing.share import EVERYTHING, Share
 from image_history.model import HintsReport, RunReport, Stop
 from image_history.publish.stage import publish_all
 from image_history.run.details import Detailing
-from image_history.run.hearing import Hearing
+from image_history.run.hearing import Hearing, knowledge_of, memory_of
 from image_history.run.leftovers import (
     in_order,
     to_continue,
@@ -131,6 +131,8 @@ class _Sync:
     resumed: bool = False
     # The run that is read in this sync, once it exists.
     own: str | None = None
+    # What the landing remembers of hints: no other process changes it while the folder is locked.
+    memory: Memory | None = None
     details_left: int = 0
     visible: Visible = field(init=False)
     # A part is loaded on a thread of its own, and a process can open the file only once at a time.
@@ -151,6 +153,7 @@ class _Sync:
             unfinished is not None,
             None if unfinished is None else unfinished.plan.run_id,
         )
+        self.memory = memory_of(self.config, self.landing, self.mark)
         knowledge = self._knowledge()
         hearing = Hearing.of(self.config, self.options, self.stop)
         try:
@@ -231,12 +234,7 @@ class _Sync:
             if not self.config.warehouse.exists():
                 return Knowledge()
             with self.warehouse.current(wait_seconds=_PLANNING_WAIT_SECONDS) as connection:
-                found = known(
-                    connection,
-                    confirmed=self.config.hints.rests_for is not None,
-                    image_times=self.config.hints.trust_image_time,
-                )
-                return replace(found, heard=still_heard(connection, self._memory(), besides=self.own))
+                return knowledge_of(connection, self.config, self.memory, unfinished=self.own)
         except WarehouseLockedError as error:
             logger.warning("warehouse_locked", extra={"action": "planning from memory", "reason": str(error)})
             remembered = self.landing.remembered(self.mark)
@@ -245,11 +243,6 @@ class _Sync:
             streams, memory = remembered
             accounts = {(each.access, each.region): each.account_id for each in memory.accounts}
             return Knowledge(known_streams(streams), accounts, memory.newest)
-
-    def _memory(self) -> Memory | None:
-        """What the landing remembers of hints; None if the configuration uses none, or if it was lost."""
-        found = None if self.config.hints.rests_for is None else self.landing.remembered(self.mark)
-        return None if found is None else found[1]
 
     def _arrivals(
         self,
@@ -399,7 +392,7 @@ class _Sync:
         with span("load", runs=len(runs)), self._writing(wait_seconds) as connection:
             done = loaded_runs(connection, [run.plan.run_id for run in runs])
             # Before the first load: the memory that is written afterwards no longer shows that a backup was restored.
-            heard = still_heard(connection, self._memory(), besides=self.own)
+            heard = still_heard(connection, self.memory, besides=self.own)
             going_on = self.landing.run_ids()
             shares = [*[EVERYTHING] * (len(runs) - 1), share]
             loaded = [
@@ -431,6 +424,8 @@ class _Sync:
             tuple(heard),
         )
         self.remembered = self.landing.remember(streams, memory)
+        if self.remembered:
+            self.memory = memory
 
     @contextmanager
     def _writing(self, wait_seconds: float) -> Iterator[Connection]:
